@@ -1,0 +1,186 @@
+"""Take files that are already on this machine into the store, by their digests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from fetcher.errors import Failure, Problem, UsageError, from_os_error
+from fetcher.files import git_blob_of, sha256_of
+from fetcher.lock import LockedArtifact
+from fetcher.manifest import Artifact
+from fetcher.patterns import nearest
+from fetcher.sniff import page_complaint
+from fetcher.sources.base import FileEntry
+from fetcher.workflow import Workspace
+
+
+@dataclass
+class Wanted:
+    """Contents that the project wants, indexed by what is known of them."""
+
+    sizes: set[int] = field(default_factory=set)
+    any_size: bool = False
+    by_sha256: dict[str, tuple[Artifact, FileEntry]] = field(default_factory=dict)
+    by_git: dict[str, tuple[Artifact, FileEntry]] = field(default_factory=dict)
+
+    def add(self, artifact: Artifact, entry: FileEntry) -> None:
+        """Index one file."""
+        if not entry.key:
+            return
+        if entry.size is None:
+            self.any_size = True
+        else:
+            self.sizes.add(entry.size)
+        if entry.sha256:
+            self.by_sha256[entry.sha256] = artifact, entry
+        elif entry.git_blob:
+            self.by_git[entry.git_blob] = artifact, entry
+
+
+@dataclass
+class Adopted:
+    """What was taken: (path, artifact id, file, sha256), how many files were looked at, trouble."""
+
+    taken: list[tuple[str, str, str, str]] = field(default_factory=list)
+    seen: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def wanted_of(space: Workspace) -> Wanted:
+    """Every content that the lock or a manifest knows by digest."""
+    wanted = Wanted()
+    for _, artifact in space.wanted:
+        locked = space.lock.of(artifact)
+        for entry in locked.files if locked else (artifact.request.known or {}).values():
+            wanted.add(artifact, entry)
+    return wanted
+
+
+def _walk(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = [name for name in folders if name not in {".git", ".fetch"}]
+            yield from (os.path.join(folder, name) for name in sorted(names))
+
+
+def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
+    """Take every file below `paths` whose digest is wanted; only likely sizes are read."""
+    wanted, result = wanted_of(space), Adopted()
+    read: set[tuple[int, int]] = set()
+    for path in _walk(paths):
+        try:
+            stat = os.stat(path)
+            identity = stat.st_dev, stat.st_ino
+            if not os.path.isfile(path) or identity in read:
+                continue
+            read.add(identity)
+            result.seen += 1
+            if wanted.any_size or stat.st_size in wanted.sizes:
+                _take(space, path, wanted, result, link)
+        except OSError as error:
+            problem = from_os_error(error, f"reading {path}").problem
+            result.problems.append(replace(problem, file=path))
+        except Failure as failure:
+            result.problems.append(failure.problem)
+    return result
+
+
+def _take(
+    space: Workspace, path: str, wanted: Wanted, result: Adopted, link: bool
+) -> None:
+    sha256 = sha256_of(path)
+    found = wanted.by_sha256.get(sha256)
+    if found is None and wanted.by_git:
+        found = wanted.by_git.get(git_blob_of(path))
+    if found is None:
+        return
+    artifact, entry = found
+    if not space.store.has(sha256):
+        space.store.add_file(path, sha256, link)
+    result.taken.append((path, artifact.id, entry.path, sha256))
+    if entry.sha256 is None:
+        _learn(space, artifact, entry, sha256, os.stat(path).st_size)
+
+
+def _learn(
+    space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int
+) -> None:
+    key = artifact.manifest, artifact.id
+    locked = space.lock.artifacts[key]
+    files = tuple(
+        replace_entry(file, sha256, size) if file.path == entry.path else file
+        for file in locked.files
+    )
+    space.lock.artifacts[key] = replace(locked, files=files)
+    space.save_lock({key: space.lock.artifacts[key]})
+
+
+def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
+    """The entry with its content now known."""
+    return entry._replace(sha256=sha256, size=size)
+
+
+def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
+    """The artifact and file that `--as` names, resolved if it has to be."""
+    artifact_id, _, path = name.partition("/")
+    artifacts = {artifact.id: artifact for _, artifact in space.wanted}
+    if artifact_id not in artifacts:
+        close = nearest(artifact_id, artifacts)
+        raise UsageError(
+            f"--as {name}: no artifact {artifact_id!r}",
+            f"did you mean {close!r}?" if close else "see `fetch list`",
+        )
+    artifact = artifacts[artifact_id]
+    locked: LockedArtifact | None = space.lock.of(artifact)
+    if locked is None:
+        space.wanted = [pair for pair in space.wanted if pair[1] is artifact]
+        resolution = space.resolve()
+        if resolution.problems:
+            problem = resolution.problems[0]
+            raise Failure(problem.code, problem.message, problem.hint, problem.artifact)
+        locked = space.lock.of(artifact)
+    assert locked is not None
+    files = {entry.path: entry for entry in locked.files}
+    if not path and len(files) == 1:
+        path = next(iter(files))
+    if path not in files:
+        close = nearest(path, files)
+        raise UsageError(
+            f"--as {name}: {artifact_id!r} has no file {path!r}",
+            f"did you mean {artifact_id}/{close}?" if close else f"its files: "
+            f"{', '.join(list(files)[:8])}",
+        )  # fmt: skip
+    return artifact, files[path]
+
+
+def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
+    """Take one file as what `name` (artifact/file) says it is; a known digest must match."""
+    artifact, entry = _find(space, name)
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123
+            complaint = page_complaint(stream.read(1024), entry.path)
+        sha256, size = sha256_of(path), os.stat(path).st_size
+        known = entry.sha256 or entry.git_blob
+        same = sha256 == entry.sha256 if entry.sha256 else git_blob_of(path) == entry.git_blob
+        if known and not same:
+            raise Failure(
+                "digest-mismatch", f"{path} is not {name}: its sha256 is {sha256}"
+                + (f"; it is {complaint}" if complaint else ""),
+                "download it again, or correct the manifest", artifact.id, entry.path,
+            )  # fmt: skip
+        if complaint or not size:
+            raise Failure(
+                "not-a-file", f"{path} is {complaint or 'empty'}",
+                "save the file itself, not the page that links to it", artifact.id, entry.path,
+            )  # fmt: skip
+        if not space.store.has(sha256):
+            space.store.add_file(path, sha256, link)
+    except OSError as error:
+        raise from_os_error(error, f"adopting {path}") from error
+    _learn(space, artifact, entry, sha256, size)
+    return Adopted([(path, artifact.id, entry.path, sha256)], 1)

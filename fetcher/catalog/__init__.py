@@ -1,0 +1,1 @@
+"""The catalog that comes with the package: manifests and layouts as data."""

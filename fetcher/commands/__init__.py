@@ -1,0 +1,150 @@
+"""The command line: one file per command, imported only when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from fetcher import __version__
+
+# name: (module, the line that `fetch --help` shows)
+COMMANDS = {
+    "all": ("all", "Download, verify and lay out everything a project needs."),
+    "lock": ("lock", "Resolve manifests to exact files and write fetch.lock."),
+    "plan": ("plan", "Show what `fetch all` would do."),
+    "status": ("status", "Show what is there, quickly."),
+    "check": ("check", "Compare every file with the lock."),
+    "verify": ("verify", "Load each model and run one inference."),
+    "list": ("list", "List the artifacts in reach."),
+    "show": ("show", "Show one artifact."),
+    "tree": ("tree", "Show the target tree."),
+    "adopt": ("adopt", "Take files that are already on this machine."),
+    "gc": ("gc", "Remove what no project needs from the store."),
+    "store": ("store", "Look into the store: du, ls, check."),
+    "config": ("config", "Show every setting and where it comes from."),
+    "doctor": ("doctor", "Check this machine: disk, tokens, endpoints, tools."),
+    "schema": ("schema", "Print the JSON Schema of manifests or layouts."),
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands' names and imports them one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"fetcher.commands.{COMMANDS[cmd_name][0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from fetcher.errors import UsageError
+            from fetcher.patterns import nearest
+
+            close = nearest(args[0], COMMANDS)
+            raise UsageError(
+                f"no command {args[0]!r}", f"did you mean {close!r}?" if close else "fetch --help"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True, no_args_is_help=True,
+)
+@click.version_option(__version__, prog_name="fetch")
+def cli() -> None:
+    """Set up the models and datasets of a machine-learning project.
+
+    `fetch all` downloads, verifies and lays out everything that the manifests name.
+    """
+
+
+def _report_error(error: Exception, as_json: bool) -> int:
+    from fetcher import report
+    from fetcher.errors import FetchError, Problem
+
+    if isinstance(error, FetchError):
+        problems, code = error.problems(), error.exit_code
+    else:
+        hint = getattr(error, "hint", "")
+        problems, code = [Problem("usage", str(error), hint)], 2
+    if as_json:
+        report.print_json(report.Report(problems=problems))
+    report.print_problems(problems)
+    return code
+
+
+def _redacted(text: str) -> str:
+    """A text without the tokens of this environment."""
+    for name, value in os.environ.items():
+        if name.endswith("TOKEN") and len(value) > 6:
+            text = text.replace(value, "***")
+    return text
+
+
+def _crash(error: BaseException, as_json: bool) -> int:
+    import traceback
+
+    from fetcher import report
+    from fetcher.errors import Problem
+
+    if os.environ.get("FETCH_DEBUG"):
+        sys.stderr.write(_redacted(traceback.format_exc()))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    text = _redacted(f"internal error: {type(error).__name__}: {error} ({where})")
+    problem = Problem("internal", text, "run again with FETCH_DEBUG=1, and report what it prints")
+    if as_json:
+        report.print_json(report.Report(problems=[problem]))
+    report.print_problems([problem])
+    return 1
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; all errors end here."""
+    as_json = "--json" in arguments
+    try:
+        outcome: Any = cli.main(list(arguments), prog_name="fetch", standalone_mode=False)
+        sys.stdout.flush()
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as no_args:
+        print(no_args.format_message())
+        return 2
+    except click.ClickException as wrong:
+        from fetcher.errors import UsageError
+
+        command = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "fetch"  # type: ignore[attr-defined]
+        return _report_error(UsageError(wrong.format_message(), f"{command} --help"), as_json)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from fetcher.errors import FetchError, from_os_error
+
+        if isinstance(error, FetchError):
+            return _report_error(error, as_json)
+        if isinstance(error, OSError) and error.filename:
+            return _report_error(from_os_error(error, str(error.filename)), as_json)
+        return _crash(error, as_json)

@@ -1,0 +1,73 @@
+"""`fetch adopt PATH…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetcher import adopt, lock, report
+from fetcher.commands import common
+from fetcher.errors import Problem, UsageError
+from fetcher.project import find_root
+
+
+@click.command("adopt")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True), metavar="PATH..."
+)
+@click.option(
+    "--as", "name", metavar="ARTIFACT/FILE",
+    help="Take the one PATH as this file, whose digest is not known yet.",
+)
+@click.option("--manifest", "manifests", multiple=True, help="Look only at this manifest.")
+@click.option(
+    "--link", type=click.Choice(["auto", "hardlink"]), default="auto",
+    help="auto: reflink, else copy; hardlink: share the file with the store.",
+)
+@common.json_option
+def command(
+    paths: tuple[str, ...], name: str | None, manifests: tuple[str, ...], link: str, as_json: bool
+) -> int:
+    """Take files that are already on this machine: a hand-made download, a Hugging Face cache,
+    an old clone.
+
+    Files are recognised by their digests, whatever they are called. Run `fetch all` afterwards:
+    it places them without downloading.
+    """
+    root = find_root(Path.cwd())
+    if not manifests and not list((root / "manifests").glob("*.y*ml")):
+        manifests = tuple(sorted({key[0] for key in lock.read(root).artifacts}))
+    with common.workspace(manifests, optional=True, quiet=True) as space:
+        if name and len(paths) != 1:
+            raise UsageError("--as takes exactly one PATH")
+        if name:
+            found = adopt.as_file(space, paths[0], name, link == "hardlink")
+        else:
+            found = adopt.by_digest(space, paths, link == "hardlink")
+        problems = list(found.problems)
+        if not found.taken and not problems:
+            problems.append(
+                Problem(
+                    "missing", f"none of {report.counted(found.seen, 'file')} is wanted",
+                    "is the artifact in fetch.lock? run `fetch lock`; for a file without a "
+                    "known digest, use --as ARTIFACT/FILE",
+                )
+            )  # fmt: skip
+        answer = report.Report(
+            {"adopted_files": len(found.taken), "seen_files": found.seen}, problems=problems
+        )
+        answer.results = [
+            {"file": path, "id": artifact, "path": entry, "sha256": sha256, "source": "adopted"}
+            for path, artifact, entry, sha256 in found.taken
+        ]
+        if as_json:
+            report.print_json(answer)
+        else:
+            for path, artifact, entry, _ in found.taken[:20]:
+                print(f"adopted {path} as {artifact}/{entry}")
+            print(f"adopted {len(found.taken):,} of {report.counted(found.seen, 'file')}")
+            if found.taken:
+                print("now run `fetch all`: it places them without downloading")
+        report.print_problems(problems)
+        return answer.exit_code

@@ -1,0 +1,52 @@
+"""`fetch all`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from fetcher import report
+from fetcher.commands import common
+from fetcher.commands.plan import show_plan
+from fetcher.workflow import Run
+
+
+@click.command("all")
+@common.manifests_argument
+@common.selection_options
+@common.transfer_options
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--verify", is_flag=True, help="Run the probes afterwards, as `fetch verify` does.")
+@click.option("--quiet", is_flag=True, help="Show only trouble.")
+@common.json_option
+def command(
+    manifests: tuple[str, ...], dry_run: bool, verify: bool, quiet: bool, as_json: bool,
+    **options: Any,
+) -> int:  # fmt: skip
+    """Download, verify and lay out everything that MANIFEST names.
+
+    Without MANIFEST: all manifests of the project. What is already there is left alone; a run
+    that was interrupted goes on where it stopped.
+    """
+    with common.workspace(
+        manifests, quiet=quiet or as_json, readonly=dry_run, **options
+    ) as space:
+        run = Run(space)
+        plan = run.plan()
+        if dry_run:
+            return show_plan(space, plan, run.problems, as_json)
+        found = run.execute(plan)
+        if verify and not found.interrupted:
+            from fetcher.commands.verify import verify_into
+
+            verify_into(found, space, plan)
+        if as_json:
+            report.print_json(found)
+        elif not quiet:
+            print(report.summary_line(found))
+        report.print_problems(found.problems)
+        if found.interrupted:
+            print("interrupted: run the same command again to go on", file=sys.stderr)
+        return found.exit_code

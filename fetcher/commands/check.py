@@ -1,0 +1,67 @@
+"""`fetch check`: every file against the lock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import check, formats, report
+from fetcher.commands import common
+from fetcher.progress import human_bytes
+
+
+@click.command("check")
+@common.manifests_argument
+@common.selection_options
+@click.option("--deep", is_flag=True, help="Read every byte, whatever was seen before.")
+@click.option("--strict", is_flag=True, help="Also name files that are not ours.")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a JUnit report.",
+)
+@click.option(
+    "--sarif", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a SARIF report.",
+)
+@common.json_option
+def command(
+    manifests: tuple[str, ...], deep: bool, strict: bool, junit: Path | None,
+    sarif: Path | None, as_json: bool, optional: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Compare every file with the lock; name what is missing, modified or extra (exit 4).
+
+    A file whose size, time and inode are as they were is trusted, others are read; --deep reads
+    all. Optional artifacts count once they have been fetched.
+    """
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, **options
+    ) as space:
+        space.options.selection = common.Selection(
+            space.options.selection.only, space.options.selection.skip,
+            space.options.selection.groups, optional,
+        )  # fmt: skip
+        plan, findings = check.examine(space, deep, strict)
+        problems = check.problems_of(plan, findings)
+        seconds = time.monotonic() - space.started
+        found = report.of_plan(plan, problems, seconds)
+        bad = [finding for finding in findings if finding.state != "ok"]
+        found.results = [asdict(finding) for finding in bad]
+        found.summary["failed_files"] = len(bad)
+        if junit:
+            junit.write_text(formats.junit(findings, seconds), "utf-8")
+        if sarif:
+            sarif.write_text(formats.sarif(findings), "utf-8")
+        if as_json:
+            report.print_json(found)
+        else:
+            how = "every byte read" if deep else "by stat, touched files read"
+            size = human_bytes(found.summary["bytes"])
+            print(
+                f"{len(findings) - len(bad):,} of {len(findings):,} files as locked, {size}, {how}"
+            )
+        report.print_problems(problems)
+        return found.exit_code

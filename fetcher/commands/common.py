@@ -1,0 +1,124 @@
+"""What several commands share: options, and the workspace that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fetcher import settings as all_settings
+from fetcher.progress import Progress
+from fetcher.project import Project, Selection, find_root
+from fetcher.workflow import Options, Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def manifests_argument(function: F) -> F:
+    """Any number of manifest names or files."""
+    return click.argument("manifests", nargs=-1, metavar="[MANIFEST]...")(function)
+
+
+def json_option(function: F) -> F:
+    """--json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout."
+    )(function)
+
+
+def selection_options(function: F) -> F:
+    """Which artifacts, and into which tree."""
+    return _stack(
+        click.option(
+            "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+            help="Folder that the layout's root is made in; default: the project's root.",
+        ),
+        click.option("--only", multiple=True, metavar="GLOB", help="Take only these artifacts."),
+        click.option("--skip", multiple=True, metavar="GLOB", help="Leave these artifacts out."),
+        click.option(
+            "--group", "groups", multiple=True, metavar="G", help="Take only artifacts of this group."
+        ),
+        click.option(
+            "--include-optional", "optional", is_flag=True, help="Take optional artifacts as well."
+        ),
+    )(function)  # fmt: skip
+
+
+def transfer_options(function: F) -> F:
+    """How files come and how they are placed."""
+    return _stack(
+        click.option(
+            "--locked", is_flag=True,
+            help="Fail (exit 7) if fetch.lock is missing or out of date; never change it.",
+        ),
+        click.option("--update", is_flag=True, help="Resolve anew, even what is locked."),
+        click.option("--offline", is_flag=True, help="Use no network."),
+        click.option(
+            "--from", "mirrors", multiple=True, metavar="MIRROR",
+            help="Ask this mirror first: a store's directory, or the URL of one.",
+        ),
+        click.option(
+            "--link", type=click.Choice(all_settings.LINKS),
+            help="How files are placed; auto: reflink, else hard link, else copy.",
+        ),
+        click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections."),
+        click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M."),
+        click.option(
+            "--overwrite", is_flag=True,
+            help="Replace files that stand in the way; they go to .fetch/kept/.",
+        ),
+    )(function)  # fmt: skip
+
+
+@contextmanager
+def workspace(
+    manifests: Sequence[str] = (),
+    *,
+    into: Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    optional: bool = False,
+    locked: bool = False,
+    overwrite: bool = False,
+    update: bool = False,
+    mirrors: Sequence[str] = (),
+    quiet: bool = False,
+    readonly: bool = False,
+    **flags: Any,
+) -> Iterator[Workspace]:
+    """Open the project around the current folder for one command."""
+    root = find_root(Path.cwd())
+    flags["mirrors"] = " ".join(mirrors) or None
+    settings = all_settings.load(root, flags)
+    project = Project(root)
+    units = project.load(manifests)
+    options = Options(
+        into=(into or root).absolute(),
+        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional),
+        locked=locked,
+        update=lambda _: update,
+        overwrite=overwrite,
+    )
+    space = Workspace(project, units, settings, options, Progress(quiet=quiet), readonly)
+    try:
+        yield space
+    finally:
+        space.close()
+
+
+def split_mirrors(settings: all_settings.Settings) -> list[str]:
+    """Mirrors that this version cannot read, by location."""
+    return [m for m in settings.mirrors if m.startswith(("oci://", "s3://")) or m.endswith(".tar")]

@@ -1,0 +1,56 @@
+"""`fetch config`: every setting and where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetcher import report, settings
+from fetcher.commands import common
+from fetcher.commands.plan import print_table
+from fetcher.network import public_url
+from fetcher.project import find_root
+
+
+def _effective(found: settings.Settings, name: str) -> str:
+    """The value to show; tokens are never shown, nor passwords in URLs."""
+    if settings.SPECS[name].secret:
+        value = found.hf_token if name == "hf_token" else found.text(name)
+        return "(set)" if value else ""
+    if name in {"store", "hub_cache"}:
+        return str(getattr(found, name))
+    text = found.text(name)
+    return public_url(text) if "@" in text and "://" in text else text
+
+
+@click.command("config")
+@common.json_option
+def command(as_json: bool) -> int:
+    """Show every setting, its value, and where that comes from.
+
+    Later ones win: default, fetch.yaml, .env, environment, command line.
+    """
+    root = find_root(Path.cwd())
+    found = settings.load(root)
+    results = [
+        {
+            "name": name,
+            "value": _effective(found, name),
+            "origin": found.origin(name),
+            "variable": spec.env[0],
+            "doc": spec.doc,
+        }
+        for name, spec in settings.SPECS.items()
+    ]
+    if as_json:
+        answer = report.Report({"root": str(root)})
+        answer.results = list(results)
+        report.print_json(answer)
+        return 0
+    print(f"project: {root}")
+    rows = [("SETTING", "VALUE", "FROM", "VARIABLE")]
+    for item in results:
+        rows.append((item["name"], item["value"] or "-", item["origin"], item["variable"]))
+    print_table(rows)
+    return 0

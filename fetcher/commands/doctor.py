@@ -1,0 +1,136 @@
+"""`fetch doctor`: what on this machine could get in the way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from fetcher import __version__, report, settings
+from fetcher.commands import common
+from fetcher.errors import Failure
+from fetcher.files import reflink
+from fetcher.network import Network, host_of
+from fetcher.preflight import nearest_folder
+from fetcher.progress import human_bytes
+from fetcher.project import find_root
+
+
+class Finding(NamedTuple):
+    """One line of the report; `level` is ok, note or bad."""
+
+    level: str
+    subject: str
+    text: str
+
+
+def _tools() -> Iterator[Finding]:
+    import pycurl
+
+    yield Finding(
+        "ok", "fetch", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    yield Finding("ok", "libcurl", pycurl.version)
+    pip = subprocess.run(
+        [sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False
+    )
+    if pip.returncode:
+        yield Finding("note", "pip", "not there: mirrors of type pypi cannot be used")
+    else:
+        yield Finding("ok", "pip", " ".join(pip.stdout.split()[:2]))
+    gpu = shutil.which("nvidia-smi")
+    if gpu is None:
+        yield Finding("note", "GPU", "no nvidia-smi: probes will run on the CPU")
+        return
+    query = [gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    found = subprocess.run(query, capture_output=True, text=True, check=False)
+    yield Finding("ok" if found.returncode == 0 else "note", "GPU", found.stdout.strip() or "none")
+
+
+def _ways_to_place(folder: Path) -> str:
+    """How files can be placed from the store's file system onto itself."""
+    ways = []
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        source = Path(scratch, "source")
+        source.write_bytes(b"x" * 8192)
+        if reflink(str(source), str(Path(scratch, "reflink"))):
+            ways.append("reflink")
+        for name, make in (("hardlink", os.link), ("symlink", os.symlink)):
+            try:
+                make(source, Path(scratch, name))
+                ways.append(name)
+            except OSError:
+                pass
+    return ", ".join([*ways, "copy"])
+
+
+def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
+    for subject, folder in (("store", found.store), ("project", root)):
+        existing = nearest_folder(folder.absolute())
+        free = shutil.disk_usage(existing).free
+        if not os.access(existing, os.W_OK):
+            yield Finding("bad", subject, f"{folder}: {existing} cannot be written")
+            continue
+        ways = _ways_to_place(existing)
+        level = "note" if free < 10**9 else "ok"
+        yield Finding(level, subject, f"{folder}: {human_bytes(free)} free; can place by {ways}")
+    if nearest_folder(found.store.absolute()).stat().st_dev != root.stat().st_dev:
+        yield Finding("note", "store", "on another disk than the project: files will be copied")
+
+
+def _tokens(found: settings.Settings) -> Iterator[Finding]:
+    there = {
+        "Hugging Face token": bool(found.hf_token),
+        "GitHub token": bool(found.text("github_token")),
+    }
+    for subject, present in there.items():
+        text = "set" if present else "none: gated and private repositories cannot be had"
+        yield Finding("ok" if present else "note", subject, text)
+
+
+def _endpoints(found: settings.Settings) -> Iterator[Finding]:
+    if found.offline:
+        yield Finding("note", "network", f"not used ({found.origin('offline')})")
+        return
+    network = Network(found)
+    urls = (network.hub, "https://raw.githubusercontent.com", "https://api.github.com")
+    for url in dict.fromkeys(map(network.rewrite, urls)):
+        try:
+            answer = network.request(url, method="HEAD", tries=1, follow=False)
+            yield Finding("ok", host_of(url), f"answers (HTTP {answer.status})")
+        except Failure as failure:
+            yield Finding("note", host_of(url), f"{failure.message}; {failure.hint}".strip("; "))
+
+
+@click.command("doctor")
+@common.json_option
+def command(as_json: bool) -> int:
+    """Check what on this machine could get in the way: tools, disk, tokens, endpoints, GPU.
+
+    Notes are fine where a mirror serves; only a disk that cannot be written is an error (exit 9).
+    """
+    root = find_root(Path.cwd())
+    found = settings.load(root)
+    findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
+    bad = [finding for finding in findings if finding.level == "bad"]
+    if as_json:
+        answer = report.Report({"root": str(root)})
+        answer.results = [finding._asdict() for finding in findings]
+        answer.problems = [_problem(finding) for finding in bad]
+        report.print_json(answer)
+        return answer.exit_code
+    for finding in findings:
+        print(f"{finding.level:<5} {finding.subject}: {finding.text}")
+    return 9 if bad else 0
+
+
+def _problem(finding: Finding) -> report.Problem:
+    return report.Problem("permission", f"{finding.subject}: {finding.text}")

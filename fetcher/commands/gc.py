@@ -1,0 +1,47 @@
+"""`fetch gc`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from fetcher import report, settings, storekeeping
+from fetcher.commands import common
+from fetcher.errors import LockError
+from fetcher.progress import human_bytes
+from fetcher.project import find_root
+from fetcher.store import Store
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@common.json_option
+def command(dry_run: bool, as_json: bool) -> int:
+    """Remove from the store what no project's fetch.lock needs any more.
+
+    Every project that has used the store is asked; trees are never touched (with --link symlink
+    they need the store's blobs, which their locks keep). Blobs of the last hour stay.
+    """
+    root = find_root(Path.cwd())
+    store = Store(settings.load(root).store, readonly=dry_run)
+    wanted, unreadable = storekeeping.needed(store, [root])
+    if unreadable:
+        raise LockError(
+            f"a project's lock cannot be read: {unreadable[0]}",
+            "repair or remove it first: gc will not guess what that project needs",
+        )
+    done = storekeeping.sweep(store, wanted, dry_run)
+    store.close()
+    summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
+    if as_json:
+        report.print_json(report.Report(summary))
+    else:
+        verb = "would remove" if dry_run else "removed"
+        print(
+            f"{verb} {report.counted(len(done.blobs), 'blob')} and "
+            f"{report.counted(done.leftovers, 'leftover')}, {human_bytes(done.bytes)}; "
+            f"kept {report.counted(done.kept, 'blob')}"
+        )
+    return 0

@@ -1,0 +1,75 @@
+"""`fetch list`: the artifacts in reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetcher import report
+from fetcher.commands import common
+from fetcher.commands.plan import print_table
+from fetcher.manifest import Artifact
+from fetcher.project import Project, find_root
+
+
+def describe(artifact: Artifact) -> dict[str, object]:
+    """One artifact for JSON output."""
+    return {
+        "id": artifact.id,
+        "manifest": artifact.manifest,
+        "source": artifact.source.describe(),
+        "mirrors": [source.describe() for source in artifact.mirrors],
+        "optional": artifact.optional,
+        "groups": list(artifact.groups),
+        **{
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in artifact.info.items()
+        },
+    }
+
+
+def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
+    for field in ("task", "owner", "framework"):
+        wanted = filters[field]
+        if wanted and str(artifact.info.get(field, "")).lower() != wanted.lower():
+            return False
+    return not filters["tag"] or filters["tag"] in artifact.info.get("tags", ())
+
+
+@click.command("list")
+@common.manifests_argument
+@click.option("--task", metavar="TASK", help="Only artifacts for this task.")
+@click.option("--tag", metavar="TAG", help="Only artifacts with this tag.")
+@click.option("--owner", metavar="OWNER", help="Only artifacts of this owner.")
+@click.option("--framework", metavar="NAME", help="Only artifacts of this framework.")
+@common.json_option
+def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) -> int:
+    """List the artifacts of the project's manifests and of the built-in catalog."""
+    project = Project(find_root(Path.cwd()))
+    units = project.load(manifests) if manifests else project.load_everything()
+    chosen = [
+        artifact
+        for unit in units
+        for artifact in unit.manifest.artifacts.values()
+        if _matches(artifact, filters)
+    ]
+    if as_json:
+        found = report.Report({"artifacts": len(chosen)})
+        found.results = [describe(artifact) for artifact in chosen]
+        report.print_json(found)
+        return 0
+    rows = [("MANIFEST", "ARTIFACT", "TASK", "LICENSE", "SOURCE")]
+    for artifact in chosen:
+        mark = " (optional)" if artifact.optional else ""
+        rows.append(
+            (
+                artifact.manifest,
+                artifact.id + mark,
+                str(artifact.info.get("task", "")),
+                str(artifact.info.get("license", "")),
+                artifact.source.describe(),
+            )
+        )
+    print_table(rows)
+    return 0

@@ -1,0 +1,55 @@
+"""`fetch lock`: resolve only."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+
+import click
+
+from fetcher import report
+from fetcher.commands import common
+from fetcher.errors import UsageError
+from fetcher.manifest import Artifact
+
+
+@click.command("lock")
+@common.manifests_argument
+@click.option(
+    "--update", "names", multiple=True, metavar="NAME",
+    help="Resolve this artifact anew, though it is locked; a glob takes several.",
+)
+@common.json_option
+def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -> int:
+    """Resolve manifests to exact files (revision, size, digest) and write fetch.lock.
+
+    What is locked stays as it is, unless the manifest changed or --update names it.
+    """
+
+    def picked(artifact: Artifact) -> bool:
+        return any(fnmatch.fnmatchcase(artifact.id, name) for name in names)
+
+    with common.workspace(manifests, optional=True, quiet=True) as space:
+        for name in names:
+            if not any(fnmatch.fnmatchcase(a.id, name) for _, a in space.wanted):
+                raise UsageError(f"--update {name}: no such artifact", "fetch list")
+        space.options.update = picked
+        resolution = space.resolve()
+        written = space.save_lock(resolution.fresh)
+        files = sum(len(item.files) for item in resolution.fresh.values())
+        summary = {
+            "artifacts": len(space.wanted),
+            "resolved_artifacts": len(resolution.fresh),
+            "files": files,
+            "written": written,
+            "seconds": round(time.monotonic() - space.started, 3),
+        }
+        found = report.Report(summary, problems=resolution.problems)
+        if as_json:
+            report.print_json(found)
+        else:
+            what = "fetch.lock written" if written else "fetch.lock is up to date"
+            print(f"{what}: resolved {report.counted(len(resolution.fresh), 'artifact')}, "
+                  f"{report.counted(files, 'file')}")  # fmt: skip
+        report.print_problems(found.problems)
+        return found.exit_code

@@ -1,0 +1,95 @@
+"""`fetch show NAME`: one artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetcher import lock, report
+from fetcher.commands import common
+from fetcher.commands.list import describe
+from fetcher.errors import UsageError
+from fetcher.layout import placements
+from fetcher.manifest import Artifact
+from fetcher.patterns import nearest
+from fetcher.progress import human_bytes
+from fetcher.project import Project, Unit, find_root
+
+
+def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
+    """Artifacts of this id or alias, or `manifest/id`. Raises UsageError."""
+    units = project.load_everything()
+    every = [(unit, a) for unit in units for a in unit.manifest.artifacts.values()]
+    found = [
+        (unit, artifact)
+        for unit, artifact in every
+        if name in {artifact.id, f"{artifact.manifest}/{artifact.id}"}
+        or name in artifact.info.get("aliases", ())
+    ]
+    if not found:
+        close = nearest(name, [artifact.id for _, artifact in every])
+        raise UsageError(
+            f"no artifact {name!r}", f"did you mean {close!r}?" if close else "see `fetch list`"
+        )
+    return found
+
+
+@click.command("show")
+@click.argument("name")
+@common.json_option
+def command(name: str, as_json: bool) -> int:
+    """Show one artifact: source, mirrors, licence, files with digests, and where they go."""
+    root = find_root(Path.cwd())
+    found = find(Project(root), name)
+    current = lock.read(root)
+    results = []
+    for unit, artifact in found:
+        locked = current.of(artifact)
+        entries = list(locked.files) if locked else list((artifact.request.known or {}).values())
+        targets: dict[str, list[str]] = {}
+        for placement in placements(unit.layout, artifact, entries)[0]:
+            prefix = f"{unit.layout.root}/" if unit.layout.root else ""
+            targets.setdefault(placement.file.path, []).append(prefix + placement.target)
+        results.append(
+            {
+                **describe(artifact),
+                "revision": locked.revision if locked else None,
+                "files": [
+                    {
+                        "path": entry.path,
+                        "size": entry.size,
+                        "sha256": entry.sha256,
+                        "targets": targets.get(entry.path, []),
+                    }
+                    for entry in entries
+                ],
+            }
+        )
+    if as_json:
+        answer = report.Report({"artifacts": len(results)})
+        answer.results = results
+        report.print_json(answer)
+        return 0
+    for result in results:
+        _print(result)
+    return 0
+
+
+def _print(result: dict[str, object]) -> None:
+    files = result.pop("files")
+    for key, value in result.items():
+        if value not in (None, [], "", False):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"{key + ':':<14} {shown}")
+    assert isinstance(files, list)
+    if not files:
+        print("files:         not resolved yet: fetch lock")
+    for entry in files[:40]:
+        size = human_bytes(entry["size"]) if entry["size"] is not None else "?"
+        where = ", ".join(entry["targets"]) or "(not placed)"
+        print(f"  {entry['path']}  {size}  -> {where}")
+        if entry["sha256"]:
+            print(f"    sha256 {entry['sha256']}")
+    if len(files) > 40:
+        print(f"  … and {len(files) - 40:,} more")

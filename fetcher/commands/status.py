@@ -1,0 +1,61 @@
+"""`fetch status`: what is there, by stat alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import report
+from fetcher.commands import common
+from fetcher.commands.plan import print_table
+from fetcher.plan import KEEP
+from fetcher.progress import human_bytes
+
+
+@click.command("status")
+@common.manifests_argument
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="The tree to look at; default: the project's root.",
+)
+@common.json_option
+def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Show for each artifact if it is complete, partial, missing, modified or in conflict.
+
+    Quick: it trusts what was seen before and reads no file. `fetch check` looks closer.
+    """
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, **options
+    ) as space:
+        plan = space.planner(quick=True).plan(space.wanted, space.lock)
+        found = report.of_plan(plan, [], time.monotonic() - space.started)
+        found.results = [
+            {
+                "id": part.artifact.id,
+                "manifest": part.artifact.manifest,
+                "state": part.state,
+                "optional": part.artifact.optional,
+                "files": len(part.items),
+                "present": sum(1 for item in part.items if item.action == KEEP),
+                "bytes": sum(item.file.size or 0 for item in part.items),
+            }
+            for part in plan.artifacts
+        ]
+        if as_json:
+            report.print_json(found)
+            return 0
+        rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
+        for result in found.results:
+            rows.append(
+                (
+                    result["id"] + (" (optional)" if result["optional"] else ""),
+                    result["state"],
+                    f"{result['present']}/{result['files'] or '?'}",
+                    human_bytes(result["bytes"]),
+                )
+            )
+        print_table(rows)
+        return 0

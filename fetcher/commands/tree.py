@@ -1,0 +1,94 @@
+"""`fetch tree`: the target tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import report
+from fetcher.commands import common
+from fetcher.plan import KEEP, ArtifactPlan
+from fetcher.project import Unit
+
+_SHOWN = 12
+
+
+@click.command("tree")
+@common.manifests_argument
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="The tree to look at; default: the project's root.",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every file of large folders.")
+@common.json_option
+def command(
+    manifests: tuple[str, ...], everything: bool, as_json: bool, **options: Any
+) -> int:
+    """Show the tree that the layouts describe, with what is there (+) and what is not (-)."""
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, **options
+    ) as space:
+        plan = space.planner(quick=True).plan(space.wanted, space.lock)
+        if as_json:
+            found = report.Report({"artifacts": len(plan.artifacts)})
+            found.results = [
+                {
+                    "target": item.target, "artifact": item.artifact.id, "path": item.file.path,
+                    "size": item.file.size, "present": item.action == KEEP,
+                }
+                for item in plan.items
+            ]  # fmt: skip
+            report.print_json(found)
+            return 0
+        _print(plan.artifacts, space.units, everything)
+        return 0
+
+
+Node = dict[str, Any]
+
+
+def _print(parts: Sequence[ArtifactPlan], units: Sequence[Unit], everything: bool) -> None:
+    top: Node = {}
+    for part in parts:
+        for item in part.items:
+            if not item.hub:
+                mark = "+" if item.action == KEEP else "-"
+                _put(top, item.target, f"{mark} {item.artifact.id}/{item.file.path}")
+        if part.locked is None:
+            prefix = f"{part.unit.layout.root}/" if part.unit.layout.root else ""
+            for entry in part.unit.layout.entries:
+                if entry.artifact == part.artifact.id:
+                    tail = "…" if entry.folder else ""
+                    target = f"{prefix}{entry.target}" + (f"/{tail}" if tail else "")
+                    _put(top, target.lstrip("/"), f"? {part.artifact.id} (not resolved yet)")
+    _show(top, "", everything)
+    for unit in units:
+        for artifact in unit.layout.hub_cache:
+            print(f"Hugging Face cache: {artifact}")
+
+
+def _put(node: Node, target: str, text: str) -> None:
+    *folders, name = target.split("/")
+    for folder in folders:
+        below = node.setdefault(folder + "/", {})
+        node = below if isinstance(below, dict) else {}
+    node[name] = text
+
+
+def _show(node: Node, indent: str, everything: bool) -> None:
+    files = [name for name in sorted(node) if not isinstance(node[name], dict)]
+    for name in sorted(node):
+        if isinstance(node[name], dict):
+            print(f"{indent}{name}")
+            _show(node[name], indent + "  ", everything)
+    shown = files if everything or len(files) <= _SHOWN else files[: _SHOWN - 2]
+    for name in shown:
+        mark, _, origin = node[name].partition(" ")
+        same = origin.rpartition("/")[2] == name
+        label = origin.partition("/")[0] if same else origin
+        print(f"{indent}{mark} {name}  ({label})")
+    if len(shown) < len(files):
+        print(f"{indent}… {len(files) - len(shown):,} more, up to {files[-1]}")

@@ -1,0 +1,84 @@
+"""Edits of placed JSON files: keys that hold a path on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import Failure
+
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def expand(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The values with `{root}` replaced by the absolute root, in every text of them."""
+    absolute = str(root.absolute())
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("{root}", absolute)
+        if isinstance(value, list):
+            return [replace(item) for item in value]
+        if isinstance(value, dict):
+            return {key: replace(item) for key, item in value.items()}
+        return value
+
+    return {key: replace(value) for key, value in values.items()}
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """A short digest of what would be set, "" for nothing."""
+    if not values:
+        return ""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
+    """The JSON file `data` with keys set; a key that starts with '/' is a JSON pointer.
+
+    Applying it twice changes nothing more. Raises Failure.
+    """
+    try:
+        if len(data) > MAX_BYTES:
+            raise ValueError("too large")
+        text = data.decode("utf-8-sig")
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+    except (ValueError, RecursionError) as error:
+        raise Failure(
+            "edit", f"{name} cannot be edited: no JSON object ({error})",
+            "remove it from the layout's edits, or check the file upstream", file=name,
+        ) from error  # fmt: skip
+    for key, value in values.items():
+        _set(content, key, value, name)
+    indent = re.match(r"\{\s*\n(\s+)\"", text)
+    spaces = len(indent[1].expandtabs(4)) if indent else None
+    end = "\n" if text.endswith("\n") else ""
+    return (json.dumps(content, indent=spaces, ensure_ascii=False) + end).encode()
+
+
+def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
+    steps = [key]
+    if key.startswith("/"):
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/")]
+    place: Any = content
+    for step in steps[:-1]:
+        if isinstance(place, dict):
+            place = place.setdefault(step, {})
+        elif isinstance(place, list) and step.isdigit() and int(step) < len(place):
+            place = place[int(step)]
+        else:
+            raise Failure("edit", f"{name} has no place {key!r} to set", file=name)
+    last = steps[-1]
+    if isinstance(place, dict):
+        place[last] = value
+    elif isinstance(place, list) and last.isdigit() and int(last) < len(place):
+        place[int(last)] = value
+    else:
+        raise Failure("edit", f"{name} has no place {key!r} to set", file=name)

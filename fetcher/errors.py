@@ -1,0 +1,179 @@
+"""Everything that can go wrong, with its exit code; messages and hints are made in one place.
+
+    FetchError
+    ├── UsageError            2   the command line or a setting
+    ├── InvalidDocument       2   manifests, layouts, settings (carries every problem found)
+    ├── LockError             7   lock missing or out of date under --locked
+    └── Failure               3-9 one artifact or file; collected, never ends the run
+
+A `Problem` is the value form of a failure: it is kept in plans and reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+OK = 0
+INTERNAL = 1
+USAGE = 2
+DOWNLOAD = 3
+INTEGRITY = 4
+OFFLINE = 5
+AUTH = 6
+LOCK = 7
+PROBE = 8
+DISK = 9
+INTERRUPTED = 130
+
+# Where several apply, the first of these is the exit code.
+PRECEDENCE = (DISK, AUTH, OFFLINE, INTEGRITY, DOWNLOAD, PROBE, USAGE, LOCK, INTERNAL)
+
+# Error codes of the JSON report, each with its exit code.
+EXIT_CODES = {
+    "internal": INTERNAL,
+    "usage": USAGE,
+    "invalid-document": USAGE,
+    "layout-mismatch": USAGE,
+    "download": DOWNLOAD,
+    "network": DOWNLOAD,
+    "not-found": DOWNLOAD,
+    "revision-not-found": DOWNLOAD,
+    "missing-upstream": DOWNLOAD,
+    "refused": DOWNLOAD,
+    "not-a-file": DOWNLOAD,
+    "link-expired": DOWNLOAD,
+    "digest-mismatch": INTEGRITY,
+    "size-mismatch": INTEGRITY,
+    "count": INTEGRITY,
+    "conflict": INTEGRITY,
+    "modified": INTEGRITY,
+    "missing": INTEGRITY,
+    "extra": INTEGRITY,
+    "bad-path": INTEGRITY,
+    "edit": INTEGRITY,
+    "offline": OFFLINE,
+    "gated": AUTH,
+    "auth": AUTH,
+    "lock": LOCK,
+    "probe": PROBE,
+    "disk-space": DISK,
+    "permission": DISK,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that went wrong: what, to which artifact and file, why, and what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+    artifact: str = ""
+    file: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code that this problem alone would lead to."""
+        return EXIT_CODES[self.code]
+
+    def about(self, artifact: str, file: str = "") -> Problem:
+        """The same problem, said of this artifact and file."""
+        return replace(self, artifact=artifact or self.artifact, file=file or self.file)
+
+
+class FetchError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+    exit_code = INTERNAL
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def problems(self) -> list[Problem]:
+        """What to report, as values."""
+        codes = {USAGE: "usage", LOCK: "lock"}
+        return [Problem(codes.get(self.exit_code, "internal"), self.message, self.hint)]
+
+
+class UsageError(FetchError):
+    """The command line or a setting is wrong."""
+
+    exit_code = USAGE
+
+
+class LockError(FetchError):
+    """The lock is missing, out of date or unreadable."""
+
+    exit_code = LOCK
+
+
+class Failure(FetchError):
+    """One artifact or file failed; the others go on."""
+
+    def __init__(
+        self, code: str, message: str, hint: str = "", artifact: str = "", file: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.problem = Problem(code, message, hint, artifact, file)
+        self.exit_code = self.problem.exit_code
+
+    def problems(self) -> list[Problem]:
+        """The one problem this failure carries."""
+        return [self.problem]
+
+
+@dataclass(frozen=True, order=True)
+class DocumentProblem:
+    """A mistake at a place in a YAML or JSON document; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class InvalidDocument(FetchError):
+    """One or more documents are wrong; carries every problem found, in order."""
+
+    exit_code = USAGE
+
+    def __init__(self, found: Iterable[DocumentProblem]) -> None:
+        self.found = sorted(set(found))
+        count = len(self.found)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the project's files")
+
+    def problems(self) -> list[Problem]:
+        """One problem a mistake, with file, line and column in front of its message."""
+        return [
+            Problem("invalid-document", str(item), item.hint, file=item.file)
+            for item in self.found
+        ]
+
+
+def exit_code_of(problems: Iterable[Problem]) -> int:
+    """The exit code of a run that met these problems (0 if none)."""
+    codes = {problem.exit_code for problem in problems}
+    return next((code for code in PRECEDENCE if code in codes), OK)
+
+
+def from_os_error(error: OSError, doing: str) -> Failure:
+    """An operating-system error as a failure with a hint; `doing` ends in what was touched."""
+    import errno
+
+    reason = error.strerror or str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "free some space, or point FETCH_STORE or --into at another disk; then run again"
+        return Failure("disk-space", f"{doing}: {reason}", hint)
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        hint = "check the owner and mode of the directory, or choose another with --into"
+        return Failure("permission", f"{doing}: {reason}", hint)
+    if error.errno == errno.ENAMETOOLONG:
+        return Failure("bad-path", f"{doing}: {reason}", "choose a shorter name in the layout")
+    return Failure("permission", f"{doing}: {reason}")

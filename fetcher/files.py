@@ -1,0 +1,141 @@
+"""Small file operations that must not lose anything: atomic writes, links, syncing."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from fetcher.paths import native
+
+BLOCK = 1 << 22
+_FICLONE = 0x40049409
+
+
+def private_name(path: str) -> str:
+    """A name beside `path` that nobody else uses."""
+    folder, _, name = path.rpartition(os.sep)
+    unique = f".{name[:80]}.{os.getpid()}-{secrets.token_hex(6)}.tmp"
+    return f"{folder}{os.sep}{unique}" if folder else unique
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file's content at once, so that no reader ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = private_name(str(path))
+    try:
+        with open(native(temporary), "xb") as stream:  # noqa: PTH123
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(native(temporary), native(path))
+    finally:
+        remove_quietly(temporary)
+
+
+def remove_quietly(path: str) -> None:
+    """Remove a file if it is there."""
+    try:
+        os.unlink(native(path))
+    except OSError:
+        pass
+
+
+def sha256_of(path: str) -> str:
+    """The sha256 of a file's bytes, read in large blocks. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def git_blob_of(path: str) -> str:
+    """The git blob id of a file's bytes. Raises OSError."""
+    digest = hashlib.sha1(b"blob %d\0" % os.stat(native(path)).st_size)
+    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def sync_filesystem(folder: str, files: list[str]) -> None:
+    """Bring all data of a file system to disk in one call, or file by file where that lacks."""
+    libc = _libc()
+    if libc is not None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            if libc.syncfs(handle) == 0:
+                return
+        finally:
+            os.close(handle)
+    for path in files:
+        with open(native(path), "rb+") as stream:  # noqa: PTH123
+            os.fsync(stream.fileno())
+
+
+def reflink(source: str, target: str) -> bool:
+    """Make `target` (new) share the blocks of `source`; False where that cannot be done."""
+    if sys.platform == "darwin":
+        clone = getattr(ctypes.CDLL(None), "clonefile", None)
+        return bool(clone) and clone(source.encode(), target.encode(), 0) == 0
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with open(source, "rb") as reader, open(target, "xb") as writer:  # noqa: PTH123
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            os.unlink(target)
+            return False
+    return True
+
+
+def copy(source: str, target: str) -> None:
+    """Copy bytes into a new file, in the kernel where it can. Raises OSError."""
+    with open(native(source), "rb") as reader, open(native(target), "xb") as writer:  # noqa: PTH123
+        if hasattr(os, "copy_file_range"):
+            try:
+                while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
+                    pass
+                return
+            except OSError as error:
+                if error.errno not in {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
+                    raise
+                reader.seek(0)
+                writer.seek(0)
+                writer.truncate()
+        while block := reader.read(BLOCK):
+            writer.write(block)
+
+
+def publish(temporary: str, target: str) -> None:
+    """Give a finished private file its name, never over one that exists.
+
+    Raises FileExistsError, OSError; the private file is gone either way.
+    """
+    try:
+        if sys.platform == "win32":
+            os.rename(native(temporary), native(target))  # refuses to replace there
+            return
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links here (FAT, some network file systems)
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, "exists", target) from None
+            os.rename(temporary, target)
+    finally:
+        remove_quietly(temporary)

@@ -1,0 +1,185 @@
+"""`fetch.lock`: the exact files of every artifact, committed, one file a line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import LockError
+from fetcher.files import write_atomically
+from fetcher.manifest import Artifact
+from fetcher.paths import BadPath, check_relative, printable
+from fetcher.sources.base import FileEntry, Request
+
+SCHEMA = "fetch.lock/1"
+NAME = "fetch.lock"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class LockedArtifact:
+    """What an artifact resolved to. `selection` tells if `files` or `exclude` changed since."""
+
+    source: str
+    revision: str
+    selection: str
+    files: tuple[FileEntry, ...]
+
+
+@dataclass
+class Lock:
+    """All locked artifacts by (manifest, artifact id)."""
+
+    artifacts: dict[tuple[str, str], LockedArtifact] = field(default_factory=dict)
+
+    def of(self, artifact: Artifact) -> LockedArtifact | None:
+        """The entry of an artifact if it still answers to what the manifest says."""
+        locked = self.artifacts.get((artifact.manifest, artifact.id))
+        if locked is None or locked.source != artifact.source.describe():
+            return None
+        if locked.selection != selection_of(artifact.request):
+            return None
+        return locked
+
+
+def selection_of(request: Request) -> str:
+    """A short digest of `files`, `exclude` and the digests that the manifest itself states."""
+    if request.files is None and not request.exclude:
+        return ""
+    known = [[e.path, e.size, e.sha256] for e in (request.known or {}).values()]
+    wanted = [list(request.files or ()), list(request.exclude), known]
+    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
+
+
+def locked(artifact: Artifact, revision: str, files: Iterable[FileEntry]) -> LockedArtifact:
+    """The lock's entry for a resolved artifact."""
+    return LockedArtifact(
+        artifact.source.describe(), revision, selection_of(artifact.request), tuple(sorted(files))
+    )
+
+
+def _file(item: Any, where: str) -> FileEntry:
+    if not isinstance(item, dict):
+        raise LockError(f"{where}: a file is no object")
+    path, size = item.get("path"), item.get("size")
+    sha256, git_blob = item.get("sha256"), item.get("git_blob")
+    if not isinstance(path, str):
+        raise LockError(f"{where}: a file has no path")
+    try:
+        check_relative(path)
+    except BadPath as error:
+        raise LockError(f"{where}: path {printable(path)!r} {error}") from error
+    if size is not None and (type(size) is not int or size < 0):
+        raise LockError(f"{where}: {path} has the size {size!r}")
+    for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1)):
+        if digest is not None and not (isinstance(digest, str) and pattern.fullmatch(digest)):
+            raise LockError(f"{where}: {path} has the digest {digest!r}")
+    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True)
+
+
+def _artifact(item: Any, where: str) -> LockedArtifact:
+    if not isinstance(item, dict) or not isinstance(item.get("files"), list):
+        raise LockError(f"{where} has no list of files")
+    texts = [item.get(name, "") for name in ("source", "revision", "selection")]
+    if not all(isinstance(text, str) for text in texts):
+        raise LockError(f"{where}: source, revision and selection must be text")
+    files = tuple(_file(entry, where) for entry in item["files"])
+    if len({file.path for file in files}) != len(files):
+        raise LockError(f"{where}: a file is listed twice")
+    return LockedArtifact(texts[0], texts[1], texts[2], files)
+
+
+def loads(text: str, shown: str = NAME) -> Lock:
+    """Parse a lock; raises LockError for anything that is not as this tool writes it."""
+    hint = f"restore {shown} from git, or delete it and run `fetch lock`"
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            found = data.get("schema") if isinstance(data, dict) else None
+            raise LockError(f"{shown} has schema {found!r}, this version reads {SCHEMA!r}")
+        manifests = data.get("manifests")
+        if not isinstance(manifests, dict):
+            raise LockError(f"{shown} has no manifests")
+        lock = Lock()
+        for manifest, artifacts in manifests.items():
+            if not isinstance(artifacts, dict):
+                raise LockError(f"{shown}: manifest {manifest!r} is no object")
+            for name, item in artifacts.items():
+                lock.artifacts[manifest, name] = _artifact(item, f"{shown}: {manifest}/{name}")
+        return lock
+    except LockError as error:
+        error.hint = error.hint or hint
+        raise
+    except (ValueError, RecursionError) as error:
+        raise LockError(f"{shown} cannot be read: {error}", hint) from error
+
+
+def read(root: Path) -> Lock:
+    """The project's lock, empty if there is none. Raises LockError."""
+    path = root / NAME
+    try:
+        return loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Lock()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockError(f"{path} cannot be read: {error}") from error
+
+
+def _file_line(file: FileEntry) -> str:
+    item: dict[str, Any] = {"path": file.path}
+    for name in ("size", "sha256", "git_blob"):
+        if (value := getattr(file, name)) is not None:
+            item[name] = value
+    if file.lfs:
+        item["lfs"] = True
+    return json.dumps(item, ensure_ascii=False)
+
+
+def dumps(lock: Lock) -> str:
+    """The lock as text: sorted, one file a line."""
+    by_manifest: dict[str, list[str]] = {}
+    for (manifest, name), item in sorted(lock.artifacts.items()):
+        head = {"source": item.source, "revision": item.revision}
+        if item.selection:
+            head["selection"] = item.selection
+        lines = ",\n".join(f"          {_file_line(file)}" for file in item.files)
+        body = ",\n".join(
+            f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+            for key, value in head.items()
+        )
+        by_manifest.setdefault(manifest, []).append(
+            f"      {json.dumps(name)}: {{\n{body},\n"
+            f'        "files": [\n{lines}\n        ]\n      }}'
+        )
+    blocks = [
+        f"    {json.dumps(name)}: {{\n" + ",\n".join(items) + "\n    }"
+        for name, items in by_manifest.items()
+    ]
+    inner = ",\n".join(blocks)
+    return f'{{\n  "schema": "{SCHEMA}",\n  "manifests": {{\n{inner}\n  }}\n}}\n'
+
+
+def update(
+    root: Path,
+    changed: Mapping[tuple[str, str], LockedArtifact],
+    gone: Iterable[tuple[str, str]] = (),
+) -> bool:
+    """Merge `changed` into the lock on disk and drop `gone`; True if the file was written.
+
+    The caller holds the project's mutex, so that two runs do not lose each other's entries.
+    """
+    lock = read(root)
+    before = dict(lock.artifacts)
+    lock.artifacts.update(changed)
+    for key in gone:
+        lock.artifacts.pop(key, None)
+    if lock.artifacts == before and (root / NAME).exists():
+        return False
+    write_atomically(root / NAME, dumps(lock).encode())
+    return True

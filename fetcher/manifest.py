@@ -1,0 +1,348 @@
+"""Manifests: what a project wants, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher import yamltree
+from fetcher.paths import BadPath, check_relative
+from fetcher.patterns import BadPattern, compile_glob, expand, is_glob
+from fetcher.schema import (
+    INVALID,
+    Boolean,
+    Field,
+    Integer,
+    Json,
+    JsonSchema,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Text,
+    Type,
+    node_of,
+)
+from fetcher.sources import SourceType
+from fetcher.sources.base import FileEntry, Request, Source
+from fetcher.yamltree import Document, Node
+
+ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
+TASKS = (
+    "image-compression", "generative-reconstruction", "retrieval-embedding", "text-generation",
+    "image-generation", "segmentation", "face-detection", "image-classification",
+    "vision-encoder", "vision-language",
+)  # fmt: skip
+KINDS = ("model", "dataset")
+
+
+@dataclass(frozen=True)
+class FilesType(Type):
+    """`files`: a list of names, globs and ranges, or a mapping from name to size and digest."""
+
+    expected: str = "a list of names, or a mapping from name to {size, sha256}"
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """(names, known entries by name), or INVALID."""
+        if node.kind == "sequence" and node.items:
+            return self._list(node, document)
+        if node.kind == "mapping" and node.pairs:
+            return self._mapping(node, document)
+        return self.wrong(node, document)
+
+    def _list(self, node: Node, document: Document) -> Any:
+        names = [_PATTERN.decode(item, document) for item in node.items]
+        if any(name is INVALID for name in names):
+            return INVALID
+        return tuple(names), {}
+
+    def _mapping(self, node: Node, document: Document) -> Any:
+        known: dict[str, FileEntry] = {}
+        sound = True
+        for key, value in node.pairs:
+            name = _NAME.decode(key, document)
+            facts = {} if value.is_null else _FACTS.decode(value, document)
+            if name is INVALID or facts is INVALID:
+                sound = False
+            else:
+                known[name] = FileEntry(name, facts.get("size"), facts.get("sha256"))
+        return (tuple(known), known) if sound else INVALID
+
+    def json_schema(self) -> JsonSchema:
+        """An array of names or an object of facts."""
+        facts = {"anyOf": [_FACTS.json_schema(), {"type": "null"}]}
+        return {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {"type": "object", "additionalProperties": facts, "minProperties": 1},
+            ]
+        }
+
+
+def _name_complaint(text: str) -> str | None:
+    try:
+        check_relative(text)
+    except BadPath as error:
+        return str(error)
+    return None
+
+
+def _pattern_complaint(text: str) -> str | None:
+    try:
+        for name in expand(text):
+            if is_glob(name):
+                compile_glob(name)
+                if name.startswith("/") or ".." in name.split("/") or "\\" in name:
+                    return "leads out of the source"
+            elif complaint := _name_complaint(name):
+                return complaint
+    except BadPattern as error:
+        return str(error)
+    return None
+
+
+_NAME = Text(expected="a file name", check=_name_complaint)
+_PATTERN = Text(expected="a file name or glob", check=_pattern_complaint)
+_FACTS = Record(
+    "a file",
+    {
+        "size": Field(Integer(0), "size in bytes"),
+        "sha256": Field(Text(r"[0-9a-f]{64}", "64 lower-case hex digits"), "sha256 of the bytes"),
+    },
+    expected="a mapping with size and sha256",
+)
+_TEXTS = ListOf(Text(), or_one=True, unique=True)
+_SIZE = ListOf(Integer(1), minimum=2)
+
+# The descriptive record: what people and the catalog read; nothing here changes what is fetched.
+DESCRIPTION: dict[str, Field] = {
+    "name": Field(Text(), "the name that people use"),
+    "description": Field(Text(multiline=True), "a few sentences"),
+    "kind": Field(Text(choices=KINDS), "model or dataset"),
+    "task": Field(Text(r"[a-z0-9]+(-[a-z0-9]+)*", "a task such as " + ", ".join(TASKS[:3])),
+                  "what it does: " + ", ".join(TASKS)),
+    "framework": Field(Text(choices=("pytorch", "tensorflow", "jax", "other")), "its framework"),
+    "class_path": Field(Text(r"[A-Za-z_][\w.:]*", "a dotted path"), "the class that loads it"),
+    "io": Field(
+        Record(
+            "io",
+            {
+                "size": Field(Text(choices=("fixed", "variable")), "fixed or variable input size"),
+                "resolution": Field(_SIZE, "height and width in pixels"),
+                "input_range": Field(ListOf(Number(), minimum=2), "lowest and highest input"),
+                "output_range": Field(ListOf(Number(), minimum=2), "lowest and highest output"),
+            },
+        ),
+        "inputs and outputs",
+    ),
+    "interface": Field(
+        ListOf(
+            Text(choices=("reconstruct", "encode", "decode", "compress", "decompress")),
+            or_one=True, unique=True,
+        ),
+        "methods it offers",
+    ),
+    "benchmarks": Field(_TEXTS, "benchmarks it is measured on"),
+    "metrics": Field(_TEXTS, "metrics such as psnr, ssim, lpips, bpp"),
+    "owner": Field(Text(), "who answers for it"),
+    "visibility": Field(Text(choices=("private", "organization", "public")), "who may see it"),
+    "license": Field(Text(), "licence, by its SPDX id if it has one"),
+    "citation": Field(Text(multiline=True), "how to cite it"),
+    "max_batch_size": Field(Integer(1), "largest batch"),
+    "attributes": Field(MapOf(Text(), Json()), "further facts, such as codebook size"),
+    "device": Field(Text(choices=("gpu-only", "cpu-allowed")), "where it can run"),
+    "min_vram": Field(Text(r"\d+(\.\d+)? ?[KMGT]i?B?", "memory such as 8G"), "GPU memory needed"),
+    "parameters": Field(Text(r"\d+(\.\d+)?[KMBT]?", "a number such as 1.3B"), "parameter count"),
+    "tags": Field(_TEXTS, "free words to find it by"),
+    "requires_auth": Field(Boolean(), "whether the repository wants a token"),
+    "type": Field(Text(), "pipeline type of an image generator"),
+    "params": Field(
+        Record(
+            "params",
+            {
+                "default_steps": Field(Integer(1), "denoising steps"),
+                "max_steps": Field(Integer(1), "most denoising steps"),
+                "guidance_scale": Field(Number(), "classifier-free guidance"),
+                "supports_i2i": Field(Boolean(), "whether it edits images"),
+                "max_tokens": Field(Integer(1), "longest prompt in tokens"),
+                "default_size": Field(_SIZE, "width and height in pixels"),
+                "max_size": Field(_SIZE, "largest width and height in pixels"),
+                "negative_prompt": Field(Boolean(), "whether it takes a negative prompt"),
+            },
+            open=True,
+        ),
+        "generation parameters",
+    ),
+    "aliases": Field(_TEXTS, "other names that commands accept"),
+}
+
+_PROBE = Record(
+    "a probe",
+    {"type": Field(Text(r"[a-z0-9-]+", "a probe's type"), "kind of probe", required=True)},
+    open=True,
+)
+
+ARTIFACT = Record(
+    "an artifact",
+    {
+        "source": Field(SourceType(), "where it comes from", required=True),
+        "mirrors": Field(ListOf(SourceType(mirror=True)), "other places with the same bytes"),
+        "files": Field(FilesType(), "which files; absent: all of them"),
+        "exclude": Field(ListOf(_PATTERN, or_one=True), "files to leave out"),
+        "count": Field(Integer(1), "how many files there must be"),
+        "optional": Field(Boolean(), "keep out of a bare `fetch all`"),
+        "groups": Field(
+            ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"
+        ),
+        "writable": Field(Boolean(), "place as copies, for files that are trained in place"),
+        "probe": Field(_PROBE, "how `fetch verify` proves that it works"),
+        **DESCRIPTION,
+    },
+)
+
+MANIFEST_FIELDS = {
+    "manifest": Field(_ID_TYPE, "the manifest's name", required=True),
+    "title": Field(Text(), "a title for people"),
+    "description": Field(Text(multiline=True), "what the project is"),
+    "layout": Field(_ID_TYPE, "the layout's name; default: the manifest's"),
+    "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, minimum=1), "artifacts by id", required=True),
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One model or dataset as the manifest wants it."""
+
+    id: str
+    manifest: str
+    source: Source
+    mirrors: tuple[Source, ...] = ()
+    request: Request = Request()
+    count: int | None = None
+    optional: bool = False
+    groups: tuple[str, ...] = ()
+    writable: bool = False
+    probe: Mapping[str, Any] | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return str(self.info.get("name", self.id))
+
+    @property
+    def fully_known(self) -> bool:
+        """Whether every file's size and sha256 stand in the manifest."""
+        known = self.request.known or {}
+        return bool(known) and all(
+            entry.size is not None and entry.sha256 for entry in known.values()
+        )
+
+
+@dataclass
+class Manifest:
+    """One manifest file. `places` gives (line, column) of each artifact's key."""
+
+    name: str
+    file: str
+    title: str = ""
+    description: str = ""
+    layout: str = ""
+    layout_place: tuple[int, int] = (1, 1)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    declared: set[str] = field(default_factory=set)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    path: Path | None = None
+
+
+def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
+    names, known = values.get("files", (None, {}))
+    return Artifact(
+        id=key,
+        manifest=manifest,
+        source=values["source"],
+        mirrors=values.get("mirrors", ()),
+        request=Request(names, values.get("exclude", ()), known),
+        count=values.get("count"),
+        optional=values.get("optional", False),
+        groups=values.get("groups", ()),
+        writable=values.get("writable", False),
+        probe=values.get("probe"),
+        info={name: values[name] for name in DESCRIPTION if name in values},
+    )
+
+
+def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
+    if node.kind != "mapping" or not node.pairs:
+        document.problem(
+            node, f"found {node.describe()}, expected a mapping from artifact ids to artifacts"
+        )
+        return
+    folded: dict[str, str] = {}
+    for key, value in node.pairs:
+        if _ID_TYPE.decode(key, document) is INVALID:
+            continue
+        if folded.setdefault(key.text.lower(), key.text) != key.text:
+            document.problem(
+                key, f"artifact {key.text!r} differs from {folded[key.text.lower()]!r} "
+                "only by case"
+            )  # fmt: skip
+        manifest.declared.add(key.text)
+        manifest.places[key.text] = key.line, key.column
+        values = ARTIFACT.decode(value, document)
+        if values is not INVALID:
+            manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
+
+
+def decode(document: Document) -> Manifest | None:
+    """The manifest in a parsed document, or None if it has no name; problems are collected."""
+    root = document.root
+    if root is None:
+        return None
+    if root.kind != "mapping":
+        document.problem(root, f"found {root.describe()}, expected a manifest (a mapping)")
+        return None
+    head = {name: item for name, item in MANIFEST_FIELDS.items() if name != "artifacts"}
+    rest = Node("mapping", root.line, root.column)
+    rest.pairs = [pair for pair in root.pairs if pair[0].text != "artifacts"]
+    before = len(document.problems)
+    values = Record("a manifest", {**head, "artifacts": Field(Json(), "")}).decode(rest, document)
+    values = {} if values is INVALID else values
+    name = values.get("manifest") or node_of(root, "manifest").text or Path(document.name).stem
+    layout_node = node_of(root, "layout")
+    manifest = Manifest(
+        name, document.name, values.get("title", ""), values.get("description", ""),
+        values.get("layout", layout_node.text if layout_node is not root else name) or name,
+        (layout_node.line, layout_node.column),
+    )  # fmt: skip
+    if any(key.text == "artifacts" for key, _ in root.pairs):
+        _artifacts(node_of(root, "artifacts"), manifest, document)
+    elif len(document.problems) == before:
+        document.problem(root, "a manifest needs the key 'artifacts'", "artifacts by id")
+    return manifest
+
+
+def load(path: Path, shown: str) -> tuple[Manifest | None, Document]:
+    """Read a manifest file; `shown` is its name in messages."""
+    document = yamltree.read(path, shown)
+    manifest = decode(document)
+    if manifest:
+        manifest.path = path
+    return manifest, document
+
+
+def probes(manifest: Manifest) -> Iterator[Artifact]:
+    """The artifacts that have a probe."""
+    return (artifact for artifact in manifest.artifacts.values() if artifact.probe)
+
+
+def json_schema() -> JsonSchema:
+    """The manifest format as JSON Schema."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fetch manifest",
+        **Record("a manifest", MANIFEST_FIELDS).json_schema(),
+    }

@@ -1,0 +1,350 @@
+"""The rules every request obeys (rewriting, credentials, TLS, redirects), and small requests.
+
+Bytes of artifacts are moved by `fetcher.transfer`, under the same rules; listings and other
+metadata are asked for here, with retries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pycurl
+
+from fetcher import __version__
+from fetcher.errors import Failure
+from fetcher.paths import printable
+from fetcher.settings import PUBLIC_HUB, Settings
+
+MAX_REDIRECTS = 10
+MAX_METADATA_BYTES = 256 * 1024 * 1024
+LONGEST_WAIT = 330.0  # the Hub counts requests per five minutes
+
+USER_AGENT = f"fetch/{__version__}"
+_GITHUB = {
+    ("https", "api.github.com", 443),
+    ("https", "github.com", 443),
+    ("https", "raw.githubusercontent.com", 443),
+    ("https", "media.githubusercontent.com", 443),
+}
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+# Failures that mean "this host cannot be reached", as opposed to one bad answer.
+UNREACHABLE = {
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+    pycurl.E_COULDNT_CONNECT,
+}
+TLS_ERRORS = {
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_ISSUER_ERROR,
+}
+
+Origin = tuple[str, str, int]
+
+
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port of a URL. Raises Failure if it has none."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+        port = parts.port or {"https": 443, "http": 80, "ftp": 21, "ftps": 990}.get(scheme, 0)
+    except ValueError:
+        scheme, host, port = "", "", 0
+    if not host or not port:
+        raise Failure("refused", f"{printable(url)!r} is no http, https or ftp URL")
+    return scheme, host, port
+
+
+def host_of(url: str) -> str:
+    """Host and, unless it is the scheme's own, port: as people write it."""
+    scheme, host, port = origin_of(url)
+    usual = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}[scheme]
+    return host if port == usual else f"{host}:{port}"
+
+
+def public_url(url: str) -> str:
+    """A URL without user, password and query, fit for messages."""
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer: status, headers by lower-case name (the last one wins), body, final URL."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Failure if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise Failure(
+                "refused",
+                f"{public_url(self.url)} did not answer with JSON",
+                "a proxy or sign-in page may stand in between: open the address in a browser",
+            ) from error
+
+
+def parse_header(headers: dict[str, str], line: bytes) -> None:
+    """Add one raw header line to `headers`; a status line starts them anew."""
+    text = line.decode("latin-1").strip()
+    if text.startswith("HTTP/"):
+        headers.clear()
+        return
+    name, colon, value = text.partition(":")
+    if colon:
+        headers[name.strip().lower()] = value.strip()
+
+
+def retry_after(headers: dict[str, str]) -> float | None:
+    """Seconds that the server asks to wait (Retry-After, RateLimit), or None."""
+    text = headers.get("retry-after", "")
+    if re.fullmatch(r"\d{1,7}", text):
+        return float(text)
+    if text:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, TypeError):
+            return None
+    limit = re.search(r"\br=0\b.*?\bt=(\d{1,7})\b", headers.get("ratelimit", ""))
+    if limit:
+        return float(limit[1]) + 1
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{1,12}", reset):
+        return max(0.0, float(reset) - time.time())
+    return None
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before try `attempt` (from 1): exponential, with full jitter."""
+    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2 ** (attempt - 1))
+
+
+def explain(number: int, message: str, url: str) -> Failure:
+    """A libcurl error as a failure that names the host and the reason."""
+    host = host_of(url)
+    if number == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
+    if number == pycurl.E_COULDNT_RESOLVE_HOST:
+        return Failure(
+            "network",
+            f"{host}: the name does not resolve",
+            "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
+        )
+    if number == pycurl.E_COULDNT_CONNECT:
+        return Failure("network", f"{host}: no connection ({message})", "is a proxy needed?")
+    if number in TLS_ERRORS:
+        return Failure(
+            "network",
+            f"{host}: TLS failed ({message})",
+            "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
+        )
+    if number == pycurl.E_OPERATION_TIMEDOUT:
+        return Failure("network", f"{host}: no answer in time ({message})")
+    if number == pycurl.E_FTP_COULDNT_RETR_FILE or number == pycurl.E_REMOTE_FILE_NOT_FOUND:
+        return Failure("not-found", f"{public_url(url)} is not there ({message})")
+    if number == pycurl.E_LOGIN_DENIED:
+        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
+    return Failure("network", f"{host}: {message} (curl {number})")
+
+
+def _ca_bundle() -> str:
+    for variable in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        if path := os.environ.get(variable):
+            return path
+    for path in _BUNDLES:
+        if Path(path).is_file():
+            return path
+    import certifi
+
+    return certifi.where()
+
+
+@dataclass
+class Network:
+    """The rules of one run; safe to share among threads."""
+
+    settings: Settings
+    say: Callable[[str], None] = lambda _: None
+    _local: threading.local = field(default_factory=threading.local)
+    # Hosts found unreachable in this run: nobody waits for them twice.
+    unreachable: dict[str, Failure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._rewrite = settings.rewrite
+        self.offline = settings.offline
+        self.hub = settings.hf_endpoint
+        self._bundle = _ca_bundle()
+        self._tokens: dict[Origin, str] = {}
+        if settings.hf_token:
+            self._tokens[origin_of(self.hub)] = settings.hf_token
+        if token := settings.text("github_token"):
+            self._tokens |= dict.fromkeys(_GITHUB, token)
+        host, token = settings.text("github_host"), settings.text("github_enterprise_token")
+        if host and token:
+            url = host if "://" in host else f"https://{host}"
+            self._tokens[origin_of(url)] = token
+
+    @property
+    def public_hub(self) -> bool:
+        """Whether the Hub is the public one."""
+        return self.hub == PUBLIC_HUB
+
+    def rewrite(self, url: str) -> str:
+        """The URL after the longest matching prefix of FETCH_REWRITE was replaced."""
+        for source, target in self._rewrite:
+            if url.startswith(source):
+                return target + url[len(source) :]
+        return url
+
+    def authorization(self, url: str) -> str | None:
+        """The Authorization header for this very origin, if there is a token for it."""
+        token = self._tokens.get(origin_of(url))
+        return f"Bearer {token}" if token else None
+
+    def redirected(self, url: str, location: str) -> str:
+        """Check one redirect and return the next URL, rewritten. Raises Failure."""
+        before, after = origin_of(url), origin_of(location)
+        if after[0] not in {"http", "https"}:
+            raise Failure("refused", f"{host_of(url)} redirects to {after[0]}://, which is refused")
+        target = self.rewrite(location)
+        if before[0] == "https" and origin_of(target)[0] == "http" and target == location:
+            raise Failure(
+                "refused", f"{host_of(url)} redirects from https to plain http, which is refused"
+            )
+        return target
+
+    def configure(self, curl: Any, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Set a handle up for one request to `url` (already rewritten)."""
+        lines = [f"{name}: {value}" for name, value in headers]
+        authorization = self.authorization(url)
+        if authorization:
+            lines.append(f"Authorization: {authorization}")
+        curl.setopt(pycurl.URL, url.encode("utf-8"))
+        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.NETRC, 0 if authorization else pycurl.NETRC_OPTIONAL)
+
+    def configure_once(self, curl: Any) -> None:
+        """Set what holds for every request of a handle's life."""
+        protocols = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS | pycurl.PROTO_FTP | pycurl.PROTO_FTPS
+        curl.setopt(pycurl.PROTOCOLS, protocols)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.USERAGENT, USER_AGENT)
+        curl.setopt(pycurl.CAINFO, self._bundle)
+        curl.setopt(pycurl.CONNECTTIMEOUT, self.settings.connect_timeout)
+        if netrc := os.environ.get("NETRC"):
+            curl.setopt(pycurl.NETRC_FILE, netrc)
+
+    def _handle(self) -> Any:
+        curl = getattr(self._local, "curl", None)
+        if curl is None:
+            curl = self._local.curl = pycurl.Curl()
+        curl.reset()
+        self.configure_once(curl)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+        curl.setopt(pycurl.LOW_SPEED_TIME, 30)
+        curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
+        return curl
+
+    def _once(
+        self, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes | None
+    ) -> Response:
+        curl, body = self._handle(), BytesIO()
+        received: dict[str, str] = {}
+        self.configure(curl, url, headers)
+
+        def write(chunk: bytes) -> int | None:
+            if body.tell() + len(chunk) > MAX_METADATA_BYTES:
+                return 0
+            body.write(chunk)
+            return None
+
+        if method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        if data is not None:
+            curl.setopt(pycurl.POSTFIELDS, data)
+        curl.setopt(pycurl.WRITEFUNCTION, write)
+        curl.setopt(pycurl.HEADERFUNCTION, lambda line: parse_header(received, line))
+        curl.perform()
+        return Response(curl.getinfo(pycurl.RESPONSE_CODE), received, body.getvalue(), url)
+
+    def _follow(
+        self, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes | None,
+        follow: bool,
+    ) -> Response:
+        current = self.rewrite(url)
+        for _ in range(MAX_REDIRECTS):
+            response = self._once(current, method, headers, data)
+            if not follow or response.status not in {301, 302, 303, 307, 308}:
+                return response
+            location = self._local.curl.getinfo(pycurl.REDIRECT_URL)
+            if not location:
+                return response
+            current = self.redirected(current, location)
+        raise Failure("refused", f"{host_of(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def request(
+        self, url: str, *, method: str = "GET", headers: Sequence[tuple[str, str]] = (),
+        data: bytes | None = None, follow: bool = True, tries: int = 4,
+    ) -> Response:
+        """Ask once, and again after passing faults; any HTTP status is an answer.
+
+        Raises Failure ('offline', 'network', 'refused').
+        """
+        host = host_of(self.rewrite(url))
+        if self.offline:
+            raise Failure("offline", f"{host} is needed, but the network may not be used")
+        if host in self.unreachable:
+            raise self.unreachable[host]
+        for attempt in range(1, tries + 1):
+            try:
+                response = self._follow(url, method, headers, data, follow)
+            except pycurl.error as error:
+                number, message = error.args
+                if number in UNREACHABLE and attempt >= 2 or attempt == tries:
+                    failure = explain(number, message, self.rewrite(url))
+                    if number in UNREACHABLE:
+                        self.unreachable[host] = failure
+                    raise failure from None
+                time.sleep(backoff(attempt))
+                continue
+            limited = response.status == 403 and retry_after(response.headers) is not None
+            if response.status not in {408, 425, 429, 500, 502, 503, 504} and not limited:
+                return response
+            wait = retry_after(response.headers)
+            if attempt == tries or (wait or 0) > LONGEST_WAIT:
+                return response
+            if wait and wait > 2:
+                self.say(f"{host} asks to wait {wait:.0f} s (HTTP {response.status})")
+            time.sleep(backoff(attempt) if wait is None else wait)
+        raise AssertionError("unreachable")
+
+    def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
+        """GET with `Accept: application/json`; the status is the caller's to judge."""
+        return self.request(url, headers=[("Accept", "application/json"), *headers])

@@ -1,0 +1,141 @@
+"""Relative paths that come from outside: checked before they name a file.
+
+A path in a manifest, a layout, a lock, a hub's listing, a wheel or a bundle is data. What could
+leave the target directory, or mean another file on another system, is refused here by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+MAX_SEGMENT_BYTES = 255
+MAX_PATH_BYTES = 4096
+
+_DEVICES = r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])"
+_DEVICE = re.compile(rf"{_DEVICES}(?:[ .].*)?", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:")
+_WINDOWS_ONLY = re.compile(r'[<>:"|?*]')
+# Git treats these as its own directory on case-folding and 8.3 file systems.
+_GIT = re.compile(r"(?:\.git|git~1)[ .]*", re.IGNORECASE)
+# Nearly every path is of this shape; one match is all that it then costs.
+_PLAIN = re.compile(
+    rf"(?!{_DEVICES}(?:[./]|\Z))[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{{0,126}}[A-Za-z0-9_-])?"
+    rf"(?:/(?!{_DEVICES}(?:[./]|\Z))[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{{0,126}}[A-Za-z0-9_-])?){{0,15}}",
+    re.IGNORECASE,
+)
+
+
+class BadPath(ValueError):
+    """A path that is refused; its text says why."""
+
+
+def _check_segment(segment: str) -> None:
+    if segment in {"", "."}:
+        raise BadPath("has an empty or '.' segment")
+    if segment == "..":
+        raise BadPath("leads out of its directory with '..'")
+    if _DRIVE.match(segment):
+        raise BadPath(f"names a drive ({segment[:2]!r})")
+    if _DEVICE.fullmatch(segment):
+        raise BadPath(f"{segment!r} is a device name on Windows")
+    if _GIT.fullmatch(segment):
+        raise BadPath(f"{segment!r} belongs to git")
+    if segment[-1] in " .":
+        raise BadPath(f"{segment!r} ends in a space or a dot, which Windows drops")
+    if sys.platform == "win32" and _WINDOWS_ONLY.search(segment):
+        raise BadPath(f"{segment!r} has a character that Windows does not allow")
+    if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
+        raise BadPath(f"name too long: {segment[:40]!r}… has more than {MAX_SEGMENT_BYTES} bytes")
+
+
+def check_relative(path: str) -> str:
+    """Return `path` if it is a safe relative path with forward slashes.
+
+    Raises BadPath for absolute paths, `..`, drives, backslashes, device names, control
+    characters, git's own directory, and names too long for common file systems.
+    """
+    if _PLAIN.fullmatch(path):
+        if "git~1" in path.lower():
+            raise BadPath(f"{path!r} belongs to git")
+        return path
+    if not path:
+        raise BadPath("is empty")
+    if path[0] == "/":
+        raise BadPath("is absolute")
+    if "\\" in path:
+        raise BadPath("has a backslash")
+    for char in path:
+        if unicodedata.category(char) in {"Cc", "Cs"} or char in "\u2028\u2029\u202e\u2066\u2067":
+            raise BadPath(f"has a control character (U+{ord(char):04X})")
+    for segment in path.split("/"):
+        _check_segment(segment)
+    if len(path.encode("utf-8")) > MAX_PATH_BYTES:
+        raise BadPath(f"path too long: more than {MAX_PATH_BYTES} bytes")
+    return path
+
+
+def collision_key(path: str) -> str:
+    """Equal for two paths that are one file on some file system (case, Unicode form)."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+class PathClaims:
+    """Who takes which path in one tree; finds two claims on one path, and files under files."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+
+    def claim(self, path: str) -> str | None:
+        """Claim a file's path; returns the earlier path it collides with, or None."""
+        key = collision_key(path)
+        if key in self._files:
+            return self._files[key]
+        if key in self._folders:
+            return self._folders[key]
+        parent = key.rpartition("/")[0]
+        fresh = []
+        while parent and parent not in self._folders:
+            if parent in self._files:
+                return self._files[parent]
+            fresh.append(parent)
+            parent = parent.rpartition("/")[0]
+        for folder in fresh:
+            self._folders[folder] = path
+        self._files[key] = path
+        return None
+
+
+def escapes(root: Path, directory: Path) -> Path | None:
+    """The symlink through which `directory` (below `root`) leads out of `root`, or None."""
+    real_root = os.path.realpath(root)
+    current = root
+    for part in directory.relative_to(root).parts:
+        current = current / part
+        if current.is_symlink():
+            real = os.path.realpath(current)
+            if real != real_root and not real.startswith(real_root + os.sep):
+                return current
+    return None
+
+
+def native(path: Path | str) -> str:
+    r"""The path as the system calls take it: `\\?\` in front of long ones on Windows."""
+    text = os.fspath(path)
+    if sys.platform == "win32" and len(text) > 240 and not text.startswith("\\\\?\\"):
+        return "\\\\?\\" + os.path.abspath(text)
+    return text
+
+
+def printable(text: str) -> str:
+    """Text from outside, safe to show on a terminal."""
+    return "".join(
+        char if char.isprintable() else f"\\x{ord(char):02x}" if ord(char) < 256 else "\ufffd"
+        for char in text
+    )

@@ -1,0 +1,167 @@
+"""File names, globs and numbered ranges, as `files` and `exclude` of a manifest use them.
+
+`*` and `?` stay within one path segment, `**/` crosses any number of them, `[...]` is a set;
+`{a,b}` lists alternatives and `{0..4}` or `{000000..009999}` a numbered range. A literal bracket
+or star is written `[[]`, `[*]`; a name that is there to the letter always matches itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+MAX_NAMES = 2_000_000
+
+_BRACE = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d{1,12})\.\.(\d{1,12})")
+_GLOB = re.compile(r"[*?\[]")
+
+
+class BadPattern(ValueError):
+    """A pattern that cannot be read; its text says why."""
+
+
+def _range_names(first: str, last: str) -> list[str]:
+    low, high = int(first), int(last)
+    if high < low:
+        raise BadPattern(f"range {{{first}..{last}}} runs backwards")
+    if high - low >= MAX_NAMES:
+        raise BadPattern(f"range {{{first}..{last}}} has more than {MAX_NAMES:,} names")
+    width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+    return [str(number).zfill(width) for number in range(low, high + 1)]
+
+
+def _alternatives(body: str) -> list[str] | None:
+    items: list[str] = []
+    parts = [part.strip() for part in body.split(",")]
+    for part in parts:
+        numbers = _RANGE.fullmatch(part)
+        if numbers:
+            items += _range_names(numbers[1], numbers[2])
+        elif ".." in part and re.fullmatch(r"-?\w+\.\.-?\w+", part):
+            raise BadPattern(f"{{{part}}} is no range of numbers such as {{0..4}}")
+        else:
+            items.append(part)
+    return items if len(parts) > 1 or _RANGE.fullmatch(parts[0]) else None
+
+
+def expand(pattern: str) -> list[str]:
+    """All names or globs that the braces of `pattern` stand for, in order.
+
+    Raises BadPattern for a backwards or huge range.
+    """
+    names = [""]
+    position = 0
+    for brace in _BRACE.finditer(pattern):
+        literal = pattern[position : brace.start()]
+        choices = _alternatives(brace[1])
+        if choices is None:
+            choices = [brace[0]]
+        if len(names) * len(choices) > MAX_NAMES:
+            raise BadPattern(f"{pattern!r} has more than {MAX_NAMES:,} names")
+        names = [name + literal + choice for name in names for choice in choices]
+        position = brace.end()
+    tail = pattern[position:]
+    return [name + tail for name in names]
+
+
+def is_glob(name: str) -> bool:
+    """Whether an expanded name still has wildcards."""
+    return _GLOB.search(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def compile_glob(glob: str) -> re.Pattern[str]:
+    """The glob as a regular expression for whole paths."""
+    out, index = "", 0
+    while index < len(glob):
+        char = glob[index]
+        if glob.startswith("**/", index):
+            out, index = out + "(?:[^/]+/)*", index + 3
+        elif glob.startswith("**", index):
+            out, index = out + ".*", index + 2
+        elif char == "*":
+            out, index = out + "[^/]*", index + 1
+        elif char == "?":
+            out, index = out + "[^/]", index + 1
+        elif char == "[" and (end := glob.find("]", index + 2)) > 0:
+            body = glob[index + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
+            out += "[" + ("^" + body[1:] if body[0] in "!^" else body) + "]"
+            index = end + 1
+        else:
+            out, index = out + re.escape(char), index + 1
+    try:
+        return re.compile(out, re.DOTALL)
+    except re.error as error:
+        raise BadPattern(f"{glob!r} is no valid glob ({error})") from error
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What matched, and which patterns or names matched nothing."""
+
+    names: list[str]
+    unmatched: list[str]
+
+
+def _matches(available: Sequence[str], known: set[str], item: str) -> list[str]:
+    if item in known:
+        return [item]
+    if not is_glob(item):
+        return []
+    regex = compile_glob(item)
+    return [name for name in available if regex.fullmatch(name)]
+
+
+def select(
+    available: Iterable[str], files: Sequence[str] | None, exclude: Sequence[str] = ()
+) -> Selection:
+    """Choose from `available` what `files` asks for (None: everything) less `exclude`.
+
+    Names come back sorted. Raises BadPattern.
+    """
+    everything = sorted(available)
+    known = set(everything)
+    chosen: set[str] = set()
+    unmatched: list[str] = []
+    if files is None:
+        chosen = set(known)
+    else:
+        for pattern in files:
+            items = [pattern] if pattern in known else expand(pattern)
+            for item in items:
+                found = _matches(everything, known, item)
+                chosen.update(found)
+                if not found:
+                    unmatched.append(item)
+    for pattern in exclude:
+        for item in [pattern] if pattern in known else expand(pattern):
+            chosen.difference_update(_matches(everything, known, item))
+    return Selection(sorted(chosen), unmatched)
+
+
+def literal_names(files: Sequence[str] | None, exclude: Sequence[str] = ()) -> list[str] | None:
+    """The exact names `files` stands for, or None if only a listing can tell."""
+    if files is None:
+        return None
+    names: list[str] = []
+    for pattern in files:
+        names += expand(pattern)
+    if any(is_glob(name) for name in names):
+        return None
+    return select(names, None, exclude).names
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate most like `name`, if any is close."""
+    import difflib
+
+    pool = list(candidates)
+    found = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    folded = {item.lower(): item for item in pool}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None

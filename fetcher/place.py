@@ -1,0 +1,270 @@
+"""Placing blobs of the store in a tree: linked where that is safe, never over a user's file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher import edits
+from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.files import (
+    copy,
+    private_name,
+    publish,
+    reflink,
+    remove_quietly,
+    sha256_of,
+    sync_filesystem,
+    write_atomically,
+)
+from fetcher.paths import escapes, native
+from fetcher.plan import Item, row_of
+from fetcher.state import FOLDER, Row
+from fetcher.store import Store
+
+# A content that several files of one tree share is linked once; further ones are copied up to
+# this size, so that changing one of them in place does not change the others.
+MAX_DUPLICATE = 16 * 1024 * 1024
+_NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+@dataclass(eq=False)
+class _Made:
+    """A private file that only needs its name; `copied` ones must be brought to disk first."""
+
+    item: Item
+    sha256: str
+    temporary: str
+    copied: bool
+
+
+class Placer:
+    """Places items in one tree. Batches share one sync of the file system."""
+
+    def __init__(self, tree: Path, store: Store, link: str, linked: Iterable[str] = ()) -> None:
+        self.tree = tree
+        self.store = store
+        self.link = link
+        self._linked = set(linked)
+        self._folders: set[str] = set()
+        self._no_reflink = False
+        self._kept = ""
+        self._hub_refs: set[tuple[str, str]] = set()
+
+    def place(self, items: Iterable[tuple[Item, str]]) -> tuple[list[Row], list[Problem]]:
+        """Place each item, whose content is the blob `sha256`; returns rows and what failed."""
+        rows: list[Row] = []
+        problems: list[Problem] = []
+        made: list[_Made] = []
+        for item, sha256 in items:
+            try:
+                if item.hub:
+                    rows.append(self._place_in_hub(item, sha256))
+                else:
+                    made.append(self._make(item, sha256))
+            except Failure as failure:
+                problems.append(failure.problem.about(item.artifact.id, item.file.path))
+            except OSError as error:
+                problems.append(_trouble(item, error))
+        copies = [one.temporary for one in made if one.copied]
+        if copies:
+            sync_filesystem(str(self.tree), copies)
+        for one in made:
+            try:
+                rows.append(self._publish(one))
+            except Failure as failure:
+                problems.append(failure.problem.about(one.item.artifact.id, one.item.file.path))
+            except OSError as error:
+                problems.append(_trouble(one.item, error))
+        return rows, problems
+
+    # Making the private file
+
+    def _make(self, item: Item, sha256: str) -> _Made:
+        self._ensure_folder(os.path.dirname(item.path))
+        temporary = private_name(item.path)
+        blob = self.store.blob_path(sha256)
+        try:
+            if item.edit:
+                data = edits.apply(Path(blob).read_bytes(), item.edit, item.target)
+                with open(native(temporary), "xb") as stream:  # noqa: PTH123
+                    stream.write(data)
+                return _Made(item, sha256, temporary, True)
+            size = item.file.size if item.file.size is not None else os.stat(blob).st_size
+            copied = self._link_or_copy(blob, temporary, sha256, size, item.writable)
+            return _Made(item, sha256, temporary, copied)
+        except BaseException:
+            remove_quietly(temporary)
+            raise
+
+    def _link_or_copy(
+        self, blob: str, target: str, sha256: str, size: int, writable: bool
+    ) -> bool:
+        """Make `target` by the chosen way; True if bytes were copied."""
+        way = "copy" if writable else self.link
+        if way == "symlink":
+            try:
+                os.symlink(blob, target)
+            except OSError as error:
+                raise Failure(
+                    "permission", f"symlinks cannot be made here: {error.strerror}",
+                    "use --link auto",
+                ) from error  # fmt: skip
+            return False
+        if way in {"auto", "reflink"} or (way == "copy" and not self._no_reflink):
+            if not self._no_reflink and reflink(blob, target):
+                os.chmod(target, 0o644)
+                return False
+            self._no_reflink = True
+            if way == "reflink":
+                raise Failure(
+                    "permission", "this file system has no reflinks", "use --link auto"
+                )
+        duplicate = way == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
+        if way in {"auto", "hardlink"} and not duplicate:
+            try:
+                os.link(blob, native(target))
+                self._linked.add(sha256)
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINK or way == "hardlink":
+                    raise
+        copy(blob, target)
+        return True
+
+    def _ensure_folder(self, folder: str) -> None:
+        if folder in self._folders:
+            return
+        Path(native(folder)).mkdir(parents=True, exist_ok=True)
+        leak = escapes(self.tree, Path(folder))
+        if leak is not None:
+            raise Failure(
+                "bad-path", f"{leak} is a symlink that leads out of {self.tree}",
+                "replace it by a folder",
+            )  # fmt: skip
+        self._folders.add(folder)
+
+    # Giving it its name
+
+    def _publish(self, one: _Made) -> Row:
+        item = one.item
+        try:
+            if item.aside:
+                self._keep_aside(item)
+            if item.replaces and self._still_as_planned(item):
+                os.replace(native(one.temporary), native(item.path))
+            else:
+                self._publish_new(one)
+        finally:
+            remove_quietly(one.temporary)
+        stat = os.lstat(native(item.path))
+        sha256 = sha256_of(item.path) if item.edit else one.sha256
+        return row_of(item, sha256, stat)
+
+    @staticmethod
+    def _still_as_planned(item: Item) -> bool:
+        try:
+            now = os.lstat(native(item.path))
+        except OSError:
+            return False
+        then = item.stat
+        return then is not None and (now.st_mtime_ns, now.st_size, now.st_ino) == (
+            then.st_mtime_ns, then.st_size, then.st_ino,
+        )  # fmt: skip
+
+    def _publish_new(self, one: _Made) -> None:
+        item = one.item
+        wanted = sha256_of(one.temporary) if item.edit else one.sha256
+        try:
+            publish(one.temporary, item.path)
+        except FileExistsError:
+            # Another run may have placed the same; anything else stays as it is.
+            if os.path.isfile(item.path) and sha256_of(item.path) == wanted:
+                return
+            raise Failure(
+                "conflict", f"{item.target} came into being while fetch was running",
+                "look at it, then run again, with --overwrite to replace it",
+            ) from None  # fmt: skip
+
+    def _kept_path(self, relative: str) -> Path:
+        """A fresh place below `.fetch/kept/`."""
+        if not self._kept:
+            self._kept = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+        kept = self.tree / FOLDER / "kept" / self._kept / relative
+        Path(native(kept.parent)).mkdir(parents=True, exist_ok=True)
+        return kept
+
+    def _keep_aside(self, item: Item) -> None:
+        """Move what stands in the way to `.fetch/kept/<time>/`."""
+        if os.path.lexists(native(item.path)):
+            os.rename(native(item.path), native(self._kept_path(item.target)))
+
+    # The Hugging Face cache
+
+    def _place_in_hub(self, item: Item, sha256: str) -> Row:
+        """Blob by its ETag, a relative symlink in the snapshot, and the ref, as its clients do."""
+        name = item.file.git_blob or sha256
+        blob = Path(item.hub, "blobs", name)
+        path = Path(item.path)
+        self._free_hub_path(item, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        if blob.exists() and sha256_of(str(blob)) != sha256:
+            blob.unlink()  # a half or damaged download of another tool, under a content's name
+        if not blob.exists():
+            self._hub_file(sha256, str(blob))
+        if not os.path.lexists(path):
+            try:
+                os.symlink(os.path.relpath(blob, path.parent), path)
+            except OSError:  # Windows without the privilege: a plain file serves as well
+                self._hub_file(sha256, str(path))
+        self._hub_ref(item)
+        return row_of(item, sha256, os.stat(path))
+
+    def _free_hub_path(self, item: Item, path: Path) -> None:
+        if not os.path.lexists(path):
+            return
+        if item.aside and path.exists():
+            kept = self._kept_path(str(path.relative_to(Path(item.hub).parent)))
+            copy(str(path), str(kept))
+            path.unlink()
+        elif not path.exists():
+            path.unlink()  # a link whose blob is gone
+
+    def _hub_file(self, sha256: str, target: str) -> None:
+        temporary = private_name(target)
+        if self._link_or_copy(self.store.blob_path(sha256), temporary, sha256, 0, False):
+            sync_filesystem(os.path.dirname(target), [temporary])
+        try:
+            publish(temporary, target)
+        except FileExistsError:
+            pass
+
+    def _hub_ref(self, item: Item) -> None:
+        """Point the branch at the snapshot, so that loading by id finds it offline."""
+        snapshot = Path(item.path).parts[len(Path(item.hub).parts) + 1]
+        source = item.artifact.source
+        revision = getattr(source, "revision", "main")
+        ref = "main" if revision == snapshot else revision
+        if (item.hub, ref) in self._hub_refs:
+            return
+        self._hub_refs.add((item.hub, ref))
+        path = Path(item.hub, "refs", *ref.split("/"))
+        if not path.exists() or path.read_text("utf-8", "replace").strip() != snapshot:
+            write_atomically(path, snapshot.encode())
+
+
+def _trouble(item: Item, error: OSError) -> Problem:
+    if sys.platform == "win32" and error.errno == errno.EACCES:
+        hint = "is the file open in another program?"
+        return Problem(
+            "permission", f"placing {item.target}: {error.strerror}", hint,
+            item.artifact.id, item.file.path,
+        )  # fmt: skip
+    failure = from_os_error(error, f"placing {item.target}")
+    return failure.problem.about(item.artifact.id, item.file.path)

@@ -1,0 +1,455 @@
+"""The plan: what is there, what must be placed, what must be downloaded, what stands in the way.
+
+Made from the lock, the store and the tree, without network and without writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stats
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher import edits
+from fetcher.errors import Failure, Problem
+from fetcher.files import git_blob_of, sha256_of
+from fetcher.layout import owner_of, placements
+from fetcher.lock import Lock, LockedArtifact
+from fetcher.manifest import Artifact
+from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, native
+from fetcher.project import Unit
+from fetcher.sources.base import FileEntry
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.state import FOLDER, Row
+from fetcher.store import Store
+
+KEEP = "keep"  # there, and right
+PLACE = "place"  # in the store: only to be placed
+GET = "get"  # to be downloaded, then placed
+CONFLICT = "conflict"  # something else stands there
+BLOCKED = "blocked"  # cannot be placed at all
+UNVERIFIED = "unverified"  # there, but nobody has read it (quick plans only)
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """One file of one artifact at one target.
+
+    `target` is relative to the tree, or absolute in the Hugging Face cache; `path` is absolute.
+    `replaces` marks a file of ours that an older plan has placed there.
+    """
+
+    artifact: Artifact
+    file: FileEntry
+    target: str
+    path: str
+    edit: dict[str, Any] | None = None
+    writable: bool = False
+    hub: str = ""
+    action: str = GET
+    sha256: str = ""
+    replaces: bool = False
+    touched: bool = False
+    changed_by_user: bool = False
+    aside: bool = False  # move what stands there to .fetch/kept/ first
+    placed: bool = False
+    stat: os.stat_result | None = None
+    problem: Problem | None = None
+    origin: str = ""
+
+    @property
+    def edit_key(self) -> str:
+        """Fingerprint of the edits, "" without any."""
+        return edits.fingerprint(self.edit) if self.edit else ""
+
+
+@dataclass(eq=False)
+class ArtifactPlan:
+    """One artifact's part of the plan; `locked` is None while it is unresolved."""
+
+    unit: Unit
+    artifact: Artifact
+    locked: LockedArtifact | None
+    items: list[Item] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """complete, partial, missing, modified or conflict; or failed."""
+        actions = {item.action for item in self.items}
+        if any(item.changed_by_user for item in self.items):
+            return "modified"
+        if CONFLICT in actions or BLOCKED in actions:
+            return "conflict"
+        if self.items and actions == {KEEP} and not self.problems:
+            return "complete"
+        present = any(item.action in {KEEP, UNVERIFIED} for item in self.items)
+        return "partial" if present else "missing"
+
+
+@dataclass
+class Plan:
+    """What a run would do to one tree."""
+
+    tree: Path
+    artifacts: list[ArtifactPlan]
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """Every item of every artifact."""
+        return (item for part in self.artifacts for item in part.items)
+
+    def problems(self) -> list[Problem]:
+        """Everything that already is known to be wrong."""
+        found = [problem for part in self.artifacts for problem in part.problems]
+        return found + [item.problem for item in self.items if item.problem]
+
+    def to_get(self) -> dict[str, list[Item]]:
+        """Items to download, by content: one download serves all of them."""
+        wanted: dict[str, list[Item]] = {}
+        for item in self.items:
+            if item.action == GET:
+                key = item.file.key or f"{item.artifact.manifest}/{item.artifact.id}/" + (
+                    item.file.path
+                )
+                wanted.setdefault(key, []).append(item)
+        return wanted
+
+    def bytes_to_get(self) -> int:
+        """Bytes to download, as far as sizes are known."""
+        return sum(items[0].file.size or 0 for items in self.to_get().values())
+
+
+class Planner:
+    """Makes plans for one tree. `quick` reads no file; `deep` reads every byte."""
+
+    def __init__(
+        self, tree: Path, store: Store, rows: Mapping[str, Row], hub_cache: Path,
+        quick: bool = False, deep: bool = False,
+    ) -> None:  # fmt: skip
+        self.tree = tree
+        self.store = store
+        self.rows = rows
+        self.hub_cache = hub_cache
+        self.quick = quick
+        self.deep = deep
+        self._claims = PathClaims()
+        self._claimed: dict[str, FileEntry] = {}
+        self._folders: dict[str, Problem | None] = {}
+
+    def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
+        """Decide for every file of every wanted artifact."""
+        parts = []
+        for unit, artifact in wanted:
+            part = ArtifactPlan(unit, artifact, lock.of(artifact))
+            if part.locked is not None:
+                self._fill(part, part.locked)
+            parts.append(part)
+        return Plan(self.tree, parts)
+
+    def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
+        artifact, layout = part.artifact, part.unit.layout
+        count = len(locked.files)
+        if artifact.count is not None and artifact.count != count:
+            part.problems.append(
+                Problem(
+                    "count", f"{artifact.id} has {count} files, the manifest says "
+                    f"{artifact.count}",
+                    "compare `files` and `count` with what the source holds", artifact.id,
+                )
+            )  # fmt: skip
+            return
+        found, problems = placements(layout, artifact, locked.files)
+        part.problems += problems
+        prefix = f"{layout.root}/" if layout.root else ""
+        root = self.tree / layout.root
+        used_edits = set()
+        writable = [t for t in (p.target for p in found) if layout.is_writable(t)] if (
+            layout.writable
+        ) else []  # fmt: skip
+        writable_set = set(writable)
+        for placement in found:
+            values = layout.edits.get(placement.target)
+            if values is not None:
+                used_edits.add(placement.target)
+                values = edits.expand(values, root)
+            target = prefix + placement.target
+            item = Item(
+                artifact, placement.file, target, f"{self.tree}{os.sep}{target}", values,
+                artifact.writable or placement.target in writable_set,
+            )  # fmt: skip
+            if self._claim(part, item):
+                self._decide(item)
+                part.items.append(item)
+        for target in layout.edits.keys() - used_edits:
+            if owner_of(layout, target) == artifact.id:
+                line, column = layout.places[f"edits:{target}"]
+                part.problems.append(
+                    Problem(
+                        "layout-mismatch",
+                        f"{layout.file}:{line}:{column}: {artifact.id} places no file at "
+                        f"{target!r}",
+                        "write the path as it is in the tree", artifact.id, target,
+                    )
+                )  # fmt: skip
+        if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
+            self._fill_hub(part, artifact.source, locked)
+
+    def _fill_hub(self, part: ArtifactPlan, source: HuggingFace, locked: LockedArtifact) -> None:
+        folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
+        snapshot = self.hub_cache / folder / "snapshots" / locked.revision
+        for file in locked.files:
+            name = f"{source.path}/{file.path}" if source.path else file.path
+            path = str(snapshot / name)
+            item = Item(part.artifact, file, path, path, hub=str(self.hub_cache / folder))
+            self._decide(item)
+            part.items.append(item)
+
+    def _claim(self, part: ArtifactPlan, item: Item) -> bool:
+        """Whether this item may have its target; a second, equal claim is dropped."""
+        try:
+            check_relative(item.target)
+            if item.target.partition("/")[0].lower() == FOLDER:
+                raise BadPath("belongs to fetch itself")
+        except BadPath as error:
+            part.problems.append(
+                Problem(
+                    "bad-path", f"target {item.target!r} {error}", "rename it in the layout",
+                    item.artifact.id, item.file.path,
+                )
+            )  # fmt: skip
+            return False
+        other = self._claims.claim(item.target)
+        if other is None:
+            self._claimed[collision_key(item.target)] = item.file
+            return True
+        same = self._claimed.get(collision_key(item.target))
+        if other == item.target and same is not None and same.key and same.key == item.file.key:
+            return False  # the same content, wanted by two manifests
+        part.problems.append(
+            Problem(
+                "bad-path", f"two files fall on {item.target!r}" if other == item.target
+                else f"{item.target!r} collides with {other!r}",
+                "place one of them in another folder, or rename it",
+                item.artifact.id, item.file.path,
+            )
+        )  # fmt: skip
+        return False
+
+    # One file
+
+    def _decide(self, item: Item) -> None:
+        try:
+            item.stat = os.stat(item.path) if item.hub else os.lstat(native(item.path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._absent(item)
+            return
+        except OSError as error:
+            name_too_long = error.errno == errno.ENAMETOOLONG
+            code = "bad-path" if name_too_long else "permission"
+            reason = "name too long" if name_too_long else error.strerror
+            self._block(item, code, f"{item.target}: {reason}", "choose a shorter name"
+                        if name_too_long else "check the mode of its folder")  # fmt: skip
+            return
+        row = self.rows.get(item.target)
+        if row is not None and row.matches(item.stat) and not self.deep:
+            self._untouched(item, row)
+        elif self.quick:
+            self._guess(item, row)
+        else:
+            self._read(item, row)
+
+    def _absent(self, item: Item) -> None:
+        if not item.hub:
+            problem = self._folder_problem(item.target.rpartition("/")[0])
+            if problem:
+                self._block(item, problem.code, f"{item.target}: {problem.message}", problem.hint)
+                return
+        self._obtain(item)
+
+    def overwrite(self, item: Item) -> None:
+        """Turn a conflict into a replacement that keeps the old file aside."""
+        item.aside, item.problem = True, None
+        self._obtain(item)
+
+    def _obtain(self, item: Item) -> None:
+        """Decide between the store and a download."""
+        sha256 = item.file.sha256
+        if sha256 is None and item.file.git_blob:
+            sha256 = self.store.by_git_blob(item.file.git_blob)
+        if sha256 and self.store.has(sha256, item.file.size):
+            item.action, item.sha256, item.origin = PLACE, sha256, "store"
+        else:
+            item.action = GET
+
+    def _folder_problem(self, folder: str) -> Problem | None:
+        """What keeps files from being placed in a folder of the tree."""
+        if folder not in self._folders:
+            self._folders[folder] = self._inspect(folder)
+        return self._folders[folder]
+
+    def _inspect(self, folder: str) -> Problem | None:
+        real = os.path.realpath(self.tree)
+        path = self.tree
+        for part in folder.split("/") if folder else ():
+            path = path / part
+            try:
+                mode = os.lstat(native(path)).st_mode
+            except OSError:
+                return None
+            if stats.S_ISLNK(mode):
+                inside = os.path.realpath(path)
+                if inside != real and not inside.startswith(real + os.sep):
+                    return Problem(
+                        "bad-path", f"{path} is a symlink that leads out of {self.tree}",
+                        "replace it by a folder, or choose another --into",
+                    )  # fmt: skip
+                mode = os.stat(path).st_mode if path.exists() else 0
+            if not stats.S_ISDIR(mode):
+                return Problem(
+                    "conflict", f"{path} is a file where a folder must be", "move it away"
+                )
+        return None
+
+    def _wants(self, item: Item, row: Row) -> bool:
+        """Whether a row's content is what the lock wants, as placed or as read."""
+        file = item.file
+        if item.edit:
+            keys = {file.key, f"git:{file.git_blob}"}
+            return row.edit == item.edit_key and row.want in keys
+        if row.edit:
+            return False
+        if file.sha256:
+            return row.sha256 == file.sha256
+        if file.git_blob:
+            return row.want == f"git:{file.git_blob}"
+        return bool(row.placed) and row.artifact == _owner(item.artifact)
+
+    def _untouched(self, item: Item, row: Row) -> None:
+        """Nothing has changed since the row was written."""
+        if self._wants(item, row):
+            item.action, item.sha256 = KEEP, row.sha256
+        elif row.placed:
+            item.replaces = True  # ours, of an older lock or before a move of the clone
+            self._obtain(item)
+        elif item.edit and row.sha256 == item.file.sha256:
+            item.replaces = True  # the user's own copy, still to be edited
+            self._obtain(item)
+        else:
+            self._conflict(item)
+
+    def _guess(self, item: Item, row: Row | None) -> None:
+        assert item.stat is not None
+        if row is not None and row.placed:
+            item.action, item.changed_by_user = CONFLICT, True
+        elif stats.S_ISREG(item.stat.st_mode) and item.file.size in {None, item.stat.st_size}:
+            item.action = UNVERIFIED
+        else:
+            item.action = CONFLICT
+
+    def _read(self, item: Item, row: Row | None) -> None:
+        """The file is new to us or was touched: its bytes decide."""
+        try:
+            found = self._content(item)
+        except OSError as error:
+            self._block(item, "permission", f"{item.target} cannot be read: {error.strerror}",
+                        "check its owner and mode")  # fmt: skip
+            return
+        if found:
+            item.action, item.sha256, item.touched = KEEP, found, True
+        elif row is not None and row.placed and self._sha256_if_regular(item) == row.sha256:
+            item.touched = True  # only its times changed
+            self._untouched(item, row)
+        else:
+            item.changed_by_user = row is not None and bool(row.placed)
+            self._conflict(item)
+
+    @staticmethod
+    def _sha256_if_regular(item: Item) -> str:
+        return sha256_of(item.path) if item.stat and stats.S_ISREG(item.stat.st_mode) else ""
+
+    def _content(self, item: Item) -> str:
+        """The file's sha256 if it is what is wanted, else ""."""
+        mode = os.stat(native(item.path)).st_mode if os.path.exists(item.path) else 0
+        if not stats.S_ISREG(mode):
+            return ""
+        if item.edit:
+            return self._edited_content(item) or self._edited_before(item)
+        size = os.stat(native(item.path)).st_size
+        if not item.file.key or item.file.size not in {None, size}:
+            return ""
+        if item.file.sha256:
+            return item.file.sha256 if sha256_of(item.path) == item.file.sha256 else ""
+        same = git_blob_of(item.path) == item.file.git_blob
+        return sha256_of(item.path) if same else ""
+
+    def _edited_content(self, item: Item) -> str:
+        """The sha256 of a file that is exactly the edited form of the locked content."""
+        import hashlib
+
+        sha256 = item.file.sha256
+        if sha256 is None and item.file.git_blob:
+            sha256 = self.store.by_git_blob(item.file.git_blob)
+        if not sha256 or not self.store.has(sha256):
+            return ""
+        original = Path(self.store.blob_path(sha256)).read_bytes()
+        try:
+            expected = edits.apply(original, item.edit or {}, item.target)
+        except Failure:
+            return ""
+        if Path(item.path).read_bytes() != expected:
+            return ""
+        return hashlib.sha256(expected).hexdigest()
+
+    def _edited_before(self, item: Item) -> str:
+        """The sha256 of a file that still is as it was right after it was edited."""
+        row = self.rows.get(item.target)
+        if row is None or not self._wants(item, row) or sha256_of(item.path) != row.sha256:
+            return ""
+        return row.sha256
+
+    def _conflict(self, item: Item) -> None:
+        item.action = CONFLICT
+        what = "was changed after it was placed" if item.changed_by_user else (
+            "is not what the lock wants, and fetch did not put it there"
+        )  # fmt: skip
+        if not item.file.key and not item.changed_by_user:
+            what = "is there, but no digest is known to compare it with"
+        item.problem = Problem(
+            "conflict", f"{item.target} {what}",
+            "keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)"
+            if item.file.key or item.changed_by_user
+            else f"take it as it is: fetch adopt {item.target} --as "
+            f"{item.artifact.id}/{item.file.path}",
+            item.artifact.id, item.file.path,
+        )  # fmt: skip
+
+    def _block(self, item: Item, code: str, message: str, hint: str) -> None:
+        item.action = BLOCKED
+        item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _owner(artifact: Artifact) -> str:
+    return f"{artifact.manifest}/{artifact.id}"
+
+
+def row_of(item: Item, sha256: str, stat: os.stat_result, placed: bool = True) -> Row:
+    """The state's row for a file that is as the plan wants it."""
+    return Row(
+        item.target, stat.st_size, stat.st_mtime_ns, stat.st_ino, sha256,
+        item.file.key or f"sha256:{sha256}", item.edit_key, _owner(item.artifact), int(placed),
+    )  # fmt: skip
+
+
+def space_needed(plan: Plan, link: str, same_disk: bool) -> tuple[int, int]:
+    """Bytes needed (in the store, in the tree) at most, as far as sizes are known."""
+    store = plan.bytes_to_get()
+    copies = 0
+    for item in plan.items:
+        if item.action in {GET, PLACE}:
+            copied = item.writable or item.edit or link == "copy" or not same_disk
+            copies += (item.file.size or 0) if copied and link != "symlink" else 0
+    return store, copies

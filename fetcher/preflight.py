@@ -1,0 +1,112 @@
+"""What can be known to fail before the first byte: disk space, gates, missing tokens, modes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fetcher.errors import Failure, Problem
+from fetcher.network import Network, Response
+from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
+from fetcher.progress import human_bytes
+from fetcher.sources.huggingface import HuggingFace
+
+_MARGIN = 32 * 1024 * 1024
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
+    """A problem for each disk on which the plan cannot fit."""
+    store_folder, tree_folder = nearest_folder(store.absolute()), nearest_folder(plan.tree)
+    same_disk = os.stat(store_folder).st_dev == os.stat(tree_folder).st_dev
+    in_store, in_tree = space_needed(plan, link, same_disk)
+    needs = {store_folder: in_store}
+    if same_disk:
+        needs[store_folder] += in_tree
+    else:
+        needs[tree_folder] = in_tree
+    problems = []
+    for folder, needed in needs.items():
+        free = shutil.disk_usage(folder).free
+        if needed and needed + _MARGIN > free:
+            problems.append(
+                Problem(
+                    "disk-space",
+                    f"{folder}: {human_bytes(needed)} needed, {human_bytes(free)} free",
+                    "free some space, choose fewer artifacts with --only, or point FETCH_STORE "
+                    "or --into at another disk",
+                )
+            )
+    return problems
+
+
+def check_writable(plan: Plan, store: Path) -> list[Problem]:
+    """A problem for a store or tree that cannot be written, if the plan has to write there."""
+    if not any(item.action in {GET, PLACE} for item in plan.items):
+        return []
+    problems = []
+    for what, folder in (("store", store.absolute()), ("target", plan.tree)):
+        existing = nearest_folder(folder)
+        if not os.access(existing, os.W_OK | os.X_OK):
+            problems.append(
+                Problem(
+                    "permission", f"the {what} {folder} cannot be written: {existing} is read-only",
+                    "set FETCH_STORE to another folder" if what == "store"
+                    else "choose another folder with --into",
+                )
+            )  # fmt: skip
+    return problems
+
+
+def check_access(parts: Sequence[ArtifactPlan], network: Network) -> dict[int, Problem]:
+    """Ask each repository with something to download once if it may be had.
+
+    Returns problems by index into `parts`. A host that cannot be reached is no problem here:
+    a mirror may have the files.
+    """
+    if network.offline:
+        return {}
+    asked: dict[str, list[int]] = {}
+    paths: dict[str, tuple[ArtifactPlan, str]] = {}
+    for index, part in enumerate(parts):
+        first = next((item for item in part.items if item.action == GET), None)
+        if first is None or not isinstance(part.artifact.source, HuggingFace):
+            continue
+        key = part.artifact.source.describe()
+        asked.setdefault(key, []).append(index)
+        paths.setdefault(key, (part, first.file.path))
+    if not asked:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(16, len(asked))) as pool:
+        answers = pool.map(lambda key: _ask(*paths[key], network), asked)
+        found = {
+            index: problem.about(parts[index].artifact.id)
+            for key, problem in zip(asked, answers, strict=True)
+            if problem
+            for index in asked[key]
+        }
+    return found
+
+
+def _ask(part: ArtifactPlan, path: str, network: Network) -> Problem | None:
+    source = part.artifact.source
+    assert isinstance(source, HuggingFace) and part.locked is not None
+    probe = source.access_probe(part.locked.revision, path, network)
+    if probe is None:
+        return None
+    try:
+        answer: Response = network.request(probe.url, method="HEAD", follow=False, tries=2)
+    except Failure:
+        return None
+    if answer.status not in {401, 403}:
+        return None
+    return source.failure(answer.status, answer.headers, network).problem

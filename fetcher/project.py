@@ -1,0 +1,213 @@
+"""A project: its root, its manifests with their layouts, and which artifacts a command is about."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher import layout as layouts
+from fetcher import manifest as manifests
+from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
+from fetcher.layout import Layout
+from fetcher.manifest import Artifact, Manifest
+from fetcher.patterns import nearest
+
+MARKERS = ("fetch.yaml", "fetch.lock", "manifests")
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A manifest and the layout that places it."""
+
+    manifest: Manifest
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which artifacts a command takes, as the command line says."""
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    optional: bool = False
+
+    def picks(self, artifact: Artifact) -> bool:
+        """Whether the artifact is taken; naming an optional one exactly is enough."""
+        names = {artifact.id, *artifact.info.get("aliases", ())}
+
+        def any_match(globs: Sequence[str]) -> bool:
+            return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
+
+        if self.only and not any_match(self.only):
+            return False
+        if self.skip and any_match(self.skip):
+            return False
+        if self.groups and not set(self.groups) & set(artifact.groups):
+            return False
+        return not artifact.optional or self.optional or bool(names & set(self.only))
+
+    def check(self, units: Iterable[Unit]) -> None:
+        """Raise UsageError for a glob or group that matches nothing."""
+        artifacts = [item for unit in units for item in unit.manifest.artifacts.values()]
+        names = {name for item in artifacts for name in [item.id, *item.info.get("aliases", ())]}
+        groups = {group for item in artifacts for group in item.groups}
+        for flag, globs, known in (
+            ("--only", self.only, names),
+            ("--skip", self.skip, names),
+            ("--group", self.groups, groups),
+        ):
+            for glob in globs:
+                if not any(fnmatch.fnmatchcase(name, glob) for name in known):
+                    close = nearest(glob, known)
+                    raise UsageError(
+                        f"{flag} {glob}: no such {'group' if flag == '--group' else 'artifact'}",
+                        f"did you mean {close!r}?" if close else f"there are: "
+                        f"{', '.join(sorted(known)[:12]) or 'none'}",
+                    )  # fmt: skip
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder above `start` that looks like a project, else `start`."""
+    for folder in [start, *start.parents]:
+        if any((folder / marker).exists() for marker in MARKERS):
+            return folder
+    return start
+
+
+def _shown(path: Path) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return str(path) if relative.startswith("..") else relative.replace(os.sep, "/")
+
+
+def _catalog(kind: str) -> Path:
+    """The built-in manifests or layouts: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "catalog" / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+@dataclass
+class Project:
+    """The manifests and layouts in reach; `root` holds fetch.lock."""
+
+    root: Path
+    problems: list[DocumentProblem] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Names of the manifests in reach: the project's, then the catalog's."""
+        own = [path.stem for path in _yaml_files(self.root / "manifests")]
+        return own + [
+            path.stem for path in _yaml_files(_catalog("manifests")) if path.stem not in own
+        ]
+
+    def own_manifests(self) -> list[Path]:
+        """The project's own manifest files."""
+        return _yaml_files(self.root / "manifests")
+
+    def _manifest_path(self, name: str) -> Path:
+        looks_like_path = name.endswith(SUFFIXES) or "/" in name or os.sep in name
+        if looks_like_path:
+            path = Path(name)
+            if path.is_file():
+                return path
+            raise UsageError(f"manifest {name} is not there", "check the path")
+        for folder in (self.root / "manifests", _catalog("manifests")):
+            for suffix in SUFFIXES:
+                if (folder / (name + suffix)).is_file():
+                    return folder / (name + suffix)
+        close = nearest(name, self.names())
+        raise UsageError(
+            f"no manifest {name!r}",
+            f"did you mean {close!r}?" if close else f"there are: {', '.join(self.names())}",
+        )
+
+    def _layout_path(self, manifest: Manifest, path: Path) -> Path | None:
+        for folder in (
+            path.resolve().parent.parent / "layouts",
+            path.resolve().parent,
+            self.root / "layouts",
+            _catalog("layouts"),
+        ):
+            for suffix in SUFFIXES:
+                found = folder / (manifest.layout + suffix)
+                if found.is_file() and found.resolve() != path.resolve():
+                    return found
+        return None
+
+    def _load_unit(self, path: Path) -> Unit | None:
+        manifest, document = manifests.load(path, _shown(path))
+        unit = None
+        if manifest is not None:
+            layout_path = self._layout_path(manifest, path)
+            if layout_path is None:
+                document.at(
+                    *manifest.layout_place,
+                    f"layout {manifest.layout!r} is not there",
+                    f"write layouts/{manifest.layout}.yaml: where the files go",
+                )
+            else:
+                layout, layout_doc = layouts.load(layout_path, _shown(layout_path))
+                if layout is not None:
+                    if manifest.declared:
+                        layouts.cross_check(manifest, layout, document, layout_doc)
+                    unit = Unit(manifest, layout)
+                self.problems += layout_doc.problems
+        self.problems += document.problems
+        return unit
+
+    def load(self, names: Sequence[str] = ()) -> list[Unit]:
+        """Load the named manifests, or all of the project's own.
+
+        Raises InvalidDocument with every problem of every file, UsageError for unknown names.
+        """
+        paths = [self._manifest_path(name) for name in names] or self.own_manifests()
+        if not paths:
+            raise UsageError(
+                f"no manifests in {_shown(self.root)}",
+                f"name one: {', '.join(self.names())}; or write manifests/NAME.yaml",
+            )
+        unique = {path.resolve(): path for path in paths}
+        units = [unit for path in unique.values() if (unit := self._load_unit(path))]
+        by_name: dict[str, Manifest] = {}
+        for unit in units:
+            other = by_name.setdefault(unit.manifest.name, unit.manifest)
+            if other is not unit.manifest:
+                self.problems.append(
+                    DocumentProblem(
+                        unit.manifest.file, 1, 1,
+                        f"manifest {unit.manifest.name!r} is already in {other.file}",
+                    )
+                )  # fmt: skip
+        if self.problems:
+            raise InvalidDocument(self.problems)
+        return units
+
+    def load_everything(self) -> list[Unit]:
+        """All of the project's manifests, and the catalog's that they do not replace."""
+        return self.load([str(p) for p in self.own_manifests()] + self._catalog_names())
+
+    def _catalog_names(self) -> list[str]:
+        own = {path.stem for path in self.own_manifests()}
+        return [p.stem for p in _yaml_files(_catalog("manifests")) if p.stem not in own]
+
+
+def artifacts_of(units: Iterable[Unit], selection: Selection) -> Iterator[tuple[Unit, Artifact]]:
+    """The artifacts a command takes, in file order."""
+    for unit in units:
+        for artifact in unit.manifest.artifacts.values():
+            if selection.picks(artifact):
+                yield unit, artifact

@@ -1,0 +1,152 @@
+"""The report of a run: the JSON envelope, and the same in words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TextIO
+
+from fetcher.errors import Problem, exit_code_of
+from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, ArtifactPlan, Item, Plan
+from fetcher.progress import human_bytes
+
+SCHEMA = "fetch.report/1"
+_WORDS = {GET: "missing", PLACE: "missing", CONFLICT: "conflict", BLOCKED: "blocked",
+          UNVERIFIED: "unverified", KEEP: "present"}  # fmt: skip
+
+
+@dataclass
+class Report:
+    """What a command found or did. `results` holds what only some commands have."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    results: list[dict[str, Any]] | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code."""
+        return 130 if self.interrupted else exit_code_of(self.problems)
+
+    def envelope(self) -> dict[str, Any]:
+        """The JSON object of the contract."""
+        code = self.exit_code
+        found: dict[str, Any] = {
+            "schema": SCHEMA,
+            "ok": code == 0,
+            "exit_code": code,
+            "exit_codes": sorted({problem.exit_code for problem in self.problems}),
+            "summary": self.summary,
+            "artifacts": self.artifacts,
+            "errors": [asdict(problem) for problem in self.problems],
+        }
+        if self.results is not None:
+            found["results"] = self.results
+        return found
+
+
+def _file_state(item: Item) -> str:
+    if item.placed:
+        return "placed"
+    if item.changed_by_user:
+        return "modified"
+    return _WORDS[item.action]
+
+
+def artifact_entry(part: ArtifactPlan, errors: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """One artifact of the envelope."""
+    return {
+        "id": part.artifact.id,
+        "manifest": part.artifact.manifest,
+        "name": part.artifact.name,
+        "state": part.state,
+        "revision": part.locked.revision if part.locked else None,
+        "files": [
+            {
+                "path": item.file.path,
+                "target": item.target,
+                "size": item.file.size,
+                "sha256": item.file.sha256 or item.sha256 or None,
+                "state": _file_state(item),
+                "source": item.origin or None,
+                "error": errors.get((part.artifact.id, item.file.path)),
+            }
+            for item in part.items
+        ],
+    }
+
+
+def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
+    """The report of what a plan's artifacts are now."""
+    errors = {(p.artifact, p.file): p.message for p in problems if p.file}
+    items = list(plan.items)
+    placed = [item for item in items if item.placed]
+    reused = [item for item in items if item.action == KEEP and item.origin in {"", "store"}]
+    summary = {
+        "artifacts": len(plan.artifacts),
+        "files": len(items),
+        "bytes": sum(item.file.size or 0 for item in items),
+        "downloaded_files": 0,
+        "downloaded_bytes": 0,
+        "reused_files": len(reused),
+        "placed_files": len(placed),
+        "failed_files": sum(1 for item in items if item.action != KEEP),
+        "seconds": round(seconds, 3),
+    }
+    artifacts = [artifact_entry(part, errors) for part in plan.artifacts]
+    return Report(summary, artifacts, list(problems))
+
+
+def print_json(report: Report, stream: TextIO | None = None) -> None:
+    """One JSON object on stdout."""
+    json.dump(report.envelope(), stream or sys.stdout, ensure_ascii=False)
+    print(file=stream or sys.stdout)
+
+
+_SHOWN = 8
+
+
+def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) -> None:
+    """Errors with their hints, alike ones gathered, on stderr."""
+    out = stream or sys.stderr
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        key = (problem.artifact, problem.code, problem.hint if problem.file else problem.message)
+        groups.setdefault(key, []).append(problem)
+    for alike in groups.values():
+        for problem in alike[:_SHOWN]:
+            label = f"{problem.artifact}: " if problem.artifact else ""
+            if problem.code == "invalid-document":
+                print(problem.message, file=out)
+            else:
+                print(f"error: {label}{problem.message}", file=out)
+            if problem.hint and (problem is alike[-1] or problem.code == "invalid-document"):
+                print(f"hint: {problem.hint}", file=out)
+        if len(alike) > _SHOWN:
+            print(f"error: … and {len(alike) - _SHOWN} more of the same kind", file=out)
+            if alike[-1].hint:
+                print(f"hint: {alike[-1].hint}", file=out)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def summary_line(report: Report) -> str:
+    """One line that says what a run did."""
+    summary = report.summary
+    parts = [
+        counted(summary["files"], "file") + " in " + counted(summary["artifacts"], "artifact"),
+        f"{human_bytes(summary['bytes'])}",
+        f"downloaded {human_bytes(summary['downloaded_bytes'])}",
+        f"placed {summary['placed_files']:,}",
+    ]
+    if summary["failed_files"]:
+        parts.append(f"{summary['failed_files']:,} failed")
+    parts.append(f"{summary['seconds']:.1f} s")
+    return ", ".join(parts)

@@ -1,0 +1,88 @@
+"""From manifests to exact files: what is not in the lock yet is asked of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from fetcher.errors import Failure, Problem
+from fetcher.lock import Lock, LockedArtifact, locked
+from fetcher.manifest import Artifact
+from fetcher.network import Network
+from fetcher.sources.base import choose
+
+
+@dataclass
+class Resolution:
+    """Fresh entries of the lock, and what could not be resolved."""
+
+    fresh: dict[tuple[str, str], LockedArtifact] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def resolve(
+    artifacts: Iterable[Artifact], lock: Lock, network: Network,
+    update: Callable[[Artifact], bool] = lambda _: False,
+) -> Resolution:  # fmt: skip
+    """Resolve every artifact that the lock does not answer for, or that `update` picks.
+
+    The lock itself is updated in memory. Partial failure is in the result.
+    """
+    pending = [item for item in artifacts if update(item) or lock.of(item) is None]
+    resolution = Resolution()
+    if not pending:
+        return resolution
+    with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
+        for artifact, outcome in zip(
+            pending, pool.map(lambda item: _resolve_one(item, network, lock), pending), strict=True
+        ):
+            key = artifact.manifest, artifact.id
+            if isinstance(outcome, Failure):
+                resolution.problems.append(outcome.problem.about(artifact.id))
+            else:
+                resolution.fresh[key] = outcome
+                lock.artifacts[key] = outcome
+    return resolution
+
+
+def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArtifact | Failure:
+    try:
+        fresh = _resolve(artifact, network)
+    except Failure as failure:
+        if failure.problem.code == "offline":
+            return Failure(
+                "offline", f"{artifact.id} is not in fetch.lock, and the network may not be used",
+                "run `fetch lock` where there is a network, and commit fetch.lock",
+            )  # fmt: skip
+        return failure
+    except Exception as error:
+        return Failure("internal", f"{artifact.id}: {type(error).__name__}: {error}")
+    return _with_learned_digests(fresh, lock.artifacts.get((artifact.manifest, artifact.id)))
+
+
+def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
+    source, request = artifact.source, artifact.request
+    if artifact.fully_known and request.known:
+        # Every size and digest stands in the manifest: there is nothing to ask.
+        files = choose(request.known, request, artifact.id)
+        return locked(artifact, source.pinned_revision(), files)
+    resolved = source.resolve(request, network)
+    return locked(artifact, resolved.revision, resolved.files)
+
+
+def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact | None) -> LockedArtifact:
+    """Keep a sha256 that an earlier download of the very same content has taught us."""
+    if old is None:
+        return fresh
+    before = {file.path: file for file in old.files}
+    files = []
+    for file in fresh.files:
+        known = before.get(file.path)
+        same = known is not None and known.git_blob is not None and (
+            known.git_blob == file.git_blob
+        )  # fmt: skip
+        if known is not None and same and file.sha256 is None:
+            file = file._replace(sha256=known.sha256)
+        files.append(file)
+    return LockedArtifact(fresh.source, fresh.revision, fresh.selection, tuple(files))

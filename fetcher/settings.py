@@ -1,0 +1,270 @@
+"""Settings: default < fetch.yaml < .env < environment < command line, each with its origin."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fetcher import yamltree
+from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
+from fetcher.schema import INVALID, Boolean, Field, Integer, ListOf, Record, Text
+
+LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
+PUBLIC_HUB = "https://huggingface.co"
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One setting: its variables (the first is ours), its line in the docs, and if it is secret."""
+
+    env: tuple[str, ...]
+    doc: str
+    default: str = ""
+    secret: bool = False
+
+
+SPECS: dict[str, Spec] = {
+    "store": Spec(("FETCH_STORE",), "the store's directory, shared by all clones"),
+    "offline": Spec(
+        ("FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), "use no network", "false"
+    ),
+    "jobs": Spec(("FETCH_JOBS",), "connections at a time", "8"),
+    "link": Spec(("FETCH_LINK",), "how files are placed: " + ", ".join(LINKS), "auto"),
+    "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
+    "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),
+    "rewrite": Spec(("FETCH_REWRITE",), "FROM=TO pairs of URL prefixes, separated by spaces"),
+    "connect_timeout": Spec(("FETCH_CONNECT_TIMEOUT",), "seconds to wait for a connection", "10"),
+    "hf_endpoint": Spec(("HF_ENDPOINT",), "the Hugging Face Hub's address", PUBLIC_HUB),
+    "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "token for the Hub", secret=True),
+    "hub_cache": Spec(("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"), "the Hugging Face cache"),
+    "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
+    "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
+    "github_enterprise_token": Spec(
+        ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"), "token for that host", secret=True
+    ),
+}
+
+# What a project's fetch.yaml may set; tokens may not lie in a committed file.
+FILE_FIELDS: dict[str, Field] = {
+    "store": Field(Text(), SPECS["store"].doc),
+    "offline": Field(Boolean(), SPECS["offline"].doc),
+    "jobs": Field(Integer(1, 256), SPECS["jobs"].doc),
+    "link": Field(Text(choices=LINKS), SPECS["link"].doc),
+    "limit_rate": Field(Text(_RATE.pattern, "a rate such as 50M"), SPECS["limit_rate"].doc),
+    "mirrors": Field(ListOf(Text(), or_one=True), SPECS["mirrors"].doc),
+    "rewrite": Field(
+        ListOf(Text(r"\S+=\S+", "FROM=TO, two URL prefixes"), or_one=True), SPECS["rewrite"].doc
+    ),
+    "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
+    "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
+}
+SCHEMA = Record("fetch.yaml", FILE_FIELDS)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting's text and where it comes from."""
+
+    text: str
+    origin: str
+
+
+@dataclass
+class Settings:
+    """All settings of one run, typed; `values` keeps the text and origin of each."""
+
+    root: Path
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """The raw text of a setting, "" if it is not set."""
+        value = self.values.get(name)
+        return value.text if value else SPECS[name].default
+
+    def origin(self, name: str) -> str:
+        """Where a setting's value comes from, such as 'default' or 'FETCH_JOBS'."""
+        value = self.values.get(name)
+        return value.origin if value else "default"
+
+    def _fail(self, name: str, expected: str) -> UsageError:
+        return UsageError(
+            f"{self.origin(name)}: {name} is {self.text(name)!r}, expected {expected}",
+            "`fetch config` shows every setting and where it comes from",
+        )
+
+    def _integer(self, name: str, low: int, high: int) -> int:
+        text = self.text(name)
+        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+            raise self._fail(name, f"a whole number from {low} to {high}")
+        return int(text)
+
+    @property
+    def store(self) -> Path:
+        """The store's directory."""
+        if text := self.text("store"):
+            return self._path(text)
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+
+    def _path(self, text: str) -> Path:
+        return self.root / Path(text).expanduser()
+
+    @property
+    def offline(self) -> bool:
+        """Whether the network may not be used."""
+        text = self.text("offline").strip().lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"", "0", "false", "no", "off"}:
+            return False
+        raise self._fail("offline", "1 or 0")
+
+    @property
+    def jobs(self) -> int:
+        """Connections at a time."""
+        return self._integer("jobs", 1, 256)
+
+    @property
+    def connect_timeout(self) -> int:
+        """Seconds to wait for a connection."""
+        return self._integer("connect_timeout", 1, 600)
+
+    @property
+    def link(self) -> str:
+        """How files are placed, one of LINKS."""
+        if self.text("link") not in LINKS:
+            raise self._fail("link", "one of " + ", ".join(LINKS))
+        return self.text("link")
+
+    @property
+    def limit_rate(self) -> int:
+        """Bytes per second for all downloads together, 0 for no limit."""
+        text = self.text("limit_rate")
+        if not text:
+            return 0
+        found = _RATE.fullmatch(text)
+        rate = 0
+        if found:
+            factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2].lower()]
+            rate = int(float(found[1]) * factor)
+        if rate < 1:
+            raise self._fail("limit_rate", "a rate such as 500k or 50M")
+        return rate
+
+    @property
+    def mirrors(self) -> tuple[str, ...]:
+        """Mirrors to ask before a file's own sources."""
+        return tuple(self.text("mirrors").split())
+
+    @property
+    def rewrite(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of URL prefixes (from, to), the longest `from` first."""
+        pairs = []
+        for item in self.text("rewrite").split():
+            source, equals, target = item.partition("=")
+            if not equals or "://" not in source or "://" not in target:
+                raise self._fail("rewrite", "FROM=TO with two URL prefixes")
+            pairs.append((source, target))
+        return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
+
+    @property
+    def hf_endpoint(self) -> str:
+        """The Hub's address without a trailing slash."""
+        text = self.text("hf_endpoint").rstrip("/")
+        if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+            raise self._fail("hf_endpoint", "an http(s) URL")
+        return text
+
+    @property
+    def hub_cache(self) -> Path:
+        """The Hugging Face cache directory, as huggingface_hub finds it."""
+        if text := self.text("hub_cache"):
+            return self._path(text)
+        return self._hf_home() / "hub"
+
+    def _hf_home(self) -> Path:
+        if home := os.environ.get("HF_HOME"):
+            return Path(home).expanduser()
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(cache).expanduser() / "huggingface"
+
+    @property
+    def hf_token(self) -> str:
+        """The Hub token: a variable's, else that of `hf auth login`; "" if there is none.
+
+        An endpoint that the project itself names gets no token of the user's.
+        """
+        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
+        if own and self.hf_endpoint != PUBLIC_HUB:
+            return self.text("hf_token") if self.origin("hf_token") == ".env" else ""
+        if token := self.text("hf_token").strip():
+            return token
+        path = Path(os.environ.get("HF_TOKEN_PATH") or self._hf_home() / "token").expanduser()
+        try:
+            return path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def secrets(self) -> list[str]:
+        """Every token in use, so that output can be kept clean of them."""
+        found = [self.text(name) for name, spec in SPECS.items() if spec.secret]
+        return [token for token in {*found, self.hf_token} if token]
+
+
+def _from_file(root: Path, problems: list[DocumentProblem]) -> dict[str, Value]:
+    path = root / "fetch.yaml"
+    if not path.is_file():
+        return {}
+    document = yamltree.read(path, "fetch.yaml")
+    decoded: Any = INVALID
+    if document.root is not None:
+        decoded = SCHEMA.decode(document.root, document)
+    problems += document.problems
+    if decoded is INVALID:
+        return {}
+    texts = {}
+    for name, value in decoded.items():
+        text = " ".join(value) if isinstance(value, tuple) else str(value)
+        texts[name] = Value(text.lower() if isinstance(value, bool) else text, "fetch.yaml")
+    return texts
+
+
+def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[str, Value]:
+    found = {}
+    for name, spec in SPECS.items():
+        for variable in spec.env:
+            text = variables.get(variable)
+            if text:
+                found[name] = Value(text, label or variable)
+                break
+    return found
+
+
+def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read all settings for the project at `root`; `flags` are those given on the command line.
+
+    Raises InvalidDocument for a wrong fetch.yaml; a wrong value raises UsageError when used.
+    """
+    problems: list[DocumentProblem] = []
+    values = _from_file(root, problems)
+    if problems:
+        raise InvalidDocument(problems)
+    env_file = root / ".env"
+    if env_file.is_file():
+        from dotenv import dotenv_values
+
+        values |= _from_environment(dotenv_values(env_file, interpolate=False), ".env")
+    values |= _from_environment(os.environ, "")
+    for name, value in (flags or {}).items():
+        if value is None or value is False:
+            continue
+        text = "true" if value is True else str(value)
+        values[name] = Value(text, "--" + name.replace("_", "-"))
+    return Settings(root, values)

@@ -1,0 +1,22 @@
+"""Recognise what is sometimes delivered in place of a file: web pages and Git LFS pointers."""
+
+from __future__ import annotations
+
+import re
+
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.I)
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_PAGES = (".html", ".htm", ".xhtml", ".md")
+
+
+def page_complaint(head: bytes, name: str) -> str:
+    """What the first bytes of a body show it to be instead of `name`, or ""."""
+    if head.startswith(_POINTER):
+        return "a Git LFS pointer instead of the file"
+    body = head.removeprefix(b"\xef\xbb\xbf")
+    if name.lower().endswith(_PAGES) or not _HTML.match(body):
+        return ""
+    title = _TITLE.search(body)
+    shown = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
+    return f"a web page{shown}, perhaps a sign-in page, instead of the file"

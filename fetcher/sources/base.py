@@ -1,0 +1,207 @@
+"""What every source is: it lists exact files, and says where each can be had.
+
+A source never moves a file's bytes; it resolves names to (revision, size, digest) and hands
+candidates to the one transfer engine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from fetcher.errors import Failure
+from fetcher.patterns import nearest, select
+from fetcher.paths import BadPath, check_relative, printable
+from fetcher.schema import Field
+
+if TYPE_CHECKING:
+    from fetcher.network import Network
+    from fetcher.yamltree import Document, Node
+
+
+class FileEntry(NamedTuple):
+    """One exact file of an artifact; what is not known (yet) is None.
+
+    `size` is in bytes, `sha256` and `git_blob` are lower-case hex. `lfs` marks a file that lies
+    in Git LFS, where `sha256` is that of the content and not of the pointer.
+    """
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+    git_blob: str | None = None
+    lfs: bool = False
+
+    @property
+    def key(self) -> str:
+        """Identity of the content, "" while no digest is known."""
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"git:{self.git_blob}" if self.git_blob else ""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a source resolved to: a revision that cannot move, and its files."""
+
+    revision: str
+    files: Sequence[FileEntry]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an artifact wants of its source: names or globs, exclusions, and known digests."""
+
+    files: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    known: Mapping[str, FileEntry] | None = None
+
+
+@dataclass(frozen=True)
+class UrlCandidate:
+    """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
+
+    `manual_hint` says what to do by hand when a login page or an expired link answers.
+    """
+
+    origin: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    cookies: bool = False
+    manual_hint: str = ""
+
+
+@dataclass(frozen=True)
+class DeferredCandidate:
+    """A URL that must be asked for right before the transfer (signed links)."""
+
+    origin: str
+    prepare: Callable[[Network], UrlCandidate]
+
+
+@dataclass(frozen=True)
+class PathCandidate:
+    """Bytes in a local file."""
+
+    origin: str
+    path: str
+
+
+@dataclass(frozen=True)
+class WheelCandidate:
+    """Bytes of one member of a wheel that pip can download."""
+
+    origin: str
+    requirement: str
+    member: str
+
+
+Candidate = UrlCandidate | DeferredCandidate | PathCandidate | WheelCandidate
+
+
+class Source(ABC):
+    """Where an artifact comes from. Subclasses are frozen dataclasses of their YAML fields."""
+
+    type: ClassVar[str]
+    fields: ClassVar[Mapping[str, Field]]
+    mirror_only: ClassVar[bool] = False
+    # Whether manifests with all sizes and digests can skip the listing.
+    lists: ClassVar[bool] = True
+
+    @classmethod
+    def check_fields(cls, node: Node, values: dict[str, Any], document: Document) -> bool:
+        """Note mistakes that no single field shows; True if there are none."""
+        return True
+
+    @classmethod
+    @abstractmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """Fields from the short form's text after the prefix; ValueError says what is wrong."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The canonical short text, as it stands in the lock."""
+
+    @abstractmethod
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """List the exact files wanted. Raises Failure."""
+
+    @abstractmethod
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """Where this file's bytes can be had, best first; no network is used."""
+
+    def pinned_revision(self) -> str:
+        """The revision to record when the manifest makes a listing unnecessary."""
+        return ""
+
+    def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
+        """A URL whose HEAD tells whether the files may be had, or None if nothing can tell."""
+        return None
+
+    def page(self, network: Network) -> str:
+        """The page a person would visit, or ""."""
+        return ""
+
+
+def below(path: str, name: str) -> str | None:
+    """`name` relative to the folder `path` ("" for the top), or None if it is not below it."""
+    if not path:
+        return name
+    return name[len(path) + 1 :] if name.startswith(path + "/") else None
+
+
+def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> list[FileEntry]:
+    """Apply `files` and `exclude` to a listing and add the digests that the manifest knows.
+
+    Raises Failure if a name is not there, matches nothing, or a listing's path is unsafe.
+    """
+    selection = select(entries, request.files, request.exclude)
+    if selection.unmatched:
+        missing = ", ".join(repr(name) for name in selection.unmatched[:5])
+        more = len(selection.unmatched) - 5
+        close = nearest(selection.unmatched[0], entries)
+        raise Failure(
+            "missing-upstream",
+            f"{where} has no {missing}" + (f" and {more} more" if more > 0 else ""),
+            f"did you mean {close!r}?" if close else "compare `files` with the repository's list",
+            file=selection.unmatched[0],
+        )
+    if not selection.names:
+        raise Failure("missing-upstream", f"{where} has no file", "check the path and the revision")
+    chosen = []
+    for name in selection.names:
+        try:
+            check_relative(name)
+        except BadPath as error:
+            raise Failure(
+                "bad-path",
+                f"{where} lists {printable(name)!r}, which {error}",
+                "exclude it in the manifest, if the repository can be trusted at all",
+                file=printable(name),
+            ) from error
+        chosen.append(merge_known(entries[name], request, where))
+    return chosen
+
+
+def merge_known(entry: FileEntry, request: Request, where: str) -> FileEntry:
+    """The entry with the manifest's own size and digest; a contradiction is a Failure."""
+    known = (request.known or {}).get(entry.path)
+    if known is None:
+        return entry
+    for label, here, there in (
+        ("size", known.size, entry.size),
+        ("sha256", known.sha256, entry.sha256),
+    ):
+        if here is not None and there is not None and here != there:
+            raise Failure(
+                "digest-mismatch" if label == "sha256" else "size-mismatch",
+                f"{where}: {entry.path} has {label} {there}, the manifest says {here}",
+                "the file changed upstream: pin the revision, or correct the manifest",
+                file=entry.path,
+            )
+    return entry._replace(
+        size=entry.size if known.size is None else known.size,
+        sha256=known.sha256 or entry.sha256,
+    )

@@ -1,0 +1,284 @@
+"""Files of a git repository on GitHub (or GitHub Enterprise) at a ref, and release assets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from fetcher.errors import Failure
+from fetcher.network import Network, Response, retry_after
+from fetcher.schema import Field, Text
+from fetcher.sources.base import (
+    Candidate,
+    DeferredCandidate,
+    FileEntry,
+    Request,
+    Resolved,
+    Source,
+    UrlCandidate,
+    below,
+    choose,
+)
+from fetcher.sources.huggingface import path_complaint
+
+REPO = r"[A-Za-z0-9][\w.-]{0,99}/[\w.-]{1,100}"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*"
+    rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"
+)
+_POINTER_SIZES = range(110, 400)
+
+
+@dataclass(frozen=True)
+class GitHub(Source):
+    """`github:owner/repo@ref:path`, or the assets of a release."""
+
+    repo: str
+    ref: str = "HEAD"
+    path: str = ""
+    release: str = ""
+    host: str = "github.com"
+
+    type: ClassVar[str] = "github"
+    fields: ClassVar[dict[str, Field]] = {
+        "repo": Field(Text(REPO, "a repository such as owner/name"), "owner/name", required=True),
+        "ref": Field(Text(r"\S+", "a branch, tag or commit"), "branch, tag or commit"),
+        "path": Field(Text(check=path_complaint), "sub-folder that file names are relative to"),
+        "release": Field(Text(r"\S+", "a release's tag, or latest"), "release tag: its assets"),
+        "host": Field(
+            Text(r"(https?://)?[\w.-]+(:\d+)?", "a host name"), "host of a GitHub Enterprise"
+        ),
+    }
+
+    @classmethod
+    def check_fields(cls, node: Any, values: dict[str, Any], document: Any) -> bool:
+        """A release has no ref and no path."""
+        clash = [name for name in ("ref", "path") if name in values and "release" in values]
+        for name in clash:
+            document.problem(
+                node, f"'release' and {name!r} exclude each other",
+                "assets of a release have neither ref nor path",
+            )
+        return not clash
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """`owner/repo[@ref][:path]`."""
+        found = re.fullmatch(rf"({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
+        if not found:
+            raise ValueError("expected github:owner/repo, with @ref and :path if wanted")
+        values = dict(zip(("repo", "ref", "path"), found.groups(), strict=True))
+        return {name: value for name, value in values.items() if value}
+
+    def describe(self) -> str:
+        """The short form."""
+        host = "" if self.host == "github.com" else f"//{self.host}/"
+        if self.release:
+            return f"github:{host}{self.repo} release {self.release}"
+        path = f":{self.path}" if self.path else ""
+        return f"github:{host}{self.repo}@{self.ref}{path}"
+
+    def pinned_revision(self) -> str:
+        """The ref or the release's tag as the manifest has it."""
+        return self.release or self.ref
+
+    @property
+    def _public(self) -> bool:
+        return self.host == "github.com"
+
+    @property
+    def _web(self) -> str:
+        return self.host if "://" in self.host else f"https://{self.host}"
+
+    def page(self, network: Network) -> str:
+        """The repository's page."""
+        return f"{self._web}/{self.repo}"
+
+    @property
+    def _api(self) -> str:
+        base = "https://api.github.com" if self._public else f"{self._web}/api/v3"
+        return f"{base}/repos/{self.repo}"
+
+    def _get(self, url: str, network: Network, accept: str = "application/vnd.github+json") -> Any:
+        answer = network.request(url, headers=[("Accept", accept)])
+        if answer.status != 200:
+            raise self._failure(answer, network)
+        return answer
+
+    def _failure(self, answer: Response, network: Network) -> Failure:
+        sent = network.authorization(network.rewrite(self._api)) is not None
+        if answer.status in {403, 429} and retry_after(answer.headers) is not None:
+            hint = "wait" if sent else "set GITHUB_TOKEN: 5000 requests per hour instead of 60"
+            return Failure("network", f"{self.repo}: GitHub's rate limit is used up", hint)
+        if answer.status == 401:
+            return Failure("auth", f"{self.repo}: GitHub refused the token", "renew GITHUB_TOKEN")
+        if answer.status == 403:
+            return Failure("auth", f"{self.repo}: access denied (HTTP 403)", self.page(network))
+        if answer.status in {404, 409, 422}:
+            what = f"release {self.release!r}" if self.release else f"ref {self.ref!r}"
+            hint = f"check the name at {self.page(network)}"
+            if not sent:
+                hint += "; if it is private, set GITHUB_TOKEN"
+            return Failure("not-found", f"{self.repo} or its {what} is not there", hint)
+        return Failure("network", f"{self.repo}: GitHub answered HTTP {answer.status}")
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """The commit (one request unless it is pinned) and one request for the whole tree."""
+        if self.release:
+            return self._resolve_release(request, network)
+        commit = self.ref
+        if not _COMMIT.fullmatch(commit):
+            url = f"{self._api}/commits/{quote(self.ref, safe='')}"
+            found = self._get(url, network, "application/vnd.github+json").json()
+            commit = found.get("sha", "") if isinstance(found, dict) else ""
+            if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+                raise Failure("refused", f"{self.describe()}: GitHub names no commit")
+        entries, has_lfs = self._tree(commit, network)
+        where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
+        files = choose(entries, request, where)
+        if has_lfs:
+            files = [self._through_pointer(file, commit, network) for file in files]
+        return Resolved(commit, files)
+
+    def _tree(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], bool]:
+        listing = self._listing(f"{self._api}/git/trees/{commit}?recursive=1", network)
+        if listing.get("truncated"):
+            items = list(self._walk(commit, "", network))
+        else:
+            items = [("", item) for item in listing["tree"]]
+        entries: dict[str, FileEntry] = {}
+        has_lfs = False
+        for folder, item in items:
+            entry, relative = self._entry(folder, item)
+            has_lfs = has_lfs or entry.path.rpartition("/")[2] == ".gitattributes"
+            if relative is not None and item.get("mode") != "120000":
+                entries[relative] = entry._replace(path=relative)
+        return entries, has_lfs
+
+    def _listing(self, url: str, network: Network) -> dict[str, Any]:
+        listing = self._get(url, network).json()
+        if not isinstance(listing, dict) or not isinstance(listing.get("tree"), list):
+            raise Failure("refused", f"{self.describe()}: GitHub's listing has no tree")
+        listing["tree"] = [
+            item
+            for item in listing["tree"]
+            if isinstance(item, dict) and item.get("type") in {"blob", "tree"}
+        ]
+        if "recursive=1" in url and not listing.get("truncated"):
+            listing["tree"] = [item for item in listing["tree"] if item["type"] == "blob"]
+        return listing
+
+    def _walk(
+        self, tree: str, folder: str, network: Network
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """A tree too large for one answer, folder by folder, only where the path leads."""
+        for item in self._listing(f"{self._api}/git/trees/{tree}", network)["tree"]:
+            full = f"{folder}{item.get('path', '')}"
+            if item["type"] == "blob":
+                yield folder, item
+                continue
+            leads = f"{self.path}/".startswith(f"{full}/") or f"{full}/".startswith(
+                f"{self.path}/" if self.path else ""
+            )
+            if leads and _COMMIT.fullmatch(str(item.get("sha"))):
+                yield from self._walk(item["sha"], f"{full}/", network)
+
+    def _entry(self, folder: str, item: dict[str, Any]) -> tuple[FileEntry, str | None]:
+        path, size, sha = item.get("path"), item.get("size"), item.get("sha")
+        sound = isinstance(path, str) and isinstance(size, int) and size >= 0
+        if not sound or not isinstance(sha, str) or not _COMMIT.fullmatch(sha):
+            raise Failure("refused", f"{self.describe()}: wrong entry for {path!r} in the listing")
+        full = folder + str(path)
+        return FileEntry(full, size, None, sha), below(self.path, full)
+
+    def _through_pointer(self, file: FileEntry, commit: str, network: Network) -> FileEntry:
+        """A Git LFS pointer replaced by what it points at; other files as they are."""
+        if file.size not in _POINTER_SIZES or file.path.endswith(".gitattributes"):
+            return file
+        answer = self._get(self._raw(commit, file.path), network, "*/*")
+        pointer = _POINTER.fullmatch(answer.body)
+        if not pointer:
+            return file
+        return FileEntry(file.path, int(pointer[2]), pointer[1].decode(), None, lfs=True)
+
+    def _full(self, path: str) -> str:
+        return quote(f"{self.path}/{path}" if self.path else path)
+
+    def _raw(self, commit: str, path: str) -> str:
+        if self._public:
+            return f"https://raw.githubusercontent.com/{self.repo}/{commit}/{self._full(path)}"
+        return f"{self._web}/raw/{self.repo}/{commit}/{self._full(path)}"
+
+    def _media(self, commit: str, path: str) -> str:
+        base = "https://media.githubusercontent.com" if self._public else self._web
+        return f"{base}/media/{self.repo}/{commit}/{self._full(path)}"
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """Raw files; LFS content from the media host, else through the LFS batch API."""
+        revision = revision or self.pinned_revision()
+        if self.release:
+            tag = quote(revision, safe="")
+            url = f"{self._web}/{self.repo}/releases/download/{tag}/{quote(file.path)}"
+            asset = DeferredCandidate(self.type, lambda net: self._asset(revision, file, net))
+            return [UrlCandidate(self.type, url), asset]
+        media = UrlCandidate(self.type, self._media(revision, file.path))
+        if file.lfs:
+            batch = DeferredCandidate(self.type, lambda net: self._batch(file, net))
+            return [media, batch]
+        raw = UrlCandidate(self.type, self._raw(revision, file.path))
+        # Without a listing nobody has looked whether the file lies in LFS.
+        return [raw] if file.git_blob else [raw, media]
+
+    def _batch(self, file: FileEntry, network: Network) -> UrlCandidate:
+        """Ask the LFS server for a download link of one object."""
+        body = {
+            "operation": "download",
+            "transfers": ["basic"],
+            "objects": [{"oid": file.sha256, "size": file.size}],
+        }
+        mime = "application/vnd.git-lfs+json"
+        answer = network.request(
+            f"{self._web}/{self.repo}.git/info/lfs/objects/batch",
+            method="POST",
+            headers=[("Accept", mime), ("Content-Type", mime)],
+            data=json.dumps(body).encode(),
+        )
+        if answer.status != 200:
+            raise self._failure(answer, network)
+        try:
+            action = answer.json()["objects"][0]["actions"]["download"]
+            headers = tuple((str(k), str(v)) for k, v in action.get("header", {}).items())
+            return UrlCandidate(self.type, str(action["href"]), headers)
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise Failure("missing-upstream", f"{self.repo}: LFS has no {file.path}") from error
+
+    def _release(self, tag: str, network: Network) -> dict[str, Any]:
+        tail = "latest" if tag == "latest" else f"tags/{quote(tag, safe='')}"
+        found = self._get(f"{self._api}/releases/{tail}", network).json()
+        if not isinstance(found, dict) or not isinstance(found.get("assets"), list):
+            raise Failure("refused", f"{self.describe()}: GitHub's answer has no assets")
+        return found
+
+    def _resolve_release(self, request: Request, network: Network) -> Resolved:
+        found = self._release(self.release, network)
+        entries = {}
+        for asset in found["assets"]:
+            name, size = asset.get("name"), asset.get("size")
+            digest = re.fullmatch(r"sha256:([0-9a-f]{64})", str(asset.get("digest")))
+            if isinstance(name, str) and isinstance(size, int):
+                entries[name] = FileEntry(name, size, digest[1] if digest else None)
+        tag = str(found.get("tag_name") or self.release)
+        return Resolved(tag, choose(entries, request, f"{self.repo} release {tag}"))
+
+    def _asset(self, tag: str, file: FileEntry, network: Network) -> UrlCandidate:
+        """The API's address of an asset, for private repositories."""
+        for asset in self._release(tag, network)["assets"]:
+            if asset.get("name") == file.path and isinstance(asset.get("url"), str):
+                accept = (("Accept", "application/octet-stream"),)
+                return UrlCandidate(self.type, asset["url"], accept)
+        raise Failure("missing-upstream", f"{self.repo} release {tag} has no {file.path}")

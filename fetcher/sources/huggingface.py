@@ -1,0 +1,199 @@
+"""Repositories of models, datasets and spaces on the Hugging Face Hub (or a server like it)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from fetcher.errors import Failure
+from fetcher.network import Network, Response, origin_of
+from fetcher.paths import check_relative, printable
+from fetcher.schema import Field, Text
+from fetcher.sources.base import (
+    Candidate,
+    FileEntry,
+    Request,
+    Resolved,
+    Source,
+    UrlCandidate,
+    below,
+    choose,
+)
+
+MAX_PAGES = 20_000
+REPO = r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def path_complaint(text: str) -> str | None:
+    """Why a sub-path of a source is refused, or None."""
+    try:
+        check_relative(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class HuggingFace(Source):
+    """`hf:owner/name@revision:path`; the tree listing gives every size and digest."""
+
+    repo: str
+    repo_type: str = "model"
+    revision: str = "main"
+    path: str = ""
+
+    type: ClassVar[str] = "huggingface"
+    fields: ClassVar[dict[str, Field]] = {
+        "repo": Field(Text(REPO, "a repository such as owner/name"), "owner/name", required=True),
+        "repo_type": Field(Text(choices=("model", "dataset", "space")), "kind of repository"),
+        "revision": Field(Text(r"\S+", "a branch, tag or commit"), "branch, tag or commit"),
+        "path": Field(Text(check=path_complaint), "sub-folder that file names are relative to"),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """`[datasets/|spaces/]owner/name[@revision][:path]`."""
+        found = re.fullmatch(rf"(datasets/|spaces/)?({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
+        if not found:
+            raise ValueError("expected hf:owner/name, with @revision and :path if wanted")
+        prefix, repo, revision, path = found.groups()
+        kind = {"datasets/": "dataset", "spaces/": "space"}.get(prefix or "", "model")
+        values = {"repo": repo, "repo_type": kind, "revision": revision, "path": path}
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.repo_type == "model" else f"{self.repo_type}s/"
+
+    def describe(self) -> str:
+        """The short form."""
+        path = f":{self.path}" if self.path else ""
+        return f"hf:{self._prefix}{self.repo}@{self.revision}{path}"
+
+    def page(self, network: Network) -> str:
+        """The repository's page."""
+        return f"{network.hub}/{self._prefix}{self.repo}"
+
+    def pinned_revision(self) -> str:
+        """The revision as the manifest has it."""
+        return self.revision
+
+    def _api(self, network: Network, rest: str) -> str:
+        return f"{network.hub}/api/{self.repo_type}s/{self.repo}/{rest}"
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """One call for the commit (none if it is pinned), one for each page of the tree."""
+        commit = self.revision
+        if not _COMMIT.fullmatch(commit):
+            answer = network.get_json(self._api(network, f"revision/{quote(commit, safe='')}"))
+            self._check(answer, network)
+            sha = answer.json()
+            commit = sha.get("sha", "") if isinstance(sha, dict) else ""
+            if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+                raise Failure("refused", f"{self.describe()}: the Hub names no commit")
+        entries = {entry.path: entry for entry in self._tree(commit, network)}
+        where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
+        return Resolved(commit, choose(entries, request, where))
+
+    def _tree(self, commit: str, network: Network) -> Iterator[FileEntry]:
+        path = "/" + quote(self.path) if self.path else ""
+        url = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
+        for _ in range(MAX_PAGES):
+            answer = network.get_json(url)
+            self._check(answer, network)
+            listing = answer.json()
+            if not isinstance(listing, list):
+                raise Failure("refused", f"{self.describe()}: the Hub's listing is no list")
+            for item in listing:
+                entry = self._entry(item)
+                if entry:
+                    yield entry
+            following = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', answer.headers.get("link", ""))
+            if not following:
+                return
+            # The page's address is data: with another origin the token would travel there.
+            if origin_of(network.rewrite(following[1])) != origin_of(answer.url):
+                raise Failure("refused", f"{self.describe()}: the listing goes on at another host")
+            url = following[1]
+        raise Failure("refused", f"{self.describe()}: the listing never ends")
+
+    def _entry(self, item: Any) -> FileEntry | None:
+        if not isinstance(item, dict) or item.get("type") != "file":
+            return None
+        path, size, oid = item.get("path"), item.get("size"), item.get("oid")
+        lfs = item.get("lfs")
+        sha256 = lfs.get("oid") if isinstance(lfs, dict) else None
+        size = lfs.get("size", size) if isinstance(lfs, dict) else size
+        sound = (
+            isinstance(path, str)
+            and isinstance(size, int)
+            and size >= 0
+            and (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256)))
+            and (sha256 or (isinstance(oid, str) and _COMMIT.fullmatch(oid)))
+        )
+        if not sound or not isinstance(path, str):
+            raise Failure(
+                "refused", f"{self.describe()}: the Hub's listing has a wrong entry for {path!r}"
+            )
+        relative = below(self.path, path)
+        if relative is None:
+            return None
+        return FileEntry(relative, size, sha256, None if sha256 else oid, bool(sha256))
+
+    def _check(self, answer: Response, network: Network) -> None:
+        """Raise the Failure that an error status means."""
+        if answer.status == 200:
+            return
+        raise self.failure(answer.status, answer.headers, network)
+
+    def failure(self, status: int, headers: dict[str, str], network: Network) -> Failure:
+        """An HTTP error of the Hub, in words, with the page to visit."""
+        code = headers.get("x-error-code", "")
+        page = self.page(network)
+        sent = network.authorization(network.hub + "/") is not None
+        login = "set HF_TOKEN or run `hf auth login`"
+        if code == "GatedRepo":
+            if status == 401 or not sent:
+                hint = f"ask for access at {page}, then {login}"
+            else:
+                hint = f"your token has no access yet: ask for it at {page} and wait for approval"
+            return Failure("gated", f"{self.repo} is gated", hint)
+        if code == "RevisionNotFound":
+            return Failure(
+                "revision-not-found",
+                f"{self.repo} has no revision {self.revision!r}",
+                f"see the branches and tags at {page}",
+            )
+        if code == "EntryNotFound":
+            return Failure("missing-upstream", f"{self.describe()}: no such folder or file")
+        if status == 401 and sent and code != "RepoNotFound":
+            return Failure("auth", f"{self.repo}: the Hub refused the token", f"{login} anew")
+        if code == "RepoNotFound" or status in {401, 404}:
+            hint = f"check the name at {page}"
+            if sent:
+                hint += "; if it is private, the token needs read access to it"
+            else:
+                hint += f"; if it is private, {login}"
+            kind = "auth" if status == 401 else "not-found"
+            return Failure(kind, f"{self.repo} does not exist, or is private", hint)
+        if status == 403:
+            return Failure("auth", f"{self.repo}: access denied (HTTP 403)", f"see {page}")
+        return Failure("network", f"{self.repo}: the Hub answered HTTP {status}", "try again later")
+
+    def _resolve_url(self, revision: str, path: str, network: Network) -> str:
+        full = f"{self.path}/{path}" if self.path else path
+        revision = quote(revision or self.revision, safe="")
+        return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{quote(full)}"
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The Hub's plain HTTP path."""
+        return [UrlCandidate(self.type, self._resolve_url(revision, file.path, network))]
+
+    def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
+        """HEAD of one file: only the file itself is behind the gate, listings are not."""
+        return UrlCandidate(self.type, self._resolve_url(revision, path, network))

@@ -1,0 +1,277 @@
+"""Files behind plain URLs, files on this machine, wheels on a package index, fetch mirrors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote, urlsplit
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.network import Network, host_of, public_url
+from fetcher.paths import BadPath, check_relative
+from fetcher.patterns import literal_names
+from fetcher.schema import Field, Text
+from fetcher.sources.base import (
+    Candidate,
+    FileEntry,
+    PathCandidate,
+    Request,
+    Resolved,
+    Source,
+    UrlCandidate,
+    WheelCandidate,
+    choose,
+    merge_known,
+)
+from fetcher.sources.huggingface import path_complaint
+
+_WEB_PAGE = re.compile(
+    r"https?://(?:github\.com/[^/]+/[^/]+/(?:blob|tree)/|huggingface\.co/.*/(?:blob|tree)/)"
+)
+REQUIREMENT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*"
+
+
+def _url_complaint(text: str) -> str | None:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https", "ftp", "ftps"}:
+        return "is no http, https or ftp URL"
+    if parts.password:
+        return "holds a password: put it into ~/.netrc instead"
+    if _WEB_PAGE.match(text):
+        return "is a web page, not a file: use a source of type github or huggingface"
+    return None
+
+
+@dataclass(frozen=True)
+class Url(Source):
+    """A file behind a URL, or several below one that ends in a slash."""
+
+    url: str
+
+    type: ClassVar[str] = "url"
+    lists: ClassVar[bool] = False
+    fields: ClassVar[dict[str, Field]] = {
+        "url": Field(
+            Text(r"\S+", "a URL", check=_url_complaint),
+            "http, https or ftp; one that ends in / stands in front of the names in `files`",
+            required=True,
+        ),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """The URL itself."""
+        if complaint := _url_complaint(text):
+            raise ValueError(f"{text!r} {complaint}")
+        return {"url": text}
+
+    def describe(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
+    def _is_folder(self) -> bool:
+        return urlsplit(self.url).path.endswith("/") and not urlsplit(self.url).query
+
+    def names(self, request: Request) -> list[str]:
+        """The files' names: those of the manifest, else the URL's last segment."""
+        names = literal_names(request.files, request.exclude)
+        if self._is_folder or (names and len(names) > 1):
+            if not names or not self._is_folder:
+                raise Failure(
+                    "missing-upstream",
+                    f"{self.url}: only a URL that ends in / has several files, named in `files`",
+                    "name the files (no globs: a web server cannot list), or end the URL in /",
+                )
+            return names
+        if names:
+            return names
+        name = unquote(urlsplit(self.url).path.rpartition("/")[2])
+        try:
+            return [check_relative(name)]
+        except BadPath:
+            raise Failure(
+                "bad-path",
+                f"{public_url(self.url)} ends in no usable file name",
+                "name the file in the manifest: files: [NAME]",
+            ) from None
+
+    def _location(self, name: str) -> str:
+        return self.url + quote(name) if self._is_folder else self.url
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Names from the manifest; a size, where it is not known, from one HEAD each."""
+        files = []
+        for name in self.names(request):
+            entry = merge_known(FileEntry(name), request, self.describe())
+            if entry.size is None and self._location(name).startswith("http"):
+                entry = entry._replace(size=self._size(name, network))
+            files.append(entry)
+        return Resolved("", sorted(files))
+
+    def _size(self, name: str, network: Network) -> int | None:
+        url = self._location(name)
+        answer = network.request(
+            url, method="HEAD", headers=[("Accept-Encoding", "identity")], tries=2
+        )
+        if answer.status in {404, 410}:
+            raise Failure("not-found", f"{public_url(url)} is not there (HTTP {answer.status})")
+        length = answer.headers.get("content-length", "")
+        plain = answer.status == 200 and "content-encoding" not in answer.headers
+        page = answer.headers.get("content-type", "").startswith("text/html")
+        return int(length) if plain and not page and re.fullmatch(r"\d{1,15}", length) else None
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The URL."""
+        url = self._location(file.path)
+        hint = f"open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {{artifact}}/"
+        return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint + file.path)]
+
+
+@dataclass(frozen=True)
+class Local(Source):
+    """A file or a folder on this machine, absolute or relative to the project."""
+
+    path: str
+
+    type: ClassVar[str] = "local"
+    fields: ClassVar[dict[str, Field]] = {
+        "path": Field(Text(), "a file or folder, relative to the project's root", required=True),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """The path itself."""
+        return {"path": text}
+
+    def describe(self) -> str:
+        """The short form."""
+        return f"local:{self.path}"
+
+    def _base(self, network: Network) -> Path:
+        return network.settings.root / Path(self.path).expanduser()
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Walk the folder and read every chosen file once for its digest."""
+        base = self._base(network)
+        try:
+            found = dict(self._list(base))
+            if not found and not base.exists():
+                raise Failure("not-found", f"{base} is not there", "check the source's path")
+            entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
+            chosen = choose(entries, request, str(base))
+            files = [
+                merge_known(entry._replace(sha256=self._sha256(found[entry.path])), request,
+                            str(base))
+                for entry in chosen
+            ]
+        except OSError as error:
+            raise from_os_error(error, f"reading {error.filename or base}") from error
+        return Resolved("", files)
+
+    @staticmethod
+    def _list(base: Path) -> Iterator[tuple[str, Path]]:
+        if base.is_file():
+            yield base.name, base
+            return
+        for folder, _, names in os.walk(base):
+            for name in names:
+                path = Path(folder, name)
+                yield path.relative_to(base).as_posix(), path
+
+    @staticmethod
+    def _sha256(path: Path) -> str:
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The file itself."""
+        base = self._base(network)
+        path = base / file.path if base.is_dir() else base
+        return [PathCandidate(self.type, str(path))]
+
+
+@dataclass(frozen=True)
+class PyPI(Source):
+    """Files inside a wheel that pip finds under this machine's own index settings."""
+
+    package: str
+    path: str = ""
+
+    type: ClassVar[str] = "pypi"
+    mirror_only: ClassVar[bool] = True
+    fields: ClassVar[dict[str, Field]] = {
+        "package": Field(
+            Text(REQUIREMENT, "a pinned package such as name==1.0"), "name==version", required=True
+        ),
+        "path": Field(Text(check=path_complaint), "folder inside the wheel"),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """`name==version[:path]`."""
+        package, _, path = text.partition(":")
+        if not re.fullmatch(REQUIREMENT, package):
+            raise ValueError("expected pypi:name==version, with :path if wanted")
+        return {"package": package, "path": path} if path else {"package": package}
+
+    def describe(self) -> str:
+        """The short form, without the folder."""
+        return f"pypi:{self.package}"
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Never called: a package index is a mirror only."""
+        raise Failure("refused", "a package index can only be a mirror")
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The member of the wheel."""
+        member = f"{self.path}/{file.path}" if self.path else file.path
+        return [WheelCandidate(self.type, self.package, member)]
+
+
+@dataclass(frozen=True)
+class BlobMirror(Source):
+    """A store (OCI image layout) elsewhere: a directory, or a web server over one."""
+
+    location: str
+
+    type: ClassVar[str] = "mirror"
+    mirror_only: ClassVar[bool] = True
+    fields: ClassVar[dict[str, Field]] = {
+        "location": Field(Text(), "a directory or an http(s) URL of a store", required=True),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """The location itself."""
+        return {"location": text}
+
+    def describe(self) -> str:
+        """The host or directory."""
+        return host_of(self.location) if "://" in self.location else self.location
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Never called: a mirror holds blobs and knows no artifacts."""
+        raise Failure("refused", "a mirror cannot list an artifact")
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The blob of the file's sha256, if it is known."""
+        if not file.sha256:
+            return []
+        tail = f"blobs/sha256/{file.sha256}"
+        if "://" in self.location:
+            return [UrlCandidate(self.type, f"{self.location.rstrip('/')}/{tail}")]
+        base = network.settings.root / Path(self.location).expanduser()
+        return [PathCandidate(self.type, str(base / tail))]

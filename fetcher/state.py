@@ -1,0 +1,145 @@
+"""`.fetch/state.db`: what this tool knows of a tree without reading it.
+
+A row maps a path to the stat that was seen (size, mtime, inode) and the digest of the bytes
+behind it. All of it is a cache: a lost or damaged database costs reading files again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from fetcher.errors import from_os_error
+from fetcher.files import remove_quietly
+
+FOLDER = ".fetch"
+_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER,
+    sha256 TEXT, want TEXT, edit TEXT, artifact TEXT, placed INTEGER
+) WITHOUT ROWID;
+"""
+
+
+class Row(NamedTuple):
+    """What is known of one path.
+
+    `want` is the lock's key of the content that was placed; `edit` the fingerprint of the edits
+    made after placing, else ""; `placed` is 0 for a file of the user's that was only read.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+    want: str
+    edit: str
+    artifact: str
+    placed: int
+
+    def matches(self, stat: os.stat_result) -> bool:
+        """Whether the file has not been touched since."""
+        return (
+            stat.st_size == self.size
+            and stat.st_mtime_ns == self.mtime_ns
+            and stat.st_ino == self.inode
+        )
+
+
+class State:
+    """The state of one tree. Opens (and makes) its database only when it is used."""
+
+    def __init__(self, tree: Path) -> None:
+        self.folder = tree / FOLDER
+        self.path = self.folder / "state.db"
+        self._db: sqlite3.Connection | None = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            self.ensure_folder()
+            try:
+                self._db = self._connect()
+            except sqlite3.DatabaseError:
+                self._set_aside()
+                self._db = self._connect()
+        return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path, timeout=60, isolation_level=None, check_same_thread=False
+        )
+        try:
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                db.executescript(_TABLES)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _set_aside(self) -> None:
+        self.close()
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with suppress(OSError):
+                os.replace(f"{self.path}{suffix}", f"{self.path}{suffix}.damaged")
+
+    def ensure_folder(self) -> None:
+        """Make `.fetch/`, ignored by git by itself. Raises Failure."""
+        if self.folder.is_dir():
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ".gitignore").write_text("*\n")
+        except OSError as error:
+            raise from_os_error(error, f"making {self.folder}") from error
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def rows(self) -> dict[str, Row]:
+        """Every row by path, in one read; empty without a database."""
+        if not self.path.exists():
+            return {}
+        try:
+            found = self._open().execute("SELECT * FROM files").fetchall()
+            return {row[0]: Row._make(row) for row in found}
+        except sqlite3.DatabaseError:
+            self._set_aside()
+            return {}
+
+    def record(self, rows: Iterable[Row]) -> None:
+        """Write rows in one transaction."""
+        with self.mutex() as db:
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Remove rows."""
+        with self.mutex() as db:
+            db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+
+    @contextmanager
+    def mutex(self) -> Iterator[sqlite3.Connection]:
+        """One writer of this tree at a time, among processes too."""
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+
+def discard(tree: Path) -> None:
+    """Remove a tree's database (tests and `fetch doctor`)."""
+    for suffix in ("", "-journal"):
+        remove_quietly(str(tree / FOLDER / f"state.db{suffix}"))

@@ -1,0 +1,328 @@
+"""The store: verified blobs by sha256 in an OCI image layout, shared by all clones.
+
+Safe for many processes at once without any lock, so that it works where flock does not: every
+writer works in files of its own and publishes them with one rename. A blob may be hard-linked
+into trees and so be changed behind our back; a *stamp* records the stat it had when it was last
+read, and a blob whose stat differs is read again before it is trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.files import copy, reflink, remove_quietly, sha256_of, write_atomically
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_OWNER = re.compile(r"(.+)\.([^.]+)\.(\d+)\.([0-9a-f]+)\.part")
+_STALE_PART_SECONDS = 600
+_MAX_STAMP_FILES = 64
+INDEX = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.index.v1+json",
+    "manifests": [],
+}
+
+
+class Stamp(NamedTuple):
+    """The stat under which a blob was last proven; `git_blob` is "" if it was never needed."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    git_blob: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A partial download that this process alone owns."""
+
+    path: str
+    size: int
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    """This machine, and on Linux the namespace in which process ids mean something."""
+    name = socket.gethostname()
+    try:
+        name += "-" + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        pass
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-") or "host"
+
+
+def _alive(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # os.kill would end it there; age alone decides
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class Store:
+    """One store directory. Nothing is created before something is written."""
+
+    def __init__(self, root: Path, readonly: bool = False) -> None:
+        self.root = root
+        self.readonly = readonly
+        self.blobs = root / "blobs" / "sha256"
+        self._blobs = str(self.blobs) + os.sep
+        self._stamps: dict[str, Stamp] | None = None
+        self._by_git: dict[str, str] | None = None
+        self._stamp_file: IO[str] | None = None
+        self._ready = False
+
+    def blob_path(self, sha256: str) -> str:
+        """Where the blob of this digest lies or would lie."""
+        return self._blobs + sha256
+
+    def prepare(self) -> None:
+        """Make the store's folders. Raises Failure."""
+        if self._ready:
+            return
+        try:
+            for folder in (self.blobs, self.root / "partial", self.root / "stamps"):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not (self.root / "oci-layout").exists():
+                marker = json.dumps({"imageLayoutVersion": "1.0.0"})
+                write_atomically(self.root / "oci-layout", marker.encode())
+            if not (self.root / "index.json").exists():
+                write_atomically(self.root / "index.json", json.dumps(INDEX).encode())
+        except OSError as error:
+            raise from_os_error(error, f"preparing the store {self.root}") from error
+        self._ready = True
+
+    # Stamps: one append-only file per writer, merged when there are many.
+
+    def stamps(self) -> dict[str, Stamp]:
+        """The latest stamp of every blob; a hint, read once."""
+        if self._stamps is None:
+            self._stamps = {}
+            for path in sorted((self.root / "stamps").glob("*.tsv")):
+                self._read_stamps(path, self._stamps)
+        return self._stamps
+
+    @staticmethod
+    def _read_stamps(path: Path, into: dict[str, Stamp]) -> None:
+        try:
+            lines = path.read_text("ascii").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return  # merged away by another process, or damaged: blobs are then read again
+        for line in lines:
+            parts = line.split("\t")
+            if len(parts) == 5:
+                try:
+                    stamp = Stamp(int(parts[1]), int(parts[2]), int(parts[3]), parts[4].strip())
+                except ValueError:
+                    continue
+                into[parts[0]] = stamp
+
+    def _stamp(self, sha256: str, stat: os.stat_result, git_blob: str) -> None:
+        known = self.stamps()
+        if not git_blob and sha256 in known:
+            git_blob = known[sha256].git_blob
+        stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
+        known[sha256] = stamp
+        if self._by_git is not None and git_blob:
+            self._by_git[git_blob] = sha256
+        if self.readonly:
+            return
+        if self._stamp_file is None:
+            self.prepare()
+            # Sorted by time: later stamps win when all files are read in order.
+            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
+            self._stamp_file = (self.root / "stamps" / name).open("x", encoding="ascii")
+        fields = (sha256, *stamp)
+        self._stamp_file.write("\t".join(map(str, fields)) + "\n")
+
+    def flush(self) -> None:
+        """Let other processes see the stamps written so far."""
+        if self._stamp_file is not None:
+            self._stamp_file.flush()
+
+    def close(self) -> None:
+        """Finish this writer's stamps, and merge them if there are many files."""
+        if self._stamp_file is None:
+            return
+        self._stamp_file.close()
+        self._stamp_file = None
+        files = sorted((self.root / "stamps").glob("*.tsv"))
+        if len(files) > _MAX_STAMP_FILES:
+            merged: dict[str, Stamp] = {}
+            for path in files:
+                self._read_stamps(path, merged)
+            text = "".join(
+                "\t".join(map(str, (key, *stamp))) + "\n" for key, stamp in merged.items()
+            )
+            write_atomically(files[-1].with_suffix(".merged.tsv"), text.encode("ascii"))
+            # A writer that is still open keeps its own file: only finished ones are merged away.
+            for path in files:
+                if time.time() - path.stat().st_mtime > 3600:
+                    remove_quietly(str(path))
+
+    # Reading
+
+    def has(self, sha256: str, size: int | None = None) -> bool:
+        """Whether a sound blob is there; one that was touched is read, and set aside if wrong."""
+        path = self.blob_path(sha256)
+        try:
+            stat = os.lstat(path)
+        except OSError:
+            return False
+        stamp = self.stamps().get(sha256)
+        unchanged = (
+            stamp is not None
+            and stamp.size == stat.st_size
+            and stamp.mtime_ns == stat.st_mtime_ns
+            and stamp.inode == stat.st_ino
+        )
+        if unchanged:
+            return size is None or stat.st_size == size
+        return self.prove(sha256)
+
+    def prove(self, sha256: str) -> bool:
+        """Read a blob; stamp it if it is sound, set it aside if it is not."""
+        path = self.blob_path(sha256)
+        try:
+            found = sha256_of(path)
+        except OSError:
+            return False
+        if found != sha256:
+            self.set_aside(sha256)
+            return False
+        self._stamp(sha256, os.lstat(path), "")
+        return True
+
+    def set_aside(self, sha256: str) -> None:
+        """Move a blob that is not what its name says out of the way."""
+        if self.readonly:
+            return
+        folder = self.root / "damaged"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(self.blob_path(sha256), folder / f"{sha256}.{secrets.token_hex(4)}")
+        except FileNotFoundError:
+            pass
+
+    def by_git_blob(self, git_blob: str) -> str | None:
+        """The sha256 of a blob that is known by its git id, if it is there and sound."""
+        if self._by_git is None:
+            self._by_git = {
+                stamp.git_blob: sha256
+                for sha256, stamp in self.stamps().items()
+                if stamp.git_blob
+            }
+        sha256 = self._by_git.get(git_blob)
+        return sha256 if sha256 and self.has(sha256) else None
+
+    def digests(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every blob with its stat."""
+        if not self.blobs.is_dir():
+            return
+        with os.scandir(self.blobs) as entries:
+            for entry in entries:
+                if _HEX.fullmatch(entry.name):
+                    try:
+                        yield entry.name, entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+
+    # Writing
+
+    def temporary(self) -> str:
+        """A name of this process's own, on the store's file system."""
+        return f"{self.root}{os.sep}partial{os.sep}{secrets.token_hex(8)}.{os.getpid()}.tmp"
+
+    def commit(self, temporary: str, sha256: str, git_blob: str = "") -> os.stat_result:
+        """Publish a private file, whose bytes have this digest, as a read-only blob."""
+        path = self.blob_path(sha256)
+        os.chmod(temporary, 0o444)
+        os.replace(temporary, path)
+        stat = os.lstat(path)
+        self._stamp(sha256, stat, git_blob)
+        return stat
+
+    def add_file(self, path: str, sha256: str, link: bool = False) -> None:
+        """Take a file on disk in, by reflink, hard link (if `link`) or copy; proves its digest.
+
+        Raises Failure, OSError.
+        """
+        self.prepare()
+        temporary = self.temporary()
+        try:
+            if link:
+                os.link(path, temporary)
+            elif not reflink(path, temporary):
+                copy(path, temporary)
+            if sha256_of(temporary) != sha256:
+                raise Failure("digest-mismatch", f"{path} changed while it was read")
+            if link:
+                os.replace(temporary, self.blob_path(sha256))
+                self._stamp(sha256, os.lstat(self.blob_path(sha256)), "")
+            else:
+                self.commit(temporary, sha256)
+        finally:
+            remove_quietly(temporary)
+
+    # Partial downloads: a name carries its owner; one that is dead may be claimed by a rename.
+
+    def claim_part(self, key: str) -> Part:
+        """A private partial file for `key`, with what a dead process left of it if anything."""
+        self.prepare()
+        folder = self.root / "partial"
+        label = hashlib.sha256(key.encode()).hexdigest()[:32]
+        mine = str(folder / f"{label}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+        best = max(self._orphans(label), default=None)
+        if best is not None:
+            try:
+                os.rename(best[1], mine)
+                with suppress(FileNotFoundError):
+                    os.replace(best[1] + ".etag", mine + ".etag")
+                return Part(mine, os.stat(mine).st_size)
+            except OSError:
+                pass  # another process was faster
+        with open(mine, "xb"):  # noqa: PTH123
+            return Part(mine, 0)
+
+    def _orphans(self, label: str) -> Iterator[tuple[int, str]]:
+        for path, owner in self.parts():
+            if owner[0] != label:
+                continue
+            try:
+                stat = path.stat()
+            except OSError:
+                continue
+            if self._orphaned(owner, stat.st_mtime):
+                yield stat.st_size, str(path)
+
+    @staticmethod
+    def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:
+        _, host, pid = owner
+        if host == _host() and sys.platform != "win32":
+            return pid != os.getpid() and not _alive(pid)
+        return time.time() - mtime > _STALE_PART_SECONDS
+
+    def parts(self) -> Iterator[tuple[Path, tuple[str, str, int]]]:
+        """Every partial download with (label, host, pid) of its owner."""
+        for path in (self.root / "partial").glob("*.part"):
+            found = _OWNER.fullmatch(path.name)
+            if found:
+                yield path, (found[1], found[2], int(found[3]))

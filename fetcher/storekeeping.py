@@ -1,0 +1,120 @@
+"""Looking after the store: what is in it, what is sound, what no project needs any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat as stats
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher import lock
+from fetcher.errors import FetchError
+from fetcher.store import Store
+
+# A blob this young may belong to a run that has not written its lock yet.
+YOUNG_SECONDS = 3600
+STALE_PART_SECONDS = 7 * 24 * 3600
+
+
+@dataclass
+class Usage:
+    """What the store holds, in bytes and files."""
+
+    blobs: int = 0
+    blob_bytes: int = 0
+    linked_bytes: int = 0
+    parts: int = 0
+    part_bytes: int = 0
+    damaged: int = 0
+
+
+@dataclass
+class Sweep:
+    """What gc removed, or would remove."""
+
+    blobs: list[str] = field(default_factory=list)
+    bytes: int = 0
+    leftovers: int = 0
+    kept: int = 0
+
+
+def usage(store: Store) -> Usage:
+    """Measure the store."""
+    found = Usage()
+    for _, stat in store.digests():
+        found.blobs += 1
+        found.blob_bytes += stat.st_size
+        if stat.st_nlink > 1:
+            found.linked_bytes += stat.st_size
+    for path in _leftovers(store):
+        found.parts += 1
+        found.part_bytes += path.stat().st_size if path.is_file() else 0
+    damaged = store.root / "damaged"
+    found.damaged = sum(1 for _ in damaged.iterdir()) if damaged.is_dir() else 0
+    return found
+
+
+def _leftovers(store: Store) -> Iterator[Path]:
+    folder = store.root / "partial"
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir())
+
+
+def projects(store: Store) -> Iterator[Path]:
+    """Roots of the projects that have used this store."""
+    folder = store.root / "projects"
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield Path(json.loads(path.read_text("utf-8"))["root"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
+    """Digests that some project's lock has, and locks that could not be read.
+
+    A project whose folder is gone needs nothing; one whose lock cannot be read needs everything,
+    which the caller must respect.
+    """
+    wanted: set[str] = set()
+    unreadable: list[str] = []
+    for root in {*projects(store), *extra}:
+        try:
+            locked = lock.read(root)
+        except FetchError as error:
+            unreadable.append(f"{root}: {error.message}")
+            continue
+        for artifact in locked.artifacts.values():
+            for entry in artifact.files:
+                if entry.sha256:
+                    wanted.add(entry.sha256)
+                elif entry.git_blob and (sha256 := store.by_git_blob(entry.git_blob)):
+                    wanted.add(sha256)
+    return wanted, unreadable
+
+
+def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:
+    """Remove blobs that nobody needs, and what dead runs have left."""
+    done, now = Sweep(), time.time()
+    for sha256, stat in list(store.digests()):
+        if sha256 in wanted or now - max(stat.st_ctime, stat.st_mtime) < YOUNG_SECONDS:
+            done.kept += 1
+            continue
+        done.blobs.append(sha256)
+        # Bytes come free only where no tree shares the blob.
+        done.bytes += stat.st_size if stat.st_nlink == 1 else 0
+        if not dry_run:
+            os.unlink(store.blob_path(sha256))
+    for path in _leftovers(store):
+        if now - path.stat().st_mtime > STALE_PART_SECONDS:
+            done.leftovers += 1
+            done.bytes += path.stat().st_size if stats.S_ISREG(path.stat().st_mode) else 0
+            if not dry_run:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return done

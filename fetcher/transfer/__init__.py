@@ -1,0 +1,1 @@
+"""Moving bytes: one engine for every source and mirror, verified before they are published."""

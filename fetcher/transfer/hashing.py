@@ -1,0 +1,136 @@
+"""Digests of large bodies while they arrive, read back from the page cache in large blocks.
+
+Hashing each 16 kB piece in the download's own thread would cost the loop its time, and hashing
+small pieces in another thread would cost it the interpreter lock; large blocks do neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from fetcher.files import BLOCK
+from fetcher.paths import native
+
+
+def git_blob_hasher(size: int) -> Any:
+    """A sha1 that has already seen git's header for a blob of `size` bytes."""
+    return hashlib.sha1(b"blob %d\0" % size)
+
+
+@dataclass(eq=False)
+class Tail:
+    """A file that grows; `written` is how far, `done` whether that is its end."""
+
+    path: str
+    git_size: int | None = None
+    written: int = 0
+    done: bool = False
+    hashed: int = 0
+    dropped: bool = False
+    finished: threading.Event = field(default_factory=threading.Event)
+    sha256: Any = field(default_factory=hashlib.sha256)
+    git: Any = None
+    error: OSError | None = None
+
+    def digests(self) -> tuple[str, str]:
+        """(sha256, git blob id or ""), once finished. Raises OSError."""
+        self.finished.wait()
+        if self.error:
+            raise self.error
+        return self.sha256.hexdigest(), self.git.hexdigest() if self.git else ""
+
+
+class TailHasher:
+    """One thread that hashes every growing file in turn."""
+
+    def __init__(self) -> None:
+        self._tails: list[Tail] = []
+        self._wake = threading.Condition()
+        self._stop = False
+        self._thread: threading.Thread | None = None
+
+    def follow(self, path: str, git_size: int | None) -> Tail:
+        """Start to follow a file from its beginning."""
+        tail = Tail(path, git_size)
+        if git_size is not None:
+            tail.git = git_blob_hasher(git_size)
+        with self._wake:
+            self._tails.append(tail)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="hasher", daemon=True)
+            self._thread.start()
+        return tail
+
+    def grown(self, tail: Tail, written: int, done: bool = False) -> None:
+        """Say how far the file has grown; wakes the thread for a block's worth or the end."""
+        tail.written = written
+        if done or written - tail.hashed >= BLOCK:
+            with self._wake:
+                tail.done = tail.done or done
+                self._wake.notify()
+
+    def drop(self, tail: Tail) -> None:
+        """Forget a file that starts anew or failed."""
+        with self._wake:
+            tail.dropped = True
+            self._wake.notify()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._wake:
+            self._stop = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._stop and not (ready := self._ready()):
+                    self._wake.wait()
+                if self._stop:
+                    return
+            for tail in ready:
+                self._advance(tail)
+
+    def _ready(self) -> list[Tail]:
+        self._tails = [t for t in self._tails if not t.dropped and not t.finished.is_set()]
+        return [t for t in self._tails if t.done or t.written - t.hashed >= BLOCK]
+
+    def _advance(self, tail: Tail) -> None:
+        try:
+            with open(native(tail.path), "rb", buffering=0) as stream:  # noqa: PTH123
+                stream.seek(tail.hashed)
+                while not tail.dropped and tail.hashed < tail.written:
+                    left = tail.written - tail.hashed
+                    if left < BLOCK and not tail.done:
+                        return
+                    block = stream.read(min(left, BLOCK))
+                    if not block:
+                        raise OSError(5, "the file ends early", tail.path)
+                    tail.sha256.update(block)
+                    if tail.git:
+                        tail.git.update(block)
+                    tail.hashed += len(block)
+        except OSError as error:
+            tail.error = error
+            tail.finished.set()
+            return
+        if tail.done and tail.hashed >= tail.written:
+            tail.finished.set()
+
+
+def digests_of(path: str, git: bool) -> tuple[str, str]:
+    """(sha256, git blob id or "") of a whole file. Raises OSError."""
+    sha256 = hashlib.sha256()
+    sha1 = git_blob_hasher(os.stat(native(path)).st_size) if git else None
+    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
+        while block := stream.read(BLOCK):
+            sha256.update(block)
+            if sha1:
+                sha1.update(block)
+    return sha256.hexdigest(), sha1.hexdigest() if sha1 else ""

@@ -1,0 +1,105 @@
+"""What the engine is asked to get, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fetcher.errors import Failure, Problem
+from fetcher.sources.base import Candidate, FileEntry
+from fetcher.store import Part
+
+# Bodies up to this size are held in memory until they are complete.
+SMALL = 1 << 20
+MAX_TRIES = 6
+
+
+@dataclass(eq=False)
+class Job:
+    """One content to get, from the first candidate that delivers it whole and right."""
+
+    artifact: str
+    file: FileEntry
+    candidates: list[Candidate]
+    index: int = 0
+    tries: int = 0
+    reasons: list[Failure] = field(default_factory=list)
+    part: Part | None = None
+    validator: str = ""
+    resumed: bool = False
+    decode: bool = False
+    no_range: bool = False
+    mismatched: bool = False
+    deferred: Candidate | None = None
+    received: int = 0
+
+    @property
+    def small(self) -> bool:
+        """Whether the body fits in memory."""
+        return self.file.size is not None and self.file.size <= SMALL
+
+    @property
+    def candidate(self) -> Candidate:
+        """Where it is to be had now; a deferred candidate's URL once that is known."""
+        return self.deferred or self.candidates[self.index]
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages."""
+        return f"{self.artifact}/{self.file.path}"
+
+    def next_candidate(self, reason: Failure) -> bool:
+        """Give this candidate up for `reason`; False if it was the last."""
+        self.reasons.append(reason)
+        self.index += 1
+        self.tries = 0
+        self.mismatched = self.decode = self.no_range = False
+        self.deferred = None
+        return self.index < len(self.candidates)
+
+    def problem(self) -> Problem:
+        """Why it failed: the weightiest reason, and the others after it."""
+        order = [
+            "disk-space", "permission", "gated", "auth", "offline", "digest-mismatch",
+            "size-mismatch",
+        ]  # fmt: skip
+        ranked = sorted(
+            self.reasons,
+            key=lambda r: order.index(r.problem.code) if r.problem.code in order else len(order),
+        )
+        first = ranked[0].problem if ranked else Problem("offline", "no place is known to get it")
+        others = [reason.message for reason in self.reasons if reason is not ranked[0]]
+        message = first.message + "".join(f"; then {other}" for other in dict.fromkeys(others))
+        return Problem(first.code, message, first.hint, self.artifact, self.file.path)
+
+
+@dataclass(eq=False)
+class Arrived:
+    """A whole body, not yet proven: in memory, or in a private file of the store."""
+
+    job: Job
+    origin: str
+    data: bytes | None = None
+    path: str = ""
+    size: int = 0
+    digests: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A content that is now in the store. `downloaded` counts bytes received for it."""
+
+    job: Job
+    sha256: str
+    git_blob: str
+    size: int
+    origin: str
+    downloaded: int
+
+
+@dataclass
+class Outcome:
+    """What a transfer did; partial failure is a value."""
+
+    delivered: list[Delivered] = field(default_factory=list)
+    failed: list[tuple[Job, Problem]] = field(default_factory=list)
+    downloaded: int = 0

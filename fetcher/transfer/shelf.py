@@ -1,0 +1,163 @@
+"""The thread that proves what arrived, brings it to disk, publishes it and has it placed.
+
+Work goes in batches: many small files share one sync of the file system. A blob gets its name,
+and a file its place in the tree, only after the bytes are proven and on disk, so that a name
+never stands for half a file, whatever ends the process or the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.files import remove_quietly, sync_filesystem
+from fetcher.sniff import page_complaint
+from fetcher.store import Store
+from fetcher.transfer.hashing import digests_of, git_blob_hasher
+from fetcher.transfer.jobs import Arrived, Delivered
+
+_BATCH = 512
+
+
+class Shelf:
+    """Takes what arrived off the engine's hands; answers come through `on_batch`, `on_refused`.
+
+    Both callbacks run in the shelf's thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        on_batch: Callable[[list[Delivered]], None],
+        on_refused: Callable[[Arrived, Failure], None],
+    ) -> None:
+        self.store = store
+        self.on_batch = on_batch
+        self.on_refused = on_refused
+        self.held_bytes = 0
+        self.crash: BaseException | None = None
+        self._queue: queue.SimpleQueue[Arrived | None] = queue.SimpleQueue()
+        self._count_lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+        self._thread.start()
+
+    def put(self, arrived: Arrived) -> None:
+        """Hand a whole body over."""
+        with self._count_lock:
+            self.held_bytes += len(arrived.data or b"")
+        self._queue.put(arrived)
+
+    def close(self) -> None:
+        """Finish what was handed over; raises what broke the thread, if anything did."""
+        self._queue.put(None)
+        self._thread.join()
+        if self.crash:
+            raise self.crash
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:
+            self.crash = error
+
+    def _step(self) -> bool:
+        batch = [self._queue.get()]
+        while len(batch) < _BATCH and batch[-1] is not None:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        ending = batch[-1] is None
+        arrived = [item for item in batch if item is not None]
+        if arrived:
+            self._shelve(arrived)
+        return not ending
+
+    def _shelve(self, batch: list[Arrived]) -> None:
+        proven: list[tuple[Arrived, str, tuple[str, str]]] = []
+        for item in batch:
+            try:
+                path, digests = self._prove(item)
+            except Failure as failure:
+                self.on_refused(item, failure)
+            except OSError as error:
+                doing = f"writing {item.job.label} into the store {self.store.root}"
+                self.on_refused(item, from_os_error(error, doing))
+            else:
+                proven.append((item, path, digests))
+            with self._count_lock:
+                self.held_bytes -= len(item.data or b"")
+            item.data = None
+        if not proven:
+            return
+        sync_filesystem(str(self.store.blobs), [path for _, path, _ in proven])
+        delivered = [self._publish(*entry) for entry in proven]
+        self.store.flush()
+        self.on_batch(delivered)
+
+    def _prove(self, item: Arrived) -> tuple[str, tuple[str, str]]:
+        """Check size and digest; returns the private file and (sha256, git blob id)."""
+        wanted = item.job.file
+        git = wanted.git_blob is not None
+        if item.data is not None:
+            item.size = len(item.data)
+            sha256, blob = hashlib.sha256(item.data).hexdigest(), ""
+            if git:
+                hasher = git_blob_hasher(item.size)
+                hasher.update(item.data)
+                blob = hasher.hexdigest()
+        else:
+            sha256, blob = item.digests or digests_of(item.path, git)
+            item.size = os.stat(item.path).st_size
+        check_content(item, sha256, blob)
+        if item.data is None:
+            return item.path, (sha256, blob)
+        path = self.store.temporary()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            view = memoryview(item.data)
+            while view:
+                view = view[os.write(handle, view) :]
+        except OSError:
+            remove_quietly(path)
+            raise
+        finally:
+            os.close(handle)
+        return path, (sha256, blob)
+
+    def _publish(self, item: Arrived, path: str, digests: tuple[str, str]) -> Delivered:
+        sha256, blob = digests
+        stat = self.store.commit(path, sha256, blob)
+        return Delivered(
+            item.job, sha256, blob, stat.st_size, item.origin, item.job.received
+        )
+
+
+def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
+    """Compare what arrived with what was asked for. Raises Failure."""
+    wanted, origin = item.job.file, item.origin
+    head = item.data[:1024] if item.data is not None else _head(item.path)
+    complaint = page_complaint(head, wanted.path)
+    if wanted.size is not None and item.size != wanted.size:
+        found = complaint or f"{item.size:,} bytes instead of {wanted.size:,}"
+        raise Failure("size-mismatch", f"{origin} delivered {found}")
+    if wanted.sha256 and sha256 != wanted.sha256:
+        found = complaint or f"sha256 {sha256} instead of {wanted.sha256}"
+        raise Failure("digest-mismatch", f"{origin} delivered {found}")
+    if not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
+        found = complaint or f"git blob {git_blob} instead of {wanted.git_blob}"
+        raise Failure("digest-mismatch", f"{origin} delivered {found}")
+    if not wanted.key and complaint:
+        raise Failure("not-a-file", f"{origin} delivered {complaint}")
+    if not wanted.key and not item.size:
+        raise Failure("not-a-file", f"{origin} delivered an empty file")
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as stream:  # noqa: PTH123
+        return stream.read(1024)

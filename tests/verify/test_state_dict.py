@@ -1,0 +1,346 @@
+"""The state-dict probe on torch files: real weights, and everything that goes wrong with them."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fetcher.verify import Check, ProbeResult
+from fetcher.verify.pickles import wanted_globals
+from fetcher.verify.state_dict import PROBE
+
+from .conftest import state_dict
+from .makers import RunsCode, flip
+
+torch = pytest.importorskip("torch")
+
+MTCNN = Path(__file__).parents[1] / "data/facenet-mtcnn"
+LFS_POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d\nsize 1559269\n"
+)
+SIGN_IN = "\n<!DOCTYPE html>\n<html><head><title>Sign in to your account</title></head></html>"
+
+
+def plain() -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "conv.weight": torch.randn(4, 3, 3, 3),
+        "conv.bias": torch.zeros(4),
+        "steps": torch.tensor(5),
+    }
+
+
+def named(result: ProbeResult) -> dict[str, Check]:
+    return {check.name: check for check in result.checks}
+
+
+def test_real_mtcnn_weights_pass() -> None:
+    result = state_dict(
+        MTCNN,
+        keys=["conv1.weight", "prelu*.weight"],
+        shapes={"conv1.weight": [-1, 3, 3, 3], "conv?.bias": [None]},
+        parameters={"min": 6_632, "max": 389_040},
+        tensors={"min": 13, "max": 21},
+        dtype="float32",
+    )
+    assert result.state == "passed", result.reason
+    assert all(check.ok for check in result.checks)
+    assert named(result)["pnet.pt: loads"].detail == "13 tensors, 6,632 numbers"
+    metrics = result.metrics
+    assert (metrics["parameters"], metrics["tensors"], metrics["dtype"]) == (495850, 50, "float32")
+    assert metrics["device"] == "cpu"
+    assert metrics["libraries"]["torch"] == torch.__version__
+    assert metrics["load_seconds"] > 0
+    assert metrics["peak_memory_bytes"] < metrics["peak_resident_bytes"]
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
+    """One artifact with every kind of damage, and what the probe says about it."""
+    root = tmp_path_factory.mktemp("bad")
+    onet = (MTCNN / "onet.pt").read_bytes()
+    (root / "a_legacy_cut.pt").write_bytes(onet[: len(onet) // 2])
+    (root / "a_legacy_cut_early.pt").write_bytes(onet[:100])
+    (root / "b_page.pth").write_text(SIGN_IN)
+    (root / "c_pointer.bin").write_text(LFS_POINTER)
+    (root / "d_empty.ckpt").touch()
+    (root / "e_text.pt").write_text("Invalid username or password.\n")
+    (root / "f_bytes.bin").write_bytes(b"\xde\xad\xbe\xef" * 50)
+    torch.save(plain(), root / "g_cut.pth")
+    (root / "g_cut.pth").write_bytes((root / "g_cut.pth").read_bytes()[:-200])
+    torch.save(plain(), root / "h_flipped.pth")
+    flip(root / "h_flipped.pth", _start_of_data(root / "h_flipped.pth"))
+    torch.save({"w": torch.tensor([1.0, float("nan")]), "v": torch.zeros(3)}, root / "i_nan.pth")
+    half = torch.zeros(5, dtype=torch.bfloat16)
+    half[4] = float("-inf")
+    torch.save({"w": half, "z": torch.tensor([complex(0, float("inf"))])}, root / "j_inf.pth")
+    torch.save({"a": plain(), "args": argparse.Namespace(lr=1)}, root / "k_namespace.pth")
+    torch.save({"w": torch.zeros(1), "x": RunsCode(root / "marker")}, root / "l_runs_code.pth")
+    with (root / "m_runs_code_plain.pt").open("wb") as stream:
+        pickle.dump(RunsCode(root / "marker"), stream, protocol=4)
+    torch.save({"epoch": 3}, root / "n_no_tensors.pt")
+    torch.save(plain(), root / "o_named.safetensors")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), root / "p_script.pt")
+    (root / "q_link.pt").symlink_to(root / "nowhere")
+    torch.save(plain(), root / "z_good.pth")
+    return root, state_dict(root)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        ("a_legacy_cut.pt: loads", "779,634 bytes; it may be truncated or damaged"),
+        ("a_legacy_cut_early.pt: loads", "100 bytes; it may be truncated or damaged"),
+        ("b_page.pth: loads", "a web page, not weights: most likely a sign-in or error page"),
+        ("c_pointer.bin: loads", "a Git LFS pointer, not the weights"),
+        ("d_empty.ckpt: loads", "the file is empty (0 bytes)"),
+        ("e_text.pt: loads", "text, not weights: 'Invalid username or password.'"),
+        ("f_bytes.bin: loads", "not a torch file: it begins with de ad be ef"),
+        ("g_cut.pth: loads", "truncated: the archive's end is missing"),
+        ("h_flipped.pth: loads", "damaged: the checksum of h_flipped/data/0 does not match"),
+        ("i_nan.pth: finite", "NaN or infinity in w (1)"),
+        ("j_inf.pth: finite", "NaN or infinity in w (1), z (1)"),
+        ("k_namespace.pth: loads", "beside tensors the pickle asks for argparse.Namespace"),
+        ("l_runs_code.pth: loads", "beside tensors the pickle asks for posix.mkdir"),
+        ("m_runs_code_plain.pt: loads", "beside tensors the pickle asks for posix.mkdir"),
+        ("n_no_tensors.pt: loads", "it holds no tensors"),
+        ("o_named.safetensors: loads", "the name says .safetensors, the content is a torch zip"),
+        ("p_script.pt: loads", "a TorchScript archive: it holds code"),
+        ("q_link.pt: loads", "the link leads to no file"),
+    ],
+)
+def test_damage_has_words_of_its_own(
+    bad: tuple[Path, ProbeResult], check: str, reason: str
+) -> None:
+    found = named(bad[1])[check]
+    assert not found.ok
+    assert reason in found.detail
+
+
+def test_no_code_of_a_pickle_ran(bad: tuple[Path, ProbeResult]) -> None:
+    root, result = bad
+    assert not (root / "marker").exists()
+    assert result.state == "failed"
+    assert result.hint == "remove the file and fetch the artifact again"
+    assert named(result)["z_good.pth: finite"].ok, "one bad file does not stop the others"
+
+
+def _start_of_data(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        member = next(m for m in archive.infolist() if m.filename.endswith("data/0"))
+    header = member.header_offset
+    raw = path.read_bytes()
+    name, extra = (int.from_bytes(raw[header + n : header + n + 2], "little") for n in (26, 28))
+    return header + 30 + name + extra
+
+
+def test_a_flipped_byte_is_found_although_torch_loads_it(tmp_path: Path) -> None:
+    torch.save(plain(), tmp_path / "w.pth")
+    place = _start_of_data(tmp_path / "w.pth")
+    flip(tmp_path / "w.pth", place)
+    loaded = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert not torch.equal(loaded["conv.weight"], plain()["conv.weight"])
+    assert state_dict(tmp_path).state == "failed"
+
+
+def test_files_without_checksums_and_deflated_files_load(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(plain(), tmp_path / "none.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    torch.save(plain(), tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as old,
+        zipfile.ZipFile(tmp_path / "small.pth", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name.replace("stored", "small"), old.read(name))
+    result = state_dict(tmp_path, parameters=113)
+    assert result.state == "passed", result.reason
+    assert "saved without checksums" in named(result)["none.pth: loads"].detail
+
+
+def test_a_nested_checkpoint_and_its_key(tmp_path: Path) -> None:
+    zoo = {"models": {"generator": plain(), "generator_smooth": plain()}, "lr": [0.1]}
+    torch.save(zoo, tmp_path / "zoo.pth")
+    torch.save({"a.b": plain()}, tmp_path / "dotted.pth")
+    good = state_dict(
+        tmp_path, "zoo.pth", key="models.generator_smooth", keys="conv.*", tensors=3, parameters=113
+    )
+    assert good.state == "passed", good.reason
+    assert state_dict(tmp_path, "dotted.pth", key="a.b", tensors=3).state == "passed"
+
+
+def test_a_key_that_leads_nowhere(tmp_path: Path) -> None:
+    zoo = {"models": {"generator": plain(), "generator_smooth": plain()}, "lr": [0.1]}
+    torch.save(zoo, tmp_path / "zoo.pth")
+    result = state_dict(tmp_path, "zoo.pth", key="generator")
+    assert "no 'generator' at the top of the file; there is: models, lr" in result.reason
+    assert result.hint == "name one of these in the probe's `key`: models"
+    result = state_dict(tmp_path, "zoo.pth", key="models.dis")
+    assert "no 'dis' below 'models'; there is: generator, generator_smooth" in result.reason
+
+
+def test_a_flat_file_where_a_nested_one_is_expected_and_back(tmp_path: Path) -> None:
+    torch.save(plain(), tmp_path / "flat.pth")
+    result = state_dict(tmp_path, "flat.pth", key="generator")
+    assert "it is a flat state dict of 3 tensors: conv.weight, conv.bias, steps" in result.reason
+    assert result.hint == "the tensors lie at the top: leave the probe's `key` out"
+    torch.save({"generator": plain(), "generator_smooth": plain()}, tmp_path / "zoo.pth")
+    result = state_dict(tmp_path, "zoo.pth", keys=["conv.weight"])
+    assert result.reason == "zoo.pth: keys: no tensor is named conv.weight"
+    assert "set the probe's `key: generator`" in result.hint
+
+
+def test_unmet_expectations_are_all_told(tmp_path: Path) -> None:
+    torch.save(plain(), tmp_path / "w.pth")
+    result = state_dict(
+        tmp_path,
+        keys=["conv.weight", "conv.wieght", "lora_*"],
+        shapes={"conv.weight": [4, 3, None], "conv.bias": [-1], "fc": [1]},
+        parameters=112,
+        tensors={"min": 4},
+        dtype=["bf16", "fp16"],
+    )
+    found = {name: check.detail for name, check in named(result).items() if not check.ok}
+    assert found == {
+        "w.pth: keys": "no tensor is named conv.wieght, lora_*",
+        "w.pth: shapes": "conv.weight is [4, 3, 3, 3], expected [4, 3, any]; fc is not there",
+        "w.pth: parameters": "113, expected 112",
+        "w.pth: tensors": "3, expected at least 4",
+        "w.pth: dtype": "conv.weight is float32, conv.bias is float32, "
+        "expected bfloat16 or float16",
+    }
+    assert result.hint == "the nearest name is conv.weight"
+
+
+def test_expectations_hold_for_each_model_and_files_chooses(tmp_path: Path) -> None:
+    torch.save(plain(), tmp_path / "gen.pth")
+    torch.save({"w": torch.zeros(2)}, tmp_path / "dis.pth")
+    torch.save({"x": 1}, tmp_path / "training_args.bin")
+    assert state_dict(tmp_path, parameters=113).reason == "dis.pth: parameters: 2, expected 113"
+    result = state_dict(tmp_path, files=["gen*"], parameters=113)
+    assert result.state == "passed", result.reason
+    result = state_dict(tmp_path, files="generator.pth")
+    assert result.reason == "no file of the artifact matches 'generator.pth'"
+    assert result.hint == "did you mean 'gen.pth'?"
+    result = state_dict(tmp_path, "training_args.bin")
+    assert "no weight file (.safetensors, .pt" in result.reason
+
+
+def test_numbers_that_may_be_infinite(tmp_path: Path) -> None:
+    torch.save({"mask": torch.full((3,), float("-inf")), "w": torch.zeros(2)}, tmp_path / "w.pt")
+    assert state_dict(tmp_path).state == "failed"
+    assert state_dict(tmp_path, nonfinite=["*mask"]).state == "passed"
+
+
+def test_tensors_of_all_kinds_are_read(tmp_path: Path) -> None:
+    tensors = {
+        "transposed": torch.randn(5, 7).t(),
+        "expanded": torch.randn(1, 3).expand(4, 3),
+        "channels_last": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        "sparse": torch.eye(3).to_sparse(),
+        "complex": torch.ones(2, dtype=torch.complex64),
+        "fp8": torch.ones(3).to(torch.float8_e4m3fn),
+        "half": torch.ones(3).half(),
+        "double": torch.ones(3).double(),
+        "none": torch.zeros(0, 4),
+        "scalar": torch.tensor(1.5),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "flags": torch.tensor([True]),
+        "list": [torch.ones(1), {"deep": torch.ones(1)}],
+        "text": "not a tensor",
+    }
+    torch.save(tensors, tmp_path / "w.pt")
+    torch.save(torch.ones(4), tmp_path / "lone.pt")
+    result = state_dict(tmp_path, "w.pt", tensors=14, keys=["list.1.deep"])
+    assert result.state == "passed", result.reason
+    assert state_dict(tmp_path, "lone.pt", shapes={"tensor": [4]}).state == "passed"
+    tensors["transposed"] = torch.full((3, 2), float("nan")).t()
+    tensors["sparse"] = (
+        (torch.eye(2) * float("inf")).nan_to_num(0.0, posinf=float("inf")).to_sparse()
+    )
+    torch.save(tensors, tmp_path / "w.pt")
+    assert "transposed (6), sparse (2)" in state_dict(tmp_path, "w.pt").reason
+
+
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
+    import sys
+
+    from fetcher.verify import ProbeRequest, run_probes
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    torch.save(plain(), tmp_path / "w.pt")
+    files = {"w.pt": tmp_path / "w.pt"}
+    wanted = ProbeRequest("w", "state-dict", tmp_path, files, device="cuda:0")
+    unfit = ProbeRequest("w", "state-dict", tmp_path, files, gpu_only=True)
+    lacking, skipped = run_probes([wanted, unfit], python=sys.executable, jobs=2)
+    assert lacking.reason.startswith("device cuda:0 is not there: torch")
+    assert (skipped.state, skipped.reason) == (
+        "skipped",
+        "the model needs a GPU and the device is cpu",
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_globals_of_a_pickle_are_named(tmp_path: Path, zipped: bool) -> None:
+    content = OrderedDict(w=torch.zeros(1), args=argparse.Namespace(), x=RunsCode(tmp_path / "m"))
+    torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    found = wanted_globals(tmp_path / "w.pt")
+    assert {"argparse.Namespace", "posix.mkdir", "collections.OrderedDict"} <= set(found)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_the_globals_of_any_protocol_are_named(tmp_path: Path, protocol: int) -> None:
+    twice = [argparse.Namespace(), RunsCode(tmp_path / "m"), argparse.Namespace]
+    (tmp_path / "w.pt").write_bytes(pickle.dumps(twice, protocol))
+    assert {"argparse.Namespace", "posix.mkdir"} <= set(wanted_globals(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"shape": {"a": [1]}}, "shape: no such option; did you mean 'shapes'?"),
+        ({"files": []}, "files: expected a string or a list of strings, found []"),
+        ({"key": 3}, "key: expected a string, found 3"),
+        ({"shapes": {"w": [1, "2"]}}, "shapes: expected a list of sizes (-1 or null: any) for 'w'"),
+        ({"shapes": {"w": [1, -2]}}, "shapes: expected a list of sizes"),
+        ({"shapes": ["w"]}, "shapes: expected a mapping"),
+        (
+            {"dtype": "float33"},
+            "dtype: 'float33' is not a type of tensors; did you mean 'float32'?",
+        ),
+        ({"parameters": {"max": -1}}, "parameters: min and max must be"),
+        ({"index": "no"}, "index: expected true or false"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], told: str) -> None:
+    problems = PROBE.validate_options(options)
+    assert len(problems) == 1
+    assert str(problems[0]).startswith(told)
+
+
+def test_right_options() -> None:
+    assert not PROBE.validate_options(
+        {
+            "files": "*.pth",
+            "key": "models.generator",
+            "keys": ["a.*"],
+            "shapes": {"w": [], "v": [1, -1, None]},
+            "parameters": 3,
+            "tensors": {"min": 1, "max": 2},
+            "dtype": ["bf16", "float8_e4m3fn"],
+            "nonfinite": ["mask"],
+            "index": False,
+        }
+    )

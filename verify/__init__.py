@@ -1,0 +1,43 @@
+"""Load-and-infer probes: proof that placed artifacts work under the project's own libraries.
+
+Importing this package imports neither torch nor the runner; names are looked up when used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .protocol import Check, ProbeRequest, ProbeResult, Problem
+    from .registry import UnknownProbeError, load_probe, probe_types
+    from .runner import run_probes
+
+__all__ = [
+    "Check",
+    "ProbeRequest",
+    "ProbeResult",
+    "Problem",
+    "UnknownProbeError",
+    "load_probe",
+    "probe_types",
+    "run_probes",
+]
+
+_HOMES = {
+    "Check": "protocol",
+    "ProbeRequest": "protocol",
+    "ProbeResult": "protocol",
+    "Problem": "protocol",
+    "UnknownProbeError": "registry",
+    "load_probe": "registry",
+    "probe_types": "registry",
+    "run_probes": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("." + _HOMES[name], __name__), name)

@@ -1,0 +1,170 @@
+"""What a manifest says about a model's tensors: names, shapes, counts and types."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from . import options
+from .safetensors_header import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .context import Context
+    from .weights import TensorInfo
+
+_SHORT_NAMES = {
+    "fp64": "float64",
+    "double": "float64",
+    "fp32": "float32",
+    "float": "float32",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+}
+_DTYPES = frozenset(name for name, _ in DTYPES.values()) | frozenset(["complex128"])
+_SHOWN = 5
+
+
+def _shapes(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"expected a mapping from tensor names to shapes, found {value!r}"
+    for name, shape in value.items():
+        if not isinstance(shape, list) or not all(
+            size is None or size == -1 or options.is_count(size) for size in shape
+        ):
+            return f"expected a list of sizes (-1 or null: any) for {name!r}, found {shape!r}"
+    return ""
+
+
+def _dtypes(value: Any) -> str:
+    wrong = options.texts(value)
+    for name in [] if wrong else options.as_list(value):
+        if _SHORT_NAMES.get(name, name) not in _DTYPES:
+            close = options.nearest(name, _DTYPES | _SHORT_NAMES.keys())
+            wrong = f"{name!r} is not a type of tensors" + (
+                f"; did you mean {close[0]!r}?" if close else ""
+            )
+    return wrong
+
+
+RULES: Mapping[str, Callable[[Any], str]] = {
+    "keys": options.texts,
+    "shapes": _shapes,
+    "parameters": options.count,
+    "tensors": options.count,
+    "dtype": _dtypes,
+}
+
+
+def check(
+    model: str,
+    tensors: Mapping[str, TensorInfo],
+    nested: tuple[str, ...],
+    wanted: Mapping[str, Any],
+    context: Context,
+) -> None:
+    """Check one model's tensors against the options in `wanted` that `RULES` names.
+
+    `nested` are the names of the state dicts in the file, if it holds several.
+    """
+    if "keys" in wanted:
+        _check_keys(model, tensors, nested, options.as_list(wanted["keys"]), context)
+    if "shapes" in wanted:
+        _check_shapes(model, tensors, wanted["shapes"], context)
+    numbers = sum(info.numbers for info in tensors.values())
+    for name, found in (("parameters", numbers), ("tensors", len(tensors))):
+        if name in wanted:
+            expected = wanted[name]
+            ok = _within(found, expected)
+            told = f"{found:,}" if ok else f"{found:,}, expected {_range(expected)}"
+            context.check(f"{model}: {name}", ok, told, "is this the right model and revision?")
+    if "dtype" in wanted:
+        _check_dtype(model, tensors, options.as_list(wanted["dtype"]), context)
+
+
+def _check_keys(
+    model: str,
+    tensors: Mapping[str, TensorInfo],
+    nested: tuple[str, ...],
+    patterns: list[str],
+    context: Context,
+) -> None:
+    unmatched = [p for p in patterns if not any(fnmatchcase(name, p) for name in tensors)]
+    if not unmatched:
+        context.check(f"{model}: keys", True, f"{len(patterns)} patterns match")
+        return
+    below = [n for n in nested if any(fnmatchcase(name, f"{n}.{unmatched[0]}") for name in tensors)]
+    close = options.nearest(unmatched[0], tensors)
+    if below:
+        hint = f"the tensors lie below {' and '.join(below)}: set the probe's `key: {below[0]}`"
+    elif close:
+        hint = f"the nearest name is {close[0]}"
+    else:
+        hint = f"the file's names begin with {', '.join(list(tensors)[:_SHOWN])}"
+    told = ", ".join(unmatched[:_SHOWN]) + (", …" if len(unmatched) > _SHOWN else "")
+    context.check(f"{model}: keys", False, f"no tensor is named {told}", hint)
+
+
+def _check_shapes(
+    model: str, tensors: Mapping[str, TensorInfo], shapes: Mapping[str, Any], context: Context
+) -> None:
+    wrong = []
+    for pattern, shape in shapes.items():
+        names = [pattern] if pattern in tensors else [n for n in tensors if fnmatchcase(n, pattern)]
+        if not names:
+            wrong.append(f"{pattern} is not there")
+        wrong.extend(
+            f"{name} is {list(tensors[name].shape)}, expected {_shown(shape)}"
+            for name in names
+            if not _fits(tensors[name].shape, shape)
+        )
+    told = "; ".join(wrong[:_SHOWN]) + ("; …" if len(wrong) > _SHOWN else "")
+    context.check(
+        f"{model}: shapes",
+        not wrong,
+        told or f"{len(shapes)} shapes match",
+        "is this the right model and variant?",
+    )
+
+
+def _check_dtype(
+    model: str, tensors: Mapping[str, TensorInfo], wanted: list[str], context: Context
+) -> None:
+    allowed = {_SHORT_NAMES.get(name, name) for name in wanted}
+    floating = {n: i.dtype for n, i in tensors.items() if i.dtype.startswith(("float", "bfloat"))}
+    if not allowed & {name for name in _DTYPES if name.startswith(("float", "bfloat"))}:
+        floating = {name: info.dtype for name, info in tensors.items()}
+    wrong = [f"{name} is {dtype}" for name, dtype in floating.items() if dtype not in allowed]
+    told = ", ".join(wrong[:_SHOWN]) + (", …" if len(wrong) > _SHOWN else "")
+    expected = " or ".join(sorted(allowed))
+    context.check(
+        f"{model}: dtype", not wrong, f"{told}, expected {expected}" if wrong else expected
+    )
+
+
+def _fits(found: tuple[int, ...], wanted: list[int | None]) -> bool:
+    return len(found) == len(wanted) and all(
+        size in (None, -1, found[n]) for n, size in enumerate(wanted)
+    )
+
+
+def _shown(shape: list[int | None]) -> str:
+    return "[" + ", ".join("any" if size in (None, -1) else str(size) for size in shape) + "]"
+
+
+def _within(found: int, wanted: int | dict[str, int]) -> bool:
+    if isinstance(wanted, int):
+        return found == wanted
+    return wanted.get("min", 0) <= found <= wanted.get("max", found)
+
+
+def _range(wanted: int | dict[str, int]) -> str:
+    if isinstance(wanted, int):
+        return f"{wanted:,}"
+    parts = [f"{word} {wanted[key]:,}" for key, word in _BOUNDS if key in wanted]
+    return " and ".join(parts)
+
+
+_BOUNDS = (("min", "at least"), ("max", "at most"))

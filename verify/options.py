@@ -1,0 +1,79 @@
+"""Checks of a manifest's probe options that several probes share."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from .protocol import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return up to three of `known` that `word` may have meant, best first."""
+    return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.5))
+
+
+def check_options(
+    options: Mapping[str, Any], rules: Mapping[str, Callable[[Any], str]]
+) -> list[Problem]:
+    """Apply to each option its rule, which returns what is wrong with the value, or ''."""
+    problems = []
+    for option, value in options.items():
+        if option in rules:
+            message = rules[option](value)
+        else:
+            close = nearest(str(option), rules)
+            message = f"no such option; {_meant(close, rules)}"
+        if message:
+            problems.append(Problem(str(option), message))
+    return problems
+
+
+def _meant(close: tuple[str, ...], known: Iterable[str]) -> str:
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "valid ones: " + ", ".join(sorted(known))
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether `value` is an integer of 0 or more; YAML's true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def text(value: Any) -> str:
+    """Rule: a string that is not empty."""
+    return "" if isinstance(value, str) and value else f"expected a string, found {value!r}"
+
+
+def texts(value: Any) -> str:
+    """Rule: a string, or a list of strings, none of them empty."""
+    values = value if isinstance(value, list) and value else [value]
+    if all(isinstance(item, str) and item for item in values):
+        return ""
+    return f"expected a string or a list of strings, found {value!r}"
+
+
+def flag(value: Any) -> str:
+    """Rule: true or false."""
+    return "" if isinstance(value, bool) else f"expected true or false, found {value!r}"
+
+
+def count(value: Any) -> str:
+    """Rule: an integer of 0 or more, or a mapping with `min`, `max` or both."""
+    if is_count(value):
+        return ""
+    if isinstance(value, dict) and value and set(value) <= {"min", "max"}:
+        if not all(is_count(bound) for bound in value.values()):
+            return f"min and max must be whole numbers of 0 or more, found {value!r}"
+        if value.get("min", 0) > value.get("max", value.get("min", 0)):
+            return f"min {value['min']} is above max {value['max']}"
+        return ""
+    return f"expected a whole number or {{min: …, max: …}}, found {value!r}"
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Return the list that a string-or-list option stands for."""
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,220 @@
+"""Runs probes, each in a process of its own; whatever one does, the others go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import environment
+from .process import Ending, Limits, run_bounded
+from .protocol import Check, ProbeResult, complete_metrics
+from .registry import UnknownProbeError, find_probe, load_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .protocol import ProbeRequest, State
+    from .registry import ProbeLocation
+
+_CHILD = Path(__file__).resolve().with_name("child.py")
+_LOG_LINES = 30
+_EVENTS_LIMIT = 64 * 1024 * 1024  # bytes: a child that writes more is not believed
+
+
+def run_probes(
+    requests: Sequence[ProbeRequest],
+    *,
+    python: str | None = None,
+    jobs: int = 1,
+    on_result: Callable[[ProbeResult], None] | None = None,
+) -> list[ProbeResult]:
+    """Run every request and return the results in the same order; a failure is a result.
+
+    `python` is the interpreter that has the model's libraries, or a virtual environment's folder
+    (default: the active virtual or conda environment's, else this one). `jobs` probes run at a
+    time. `on_result` is called in this thread as each one ends. An interrupt, or an exception of
+    `on_result`, kills the children and is raised.
+    """
+    runner = _Runner(environment.interpreter(python), max(1, jobs))
+    results: dict[int, ProbeResult] = {}
+    with ThreadPoolExecutor(max_workers=runner.jobs) as pool:
+        try:
+            futures = {pool.submit(runner.run, request): n for n, request in enumerate(requests)}
+            for future in as_completed(futures):
+                results[futures[future]] = future.result()
+                if on_result is not None:
+                    on_result(results[futures[future]])
+        except BaseException:
+            runner.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [results[n] for n in range(len(requests))]
+
+
+class _Runner:
+    def __init__(self, python: str, jobs: int) -> None:
+        self.jobs = jobs
+        self.stop = threading.Event()
+        self._python = python
+        # Several children with as many threads each as there are cores hinder one another.
+        self._threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+
+    def run(self, request: ProbeRequest) -> ProbeResult:
+        try:
+            location, refusal = _locate(request)
+            if location is None:
+                return refusal
+            with tempfile.TemporaryDirectory(
+                prefix="fetch-probe-", ignore_cleanup_errors=True
+            ) as folder:
+                return self._run_child(request, location, Path(folder).resolve())
+        except Exception as error:  # a defect here must not lose the other results
+            return _failed(request, f"the probe could not be run: {type(error).__name__}: {error}")
+
+    def _run_child(
+        self, request: ProbeRequest, location: ProbeLocation, folder: Path
+    ) -> ProbeResult:
+        scratch, events, stdin = folder / "scratch", folder / "events", folder / "request"
+        scratch.mkdir()
+        envelope = {
+            "request": request.to_json(),
+            "probe": location.to_json(),
+            "events": str(events),
+            "scratch": str(scratch),
+            "parent": os.getpid(),
+        }
+        stdin.write_text(json.dumps(envelope), encoding="utf-8")
+        try:
+            ending = run_bounded(
+                [self._python, "-X", "faulthandler", str(_CHILD)],
+                stdin=stdin,
+                folder=scratch,
+                environ=environment.child_environment(scratch, request.seed, self._threads),
+                limits=Limits(request.timeout, request.memory_limit),
+                stop=self.stop,
+            )
+        except OSError as error:
+            return _failed(
+                request,
+                f"the interpreter {self._python} cannot be started: {error.strerror or error}",
+                "name the project's interpreter with --python PATH",
+            )
+        return _result(request, ending, _read_events(events), self._python)
+
+
+def _locate(request: ProbeRequest) -> tuple[ProbeLocation | None, ProbeResult]:
+    """Return where the probe is, or None and why it cannot be run."""
+    try:
+        location = find_probe(request.type)
+        problems = load_probe(request.type).validate_options(request.options)
+    except UnknownProbeError as error:
+        return None, _failed(request, str(error), error.hint)
+    except Exception as error:  # a plug-in's import or code
+        told = f"{type(error).__name__}: {error}"
+        return None, _failed(request, f"the probe {request.type!r} cannot be loaded: {told}")
+    if problems:
+        told = "; ".join(str(problem) for problem in problems)
+        return None, _failed(request, f"invalid probe options: {told}")
+    return location, _failed(request, "")
+
+
+def _read_events(path: Path) -> list[dict[str, Any]]:
+    """Return the events that can be read; the child's code may have written anything there."""
+    try:
+        with path.open("rb") as stream:
+            lines = stream.read(_EVENTS_LIMIT).splitlines()
+    except OSError:
+        return []
+    events = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                events.append(event)
+    return events
+
+
+def _result(
+    request: ProbeRequest, ending: Ending, events: list[dict[str, Any]], python: str
+) -> ProbeResult:
+    done: dict[str, Any] = next((e for e in reversed(events) if e.get("event") == "done"), {})
+    stages = [str(event.get("name")) for event in events if event.get("event") == "stage"]
+    checks = tuple(
+        Check(str(event.get("name")), event.get("ok") is True, str(event.get("detail", "")))
+        for event in events
+        if event.get("event") == "check"
+    )
+    found = done.get("metrics")
+    metrics = complete_metrics(found if isinstance(found, dict) else {})
+    metrics["seconds"] = round(ending.seconds, 3)
+    metrics["peak_memory_bytes"] = ending.peak_memory
+    metrics["python"] = python
+    state: State
+    if done.get("state") in ("passed", "failed", "skipped"):
+        state = done["state"]
+        reason, hint = str(done.get("reason", "")), str(done.get("hint", ""))
+    else:
+        state = "failed"
+        reason, hint = _explain(request, ending, stages[-1] if stages else "starting")
+    log = "" if state == "passed" else _last_lines(ending.output)
+    return ProbeResult(request.artifact, request.type, state, reason, hint, checks, metrics, log)
+
+
+def _explain(request: ProbeRequest, ending: Ending, stage: str) -> tuple[str, str]:
+    """Return reason and hint for a process that ended without a result."""
+    if ending.cause == "timeout":
+        return (
+            f"no result after {request.timeout:g} s, while {stage}",
+            "raise --timeout if the machine is slow; the log shows where it was",
+        )
+    if ending.cause == "memory":
+        return (
+            f"stopped at {_size(ending.peak_memory)} of memory, while {stage}; "
+            f"the ceiling is {_size(request.memory_limit or 0)}",
+            "raise the ceiling, or run on a machine with more memory",
+        )
+    if ending.cause == "interrupted":
+        return "interrupted", ""
+    if ending.status == -signal.SIGKILL:
+        return (
+            f"killed by the system while {stage}, most likely for want of memory",
+            "run fewer probes at once, or on a machine with more memory",
+        )
+    if ending.status < 0:
+        return f"crashed with {_signal_name(-ending.status)} while {stage}", "the log says where"
+    return (
+        f"the process ended without a result (exit status {ending.status}) while {stage}",
+        "the log shows its last words; fetch verify needs Python 3.8 or newer"
+        if stage == "starting"
+        else "the log shows its last words",
+    )
+
+
+def _failed(request: ProbeRequest, reason: str, hint: str = "") -> ProbeResult:
+    return ProbeResult(
+        request.artifact, request.type, "failed", reason, hint, metrics=complete_metrics({})
+    )
+
+
+def _last_lines(output: str) -> str:
+    # Of a progress bar, which returns to the start of its line, only the last state.
+    lines = [line.rstrip().rpartition("\r")[2] for line in output.split("\n")]
+    return "\n".join([line for line in lines if line][-_LOG_LINES:])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
