@@ -90,9 +90,7 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
     return result
 
 
-def _take(
-    space: Workspace, path: str, wanted: Wanted, result: Adopted, link: bool
-) -> None:
+def _take(space: Workspace, path: str, wanted: Wanted, result: Adopted, link: bool) -> None:
     sha256 = sha256_of(path)
     found = wanted.by_sha256.get(sha256)
     if found is None and wanted.by_git:
@@ -107,9 +105,7 @@ def _take(
         _learn(space, artifact, entry, sha256, os.stat(path).st_size)
 
 
-def _learn(
-    space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int
-) -> None:
+def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int) -> None:
     key = artifact.manifest, artifact.id
     locked = space.lock.artifacts[key]
     files = tuple(
@@ -152,9 +148,10 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
         close = nearest(path, files)
         raise UsageError(
             f"--as {name}: {artifact_id!r} has no file {path!r}",
-            f"did you mean {artifact_id}/{close}?" if close else f"its files: "
-            f"{', '.join(list(files)[:8])}",
-        )  # fmt: skip
+            f"did you mean {artifact_id}/{close}?"
+            if close
+            else f"its files: {', '.join(list(files)[:8])}",
+        )
     return artifact, files[path]
 
 
@@ -169,15 +166,21 @@ def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
         same = sha256 == entry.sha256 if entry.sha256 else git_blob_of(path) == entry.git_blob
         if known and not same:
             raise Failure(
-                "digest-mismatch", f"{path} is not {name}: its sha256 is {sha256}"
+                "digest-mismatch",
+                f"{path} is not {name}: its sha256 is {sha256}"
                 + (f"; it is {complaint}" if complaint else ""),
-                "download it again, or correct the manifest", artifact.id, entry.path,
-            )  # fmt: skip
+                "download it again, or correct the manifest",
+                artifact.id,
+                entry.path,
+            )
         if complaint or not size:
             raise Failure(
-                "not-a-file", f"{path} is {complaint or 'empty'}",
-                "save the file itself, not the page that links to it", artifact.id, entry.path,
-            )  # fmt: skip
+                "not-a-file",
+                f"{path} is {complaint or 'empty'}",
+                "save the file itself, not the page that links to it",
+                artifact.id,
+                entry.path,
+            )
         if not space.store.has(sha256):
             space.store.add_file(path, sha256, link)
     except OSError as error:

@@ -117,14 +117,17 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
         if finding.state != "ok":
             code = "missing" if finding.state == "blocked" else finding.state
             found.append(
-                Problem(code, finding.message, _HINTS[finding.state], finding.artifact,
-                        finding.target)
-            )  # fmt: skip
+                Problem(
+                    code, finding.message, _HINTS[finding.state], finding.artifact, finding.target
+                )
+            )
     return found
 
 
 def _unlocked(part: ArtifactPlan) -> Problem:
     return Problem(
-        "lock", f"{part.artifact.id} has no current entry in fetch.lock",
-        "run `fetch all`, or `fetch lock`", part.artifact.id,
-    )  # fmt: skip
+        "lock",
+        f"{part.artifact.id} has no current entry in fetch.lock",
+        "run `fetch all`, or `fetch lock`",
+        part.artifact.id,
+    )

@@ -52,9 +52,11 @@ def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
         raise Failure(
-            "edit", f"{name} cannot be edited: no JSON object ({error})",
-            "remove it from the layout's edits, or check the file upstream", file=name,
-        ) from error  # fmt: skip
+            "edit",
+            f"{name} cannot be edited: no JSON object ({error})",
+            "remove it from the layout's edits, or check the file upstream",
+            file=name,
+        ) from error
     for key, value in values.items():
         _set(content, key, value, name)
     indent = re.match(r"\{\s*\n(\s+)\"", text)

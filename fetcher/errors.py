@@ -152,8 +152,7 @@ class InvalidDocument(FetchError):
     def problems(self) -> list[Problem]:
         """One problem a mistake, with file, line and column in front of its message."""
         return [
-            Problem("invalid-document", str(item), item.hint, file=item.file)
-            for item in self.found
+            Problem("invalid-document", str(item), item.hint, file=item.file) for item in self.found
         ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import sys
@@ -15,12 +16,25 @@ from fetcher.paths import native
 
 BLOCK = 1 << 22
 _FICLONE = 0x40049409
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_COUNTER = itertools.count()
+
+
+@lru_cache(maxsize=1)
+def _run_id(process: int) -> str:
+    return f"{process}-{secrets.token_hex(6)}"
+
+
+def unique_name() -> str:
+    """A file name that no other process and no other call uses."""
+    return f"{_run_id(os.getpid())}-{next(_COUNTER)}.tmp"
 
 
 def private_name(path: str) -> str:
     """A name beside `path` that nobody else uses."""
     folder, _, name = path.rpartition(os.sep)
-    unique = f".{name[:80]}.{os.getpid()}-{secrets.token_hex(6)}.tmp"
+    unique = f".{name[:80]}.{unique_name()}"
     return f"{folder}{os.sep}{unique}" if folder else unique
 
 
@@ -125,6 +139,8 @@ def publish(temporary: str, target: str) -> None:
 
     Raises FileExistsError, OSError; the private file is gone either way.
     """
+    if _rename_new(temporary, target):
+        return
     try:
         if sys.platform == "win32":
             os.rename(native(temporary), native(target))  # refuses to replace there
@@ -139,3 +155,17 @@ def publish(temporary: str, target: str) -> None:
             os.rename(temporary, target)
     finally:
         remove_quietly(temporary)
+
+
+def _rename_new(temporary: str, target: str) -> bool:
+    """Linux's rename that refuses to replace; False where it cannot be used."""
+    rename = getattr(_libc(), "renameat2", None)
+    if rename is None:
+        return False
+    paths = os.fsencode(temporary), os.fsencode(target)
+    if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE) == 0:
+        return True
+    if ctypes.get_errno() == errno.EEXIST:
+        remove_quietly(temporary)
+        raise FileExistsError(errno.EEXIST, "exists", target)
+    return False

@@ -124,9 +124,10 @@ class _TreeReader:
     def read(self, node: Node, prefix: str) -> None:
         if node.kind != "mapping":
             self.document.problem(
-                node, f"found {node.describe()}, expected a folder (a mapping from names to what "
-                "stands there)"
-            )  # fmt: skip
+                node,
+                f"found {node.describe()}, expected a folder (a mapping from names to what "
+                "stands there)",
+            )
             return
         for key, value in node.pairs:
             if _TARGET.decode(key, self.document) is INVALID:
@@ -150,7 +151,8 @@ class _TreeReader:
         items = value.items if value.kind == "sequence" else [value]
         if value.kind == "sequence" and not folder:
             self.document.problem(
-                value, "a list needs a folder: a file can come from one artifact only",
+                value,
+                "a list needs a folder: a file can come from one artifact only",
                 f"write {key.text + '/'!r}",
             )
             self._mention(value)
@@ -161,10 +163,12 @@ class _TreeReader:
                 continue
             if not folder and (other := self.claims.claim(target)):
                 self.document.problem(
-                    key, f"two files fall on {target!r}" if other == target
+                    key,
+                    f"two files fall on {target!r}"
+                    if other == target
                     else f"{target!r} collides with {other!r}",
                     "give one of them another name",
-                )  # fmt: skip
+                )
                 continue
             self.layout.entries.append(entry)
 
@@ -238,10 +242,13 @@ def cross_check(
         if close:
             blamed.add(close)
         layout_doc.at(
-            line, column, f"manifest {manifest.name!r} has no artifact {artifact!r}",
-            f"did you mean {close!r}?" if close else f"its artifacts: "
-            f"{', '.join(sorted(manifest.declared))}",
-        )  # fmt: skip
+            line,
+            column,
+            f"manifest {manifest.name!r} has no artifact {artifact!r}",
+            f"did you mean {close!r}?"
+            if close
+            else f"its artifacts: {', '.join(sorted(manifest.declared))}",
+        )
 
     for entry in layout.entries:
         if entry.artifact not in manifest.declared:
@@ -334,16 +341,16 @@ def _check_static_targets(manifest: Manifest, layout: Layout, document: Document
             targets = [entry.target]
         else:
             targets = [
-                target
-                for name in names or ()
-                if (target := _below_entry(entry, name)) is not None
+                target for name in names or () if (target := _below_entry(entry, name)) is not None
             ]
         for target in targets:
             other = claims.claim(target)
             if other is not None:
                 same = "two files fall on" if other == target else f"collides with {other!r}:"
                 document.at(
-                    entry.line, entry.column, f"{same} {target!r}",
+                    entry.line,
+                    entry.column,
+                    f"{same} {target!r}",
                     "place one of them in another folder, or rename it",
                 )
                 break
@@ -353,7 +360,7 @@ def _below_entry(entry: Entry, name: str) -> str | None:
     prefix = entry.path + "/" if entry.path else ""
     if not name.startswith(prefix):
         return None
-    return f"{entry.target}/{name[len(prefix):]}" if entry.target else name[len(prefix) :]
+    return f"{entry.target}/{name[len(prefix) :]}" if entry.target else name[len(prefix) :]
 
 
 def placements(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from fetcher.errors import LockError
 from fetcher.files import write_atomically
 from fetcher.manifest import Artifact
 from fetcher.paths import BadPath, check_relative, printable
-from fetcher.sources.base import FileEntry, Request
+from fetcher.sources.base import FileEntry
 
 SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
@@ -43,24 +42,15 @@ class Lock:
         locked = self.artifacts.get((artifact.manifest, artifact.id))
         if locked is None or locked.source != artifact.source.describe():
             return None
-        if locked.selection != selection_of(artifact.request):
+        if locked.selection != artifact.selection:
             return None
         return locked
-
-
-def selection_of(request: Request) -> str:
-    """A short digest of `files`, `exclude` and the digests that the manifest itself states."""
-    if request.files is None and not request.exclude:
-        return ""
-    known = [[e.path, e.size, e.sha256] for e in (request.known or {}).values()]
-    wanted = [list(request.files or ()), list(request.exclude), known]
-    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
 
 def locked(artifact: Artifact, revision: str, files: Iterable[FileEntry]) -> LockedArtifact:
     """The lock's entry for a resolved artifact."""
     return LockedArtifact(
-        artifact.source.describe(), revision, selection_of(artifact.request), tuple(sorted(files))
+        artifact.source.describe(), revision, artifact.selection, tuple(sorted(files))
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +35,17 @@ from fetcher.yamltree import Document, Node
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
 TASKS = (
-    "image-compression", "generative-reconstruction", "retrieval-embedding", "text-generation",
-    "image-generation", "segmentation", "face-detection", "image-classification",
-    "vision-encoder", "vision-language",
-)  # fmt: skip
+    "image-compression",
+    "generative-reconstruction",
+    "retrieval-embedding",
+    "text-generation",
+    "image-generation",
+    "segmentation",
+    "face-detection",
+    "image-classification",
+    "vision-encoder",
+    "vision-language",
+)
 KINDS = ("model", "dataset")
 
 
@@ -122,8 +132,10 @@ DESCRIPTION: dict[str, Field] = {
     "name": Field(Text(), "the name that people use"),
     "description": Field(Text(multiline=True), "a few sentences"),
     "kind": Field(Text(choices=KINDS), "model or dataset"),
-    "task": Field(Text(r"[a-z0-9]+(-[a-z0-9]+)*", "a task such as " + ", ".join(TASKS[:3])),
-                  "what it does: " + ", ".join(TASKS)),
+    "task": Field(
+        Text(r"[a-z0-9]+(-[a-z0-9]+)*", "a task such as " + ", ".join(TASKS[:3])),
+        "what it does: " + ", ".join(TASKS),
+    ),
     "framework": Field(Text(choices=("pytorch", "tensorflow", "jax", "other")), "its framework"),
     "class_path": Field(Text(r"[A-Za-z_][\w.:]*", "a dotted path"), "the class that loads it"),
     "io": Field(
@@ -141,7 +153,8 @@ DESCRIPTION: dict[str, Field] = {
     "interface": Field(
         ListOf(
             Text(choices=("reconstruct", "encode", "decode", "compress", "decompress")),
-            or_one=True, unique=True,
+            or_one=True,
+            unique=True,
         ),
         "methods it offers",
     ),
@@ -194,9 +207,7 @@ ARTIFACT = Record(
         "exclude": Field(ListOf(_PATTERN, or_one=True), "files to leave out"),
         "count": Field(Integer(1), "how many files there must be"),
         "optional": Field(Boolean(), "keep out of a bare `fetch all`"),
-        "groups": Field(
-            ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"
-        ),
+        "groups": Field(ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"),
         "writable": Field(Boolean(), "place as copies, for files that are trained in place"),
         "probe": Field(_PROBE, "how `fetch verify` proves that it works"),
         **DESCRIPTION,
@@ -220,7 +231,7 @@ class Artifact:
     manifest: str
     source: Source
     mirrors: tuple[Source, ...] = ()
-    request: Request = Request()
+    request: Request = field(default_factory=Request)
     count: int | None = None
     optional: bool = False
     groups: tuple[str, ...] = ()
@@ -232,6 +243,16 @@ class Artifact:
     def name(self) -> str:
         """The name for people."""
         return str(self.info.get("name", self.id))
+
+    @cached_property
+    def selection(self) -> str:
+        """A short digest of `files`, `exclude` and the digests that the manifest itself states."""
+        request = self.request
+        if request.files is None and not request.exclude:
+            return ""
+        known = [[e.path, e.size, e.sha256] for e in (request.known or {}).values()]
+        wanted = [list(request.files or ()), list(request.exclude), known]
+        return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
     @property
     def fully_known(self) -> bool:
@@ -287,9 +308,8 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
             continue
         if folded.setdefault(key.text.lower(), key.text) != key.text:
             document.problem(
-                key, f"artifact {key.text!r} differs from {folded[key.text.lower()]!r} "
-                "only by case"
-            )  # fmt: skip
+                key, f"artifact {key.text!r} differs from {folded[key.text.lower()]!r} only by case"
+            )
         manifest.declared.add(key.text)
         manifest.places[key.text] = key.line, key.column
         values = ARTIFACT.decode(value, document)
@@ -314,10 +334,13 @@ def decode(document: Document) -> Manifest | None:
     name = values.get("manifest") or node_of(root, "manifest").text or Path(document.name).stem
     layout_node = node_of(root, "layout")
     manifest = Manifest(
-        name, document.name, values.get("title", ""), values.get("description", ""),
+        name,
+        document.name,
+        values.get("title", ""),
+        values.get("description", ""),
         values.get("layout", layout_node.text if layout_node is not root else name) or name,
         (layout_node.line, layout_node.column),
-    )  # fmt: skip
+    )
     if any(key.text == "artifacts" for key, _ in root.pairs):
         _artifacts(node_of(root, "artifacts"), manifest, document)
     elif len(document.problems) == before:

@@ -141,7 +141,7 @@ def retry_after(headers: dict[str, str]) -> float | None:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait before try `attempt` (from 1): exponential, with full jitter."""
-    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2 ** (attempt - 1))
+    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2.0 ** (attempt - 1))
 
 
 def explain(number: int, message: str, url: str) -> Failure:
@@ -165,7 +165,7 @@ def explain(number: int, message: str, url: str) -> Failure:
         )
     if number == pycurl.E_OPERATION_TIMEDOUT:
         return Failure("network", f"{host}: no answer in time ({message})")
-    if number == pycurl.E_FTP_COULDNT_RETR_FILE or number == pycurl.E_REMOTE_FILE_NOT_FOUND:
+    if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
         return Failure("not-found", f"{public_url(url)} is not there ({message})")
     if number == pycurl.E_LOGIN_DENIED:
         return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
@@ -295,7 +295,11 @@ class Network:
         return Response(curl.getinfo(pycurl.RESPONSE_CODE), received, body.getvalue(), url)
 
     def _follow(
-        self, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes | None,
+        self,
+        url: str,
+        method: str,
+        headers: Sequence[tuple[str, str]],
+        data: bytes | None,
         follow: bool,
     ) -> Response:
         current = self.rewrite(url)
@@ -310,8 +314,14 @@ class Network:
         raise Failure("refused", f"{host_of(url)} redirects more than {MAX_REDIRECTS} times")
 
     def request(
-        self, url: str, *, method: str = "GET", headers: Sequence[tuple[str, str]] = (),
-        data: bytes | None = None, follow: bool = True, tries: int = 4,
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Sequence[tuple[str, str]] = (),
+        data: bytes | None = None,
+        follow: bool = True,
+        tries: int = 4,
     ) -> Response:
         """Ask once, and again after passing faults; any HTTP status is an answer.
 
@@ -327,7 +337,7 @@ class Network:
                 response = self._follow(url, method, headers, data, follow)
             except pycurl.error as error:
                 number, message = error.args
-                if number in UNREACHABLE and attempt >= 2 or attempt == tries:
+                if (number in UNREACHABLE and attempt >= 2) or attempt == tries:
                     failure = explain(number, message, self.rewrite(url))
                     if number in UNREACHABLE:
                         self.unreachable[host] = failure

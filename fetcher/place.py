@@ -35,7 +35,10 @@ _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOS
 
 @dataclass(eq=False)
 class _Made:
-    """A private file that only needs its name; `copied` ones must be brought to disk first."""
+    """A private file that only needs its name; `copied` ones must be brought to disk first.
+
+    Without a private file the blob itself is linked to the target.
+    """
 
     item: Item
     sha256: str
@@ -87,6 +90,8 @@ class Placer:
 
     def _make(self, item: Item, sha256: str) -> _Made:
         self._ensure_folder(os.path.dirname(item.path))
+        if self._links_directly(item, sha256):
+            return _Made(item, sha256, "", False)
         temporary = private_name(item.path)
         blob = self.store.blob_path(sha256)
         try:
@@ -102,9 +107,15 @@ class Placer:
             remove_quietly(temporary)
             raise
 
-    def _link_or_copy(
-        self, blob: str, target: str, sha256: str, size: int, writable: bool
-    ) -> bool:
+    def _links_directly(self, item: Item, sha256: str) -> bool:
+        """Whether a hard link can be made under the final name at once, as one atomic step."""
+        size = item.file.size or 0
+        duplicate = self.link == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
+        ways = {"hardlink"} if not self._no_reflink else {"hardlink", "auto"}
+        plain = not (item.edit or item.writable or item.replaces)
+        return plain and self.link in ways and not duplicate
+
+    def _link_or_copy(self, blob: str, target: str, sha256: str, size: int, writable: bool) -> bool:
         """Make `target` by the chosen way; True if bytes were copied."""
         way = "copy" if writable else self.link
         if way == "symlink":
@@ -112,9 +123,10 @@ class Placer:
                 os.symlink(blob, target)
             except OSError as error:
                 raise Failure(
-                    "permission", f"symlinks cannot be made here: {error.strerror}",
+                    "permission",
+                    f"symlinks cannot be made here: {error.strerror}",
                     "use --link auto",
-                ) from error  # fmt: skip
+                ) from error
             return False
         if way in {"auto", "reflink"} or (way == "copy" and not self._no_reflink):
             if not self._no_reflink and reflink(blob, target):
@@ -122,9 +134,7 @@ class Placer:
                 return False
             self._no_reflink = True
             if way == "reflink":
-                raise Failure(
-                    "permission", "this file system has no reflinks", "use --link auto"
-                )
+                raise Failure("permission", "this file system has no reflinks", "use --link auto")
         duplicate = way == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
         if way in {"auto", "hardlink"} and not duplicate:
             try:
@@ -144,9 +154,10 @@ class Placer:
         leak = escapes(self.tree, Path(folder))
         if leak is not None:
             raise Failure(
-                "bad-path", f"{leak} is a symlink that leads out of {self.tree}",
+                "bad-path",
+                f"{leak} is a symlink that leads out of {self.tree}",
                 "replace it by a folder",
-            )  # fmt: skip
+            )
         self._folders.add(folder)
 
     # Giving it its name
@@ -156,12 +167,18 @@ class Placer:
         try:
             if item.aside:
                 self._keep_aside(item)
-            if item.replaces and self._still_as_planned(item):
+            if not one.temporary:
+                self._link_blob(one)
+            elif item.replaces and self._still_as_planned(item):
                 os.replace(native(one.temporary), native(item.path))
+                # Renaming one link of a file over another leaves both.
+                remove_quietly(one.temporary)
             else:
                 self._publish_new(one)
-        finally:
-            remove_quietly(one.temporary)
+        except BaseException:
+            if one.temporary:
+                remove_quietly(one.temporary)
+            raise
         stat = os.lstat(native(item.path))
         sha256 = sha256_of(item.path) if item.edit else one.sha256
         return row_of(item, sha256, stat)
@@ -174,8 +191,25 @@ class Placer:
             return False
         then = item.stat
         return then is not None and (now.st_mtime_ns, now.st_size, now.st_ino) == (
-            then.st_mtime_ns, then.st_size, then.st_ino,
-        )  # fmt: skip
+            then.st_mtime_ns,
+            then.st_size,
+            then.st_ino,
+        )
+
+    def _link_blob(self, one: _Made) -> None:
+        item, blob = one.item, self.store.blob_path(one.sha256)
+        try:
+            os.link(blob, native(item.path))
+            self._linked.add(one.sha256)
+        except FileExistsError:
+            self._accept_existing(item, one.sha256)
+        except OSError as error:
+            if error.errno not in _NO_LINK or self.link == "hardlink":
+                raise
+            one.temporary = private_name(item.path)
+            copy(blob, one.temporary)
+            sync_filesystem(str(self.tree), [one.temporary])
+            self._publish_new(one)
 
     def _publish_new(self, one: _Made) -> None:
         item = one.item
@@ -183,13 +217,18 @@ class Placer:
         try:
             publish(one.temporary, item.path)
         except FileExistsError:
-            # Another run may have placed the same; anything else stays as it is.
-            if os.path.isfile(item.path) and sha256_of(item.path) == wanted:
-                return
-            raise Failure(
-                "conflict", f"{item.target} came into being while fetch was running",
-                "look at it, then run again, with --overwrite to replace it",
-            ) from None  # fmt: skip
+            self._accept_existing(item, wanted)
+
+    @staticmethod
+    def _accept_existing(item: Item, sha256: str) -> None:
+        """Another run may have placed the same; anything else stays as it is."""
+        if os.path.isfile(item.path) and sha256_of(item.path) == sha256:
+            return
+        raise Failure(
+            "conflict",
+            f"{item.target} came into being while fetch was running",
+            "look at it, then run again, with --overwrite to replace it",
+        )
 
     def _kept_path(self, relative: str) -> Path:
         """A fresh place below `.fetch/kept/`."""
@@ -263,8 +302,11 @@ def _trouble(item: Item, error: OSError) -> Problem:
     if sys.platform == "win32" and error.errno == errno.EACCES:
         hint = "is the file open in another program?"
         return Problem(
-            "permission", f"placing {item.target}: {error.strerror}", hint,
-            item.artifact.id, item.file.path,
-        )  # fmt: skip
+            "permission",
+            f"placing {item.target}: {error.strerror}",
+            hint,
+            item.artifact.id,
+            item.file.path,
+        )
     failure = from_os_error(error, f"placing {item.target}")
     return failure.problem.about(item.artifact.id, item.file.path)

@@ -127,9 +127,14 @@ class Planner:
     """Makes plans for one tree. `quick` reads no file; `deep` reads every byte."""
 
     def __init__(
-        self, tree: Path, store: Store, rows: Mapping[str, Row], hub_cache: Path,
-        quick: bool = False, deep: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        tree: Path,
+        store: Store,
+        rows: Mapping[str, Row],
+        hub_cache: Path,
+        quick: bool = False,
+        deep: bool = False,
+    ) -> None:
         self.tree = tree
         self.store = store
         self.rows = rows
@@ -156,20 +161,23 @@ class Planner:
         if artifact.count is not None and artifact.count != count:
             part.problems.append(
                 Problem(
-                    "count", f"{artifact.id} has {count} files, the manifest says "
-                    f"{artifact.count}",
-                    "compare `files` and `count` with what the source holds", artifact.id,
+                    "count",
+                    f"{artifact.id} has {count} files, the manifest says {artifact.count}",
+                    "compare `files` and `count` with what the source holds",
+                    artifact.id,
                 )
-            )  # fmt: skip
+            )
             return
         found, problems = placements(layout, artifact, locked.files)
         part.problems += problems
         prefix = f"{layout.root}/" if layout.root else ""
         root = self.tree / layout.root
         used_edits = set()
-        writable = [t for t in (p.target for p in found) if layout.is_writable(t)] if (
-            layout.writable
-        ) else []  # fmt: skip
+        writable = (
+            [t for t in (p.target for p in found) if layout.is_writable(t)]
+            if (layout.writable)
+            else []
+        )
         writable_set = set(writable)
         for placement in found:
             values = layout.edits.get(placement.target)
@@ -178,9 +186,13 @@ class Planner:
                 values = edits.expand(values, root)
             target = prefix + placement.target
             item = Item(
-                artifact, placement.file, target, f"{self.tree}{os.sep}{target}", values,
+                artifact,
+                placement.file,
+                target,
+                f"{self.tree}{os.sep}{target}",
+                values,
                 artifact.writable or placement.target in writable_set,
-            )  # fmt: skip
+            )
             if self._claim(part, item):
                 self._decide(item)
                 part.items.append(item)
@@ -192,9 +204,11 @@ class Planner:
                         "layout-mismatch",
                         f"{layout.file}:{line}:{column}: {artifact.id} places no file at "
                         f"{target!r}",
-                        "write the path as it is in the tree", artifact.id, target,
+                        "write the path as it is in the tree",
+                        artifact.id,
+                        target,
                     )
-                )  # fmt: skip
+                )
         if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
             self._fill_hub(part, artifact.source, locked)
 
@@ -217,10 +231,13 @@ class Planner:
         except BadPath as error:
             part.problems.append(
                 Problem(
-                    "bad-path", f"target {item.target!r} {error}", "rename it in the layout",
-                    item.artifact.id, item.file.path,
+                    "bad-path",
+                    f"target {item.target!r} {error}",
+                    "rename it in the layout",
+                    item.artifact.id,
+                    item.file.path,
                 )
-            )  # fmt: skip
+            )
             return False
         other = self._claims.claim(item.target)
         if other is None:
@@ -231,12 +248,15 @@ class Planner:
             return False  # the same content, wanted by two manifests
         part.problems.append(
             Problem(
-                "bad-path", f"two files fall on {item.target!r}" if other == item.target
+                "bad-path",
+                f"two files fall on {item.target!r}"
+                if other == item.target
                 else f"{item.target!r} collides with {other!r}",
                 "place one of them in another folder, or rename it",
-                item.artifact.id, item.file.path,
+                item.artifact.id,
+                item.file.path,
             )
-        )  # fmt: skip
+        )
         return False
 
     # One file
@@ -251,8 +271,12 @@ class Planner:
             name_too_long = error.errno == errno.ENAMETOOLONG
             code = "bad-path" if name_too_long else "permission"
             reason = "name too long" if name_too_long else error.strerror
-            self._block(item, code, f"{item.target}: {reason}", "choose a shorter name"
-                        if name_too_long else "check the mode of its folder")  # fmt: skip
+            self._block(
+                item,
+                code,
+                f"{item.target}: {reason}",
+                "choose a shorter name" if name_too_long else "check the mode of its folder",
+            )
             return
         row = self.rows.get(item.target)
         if row is not None and row.matches(item.stat) and not self.deep:
@@ -304,9 +328,10 @@ class Planner:
                 inside = os.path.realpath(path)
                 if inside != real and not inside.startswith(real + os.sep):
                     return Problem(
-                        "bad-path", f"{path} is a symlink that leads out of {self.tree}",
+                        "bad-path",
+                        f"{path} is a symlink that leads out of {self.tree}",
                         "replace it by a folder, or choose another --into",
-                    )  # fmt: skip
+                    )
                 mode = os.stat(path).st_mode if path.exists() else 0
             if not stats.S_ISDIR(mode):
                 return Problem(
@@ -355,8 +380,12 @@ class Planner:
         try:
             found = self._content(item)
         except OSError as error:
-            self._block(item, "permission", f"{item.target} cannot be read: {error.strerror}",
-                        "check its owner and mode")  # fmt: skip
+            self._block(
+                item,
+                "permission",
+                f"{item.target} cannot be read: {error.strerror}",
+                "check its owner and mode",
+            )
             return
         if found:
             item.action, item.sha256, item.touched = KEEP, found, True
@@ -413,19 +442,23 @@ class Planner:
 
     def _conflict(self, item: Item) -> None:
         item.action = CONFLICT
-        what = "was changed after it was placed" if item.changed_by_user else (
-            "is not what the lock wants, and fetch did not put it there"
-        )  # fmt: skip
+        what = (
+            "was changed after it was placed"
+            if item.changed_by_user
+            else ("is not what the lock wants, and fetch did not put it there")
+        )
         if not item.file.key and not item.changed_by_user:
             what = "is there, but no digest is known to compare it with"
         item.problem = Problem(
-            "conflict", f"{item.target} {what}",
+            "conflict",
+            f"{item.target} {what}",
             "keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)"
             if item.file.key or item.changed_by_user
             else f"take it as it is: fetch adopt {item.target} --as "
             f"{item.artifact.id}/{item.file.path}",
-            item.artifact.id, item.file.path,
-        )  # fmt: skip
+            item.artifact.id,
+            item.file.path,
+        )
 
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
@@ -439,9 +472,16 @@ def _owner(artifact: Artifact) -> str:
 def row_of(item: Item, sha256: str, stat: os.stat_result, placed: bool = True) -> Row:
     """The state's row for a file that is as the plan wants it."""
     return Row(
-        item.target, stat.st_size, stat.st_mtime_ns, stat.st_ino, sha256,
-        item.file.key or f"sha256:{sha256}", item.edit_key, _owner(item.artifact), int(placed),
-    )  # fmt: skip
+        item.target,
+        stat.st_size,
+        stat.st_mtime_ns,
+        stat.st_ino,
+        sha256,
+        item.file.key or f"sha256:{sha256}",
+        item.edit_key,
+        _owner(item.artifact),
+        int(placed),
+    )
 
 
 def space_needed(plan: Plan, link: str, same_disk: bool) -> tuple[int, int]:

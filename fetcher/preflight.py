@@ -59,11 +59,13 @@ def check_writable(plan: Plan, store: Path) -> list[Problem]:
         if not os.access(existing, os.W_OK | os.X_OK):
             problems.append(
                 Problem(
-                    "permission", f"the {what} {folder} cannot be written: {existing} is read-only",
-                    "set FETCH_STORE to another folder" if what == "store"
+                    "permission",
+                    f"the {what} {folder} cannot be written: {existing} is read-only",
+                    "set FETCH_STORE to another folder"
+                    if what == "store"
                     else "choose another folder with --into",
                 )
-            )  # fmt: skip
+            )
     return problems
 
 

@@ -54,6 +54,7 @@ class Progress:
         """So many files and bytes are to come."""
         self.total_files, self.total_bytes = files, total
         self._last = time.monotonic()
+        self._samples.append((self._last, 0))
 
     def file_done(self, file: FileEntry, received: int) -> None:
         """One file is proven and in the store."""

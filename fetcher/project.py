@@ -66,9 +66,10 @@ class Selection:
                     close = nearest(glob, known)
                     raise UsageError(
                         f"{flag} {glob}: no such {'group' if flag == '--group' else 'artifact'}",
-                        f"did you mean {close!r}?" if close else f"there are: "
-                        f"{', '.join(sorted(known)[:12]) or 'none'}",
-                    )  # fmt: skip
+                        f"did you mean {close!r}?"
+                        if close
+                        else f"there are: {', '.join(sorted(known)[:12]) or 'none'}",
+                    )
 
 
 def find_root(start: Path) -> Path:
@@ -188,10 +189,12 @@ class Project:
             if other is not unit.manifest:
                 self.problems.append(
                     DocumentProblem(
-                        unit.manifest.file, 1, 1,
+                        unit.manifest.file,
+                        1,
+                        1,
                         f"manifest {unit.manifest.name!r} is already in {other.file}",
                     )
-                )  # fmt: skip
+                )
         if self.problems:
             raise InvalidDocument(self.problems)
         return units

@@ -13,8 +13,14 @@ from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, Artifa
 from fetcher.progress import human_bytes
 
 SCHEMA = "fetch.report/1"
-_WORDS = {GET: "missing", PLACE: "missing", CONFLICT: "conflict", BLOCKED: "blocked",
-          UNVERIFIED: "unverified", KEEP: "present"}  # fmt: skip
+_WORDS = {
+    GET: "missing",
+    PLACE: "missing",
+    CONFLICT: "conflict",
+    BLOCKED: "blocked",
+    UNVERIFIED: "unverified",
+    KEEP: "present",
+}
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem
 from fetcher.lock import Lock, LockedArtifact, locked
@@ -22,9 +22,11 @@ class Resolution:
 
 
 def resolve(
-    artifacts: Iterable[Artifact], lock: Lock, network: Network,
+    artifacts: Iterable[Artifact],
+    lock: Lock,
+    network: Network,
     update: Callable[[Artifact], bool] = lambda _: False,
-) -> Resolution:  # fmt: skip
+) -> Resolution:
     """Resolve every artifact that the lock does not answer for, or that `update` picks.
 
     The lock itself is updated in memory. Partial failure is in the result.
@@ -52,9 +54,10 @@ def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArti
     except Failure as failure:
         if failure.problem.code == "offline":
             return Failure(
-                "offline", f"{artifact.id} is not in fetch.lock, and the network may not be used",
+                "offline",
+                f"{artifact.id} is not in fetch.lock, and the network may not be used",
                 "run `fetch lock` where there is a network, and commit fetch.lock",
-            )  # fmt: skip
+            )
         return failure
     except Exception as error:
         return Failure("internal", f"{artifact.id}: {type(error).__name__}: {error}")
@@ -79,10 +82,7 @@ def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact | None) -> 
     files = []
     for file in fresh.files:
         known = before.get(file.path)
-        same = known is not None and known.git_blob is not None and (
-            known.git_blob == file.git_blob
-        )  # fmt: skip
-        if known is not None and same and file.sha256 is None:
-            file = file._replace(sha256=known.sha256)
-        files.append(file)
-    return LockedArtifact(fresh.source, fresh.revision, fresh.selection, tuple(files))
+        same = known is not None and known.git_blob and known.git_blob == file.git_blob
+        learned = known.sha256 if known is not None and same else None
+        files.append(file._replace(sha256=file.sha256 or learned))
+    return replace(fresh, files=tuple(files))

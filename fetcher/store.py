@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import copy, reflink, remove_quietly, sha256_of, write_atomically
+from fetcher.files import (
+    copy,
+    reflink,
+    remove_quietly,
+    sha256_of,
+    unique_name,
+    write_atomically,
+)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d+)\.([0-9a-f]+)\.part")
@@ -226,9 +233,7 @@ class Store:
         """The sha256 of a blob that is known by its git id, if it is there and sound."""
         if self._by_git is None:
             self._by_git = {
-                stamp.git_blob: sha256
-                for sha256, stamp in self.stamps().items()
-                if stamp.git_blob
+                stamp.git_blob: sha256 for sha256, stamp in self.stamps().items() if stamp.git_blob
             }
         sha256 = self._by_git.get(git_blob)
         return sha256 if sha256 and self.has(sha256) else None
@@ -249,14 +254,19 @@ class Store:
 
     def temporary(self) -> str:
         """A name of this process's own, on the store's file system."""
-        return f"{self.root}{os.sep}partial{os.sep}{secrets.token_hex(8)}.{os.getpid()}.tmp"
+        return f"{self.root}{os.sep}partial{os.sep}{unique_name()}"
 
-    def commit(self, temporary: str, sha256: str, git_blob: str = "") -> os.stat_result:
-        """Publish a private file, whose bytes have this digest, as a read-only blob."""
-        path = self.blob_path(sha256)
-        os.chmod(temporary, 0o444)
-        os.replace(temporary, path)
-        stat = os.lstat(path)
+    def commit(
+        self, temporary: str, sha256: str, git_blob: str = "", stat: os.stat_result | None = None
+    ) -> os.stat_result:
+        """Publish a private file, whose bytes have this digest, as a read-only blob.
+
+        `stat` is that of a file that already is read-only.
+        """
+        if stat is None:
+            os.chmod(temporary, 0o444)
+            stat = os.lstat(temporary)
+        os.replace(temporary, self.blob_path(sha256))
         self._stamp(sha256, stat, git_blob)
         return stat
 

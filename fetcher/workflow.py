@@ -16,7 +16,18 @@ from fetcher.files import write_atomically
 from fetcher.manifest import Artifact
 from fetcher.network import Network
 from fetcher.place import Placer
-from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, ArtifactPlan, Item, Plan, Planner, row_of
+from fetcher.plan import (
+    BLOCKED,
+    CONFLICT,
+    GET,
+    KEEP,
+    PLACE,
+    ArtifactPlan,
+    Item,
+    Plan,
+    Planner,
+    row_of,
+)
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, artifacts_of
 from fetcher.report import Report
@@ -24,8 +35,10 @@ from fetcher.resolve import Resolution, resolve
 from fetcher.settings import Settings
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.sources.plain import BlobMirror
-from fetcher.state import State
+from fetcher.state import Row, State
 from fetcher.store import Store
+
+_RECORD_SECONDS = 2.0
 
 
 @dataclass
@@ -33,7 +46,7 @@ class Options:
     """What the command line asks of one run."""
 
     into: Path
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     locked: bool = False
     update: Callable[[Artifact], bool] = lambda _: False
     overwrite: bool = False
@@ -96,9 +109,10 @@ class Workspace:
         """Merge changed entries into fetch.lock; entries of removed artifacts go."""
         declared = {unit.manifest.name: unit.manifest.declared for unit in self.units}
         gone = [
-            key for key in self.lock.artifacts
+            key
+            for key in self.lock.artifacts
             if key[0] in declared and key[1] not in declared[key[0]]
-        ]  # fmt: skip
+        ]
         if self.options.locked or not (changed or gone):
             return False
         with self.state.mutex():
@@ -109,9 +123,7 @@ class Workspace:
     def planner(self, quick: bool = False) -> Planner:
         """A planner for the tree as the state knows it."""
         self._rows = self.state.rows()
-        return Planner(
-            self.options.into, self.store, self._rows, self.settings.hub_cache, quick
-        )
+        return Planner(self.options.into, self.store, self._rows, self.settings.hub_cache, quick)
 
     def linked(self) -> set[str]:
         """Contents that the tree already holds as links."""
@@ -134,6 +146,8 @@ class Run:
         self.problems: list[Problem] = []
         self.learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self.downloaded_files = self.downloaded_bytes = 0
+        self.rows: list[Row] = []
+        self._recorded = time.monotonic()
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
@@ -209,8 +223,17 @@ class Run:
         for item, sha256 in pairs:
             if item.target in placed:
                 item.action, item.placed, item.sha256 = KEEP, True, sha256
-        self.space.state.record(rows)
+        self.rows += rows
         self.problems += problems
+        if time.monotonic() - self._recorded > _RECORD_SECONDS:
+            self._record()
+
+    def _record(self) -> None:
+        """Write the rows gathered so far; a file without its row is read again next time."""
+        rows, self.rows = self.rows, []
+        if rows:
+            self.space.state.record(rows)
+        self._recorded = time.monotonic()
 
     def _transfer(self, plan: Plan, placer: Placer) -> None:
         groups = plan.to_get()
@@ -221,8 +244,13 @@ class Run:
 
         space = self.space
         waiting: dict[Job, list[Item]] = {}
+        revisions = {
+            (part.artifact.manifest, part.artifact.id): part.locked.revision
+            for part in plan.artifacts
+            if part.locked is not None
+        }
         for items in groups.values():
-            job = Job(items[0].artifact.id, items[0].file, self._candidates(plan, items))
+            job = Job(items[0].artifact.id, items[0].file, self._candidates(items, revisions))
             waiting[job] = items
 
         def on_batch(batch: list[Delivered]) -> None:
@@ -244,7 +272,9 @@ class Run:
                 problem.about(item.artifact.id, item.file.path) for item in waiting[job]
             ]
 
-    def _candidates(self, plan: Plan, items: list[Item]) -> list[Candidate]:
+    def _candidates(
+        self, items: list[Item], revisions: dict[tuple[str, str], str]
+    ) -> list[Candidate]:
         """Where a content can be had: chosen mirrors, the source, the artifact's mirrors."""
         network = self.space.network
         file = items[0].file
@@ -254,14 +284,15 @@ class Run:
             label = f"mirror:{mirror.describe()}"
             found += [replace(c, origin=label) for c in mirror.candidates("", file, network)]
         for item in items:
-            locked = self.space.lock.of(item.artifact)
-            revision = locked.revision if locked else ""
+            revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
             for source in item.artifact.mirrors:
                 label = f"mirror:{source.describe()}"
-                found += [replace(c, origin=label) for c in source.candidates(
-                    source.pinned_revision(), item.file, network)]  # fmt: skip
-        return list({repr(candidate): candidate for candidate in found}.values())
+                found += [
+                    replace(c, origin=label)
+                    for c in source.candidates(source.pinned_revision(), item.file, network)
+                ]
+        return found if len(items) == 1 else list(dict.fromkeys(found))
 
     def _learn(self, item: Item, sha256: str, size: int) -> None:
         """Remember a digest that the lock does not have yet."""
@@ -271,7 +302,8 @@ class Run:
             self.learned.setdefault(key, {})[item.file.path] = entry
 
     def _finish(self, plan: Plan) -> None:
-        """Write what was learned into the lock, and leave the store tidy."""
+        """Write what was learned into the state and the lock, and leave the store tidy."""
+        self._record()
         for item in plan.items:
             if item.action == KEEP and item.sha256 and item.stat and not item.edit:
                 self._learn(item, item.sha256, item.stat.st_size)

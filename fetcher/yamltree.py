@@ -98,7 +98,9 @@ class _TreeBuilder:
             if kind == "DocumentStartEvent" and self.root is not None:
                 mark = event.start_mark
                 self.document.at(
-                    mark.line + 1, mark.column + 1, "a second document starts here",
+                    mark.line + 1,
+                    mark.column + 1,
+                    "a second document starts here",
                     "keep one document in a file",
                 )
                 return self.root
@@ -170,7 +172,8 @@ class _TreeBuilder:
             self.sizes[id(target)] = (1, 1)
         if len(self.stack) + self.sizes[id(target)][1] > MAX_DEPTH:
             self.document.at(
-                mark.line + 1, mark.column + 1,
+                mark.line + 1,
+                mark.column + 1,
                 f"alias *{event.anchor} nests deeper than {MAX_DEPTH} levels",
             )
             return False
@@ -250,8 +253,10 @@ def parse(data: bytes, name: str) -> Document:
         what = " ".join(filter(None, [error.context, error.problem]))
         hint = "indent with spaces" if "\\t" in what or "'\t'" in what else ""
         document.at(
-            mark.line + 1 if mark else 1, mark.column + 1 if mark else 1,
-            f"not valid YAML: {what}", hint,
+            mark.line + 1 if mark else 1,
+            mark.column + 1 if mark else 1,
+            f"not valid YAML: {what}",
+            hint,
         )
         document.root = None
     except yaml.YAMLError as error:

@@ -64,8 +64,10 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]},
-    invoke_without_command=True, no_args_is_help=True,
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    no_args_is_help=True,
 )
 @click.version_option(__version__, prog_name="fetch")
 def cli() -> None:

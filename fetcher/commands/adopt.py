@@ -13,16 +13,18 @@ from fetcher.project import find_root
 
 
 @click.command("adopt")
-@click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(exists=True), metavar="PATH..."
-)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True), metavar="PATH...")
 @click.option(
-    "--as", "name", metavar="ARTIFACT/FILE",
+    "--as",
+    "name",
+    metavar="ARTIFACT/FILE",
     help="Take the one PATH as this file, whose digest is not known yet.",
 )
 @click.option("--manifest", "manifests", multiple=True, help="Look only at this manifest.")
 @click.option(
-    "--link", type=click.Choice(["auto", "hardlink"]), default="auto",
+    "--link",
+    type=click.Choice(["auto", "hardlink"]),
+    default="auto",
     help="auto: reflink, else copy; hardlink: share the file with the store.",
 )
 @common.json_option
@@ -49,11 +51,12 @@ def command(
         if not found.taken and not problems:
             problems.append(
                 Problem(
-                    "missing", f"none of {report.counted(found.seen, 'file')} is wanted",
+                    "missing",
+                    f"none of {report.counted(found.seen, 'file')} is wanted",
                     "is the artifact in fetch.lock? run `fetch lock`; for a file without a "
                     "known digest, use --as ARTIFACT/FILE",
                 )
-            )  # fmt: skip
+            )
         answer = report.Report(
             {"adopted_files": len(found.taken), "seen_files": found.seen}, problems=problems
         )

@@ -22,17 +22,19 @@ from fetcher.workflow import Run
 @click.option("--quiet", is_flag=True, help="Show only trouble.")
 @common.json_option
 def command(
-    manifests: tuple[str, ...], dry_run: bool, verify: bool, quiet: bool, as_json: bool,
+    manifests: tuple[str, ...],
+    dry_run: bool,
+    verify: bool,
+    quiet: bool,
+    as_json: bool,
     **options: Any,
-) -> int:  # fmt: skip
+) -> int:
     """Download, verify and lay out everything that MANIFEST names.
 
     Without MANIFEST: all manifests of the project. What is already there is left alone; a run
     that was interrupted goes on where it stopped.
     """
-    with common.workspace(
-        manifests, quiet=quiet or as_json, readonly=dry_run, **options
-    ) as space:
+    with common.workspace(manifests, quiet=quiet or as_json, readonly=dry_run, **options) as space:
         run = Run(space)
         plan = run.plan()
         if dry_run:

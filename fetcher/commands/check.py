@@ -12,6 +12,7 @@ import click
 from fetcher import check, formats, report
 from fetcher.commands import common
 from fetcher.progress import human_bytes
+from fetcher.project import Selection
 
 
 @click.command("check")
@@ -20,30 +21,40 @@ from fetcher.progress import human_bytes
 @click.option("--deep", is_flag=True, help="Read every byte, whatever was seen before.")
 @click.option("--strict", is_flag=True, help="Also name files that are not ours.")
 @click.option(
-    "--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Write a JUnit report.",
 )
 @click.option(
-    "--sarif", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--sarif",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Write a SARIF report.",
 )
 @common.json_option
 def command(
-    manifests: tuple[str, ...], deep: bool, strict: bool, junit: Path | None,
-    sarif: Path | None, as_json: bool, optional: bool, **options: Any,
-) -> int:  # fmt: skip
+    manifests: tuple[str, ...],
+    deep: bool,
+    strict: bool,
+    junit: Path | None,
+    sarif: Path | None,
+    as_json: bool,
+    optional: bool,
+    **options: Any,
+) -> int:
     """Compare every file with the lock; name what is missing, modified or extra (exit 4).
 
     A file whose size, time and inode are as they were is trusted, others are read; --deep reads
     all. Optional artifacts count once they have been fetched.
     """
-    with common.workspace(
-        manifests, optional=True, quiet=True, readonly=True, **options
-    ) as space:
-        space.options.selection = common.Selection(
-            space.options.selection.only, space.options.selection.skip,
-            space.options.selection.groups, optional,
-        )  # fmt: skip
+    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
+        space.options.selection = Selection(
+            space.options.selection.only,
+            space.options.selection.skip,
+            space.options.selection.groups,
+            optional,
+        )
         plan, findings = check.examine(space, deep, strict)
         problems = check.problems_of(plan, findings)
         seconds = time.monotonic() - space.started

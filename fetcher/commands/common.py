@@ -33,53 +33,65 @@ def manifests_argument(function: F) -> F:
 
 def json_option(function: F) -> F:
     """--json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout."
-    )(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(
+        function
+    )
 
 
 def selection_options(function: F) -> F:
     """Which artifacts, and into which tree."""
     return _stack(
         click.option(
-            "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+            "--into",
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
             help="Folder that the layout's root is made in; default: the project's root.",
         ),
         click.option("--only", multiple=True, metavar="GLOB", help="Take only these artifacts."),
         click.option("--skip", multiple=True, metavar="GLOB", help="Leave these artifacts out."),
         click.option(
-            "--group", "groups", multiple=True, metavar="G", help="Take only artifacts of this group."
+            "--group",
+            "groups",
+            multiple=True,
+            metavar="G",
+            help="Take only artifacts of this group.",
         ),
         click.option(
             "--include-optional", "optional", is_flag=True, help="Take optional artifacts as well."
         ),
-    )(function)  # fmt: skip
+    )(function)
 
 
 def transfer_options(function: F) -> F:
     """How files come and how they are placed."""
     return _stack(
         click.option(
-            "--locked", is_flag=True,
+            "--locked",
+            is_flag=True,
             help="Fail (exit 7) if fetch.lock is missing or out of date; never change it.",
         ),
         click.option("--update", is_flag=True, help="Resolve anew, even what is locked."),
         click.option("--offline", is_flag=True, help="Use no network."),
         click.option(
-            "--from", "mirrors", multiple=True, metavar="MIRROR",
+            "--from",
+            "mirrors",
+            multiple=True,
+            metavar="MIRROR",
             help="Ask this mirror first: a store's directory, or the URL of one.",
         ),
         click.option(
-            "--link", type=click.Choice(all_settings.LINKS),
+            "--link",
+            type=click.Choice(all_settings.LINKS),
             help="How files are placed; auto: reflink, else hard link, else copy.",
         ),
         click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections."),
         click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M."),
         click.option(
-            "--overwrite", is_flag=True,
+            "--overwrite",
+            is_flag=True,
             help="Replace files that stand in the way; they go to .fetch/kept/.",
         ),
-    )(function)  # fmt: skip
+    )(function)
 
 
 @contextmanager

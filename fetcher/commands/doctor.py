@@ -16,7 +16,7 @@ import click
 
 from fetcher import __version__, report, settings
 from fetcher.commands import common
-from fetcher.errors import Failure
+from fetcher.errors import Failure, Problem
 from fetcher.files import reflink
 from fetcher.network import Network, host_of
 from fetcher.preflight import nearest_folder
@@ -132,5 +132,5 @@ def command(as_json: bool) -> int:
     return 9 if bad else 0
 
 
-def _problem(finding: Finding) -> report.Problem:
-    return report.Problem("permission", f"{finding.subject}: {finding.text}")
+def _problem(finding: Finding) -> Problem:
+    return Problem("permission", f"{finding.subject}: {finding.text}")

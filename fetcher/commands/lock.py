@@ -16,7 +16,10 @@ from fetcher.manifest import Artifact
 @click.command("lock")
 @common.manifests_argument
 @click.option(
-    "--update", "names", multiple=True, metavar="NAME",
+    "--update",
+    "names",
+    multiple=True,
+    metavar="NAME",
     help="Resolve this artifact anew, though it is locked; a glob takes several.",
 )
 @common.json_option
@@ -49,7 +52,9 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
             report.print_json(found)
         else:
             what = "fetch.lock written" if written else "fetch.lock is up to date"
-            print(f"{what}: resolved {report.counted(len(resolution.fresh), 'artifact')}, "
-                  f"{report.counted(files, 'file')}")  # fmt: skip
+            print(
+                f"{what}: resolved {report.counted(len(resolution.fresh), 'artifact')}, "
+                f"{report.counted(files, 'file')}"
+            )
         report.print_problems(found.problems)
         return found.exit_code

@@ -32,9 +32,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
         return show_plan(space, run.plan(), run.problems, as_json)
 
 
-def show_plan(
-    space: Workspace, plan: Plan, problems: Sequence[Problem], as_json: bool
-) -> int:
+def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json: bool) -> int:
     """Print a plan and what the preflight has to say of it; returns the exit code."""
     found_problems = [*problems, *plan.problems()]
     found_problems += preflight.check_space(plan, space.store.root, space.settings.link)
@@ -61,9 +59,9 @@ def show_plan(
 
 
 def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
-    rows = [("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "BYTES")]
+    rows: list[tuple[str, ...]] = [("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "BYTES")]
     for part in plan.artifacts:
-        counts = {action: 0 for action in (KEEP, PLACE, GET)}
+        counts = dict.fromkeys((KEEP, PLACE, GET), 0)
         size = 0
         for item in part.items:
             counts[item.action] = counts.get(item.action, 0) + 1
@@ -72,9 +70,7 @@ def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
         shown = "size unknown" if unknown and not size else human_bytes(size)
         if part.locked is None:
             shown = "unresolved"
-        rows.append(
-            (part.artifact.id, *(str(counts[a]) for a in (KEEP, PLACE, GET)), shown)
-        )
+        rows.append((part.artifact.id, *(str(counts[a]) for a in (KEEP, PLACE, GET)), shown))
     print_table(rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     print(
@@ -88,4 +84,6 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -18,7 +18,9 @@ from fetcher.progress import human_bytes
 @click.command("status")
 @common.manifests_argument
 @click.option(
-    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
     help="The tree to look at; default: the project's root.",
 )
 @common.json_option
@@ -27,9 +29,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     Quick: it trusts what was seen before and reads no file. `fetch check` looks closer.
     """
-    with common.workspace(
-        manifests, optional=True, quiet=True, readonly=True, **options
-    ) as space:
+    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         found = report.of_plan(plan, [], time.monotonic() - space.started)
         found.results = [

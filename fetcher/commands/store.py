@@ -34,8 +34,10 @@ def du(as_json: bool) -> int:
         report.print_json(report.Report({"store": str(store.root), **asdict(found)}))
         return 0
     print(f"{store.root}")
-    print(f"{report.counted(found.blobs, 'blob')}, {human_bytes(found.blob_bytes)}, "
-          f"of which {human_bytes(found.linked_bytes)} shared with trees")  # fmt: skip
+    print(
+        f"{report.counted(found.blobs, 'blob')}, {human_bytes(found.blob_bytes)}, "
+        f"of which {human_bytes(found.linked_bytes)} shared with trees"
+    )
     print(f"{report.counted(found.parts, 'partial download')}, {human_bytes(found.part_bytes)}")
     if found.damaged:
         print(f"{report.counted(found.damaged, 'damaged blob')} set aside in {store.root}/damaged")
@@ -67,11 +69,13 @@ def check(as_json: bool) -> int:
     store.close()
     problems = [
         Problem(
-            "modified", f"blob {name} was damaged and is set aside",
-            "run `fetch all` in the projects that use it", file=name,
+            "modified",
+            f"blob {name} was damaged and is set aside",
+            "run `fetch all` in the projects that use it",
+            file=name,
         )
         for name in damaged
-    ]  # fmt: skip
+    ]
     answer = report.Report({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
     if as_json:
         report.print_json(answer)

@@ -19,28 +19,29 @@ _SHOWN = 12
 @click.command("tree")
 @common.manifests_argument
 @click.option(
-    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
     help="The tree to look at; default: the project's root.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every file of large folders.")
 @common.json_option
-def command(
-    manifests: tuple[str, ...], everything: bool, as_json: bool, **options: Any
-) -> int:
+def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **options: Any) -> int:
     """Show the tree that the layouts describe, with what is there (+) and what is not (-)."""
-    with common.workspace(
-        manifests, optional=True, quiet=True, readonly=True, **options
-    ) as space:
+    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         if as_json:
             found = report.Report({"artifacts": len(plan.artifacts)})
             found.results = [
                 {
-                    "target": item.target, "artifact": item.artifact.id, "path": item.file.path,
-                    "size": item.file.size, "present": item.action == KEEP,
+                    "target": item.target,
+                    "artifact": item.artifact.id,
+                    "path": item.file.path,
+                    "size": item.file.size,
+                    "present": item.action == KEEP,
                 }
                 for item in plan.items
-            ]  # fmt: skip
+            ]
             report.print_json(found)
             return 0
         _print(plan.artifacts, space.units, everything)

@@ -58,7 +58,8 @@ class SourceType(Type):
         kind_node = node_of(node, "type")
         if kind_node is node:
             document.problem(
-                node, "the source needs the key 'type'",
+                node,
+                "the source needs the key 'type'",
                 f"one of {', '.join(_type_names(self.mirror))}",
             )
             return INVALID
@@ -73,12 +74,14 @@ class SourceType(Type):
             names = _type_names(self.mirror)
             close = nearest(name, names)
             document.problem(
-                node, f"no source type {name!r}, expected one of {', '.join(names)}",
+                node,
+                f"no source type {name!r}, expected one of {', '.join(names)}",
                 f"did you mean {close!r}?" if close else "",
             )
         elif kind.mirror_only and not self.mirror:
             document.problem(
-                node, f"{name!r} can only stand under 'mirrors'",
+                node,
+                f"{name!r} can only stand under 'mirrors'",
                 "bytes from a mirror count only if their digest is known from a source",
             )
             return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from fetcher.errors import Failure
-from fetcher.patterns import nearest, select
 from fetcher.paths import BadPath, check_relative, printable
+from fetcher.patterns import nearest, select
 from fetcher.schema import Field
 
 if TYPE_CHECKING:

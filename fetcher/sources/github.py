@@ -61,7 +61,8 @@ class GitHub(Source):
         clash = [name for name in ("ref", "path") if name in values and "release" in values]
         for name in clash:
             document.problem(
-                node, f"'release' and {name!r} exclude each other",
+                node,
+                f"'release' and {name!r} exclude each other",
                 "assets of a release have neither ref nor path",
             )
         return not clash

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from fetcher.errors import Failure
 from fetcher.network import Network, Response, origin_of
-from fetcher.paths import check_relative, printable
+from fetcher.paths import check_relative
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,

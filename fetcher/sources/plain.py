@@ -170,8 +170,9 @@ class Local(Source):
             entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
             chosen = choose(entries, request, str(base))
             files = [
-                merge_known(entry._replace(sha256=self._sha256(found[entry.path])), request,
-                            str(base))
+                merge_known(
+                    entry._replace(sha256=self._sha256(found[entry.path])), request, str(base)
+                )
                 for entry in chosen
             ]
         except OSError as error:

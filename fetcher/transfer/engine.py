@@ -56,9 +56,12 @@ class Engine:
     """One run's transfers. Use as a context manager."""
 
     def __init__(
-        self, network: Network, store: Store, progress: Progress,
+        self,
+        network: Network,
+        store: Store,
+        progress: Progress,
         on_batch: Callable[[list[Delivered]], None] = lambda _: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         settings = network.settings
         self.network = network
         self.store = store
@@ -410,7 +413,7 @@ class Engine:
     # What went wrong
 
     def _after_local_failure(self, slot: Slot, job: Job, failure: Failure) -> None:
-        if failure.problem.code in {"disk-space", "permission"}:
+        if failure.problem.code in {"disk-space", "permission", "internal"}:
             self._fail(job, failure)
         elif "compressed" in failure.message:
             job.decode = True
@@ -457,9 +460,10 @@ class Engine:
             failure = Failure("network", f"{slot.host} answers HTTP {status}", "try again later")
             if asked is not None and asked > LONGEST_WAIT:
                 raise Failure(
-                    "network", f"{slot.host} asks to wait {asked:.0f} s (HTTP {status})",
+                    "network",
+                    f"{slot.host} asks to wait {asked:.0f} s (HTTP {status})",
                     "run again later: what is there is kept",
-                )  # fmt: skip
+                )
             if status == 429 or asked is not None:
                 # Being told to wait is no failed try: only the time is shifted.
                 self._later(job, self.hosts.ask_to_wait(host, asked, status) + backoff(1) * 0.2)
@@ -515,7 +519,7 @@ class Engine:
         new = job.candidate.origin
         if (old, new) not in self._told and old != new:
             self._told.add((old, new))
-            self.progress.say(f"{job.artifact}: {failure.message}; taking it from {new}")
+            self.progress.say(f"{job.artifact}: {job.reasons[0].message}; taking it from {new}")
         self._ready.append(job)
 
     def _fail(self, job: Job, failure: Failure | None = None) -> None:

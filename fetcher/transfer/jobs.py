@@ -59,9 +59,14 @@ class Job:
     def problem(self) -> Problem:
         """Why it failed: the weightiest reason, and the others after it."""
         order = [
-            "disk-space", "permission", "gated", "auth", "offline", "digest-mismatch",
+            "disk-space",
+            "permission",
+            "gated",
+            "auth",
+            "offline",
+            "digest-mismatch",
             "size-mismatch",
-        ]  # fmt: skip
+        ]
         ranked = sorted(
             self.reasons,
             key=lambda r: order.index(r.problem.code) if r.problem.code in order else len(order),

@@ -11,7 +11,9 @@ import hashlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import remove_quietly, sync_filesystem
@@ -20,7 +22,19 @@ from fetcher.store import Store
 from fetcher.transfer.hashing import digests_of, git_blob_hasher
 from fetcher.transfer.jobs import Arrived, Delivered
 
-_BATCH = 512
+_BATCH = 1024
+_GATHER_SECONDS = 0.3
+_QUIET_SECONDS = 0.02
+
+
+class _Proven(NamedTuple):
+    """A private file whose bytes are what was asked for."""
+
+    item: Arrived
+    path: str
+    sha256: str
+    git_blob: str
+    stat: os.stat_result | None
 
 
 class Shelf:
@@ -66,42 +80,48 @@ class Shelf:
             self.crash = error
 
     def _step(self) -> bool:
-        batch = [self._queue.get()]
-        while len(batch) < _BATCH and batch[-1] is not None:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
+        batch = self._gather()
         ending = batch[-1] is None
         arrived = [item for item in batch if item is not None]
         if arrived:
             self._shelve(arrived)
         return not ending
 
+    def _gather(self) -> list[Arrived | None]:
+        """Wait for work, and a moment longer for more: a sync costs the same for many files."""
+        batch = [self._queue.get()]
+        deadline = time.monotonic() + _GATHER_SECONDS
+        while len(batch) < _BATCH and batch[-1] is not None and time.monotonic() < deadline:
+            try:
+                batch.append(self._queue.get(timeout=_QUIET_SECONDS))
+            except queue.Empty:
+                break
+        return batch
+
     def _shelve(self, batch: list[Arrived]) -> None:
-        proven: list[tuple[Arrived, str, tuple[str, str]]] = []
+        proven: list[_Proven] = []
         for item in batch:
             try:
-                path, digests = self._prove(item)
+                proof = self._prove(item)
             except Failure as failure:
                 self.on_refused(item, failure)
             except OSError as error:
                 doing = f"writing {item.job.label} into the store {self.store.root}"
                 self.on_refused(item, from_os_error(error, doing))
             else:
-                proven.append((item, path, digests))
+                proven.append(proof)
             with self._count_lock:
                 self.held_bytes -= len(item.data or b"")
             item.data = None
         if not proven:
             return
-        sync_filesystem(str(self.store.blobs), [path for _, path, _ in proven])
-        delivered = [self._publish(*entry) for entry in proven]
+        sync_filesystem(str(self.store.blobs), [proof.path for proof in proven])
+        delivered = [self._publish(proof) for proof in proven]
         self.store.flush()
         self.on_batch(delivered)
 
-    def _prove(self, item: Arrived) -> tuple[str, tuple[str, str]]:
-        """Check size and digest; returns the private file and (sha256, git blob id)."""
+    def _prove(self, item: Arrived) -> _Proven:
+        """Check size and digest; a body in memory is written to a private file."""
         wanted = item.job.file
         git = wanted.git_blob is not None
         if item.data is not None:
@@ -116,25 +136,27 @@ class Shelf:
             item.size = os.stat(item.path).st_size
         check_content(item, sha256, blob)
         if item.data is None:
-            return item.path, (sha256, blob)
+            return _Proven(item, item.path, sha256, blob, None)
         path = self.store.temporary()
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        # Already read-only: the mode counts for the next one who opens it.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
         try:
             view = memoryview(item.data)
             while view:
                 view = view[os.write(handle, view) :]
+            stat = os.fstat(handle)
         except OSError:
             remove_quietly(path)
             raise
         finally:
             os.close(handle)
-        return path, (sha256, blob)
+        return _Proven(item, path, sha256, blob, stat)
 
-    def _publish(self, item: Arrived, path: str, digests: tuple[str, str]) -> Delivered:
-        sha256, blob = digests
-        stat = self.store.commit(path, sha256, blob)
+    def _publish(self, proof: _Proven) -> Delivered:
+        item = proof.item
+        stat = self.store.commit(proof.path, proof.sha256, proof.git_blob, proof.stat)
         return Delivered(
-            item.job, sha256, blob, stat.st_size, item.origin, item.job.received
+            item.job, proof.sha256, proof.git_blob, stat.st_size, item.origin, item.job.received
         )
 
 

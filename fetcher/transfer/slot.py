@@ -114,6 +114,14 @@ class Slot:
         """The HTTP status so far, 0 if there is none."""
         return int(self.curl.getinfo(pycurl.RESPONSE_CODE))
 
+    def _status_line(self) -> int:
+        """The status as the headers have it: libcurl cannot be asked while it runs."""
+        for line in reversed(self._raw_headers):
+            found = re.match(rb"HTTP/\S+ (\d{3})", line)
+            if found:
+                return int(found[1])
+        return 0
+
     def headers(self) -> dict[str, str]:
         """The answer's headers."""
         parsed: dict[str, str] = {}
@@ -143,7 +151,7 @@ class Slot:
         self._begun = True
         job = self.job
         assert job is not None
-        status, headers = self.status(), self.headers()
+        status, headers = self._status_line(), self.headers()
         if self.url.startswith("ftp"):
             return True
         if status not in {200, 206}:
@@ -189,6 +197,9 @@ class Slot:
             return self._append(data)
         except OSError as error:
             self.failure = from_os_error(error, f"writing {self._file.name}")
+            return 0
+        except Exception as error:  # libcurl would print it and say only "write error"
+            self.failure = Failure("internal", f"{type(error).__name__}: {error}")
             return 0
 
     def _append(self, data: bytes) -> int | None:

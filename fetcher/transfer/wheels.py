@@ -76,31 +76,48 @@ class WheelRack:
         target = Path(self._folder.name, requirement.replace("==", "-"))
         # Only wheels: a source package would run its own code to be built.
         command = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-            "--only-binary", ":all:", "--no-input", "--disable-pip-version-check",
-            "--dest", str(target), "--", requirement,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--dest",
+            str(target),
+            "--",
+            requirement,
+        ]
         status, output = self._run(command)
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
             if "No module named pip" in output:
                 raise Failure(
-                    "refused", "pip is not installed beside fetch",
+                    "refused",
+                    "pip is not installed beside fetch",
                     f"install it: {sys.executable} -m ensurepip",
-                )  # fmt: skip
+                )
             lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
             reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
             raise Failure(
-                "network", f"pip cannot download {requirement}: {reason or 'no wheel'}",
+                "network",
+                f"pip cannot download {requirement}: {reason or 'no wheel'}",
                 "check pip's index settings: pip config list",
-            )  # fmt: skip
+            )
         return wheels[0]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
         self._running.add(process)
         try:
             output, _ = process.communicate(timeout=PIP_TIMEOUT)

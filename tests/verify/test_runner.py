@@ -93,6 +93,17 @@ def test_a_hang_ends_with_the_timeout_and_takes_its_helpers_along(tmp_path: Path
         assert _is_gone(int(pid))
 
 
+def test_a_hang_of_an_import_names_the_library() -> None:
+    result = misbehave("imports_what_hangs", timeout=1.0)
+    assert result.reason == "no result after 1 s, while importing slow_lib"
+
+
+def test_what_goes_on_after_the_result_does_not_matter() -> None:
+    begun = time.monotonic()
+    assert misbehave("leaves_a_thread").state == "passed"
+    assert time.monotonic() - begun < 10
+
+
 @linux
 def test_memory_above_the_ceiling_ends_the_probe() -> None:
     result = misbehave("eats_memory", memory_limit=200 << 20)

@@ -118,7 +118,7 @@ def test_good_and_bad_files_with_torch(tmp_path: Path) -> None:
     good = safetensors({"w": zeros("BF16", 4, 4), "f8": zeros("F8_E4M3", 3), "i": zeros("I64")})
     (tmp_path / "a_good.safetensors").write_bytes(good)
     (tmp_path / "b_cut.safetensors").write_bytes(good[:-5])
-    (tmp_path / "c_nan.safetensors").write_bytes(safetensors({"w": floats(1, NAN, -INF)}))
+    (tmp_path / "c_nan.safetensors").write_bytes(safetensors({"w": floats(NAN, 1, -INF)}))
     (tmp_path / "d_page.safetensors").write_text("<html><body>Sign in</body></html>")
     (tmp_path / "e_short.safetensors").write_bytes(b"\x08\0\0\0")
     (tmp_path / "f_wrong_name.pth").write_bytes(good)

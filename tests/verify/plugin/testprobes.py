@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -187,6 +188,17 @@ def needs_a_broken_library(request, context):
     (context.scratch / "broken_lib.py").write_text("raise RuntimeError('nms does not exist')")
     sys.path.insert(0, str(context.scratch))
     context.require("broken_lib")
+
+
+def imports_what_hangs(request, context):
+    (context.scratch / "slow_lib.py").write_text("import time; time.sleep(600)")
+    sys.path.insert(0, str(context.scratch))
+    context.require("slow_lib")
+
+
+def leaves_a_thread(request, context):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    context.check("done", True)
 
 
 class Misbehave:
