@@ -244,7 +244,7 @@ class Planner:
             self._claimed[collision_key(item.target)] = item.file
             return True
         same = self._claimed.get(collision_key(item.target))
-        if other == item.target and same is not None and same.key and same.key == item.file.key:
+        if other == item.target and same is not None and _same_content(same, item.file):
             return False  # the same content, wanted by two manifests
         part.problems.append(
             Problem(
@@ -355,7 +355,7 @@ class Planner:
 
     def _untouched(self, item: Item, row: Row) -> None:
         """Nothing has changed since the row was written."""
-        if self._wants(item, row):
+        if self._wants(item, row) and self._link_is_sound(item, row):
             item.action, item.sha256 = KEEP, row.sha256
         elif row.placed:
             item.replaces = True  # ours, of an older lock or before a move of the clone
@@ -366,10 +366,15 @@ class Planner:
         else:
             self._conflict(item)
 
+    def _link_is_sound(self, item: Item, row: Row) -> bool:
+        """Whether the blob behind a symlink that we placed still is what it was."""
+        assert item.stat is not None
+        return not stats.S_ISLNK(item.stat.st_mode) or self.store.has(row.sha256)
+
     def _guess(self, item: Item, row: Row | None) -> None:
         assert item.stat is not None
         if row is not None and row.placed:
-            item.action, item.changed_by_user = CONFLICT, True
+            self._changed(item)
         elif stats.S_ISREG(item.stat.st_mode) and item.file.size in {None, item.stat.st_size}:
             item.action = UNVERIFIED
         else:
@@ -393,7 +398,19 @@ class Planner:
             item.touched = True  # only its times changed
             self._untouched(item, row)
         else:
-            item.changed_by_user = row is not None and bool(row.placed)
+            if row is not None and row.placed:
+                self._changed(item)
+            else:
+                self._conflict(item)
+
+    def _changed(self, item: Item) -> None:
+        """The user changed a file that we placed; a writable one is there to be changed."""
+        item.changed_by_user = True
+        if item.writable:
+            item.action = KEEP
+        elif self.quick:
+            item.action = CONFLICT
+        else:
             self._conflict(item)
 
     @staticmethod
@@ -463,6 +480,12 @@ class Planner:
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _same_content(one: FileEntry, other: FileEntry) -> bool:
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    return one.git_blob is not None and one.git_blob == other.git_blob
 
 
 def _owner(artifact: Artifact) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fetcher import lock as locks
 from fetcher import preflight, report
-from fetcher.errors import LockError, Problem
+from fetcher.errors import LockError, Problem, from_os_error
 from fetcher.files import write_atomically
 from fetcher.manifest import Artifact
 from fetcher.network import Network
@@ -169,12 +169,14 @@ class Run:
         if fatal:
             self.problems += fatal
             return False
-        needs = [part for part in plan.artifacts if any(i.action == GET for i in part.items)]
-        has_mirrors = bool(space.settings.mirrors)
-        if needs:
+        needs = [
+            part
+            for part in plan.artifacts
+            if not part.artifact.mirrors and any(i.action == GET for i in part.items)
+        ]
+        if needs and not space.settings.mirrors:
             for index, problem in preflight.check_access(needs, space.network).items():
-                if not needs[index].artifact.mirrors and not has_mirrors:
-                    self._bar(needs[index], problem)
+                self._bar(needs[index], problem)
         return True
 
     def _bar(self, part: ArtifactPlan, problem: Problem) -> None:
@@ -312,7 +314,10 @@ class Run:
             locked = self.space.lock.artifacts[key]
             files = tuple(entries.get(file.path, file) for file in locked.files)
             changed[key] = replace(locked, files=files)
-        self.space.save_lock(changed)
-        if any(item.placed for item in plan.items):
-            self.space.remember_project()
-        self.space.store.close()
+        try:
+            self.space.save_lock(changed)
+            if any(item.placed for item in plan.items):
+                self.space.remember_project()
+            self.space.store.close()
+        except OSError as error:
+            self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
