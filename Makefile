@@ -34,7 +34,7 @@ types: .venv-test/.installed
 	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
 
 unit: .venv-test/.installed
-	$(TEST)/python -m pytest -n 2
+	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
 
 schemas: .venv-test/.installed
 	$(TEST)/fetch schema manifest > docs/manifest.schema.json
@@ -48,6 +48,8 @@ schemas: .venv-test/.installed
 .venv-test/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-test
 	$(TEST)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[test]"
+	rm -rf .venv-test/oldest-hub
+	$(TEST)/pip install $(PIP_FLAGS) --target .venv-test/oldest-hub "huggingface_hub==0.30.*" requests
 	touch $@
 
 clean:

@@ -91,6 +91,7 @@ class Placer:
     def _make(self, item: Item, sha256: str) -> _Made:
         self._ensure_folder(os.path.dirname(item.path))
         if self._links_directly(item, sha256):
+            self._linked.add(sha256)
             return _Made(item, sha256, "", False)
         temporary = private_name(item.path)
         blob = self.store.blob_path(sha256)
@@ -200,7 +201,6 @@ class Placer:
         item, blob = one.item, self.store.blob_path(one.sha256)
         try:
             os.link(blob, native(item.path))
-            self._linked.add(one.sha256)
         except FileExistsError:
             self._accept_existing(item, one.sha256)
         except OSError as error:

@@ -21,20 +21,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import (
     copy,
     reflink,
     remove_quietly,
+    run_id,
     sha256_of,
     unique_name,
     write_atomically,
 )
 
 _HEX = re.compile(r"[0-9a-f]{64}")
-_OWNER = re.compile(r"(.+)\.([^.]+)\.(\d+)\.([0-9a-f]+)\.part")
+_SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
+_OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 _MAX_STAMP_FILES = 64
 INDEX = {
@@ -61,10 +63,14 @@ class Part:
     size: int
 
 
+# Parts that this process writes just now; others that carry its id are left over.
+_IN_USE: set[str] = set()
+
+
 @lru_cache(maxsize=1)
 def _host() -> str:
     """This machine, and on Linux the namespace in which process ids mean something."""
-    name = socket.gethostname()
+    name = socket.gethostname()[:40]
     try:
         name += "-" + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -94,7 +100,8 @@ class Store:
         self._blobs = str(self.blobs) + os.sep
         self._stamps: dict[str, Stamp] | None = None
         self._by_git: dict[str, str] | None = None
-        self._stamp_file: IO[str] | None = None
+        self._stamp_path: Path | None = None
+        self._unwritten: list[str] = []
         self._ready = False
 
     def blob_path(self, sha256: str) -> str:
@@ -130,17 +137,22 @@ class Store:
     @staticmethod
     def _read_stamps(path: Path, into: dict[str, Stamp]) -> None:
         try:
-            lines = path.read_text("ascii").splitlines()
+            lines = path.read_text("ascii").split("\n")
         except (OSError, UnicodeDecodeError):
             return  # merged away by another process, or damaged: blobs are then read again
-        for line in lines:
-            parts = line.split("\t")
-            if len(parts) == 5:
-                try:
-                    stamp = Stamp(int(parts[1]), int(parts[2]), int(parts[3]), parts[4].strip())
-                except ValueError:
-                    continue
-                into[parts[0]] = stamp
+        for line in lines[:-1]:  # a line without its end is still being written
+            sha256, *fields = line.split("\t")
+            if len(fields) != 4 or not _HEX.fullmatch(sha256):
+                continue
+            git_blob = fields[3]
+            if not _SHA1_OR_NOTHING.fullmatch(git_blob):
+                continue
+            if not git_blob and sha256 in into:  # the same content has the same git id for ever
+                git_blob = into[sha256].git_blob
+            try:
+                into[sha256] = Stamp(int(fields[0]), int(fields[1]), int(fields[2]), git_blob)
+            except ValueError:
+                continue
 
     def _stamp(self, sha256: str, stat: os.stat_result, git_blob: str) -> None:
         known = self.stamps()
@@ -150,38 +162,44 @@ class Store:
         known[sha256] = stamp
         if self._by_git is not None and git_blob:
             self._by_git[git_blob] = sha256
-        if self.readonly:
-            return
-        if self._stamp_file is None:
-            self.prepare()
-            # Sorted by time: later stamps win when all files are read in order.
-            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
-            self._stamp_file = (self.root / "stamps" / name).open("x", encoding="ascii")
-        fields = (sha256, *stamp)
-        self._stamp_file.write("\t".join(map(str, fields)) + "\n")
+        if not self.readonly:
+            self._unwritten.append("\t".join(map(str, (sha256, *stamp))) + "\n")
 
     def flush(self) -> None:
-        """Let other processes see the stamps written so far."""
-        if self._stamp_file is not None:
-            self._stamp_file.flush()
+        """Let other processes see the stamps made so far."""
+        if not self._unwritten:
+            return
+        text, self._unwritten = "".join(self._unwritten), []
+        self.prepare()
+        if self._stamp_path is None:
+            # Sorted by time: later stamps win when all files are read in order.
+            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
+            self._stamp_path = self.root / "stamps" / name
+        with suppress(OSError):  # a stamp that is lost costs one reading of its blob
+            # Opened anew each time: another process may have merged the file away meanwhile.
+            with self._stamp_path.open("a", encoding="ascii", newline="\n") as stream:
+                stream.write(text)
 
     def close(self) -> None:
-        """Finish this writer's stamps, and merge them if there are many files."""
-        if self._stamp_file is None:
+        """Finish this writer's stamps, and merge all if there are many files."""
+        self.flush()
+        if self._stamp_path is None:
             return
-        self._stamp_file.close()
-        self._stamp_file = None
+        self._stamp_path = None
         files = sorted((self.root / "stamps").glob("*.tsv"))
         if len(files) > _MAX_STAMP_FILES:
-            merged: dict[str, Stamp] = {}
-            for path in files:
-                self._read_stamps(path, merged)
-            text = "".join(
-                "\t".join(map(str, (key, *stamp))) + "\n" for key, stamp in merged.items()
-            )
-            write_atomically(files[-1].with_suffix(".merged.tsv"), text.encode("ascii"))
-            # A writer that is still open keeps its own file: only finished ones are merged away.
-            for path in files:
+            with suppress(OSError):
+                self._merge_stamps(files)
+
+    def _merge_stamps(self, files: list[Path]) -> None:
+        merged: dict[str, Stamp] = {}
+        for path in files:
+            self._read_stamps(path, merged)
+        text = "".join("\t".join(map(str, (key, *stamp))) + "\n" for key, stamp in merged.items())
+        write_atomically(files[-1].with_suffix(".merged.tsv"), text.encode("ascii"))
+        # A run that is still going on keeps the file it writes; its next stamps make it anew.
+        for path in files:
+            with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > 3600:
                     remove_quietly(str(path))
 
@@ -209,13 +227,14 @@ class Store:
         """Read a blob; stamp it if it is sound, set it aside if it is not."""
         path = self.blob_path(sha256)
         try:
+            before = os.lstat(path)  # a change during the reading makes this stamp a wrong one
             found = sha256_of(path)
         except OSError:
             return False
         if found != sha256:
             self.set_aside(sha256)
             return False
-        self._stamp(sha256, os.lstat(path), "")
+        self._stamp(sha256, before, "")
         return True
 
     def set_aside(self, sha256: str) -> None:
@@ -223,11 +242,10 @@ class Store:
         if self.readonly:
             return
         folder = self.root / "damaged"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
+        # Where it cannot be moved it stays, and is not trusted all the same.
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
             os.replace(self.blob_path(sha256), folder / f"{sha256}.{secrets.token_hex(4)}")
-        except FileNotFoundError:
-            pass
 
     def by_git_blob(self, git_blob: str) -> str | None:
         """The sha256 of a blob that is known by its git id, if it is there and sound."""
@@ -266,7 +284,13 @@ class Store:
         if stat is None:
             os.chmod(temporary, 0o444)
             stat = os.lstat(temporary)
-        os.replace(temporary, self.blob_path(sha256))
+        path = self.blob_path(sha256)
+        if self.has(sha256):
+            # Another run was faster. Replacing its blob would break links that are being made.
+            remove_quietly(temporary)
+            stat = os.lstat(path)
+        else:
+            os.replace(temporary, path)
         self._stamp(sha256, stat, git_blob)
         return stat
 
@@ -278,28 +302,39 @@ class Store:
         self.prepare()
         temporary = self.temporary()
         try:
-            if link:
-                os.link(path, temporary)
-            elif not reflink(path, temporary):
+            linked = link and self._link(path, temporary)
+            if not linked and not reflink(path, temporary):
                 copy(path, temporary)
+            before = os.lstat(temporary)
             if sha256_of(temporary) != sha256:
                 raise Failure("digest-mismatch", f"{path} changed while it was read")
-            if link:
+            if linked:  # the file is the user's own as well: its mode stays
                 os.replace(temporary, self.blob_path(sha256))
-                self._stamp(sha256, os.lstat(self.blob_path(sha256)), "")
+                self._stamp(sha256, before, "")
             else:
                 self.commit(temporary, sha256)
         finally:
             remove_quietly(temporary)
+
+    @staticmethod
+    def _link(path: str, temporary: str) -> bool:
+        try:
+            os.link(path, temporary)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another file system, or one without hard links
+            return False
+        return True
 
     # Partial downloads: a name carries its owner; one that is dead may be claimed by a rename.
 
     def claim_part(self, key: str) -> Part:
         """A private partial file for `key`, with what a dead process left of it if anything."""
         self.prepare()
-        folder = self.root / "partial"
         label = hashlib.sha256(key.encode()).hexdigest()[:32]
-        mine = str(folder / f"{label}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part")
+        name = f"{label}.{_host()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
+        mine = str(self.root / "partial" / name)
+        _IN_USE.add(mine)
         best = max(self._orphans(label), default=None)
         if best is not None:
             try:
@@ -312,6 +347,18 @@ class Store:
         with open(mine, "xb"):  # noqa: PTH123
             return Part(mine, 0)
 
+    @staticmethod
+    def leave_part(part: Part) -> None:
+        """Leave a partial file to whoever asks for its content next."""
+        _IN_USE.discard(part.path)
+
+    @staticmethod
+    def drop_part(part: Part) -> None:
+        """Remove a partial file and what was remembered of it."""
+        _IN_USE.discard(part.path)
+        remove_quietly(part.path)
+        remove_quietly(part.path + ".etag")
+
     def _orphans(self, label: str) -> Iterator[tuple[int, str]]:
         for path, owner in self.parts():
             if owner[0] != label:
@@ -320,14 +367,16 @@ class Store:
                 stat = path.stat()
             except OSError:
                 continue
-            if self._orphaned(owner, stat.st_mtime):
+            if str(path) not in _IN_USE and self._orphaned(owner, stat.st_mtime):
                 yield stat.st_size, str(path)
 
     @staticmethod
     def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:
         _, host, pid = owner
+        if host == _host() and pid == os.getpid():
+            return True  # of an earlier transfer, or of a dead process that had our number
         if host == _host() and sys.platform != "win32":
-            return pid != os.getpid() and not _alive(pid)
+            return not _alive(pid)
         return time.time() - mtime > _STALE_PART_SECONDS
 
     def parts(self) -> Iterator[tuple[Path, tuple[str, str, int]]]:
