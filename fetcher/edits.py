@@ -59,10 +59,15 @@ def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
         ) from error
     for key, value in values.items():
         _set(content, key, value, name)
-    indent = re.match(r"\{\s*\n(\s+)\"", text)
-    spaces = len(indent[1].expandtabs(4)) if indent else None
+    return _dumped_like(text, content)
+
+
+def _dumped_like(text: str, content: Any) -> bytes:
+    """JSON with the indentation, the escapes and the last line end of `text`."""
+    indent = re.match(r"\s*\{\s*\n([ \t]+)\"", text)
     end = "\n" if text.endswith("\n") else ""
-    return (json.dumps(content, indent=spaces, ensure_ascii=False) + end).encode()
+    dumped = json.dumps(content, indent=indent and indent[1], ensure_ascii="\\u" in text)
+    return (dumped + end).encode()
 
 
 def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
@@ -70,17 +75,22 @@ def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
     if key.startswith("/"):
         steps = [step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/")]
     place: Any = content
-    for step in steps[:-1]:
+    for depth, step in enumerate(steps):
+        last = depth == len(steps) - 1
         if isinstance(place, dict):
+            if last:
+                place[step] = value
             place = place.setdefault(step, {})
-        elif isinstance(place, list) and step.isdigit() and int(step) < len(place):
+        elif (
+            isinstance(place, list) and re.fullmatch(r"[0-9]{1,9}", step) and int(step) < len(place)
+        ):
+            if last:
+                place[int(step)] = value
             place = place[int(step)]
         else:
-            raise Failure("edit", f"{name} has no place {key!r} to set", file=name)
-    last = steps[-1]
-    if isinstance(place, dict):
-        place[last] = value
-    elif isinstance(place, list) and last.isdigit() and int(last) < len(place):
-        place[int(last)] = value
-    else:
-        raise Failure("edit", f"{name} has no place {key!r} to set", file=name)
+            raise Failure(
+                "edit",
+                f"{name} has no place {key!r} to set",
+                "a key that starts with '/' is a JSON pointer, whose lists must be long enough",
+                file=name,
+            )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fetcher import yamltree
 from fetcher.errors import Problem
-from fetcher.manifest import ID, Artifact, Manifest
+from fetcher.manifest import ID, Artifact
 from fetcher.paths import BadPath, PathClaims, check_relative
-from fetcher.patterns import compile_glob, expand, literal_names, nearest
+from fetcher.patterns import BadPattern, compile_glob, expand, nearest
 from fetcher.schema import (
     INVALID,
     Field,
@@ -20,6 +21,7 @@ from fetcher.schema import (
     JsonSchema,
     ListOf,
     MapOf,
+    Raw,
     Record,
     Text,
     node_of,
@@ -27,7 +29,8 @@ from fetcher.schema import (
 from fetcher.sources.base import FileEntry
 from fetcher.yamltree import Document, Node
 
-_ID_TYPE = Text(ID, "an id")
+_ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
+_EXPECTED = "an artifact's id, or id/path/in/artifact"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ class Entry:
 
 @dataclass
 class Layout:
-    """One layout file."""
+    """One layout file.
+
+    `mentioned` are the artifacts that it names, in whatever place. `places` gives (line, column)
+    of what stands under `hub_cache`, `edits` and `writable`, by SECTION:TEXT.
+    """
 
     name: str
     file: str
@@ -59,14 +66,16 @@ class Layout:
     writable: tuple[str, ...] = ()
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
+    has_tree: bool = False
+
+    @cached_property
+    def _writable(self) -> list[re.Pattern[str]]:
+        globs = [item for pattern in self.writable for item in expand(pattern)]
+        return [compile_glob(item + "**" if item.endswith("/") else item) for item in globs]
 
     def is_writable(self, target: str) -> bool:
         """Whether the layout wants this target (relative to its root) as a copy."""
-        return any(
-            compile_glob(item).fullmatch(target)
-            for pattern in self.writable
-            for item in expand(pattern)
-        )
+        return target in self.writable or any(glob.fullmatch(target) for glob in self._writable)
 
 
 @dataclass(frozen=True)
@@ -77,40 +86,58 @@ class Placement:
     target: str
 
 
-def _root_complaint(text: str) -> str | None:
-    if text in {".", "./"}:
-        return None
+def _path_complaint(text: str) -> str | None:
     try:
-        check_relative(text.rstrip("/"))
+        check_relative(text)
     except BadPath as error:
         return str(error)
     return None
 
 
-def _target_complaint(text: str) -> str | None:
-    return None if text == "./" else _root_complaint(text)
+def _folder_complaint(text: str) -> str | None:
+    if text in {".", "./"}:
+        return None
+    if text.startswith("~/"):
+        return "starts with '~', which is not replaced: paths are relative to --into"
+    return _path_complaint(text.rstrip("/") or text)
 
 
-_TARGET = Text(expected="a relative path", check=_target_complaint)
+def _glob_complaint(text: str) -> str | None:
+    try:
+        for item in expand(text):
+            compile_glob(item)
+    except BadPattern as error:
+        return str(error)
+    return None
+
+
+_FOLDER = Text(expected="a relative path", check=_folder_complaint)
 
 LAYOUT_FIELDS: dict[str, Field] = {
     "layout": Field(_ID_TYPE, "the layout's name", required=True),
     "title": Field(Text(), "a title for people"),
-    "root": Field(
-        Text(expected="a relative path", check=_root_complaint), "folder below --into; default: ."
+    "root": Field(_FOLDER, "folder below --into; default: ."),
+    "tree": Field(
+        Raw({"$ref": "#/$defs/folder"}), "folders, and what stands in them", required=True
     ),
-    "tree": Field(Json(), "folders, and what stands in them", required=True),
     "hub_cache": Field(
-        ListOf(_ID_TYPE, unique=True), "artifacts to place in the Hugging Face cache as well"
+        ListOf(_ID_TYPE, or_one=True, unique=True),
+        "artifacts to place in the Hugging Face cache as well",
     ),
     "edits": Field(
-        MapOf(_TARGET, MapOf(Text(), Json(), minimum=1)),
+        MapOf(
+            Text(expected="a relative path", check=_path_complaint),
+            MapOf(Text(), Json(), filled=True),
+        ),
         "keys to set in placed JSON files; {root} is the absolute root",
     ),
     "writable": Field(
-        ListOf(Text(), or_one=True), "targets (globs) to place as copies, for training in place"
+        ListOf(Text(expected="a path or glob", check=_glob_complaint), or_one=True, unique=True),
+        "targets (paths, globs, or folders that end in /) to place as copies, for training in "
+        "place",
     ),
 }
+_SCHEMA = Record("a layout", LAYOUT_FIELDS)
 
 
 class _TreeReader:
@@ -122,6 +149,7 @@ class _TreeReader:
         self.claims = PathClaims()
 
     def read(self, node: Node, prefix: str) -> None:
+        """Read one folder, whose keys stand below `prefix`."""
         if node.kind != "mapping":
             self.document.problem(
                 node,
@@ -130,59 +158,62 @@ class _TreeReader:
             )
             return
         for key, value in node.pairs:
-            if _TARGET.decode(key, self.document) is INVALID:
-                self._mention(value)
+            if _FOLDER.decode(key, self.document) is INVALID:
                 continue
-            name = key.text.rstrip("/")
-            target = prefix.rstrip("/") if key.text in {".", "./"} else prefix + name
+            here = key.text in {".", "./"}
+            target = prefix.rstrip("/") if here else prefix + key.text.rstrip("/")
             if value.kind == "mapping":
                 self.read(value, target + "/" if target else "")
+            elif here or key.text.endswith("/"):
+                self._folder(key, value, target)
             else:
-                folder = key.text.endswith("/") or key.text == "."
-                self._leaf(key, value, target, folder)
+                self._file(key, value, target)
 
-    def _mention(self, node: Node) -> None:
-        """Note what a broken entry names, so that no second complaint follows."""
-        for item in [node, *node.items]:
-            if item.kind == "scalar":
-                self.layout.mentioned.add(item.text.partition("/")[0])
-
-    def _leaf(self, key: Node, value: Node, target: str, folder: bool) -> None:
-        items = value.items if value.kind == "sequence" else [value]
-        if value.kind == "sequence" and not folder:
+    def _file(self, key: Node, value: Node, target: str) -> None:
+        if value.kind == "sequence":
             self.document.problem(
                 value,
                 "a list needs a folder: a file can come from one artifact only",
                 f"write {key.text + '/'!r}",
             )
-            self._mention(value)
             return
-        for item in items:
-            entry = self._entry(item, target, folder)
-            if entry is None:
-                continue
-            if not folder and (other := self.claims.claim(target)):
-                self.document.problem(
-                    key,
-                    f"two files fall on {target!r}"
-                    if other == target
-                    else f"{target!r} collides with {other!r}",
-                    "give one of them another name",
-                )
-                continue
+        entry = self._entry(value, target, folder=False)
+        if entry and self._is_free(key, target, self.claims.claim(target)):
             self.layout.entries.append(entry)
 
+    def _folder(self, key: Node, value: Node, target: str) -> None:
+        if value.kind == "sequence" and not value.items:
+            self.document.problem(value, f"found an empty list, expected {_EXPECTED}")
+        if not self._is_free(key, target, self.claims.claim_folder(target)):
+            return
+        seen: set[str] = set()
+        for item in value.items if value.kind == "sequence" else [value]:
+            entry = self._entry(item, target, folder=True)
+            if entry and item.text in seen:
+                self.document.problem(item, f"{item.text!r} is listed twice")
+            elif entry:
+                seen.add(item.text)
+                self.layout.entries.append(entry)
+
+    def _is_free(self, key: Node, target: str, other: str | None) -> bool:
+        if other is not None:
+            same = other == target
+            self.document.problem(
+                key,
+                f"two files fall on {target!r}" if same else f"{target!r} collides with {other!r}",
+                "give one of them another name",
+            )
+        return other is None
+
     def _entry(self, node: Node, target: str, folder: bool) -> Entry | None:
-        expected = "an artifact's id, or id/path/in/artifact"
         if node.kind != "scalar" or node.is_null:
-            self.document.problem(node, f"found {node.describe()}, expected {expected}")
+            self.document.problem(node, f"found {node.describe()}, expected {_EXPECTED}")
             return None
         artifact, _, path = node.text.partition("/")
-        self.layout.mentioned.add(artifact)
         path = path.rstrip("/")
         try:
             if not re.fullmatch(ID, artifact):
-                raise BadPath(f"is no {expected}")
+                raise BadPath(f"is not {_EXPECTED}")
             if path:
                 check_relative(path)
         except BadPath as error:
@@ -192,37 +223,53 @@ class _TreeReader:
 
 
 def decode(document: Document) -> Layout | None:
-    """The layout in a parsed document; problems are collected there."""
+    """The layout in a parsed document, None if it is no mapping; problems are collected."""
     root = document.root
     if root is None:
         return None
     if root.kind != "mapping":
         document.problem(root, f"found {root.describe()}, expected a layout (a mapping)")
         return None
-    values = Record("a layout", LAYOUT_FIELDS).decode(root, document)
-    values = {} if values is INVALID else values
-    name = values.get("layout") or node_of(root, "layout").text or Path(document.name).stem
+    values, _ = _SCHEMA.read(root, document)
     top = values.get("root", "").rstrip("/")
-    layout = Layout(name, document.name, "" if top == "." else top, values.get("title", ""))
-    layout.hub_cache = values.get("hub_cache", ())
-    layout.edits = values.get("edits", {})
-    layout.writable = values.get("writable", ())
-    _remember_places(root, layout)
-    tree = node_of(root, "tree")
-    if tree is not root:
-        _TreeReader(layout, document).read(tree, "")
-    return layout
-
-
-def _remember_places(root: Node, layout: Layout) -> None:
-    for section in ("hub_cache", "edits"):
+    layout = Layout(
+        name=values.get("layout") or Path(document.name).stem,
+        file=document.name,
+        root="" if top == "." else top,
+        title=values.get("title", ""),
+        hub_cache=values.get("hub_cache", ()),
+        edits=values.get("edits", {}),
+        writable=values.get("writable", ()),
+    )
+    for section in ("hub_cache", "edits", "writable"):
         node = node_of(root, section)
         if node is root:
             continue
-        for item in [*node.items, *(key for key, _ in node.pairs)]:
+        for item in [node, *node.items, *(key for key, _ in node.pairs)]:
             layout.places[f"{section}:{item.text}"] = item.line, item.column
-            if section == "hub_cache":
-                layout.mentioned.add(item.text)
+    tree = node_of(root, "tree")
+    layout.has_tree = tree.kind == "mapping" and tree is not root
+    if tree is not root:
+        _TreeReader(layout, document).read(tree, "")
+    layout.mentioned = {entry.artifact for entry in layout.entries} | {*layout.hub_cache}
+    if document.problems:
+        layout.mentioned |= _named_anywhere(root)
+    return layout
+
+
+def _named_anywhere(root: Node) -> set[str]:
+    """What a layout with mistakes may mean to place, so that no second complaint follows."""
+    found: set[str] = set()
+    others = {"layout", "title", "root", "edits", "writable"}
+    pending = [value for key, value in root.pairs if key.text not in others] + root.dropped
+    seen: set[int] = set()
+    while pending:
+        node = pending.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            found.add(node.text.partition("/")[0])
+            pending += [*node.items, *(value for _, value in node.pairs), *node.dropped]
+    return found
 
 
 def load(path: Path, shown: str) -> tuple[Layout | None, Document]:
@@ -231,58 +278,8 @@ def load(path: Path, shown: str) -> tuple[Layout | None, Document]:
     return decode(document), document
 
 
-def cross_check(
-    manifest: Manifest, layout: Layout, manifest_doc: Document, layout_doc: Document
-) -> None:
-    """Note what only shows when both files are seen together."""
-    blamed: set[str] = set()
-
-    def unknown(artifact: str, line: int, column: int) -> None:
-        close = nearest(artifact, manifest.declared)
-        if close:
-            blamed.add(close)
-        layout_doc.at(
-            line,
-            column,
-            f"manifest {manifest.name!r} has no artifact {artifact!r}",
-            f"did you mean {close!r}?"
-            if close
-            else f"its artifacts: {', '.join(sorted(manifest.declared))}",
-        )
-
-    for entry in layout.entries:
-        if entry.artifact not in manifest.declared:
-            unknown(entry.artifact, entry.line, entry.column)
-        elif entry.artifact in manifest.artifacts:
-            _check_entry(manifest.artifacts[entry.artifact], entry, layout_doc)
-    for artifact in layout.hub_cache:
-        if artifact not in manifest.declared:
-            unknown(artifact, *layout.places[f"hub_cache:{artifact}"])
-        elif artifact in manifest.artifacts:
-            source = manifest.artifacts[artifact].source
-            if source.type != "huggingface":
-                layout_doc.at(
-                    *layout.places[f"hub_cache:{artifact}"],
-                    f"{artifact!r} comes from {source.type}, the Hugging Face cache holds "
-                    "repositories of the Hub only",
-                )
-    for artifact in manifest.declared - layout.mentioned - blamed:
-        manifest_doc.at(
-            *manifest.places[artifact],
-            f"artifact {artifact!r} has no place in layout {layout.name!r} ({layout.file})",
-            "add it to the layout's tree or hub_cache, or remove it here",
-        )
-    for target in layout.edits:
-        if not any(_covers(entry, target) for entry in layout.entries):
-            layout_doc.at(
-                *layout.places[f"edits:{target}"],
-                f"the tree places no file at {target!r}, which 'edits' would change",
-                "write the path as it is in the tree, relative to root",
-            )
-    _check_static_targets(manifest, layout, layout_doc)
-
-
-def _covers(entry: Entry, target: str) -> bool:
+def covers(entry: Entry, target: str) -> bool:
+    """Whether an entry is what places `target`, if the artifact has such a file."""
     if not entry.folder:
         return entry.target == target
     return not entry.target or target.startswith(entry.target + "/")
@@ -290,20 +287,10 @@ def _covers(entry: Entry, target: str) -> bool:
 
 def owner_of(layout: Layout, target: str) -> str:
     """The artifact whose entry places `target`, or ""."""
-    return next((entry.artifact for entry in layout.entries if _covers(entry, target)), "")
+    return next((entry.artifact for entry in layout.entries if covers(entry, target)), "")
 
 
-def _check_entry(artifact: Artifact, entry: Entry, document: Document) -> None:
-    """A path that the manifest's own list of files rules out."""
-    names = literal_names(artifact.request.files, artifact.request.exclude)
-    if names is None:
-        return
-    problem = _entry_problem(entry, names)
-    if problem:
-        document.at(entry.line, entry.column, *problem)
-
-
-def _entry_problem(entry: Entry, names: Collection[str]) -> tuple[str, str] | None:
+def mismatch(entry: Entry, names: Collection[str]) -> tuple[str, str] | None:
     """What is wrong with an entry, given the artifact's files; (message, hint)."""
     if entry.folder:
         if not entry.path or any(name.startswith(entry.path + "/") for name in names):
@@ -329,34 +316,10 @@ def _entry_problem(entry: Entry, names: Collection[str]) -> tuple[str, str] | No
     return what, f"did you mean {entry.artifact + '/' + close!r}?" if close else ""
 
 
-def _check_static_targets(manifest: Manifest, layout: Layout, document: Document) -> None:
-    """Two files on one path, as far as the manifest's own lists of files tell."""
-    claims = PathClaims()
-    for entry in layout.entries:
-        artifact = manifest.artifacts.get(entry.artifact)
-        if artifact is None:
-            continue
-        names = literal_names(artifact.request.files, artifact.request.exclude)
-        if not entry.folder:
-            targets = [entry.target]
-        else:
-            targets = [
-                target for name in names or () if (target := _below_entry(entry, name)) is not None
-            ]
-        for target in targets:
-            other = claims.claim(target)
-            if other is not None:
-                same = "two files fall on" if other == target else f"collides with {other!r}:"
-                document.at(
-                    entry.line,
-                    entry.column,
-                    f"{same} {target!r}",
-                    "place one of them in another folder, or rename it",
-                )
-                break
-
-
-def _below_entry(entry: Entry, name: str) -> str | None:
+def target_of(entry: Entry, name: str) -> str | None:
+    """Where an entry places the artifact's file `name`; None if it does not place it."""
+    if not entry.folder:
+        return entry.target if entry.path in {"", name} else None
     prefix = entry.path + "/" if entry.path else ""
     if not name.startswith(prefix):
         return None
@@ -369,50 +332,37 @@ def placements(
     """Where each file of one artifact goes; entries that name nothing are problems."""
     found: list[Placement] = []
     problems: list[Problem] = []
-    by_path: Mapping[str, FileEntry] = {file.path: file for file in files}
+    by_path = {file.path: file for file in files}
     for entry in layout.entries:
         if entry.artifact != artifact.id:
             continue
-        if wrong := _entry_problem(entry, by_path):
+        if wrong := mismatch(entry, by_path):
             place = f"{layout.file}:{entry.line}:{entry.column}"
             problems.append(
                 Problem("layout-mismatch", f"{place}: {wrong[0]}", wrong[1], artifact.id)
             )
             continue
-        found += _place_entry(entry, by_path, files)
+        one = not entry.folder and entry.path
+        for file in [by_path[entry.path]] if one else files:
+            target = target_of(entry, file.path)
+            if target is not None:
+                found.append(Placement(file, target))
     return found, problems
-
-
-def _place_entry(
-    entry: Entry, by_path: Mapping[str, FileEntry], files: Sequence[FileEntry]
-) -> Iterator[Placement]:
-    if not entry.folder:
-        file = by_path[entry.path] if entry.path else files[0]
-        yield Placement(file, entry.target)
-        return
-    for file in files:
-        target = _below_entry(entry, file.path)
-        if target is not None:
-            yield Placement(file, target)
 
 
 def json_schema() -> JsonSchema:
     """The layout format as JSON Schema."""
+    place: JsonSchema = {"type": ["string", "number", "boolean"], "pattern": f"^{ID}(?:/|$)"}
     value: JsonSchema = {
         "anyOf": [
-            {"type": "string"},
-            {"type": "array", "items": {"type": "string"}},
+            place,
+            {"type": "array", "items": place, "minItems": 1},
             {"$ref": "#/$defs/folder"},
         ]
-    }
-    schema = Record("a layout", LAYOUT_FIELDS).json_schema()
-    schema["properties"]["tree"] = {
-        "$ref": "#/$defs/folder",
-        "description": LAYOUT_FIELDS["tree"].doc,
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fetch layout",
-        **schema,
+        **_SCHEMA.json_schema(),
         "$defs": {"folder": {"type": "object", "additionalProperties": value}},
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from fetcher.errors import LockError
 from fetcher.files import write_atomically
-from fetcher.manifest import Artifact
+from fetcher.manifest import ID, Artifact
 from fetcher.paths import BadPath, check_relative, printable
 from fetcher.sources.base import FileEntry
 
@@ -19,6 +19,9 @@ SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
+_HINT = "restore {} from git, or delete it and run `fetch lock`"
+_LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+_MAX_SIZE = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,22 @@ def locked(artifact: Artifact, revision: str, files: Iterable[FileEntry]) -> Loc
     )
 
 
+def _shown(value: Any) -> str:
+    """A value from outside, cut short for a message."""
+    text = printable(repr(value))
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a key that stands twice, as after a wrong merge, is an error."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LockError(f"the key {_shown(twice)} stands twice in one object")
+    return found
+
+
 def _file(item: Any, where: str) -> FileEntry:
     if not isinstance(item, dict):
         raise LockError(f"{where}: a file is no object")
@@ -65,11 +84,11 @@ def _file(item: Any, where: str) -> FileEntry:
         check_relative(path)
     except BadPath as error:
         raise LockError(f"{where}: path {printable(path)!r} {error}") from error
-    if size is not None and (type(size) is not int or size < 0):
-        raise LockError(f"{where}: {path} has the size {size!r}")
+    if size is not None and (type(size) is not int or not 0 <= size <= _MAX_SIZE):
+        raise LockError(f"{where}: {path} has the size {_shown(size)}")
     for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1)):
         if digest is not None and not (isinstance(digest, str) and pattern.fullmatch(digest)):
-            raise LockError(f"{where}: {path} has the digest {digest!r}")
+            raise LockError(f"{where}: {path} has the digest {_shown(digest)}")
     return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True)
 
 
@@ -77,8 +96,8 @@ def _artifact(item: Any, where: str) -> LockedArtifact:
     if not isinstance(item, dict) or not isinstance(item.get("files"), list):
         raise LockError(f"{where} has no list of files")
     texts = [item.get(name, "") for name in ("source", "revision", "selection")]
-    if not all(isinstance(text, str) for text in texts):
-        raise LockError(f"{where}: source, revision and selection must be text")
+    if not all(isinstance(text, str) and _LINE.fullmatch(text) for text in texts):
+        raise LockError(f"{where}: source, revision and selection must be text of one line")
     files = tuple(_file(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
         raise LockError(f"{where}: a file is listed twice")
@@ -87,20 +106,22 @@ def _artifact(item: Any, where: str) -> LockedArtifact:
 
 def loads(text: str, shown: str = NAME) -> Lock:
     """Parse a lock; raises LockError for anything that is not as this tool writes it."""
-    hint = f"restore {shown} from git, or delete it and run `fetch lock`"
+    hint = _HINT.format(shown)
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_object)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else None
-            raise LockError(f"{shown} has schema {found!r}, this version reads {SCHEMA!r}")
+            raise LockError(f"{shown} has schema {_shown(found)}, this version reads {SCHEMA!r}")
         manifests = data.get("manifests")
         if not isinstance(manifests, dict):
             raise LockError(f"{shown} has no manifests")
         lock = Lock()
         for manifest, artifacts in manifests.items():
             if not isinstance(artifacts, dict):
-                raise LockError(f"{shown}: manifest {manifest!r} is no object")
+                raise LockError(f"{shown}: manifest {_shown(manifest)} is no object")
             for name, item in artifacts.items():
+                if not (re.fullmatch(ID, manifest) and re.fullmatch(ID, name)):
+                    raise LockError(f"{shown}: {_shown(f'{manifest}/{name}')} is no artifact's id")
                 lock.artifacts[manifest, name] = _artifact(item, f"{shown}: {manifest}/{name}")
         return lock
     except LockError as error:
@@ -118,7 +139,7 @@ def read(root: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:
-        raise LockError(f"{path} cannot be read: {error}") from error
+        raise LockError(f"{path} cannot be read: {error}", _HINT.format(NAME)) from error
 
 
 def _file_line(file: FileEntry) -> str:

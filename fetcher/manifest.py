@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fetcher import yamltree
 from fetcher.paths import BadPath, check_relative
-from fetcher.patterns import BadPattern, compile_glob, expand, is_glob
+from fetcher.patterns import BadPattern, compile_glob, expand, is_glob, literal_names
 from fetcher.schema import (
     INVALID,
     Boolean,
@@ -23,6 +24,7 @@ from fetcher.schema import (
     ListOf,
     MapOf,
     Number,
+    Raw,
     Record,
     Text,
     Type,
@@ -58,16 +60,11 @@ class FilesType(Type):
     def decode(self, node: Node, document: Document) -> Any:
         """(names, known entries by name), or INVALID."""
         if node.kind == "sequence" and node.items:
-            return self._list(node, document)
+            names = _PATTERNS.decode(node, document)
+            return INVALID if names is INVALID else (names, {})
         if node.kind == "mapping" and node.pairs:
             return self._mapping(node, document)
         return self.wrong(node, document)
-
-    def _list(self, node: Node, document: Document) -> Any:
-        names = [_PATTERN.decode(item, document) for item in node.items]
-        if any(name is INVALID for name in names):
-            return INVALID
-        return tuple(names), {}
 
     def _mapping(self, node: Node, document: Document) -> Any:
         known: dict[str, FileEntry] = {}
@@ -86,7 +83,7 @@ class FilesType(Type):
         facts = {"anyOf": [_FACTS.json_schema(), {"type": "null"}]}
         return {
             "anyOf": [
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {**_PATTERNS.json_schema(), "minItems": 1},
                 {"type": "object", "additionalProperties": facts, "minProperties": 1},
             ]
         }
@@ -114,8 +111,16 @@ def _pattern_complaint(text: str) -> str | None:
     return None
 
 
-_NAME = Text(expected="a file name", check=_name_complaint)
-_PATTERN = Text(expected="a file name or glob", check=_pattern_complaint)
+def _exact_complaint(text: str) -> str | None:
+    if complaint := _pattern_complaint(text):
+        return complaint
+    if "*" in text or "?" in text or expand(text) != [text]:
+        return "stands for several files, a mapping takes exact names: use a list"
+    return None
+
+
+_NAME = Text(expected="a file name", check=_exact_complaint)
+_PATTERNS = ListOf(Text(expected="a file name or glob", check=_pattern_complaint), unique=True)
 _FACTS = Record(
     "a file",
     {
@@ -125,7 +130,8 @@ _FACTS = Record(
     expected="a mapping with size and sha256",
 )
 _TEXTS = ListOf(Text(), or_one=True, unique=True)
-_SIZE = ListOf(Integer(1), minimum=2)
+_SIZE = ListOf(Integer(1), length=2)
+_BOUNDS = ListOf(Number(), length=2)
 
 # The descriptive record: what people and the catalog read; nothing here changes what is fetched.
 DESCRIPTION: dict[str, Field] = {
@@ -144,8 +150,8 @@ DESCRIPTION: dict[str, Field] = {
             {
                 "size": Field(Text(choices=("fixed", "variable")), "fixed or variable input size"),
                 "resolution": Field(_SIZE, "height and width in pixels"),
-                "input_range": Field(ListOf(Number(), minimum=2), "lowest and highest input"),
-                "output_range": Field(ListOf(Number(), minimum=2), "lowest and highest output"),
+                "input_range": Field(_BOUNDS, "lowest and highest input"),
+                "output_range": Field(_BOUNDS, "lowest and highest output"),
             },
         ),
         "inputs and outputs",
@@ -204,7 +210,7 @@ ARTIFACT = Record(
         "source": Field(SourceType(), "where it comes from", required=True),
         "mirrors": Field(ListOf(SourceType(mirror=True)), "other places with the same bytes"),
         "files": Field(FilesType(), "which files; absent: all of them"),
-        "exclude": Field(ListOf(_PATTERN, or_one=True), "files to leave out"),
+        "exclude": Field(replace(_PATTERNS, or_one=True), "files to leave out"),
         "count": Field(Integer(1), "how many files there must be"),
         "optional": Field(Boolean(), "keep out of a bare `fetch all`"),
         "groups": Field(ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"),
@@ -219,8 +225,12 @@ MANIFEST_FIELDS = {
     "title": Field(Text(), "a title for people"),
     "description": Field(Text(multiline=True), "what the project is"),
     "layout": Field(_ID_TYPE, "the layout's name; default: the manifest's"),
-    "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, minimum=1), "artifacts by id", required=True),
+    "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, filled=True), "artifacts by id", required=True),
 }
+_HEAD = Record(
+    "a manifest",
+    {**MANIFEST_FIELDS, "artifacts": Field(Raw(), "artifacts by id", required=True)},
+)
 
 
 @dataclass(frozen=True)
@@ -254,6 +264,11 @@ class Artifact:
         wanted = [list(request.files or ()), list(request.exclude), known]
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
+    @cached_property
+    def literal_names(self) -> list[str] | None:
+        """The exact files that the manifest names, or None if only a listing can tell."""
+        return literal_names(self.request.files, self.request.exclude)
+
     @property
     def fully_known(self) -> bool:
         """Whether every file's size and sha256 stand in the manifest."""
@@ -265,13 +280,18 @@ class Artifact:
 
 @dataclass
 class Manifest:
-    """One manifest file. `places` gives (line, column) of each artifact's key."""
+    """One manifest file. `places` gives (line, column) of each artifact's key.
+
+    `declared` are the ids of all artifacts, those that could not be read included. `layout` is
+    "" where the file names none that could be one.
+    """
 
     name: str
     file: str
     title: str = ""
     description: str = ""
     layout: str = ""
+    name_place: tuple[int, int] = (1, 1)
     layout_place: tuple[int, int] = (1, 1)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
@@ -297,54 +317,55 @@ def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
 
 
 def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
-    if node.kind != "mapping" or not node.pairs:
+    if node.kind != "mapping" or not (node.pairs or node.dropped):
         document.problem(
             node, f"found {node.describe()}, expected a mapping from artifact ids to artifacts"
         )
         return
     folded: dict[str, str] = {}
     for key, value in node.pairs:
-        if _ID_TYPE.decode(key, document) is INVALID:
-            continue
-        if folded.setdefault(key.text.lower(), key.text) != key.text:
-            document.problem(
-                key, f"artifact {key.text!r} differs from {folded[key.text.lower()]!r} only by case"
-            )
         manifest.declared.add(key.text)
         manifest.places[key.text] = key.line, key.column
+        other = folded.setdefault(key.text.lower(), key.text)
+        if _ID_TYPE.decode(key, document) is not INVALID and other != key.text:
+            document.problem(key, f"artifact {key.text!r} differs from {other!r} only by case")
         values = ARTIFACT.decode(value, document)
         if values is not INVALID:
             manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
 
 
+def _id_under(root: Node, key: str, default: str) -> str:
+    """The id that stands under `key`: `default` if the key is not there, "" if it is no id."""
+    node = node_of(root, key)
+    if node is root:
+        return default
+    return node.text if re.fullmatch(ID, node.text) else ""
+
+
 def decode(document: Document) -> Manifest | None:
-    """The manifest in a parsed document, or None if it has no name; problems are collected."""
+    """The manifest in a parsed document, None if it is no mapping; problems are collected."""
     root = document.root
     if root is None:
         return None
     if root.kind != "mapping":
         document.problem(root, f"found {root.describe()}, expected a manifest (a mapping)")
         return None
-    head = {name: item for name, item in MANIFEST_FIELDS.items() if name != "artifacts"}
-    rest = Node("mapping", root.line, root.column)
-    rest.pairs = [pair for pair in root.pairs if pair[0].text != "artifacts"]
-    before = len(document.problems)
-    values = Record("a manifest", {**head, "artifacts": Field(Json(), "")}).decode(rest, document)
-    values = {} if values is INVALID else values
-    name = values.get("manifest") or node_of(root, "manifest").text or Path(document.name).stem
-    layout_node = node_of(root, "layout")
+    values, _ = _HEAD.read(root, document)
+    stem = Path(document.name).stem
+    name = _id_under(root, "manifest", stem) or stem
+    name_node, layout_node = node_of(root, "manifest"), node_of(root, "layout")
     manifest = Manifest(
-        name,
-        document.name,
-        values.get("title", ""),
-        values.get("description", ""),
-        values.get("layout", layout_node.text if layout_node is not root else name) or name,
-        (layout_node.line, layout_node.column),
+        name=name,
+        file=document.name,
+        title=values.get("title", ""),
+        description=values.get("description", ""),
+        layout=_id_under(root, "layout", name),
+        name_place=(name_node.line, name_node.column),
+        layout_place=(layout_node.line, layout_node.column),
     )
-    if any(key.text == "artifacts" for key, _ in root.pairs):
-        _artifacts(node_of(root, "artifacts"), manifest, document)
-    elif len(document.problems) == before:
-        document.problem(root, "a manifest needs the key 'artifacts'", "artifacts by id")
+    artifacts = node_of(root, "artifacts")
+    if artifacts is not root:
+        _artifacts(artifacts, manifest, document)
     return manifest
 
 
@@ -355,11 +376,6 @@ def load(path: Path, shown: str) -> tuple[Manifest | None, Document]:
     if manifest:
         manifest.path = path
     return manifest, document
-
-
-def probes(manifest: Manifest) -> Iterator[Artifact]:
-    """The artifacts that have a probe."""
-    return (artifact for artifact in manifest.artifacts.values() if artifact.probe)
 
 
 def json_schema() -> JsonSchema:

@@ -21,16 +21,23 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS_ONLY = re.compile(r'[<>:"|?*]')
 # Git treats these as its own directory on case-folding and 8.3 file systems.
 _GIT = re.compile(r"(?:\.git|git~1)[ .]*", re.IGNORECASE)
+# Marks that turn the direction of what follows: a name that reads as another one.
+_TURNING = set("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Nearly every path is of this shape; one match is all that it then costs.
 _PLAIN = re.compile(
     rf"(?!{_DEVICES}(?:[./]|\Z))[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{{0,126}}[A-Za-z0-9_-])?"
     rf"(?:/(?!{_DEVICES}(?:[./]|\Z))[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{{0,126}}[A-Za-z0-9_-])?){{0,15}}",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
 class BadPath(ValueError):
     """A path that is refused; its text says why."""
+
+
+def _is_invisible(char: str) -> bool:
+    """Whether HFS+ passes over the character when it compares names."""
+    return not char.isascii() and unicodedata.category(char) == "Cf"
 
 
 def _check_segment(segment: str) -> None:
@@ -42,7 +49,7 @@ def _check_segment(segment: str) -> None:
         raise BadPath(f"names a drive ({segment[:2]!r})")
     if _DEVICE.fullmatch(segment):
         raise BadPath(f"{segment!r} is a device name on Windows")
-    if _GIT.fullmatch(segment):
+    if _GIT.fullmatch("".join(char for char in segment if not _is_invisible(char))):
         raise BadPath(f"{segment!r} belongs to git")
     if segment[-1] in " .":
         raise BadPath(f"{segment!r} ends in a space or a dot, which Windows drops")
@@ -59,8 +66,6 @@ def check_relative(path: str) -> str:
     characters, git's own directory, and names too long for common file systems.
     """
     if _PLAIN.fullmatch(path):
-        if "git~1" in path.lower():
-            raise BadPath(f"{path!r} belongs to git")
         return path
     if not path:
         raise BadPath("is empty")
@@ -69,7 +74,7 @@ def check_relative(path: str) -> str:
     if "\\" in path:
         raise BadPath("has a backslash")
     for char in path:
-        if unicodedata.category(char) in {"Cc", "Cs"} or char in "\u2028\u2029\u202e\u2066\u2067":
+        if unicodedata.category(char) in {"Cc", "Cs"} or char in _TURNING:
             raise BadPath(f"has a control character (U+{ord(char):04X})")
     for segment in path.split("/"):
         _check_segment(segment)
@@ -82,7 +87,7 @@ def collision_key(path: str) -> str:
     """Equal for two paths that are one file on some file system (case, Unicode form)."""
     if path.isascii():
         return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 class PathClaims:
@@ -95,20 +100,26 @@ class PathClaims:
     def claim(self, path: str) -> str | None:
         """Claim a file's path; returns the earlier path it collides with, or None."""
         key = collision_key(path)
-        if key in self._files:
-            return self._files[key]
-        if key in self._folders:
-            return self._folders[key]
-        parent = key.rpartition("/")[0]
+        other = self._files.get(key) or self._folders.get(key)
+        if other is None:
+            other = self._claim_folders(key.rpartition("/")[0], path)
+        if other is None:
+            self._files[key] = path
+        return other
+
+    def claim_folder(self, path: str) -> str | None:
+        """Claim a folder, which others may share; returns the file it collides with, or None."""
+        return self._claim_folders(collision_key(path), path)
+
+    def _claim_folders(self, folder: str, path: str) -> str | None:
         fresh = []
-        while parent and parent not in self._folders:
-            if parent in self._files:
-                return self._files[parent]
-            fresh.append(parent)
-            parent = parent.rpartition("/")[0]
-        for folder in fresh:
-            self._folders[folder] = path
-        self._files[key] = path
+        while folder and folder not in self._folders:
+            if folder in self._files:
+                return self._files[folder]
+            fresh.append(folder)
+            folder = folder.rpartition("/")[0]
+        for item in fresh:
+            self._folders[item] = path
         return None
 
 

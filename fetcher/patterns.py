@@ -15,7 +15,8 @@ from functools import lru_cache
 MAX_NAMES = 2_000_000
 
 _BRACE = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d{1,12})\.\.(\d{1,12})")
+_RANGE = re.compile(r"([0-9]{1,12})\.\.([0-9]{1,12})")
+_LIKE_A_RANGE = re.compile(r"-?\w+(?:\.\.-?\w+)+")
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -40,7 +41,7 @@ def _alternatives(body: str) -> list[str] | None:
         numbers = _RANGE.fullmatch(part)
         if numbers:
             items += _range_names(numbers[1], numbers[2])
-        elif ".." in part and re.fullmatch(r"-?\w+\.\.-?\w+", part):
+        elif _LIKE_A_RANGE.fullmatch(part):
             raise BadPattern(f"{{{part}}} is no range of numbers such as {{0..4}}")
         else:
             items.append(part)
@@ -50,8 +51,12 @@ def _alternatives(body: str) -> list[str] | None:
 def expand(pattern: str) -> list[str]:
     """All names or globs that the braces of `pattern` stand for, in order.
 
-    Raises BadPattern for a backwards or huge range.
+    Raises BadPattern for a backwards or huge range, and for braces within braces.
     """
+    if "{" not in pattern:
+        return [pattern]
+    if _BRACE.search(_BRACE.sub("", pattern)):
+        raise BadPattern(f"{pattern!r} has braces within braces")
     names = [""]
     position = 0
     for brace in _BRACE.finditer(pattern):
@@ -78,7 +83,7 @@ def compile_glob(glob: str) -> re.Pattern[str]:
     out, index = "", 0
     while index < len(glob):
         char = glob[index]
-        if glob.startswith("**/", index):
+        if glob.startswith("**/", index) and glob[:index][-1:] in {"", "/"}:
             out, index = out + "(?:[^/]+/)*", index + 3
         elif glob.startswith("**", index):
             out, index = out + ".*", index + 2
@@ -87,8 +92,8 @@ def compile_glob(glob: str) -> re.Pattern[str]:
         elif char == "?":
             out, index = out + "[^/]", index + 1
         elif char == "[" and (end := glob.find("]", index + 2)) > 0:
-            body = glob[index + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            out += "[" + ("^" + body[1:] if body[0] in "!^" else body) + "]"
+            body = re.sub(r"([\\\[&|~])", r"\\\1", glob[index + 1 : end])
+            out += "(?!/)[" + ("^" + body[1:] if body[0] in "!^" else body) + "]"
             index = end + 1
         else:
             out, index = out + re.escape(char), index + 1
@@ -159,9 +164,9 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     import difflib
 
     pool = list(candidates)
-    found = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)
     if found:
         return found[0]
     folded = {item.lower(): item for item in pool}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)
     return folded[close[0]] if close else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher import layout as layouts
 from fetcher import manifest as manifests
+from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.layout import Layout
 from fetcher.manifest import Artifact, Manifest
@@ -106,7 +107,6 @@ class Project:
     """The manifests and layouts in reach; `root` holds fetch.lock."""
 
     root: Path
-    problems: list[DocumentProblem] = field(default_factory=list)
 
     def names(self) -> list[str]:
         """Names of the manifests in reach: the project's, then the catalog's."""
@@ -136,38 +136,45 @@ class Project:
             f"did you mean {close!r}?" if close else f"there are: {', '.join(self.names())}",
         )
 
+    def _layout_folders(self, path: Path) -> list[Path]:
+        """Where the layout of the manifest file `path` may lie, nearest first."""
+        beside = path.resolve().parent
+        return [beside.parent / "layouts", beside, self.root / "layouts", _catalog("layouts")]
+
     def _layout_path(self, manifest: Manifest, path: Path) -> Path | None:
-        for folder in (
-            path.resolve().parent.parent / "layouts",
-            path.resolve().parent,
-            self.root / "layouts",
-            _catalog("layouts"),
-        ):
+        for folder in self._layout_folders(path):
             for suffix in SUFFIXES:
                 found = folder / (manifest.layout + suffix)
                 if found.is_file() and found.resolve() != path.resolve():
                     return found
         return None
 
-    def _load_unit(self, path: Path) -> Unit | None:
+    def _layout_hint(self, manifest: Manifest, path: Path) -> str:
+        folders = [folder for folder in self._layout_folders(path) if folder.name == "layouts"]
+        known = [file.stem for folder in folders for file in _yaml_files(folder)]
+        if close := nearest(manifest.layout, known):
+            return f"did you mean {close!r}?"
+        return f"write layouts/{manifest.layout}.yaml: where the files go"
+
+    def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         manifest, document = manifests.load(path, _shown(path))
         unit = None
-        if manifest is not None:
+        if manifest is not None and manifest.layout:
             layout_path = self._layout_path(manifest, path)
             if layout_path is None:
                 document.at(
                     *manifest.layout_place,
                     f"layout {manifest.layout!r} is not there",
-                    f"write layouts/{manifest.layout}.yaml: where the files go",
+                    self._layout_hint(manifest, path),
                 )
             else:
                 layout, layout_doc = layouts.load(layout_path, _shown(layout_path))
                 if layout is not None:
                     if manifest.declared:
-                        layouts.cross_check(manifest, layout, document, layout_doc)
+                        cross_check(manifest, layout, document, layout_doc)
                     unit = Unit(manifest, layout)
-                self.problems += layout_doc.problems
-        self.problems += document.problems
+                problems += layout_doc.problems
+        problems += document.problems
         return unit
 
     def load(self, names: Sequence[str] = ()) -> list[Unit]:
@@ -181,22 +188,22 @@ class Project:
                 f"no manifests in {_shown(self.root)}",
                 f"name one: {', '.join(self.names())}; or write manifests/NAME.yaml",
             )
+        problems: list[DocumentProblem] = []
         unique = {path.resolve(): path for path in paths}
-        units = [unit for path in unique.values() if (unit := self._load_unit(path))]
+        units = [unit for path in unique.values() if (unit := self._load_unit(path, problems))]
         by_name: dict[str, Manifest] = {}
         for unit in units:
             other = by_name.setdefault(unit.manifest.name, unit.manifest)
             if other is not unit.manifest:
-                self.problems.append(
-                    DocumentProblem(
-                        unit.manifest.file,
-                        1,
-                        1,
-                        f"manifest {unit.manifest.name!r} is already in {other.file}",
-                    )
+                where = DocumentProblem(
+                    unit.manifest.file,
+                    *unit.manifest.name_place,
+                    f"manifest {unit.manifest.name!r} is already in {other.file}",
+                    "give one of them another name",
                 )
-        if self.problems:
-            raise InvalidDocument(self.problems)
+                problems.append(where)
+        if problems:
+            raise InvalidDocument(problems)
         return units
 
     def load_everything(self) -> list[Unit]:

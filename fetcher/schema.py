@@ -6,15 +6,24 @@ drift apart. A decoder notes every mistake in the document and returns INVALID; 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fetcher.patterns import nearest
-from fetcher.yamltree import Document, Node
+from fetcher.yamltree import BROKEN, Document, Node
 
 INVALID: Final = object()
+
+_TRUTHS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_FLOAT = r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
+_OCTAL = r"[+-]?0[0-9]"
+_ONE_LINE = r"[^\x00-\x1f\x7f]+"
 
 JsonSchema = dict[str, Any]
 
@@ -39,8 +48,23 @@ class Type:
 
 
 @dataclass(frozen=True)
+class Raw(Type):
+    """What other code reads from the tree: the node itself."""
+
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """The node."""
+        return node
+
+    def json_schema(self) -> JsonSchema:
+        """As given."""
+        return dict(self.schema)
+
+
+@dataclass(frozen=True)
 class Text(Type):
-    """Text, taken as it stands; `pattern` must match all of it."""
+    """Text, taken as it stands and never empty; `pattern` must match all of it."""
 
     pattern: str = ""
     expected: str = "text"
@@ -50,9 +74,9 @@ class Text(Type):
 
     def decode(self, node: Node, document: Document) -> Any:
         """The text, unchanged."""
-        if node.kind != "scalar" or node.is_null:
+        if node.kind != "scalar" or node.is_null or not node.text:
             return self.wrong(node, document)
-        if not self.multiline and any(ord(char) < 32 or ord(char) == 127 for char in node.text):
+        if not self.multiline and not re.fullmatch(_ONE_LINE, node.text):
             return self.wrong(node, document, "write it in one line, without control characters")
         if self.choices and node.text not in self.choices:
             close = nearest(node.text, self.choices)
@@ -73,9 +97,10 @@ class Text(Type):
         """A string; bare numbers and booleans are read as the text that stands there."""
         if self.choices:
             return {"enum": list(self.choices)}
-        if self.pattern:
-            return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
-        return {"type": ["string", "number", "boolean"]}
+        pattern = self.pattern or (r"[\s\S]+" if self.multiline else _ONE_LINE)
+        bare = {"number": "1", "boolean": "true"}
+        types = [name for name, text in bare.items() if re.fullmatch(pattern, text)]
+        return {"type": ["string", *types] if types else "string", "pattern": f"^(?:{pattern})$"}
 
 
 @dataclass(frozen=True)
@@ -88,13 +113,15 @@ class Integer(Type):
     @property
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
+        if self.maximum < 2**63 - 1:
+            return f"a whole number from {self.minimum} to {self.maximum}"
         return f"a whole number of at least {self.minimum}"
 
     def decode(self, node: Node, document: Document) -> Any:
         """The number as int."""
-        if node.kind != "scalar" or node.quoted or not re.fullmatch(r"[+-]?\d{1,19}", node.text):
+        if node.kind != "scalar" or node.quoted or not re.fullmatch(r"[+-]?[0-9]{1,19}", node.text):
             return self.wrong(node, document)
-        if re.fullmatch(r"[+-]?0\d+", node.text):
+        if re.match(_OCTAL, node.text):
             return self.wrong(node, document, "a leading 0 means octal to some readers: drop it")
         value = int(node.text)
         if not self.minimum <= value <= self.maximum:
@@ -106,6 +133,16 @@ class Integer(Type):
         return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
 
 
+def _number(text: str) -> int | float | None:
+    """The number that `text` is, None if it is none or cannot be kept exactly enough."""
+    if re.fullmatch(r"[+-]?(?:0|[1-9][0-9]{0,18})", text):
+        return int(text)
+    if re.fullmatch(_FLOAT, text) and not re.match(_OCTAL, text):
+        value = float(text)
+        return value if math.isfinite(value) else None
+    return None
+
+
 @dataclass(frozen=True)
 class Number(Type):
     """A number, whole or with a fraction."""
@@ -114,10 +151,8 @@ class Number(Type):
 
     def decode(self, node: Node, document: Document) -> Any:
         """The number as int or float."""
-        number = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
-        if node.kind != "scalar" or node.quoted or not re.fullmatch(number, node.text):
-            return self.wrong(node, document)
-        return int(node.text) if re.fullmatch(r"[+-]?\d+", node.text) else float(node.text)
+        number = None if node.kind != "scalar" or node.quoted else _number(node.text)
+        return self.wrong(node, document) if number is None else number
 
     def json_schema(self) -> JsonSchema:
         """A number."""
@@ -133,10 +168,8 @@ class Boolean(Type):
     def decode(self, node: Node, document: Document) -> Any:
         """The truth value."""
         if node.kind == "scalar" and not node.quoted:
-            if node.text in {"true", "True", "TRUE"}:
-                return True
-            if node.text in {"false", "False", "FALSE"}:
-                return False
+            if node.text in _TRUTHS:
+                return _TRUTHS[node.text]
             if node.text.lower() in {"yes", "no", "on", "off", "y", "n"}:
                 truth = "true" if node.text.lower() in {"yes", "on", "y"} else "false"
                 return self.wrong(node, document, f"write {truth}")
@@ -156,20 +189,26 @@ class Json(Type):
     def decode(self, node: Node, document: Document) -> Any:
         """The value as JSON types."""
         if node.kind == "sequence":
-            return [self.decode(item, document) for item in node.items]
+            items = [self.decode(item, document) for item in node.items]
+            return INVALID if INVALID in items else items
         if node.kind == "mapping":
-            return {key.text: self.decode(value, document) for key, value in node.pairs}
-        if node.quoted:
-            return node.text
+            values = {key.text: self.decode(value, document) for key, value in node.pairs}
+            return INVALID if INVALID in values.values() else values
+        if node.kind == BROKEN:
+            return INVALID
+        return node.text if node.quoted else self._bare(node, document)
+
+    def _bare(self, node: Node, document: Document) -> Any:
         if node.is_null:
             return None
-        if node.text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
-            return node.text.lower() == "true"
-        if re.fullmatch(r"[+-]?(0|[1-9]\d{0,18})", node.text):
-            return int(node.text)
-        if re.fullmatch(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?", node.text):
-            return float(node.text)
-        return node.text
+        if node.text in _TRUTHS:
+            return _TRUTHS[node.text]
+        number = _number(node.text)
+        if number is None and re.fullmatch(rf"[+-]?[1-9][0-9]*|{_FLOAT}", node.text):
+            hint = "put quotes around it, if it is meant as text"
+            document.problem(node, f"{node.describe()} is too large a number", hint)
+            return INVALID
+        return node.text if number is None else number
 
     def json_schema(self) -> JsonSchema:
         """Anything."""
@@ -178,62 +217,73 @@ class Json(Type):
 
 @dataclass(frozen=True)
 class ListOf(Type):
-    """A list; with `or_one`, a single item may stand without its brackets."""
+    """A list; with `or_one`, a single item may stand without its brackets.
+
+    `length` is how many items there must be, 0 for any number.
+    """
 
     item: Type
     or_one: bool = False
     unique: bool = False
-    minimum: int = 0
+    length: int = 0
 
     @property
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
-        return f"a list of items, each {self.item.expected}"
+        number = f"{self.length} items" if self.length else "items"
+        return f"a list of {number}, each {self.item.expected}"
 
     def decode(self, node: Node, document: Document) -> Any:
         """The items as a tuple."""
         if self.or_one and node.kind == "scalar" and not node.is_null:
             value = self.item.decode(node, document)
             return INVALID if value is INVALID else (value,)
-        if node.kind != "sequence" or len(node.items) < self.minimum:
+        if node.kind != "sequence":
             return self.wrong(node, document)
+        if self.length and len(node.items) != self.length:
+            document.problem(
+                node, f"found a list of {len(node.items)} items, expected {self.expected}"
+            )
+            return INVALID
         values = [self.item.decode(item, document) for item in node.items]
-        if self.unique:
-            self._unique(node, values, document)
+        if self.unique and not self._is_unique(node, values, document):
+            return INVALID
         return INVALID if any(value is INVALID for value in values) else tuple(values)
 
-    def _unique(self, node: Node, values: Sequence[Any], document: Document) -> None:
+    def _is_unique(self, node: Node, values: Sequence[Any], document: Document) -> bool:
         first: dict[Any, Node] = {}
         for item, value in zip(node.items, values, strict=True):
-            if value is not INVALID and value in first:
-                document.problem(
-                    item, f"{value!r} is listed twice, first in line {first[value].line}"
-                )
-            else:
-                first.setdefault(value, item)
+            other = first.setdefault(value, item)
+            if value is not INVALID and other is not item:
+                document.problem(item, f"{value!r} is listed twice, first in line {other.line}")
+        return len(first) == len(values)
 
     def json_schema(self) -> JsonSchema:
         """An array, or the bare item."""
         array: JsonSchema = {"type": "array", "items": self.item.json_schema()}
         if self.unique:
             array["uniqueItems"] = True
-        if self.minimum:
-            array["minItems"] = self.minimum
+        if self.length:
+            array["minItems"] = array["maxItems"] = self.length
         return {"anyOf": [array, self.item.json_schema()]} if self.or_one else array
 
 
 @dataclass(frozen=True)
 class MapOf(Type):
-    """A mapping from names to values of one type; values come with their key's node."""
+    """A mapping from names to values of one type, with at least one pair if `filled`."""
 
     key: Type
     value: Type
-    minimum: int = 0
-    expected: str = "a mapping"
+    filled: bool = False
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """What is expected, in words."""
+        return "a mapping with at least one pair" if self.filled else "a mapping"
 
     def decode(self, node: Node, document: Document) -> Any:
         """The mapping as dict, in file order."""
-        if node.kind != "mapping" or len(node.pairs) < self.minimum:
+        if node.kind != "mapping" or (self.filled and not node.pairs and not node.dropped):
             return self.wrong(node, document)
         result: dict[Any, Any] = {}
         sound = True
@@ -254,8 +304,8 @@ class MapOf(Type):
         }
         if isinstance(self.key, Text) and self.key.pattern:
             schema["propertyNames"] = {"pattern": f"^(?:{self.key.pattern})$"}
-        if self.minimum:
-            schema["minProperties"] = self.minimum
+        if self.filled:
+            schema["minProperties"] = 1
         return schema
 
 
@@ -275,39 +325,44 @@ class Record(Type):
     name: str
     fields: Mapping[str, Field]
     expected: str = "a mapping"
-    check: Callable[[Node, dict[str, Any], Document], bool] | None = field(default=None)
     open: bool = False
 
     def decode(self, node: Node, document: Document) -> Any:
         """The known fields as a dict; unknown and missing keys are noted."""
         if node.kind != "mapping":
             return self.wrong(node, document)
-        values: dict[str, Any] = {}
-        sound = True
-        for key, value_node in node.pairs:
-            known = self.fields.get(key.text)
-            if known is None:
-                if self.open:
-                    values[key.text] = Json().decode(value_node, document)
-                    continue
-                self._unknown(key, document)
-                sound = False
-                continue
-            value = known.type.decode(value_node, document)
-            sound = sound and value is not INVALID
-            if value is not INVALID:
-                values[key.text] = value
-        present = {key.text for key, _ in node.pairs}
-        for name, item in self.fields.items():
-            if item.required and name not in present:
-                document.problem(node, f"{self.name} needs the key {name!r}", item.doc)
-                sound = False
-        if sound and self.check:
-            sound = self.check(node, values, document)
+        values, sound = self.read(node, document)
         return values if sound else INVALID
 
-    def _unknown(self, key: Node, document: Document) -> None:
-        close = nearest(key.text, self.fields)
+    def read(self, node: Node, document: Document) -> tuple[dict[str, Any], bool]:
+        """The fields of a mapping that are as they should be, and whether nothing was wrong."""
+        values: dict[str, Any] = {}
+        unknown: list[Node] = []
+        for key, value in node.pairs:
+            known = self.fields.get(key.text)
+            if known is not None:
+                values[key.text] = known.type.decode(value, document)
+            elif self.open:
+                values[key.text] = Json().decode(value, document)
+            else:
+                unknown.append(key)
+        missing = [
+            name for name, item in self.fields.items() if item.required and name not in values
+        ]
+        for key in unknown:
+            self._unknown(key, missing, document)
+        if not node.dropped:
+            for name in missing:
+                hint = self.fields[name].doc
+                document.problem(node, f"{self.name} needs the key {name!r}", hint)
+        good = {name: value for name, value in values.items() if value is not INVALID}
+        return good, len(good) == len(values) and not (unknown or missing or node.dropped)
+
+    def _unknown(self, key: Node, missing: list[str], document: Document) -> None:
+        """Note an unknown key; a missing one that it must be meant for is not missed again."""
+        close = nearest(key.text, missing) or nearest(key.text, self.fields)
+        if close in missing:
+            missing.remove(close)
         document.problem(
             key,
             f"{self.name} has no key {key.text!r}",

@@ -114,7 +114,8 @@ class Settings:
         return Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
 
     def _path(self, text: str) -> Path:
-        return self.root / Path(text).expanduser()
+        # Path.expanduser raises for an unknown ~user, this leaves it.
+        return self.root / os.path.expanduser(text)
 
     @property
     def offline(self) -> bool:
@@ -191,9 +192,8 @@ class Settings:
 
     def _hf_home(self) -> Path:
         if home := os.environ.get("HF_HOME"):
-            return Path(home).expanduser()
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(cache).expanduser() / "huggingface"
+            return self._path(home)
+        return self._path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
 
     @property
     def hf_token(self) -> str:
@@ -206,7 +206,8 @@ class Settings:
             return self.text("hf_token") if self.origin("hf_token") == ".env" else ""
         if token := self.text("hf_token").strip():
             return token
-        path = Path(os.environ.get("HF_TOKEN_PATH") or self._hf_home() / "token").expanduser()
+        named = os.environ.get("HF_TOKEN_PATH")
+        path = self._path(named) if named else self._hf_home() / "token"
         try:
             return path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -223,6 +224,8 @@ def _from_file(root: Path, problems: list[DocumentProblem]) -> dict[str, Value]:
     if not path.is_file():
         return {}
     document = yamltree.read(path, "fetch.yaml")
+    if document.empty:
+        return {}
     decoded: Any = INVALID
     if document.root is not None:
         decoded = SCHEMA.decode(document.root, document)
@@ -247,6 +250,19 @@ def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[s
     return found
 
 
+def _from_env_file(root: Path) -> dict[str, Value]:
+    path = root / ".env"
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f".env cannot be read: {error}", "save it as UTF-8 text") from error
+    return _from_environment(found, ".env")
+
+
 def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Read all settings for the project at `root`; `flags` are those given on the command line.
 
@@ -256,12 +272,12 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     values = _from_file(root, problems)
     if problems:
         raise InvalidDocument(problems)
-    env_file = root / ".env"
-    if env_file.is_file():
-        from dotenv import dotenv_values
-
-        values |= _from_environment(dotenv_values(env_file, interpolate=False), ".env")
+    values |= _from_env_file(root)
     values |= _from_environment(os.environ, "")
+    host, token = values.get("github_host"), values.get("github_enterprise_token")
+    if host and token and host.origin == ".env" and token.origin != ".env":
+        # A host that the project itself names gets no token of the user's.
+        del values["github_enterprise_token"]
     for name, value in (flags or {}).items():
         if value is None or value is False:
             continue

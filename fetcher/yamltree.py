@@ -6,10 +6,10 @@ are never silently changed. Built from the parser's events, so depth, size and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -19,14 +19,19 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
 
+BROKEN = "broken"
+_TEXT_TAGS = {None, "!", "tag:yaml.org,2002:str"}
+_NULLS = {"", "~", "null", "Null", "NULL"}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Node:
     """A scalar (`text`), a sequence (`items`) or a mapping (`pairs`), and where it stands.
 
-    `line` and `column` count from 1. `quoted` tells 'no' in quotes from a bare no.
+    `line` and `column` count from 1. `quoted` tells 'no' in quotes from a bare no. `dropped`
+    are the values of a mapping's keys that are already reported and left out. A node of the
+    kind BROKEN is one that is already reported: nothing more is said of it.
     """
 
     kind: str
@@ -36,29 +41,19 @@ class Node:
     quoted: bool = False
     items: list[Node] = field(default_factory=list)
     pairs: list[tuple[Node, Node]] = field(default_factory=list)
+    dropped: list[Node] = field(default_factory=list)
 
     @property
     def is_null(self) -> bool:
         """Whether this is YAML's null: nothing at all, `~` or `null`."""
-        return (
-            self.kind == "scalar"
-            and not self.quoted
-            and self.text
-            in {
-                "",
-                "~",
-                "null",
-                "Null",
-                "NULL",
-            }
-        )
+        return self.kind == "scalar" and not self.quoted and self.text in _NULLS
 
     def describe(self) -> str:
         """What was found, in words, for messages."""
         if self.kind == "mapping":
-            return "a mapping"
+            return "a mapping" if self.pairs else "an empty mapping"
         if self.kind == "sequence":
-            return "a list"
+            return "a list" if self.items else "an empty list"
         if self.is_null:
             return "nothing"
         shown = self.text if len(self.text) <= 60 else self.text[:57] + "…"
@@ -66,25 +61,37 @@ class Node:
 
 
 class Document:
-    """One YAML file: its tree and the problems found in it so far."""
+    """One YAML file: its tree and the problems found in it so far.
+
+    `empty` tells a file without content from one that cannot be parsed.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.root: Node | None = None
+        self.empty = False
         self.problems: list[DocumentProblem] = []
 
     def problem(self, node: Node, message: str, hint: str = "") -> None:
-        """Note a mistake at `node`."""
-        self.at(node.line, node.column, message, hint)
+        """Note a mistake at `node`, unless it is reported already."""
+        if node.kind != BROKEN:
+            self.at(node.line, node.column, message, hint)
 
     def at(self, line: int, column: int, message: str, hint: str = "") -> None:
         """Note a mistake at a place."""
         self.problems.append(DocumentProblem(self.name, line, column, message, hint))
 
 
+class _Stop(Exception):
+    """The rest of the file is not looked at; the reason is noted."""
+
+
 class _TreeBuilder:
+    """Puts the parser's events together; raises _Stop where a bound is crossed."""
+
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.count = 0
         self.anchors: dict[str, Node] = {}
         # Number of nodes below each node (aliases counted each time), and its height.
         self.sizes: dict[int, tuple[int, int]] = {}
@@ -93,46 +100,51 @@ class _TreeBuilder:
         self.root: Node | None = None
 
     def build(self, events: Iterator[Any]) -> Node | None:
+        """The root of the first document, None for an empty stream."""
         for event in events:
             kind = type(event).__name__
-            if kind == "DocumentStartEvent" and self.root is not None:
-                mark = event.start_mark
-                self.document.at(
-                    mark.line + 1,
-                    mark.column + 1,
-                    "a second document starts here",
-                    "keep one document in a file",
-                )
-                return self.root
             if kind == "ScalarEvent":
                 self._scalar(event)
             elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
-                if not self._open(event, kind[:-10].lower()):
-                    return None
+                self._open(event, kind.removesuffix("StartEvent").lower())
             elif kind in {"MappingEndEvent", "SequenceEndEvent"}:
-                if not self._close():
-                    return None
-            elif kind == "AliasEvent" and not self._alias(event):
-                return None
+                self._close()
+            elif kind == "AliasEvent":
+                self._alias(event)
+            elif kind == "DocumentStartEvent" and self.root is not None:
+                self._note(event, "a second document starts here", "keep one document in a file")
+                break
         return self.root
+
+    def _stop(self, event: Any, message: str, hint: str = "") -> NoReturn:
+        self._note(event, message, hint)
+        raise _Stop
+
+    def _note(self, event: Any, message: str, hint: str = "") -> None:
+        mark = event.start_mark
+        self.document.at(mark.line + 1, mark.column + 1, message, hint)
 
     def _node(self, event: Any, kind: str) -> Node:
         mark = event.start_mark
         node = Node(kind, mark.line + 1, mark.column + 1)
-        if event.tag and event.tag not in {"!", "tag:yaml.org,2002:str"}:
-            self.document.problem(
-                node, f"tag {event.tag!r} is not allowed", "remove the tag and quote the text"
+        if event.tag not in _TEXT_TAGS:
+            self._note(
+                event, f"tag {event.tag!r} is not allowed", "remove the tag and quote the text"
             )
+            node.kind = BROKEN if kind == "scalar" else kind
         self.sizes[id(node)] = (1, 1)
+        self.count += 1
+        if self.count > MAX_NODES:
+            self._stop(event, f"more than {MAX_NODES:,} nodes")
         return node
 
     def _scalar(self, event: Any) -> None:
         node = self._node(event, "scalar")
         node.text = event.value
-        node.quoted = bool(event.style) or event.tag == "tag:yaml.org,2002:str"
+        node.quoted = bool(event.style) or bool(event.tag)
         self._add(node, event.anchor)
 
-    def _open(self, event: Any, kind: str) -> bool:
+    def _open(self, event: Any, kind: str) -> None:
         node = self._node(event, kind)
         self._add(node, None)
         if event.anchor:
@@ -141,11 +153,9 @@ class _TreeBuilder:
         self.stack.append(node)
         self.pending_keys.append(None)
         if len(self.stack) > MAX_DEPTH:
-            self.document.problem(node, f"nested deeper than {MAX_DEPTH} levels")
-            return False
-        return True
+            self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
 
-    def _close(self) -> bool:
+    def _close(self) -> None:
         node = self.stack.pop()
         self.pending_keys.pop()
         if node.text:
@@ -159,26 +169,21 @@ class _TreeBuilder:
             self.document.problem(
                 node, f"stands for more than {MAX_NODES:,} nodes", "use fewer aliases"
             )
-        return size <= MAX_NODES
+            raise _Stop
 
-    def _alias(self, event: Any) -> bool:
+    def _alias(self, event: Any) -> None:
         target = self.anchors.get(event.anchor)
-        mark = event.start_mark
         if target is None:
-            self.document.at(
-                mark.line + 1, mark.column + 1, f"alias *{event.anchor} has no finished anchor"
+            self._note(
+                event,
+                f"alias *{event.anchor} has no finished anchor",
+                f"quote the text if it shall start with a star: '*{event.anchor}'",
             )
-            target = Node("scalar", mark.line + 1, mark.column + 1)
+            target = Node(BROKEN, event.start_mark.line + 1, event.start_mark.column + 1)
             self.sizes[id(target)] = (1, 1)
         if len(self.stack) + self.sizes[id(target)][1] > MAX_DEPTH:
-            self.document.at(
-                mark.line + 1,
-                mark.column + 1,
-                f"alias *{event.anchor} nests deeper than {MAX_DEPTH} levels",
-            )
-            return False
+            self._stop(event, f"alias *{event.anchor} nests deeper than {MAX_DEPTH} levels")
         self._add(target, None)
-        return True
 
     def _add(self, node: Node, anchor: str | None) -> None:
         if anchor:
@@ -198,32 +203,43 @@ class _TreeBuilder:
             self.pending_keys[-1] = None
 
 
-def _keys_are_sound(document: Document, root: Node) -> None:
-    seen_nodes: set[int] = set()
+def _check_keys(document: Document, root: Node) -> None:
+    """Report keys that cannot be meant, and leave their pairs out."""
+    seen: set[int] = set()
     pending = [root]
     while pending:
         node = pending.pop()
-        if id(node) in seen_nodes:
+        if id(node) in seen:
             continue
-        seen_nodes.add(id(node))
+        seen.add(id(node))
         pending += node.items
         pending += [value for _, value in node.pairs]
         first: dict[str, Node] = {}
-        for key, _ in node.pairs:
-            if key.kind != "scalar":
-                document.problem(key, f"a key must be text, found {key.describe()}")
-            elif key.text == "<<" and not key.quoted:
-                document.problem(
-                    key, "merge keys (<<) are not supported", "write the keys out in each place"
-                )
-            elif key.text in first:
-                document.problem(
-                    key,
-                    f"duplicate key {key.text!r}: it already stands in line {first[key.text].line}",
-                    "remove one of the two, or rename it",
-                )
+        sound = []
+        for key, value in node.pairs:
+            if complaint := _key_complaint(key, first):
+                document.problem(key, *complaint)
+                node.dropped.append(value)
             else:
                 first[key.text] = key
+                sound.append((key, value))
+        node.pairs = sound
+
+
+def _key_complaint(key: Node, first: Mapping[str, Node]) -> tuple[str, str] | None:
+    """What is wrong with a key, given those before it; (message, hint)."""
+    if key.kind != "scalar" or (key.is_null and not key.text):
+        hint = "put quotes around text that starts with '{' or '['" if key.kind != "scalar" else ""
+        return f"a key must be text, found {key.describe()}", hint
+    if key.text == "<<" and not key.quoted:
+        return "merge keys (<<) are not supported", "write the keys out in each place"
+    if key.text in first:
+        where = first[key.text].line
+        return (
+            f"duplicate key {key.text!r}: it already stands in line {where}",
+            "remove one of the two, or rename it",
+        )
+    return None
 
 
 def _decode(document: Document, data: bytes) -> str | None:
@@ -233,10 +249,37 @@ def _decode(document: Document, data: bytes) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        before = data[: error.start].decode("utf-8-sig", "replace")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         document.at(line, column, "not UTF-8 text", "save the file as UTF-8")
         return None
+
+
+def _place_of(text: str, error: yaml.YAMLError) -> tuple[int, int]:
+    """Line and column of a syntax error, from 1."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is not None:
+        return mark.line + 1, mark.column + 1
+    # Only the reader has no mark: a character that YAML does not allow.
+    bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    start = bad.start() if bad else 0
+    return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+
+
+def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
+    line, column = _place_of(text, error)
+    if isinstance(error, yaml.MarkedYAMLError):
+        what = " ".join(filter(None, [error.context, error.problem]))
+    else:
+        what = str(error).splitlines()[0]
+    lines = text.split("\n")
+    found = lines[line - 1] if line <= len(lines) else ""
+    hint = ""
+    if "\t" in found[: len(found) - len(found.lstrip())]:
+        hint = "indent with spaces, not with tabs"
+    elif found[max(column - 2, 0) : column].strip(" -[,:")[:1] in {*"*@`%&!"}:
+        hint = "put quotes around text that starts with such a character"
+    document.at(line, column, f"not valid YAML: {what}", hint)
 
 
 def parse(data: bytes, name: str) -> Document:
@@ -245,27 +288,19 @@ def parse(data: bytes, name: str) -> Document:
     text = _decode(document, data)
     if text is None:
         return document
-    builder = _TreeBuilder(document)
     try:
-        document.root = builder.build(yaml.parse(text, Loader=_LOADER))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(filter(None, [error.context, error.problem]))
-        hint = "indent with spaces" if "\\t" in what or "'\t'" in what else ""
-        document.at(
-            mark.line + 1 if mark else 1,
-            mark.column + 1 if mark else 1,
-            f"not valid YAML: {what}",
-            hint,
-        )
-        document.root = None
+        root = _TreeBuilder(document).build(yaml.parse(text, Loader=_LOADER))
+    except _Stop:
+        return document
     except yaml.YAMLError as error:
-        document.at(1, 1, f"not valid YAML: {str(error).splitlines()[0]}")
-        document.root = None
-    if document.root is None and not document.problems:
+        _syntax_error(document, text, error)
+        return document
+    if root is None:
+        document.empty = True
         document.at(1, 1, "the file is empty")
-    if document.root is not None:
-        _keys_are_sound(document, document.root)
+        return document
+    _check_keys(document, root)
+    document.root = root
     return document
 
 
@@ -273,7 +308,8 @@ def read(path: Path, name: str | None = None) -> Document:
     """Read and parse a file; a file that cannot be read is a problem of the document."""
     shown = name or str(path)
     try:
-        return parse(path.read_bytes(), shown)
+        with path.open("rb") as stream:
+            return parse(stream.read(MAX_BYTES + 1), shown)
     except OSError as error:
         document = Document(shown)
         document.at(1, 1, f"cannot be read: {error.strerror or error}")

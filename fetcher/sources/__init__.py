@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetcher.patterns import nearest
 from fetcher.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
@@ -15,30 +14,35 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.plain import BlobMirror, Local, PyPI, Url
 from fetcher.yamltree import Document, Node
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 BUILT_IN: tuple[type[Source], ...] = (HuggingFace, GitHub, GenForce, Url, Local, PyPI, BlobMirror)
 _TYPE_FIELD = Field(Text(), "kind of source", required=True)
+_URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}
 
 
 @lru_cache(maxsize=1)
-def plugins() -> dict[str, type[Source]]:
-    """Sources that other packages register; read only when a built-in type does not fit."""
+def _entry_points() -> dict[str, EntryPoint]:
+    """What other packages register, by name; read only when no built-in type fits."""
     from importlib.metadata import entry_points
 
-    return {point.name: point.load() for point in entry_points(group="fetcher.sources")}
+    return {point.name: point for point in entry_points(group="fetcher.sources")}
 
 
 def source_type(name: str) -> type[Source] | None:
-    """The source class of a `type`, or None."""
+    """The source class of a `type`, or None. A plug-in that cannot be loaded raises its error."""
     for kind in BUILT_IN:
         if kind.type == name:
             return kind
-    return plugins().get(name)
+    point = _entry_points().get(name)
+    found: type[Source] | None = point.load() if point else None
+    return found
 
 
 def _type_names(mirror: bool) -> list[str]:
-    kinds = [*BUILT_IN, *plugins().values()]
-    return [kind.type for kind in kinds if mirror or not kind.mirror_only]
+    return [kind.type for kind in BUILT_IN if mirror or not kind.mirror_only] + [*_entry_points()]
 
 
 class SourceType(Type):
@@ -56,10 +60,11 @@ class SourceType(Type):
         if node.kind != "mapping":
             return self.wrong(node, document)
         kind_node = node_of(node, "type")
-        if kind_node is node:
+        if kind_node is node or kind_node.kind != "scalar" or kind_node.is_null:
+            found = "" if kind_node is node else f", found {kind_node.describe()}"
             document.problem(
-                node,
-                "the source needs the key 'type'",
+                kind_node,
+                f"a source needs the key 'type'{found}",
                 f"one of {', '.join(_type_names(self.mirror))}",
             )
             return INVALID
@@ -69,7 +74,11 @@ class SourceType(Type):
         return self._build(kind, node, document)
 
     def _kind(self, name: str, node: Node, document: Document) -> type[Source] | None:
-        kind = source_type(name)
+        try:
+            kind = source_type(name)
+        except Exception as error:  # whatever a plug-in does when it is imported
+            document.problem(node, f"the plug-in of source type {name!r} is broken: {error}")
+            return None
         if kind is None:
             names = _type_names(self.mirror)
             close = nearest(name, names)
@@ -96,24 +105,31 @@ class SourceType(Type):
         return kind(**values)
 
     def _short(self, node: Node, document: Document) -> Any:
-        if re.match(r"(?:https?|ftps?)://", node.text):
-            kind, rest = source_type("url"), node.text
-        else:
-            prefix, colon, rest = node.text.partition(":")
-            if not colon:
-                return self.wrong(node, document)
-            kind = self._kind(_SHORT.get(prefix, prefix), node, document)
+        prefix, colon, rest = node.text.partition(":")
+        if prefix in _URL_SCHEMES:
+            prefix, rest = "url", node.text
+        if not colon or not rest:
+            return self.wrong(node, document)
+        kind = self._kind(_SHORT.get(prefix, prefix), node, document)
         if kind is None:
             return INVALID
         try:
-            return kind(**kind.from_short(rest))
+            texts = kind.from_short(rest)
         except ValueError as error:
-            document.problem(node, str(error))
+            document.problem(node, f"{node.describe()}: {error}")
             return INVALID
+        # The rules of the long form hold for the short form as well.
+        values = {
+            name: kind.fields[name].type.decode(
+                Node("scalar", node.line, node.column, text, quoted=True), document
+            )
+            for name, text in texts.items()
+        }
+        return INVALID if INVALID in values.values() else kind(**values)
 
     def json_schema(self) -> JsonSchema:
         """Text, or one object per type."""
-        variants: list[JsonSchema] = [{"type": "string"}]
+        variants: list[JsonSchema] = [{"type": "string", "pattern": "^[^:]+:."}]
         for kind in BUILT_IN:
             if kind.mirror_only and not self.mirror:
                 continue

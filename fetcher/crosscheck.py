@@ -1,0 +1,159 @@
+"""What only shows when a manifest and its layout are seen together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fetcher.layout import Entry, Layout, covers, mismatch, target_of
+from fetcher.manifest import Manifest
+from fetcher.paths import PathClaims
+from fetcher.patterns import compile_glob, expand, is_glob, nearest
+from fetcher.yamltree import Document
+
+
+class _CrossCheck:
+    """One manifest against one layout; problems go to their documents."""
+
+    def __init__(
+        self, manifest: Manifest, layout: Layout, manifest_doc: Document, layout_doc: Document
+    ) -> None:
+        self.manifest = manifest
+        self.layout = layout
+        self.manifest_doc = manifest_doc
+        self.layout_doc = layout_doc
+        # Artifacts that a misspelled name in the layout must mean.
+        self.meant: set[str] = set()
+        # What the tree places, as far as the manifest's own lists of files tell.
+        self.targets: set[str] = set()
+        self.open_folders: list[Entry] = []
+
+    def run(self) -> None:
+        """Note everything."""
+        self._entries()
+        self._hub_cache()
+        if not self.layout.has_tree:
+            return
+        self._unplaced()
+        self._targets()
+        self._edits()
+        self._writable()
+
+    def _unknown(self, artifact: str, line: int, column: int) -> None:
+        declared = self.manifest.declared
+        unplaced = declared - self.layout.mentioned - self.meant
+        close = nearest(artifact, unplaced) or nearest(artifact, declared)
+        if close and _is_slip(artifact, close):
+            self.meant.add(close)
+        self.layout_doc.at(
+            line,
+            column,
+            f"manifest {self.manifest.name!r} has no artifact {artifact!r}",
+            f"did you mean {close!r}?" if close else f"its artifacts: {_listed(declared)}",
+        )
+
+    def _entries(self) -> None:
+        for entry in self.layout.entries:
+            if entry.artifact not in self.manifest.declared:
+                self._unknown(entry.artifact, entry.line, entry.column)
+                continue
+            artifact = self.manifest.artifacts.get(entry.artifact)
+            names = artifact.literal_names if artifact else None
+            if names is not None and (wrong := mismatch(entry, names)):
+                self.layout_doc.at(entry.line, entry.column, *wrong)
+
+    def _hub_cache(self) -> None:
+        for name in self.layout.hub_cache:
+            place = self.layout.places[f"hub_cache:{name}"]
+            artifact = self.manifest.artifacts.get(name)
+            if name not in self.manifest.declared:
+                self._unknown(name, *place)
+            elif artifact and artifact.source.type != "huggingface":
+                self.layout_doc.at(
+                    *place,
+                    f"{name!r} comes from {artifact.source.type}, the Hugging Face cache holds "
+                    "repositories of the Hub only",
+                )
+
+    def _unplaced(self) -> None:
+        for artifact in self.manifest.declared - self.layout.mentioned - self.meant:
+            self.manifest_doc.at(
+                *self.manifest.places[artifact],
+                f"artifact {artifact!r} has no place in layout {self.layout.name!r} "
+                f"({self.layout.file})",
+                "add it to the layout's tree or hub_cache, or remove it here",
+            )
+
+    def _targets(self) -> None:
+        """Gather what is placed; two files on one path are noted, once for each entry."""
+        claims = PathClaims()
+        for entry in self.layout.entries:
+            artifact = self.manifest.artifacts.get(entry.artifact)
+            names = artifact.literal_names if artifact else None
+            if not entry.folder:
+                found = [entry.target]
+            elif names is None:
+                self.open_folders.append(entry)
+                continue
+            else:
+                found = [target for name in names if (target := target_of(entry, name))]
+            self.targets.update(found)
+            for target in found:
+                other = claims.claim(target)
+                if other is not None:
+                    same = "two files fall on" if other == target else f"collides with {other!r}:"
+                    self.layout_doc.at(
+                        entry.line,
+                        entry.column,
+                        f"{same} {target!r}",
+                        "place one of them in another folder, or rename it",
+                    )
+                    break
+
+    def _may_place(self, target: str) -> bool:
+        return target in self.targets or any(covers(item, target) for item in self.open_folders)
+
+    def _edits(self) -> None:
+        for target in self.layout.edits:
+            if not self._may_place(target):
+                close = nearest(target, self.targets)
+                self.layout_doc.at(
+                    *self.layout.places[f"edits:{target}"],
+                    f"the tree places no file at {target!r}, which 'edits' would change",
+                    f"did you mean {close!r}?" if close else "write the path relative to root",
+                )
+
+    def _writable(self) -> None:
+        for pattern in self.layout.writable:
+            for item in expand(pattern):
+                if not self._may_match(item):
+                    close = nearest(item, self.targets)
+                    self.layout_doc.at(
+                        *self.layout.places[f"writable:{pattern}"],
+                        f"the tree places no file at {item!r}, which 'writable' names",
+                        f"did you mean {close!r}?" if close else "write the path relative to root",
+                    )
+                    break
+
+    def _may_match(self, item: str) -> bool:
+        folder = item.endswith("/")
+        if not (folder or is_glob(item)):
+            return self._may_place(item)
+        regex = compile_glob(item + "**" if folder else item)
+        return bool(self.open_folders) or any(regex.fullmatch(name) for name in self.targets)
+
+
+def _is_slip(found: str, meant: str) -> bool:
+    """Whether one name is the other misspelled; v1 and v2 are two names, not a slip."""
+    return len(found) != len(meant) or sorted(found) == sorted(meant)
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+
+
+def cross_check(
+    manifest: Manifest, layout: Layout, manifest_doc: Document, layout_doc: Document
+) -> None:
+    """Note in the documents what is wrong between a manifest and the layout that places it."""
+    _CrossCheck(manifest, layout, manifest_doc, layout_doc).run()
