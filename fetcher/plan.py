@@ -16,7 +16,7 @@ from typing import Any
 from fetcher import edits
 from fetcher.errors import Failure, Problem
 from fetcher.files import git_blob_of, sha256_of
-from fetcher.layout import owner_of, placements
+from fetcher.layout import Placement, owner_of, placements
 from fetcher.lock import Lock, LockedArtifact
 from fetcher.manifest import Artifact
 from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, native
@@ -170,47 +170,46 @@ class Planner:
             return
         found, problems = placements(layout, artifact, locked.files)
         part.problems += problems
-        prefix = f"{layout.root}/" if layout.root else ""
-        root = self.tree / layout.root
-        used_edits = set()
-        writable = (
-            [t for t in (p.target for p in found) if layout.is_writable(t)]
-            if (layout.writable)
-            else []
-        )
-        writable_set = set(writable)
         for placement in found:
-            values = layout.edits.get(placement.target)
-            if values is not None:
-                used_edits.add(placement.target)
-                values = edits.expand(values, root)
-            target = prefix + placement.target
-            item = Item(
-                artifact,
-                placement.file,
-                target,
-                f"{self.tree}{os.sep}{target}",
-                values,
-                artifact.writable or placement.target in writable_set,
-            )
+            item = self._item(part, placement)
             if self._claim(part, item):
                 self._decide(item)
                 part.items.append(item)
-        for target in layout.edits.keys() - used_edits:
+        self._check_edits(part, {placement.target for placement in found})
+        if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
+            self._fill_hub(part, artifact.source, locked)
+
+    def _item(self, part: ArtifactPlan, placement: Placement) -> Item:
+        layout = part.unit.layout
+        target = f"{layout.root}/{placement.target}" if layout.root else placement.target
+        values = layout.edits.get(placement.target)
+        return Item(
+            part.artifact,
+            placement.file,
+            target,
+            f"{self.tree}{os.sep}{target}",
+            None if values is None else edits.expand(values, self.tree / layout.root),
+            part.artifact.writable or layout.is_writable(placement.target),
+        )
+
+    @staticmethod
+    def _check_edits(part: ArtifactPlan, targets: set[str]) -> None:
+        """An edit of a file that the artifact turns out not to have is a problem."""
+        layout, artifact = part.unit.layout, part.artifact
+        for target in layout.edits.keys() - targets:
             if owner_of(layout, target) == artifact.id:
                 line, column = layout.places[f"edits:{target}"]
+                place = f"{layout.file}:{line}:{column}"
+                message = f"{place}: {artifact.id} places no file at {target!r}"
                 part.problems.append(
                     Problem(
                         "layout-mismatch",
-                        f"{layout.file}:{line}:{column}: {artifact.id} places no file at "
-                        f"{target!r}",
+                        message,
                         "write the path as it is in the tree",
                         artifact.id,
                         target,
                     )
                 )
-        if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
-            self._fill_hub(part, artifact.source, locked)
 
     def _fill_hub(self, part: ArtifactPlan, source: HuggingFace, locked: LockedArtifact) -> None:
         folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
@@ -225,7 +224,10 @@ class Planner:
     def _claim(self, part: ArtifactPlan, item: Item) -> bool:
         """Whether this item may have its target; a second, equal claim is dropped."""
         try:
-            check_relative(item.target)
+            # Both halves of the target were checked when they were read; only the whole can
+            # still be too long.
+            if len(item.target) > 1000:
+                check_relative(item.target)
             if item.target.partition("/")[0].lower() == FOLDER:
                 raise BadPath("belongs to fetch itself")
         except BadPath as error:
@@ -397,11 +399,10 @@ class Planner:
         elif row is not None and row.placed and self._sha256_if_regular(item) == row.sha256:
             item.touched = True  # only its times changed
             self._untouched(item, row)
+        elif row is not None and row.placed:
+            self._changed(item)
         else:
-            if row is not None and row.placed:
-                self._changed(item)
-            else:
-                self._conflict(item)
+            self._conflict(item)
 
     def _changed(self, item: Item) -> None:
         """The user changed a file that we placed; a writable one is there to be changed."""

@@ -28,7 +28,7 @@ class Report:
     """What a command found or did. `results` holds what only some commands have."""
 
     summary: dict[str, Any] = field(default_factory=dict)
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    parts: Sequence[ArtifactPlan] = ()
     problems: list[Problem] = field(default_factory=list)
     results: list[dict[str, Any]] | None = None
     interrupted: bool = False
@@ -37,6 +37,10 @@ class Report:
     def exit_code(self) -> int:
         """The process exit code."""
         return 130 if self.interrupted else exit_code_of(self.problems)
+
+    def _artifacts(self) -> list[dict[str, Any]]:
+        errors = {(p.artifact, p.file): p.message for p in self.problems if p.file}
+        return [artifact_entry(part, errors) for part in self.parts]
 
     def envelope(self) -> dict[str, Any]:
         """The JSON object of the contract."""
@@ -47,7 +51,7 @@ class Report:
             "exit_code": code,
             "exit_codes": sorted({problem.exit_code for problem in self.problems}),
             "summary": self.summary,
-            "artifacts": self.artifacts,
+            "artifacts": self._artifacts(),
             "errors": [asdict(problem) for problem in self.problems],
         }
         if self.results is not None:
@@ -88,7 +92,6 @@ def artifact_entry(part: ArtifactPlan, errors: dict[tuple[str, str], str]) -> di
 
 def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
     """The report of what a plan's artifacts are now."""
-    errors = {(p.artifact, p.file): p.message for p in problems if p.file}
     items = list(plan.items)
     placed = [item for item in items if item.placed]
     reused = [item for item in items if item.action == KEEP and item.origin in {"", "store"}]
@@ -103,8 +106,7 @@ def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
         "failed_files": sum(1 for item in items if item.action != KEEP),
         "seconds": round(seconds, 3),
     }
-    artifacts = [artifact_entry(part, errors) for part in plan.artifacts]
-    return Report(summary, artifacts, list(problems))
+    return Report(summary, plan.artifacts, list(problems))
 
 
 def print_json(report: Report, stream: TextIO | None = None) -> None:

@@ -103,14 +103,17 @@ def _redacted(text: str) -> str:
 def _crash(error: BaseException, as_json: bool) -> int:
     import traceback
 
-    from fetcher import report
-    from fetcher.errors import Problem
-
     if os.environ.get("FETCH_DEBUG"):
         sys.stderr.write(_redacted(traceback.format_exc()))
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
     text = _redacted(f"internal error: {type(error).__name__}: {error} ({where})")
+    try:
+        from fetcher import report
+        from fetcher.errors import Problem
+    except ImportError:  # the installation itself is broken
+        print(text, file=sys.stderr)
+        return 1
     problem = Problem("internal", text, "run again with FETCH_DEBUG=1, and report what it prints")
     if as_json:
         report.print_json(report.Report(problems=[problem]))
