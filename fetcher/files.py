@@ -19,22 +19,37 @@ _FICLONE = 0x40049409
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _COUNTER = itertools.count()
+_NO_COPY_RANGE = {
+    errno.EXDEV,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.EBADF,
+    errno.EPERM,
+    errno.ETXTBSY,
+}
 
 
 @lru_cache(maxsize=1)
 def _run_id(process: int) -> str:
-    return f"{process}-{secrets.token_hex(6)}"
+    return secrets.token_hex(6)
+
+
+def run_id() -> str:
+    """Hex digits that no other process has, nor had."""
+    return _run_id(os.getpid())
 
 
 def unique_name() -> str:
     """A file name that no other process and no other call uses."""
-    return f"{_run_id(os.getpid())}-{next(_COUNTER)}.tmp"
+    return f"{os.getpid()}-{run_id()}-{next(_COUNTER)}.tmp"
 
 
 def private_name(path: str) -> str:
     """A name beside `path` that nobody else uses."""
     folder, _, name = path.rpartition(os.sep)
-    unique = f".{name[:80]}.{unique_name()}"
+    start = os.fsencode(name)[:80].decode("utf-8", "ignore")
+    unique = f".{start}.{unique_name()}"
     return f"{folder}{os.sep}{unique}" if folder else unique
 
 
@@ -94,15 +109,29 @@ def sync_filesystem(folder: str, files: list[str]) -> None:
         finally:
             os.close(handle)
     for path in files:
-        with open(native(path), "rb+") as stream:  # noqa: PTH123
-            os.fsync(stream.fileno())
+        _sync(native(path))
+
+
+def _sync(path: str) -> None:
+    if sys.platform == "win32":  # wants a file that is open for writing, even to flush it
+        mode = os.stat(path).st_mode
+        os.chmod(path, 0o666)
+        handle = os.open(path, os.O_RDWR)
+    else:
+        handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+        if sys.platform == "win32":
+            os.chmod(path, mode)
 
 
 def reflink(source: str, target: str) -> bool:
     """Make `target` (new) share the blocks of `source`; False where that cannot be done."""
     if sys.platform == "darwin":
         clone = getattr(ctypes.CDLL(None), "clonefile", None)
-        return bool(clone) and clone(source.encode(), target.encode(), 0) == 0
+        return bool(clone) and clone(os.fsencode(source), os.fsencode(target), 0) == 0
     if sys.platform != "linux":
         return False
     import fcntl
@@ -121,11 +150,11 @@ def copy(source: str, target: str) -> None:
     with open(native(source), "rb") as reader, open(native(target), "xb") as writer:  # noqa: PTH123
         if hasattr(os, "copy_file_range"):
             try:
+                # What it leaves over (some file systems give up early) is copied below.
                 while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
                     pass
-                return
             except OSError as error:
-                if error.errno not in {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
+                if error.errno not in _NO_COPY_RANGE:
                     raise
                 reader.seek(0)
                 writer.seek(0)

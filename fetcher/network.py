@@ -17,18 +17,20 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pycurl
 
 from fetcher import __version__
-from fetcher.errors import Failure
+from fetcher.errors import Failure, UsageError
 from fetcher.paths import printable
 from fetcher.settings import PUBLIC_HUB, Settings
 
 MAX_REDIRECTS = 10
 MAX_METADATA_BYTES = 256 * 1024 * 1024
 LONGEST_WAIT = 330.0  # the Hub counts requests per five minutes
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 USER_AGENT = f"fetch/{__version__}"
 _GITHUB = {
@@ -58,6 +60,10 @@ TLS_ERRORS = {
 }
 
 Origin = tuple[str, str, int]
+_PORTS = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}
+# What two parsers could read in two ways is no URL here: a token might go to the wrong host.
+_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def origin_of(url: str) -> Origin:
@@ -65,25 +71,39 @@ def origin_of(url: str) -> Origin:
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        port = parts.port or {"https": 443, "http": 80, "ftp": 21, "ftps": 990}.get(scheme, 0)
+        port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
     except ValueError:
         scheme, host, port = "", "", 0
-    if not host or not port:
-        raise Failure("refused", f"{printable(url)!r} is no http, https or ftp URL")
+    if scheme not in _PORTS or not host or not port or _AMBIGUOUS.search(url):
+        shown = printable(url if len(url) <= 200 else url[:200] + "…")
+        raise Failure("refused", f"{shown.partition('?')[0]!r} is no http, https or ftp URL")
     return scheme, host, port
 
 
 def host_of(url: str) -> str:
     """Host and, unless it is the scheme's own, port: as people write it."""
     scheme, host, port = origin_of(url)
-    usual = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}[scheme]
-    return host if port == usual else f"{host}:{port}"
+    host = f"[{host}]" if ":" in host else host
+    return host if port == _PORTS[scheme] else f"{host}:{port}"
 
 
 def public_url(url: str) -> str:
     """A URL without user, password and query, fit for messages."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return printable(url.partition("?")[0].rpartition("@")[2])
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def _ascii(url: str) -> str:
+    """The URL with the non-ASCII parts of its path and query percent-encoded."""
+    if url.isascii():
+        return url
+    start = url.find("/", url.find("://") + 3)
+    if start < 0:
+        return url
+    return url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
 
 
 @dataclass(frozen=True)
@@ -121,14 +141,14 @@ def parse_header(headers: dict[str, str], line: bytes) -> None:
 def retry_after(headers: dict[str, str]) -> float | None:
     """Seconds that the server asks to wait (Retry-After, RateLimit), or None."""
     text = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,7}", text):
+    if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text):
         return float(text)
     if text:
         from email.utils import parsedate_to_datetime
 
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     limit = re.search(r"\br=0\b.*?\bt=(\d{1,7})\b", headers.get("ratelimit", ""))
     if limit:
@@ -139,9 +159,38 @@ def retry_after(headers: dict[str, str]) -> float | None:
     return None
 
 
+def rate_limited(status: int, headers: dict[str, str]) -> bool:
+    """Whether a refusal means "later": 429, or GitHub's 403 with the time to come back."""
+    told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    return status == 429 or (
+        status == 403
+        and told
+        and "x-error-code" not in headers
+        and retry_after(headers) is not None
+    )
+
+
 def backoff(attempt: int) -> float:
     """Seconds to wait before try `attempt` (from 1): exponential, with full jitter."""
-    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2.0 ** (attempt - 1))
+    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2.0 ** min(attempt - 1, 10))
+
+
+def never_connected(curl: Any, number: int) -> bool:
+    """Whether a handle's request failed because its host cannot be reached at all."""
+    if number in UNREACHABLE:
+        return True
+    # A connection used again also has a connect time of 0, but its request was sent.
+    return bool(
+        number == pycurl.E_OPERATION_TIMEDOUT
+        and curl.getinfo(pycurl.CONNECT_TIME) == 0
+        and curl.getinfo(pycurl.REQUEST_SIZE) == 0
+    )
+
+
+def redirect_target(curl: Any) -> str:
+    """The absolute address that a 3xx answer points at, "" if it names none."""
+    location: bytes | None = curl.getinfo_raw(pycurl.REDIRECT_URL)
+    return (location or b"").decode("utf-8", "replace")
 
 
 def explain(number: int, message: str, url: str) -> Failure:
@@ -184,6 +233,16 @@ def _ca_bundle() -> str:
     return certifi.where()
 
 
+def _sound_token(name: str, token: str) -> str:
+    token = token.strip()
+    if token and not _TOKEN.fullmatch(token):
+        raise UsageError(
+            f"{name} holds characters that no token has",
+            "copy the token again: it is one word of letters, digits and signs",
+        )
+    return token
+
+
 @dataclass
 class Network:
     """The rules of one run; safe to share among threads."""
@@ -200,12 +259,14 @@ class Network:
         self.offline = settings.offline
         self.hub = settings.hf_endpoint
         self._bundle = _ca_bundle()
+        self._ended = threading.Event()
         self._tokens: dict[Origin, str] = {}
-        if settings.hf_token:
-            self._tokens[origin_of(self.hub)] = settings.hf_token
-        if token := settings.text("github_token"):
+        if token := _sound_token("HF_TOKEN", settings.hf_token):
+            self._tokens[origin_of(self.hub)] = token
+        if token := _sound_token("GITHUB_TOKEN", settings.text("github_token")):
             self._tokens |= dict.fromkeys(_GITHUB, token)
-        host, token = settings.text("github_host"), settings.text("github_enterprise_token")
+        host = settings.text("github_host")
+        token = _sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
         if host and token:
             url = host if "://" in host else f"https://{host}"
             self._tokens[origin_of(url)] = token
@@ -219,7 +280,10 @@ class Network:
         """The URL after the longest matching prefix of FETCH_REWRITE was replaced."""
         for source, target in self._rewrite:
             if url.startswith(source):
-                return target + url[len(source) :]
+                rest = url[len(source) :]
+                # A prefix that ends within a host name would match other hosts as well.
+                if source.count("/") > 2 or not rest or rest[0] in "/?#":
+                    return target + rest
         return url
 
     def authorization(self, url: str) -> str | None:
@@ -233,21 +297,33 @@ class Network:
         if after[0] not in {"http", "https"}:
             raise Failure("refused", f"{host_of(url)} redirects to {after[0]}://, which is refused")
         target = self.rewrite(location)
+        # What the user's own rewriting rules lead to is the user's choice.
         if before[0] == "https" and origin_of(target)[0] == "http" and target == location:
             raise Failure(
                 "refused", f"{host_of(url)} redirects from https to plain http, which is refused"
             )
         return target
 
+    def interrupt(self) -> None:
+        """End every request and pause now and for good: the run is over."""
+        self._ended.set()
+
+    def _pause(self, seconds: float) -> None:
+        if self._ended.wait(seconds):
+            raise Failure("network", "interrupted")
+
     def configure(self, curl: Any, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Set a handle up for one request to `url` (already rewritten)."""
         lines = [f"{name}: {value}" for name, value in headers]
-        authorization = self.authorization(url)
+        if any(not line.isascii() or not line.isprintable() for line in lines):
+            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
+        given = any(name.lower() == "authorization" for name, _ in headers)
+        authorization = None if given else self.authorization(url)
         if authorization:
             lines.append(f"Authorization: {authorization}")
-        curl.setopt(pycurl.URL, url.encode("utf-8"))
+        curl.setopt(pycurl.URL, _ascii(url).encode("utf-8"))
         curl.setopt(pycurl.HTTPHEADER, lines)
-        curl.setopt(pycurl.NETRC, 0 if authorization else pycurl.NETRC_OPTIONAL)
+        curl.setopt(pycurl.NETRC, 0 if authorization or given else pycurl.NETRC_OPTIONAL)
 
     def configure_once(self, curl: Any) -> None:
         """Set what holds for every request of a handle's life."""
@@ -270,6 +346,8 @@ class Network:
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
         curl.setopt(pycurl.LOW_SPEED_TIME, 30)
         curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
+        curl.setopt(pycurl.NOPROGRESS, 0)
+        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(self._ended.is_set()))
         return curl
 
     def _once(
@@ -277,6 +355,7 @@ class Network:
     ) -> Response:
         curl, body = self._handle(), BytesIO()
         received: dict[str, str] = {}
+        self._local.url = url
         self.configure(curl, url, headers)
 
         def write(chunk: bytes) -> int | None:
@@ -304,14 +383,22 @@ class Network:
     ) -> Response:
         current = self.rewrite(url)
         for _ in range(MAX_REDIRECTS):
+            self._check_reachable(host_of(current))
             response = self._once(current, method, headers, data)
-            if not follow or response.status not in {301, 302, 303, 307, 308}:
+            if not follow or response.status not in REDIRECTS:
                 return response
-            location = self._local.curl.getinfo(pycurl.REDIRECT_URL)
+            location = redirect_target(self._local.curl)
             if not location:
                 return response
             current = self.redirected(current, location)
+            if response.status not in {307, 308} and data is not None:
+                method, data = "GET", None
         raise Failure("refused", f"{host_of(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def _check_reachable(self, host: str) -> None:
+        if known := self.unreachable.get(host):
+            # One object is raised by many: it must not gather all their tracebacks.
+            raise known.with_traceback(None)
 
     def request(
         self,
@@ -330,30 +417,46 @@ class Network:
         host = host_of(self.rewrite(url))
         if self.offline:
             raise Failure("offline", f"{host} is needed, but the network may not be used")
-        if host in self.unreachable:
-            raise self.unreachable[host]
         for attempt in range(1, tries + 1):
             try:
                 response = self._follow(url, method, headers, data, follow)
             except pycurl.error as error:
-                number, message = error.args
-                if (number in UNREACHABLE and attempt >= 2) or attempt == tries:
-                    failure = explain(number, message, self.rewrite(url))
-                    if number in UNREACHABLE:
-                        self.unreachable[host] = failure
-                    raise failure from None
-                time.sleep(backoff(attempt))
+                self._judge(error, attempt, attempt == tries)
+                self._pause(backoff(attempt))
                 continue
-            limited = response.status == 403 and retry_after(response.headers) is not None
-            if response.status not in {408, 425, 429, 500, 502, 503, 504} and not limited:
+            wait = self._wait_after(response, host, attempt == tries)
+            if wait is None:
                 return response
-            wait = retry_after(response.headers)
-            if attempt == tries or (wait or 0) > LONGEST_WAIT:
-                return response
-            if wait and wait > 2:
-                self.say(f"{host} asks to wait {wait:.0f} s (HTTP {response.status})")
-            time.sleep(backoff(attempt) if wait is None else wait)
+            self._pause(max(wait, backoff(attempt)))
         raise AssertionError("unreachable")
+
+    def _judge(self, error: pycurl.error, attempt: int, last: bool) -> None:
+        """Raise what a failed request means, unless another try may mend it."""
+        number, message = error.args
+        curl, url = self._local.curl, self._local.url
+        if number == pycurl.E_ABORTED_BY_CALLBACK:
+            raise Failure("network", "interrupted") from None
+        if number == pycurl.E_WRITE_ERROR:
+            size = f"{MAX_METADATA_BYTES >> 20} MiB"
+            raise Failure("refused", f"{host_of(url)} answers with more than {size}") from None
+        failure = explain(number, message, url)
+        if never_connected(curl, number) and (attempt >= 2 or number not in UNREACHABLE):
+            self.unreachable[host_of(url)] = failure
+            raise failure from None
+        if last or number in TLS_ERRORS or failure.problem.code != "network":
+            raise failure from None
+
+    def _wait_after(self, response: Response, host: str, last: bool) -> float | None:
+        """Seconds to wait before another try, or None if this is the answer."""
+        limited = rate_limited(response.status, response.headers)
+        if response.status not in RETRY_STATUS and not limited:
+            return None
+        wait = retry_after(response.headers) or 0.0
+        if last or wait > LONGEST_WAIT:
+            return None
+        if wait > 2:
+            self.say(f"{host} asks to wait {wait:.0f} s (HTTP {response.status})")
+        return wait
 
     def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """GET with `Accept: application/json`; the status is the caller's to judge."""

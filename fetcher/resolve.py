@@ -36,15 +36,19 @@ def resolve(
     if not pending:
         return resolution
     with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
-        for artifact, outcome in zip(
-            pending, pool.map(lambda item: _resolve_one(item, network, lock), pending), strict=True
-        ):
-            key = artifact.manifest, artifact.id
-            if isinstance(outcome, Failure):
-                resolution.problems.append(outcome.problem.about(artifact.id))
-            else:
-                resolution.fresh[key] = outcome
-                lock.artifacts[key] = outcome
+        try:
+            outcomes = list(pool.map(lambda item: _resolve_one(item, network, lock), pending))
+        except BaseException:  # Ctrl-C: nobody waits for answers that no one wants
+            network.interrupt()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for artifact, outcome in zip(pending, outcomes, strict=True):
+        key = artifact.manifest, artifact.id
+        if isinstance(outcome, Failure):
+            resolution.problems.append(outcome.problem.about(artifact.id))
+        else:
+            resolution.fresh[key] = outcome
+            lock.artifacts[key] = outcome
     return resolution
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.I | re.S,
+)
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.I)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _PAGES = (".html", ".htm", ".xhtml", ".md")

@@ -175,10 +175,10 @@ class Store:
             # Sorted by time: later stamps win when all files are read in order.
             name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
             self._stamp_path = self.root / "stamps" / name
-        with suppress(OSError):  # a stamp that is lost costs one reading of its blob
-            # Opened anew each time: another process may have merged the file away meanwhile.
-            with self._stamp_path.open("a", encoding="ascii", newline="\n") as stream:
-                stream.write(text)
+        # Opened anew each time: another process may have merged the file away meanwhile.
+        # A stamp that is lost costs one reading of its blob.
+        with suppress(OSError), self._stamp_path.open("ab") as stream:
+            stream.write(text.encode("ascii"))
 
     def close(self) -> None:
         """Finish this writer's stamps, and merge all if there are many files."""

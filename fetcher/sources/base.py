@@ -145,6 +145,17 @@ class Source(ABC):
         return ""
 
 
+def sound_size(size: object) -> bool:
+    """Whether a listing's size can be one: a whole number (True is none) that a file may have."""
+    return type(size) is int and 0 <= size < 1 << 63
+
+
+def shown(value: object) -> str:
+    """A listing's value in messages: whatever its type, printable and short."""
+    text = ascii(value)
+    return text if len(text) <= 100 else text[:100] + "…"
+
+
 def below(path: str, name: str) -> str | None:
     """`name` relative to the folder `path` ("" for the top), or None if it is not below it."""
     if not path:

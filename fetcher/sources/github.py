@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -22,6 +24,8 @@ from fetcher.sources.base import (
     UrlCandidate,
     below,
     choose,
+    shown,
+    sound_size,
 )
 from fetcher.sources.huggingface import path_complaint
 
@@ -32,6 +36,7 @@ _POINTER = re.compile(
     rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"
 )
 _POINTER_SIZES = range(110, 400)
+_MAX_DEPTH = 64
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,14 @@ class GitHub(Source):
         where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
         files = choose(entries, request, where)
         if has_lfs:
-            files = [self._through_pointer(file, commit, network) for file in files]
+            with ThreadPoolExecutor(8) as pool:
+                found = pool.map(lambda file: self._through_pointer(file, commit, network), files)
+                files = list(found)
         return Resolved(commit, files)
 
     def _tree(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], bool]:
         listing = self._listing(f"{self._api}/git/trees/{commit}?recursive=1", network)
+        items: list[tuple[str, dict[str, Any]]]
         if listing.get("truncated"):
             items = list(self._walk(commit, "", network))
         else:
@@ -178,7 +186,11 @@ class GitHub(Source):
         self, tree: str, folder: str, network: Network
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """A tree too large for one answer, folder by folder, only where the path leads."""
-        for item in self._listing(f"{self._api}/git/trees/{tree}", network)["tree"]:
+        listing = self._listing(f"{self._api}/git/trees/{tree}", network)
+        if listing.get("truncated") or folder.count("/") > _MAX_DEPTH:
+            text = f"{self.describe()}: GitHub cannot list {folder or 'the top folder'} whole"
+            raise Failure("refused", text, "give the source a `path` below it")
+        for item in listing["tree"]:
             full = f"{folder}{item.get('path', '')}"
             if item["type"] == "blob":
                 yield folder, item
@@ -191,9 +203,10 @@ class GitHub(Source):
 
     def _entry(self, folder: str, item: dict[str, Any]) -> tuple[FileEntry, str | None]:
         path, size, sha = item.get("path"), item.get("size"), item.get("sha")
-        sound = isinstance(path, str) and isinstance(size, int) and size >= 0
+        sound = isinstance(path, str) and sound_size(size)
         if not sound or not isinstance(sha, str) or not _COMMIT.fullmatch(sha):
-            raise Failure("refused", f"{self.describe()}: wrong entry for {path!r} in the listing")
+            text = f"{self.describe()}: wrong entry for {shown(path)} in the listing"
+            raise Failure("refused", text)
         full = folder + str(path)
         return FileEntry(full, size, None, sha), below(self.path, full)
 
@@ -202,6 +215,10 @@ class GitHub(Source):
         if file.size not in _POINTER_SIZES or file.path.endswith(".gitattributes"):
             return file
         answer = self._get(self._raw(commit, file.path), network, "*/*")
+        blob = hashlib.sha1(b"blob %d\0" % len(answer.body) + answer.body).hexdigest()
+        if blob != file.git_blob:
+            text = f"{self.describe()}: {file.path} is not what the tree says (git blob {blob})"
+            raise Failure("digest-mismatch", text, file=file.path)
         pointer = _POINTER.fullmatch(answer.body)
         if not pointer:
             return file
@@ -243,8 +260,9 @@ class GitHub(Source):
             "objects": [{"oid": file.sha256, "size": file.size}],
         }
         mime = "application/vnd.git-lfs+json"
+        url = f"{self._web}/{self.repo}.git/info/lfs/objects/batch"
         answer = network.request(
-            f"{self._web}/{self.repo}.git/info/lfs/objects/batch",
+            url,
             method="POST",
             headers=[("Accept", mime), ("Content-Type", mime)],
             data=json.dumps(body).encode(),
@@ -253,7 +271,8 @@ class GitHub(Source):
             raise self._failure(answer, network)
         try:
             action = answer.json()["objects"][0]["actions"]["download"]
-            headers = tuple((str(k), str(v)) for k, v in action.get("header", {}).items())
+            headers = tuple((str(k), str(v)) for k, v in (action.get("header") or {}).items())
+            network.redirected(network.rewrite(url), str(action["href"]))  # no step to plain http
             return UrlCandidate(self.type, str(action["href"]), headers)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise Failure("missing-upstream", f"{self.repo}: LFS has no {file.path}") from error
@@ -261,8 +280,10 @@ class GitHub(Source):
     def _release(self, tag: str, network: Network) -> dict[str, Any]:
         tail = "latest" if tag == "latest" else f"tags/{quote(tag, safe='')}"
         found = self._get(f"{self._api}/releases/{tail}", network).json()
-        if not isinstance(found, dict) or not isinstance(found.get("assets"), list):
+        assets = found.get("assets") if isinstance(found, dict) else None
+        if not isinstance(assets, list) or not all(isinstance(a, dict) for a in assets):
             raise Failure("refused", f"{self.describe()}: GitHub's answer has no assets")
+        assert isinstance(found, dict)
         return found
 
     def _resolve_release(self, request: Request, network: Network) -> Resolved:
@@ -271,8 +292,10 @@ class GitHub(Source):
         for asset in found["assets"]:
             name, size = asset.get("name"), asset.get("size")
             digest = re.fullmatch(r"sha256:([0-9a-f]{64})", str(asset.get("digest")))
-            if isinstance(name, str) and isinstance(size, int):
-                entries[name] = FileEntry(name, size, digest[1] if digest else None)
+            if not isinstance(name, str) or not isinstance(size, int) or not sound_size(size):
+                text = f"{self.describe()}: wrong entry for {shown(name)} among the assets"
+                raise Failure("refused", text)
+            entries[name] = FileEntry(name, size, digest[1] if digest else None)
         tag = str(found.get("tag_name") or self.release)
         return Resolved(tag, choose(entries, request, f"{self.repo} release {tag}"))
 
@@ -280,6 +303,7 @@ class GitHub(Source):
         """The API's address of an asset, for private repositories."""
         for asset in self._release(tag, network)["assets"]:
             if asset.get("name") == file.path and isinstance(asset.get("url"), str):
+                network.redirected(network.rewrite(self._api), asset["url"])
                 accept = (("Accept", "application/octet-stream"),)
                 return UrlCandidate(self.type, asset["url"], accept)
         raise Failure("missing-upstream", f"{self.repo} release {tag} has no {file.path}")

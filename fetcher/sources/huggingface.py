@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
 from fetcher.network import Network, Response, origin_of
@@ -21,6 +21,8 @@ from fetcher.sources.base import (
     UrlCandidate,
     below,
     choose,
+    shown,
+    sound_size,
 )
 
 MAX_PAGES = 20_000
@@ -96,14 +98,20 @@ class HuggingFace(Source):
             commit = sha.get("sha", "") if isinstance(sha, dict) else ""
             if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
                 raise Failure("refused", f"{self.describe()}: the Hub names no commit")
-        entries = {entry.path: entry for entry in self._tree(commit, network)}
+        entries: dict[str, FileEntry] = {}
+        for entry in self._tree(commit, network):
+            if entries.setdefault(entry.path, entry) != entry:
+                text = f"{self.describe()}: the Hub lists {shown(entry.path)} twice"
+                raise Failure("refused", text)
         where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
         return Resolved(commit, choose(entries, request, where))
 
     def _tree(self, commit: str, network: Network) -> Iterator[FileEntry]:
         path = "/" + quote(self.path) if self.path else ""
         url = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
-        for _ in range(MAX_PAGES):
+        seen: set[str] = set()
+        while url not in seen and len(seen) < MAX_PAGES:
+            seen.add(url)
             answer = network.get_json(url)
             self._check(answer, network)
             listing = answer.json()
@@ -117,13 +125,16 @@ class HuggingFace(Source):
             if not following:
                 return
             # The page's address is data: with another origin the token would travel there.
-            if origin_of(network.rewrite(following[1])) != origin_of(answer.url):
+            url = urljoin(answer.url, following[1])
+            if origin_of(network.rewrite(url)) != origin_of(answer.url):
                 raise Failure("refused", f"{self.describe()}: the listing goes on at another host")
-            url = following[1]
         raise Failure("refused", f"{self.describe()}: the listing never ends")
 
     def _entry(self, item: Any) -> FileEntry | None:
-        if not isinstance(item, dict) or item.get("type") != "file":
+        if not isinstance(item, dict):
+            text = f"{self.describe()}: the Hub's listing has a wrong entry {shown(item)}"
+            raise Failure("refused", text)
+        if item.get("type") != "file":
             return None
         path, size, oid = item.get("path"), item.get("size"), item.get("oid")
         lfs = item.get("lfs")
@@ -131,15 +142,13 @@ class HuggingFace(Source):
         size = lfs.get("size", size) if isinstance(lfs, dict) else size
         sound = (
             isinstance(path, str)
-            and isinstance(size, int)
-            and size >= 0
+            and sound_size(size)
             and (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256)))
             and (sha256 or (isinstance(oid, str) and _COMMIT.fullmatch(oid)))
         )
         if not sound or not isinstance(path, str):
-            raise Failure(
-                "refused", f"{self.describe()}: the Hub's listing has a wrong entry for {path!r}"
-            )
+            text = f"{self.describe()}: the Hub's listing has a wrong entry for {shown(path)}"
+            raise Failure("refused", text)
         relative = below(self.path, path)
         if relative is None:
             return None

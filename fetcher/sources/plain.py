@@ -137,6 +137,10 @@ class Url(Source):
         return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint + file.path)]
 
 
+def _refuse(error: OSError) -> None:
+    raise error
+
+
 @dataclass(frozen=True)
 class Local(Source):
     """A file or a folder on this machine, absolute or relative to the project."""
@@ -184,10 +188,12 @@ class Local(Source):
         if base.is_file():
             yield base.name, base
             return
-        for folder, _, names in os.walk(base):
+        for folder, folders, names in os.walk(base, onerror=_refuse):
+            folders[:] = [name for name in folders if name != ".git"]
             for name in names:
                 path = Path(folder, name)
-                yield path.relative_to(base).as_posix(), path
+                if path.is_file():  # no broken link, and nothing that would wait for ever
+                    yield path.relative_to(base).as_posix(), path
 
     @staticmethod
     def _sha256(path: Path) -> str:
@@ -261,7 +267,12 @@ class BlobMirror(Source):
 
     def describe(self) -> str:
         """The host or directory."""
-        return host_of(self.location) if "://" in self.location else self.location
+        if "://" not in self.location:
+            return self.location
+        try:
+            return host_of(self.location)
+        except Failure:
+            return public_url(self.location)
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Never called: a mirror holds blobs and knows no artifacts."""

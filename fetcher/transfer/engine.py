@@ -2,6 +2,7 @@
 
 A job has candidates in order of preference. What arrives is proven by the shelf; what is wrong,
 cut off or refused is tried again or had from the next candidate, and each reason is kept.
+`fetcher.transfer.verdicts` says what an answer means; what to do about it is decided here.
 """
 
 from __future__ import annotations
@@ -20,36 +21,42 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import remove_quietly
-from fetcher.network import (
-    LONGEST_WAIT,
-    MAX_REDIRECTS,
-    TLS_ERRORS,
-    UNREACHABLE,
-    Network,
-    backoff,
-    explain,
-    host_of,
-    public_url,
-    retry_after,
-)
+from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of
 from fetcher.progress import Progress
-from fetcher.sniff import page_complaint
 from fetcher.sources.base import (
     DeferredCandidate,
     PathCandidate,
     UrlCandidate,
     WheelCandidate,
 )
-from fetcher.store import Part, Store
-from fetcher.transfer.hashing import TailHasher
+from fetcher.store import Store
+from fetcher.transfer.elsewhere import copy_of, read_validator, spool
+from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import Hosts
 from fetcher.transfer.jobs import MAX_TRIES, Arrived, Delivered, Job, Outcome
 from fetcher.transfer.shelf import Shelf
 from fetcher.transfer.slot import Slot
+from fetcher.transfer.verdicts import (
+    Decode,
+    Fatal,
+    GiveUp,
+    Mismatch,
+    Redirect,
+    Retry,
+    Unreachable,
+    Verdict,
+    Wait,
+    Whole,
+    is_sign_in,
+    judge,
+    manual_hint,
+)
 from fetcher.transfer.wheels import WheelRack
 
 _MAX_HELD_BYTES = 64 << 20
-_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+# A try that got this much further than any before it earns new tries.
+_PROGRESS = 16 << 10
+_FATAL_CODES = {"disk-space", "permission"}
 
 
 class Engine:
@@ -62,29 +69,26 @@ class Engine:
         progress: Progress,
         on_batch: Callable[[list[Delivered]], None] = lambda _: None,
     ) -> None:
-        settings = network.settings
         self.network = network
         self.store = store
         self.progress = progress
         self.outcome = Outcome()
         self.hosts = Hosts(network.unreachable, progress.say)
         self._on_batch = on_batch
+        self._rate = network.settings.limit_rate
         self._multi = pycurl.CurlMulti()
         self._hasher = TailHasher()
-        rate = settings.limit_rate
-        count = settings.jobs
-        self._slots = [
-            Slot(network, self._hasher, rate // count if rate else 0) for _ in range(count)
-        ]
+        self._slots = [Slot(network, self._hasher) for _ in range(network.settings.jobs)]
         self._by_curl = {id(slot.curl): slot for slot in self._slots}
         self._free = list(self._slots)
         self._busy = 0
+        self._jobs: list[Job] = []
         self._ready: deque[Job] = deque()
         self._delayed: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._elsewhere = 0  # jobs that a worker or the shelf has
-        self._workers = ThreadPoolExecutor(2, thread_name_prefix="worker")
+        self._elsewhere = 0  # jobs that a worker, the hasher or the shelf has
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
         self._rack = WheelRack(store)
         self._shelf = Shelf(store, self._shelved, self._refused)
         self._told: set[tuple[str, str]] = set()
@@ -93,23 +97,30 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is not None:
+            self.network.interrupt()
         self._rack.close()
         self._workers.shutdown(wait=True, cancel_futures=True)
+        self._rack.remove()
         try:
+            self._hasher.close()
             self._shelf.close()
         finally:
             for slot in self._slots:
                 slot.release()
                 slot.curl.close()
             self._multi.close()
-            self._hasher.close()
             self._drain_inbox()
+            for job in self._jobs:
+                if job.part is not None:
+                    self.store.leave_part(job.part)
 
     def run(self, jobs: Iterable[Job]) -> Outcome:
         """Get every job's content; returns when all are delivered or have failed."""
         self.store.prepare()
-        self._ready.extend(jobs)
+        self._jobs += jobs
+        self._ready.extend(self._jobs)
         while self._ready or self._delayed or self._busy or self._elsewhere:
             self._wake_delayed()
             self._fill()
@@ -127,8 +138,8 @@ class Engine:
         while self._delayed and self._delayed[0][0] <= now:
             self._ready.append(heapq.heappop(self._delayed)[2])
 
-    def _later(self, job: Job, when: float) -> None:
-        heapq.heappush(self._delayed, (when, next(self._order), job))
+    def _later(self, job: Job, seconds: float) -> None:
+        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
 
     def _fill(self) -> None:
         while self._ready and self._free and self._shelf.held_bytes < _MAX_HELD_BYTES:
@@ -157,41 +168,46 @@ class Engine:
         host = self.hosts.get(host_of(url))
         if self.network.offline:
             raise Failure("offline", f"{host.name} is needed, but the network may not be used")
-        if host.down:
-            raise host.down
-        if host.not_before > time.monotonic():
-            self._later(job, host.not_before + backoff(1) * 0.2)
+        self.hosts.check(host)
+        wait = host.not_before - time.monotonic()
+        if wait > 0:
+            self._later(job, wait + backoff(1) * 0.2)
             return
         if not job.small and job.part is None:
             self._claim(job)
         slot = self._free.pop()
         slot.host = host.name
+        begun = False
         try:
-            slot.start(job, candidate, url)
-        except Failure:
-            slot.release()
-            self._free.append(slot)
-            raise
-        if not job.small and slot.offset and slot.offset == job.file.size:
-            self._body_done(slot)  # all there already: only the digest is left to prove
-            slot.release()
-            self._free.append(slot)
-            return
-        self._multi.add_handle(slot.curl)
-        self._busy += 1
+            slot.start(job, candidate, url, self._share_of_rate())
+            if not job.small and slot.offset and slot.offset == job.file.size:
+                self._body_done(slot)  # all there already: only the digest is left to prove
+            else:
+                self._multi.add_handle(slot.curl)
+                begun = True
+        finally:
+            if begun:
+                self._busy += 1
+            else:
+                slot.release()
+                self._free.append(slot)
+
+    def _share_of_rate(self) -> int:
+        """One connection's part of the limit, by how many there will be."""
+        wanted = 1 + self._busy + len(self._ready) + len(self._delayed)
+        return max(1, self._rate // min(wanted, len(self._slots))) if self._rate else 0
 
     def _claim(self, job: Job) -> None:
-        key = job.file.key or f"{job.candidate.origin} {job.label} {self._url_of(job)}"
+        key = job.file.key
+        if not key:  # only the very same address can mean the same bytes
+            url = job.candidate.url if isinstance(job.candidate, UrlCandidate) else ""
+            key = f"{job.candidate.origin} {job.label} {url}"
         try:
             job.part = self.store.claim_part(key)
         except OSError as error:
             raise from_os_error(error, f"writing into the store {self.store.root}") from error
         if not job.file.key:
-            job.validator = _read_validator(job.part)
-
-    @staticmethod
-    def _url_of(job: Job) -> str:
-        return job.candidate.url if isinstance(job.candidate, UrlCandidate) else ""
+            job.validator = read_validator(job.part)
 
     # Work outside the loop
 
@@ -201,15 +217,9 @@ class Engine:
         def run() -> None:
             try:
                 follow_up = work()
-            except Failure as failure:
-                reason = failure
-                follow_up = lambda: self._give_up_candidate(job, reason)  # noqa: E731
-            except OSError as error:
-                trouble = from_os_error(error, f"getting {job.label}")
-                follow_up = lambda: self._give_up_candidate(job, trouble)  # noqa: E731
             except Exception as error:
-                broken = Failure("internal", f"{job.label}: {type(error).__name__}: {error}")
-                follow_up = lambda: self._give_up_candidate(job, broken)  # noqa: E731
+                failure = _as_failure(error, job)
+                follow_up = lambda: self._give_up_candidate(job, failure)  # noqa: E731
             self._inbox.put(lambda: self._back(follow_up))
 
         self._workers.submit(run)
@@ -234,18 +244,7 @@ class Engine:
         return lambda: self._to_shelf(arrived)
 
     def _take_path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
-        from fetcher.files import copy, reflink
-
-        path = self.store.temporary()
-        try:
-            if not reflink(candidate.path, path):
-                copy(candidate.path, path)
-        except FileNotFoundError as error:
-            remove_quietly(path)
-            raise Failure("not-found", f"{candidate.path} is not there") from error
-        except OSError:
-            remove_quietly(path)
-            raise
+        path = copy_of(candidate.path, self.store)
         return lambda: self._to_shelf(Arrived(job, candidate.origin, path=path))
 
     def _to_shelf(self, arrived: Arrived) -> None:
@@ -262,9 +261,7 @@ class Engine:
             for item in batch:
                 self.outcome.downloaded += item.downloaded
                 self.progress.file_done(item.job.file, item.downloaded)
-                if item.job.part is not None:  # begun elsewhere before this place delivered
-                    remove_quietly(item.job.part.path)
-                    remove_quietly(item.job.part.path + ".etag")
+                self._drop_part(item.job)
 
         self._inbox.put(follow_up)
 
@@ -274,19 +271,26 @@ class Engine:
 
     def _disproved(self, arrived: Arrived, failure: Failure) -> None:
         job = arrived.job
-        if arrived.path:
-            remove_quietly(arrived.path)
-            job.part = None
-        if failure.problem.code in {"disk-space", "permission"}:
+        own_part = job.part is not None and arrived.path == job.part.path
+        if failure.problem.code in _FATAL_CODES:
+            if arrived.path and not own_part:  # a whole part is kept: the next run places it
+                remove_quietly(arrived.path)
             self._fail(job, failure)
             return
-        # A damaged transfer is mended by another try; a server that lies is not.
-        if job.resumed or (not job.mismatched and isinstance(job.candidate, UrlCandidate)):
-            job.mismatched = job.mismatched or not job.resumed
+        if arrived.path:
+            remove_quietly(arrived.path)
+        if own_part:
+            self._drop_part(job)
+        if job.resumed:  # the fault may lie in what was there before
             job.resumed = False
             self._ready.append(job)
-            return
-        self._give_up_candidate(job, failure)
+        else:
+            self._mismatched(job, failure)
+
+    def _drop_part(self, job: Job) -> None:
+        if job.part is not None:
+            self.store.drop_part(job.part)
+        job.part, job.validator = None, ""
 
     def _drain_inbox(self) -> None:
         while True:
@@ -308,7 +312,7 @@ class Engine:
                 self._reap()
         elif self._elsewhere or self._delayed:
             try:
-                self._inbox.get(timeout=0.05)()
+                self._inbox.get(timeout=0.02)()
             except queue.Empty:
                 pass
 
@@ -324,14 +328,18 @@ class Engine:
 
     def _ended(self, curl: Any, number: int, message: str) -> None:
         slot = self._by_curl[id(curl)]
+        job = slot.job
+        assert job is not None
         self._multi.remove_handle(curl)
         self._busy -= 1
         again = False
         try:
-            again = self._judge(slot, number, message)
+            verdict = judge(slot, number, message)
+            again = isinstance(verdict, Redirect) and self._redirect(slot, job, verdict.location)
+            if not again:
+                self._act(slot, job, verdict)
         except Failure as failure:
-            assert slot.job is not None
-            self._give_up_candidate(slot.job, failure)
+            self._give_up_candidate(job, failure)
         if again:
             self._multi.add_handle(curl)
             self._busy += 1
@@ -339,187 +347,165 @@ class Engine:
             slot.release()
             self._free.append(slot)
 
-    def _judge(self, slot: Slot, number: int, message: str) -> bool:
-        """Decide what an ended request means; True if the slot goes on with a redirect."""
-        job = slot.job
-        assert job is not None
-        if slot.failure is not None:
-            self._after_local_failure(slot, job, slot.failure)
-            return False
-        status = slot.status()
-        if number and not (number == pycurl.E_FILESIZE_EXCEEDED and status >= 300):
-            self._after_curl_error(slot, job, number, message)
-            return False
-        if slot.url.startswith("ftp"):
-            status = 200
-        if status in {301, 302, 303, 307, 308}:
-            return self._redirect(slot, job)
-        if status in {200, 206} and not (status == 206 and not slot.offset):
-            self.hosts.answered(self.hosts.get(slot.host))
-            self._body_done(slot)
-            return False
-        self._after_status(slot, job, status)
-        return False
-
-    def _redirect(self, slot: Slot, job: Job) -> bool:
-        location = slot.curl.getinfo(pycurl.REDIRECT_URL)
+    def _redirect(self, slot: Slot, job: Job, location: str) -> bool:
+        candidate = job.candidate
+        assert isinstance(candidate, UrlCandidate)
         slot.hops += 1
         if not location or slot.hops > MAX_REDIRECTS:
             raise Failure("refused", f"{slot.host} redirects without end")
-        candidate = job.candidate
-        assert isinstance(candidate, UrlCandidate)
-        if _is_login(location):
-            raise self._login_failure(job, f"{slot.host} redirects to a sign-in page")
+        if is_sign_in(location):
+            text = f"{slot.host} redirects to a sign-in page"
+            raise Failure("link-expired", text, manual_hint(job))
         url = self.network.redirected(slot.url, location)
         slot.host = host_of(url)
-        if down := self.hosts.get(slot.host).down:
-            raise down
+        self.hosts.check(self.hosts.get(slot.host))
         slot.aim(url, candidate)
         return True
+
+    def _act(self, slot: Slot, job: Job, verdict: Verdict) -> None:
+        """Do what the end of a request asks for."""
+        match verdict:
+            case Whole():
+                self.hosts.answered(self.hosts.get(slot.host))
+                self._body_done(slot)
+            case Decode():
+                job.decode = True
+                self._ready.append(job)
+            case Retry(failure, anew):
+                job.anew = job.anew or anew
+                self._retry(slot, job, failure)
+            case Mismatch(failure):
+                self._mismatched(job, failure)
+            case Wait():
+                self._wait(slot, job, verdict)
+            case Unreachable():
+                self._unreachable(slot, job, verdict)
+            case GiveUp(failure):
+                self._give_up_candidate(job, failure)
+            case Fatal(failure):
+                self._fail(job, failure)
 
     def _body_done(self, slot: Slot) -> None:
         job = slot.job
         assert job is not None
-        origin = job.candidate.origin
         if job.small:
-            data = b"".join(slot.chunks)
-            job.received += len(data)
-            encoding = slot.headers().get("content-encoding", "identity")
-            if encoding != "identity" and not job.decode and len(data) != job.file.size:
-                job.decode = True
-                self._ready.append(job)
-                return
-            self._to_shelf(Arrived(job, origin, data=data))
+            self._small_body_done(slot, job)
             return
-        if not slot.begun and slot.offset != job.file.size and not slot.begin():
-            raise slot.failure or Failure("network", f"{slot.host}: no usable answer")
+        if not slot.begun and slot.offset != job.file.size:  # an empty body
+            slot.begin()
+            if slot.stopped is not None:
+                self._act(slot, job, slot.stopped)
+                return
         if job.file.size is not None and slot.written < job.file.size:
             got, size = slot.written, job.file.size
-            failure = Failure("network", f"{slot.host} sent {got:,} of {size:,} bytes")
-            self._retry(slot, job, failure)
+            self._retry(
+                slot, job, Failure("network", f"{slot.host} sent {got:,} of {size:,} bytes")
+            )
             return
+        assert job.part is not None
+        arrived = Arrived(job, job.candidate.origin, path=job.part.path)
+        written = slot.written
         tail = slot.finish_file()
-        part, job.part = job.part, None
-        assert part is not None
-        remove_quietly(part.path + ".etag")
-        arrived = Arrived(job, origin, path=part.path)
+        self._elsewhere += 1
+        hashed = lambda: self._back(lambda: self._hashed(arrived, tail))  # noqa: E731
+        self._hasher.finish(tail, written, lambda: self._inbox.put(hashed))
 
-        def prove() -> Callable[[], None]:
+    def _small_body_done(self, slot: Slot, job: Job) -> None:
+        data = b"".join(slot.chunks)
+        job.received += len(data)
+        encoded = slot.headers().get("content-encoding", "identity") != "identity"
+        if encoded and not job.decode and len(data) != job.file.size:
+            self._act(slot, job, Decode())
+        else:
+            self._to_shelf(Arrived(job, job.candidate.origin, data=data))
+
+    def _hashed(self, arrived: Arrived, tail: Tail) -> None:
+        try:
             arrived.digests = tail.digests()
-            return lambda: self._to_shelf(arrived)
-
-        self._to_worker(job, prove)
+        except Exception as error:
+            self._give_up_candidate(arrived.job, _as_failure(error, arrived.job))
+        else:
+            self._to_shelf(arrived)
 
     # What went wrong
 
-    def _after_local_failure(self, slot: Slot, job: Job, failure: Failure) -> None:
-        if failure.problem.code in {"disk-space", "permission", "internal"}:
-            self._fail(job, failure)
-        elif "compressed" in failure.message:
-            job.decode = True
-            self._ready.append(job)
-        else:
-            self._retry(slot, job, failure)
-
-    def _after_curl_error(self, slot: Slot, job: Job, number: int, message: str) -> None:
-        failure = explain(number, message, slot.url)
-        host = self.hosts.get(slot.host)
-        if number == pycurl.E_FILESIZE_EXCEEDED:
-            failure = Failure(
-                "size-mismatch", f"{slot.host} delivers more than {job.file.size:,} bytes"
-            )
-            self._give_up_candidate(job, failure)
-        elif number in UNREACHABLE or number in TLS_ERRORS or _never_connected(slot, number):
-            alternative = job.index + 1 < len(job.candidates)
-            if alternative or job.tries >= 2 or number in TLS_ERRORS:
-                self.hosts.mark_down(host, failure)
-                self._give_up_candidate(job, failure)
-            else:
-                self._retry(slot, job, failure)
-        elif failure.problem.code != "network":
-            self._give_up_candidate(job, failure)
-        else:
-            self._retry(slot, job, failure)
-
     def _retry(self, slot: Slot, job: Job, failure: Failure) -> None:
         """Another try of the same candidate after a pause; progress earns new tries."""
-        if slot.written - slot.offset > 1 << 20:
-            job.tries = 0
-        job.tries += 1
+        if job.small and job.file.key and not slot.aside and not job.decode:
+            self._keep_small(slot, job)
+        # Pages and compressed bodies count as nothing.
+        got = 0 if slot.aside or job.decode else slot.written
+        ahead = got >= job.furthest + _PROGRESS
+        job.furthest = max(job.furthest, got)
+        job.tries = 1 if ahead else job.tries + 1
         if job.tries >= MAX_TRIES:
             self._give_up_candidate(job, failure)
         else:
             job.deferred = None
-            self._later(job, time.monotonic() + backoff(job.tries))
+            self._later(job, backoff(job.tries) * (0.2 if ahead else 1.0))
 
-    def _after_status(self, slot: Slot, job: Job, status: int) -> None:
-        answer = slot.answer()
+    def _keep_small(self, slot: Slot, job: Job) -> None:
+        """Keep what came of a small body that was cut off, if it is worth a request."""
+        data = b"".join(slot.chunks)
+        if len(data) < _PROGRESS or slot.status() not in {200, 206}:
+            return
+        if slot.headers().get("content-encoding", "identity") != "identity":
+            return
+        self._claim(job)
+        assert job.part is not None
+        job.received += len(data)
+        spool(job.part, data)
+        job.spooled = True
+
+    def _mismatched(self, job: Job, failure: Failure) -> None:
+        """A damaged transfer is mended by another try; a server that lies is not."""
+        if job.mismatched or not isinstance(job.candidate, UrlCandidate):
+            self._give_up_candidate(job, failure)
+            return
+        job.mismatched, job.deferred = True, None
+        self._later(job, backoff(1) * 0.2)
+
+    def _unreachable(self, slot: Slot, job: Job, verdict: Unreachable) -> None:
         host = self.hosts.get(slot.host)
-        asked = retry_after(answer.headers)
-        if status in _RETRY_STATUS or (status == 403 and asked is not None):
-            failure = Failure("network", f"{slot.host} answers HTTP {status}", "try again later")
-            if asked is not None and asked > LONGEST_WAIT:
-                raise Failure(
-                    "network",
-                    f"{slot.host} asks to wait {asked:.0f} s (HTTP {status})",
-                    "run again later: what is there is kept",
-                )
-            if status == 429 or asked is not None:
-                # Being told to wait is no failed try: only the time is shifted.
-                self._later(job, self.hosts.ask_to_wait(host, asked, status) + backoff(1) * 0.2)
-                job.deferred = None
-                job.tries += 1 if asked is None else 0
-                if job.tries >= 3 * MAX_TRIES:
-                    raise failure
-            else:
-                self._retry(slot, job, failure)
-            return
-        if status == 416 and slot.offset:
-            job.no_range = True
-            self._retry(slot, job, Failure("network", f"{slot.host}: range refused"))
-            return
-        raise self._status_failure(slot, job, status, answer.headers, answer.head)
+        # A host that has delivered in this run is likelier to come back than one that never did.
+        patience = MAX_TRIES - 1 if host.delivered else 2
+        if job.index + 1 < len(job.candidates):
+            patience = 2 if host.delivered else 0
+        if verdict.final or job.tries >= patience:
+            self.hosts.mark_down(host, verdict.failure)
+            self._give_up_candidate(job, verdict.failure)
+        else:
+            self._retry(slot, job, verdict.failure)
 
-    def _status_failure(
-        self, slot: Slot, job: Job, status: int, headers: dict[str, str], head: bytes
-    ) -> Failure:
-        where = public_url(job.candidate.url) if isinstance(job.candidate, UrlCandidate) else ""
-        page = page_complaint(head, job.file.path)
-        manual = self._manual_hint(job)
-        if headers.get("x-error-code") == "GatedRepo":
-            hint = "ask for access on the repository's page, then set HF_TOKEN"
-            return Failure("gated", f"{where}: the repository is gated (HTTP {status})", hint)
-        if status in {401, 403}:
-            if manual and page:
-                return self._login_failure(job, f"{slot.host} answers with a sign-in page")
-            return Failure("auth", f"{where}: access denied (HTTP {status})", manual)
-        if status in {404, 410}:
-            code = "link-expired" if manual and page else "not-found"
-            what = "the link has expired or is gone" if manual and page else "not there"
-            return Failure(code, f"{where}: {what} (HTTP {status})", manual)
-        return Failure("network", f"{where}: HTTP {status}")
-
-    def _manual_hint(self, job: Job) -> str:
-        candidate = job.candidate
-        if isinstance(candidate, UrlCandidate):
-            return candidate.manual_hint.replace("{artifact}", job.artifact)
-        return ""
-
-    def _login_failure(self, job: Job, message: str) -> Failure:
-        return Failure("link-expired", message, self._manual_hint(job))
+    def _wait(self, slot: Slot, job: Job, verdict: Wait) -> None:
+        """Being told to wait is no failed try, as long as the host delivers now and then."""
+        host = self.hosts.get(slot.host)
+        patient = self.hosts.ask_to_wait(host, verdict.seconds, verdict.status)
+        job.deferred = None
+        if verdict.seconds is None:
+            job.tries += 1
+            patient = patient and job.tries < MAX_TRIES * (3 if verdict.status == 429 else 2)
+        if patient:
+            self._later(job, host.not_before - time.monotonic() + backoff(1) * 0.2)
+        else:
+            self._give_up_candidate(job, verdict.failure)
 
     def _give_up_candidate(self, job: Job, failure: Failure) -> None:
+        if failure.problem.code == "not-a-file" and not failure.hint and job.candidates:
+            failure = Failure("not-a-file", failure.message, manual_hint(job))
+        if failure.problem.code in _FATAL_CODES:
+            self._fail(job, failure)
+            return
         old = job.candidate.origin if job.candidates else ""
-        if failure.problem.code == "not-a-file" and not failure.hint:
-            hint = self._manual_hint(job) if job.candidates else ""
-            failure = Failure("not-a-file", failure.message, hint)
-        if failure.problem.code in {"disk-space", "permission"} or not job.next_candidate(failure):
-            self._fail(job, failure if failure not in job.reasons else None)
+        if not job.file.key and job.part is not None:
+            self._drop_part(job)  # another place's bytes cannot be put to these
+        if not job.next_candidate(failure):
+            self._fail(job)
             return
         new = job.candidate.origin
         if (old, new) not in self._told and old != new:
             self._told.add((old, new))
-            self.progress.say(f"{job.artifact}: {job.reasons[0].message}; taking it from {new}")
+            self.progress.say(f"{job.artifact}: {failure.message}; taking it from {new}")
         self._ready.append(job)
 
     def _fail(self, job: Job, failure: Failure | None = None) -> None:
@@ -530,23 +516,9 @@ class Engine:
         self.progress.file_failed(job.file)
 
 
-def _never_connected(slot: Slot, number: int) -> bool:
-    waited: float = slot.curl.getinfo(pycurl.CONNECT_TIME)
-    return number == pycurl.E_OPERATION_TIMEDOUT and waited == 0
-
-
-def _is_login(location: str) -> bool:
-    lowered = location.lower()
-    return any(
-        mark in lowered
-        for mark in ("login.microsoftonline.com", "/_layouts/15/authenticate", "/signin", "/login?")
-    )
-
-
-def _read_validator(part: Part) -> str:
-    from pathlib import Path
-
-    try:
-        return Path(part.path + ".etag").read_text("latin-1")
-    except OSError:
-        return ""
+def _as_failure(error: Exception, job: Job) -> Failure:
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, f"getting {job.label}")
+    return Failure("internal", f"{job.label}: {type(error).__name__}: {error}")

@@ -6,9 +6,11 @@ small pieces in another thread would cost it the interpreter lock; large blocks 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +33,14 @@ class Tail:
     done: bool = False
     hashed: int = 0
     dropped: bool = False
-    finished: threading.Event = field(default_factory=threading.Event)
+    finished: bool = False
     sha256: Any = field(default_factory=hashlib.sha256)
     git: Any = None
-    error: OSError | None = None
+    error: Exception | None = None
+    then: Callable[[], None] = lambda: None
 
     def digests(self) -> tuple[str, str]:
-        """(sha256, git blob id or ""), once finished. Raises OSError."""
-        self.finished.wait()
+        """(sha256, git blob id or ""), once finished. Raises what broke the reading."""
         if self.error:
             raise self.error
         return self.sha256.hexdigest(), self.git.hexdigest() if self.git else ""
@@ -65,13 +67,18 @@ class TailHasher:
             self._thread.start()
         return tail
 
-    def grown(self, tail: Tail, written: int, done: bool = False) -> None:
-        """Say how far the file has grown; wakes the thread for a block's worth or the end."""
+    def grown(self, tail: Tail, written: int) -> None:
+        """Say how far the file has grown; wakes the thread for a block's worth."""
         tail.written = written
-        if done or written - tail.hashed >= BLOCK:
+        if written - tail.hashed >= BLOCK:
             with self._wake:
-                tail.done = tail.done or done
                 self._wake.notify()
+
+    def finish(self, tail: Tail, written: int, then: Callable[[], None]) -> None:
+        """The file has its full length; `then` is called in the thread when all is hashed."""
+        with self._wake:
+            tail.written, tail.then, tail.done = written, then, True
+            self._wake.notify()
 
     def drop(self, tail: Tail) -> None:
         """Forget a file that starts anew or failed."""
@@ -98,30 +105,33 @@ class TailHasher:
                 self._advance(tail)
 
     def _ready(self) -> list[Tail]:
-        self._tails = [t for t in self._tails if not t.dropped and not t.finished.is_set()]
-        return [t for t in self._tails if t.done or t.written - t.hashed >= BLOCK]
+        self._tails = [t for t in self._tails if not t.dropped and not t.finished]
+        # One that broke stays as it is until it is finished or dropped.
+        return [t for t in self._tails if t.done or (not t.error and t.written - t.hashed >= BLOCK)]
 
     def _advance(self, tail: Tail) -> None:
         try:
-            with open(native(tail.path), "rb", buffering=0) as stream:  # noqa: PTH123
-                stream.seek(tail.hashed)
-                while not tail.dropped and tail.hashed < tail.written:
-                    left = tail.written - tail.hashed
-                    if left < BLOCK and not tail.done:
-                        return
-                    block = stream.read(min(left, BLOCK))
-                    if not block:
-                        raise OSError(5, "the file ends early", tail.path)
-                    tail.sha256.update(block)
-                    if tail.git:
-                        tail.git.update(block)
-                    tail.hashed += len(block)
-        except OSError as error:
+            self._hash(tail)
+        except Exception as error:  # the thread must live on for the other files
             tail.error = error
-            tail.finished.set()
-            return
-        if tail.done and tail.hashed >= tail.written:
-            tail.finished.set()
+        if not tail.dropped and tail.done and (tail.error or tail.hashed >= tail.written):
+            tail.finished = True
+            tail.then()
+
+    def _hash(self, tail: Tail) -> None:
+        with open(native(tail.path), "rb", buffering=0) as stream:  # noqa: PTH123
+            stream.seek(tail.hashed)
+            while not (tail.dropped or self._stop) and tail.hashed < tail.written:
+                left = tail.written - tail.hashed
+                if left < BLOCK and not tail.done:
+                    return
+                block = stream.read(min(left, BLOCK))
+                if not block:
+                    raise OSError(errno.EIO, "the file ends early", tail.path)
+                tail.sha256.update(block)
+                if tail.git:
+                    tail.git.update(block)
+                tail.hashed += len(block)
 
 
 def digests_of(path: str, git: bool) -> tuple[str, str]:

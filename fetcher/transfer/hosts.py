@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from fetcher.errors import Failure
 from fetcher.network import backoff
 
+# So many waits without one answer in between, and the host will not come back in this run.
+MAX_WAITS = 30
+
 
 @dataclass
 class Host:
@@ -18,6 +21,7 @@ class Host:
     not_before: float = 0.0
     waits: int = 0
     down: Failure | None = None
+    delivered: bool = False
 
 
 class Hosts:
@@ -35,21 +39,31 @@ class Hosts:
             host = self._hosts[name] = Host(name, down=self._unreachable.get(name))
         return host
 
-    def ask_to_wait(self, host: Host, seconds: float | None, status: int) -> float:
-        """The host asked to slow down; returns the time (monotonic) to try again."""
-        host.waits += 1
-        wait = backoff(host.waits) if seconds is None else seconds
-        # Many answers of one storm come together: only the first moves the time.
-        until = time.monotonic() + wait
-        if until > host.not_before + 0.5:
-            host.not_before = until
+    def check(self, host: Host) -> None:
+        """Raise why a host is not worth asking, if it is not."""
+        if host.down:
+            # One object is raised by many: it must not gather all their tracebacks.
+            raise host.down.with_traceback(None)
+
+    def ask_to_wait(self, host: Host, seconds: float | None, status: int) -> bool:
+        """The host asked to slow down; False if it has asked too often without delivering."""
+        now = time.monotonic()
+        # Many answers of one storm come together: the first moves the time, and counts.
+        if host.not_before <= now:
+            host.waits += 1
+            wait = max(seconds or 0.0, backoff(host.waits))
+        else:
+            wait = seconds or 0.0
+        if now + wait > host.not_before + 0.5:
             if wait >= 2:
                 self._say(f"{host.name} asks to wait {wait:.0f} s (HTTP {status})")
-        return host.not_before
+            host.not_before = now + wait
+        return host.waits <= MAX_WAITS
 
     def answered(self, host: Host) -> None:
         """The host delivered: its next wait starts small again."""
         host.waits = 0
+        host.delivered = True
 
     def mark_down(self, host: Host, failure: Failure) -> None:
         """Nobody else needs to find out that this host cannot be reached."""

@@ -15,7 +15,11 @@ MAX_TRIES = 6
 
 @dataclass(eq=False)
 class Job:
-    """One content to get, from the first candidate that delivers it whole and right."""
+    """One content to get, from the first candidate that delivers it whole and right.
+
+    `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
+    ever brought. `spooled`: a small body that was cut off and so went to a partial file.
+    """
 
     artifact: str
     file: FileEntry
@@ -27,7 +31,9 @@ class Job:
     validator: str = ""
     resumed: bool = False
     decode: bool = False
-    no_range: bool = False
+    anew: bool = False
+    spooled: bool = False
+    furthest: int = 0
     mismatched: bool = False
     deferred: Candidate | None = None
     received: int = 0
@@ -35,7 +41,7 @@ class Job:
     @property
     def small(self) -> bool:
         """Whether the body fits in memory."""
-        return self.file.size is not None and self.file.size <= SMALL
+        return self.file.size is not None and self.file.size <= SMALL and not self.spooled
 
     @property
     def candidate(self) -> Candidate:
@@ -51,8 +57,8 @@ class Job:
         """Give this candidate up for `reason`; False if it was the last."""
         self.reasons.append(reason)
         self.index += 1
-        self.tries = 0
-        self.mismatched = self.decode = self.no_range = False
+        self.tries = self.furthest = 0
+        self.mismatched = self.decode = self.anew = self.resumed = False
         self.deferred = None
         return self.index < len(self.candidates)
 

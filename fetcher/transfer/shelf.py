@@ -106,19 +106,41 @@ class Shelf:
             except Failure as failure:
                 self.on_refused(item, failure)
             except OSError as error:
-                doing = f"writing {item.job.label} into the store {self.store.root}"
-                self.on_refused(item, from_os_error(error, doing))
+                self._refuse(item, error)
             else:
                 proven.append(proof)
             with self._count_lock:
                 self.held_bytes -= len(item.data or b"")
             item.data = None
-        if not proven:
-            return
-        sync_filesystem(str(self.store.blobs), [proof.path for proof in proven])
-        delivered = [self._publish(proof) for proof in proven]
-        self.store.flush()
-        self.on_batch(delivered)
+        delivered = self._publish_all(proven) if proven else []
+        if delivered:
+            self.store.flush()
+            self.on_batch(delivered)
+
+    def _refuse(self, item: Arrived, error: OSError) -> None:
+        doing = f"writing {item.job.label} into the store {self.store.root}"
+        self.on_refused(item, from_os_error(error, doing))
+
+    def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
+        """Bring a batch to disk, and give each its name."""
+        delivered: list[Delivered] = []
+        try:
+            sync_filesystem(str(self.store.blobs), [proof.path for proof in proven])
+        except OSError as error:
+            for proof in proven:
+                self._unmade(proof, error)
+            return delivered
+        for proof in proven:
+            try:
+                delivered.append(self._publish(proof))
+            except OSError as error:
+                self._unmade(proof, error)
+        return delivered
+
+    def _unmade(self, proof: _Proven, error: OSError) -> None:
+        if not proof.item.path:
+            remove_quietly(proof.path)
+        self._refuse(proof.item, error)
 
     def _prove(self, item: Arrived) -> _Proven:
         """Check size and digest; a body in memory is written to a private file."""
@@ -132,7 +154,8 @@ class Shelf:
                 hasher.update(item.data)
                 blob = hasher.hexdigest()
         else:
-            sha256, blob = item.digests or digests_of(item.path, git)
+            known = item.digests
+            sha256, blob = known if known and (known[1] or not git) else digests_of(item.path, git)
             item.size = os.stat(item.path).st_size
         check_content(item, sha256, blob)
         if item.data is None:
@@ -163,20 +186,21 @@ class Shelf:
 def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
     """Compare what arrived with what was asked for. Raises Failure."""
     wanted, origin = item.job.file, item.origin
-    head = item.data[:1024] if item.data is not None else _head(item.path)
-    complaint = page_complaint(head, wanted.path)
+    wrong = found = ""
     if wanted.size is not None and item.size != wanted.size:
-        found = complaint or f"{item.size:,} bytes instead of {wanted.size:,}"
-        raise Failure("size-mismatch", f"{origin} delivered {found}")
-    if wanted.sha256 and sha256 != wanted.sha256:
-        found = complaint or f"sha256 {sha256} instead of {wanted.sha256}"
-        raise Failure("digest-mismatch", f"{origin} delivered {found}")
-    if not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
-        found = complaint or f"git blob {git_blob} instead of {wanted.git_blob}"
-        raise Failure("digest-mismatch", f"{origin} delivered {found}")
-    if not wanted.key and complaint:
+        wrong, found = "size-mismatch", f"{item.size:,} bytes instead of {wanted.size:,}"
+    elif wanted.sha256 and sha256 != wanted.sha256:
+        wrong, found = "digest-mismatch", f"sha256 {sha256} instead of {wanted.sha256}"
+    elif not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
+        wrong, found = "digest-mismatch", f"git blob {git_blob} instead of {wanted.git_blob}"
+    if not wrong and wanted.key:
+        return
+    head = item.data[:1024] if item.data is not None else _head(item.path)
+    if complaint := page_complaint(head, wanted.path):
         raise Failure("not-a-file", f"{origin} delivered {complaint}")
-    if not wanted.key and not item.size:
+    if wrong:
+        raise Failure(wrong, f"{origin} delivered {found}")
+    if not item.size and wanted.size != 0:
         raise Failure("not-a-file", f"{origin} delivered an empty file")
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 from fetcher.errors import Failure
 from fetcher.files import BLOCK, remove_quietly
 from fetcher.paths import printable
+from fetcher.patterns import nearest
 from fetcher.store import Store
 from fetcher.transfer.jobs import Arrived, Job
 
 PIP_TIMEOUT = 3600
+# What zipfile and its decompressors raise for an archive that is not sound.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,  # encrypted; NotImplementedError for unknown methods is one, too
+)
 
 
 class WheelRack:
@@ -29,11 +43,17 @@ class WheelRack:
         self._guard = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
 
     def close(self) -> None:
-        """End what still runs, and remove the wheels."""
-        for process in list(self._running):
-            process.kill()
+        """End what still runs; nothing new is begun."""
+        with self._guard:
+            self._closed = True
+            for process in self._running:
+                process.kill()
+
+    def remove(self) -> None:
+        """Remove the wheels, when nobody reads them any more."""
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -43,7 +63,7 @@ class WheelRack:
         path = self.store.temporary()
         try:
             size = self._extract(wheel, member, job, path)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        except _DAMAGE as error:
             remove_quietly(path)
             raise Failure("refused", f"{requirement}: the wheel is damaged ({error})") from error
         except BaseException:
@@ -63,7 +83,8 @@ class WheelRack:
                     self._wheels[requirement] = failure
         found = self._wheels[requirement]
         if isinstance(found, Failure):
-            raise found
+            # One object is raised by many: it must not gather all their tracebacks.
+            raise found.with_traceback(None)
         return found
 
     def _download(self, requirement: str) -> Path:
@@ -110,22 +131,26 @@ class WheelRack:
         return wheels[0]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        self._running.add(process)
+        with self._guard:
+            if self._closed:
+                raise Failure("network", "interrupted")
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            self._running.add(process)
         try:
             output, _ = process.communicate(timeout=PIP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
         finally:
-            self._running.discard(process)
+            with self._guard:
+                self._running.discard(process)
         return process.returncode, output
 
     def _extract(self, wheel: Path, member: str, job: Job, path: str) -> int:
@@ -133,7 +158,9 @@ class WheelRack:
             try:
                 info = archive.getinfo(member)
             except KeyError:
-                raise Failure("missing-upstream", f"{wheel.name} has no {member}") from None
+                close = nearest(member, archive.namelist())
+                hint = f"did you mean {close!r}?" if close else ""
+                raise Failure("missing-upstream", f"{wheel.name} has no {member}", hint) from None
             if job.file.size is not None and info.file_size != job.file.size:
                 raise Failure(
                     "size-mismatch",

@@ -1,0 +1,46 @@
+"""Bytes that the loop does not move: files on this machine, and what cut-off tries have left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.files import copy, reflink, remove_quietly
+from fetcher.store import Part, Store
+
+
+def copy_of(source: str, store: Store) -> str:
+    """A private copy of a local file in the store. Raises Failure, OSError."""
+    try:
+        with open(source, "rb"):  # noqa: PTH123
+            pass
+    except FileNotFoundError as error:
+        raise Failure("not-found", f"{source} is not there") from error
+    except OSError as error:
+        raise Failure("not-found", f"{source} cannot be read: {error.strerror}") from error
+    path = store.temporary()
+    try:
+        if not reflink(source, path):
+            copy(source, path)
+    except OSError:
+        remove_quietly(path)
+        raise
+    return path
+
+
+def spool(part: Part, data: bytes) -> None:
+    """Put the beginning of a body into its partial file, if less is there. Raises Failure."""
+    if part.size >= len(data):
+        return
+    try:
+        Path(part.path).write_bytes(data)
+    except OSError as error:
+        raise from_os_error(error, f"writing {part.path}") from error
+
+
+def read_validator(part: Part) -> str:
+    """The ETag that was remembered with a partial file, or ""."""
+    try:
+        return Path(part.path + ".etag").read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,272 @@
+"""What an answer means: judgement only, nothing is done here.
+
+`opening` judges an answer at its first byte, `judge` a request that has ended. The engine acts on
+the verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import pycurl
+
+from fetcher.errors import Failure
+from fetcher.network import (
+    LONGEST_WAIT,
+    REDIRECTS,
+    RETRY_STATUS,
+    TLS_ERRORS,
+    explain,
+    never_connected,
+    public_url,
+    rate_limited,
+    redirect_target,
+    retry_after,
+)
+from fetcher.sniff import page_complaint
+from fetcher.sources.base import UrlCandidate
+
+if TYPE_CHECKING:
+    from fetcher.transfer.jobs import Job
+
+_RANGE_REFUSED = {
+    pycurl.E_RANGE_ERROR,
+    pycurl.E_FTP_COULDNT_USE_REST,
+    pycurl.E_BAD_DOWNLOAD_RESUME,
+}
+_SIGN_IN = re.compile(
+    r"(?:/|^)(?:signin|sign_in|sign-in|login|authenticate)(?:\.aspx)?/?$", re.IGNORECASE
+)
+
+
+class Opening(Enum):
+    """What to do with a body whose answer has just begun."""
+
+    APPEND = auto()
+    RESTART = auto()  # the server sends from the beginning
+    ASIDE = auto()  # this is not the file: keep only the beginning, to be judged
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The body is there, as far as the transfer can tell."""
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """The answer points elsewhere."""
+
+    location: str
+
+
+@dataclass(frozen=True)
+class Decode:
+    """The same again at once, and let libcurl undo the compression."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A passing fault: another try after a pause; from the first byte if `anew`."""
+
+    failure: Failure
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Not the bytes that were asked for: one more try tells damage on the way from a lie."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The host asks for patience; None where it does not say how long."""
+
+    failure: Failure
+    seconds: float | None
+    status: int
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """The host cannot be reached; `final` where another try would change nothing."""
+
+    failure: Failure
+    final: bool
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """This place does not have the file."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """No other place would help."""
+
+    failure: Failure
+
+
+Verdict = Whole | Redirect | Decode | Retry | Mismatch | Wait | Unreachable | GiveUp | Fatal
+
+
+class Ended(Protocol):
+    """What a request has left behind; a Slot."""
+
+    job: Job | None
+    url: str
+    host: str
+    hops: int
+    offset: int
+    stopped: Verdict | None
+    aside: bool
+    curl: Any
+
+    def status(self) -> int:
+        """The HTTP status, 0 without one."""
+
+    def headers(self) -> dict[str, str]:
+        """The answer's headers."""
+
+    def head(self) -> bytes:
+        """The first bytes of a body that is not the file."""
+
+
+def opening(
+    job: Job, offset: int, status: int, headers: dict[str, str], host: str
+) -> Opening | Verdict:
+    """Judge an HTTP answer to the request for a large body from `offset` on."""
+    if status not in {200, 206}:
+        return Opening.ASIDE
+    encoded = headers.get("content-encoding", "identity") != "identity"
+    if encoded and not job.decode:
+        return Decode()
+    if status == 206:
+        return _opening_of_range(job, offset, headers, host)
+    length = headers.get("content-length", "")
+    wrong = length.isdecimal() and job.file.size is not None and int(length) != job.file.size
+    if wrong and not encoded:
+        return Opening.ASIDE
+    return Opening.RESTART if offset else Opening.APPEND
+
+
+def _opening_of_range(
+    job: Job, offset: int, headers: dict[str, str], host: str
+) -> Opening | Verdict:
+    if not offset:
+        return Opening.ASIDE
+    span = re.match(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+    size_fits = span and (span[2] == "*" or job.file.size in {None, int(span[2])})
+    tag = headers.get("etag", job.validator)
+    same = not job.validator or tag == job.validator
+    if not span or int(span[1]) != offset or not size_fits or not same:
+        return Retry(Failure("network", f"{host} answers with another range"), anew=True)
+    return Opening.APPEND
+
+
+def judge(ended: Ended, number: int, message: str) -> Verdict:
+    """Judge a request that ended with libcurl's error `number` (0: none)."""
+    job = ended.job
+    assert job is not None
+    if ended.stopped is not None:
+        return ended.stopped
+    http = not ended.url.startswith("ftp")
+    status = ended.status() if http else 200
+    # An error page may be cut off, here or by libcurl's limit: its status is what counts.
+    page_cut = number in {pycurl.E_FILESIZE_EXCEEDED, pycurl.E_WRITE_ERROR}
+    if number and not (http and page_cut and (status >= 300 or ended.aside)):
+        return _of_curl_error(ended, job, number, message)
+    if status in REDIRECTS:
+        return Redirect(redirect_target(ended.curl))
+    if status == 200 and ended.aside:
+        return _of_other_content(ended, job)
+    if status == 200 or (status == 206 and ended.offset):
+        return Whole()
+    return _of_status(ended, job, status)
+
+
+def _of_curl_error(ended: Ended, job: Job, number: int, message: str) -> Verdict:
+    failure = explain(number, message, ended.url)
+    if number == pycurl.E_FILESIZE_EXCEEDED:
+        size = job.file.size or 0
+        text = f"{ended.host} delivers more than {size:,} bytes"
+        return Mismatch(Failure("size-mismatch", text))
+    if number in TLS_ERRORS or never_connected(ended.curl, number):
+        return Unreachable(failure, number in TLS_ERRORS)
+    if number in _RANGE_REFUSED:
+        return Retry(failure, anew=True)
+    return Retry(failure) if failure.problem.code == "network" else GiveUp(failure)
+
+
+def _of_other_content(ended: Ended, job: Job) -> Verdict:
+    complaint = page_complaint(ended.head(), job.file.path)
+    if complaint:
+        text = f"{ended.host} delivers {complaint}"
+        return GiveUp(Failure("not-a-file", text, manual_hint(job)))
+    length, size = ended.headers().get("content-length", "?"), job.file.size or 0
+    text = f"{ended.host} offers {length} bytes instead of {size:,}"
+    return Mismatch(Failure("size-mismatch", text))
+
+
+def _of_status(ended: Ended, job: Job, status: int) -> Verdict:
+    headers, host = ended.headers(), ended.host
+    asked = retry_after(headers)
+    if status in RETRY_STATUS or rate_limited(status, headers):
+        failure = Failure("network", f"{host} answers HTTP {status}", "try again later")
+        if asked is not None and asked > LONGEST_WAIT:
+            text = f"{host} asks to wait {asked:.0f} s (HTTP {status})"
+            return GiveUp(Failure("network", text, "run again later: what is there is kept"))
+        if status in {429, 503} or asked is not None:
+            return Wait(failure, asked, status)
+        return Retry(failure)
+    if status == 416 and ended.offset:
+        return Retry(Failure("network", f"{host}: range refused"), anew=True)
+    failure = _refusal(ended, job, status, headers)
+    # Behind a redirect stands a signed link, and its time may have run out: ask for another.
+    signed = status == 403 and ended.hops and job.tries < 2
+    return Retry(failure) if signed else GiveUp(failure)
+
+
+def _refusal(ended: Ended, job: Job, status: int, headers: dict[str, str]) -> Failure:
+    candidate = job.candidate
+    where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
+    page = page_complaint(ended.head(), job.file.path)
+    manual = manual_hint(job)
+    if headers.get("x-error-code") == "GatedRepo":
+        hint = "ask for access on the repository's page, then set HF_TOKEN"
+        return Failure("gated", f"{where}: the repository is gated (HTTP {status})", hint)
+    if status in {401, 403}:
+        if manual and page:
+            return Failure("link-expired", f"{ended.host} answers with a sign-in page", manual)
+        return Failure("auth", f"{where}: access denied (HTTP {status})", manual)
+    if status in {404, 410}:
+        gone = bool(manual and page)
+        what = "the link has expired or is gone" if gone else "not there"
+        code = "link-expired" if gone else "not-found"
+        return Failure(code, f"{where}: {what} (HTTP {status})", manual)
+    return Failure("network", f"{where}: HTTP {status}")
+
+
+def manual_hint(job: Job) -> str:
+    """What to do by hand where a page answers in place of the file, or ""."""
+    candidate = job.candidate
+    if isinstance(candidate, UrlCandidate):
+        return candidate.manual_hint.replace("{artifact}", job.artifact)
+    return ""
+
+
+def is_sign_in(location: str) -> bool:
+    """Whether a redirect leads to a page that wants a person to sign in."""
+    try:
+        parts = urlsplit(location)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return False
+    return host == "login.microsoftonline.com" or bool(_SIGN_IN.search(parts.path))
