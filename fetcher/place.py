@@ -20,8 +20,8 @@ from fetcher.files import (
     remove_quietly,
     sha256_of,
     sync_filesystem,
-    write_atomically,
 )
+from fetcher.hubcache import HubCache
 from fetcher.paths import escapes, native
 from fetcher.plan import Item, row_of
 from fetcher.state import FOLDER, Row
@@ -57,7 +57,7 @@ class Placer:
         self._folders: set[str] = set()
         self._no_reflink = False
         self._kept = ""
-        self._hub_refs: set[tuple[str, str]] = set()
+        self._hub_cache = HubCache(self.link_blob, self.kept_path)
 
     def place(self, items: Iterable[tuple[Item, str]]) -> tuple[list[Row], list[Problem]]:
         """Place each item, whose content is the blob `sha256`; returns rows and what failed."""
@@ -67,7 +67,7 @@ class Placer:
         for item, sha256 in items:
             try:
                 if item.hub:
-                    rows.append(self._place_in_hub(item, sha256))
+                    rows.append(self._hub_cache.place(item, sha256))
                 else:
                     made.append(self._make(item, sha256))
             except Failure as failure:
@@ -148,10 +148,14 @@ class Placer:
         copy(blob, target)
         return True
 
+    def link_blob(self, sha256: str, target: str) -> None:
+        """Make the new file `target` from a blob, linked where that can be done."""
+        if self._link_or_copy(self.store.blob_path(sha256), target, sha256, 0, False):
+            sync_filesystem(os.path.dirname(target), [target])
+
     def _ensure_folder(self, folder: str) -> None:
         if folder in self._folders:
             return
-        Path(native(folder)).mkdir(parents=True, exist_ok=True)
         leak = escapes(self.tree, Path(folder))
         if leak is not None:
             raise Failure(
@@ -159,6 +163,7 @@ class Placer:
                 f"{leak} is a symlink that leads out of {self.tree}",
                 "replace it by a folder",
             )
+        Path(native(folder)).mkdir(parents=True, exist_ok=True)
         self._folders.add(folder)
 
     # Giving it its name
@@ -230,7 +235,7 @@ class Placer:
             "look at it, then run again, with --overwrite to replace it",
         )
 
-    def _kept_path(self, relative: str) -> Path:
+    def kept_path(self, relative: str) -> Path:
         """A fresh place below `.fetch/kept/`."""
         if not self._kept:
             self._kept = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
@@ -241,61 +246,7 @@ class Placer:
     def _keep_aside(self, item: Item) -> None:
         """Move what stands in the way to `.fetch/kept/<time>/`."""
         if os.path.lexists(native(item.path)):
-            os.rename(native(item.path), native(self._kept_path(item.target)))
-
-    # The Hugging Face cache
-
-    def _place_in_hub(self, item: Item, sha256: str) -> Row:
-        """Blob by its ETag, a relative symlink in the snapshot, and the ref, as its clients do."""
-        name = item.file.git_blob or sha256
-        blob = Path(item.hub, "blobs", name)
-        path = Path(item.path)
-        self._free_hub_path(item, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        if blob.exists() and sha256_of(str(blob)) != sha256:
-            blob.unlink()  # a half or damaged download of another tool, under a content's name
-        if not blob.exists():
-            self._hub_file(sha256, str(blob))
-        if not os.path.lexists(path):
-            try:
-                os.symlink(os.path.relpath(blob, path.parent), path)
-            except OSError:  # Windows without the privilege: a plain file serves as well
-                self._hub_file(sha256, str(path))
-        self._hub_ref(item)
-        return row_of(item, sha256, os.stat(path))
-
-    def _free_hub_path(self, item: Item, path: Path) -> None:
-        if not os.path.lexists(path):
-            return
-        if item.aside and path.exists():
-            kept = self._kept_path(str(path.relative_to(Path(item.hub).parent)))
-            copy(str(path), str(kept))
-            path.unlink()
-        elif not path.exists():
-            path.unlink()  # a link whose blob is gone
-
-    def _hub_file(self, sha256: str, target: str) -> None:
-        temporary = private_name(target)
-        if self._link_or_copy(self.store.blob_path(sha256), temporary, sha256, 0, False):
-            sync_filesystem(os.path.dirname(target), [temporary])
-        try:
-            publish(temporary, target)
-        except FileExistsError:
-            pass
-
-    def _hub_ref(self, item: Item) -> None:
-        """Point the branch at the snapshot, so that loading by id finds it offline."""
-        snapshot = Path(item.path).parts[len(Path(item.hub).parts) + 1]
-        source = item.artifact.source
-        revision = getattr(source, "revision", "main")
-        ref = "main" if revision == snapshot else revision
-        if (item.hub, ref) in self._hub_refs:
-            return
-        self._hub_refs.add((item.hub, ref))
-        path = Path(item.hub, "refs", *ref.split("/"))
-        if not path.exists() or path.read_text("utf-8", "replace").strip() != snapshot:
-            write_atomically(path, snapshot.encode())
+            os.rename(native(item.path), native(self.kept_path(item.target)))
 
 
 def _trouble(item: Item, error: OSError) -> Problem:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat as stats
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -212,6 +213,17 @@ class Planner:
                 )
 
     def _fill_hub(self, part: ArtifactPlan, source: HuggingFace, locked: LockedArtifact) -> None:
+        if not re.fullmatch(r"[0-9a-f]{40}", locked.revision):
+            part.problems.append(
+                Problem(
+                    "layout-mismatch",
+                    f"{part.artifact.id}: the Hugging Face cache needs a commit, "
+                    f"and the lock has only the revision {locked.revision!r}",
+                    "write the commit into the manifest's `revision`",
+                    part.artifact.id,
+                )
+            )
+            return
         folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
         snapshot = self.hub_cache / folder / "snapshots" / locked.revision
         for file in locked.files:

@@ -28,6 +28,7 @@ ORDER = [
     {"crosscheck"},
     {"project", "resolve"},
     {"plan"},
+    {"hubcache"},
     {"transfer", "place", "preflight", "report"},
     {"workflow"},
     {"check", "adopt", "storekeeping"},
