@@ -20,6 +20,7 @@ from fetcher.transfer.jobs import SMALL, Job
 from fetcher.transfer.verdicts import Fatal, Mismatch, Opening, Verdict, opening
 
 STALL_SECONDS = 30
+_IMPATIENT_SECONDS = 4
 _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
 
@@ -52,6 +53,10 @@ class Slot:
         curl = self.curl
         curl.reset()
         self.network.configure_once(curl)
+        if job.index + 1 < len(job.candidates):
+            # Another place has the file: do not wait long for a firewall that drops packets.
+            seconds = min(_IMPATIENT_SECONDS, self.network.settings.connect_timeout)
+            curl.setopt(pycurl.CONNECTTIMEOUT, seconds)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1 if rate else 1024)
         curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
         if rate:
