@@ -16,8 +16,8 @@ quickstart: .venv/.installed
 	$(RUN)/fetch all quickstart
 	$(RUN)/fetch tree quickstart
 	@test -f .venv/.probes || { echo "installing what the probes load models with (PyTorch is large)"; \
-	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) ".[state-dict]" && touch .venv/.probes; }
-	$(RUN)/fetch verify quickstart
+	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[state-dict]" && touch .venv/.probes; }
+	$(RUN)/fetch verify quickstart --python $(RUN)/python
 	@echo "a second time there is nothing left to do:"
 	$(RUN)/fetch all quickstart
 
