@@ -66,8 +66,13 @@ def _dumped_like(text: str, content: Any) -> bytes:
     """JSON with the indentation, the escapes and the last line end of `text`."""
     indent = re.match(r"\s*\{\s*\n([ \t]+)\"", text)
     end = "\n" if text.endswith("\n") else ""
-    dumped = json.dumps(content, indent=indent and indent[1], ensure_ascii="\\u" in text)
-    return (dumped + end).encode()
+    spaces = indent and indent[1]
+    if not text.isascii():
+        try:
+            return (json.dumps(content, indent=spaces, ensure_ascii=False) + end).encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can only hold escaped
+            pass
+    return (json.dumps(content, indent=spaces) + end).encode()
 
 
 def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:

@@ -77,6 +77,18 @@ def is_glob(name: str) -> bool:
     return _GLOB.search(name) is not None
 
 
+def _set(body: str) -> str:
+    """The regular expression of `[body]`."""
+    negated = body[0] in "!^"
+    # A character, or a range of two; nothing else has a meaning in a set.
+    items = re.findall(r".-.|.", body[negated:], re.DOTALL)
+    inside = "".join(
+        "-".join(re.escape(char) for char in item[::2]) if len(item) == 3 else re.escape(item)
+        for item in items
+    )
+    return f"(?!/)[{'^' if negated else ''}{inside}]"
+
+
 @lru_cache(maxsize=4096)
 def compile_glob(glob: str) -> re.Pattern[str]:
     """The glob as a regular expression for whole paths."""
@@ -92,9 +104,7 @@ def compile_glob(glob: str) -> re.Pattern[str]:
         elif char == "?":
             out, index = out + "[^/]", index + 1
         elif char == "[" and (end := glob.find("]", index + 2)) > 0:
-            body = re.sub(r"([\\\[&|~])", r"\\\1", glob[index + 1 : end])
-            out += "(?!/)[" + ("^" + body[1:] if body[0] in "!^" else body) + "]"
-            index = end + 1
+            out, index = out + _set(glob[index + 1 : end]), end + 1
         else:
             out, index = out + re.escape(char), index + 1
     try:

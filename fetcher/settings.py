@@ -16,7 +16,7 @@ from fetcher.schema import INVALID, Boolean, Field, Integer, ListOf, Record, Tex
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 PUBLIC_HUB = "https://huggingface.co"
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Settings:
 
     def _integer(self, name: str, low: int, high: int) -> int:
         text = self.text(name)
-        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
             raise self._fail(name, f"a whole number from {low} to {high}")
         return int(text)
 
@@ -179,7 +179,11 @@ class Settings:
     def hf_endpoint(self) -> str:
         """The Hub's address without a trailing slash."""
         text = self.text("hf_endpoint").rstrip("/")
-        if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+        try:
+            sound = urlsplit(text).scheme in {"http", "https"} and urlsplit(text).hostname
+        except ValueError:
+            sound = None
+        if not sound:
             raise self._fail("hf_endpoint", "an http(s) URL")
         return text
 

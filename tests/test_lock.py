@@ -1,0 +1,205 @@
+"""The lock: written for diffs, read with suspicion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetcher import lock as locks
+from fetcher.errors import LockError
+from fetcher.lock import Lock, LockedArtifact, dumps, loads
+from fetcher.manifest import Artifact
+from fetcher.paths import BadPath, check_relative
+from fetcher.sources.base import FileEntry, Request
+from fetcher.sources.huggingface import HuggingFace
+
+
+def is_path(text: str) -> bool:
+    try:
+        check_relative(text)
+    except BadPath:
+        return False
+    return True
+
+
+IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,5}", fullmatch=True)
+HEX = st.text(alphabet="0123456789abcdef", min_size=64, max_size=64)
+LINES = st.text(max_size=12).filter(lambda text: locks._LINE.fullmatch(text) is not None)
+FILES = st.builds(
+    FileEntry,
+    st.text(min_size=1, max_size=8).filter(is_path),
+    st.none() | st.integers(0, 2**63 - 1),
+    st.none() | HEX,
+    st.none() | HEX.map(lambda text: text[:40]),
+    st.booleans(),
+)
+ARTIFACTS = st.builds(
+    LockedArtifact,
+    LINES,
+    LINES,
+    LINES,
+    st.lists(FILES, max_size=3, unique_by=lambda file: file.path).map(
+        lambda files: tuple(sorted(files, key=lambda file: file.path))
+    ),
+)
+LOCKS = st.dictionaries(st.tuples(IDS, IDS), ARTIFACTS, max_size=3).map(Lock)
+
+SHA = "a" * 64
+GOOD = Lock(
+    {
+        ("m", "b"): LockedArtifact("hf:o/n@main", "c" * 40, "", (FileEntry("모델.bin", 3, SHA),)),
+        ("m", "a"): LockedArtifact(
+            "hf:o/n@main", "c" * 40, "5e1", (FileEntry("a", 1, None, "b" * 40), FileEntry("b", 2))
+        ),
+    }
+)
+
+
+@given(LOCKS)
+def test_what_is_written_is_read_again(lock: Lock) -> None:
+    text = dumps(lock)
+    assert loads(text) == lock
+    assert dumps(loads(text)) == text
+    text.encode("utf-8")
+    for item in lock.artifacts.values():
+        for file in item.files:
+            [line] = [row for row in text.split("\n") if row.strip(" ,") == locks._file_line(file)][
+                :1
+            ]
+            assert line
+
+
+def test_one_file_a_line_sorted() -> None:
+    lines = dumps(GOOD).splitlines()
+    assert [line.strip(" ,") for line in lines if '"path"' in line] == [
+        f'{{"path": "a", "size": 1, "git_blob": "{"b" * 40}"}}',
+        '{"path": "b", "size": 2}',
+        f'{{"path": "모델.bin", "size": 3, "sha256": "{SHA}"}}',
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["schema", "manifests", "m", "a", "files", "path", "size", "sha256"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        JSON.map(json.dumps),
+        JSON.map(lambda v: json.dumps({**HEAD, "manifests": {"m": {"a": v}}})),
+    )
+)
+def test_hostile_text_only_ever_raises_lock_errors(text: str) -> None:
+    try:
+        loads(text)
+    except LockError as error:
+        assert error.hint
+        assert "\n" not in error.message and "\x1b" not in error.message
+
+
+HEAD = {"schema": locks.SCHEMA}
+
+
+def with_file(**facts: object) -> str:
+    file = {"path": "a", **facts}
+    return json.dumps({**HEAD, "manifests": {"m": {"a": {"files": [file]}}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("<<<<<<< HEAD\n{}", "cannot be read"),
+        ("[" * 200_000, "cannot be read"),
+        ("1" * 10_000, "cannot be read|has schema"),
+        ("[]", "has schema None"),
+        ('{"schema": "fetch.lock/2"}', "has schema 'fetch.lock/2', this version reads"),
+        ('{"schema": "fetch.lock/1"}', "has no manifests"),
+        ('{"schema": "fetch.lock/1", "manifests": {"m": 1}}', "is no object"),
+        ('{"schema": "fetch.lock/1", "manifests": {"m": {"a": {}}}}', "no list of files"),
+        (
+            '{"schema": "fetch.lock/1", "manifests": {"m": {"../a": {"files": []}}}}',
+            "no artifact's",
+        ),
+        ('{"schema": "fetch.lock/1", "schema": "fetch.lock/1", "manifests": {}}', "stands twice"),
+        (with_file(path="../a"), "leads out"),
+        (with_file(path="/a"), "absolute"),
+        (with_file(path="a\x1b[2J"), "control"),
+        (with_file(path=3), "no path"),
+        (with_file(size=-1), "size -1"),
+        (with_file(size=True), "size True"),
+        (with_file(size=1.0), "size 1.0"),
+        (with_file(size=2**63), "size 9"),
+        (with_file(sha256="abc"), "digest 'abc'"),
+        (with_file(sha256=SHA.upper()), "digest 'AAA"),
+        (with_file(sha256=SHA + "\n"), "digest"),
+        (with_file(git_blob=SHA), "digest"),
+        (with_file().replace('{"files"', '{"revision": 3, "files"'), "text of one line"),
+        (with_file().replace('{"files"', '{"revision": "a\\nb", "files"'), "text of one line"),
+        (with_file().replace('{"files"', '{"source": "\\ud800", "files"'), "text of one line"),
+        (with_file().replace("}]", '}, {"path": "a"}]'), "listed twice"),
+    ],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(LockError, match=message) as caught:
+        loads(text)
+    assert "fetch lock" in caught.value.hint
+    assert len(caught.value.message) < 300
+
+
+def test_an_entry_answers_only_to_its_manifest() -> None:
+    artifact = Artifact("a", "m", HuggingFace("o/n"), request=Request(("x",)))
+    entry = locks.locked(artifact, "c" * 40, [FileEntry("x")])
+    lock = Lock({("m", "a"): entry})
+    assert lock.of(artifact) is entry
+    for other in (
+        Artifact("a", "m", HuggingFace("o/n", revision="v2"), request=Request(("x",))),
+        Artifact("a", "m", HuggingFace("o/n"), request=Request(("y",))),
+        Artifact("a", "m", HuggingFace("o/n"), request=Request(("x",), ("z",))),
+        Artifact("b", "m", HuggingFace("o/n"), request=Request(("x",))),
+        Artifact("a", "other", HuggingFace("o/n"), request=Request(("x",))),
+    ):
+        assert lock.of(other) is None
+
+
+def test_files_are_sorted_even_when_little_is_known() -> None:
+    artifact = Artifact("a", "m", HuggingFace("o/n"))
+    files = [FileEntry("b", 1), FileEntry("a", None, SHA), FileEntry("c")]
+    assert [file.path for file in locks.locked(artifact, "", files).files] == ["a", "b", "c"]
+
+
+def test_reading_and_updating_a_project(tmp_path: Path) -> None:
+    assert locks.read(tmp_path) == Lock()
+    one, two = GOOD.artifacts["m", "a"], GOOD.artifacts["m", "b"]
+    assert locks.update(tmp_path, {("m", "a"): one})
+    assert not locks.update(tmp_path, {("m", "a"): one})
+    assert locks.update(tmp_path, {("m", "b"): two})
+    assert locks.read(tmp_path) == GOOD
+    assert locks.update(tmp_path, {}, [("m", "a"), ("m", "gone")])
+    assert locks.read(tmp_path).artifacts == {("m", "b"): two}
+
+
+def test_a_lock_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "fetch.lock"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(LockError, match="cannot be read") as caught:
+        locks.read(tmp_path)
+    assert caught.value.hint
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(LockError, match="directory"):
+        locks.read(tmp_path)

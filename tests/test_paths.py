@@ -1,0 +1,180 @@
+"""Paths from outside: what is refused, and what can never happen with what is not."""
+
+from __future__ import annotations
+
+import os
+import string
+import unicodedata
+from pathlib import Path, PureWindowsPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, escapes, printable
+
+PIECES = st.sampled_from(
+    [
+        "..",
+        ".",
+        "",
+        "a",
+        "b",
+        "A",
+        "é",
+        "e\u0301",
+        "가",
+        "\u1100\u1161",
+        ".git",
+        "con",
+        "nul.txt",
+        "C:",
+    ]
+    + ["a\\b", "\x00", "\n", " ", "x ", "x.", "ß", "SS", "\u212a", "k", "\ud800", "~", "a" * 300]
+)
+HOSTILE = st.one_of(st.text(), st.lists(PIECES).map("/".join), st.text(alphabet="./\\ab: ~\x00"))
+SEGMENTS = st.text(alphabet=string.ascii_letters + "éÉßſKİı가", min_size=1, max_size=3)
+TREE_PATHS = st.lists(SEGMENTS, min_size=1, max_size=3).map("/".join)
+
+
+def accepted(path: str) -> bool:
+    try:
+        return check_relative(path) == path
+    except BadPath:
+        return False
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "onet.pt",
+        "1_Pooling/config.json",
+        ".gitattributes",
+        ".github/workflow.yml",
+        "모델/가중치 최종.bin",
+        "a b/c+d=e,f@g#h!.bin",
+        "model-00001-of-00003.safetensors",
+        "console/auxiliary/common/nullable.txt",
+        "com10",
+        "…",
+        "a" * 255,
+        "/".join(["a" * 200] * 20),
+    ],
+)
+def test_ordinary_names_are_accepted(path: str) -> None:
+    assert check_relative(path) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("", "empty"),
+        ("/etc/passwd", "absolute"),
+        ("a//b", "empty"),
+        ("a/", "empty"),
+        ("./a", "'.'"),
+        ("a/./b", "'.'"),
+        ("../a", "leads out"),
+        ("a/../../b", "leads out"),
+        ("a\\b", "backslash"),
+        ("C:/x", "drive"),
+        ("c:x", "drive"),
+        ("a/Z:b", "drive"),
+        ("CON", "device"),
+        ("a/nul.tar.gz", "device"),
+        ("Aux ", "device"),
+        ("lpt¹", "device"),
+        ("com9/x", "device"),
+        ("a\x00b", "control"),
+        ("a\nb", "control"),
+        ("a\x7f", "control"),
+        ("a\ud800", "control"),
+        ("gpj\u202e.exe", "control"),
+        ("a\u2066b", "control"),
+        (".git/config", "git"),
+        ("x/.GIT", "git"),
+        ("git~1/hooks", "git"),
+        (".g\u200cit/hooks", "git"),
+        ("a.", "Windows drops"),
+        ("a /b", "Windows drops"),
+        ("é" * 128, "too long"),
+        ("\u212a" * 128, "too long"),
+        ("/".join(["a" * 250] * 20), "too long"),
+    ],
+)
+def test_dangerous_names_are_refused(path: str, why: str) -> None:
+    with pytest.raises(BadPath, match=why):
+        check_relative(path)
+
+
+@given(HOSTILE)
+def test_what_is_accepted_stays_below_the_root(path: str) -> None:
+    if not accepted(path) or ":" in path:  # Windows itself takes no ':'
+        return
+    root = "/srv/tree"
+    joined = os.path.normpath(os.path.join(root, path))
+    assert joined == f"{root}/{path}"
+    windows = PureWindowsPath("D:/tree")
+    assert (windows / path).parts[: len(windows.parts)] == windows.parts
+    assert len((windows / path).parts) == 3 + path.count("/")
+    path.encode("utf-8")
+
+
+@given(HOSTILE)
+def test_the_short_way_and_the_long_way_agree(path: str) -> None:
+    """A folder whose name only the long way can judge changes no verdict."""
+    assert accepted(path) == accepted(f"é/{path}") or len(path) > 4000
+
+
+@given(st.lists(TREE_PATHS, max_size=8))
+def test_claims_find_every_collision(paths: list[str]) -> None:
+    claims = PathClaims()
+    taken: list[str] = []
+    for path in paths:
+        key = collision_key(path)
+        clash = [
+            other
+            for other in map(collision_key, taken)
+            if other == key or other.startswith(key + "/") or key.startswith(other + "/")
+        ]
+        found = claims.claim(path)
+        assert (found is not None) == bool(clash)
+        assert found is None or found in taken
+        if found is None:
+            taken.append(path)
+
+
+@given(TREE_PATHS)
+def test_one_file_on_some_file_system_is_one_key(path: str) -> None:
+    key = collision_key(path)
+    assert collision_key(key) == key
+    for form in ("NFC", "NFD"):
+        assert collision_key(unicodedata.normalize(form, path)) == key
+    assert collision_key(path.upper().lower()) == collision_key(path.upper())
+
+
+def test_folders_are_shared_and_files_are_not() -> None:
+    claims = PathClaims()
+    assert claims.claim_folder("models/llm") is None
+    assert claims.claim_folder("Models/LLM") is None
+    assert claims.claim("models/llm/a.bin") is None
+    assert claims.claim("MODELS") is not None
+    assert claims.claim_folder("models/llm/A.bin/x") == "models/llm/a.bin"
+    assert claims.claim_folder("") is None
+
+
+def test_a_link_that_leads_out_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "in").mkdir(parents=True)
+    (tmp_path / "rootless").mkdir()
+    (root / "inner").symlink_to("in")
+    (root / "out").symlink_to(tmp_path / "rootless")
+    assert escapes(root, root / "inner" / "deeper") is None
+    assert escapes(root, root / "out" / "deeper") == root / "out"
+    assert escapes(root, root / "not" / "there") is None
+
+
+@given(st.text())
+def test_printable_text_is_printable(text: str) -> None:
+    assert all(char.isprintable() or char == "\ufffd" for char in printable(text))
+    printable(text).encode("utf-8")
