@@ -127,7 +127,7 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
 def _unlocked(part: ArtifactPlan) -> Problem:
     return Problem(
         "lock",
-        f"{part.artifact.id} has no current entry in fetch.lock",
+        "no current entry in fetch.lock",
         "run `fetch all`, or `fetch lock`",
         part.artifact.id,
     )

@@ -163,7 +163,7 @@ class Planner:
             part.problems.append(
                 Problem(
                     "count",
-                    f"{artifact.id} has {count} files, the manifest says {artifact.count}",
+                    f"{count} files, the manifest says {artifact.count}",
                     "compare `files` and `count` with what the source holds",
                     artifact.id,
                 )

@@ -123,21 +123,24 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
     out = stream or sys.stderr
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
-        key = (problem.artifact, problem.code, problem.hint if problem.file else problem.message)
+        alike = problem.hint if problem.file else problem.message
+        if problem.code == "invalid-document":
+            alike = problem.message  # these stay in the order of their places
+        key = (problem.artifact, problem.code, alike)
         groups.setdefault(key, []).append(problem)
-    for alike in groups.values():
-        for problem in alike[:_SHOWN]:
+    for group in groups.values():
+        for problem in group[:_SHOWN]:
             label = f"{problem.artifact}: " if problem.artifact else ""
             if problem.code == "invalid-document":
                 print(problem.message, file=out)
             else:
                 print(f"error: {label}{problem.message}", file=out)
-            if problem.hint and (problem is alike[-1] or problem.code == "invalid-document"):
+            if problem.hint and (problem is group[-1] or problem.code == "invalid-document"):
                 print(f"hint: {problem.hint}", file=out)
-        if len(alike) > _SHOWN:
-            print(f"error: … and {len(alike) - _SHOWN} more of the same kind", file=out)
-            if alike[-1].hint:
-                print(f"hint: {alike[-1].hint}", file=out)
+        if len(group) > _SHOWN:
+            print(f"error: … and {len(group) - _SHOWN} more of the same kind", file=out)
+            if group[-1].hint:
+                print(f"hint: {group[-1].hint}", file=out)
 
 
 def counted(number: int, what: str) -> str:

@@ -505,7 +505,8 @@ class Engine:
         new = job.candidate.origin
         if (old, new) not in self._told and old != new:
             self._told.add((old, new))
-            self.progress.say(f"{job.artifact}: {failure.message}; taking it from {new}")
+            why = job.reasons[0].message
+            self.progress.say(f"{job.artifact}: {why}; taking it from {new}")
         self._ready.append(job)
 
     def _fail(self, job: Job, failure: Failure | None = None) -> None:
