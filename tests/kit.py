@@ -1,0 +1,125 @@
+"""What tests of sources and transfer share: a run of the engine over a store of its own."""
+
+from __future__ import annotations
+
+import faulthandler
+import hashlib
+import io
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fetcher.errors import Failure, Problem
+from fetcher.network import Network
+from fetcher.progress import Progress
+from fetcher.settings import Settings, Value
+from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
+from fetcher.store import Store
+from fetcher.transfer.engine import Engine
+from fetcher.transfer.jobs import Delivered, Job, Outcome
+
+
+@contextmanager
+def watchdog(seconds: float) -> Iterator[None]:
+    """Nothing may hang: show where every thread is, and end the process."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def payload(size: int, seed: int = 1) -> bytes:
+    """Bytes that are the same in every run."""
+    return random.Random(seed).randbytes(size)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def git_blob(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def entry(path: str, data: bytes) -> FileEntry:
+    """What a manifest with size and digest knows of a file."""
+    return FileEntry(path, len(data), sha256(data))
+
+
+class Run:
+    """A store, settings and an engine; `said` is what the user was told."""
+
+    def __init__(self, root: Path, **settings: str) -> None:
+        self.root = root
+        self.settings = Settings(root, {k: Value(v, "test") for k, v in settings.items()})
+        self.store = Store(root / "store")
+        self.stream = io.StringIO()
+        self.network = self.fresh_network()
+
+    def fresh_network(self) -> Network:
+        """As a new process has it."""
+        self.network = Network(self.settings, lambda line: print(line, file=self.stream))
+        return self.network
+
+    @property
+    def said(self) -> str:
+        return self.stream.getvalue()
+
+    def get(self, *jobs: Job) -> Outcome:
+        progress = Progress(self.stream, quiet=True)
+        with Engine(self.network, self.store, progress) as engine:
+            return engine.run(list(jobs))
+
+    def one(self, file: FileEntry, *urls: str | Candidate) -> Delivered:
+        """Get one file that must arrive."""
+        outcome = self.get(self.job(file, *urls))
+        assert outcome.failed == [], outcome.failed
+        return outcome.delivered[0]
+
+    def fails(self, file: FileEntry, *urls: str | Candidate) -> Problem:
+        """Get one file that must not arrive."""
+        outcome = self.get(self.job(file, *urls))
+        assert outcome.delivered == []
+        return outcome.failed[0][1]
+
+    @staticmethod
+    def job(file: FileEntry, *urls: str | Candidate) -> Job:
+        found = [
+            UrlCandidate("url" if i == 0 else f"mirror:{i}", u) if isinstance(u, str) else u
+            for i, u in enumerate(urls)
+        ]
+        return Job("art", file, found)
+
+    def blob(self, data: bytes) -> bytes:
+        """What the store holds for this content, read back."""
+        return Path(self.store.blob_path(sha256(data))).read_bytes()
+
+    def leftovers(self) -> list[str]:
+        """Files that a finished run should not leave behind."""
+        return [path.name for path in (self.root / "store/partial").iterdir()]
+
+    # sources
+
+    def resolve(self, source: Source, *files: str) -> dict[str, FileEntry]:
+        """The exact files by name."""
+        found = source.resolve(Request(files or None), self.network)
+        self.revision = found.revision
+        return {file.path: file for file in found.files}
+
+    def refused(self, source: Source, *files: str) -> Problem:
+        """The problem of a source that cannot be resolved."""
+        try:
+            source.resolve(Request(files or None), self.network)
+        except Failure as failure:
+            return failure.problem
+        raise AssertionError("it resolved")
+
+    def fetch(self, source: Source, files: Sequence[FileEntry]) -> Outcome:
+        """All candidates of a source through the engine."""
+        jobs = [
+            Job("art", file, source.candidates(self.revision, file, self.network)) for file in files
+        ]
+        return self.get(*jobs)
