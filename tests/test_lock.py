@@ -82,6 +82,7 @@ def test_one_file_a_line_sorted() -> None:
     ]
 
 
+HEAD = {"schema": locks.SCHEMA}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -109,9 +110,6 @@ def test_hostile_text_only_ever_raises_lock_errors(text: str) -> None:
     except LockError as error:
         assert error.hint
         assert "\n" not in error.message and "\x1b" not in error.message
-
-
-HEAD = {"schema": locks.SCHEMA}
 
 
 def with_file(**facts: object) -> str:

@@ -29,8 +29,22 @@ PIECES = st.sampled_from(
         "con",
         "nul.txt",
         "C:",
+        *[
+            "a\\b",
+            "\x00",
+            "\n",
+            " ",
+            "x ",
+            "x.",
+            "ß",
+            "SS",
+            "\u212a",
+            "k",
+            "\ud800",
+            "~",
+            "a" * 300,
+        ],
     ]
-    + ["a\\b", "\x00", "\n", " ", "x ", "x.", "ß", "SS", "\u212a", "k", "\ud800", "~", "a" * 300]
 )
 HOSTILE = st.one_of(st.text(), st.lists(PIECES).map("/".join), st.text(alphabet="./\\ab: ~\x00"))
 SEGMENTS = st.text(alphabet=string.ascii_letters + "éÉßſKİı가", min_size=1, max_size=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -159,7 +160,7 @@ def test_unreadable_files_are_problems(tmp_path: Path) -> None:
 def test_the_pure_python_parser_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: 1\na: 2\nb: &x {c: *x}\nd: !t e\n? {}\n: 1\n"
     with_c = places(text)
-    monkeypatch.setattr(yamltree, "_LOADER", yamltree.yaml.SafeLoader)
+    monkeypatch.setattr(yamltree, "_LOADER", yaml.SafeLoader)
     assert places(text) == with_c
     assert len(with_c) == 4
     assert "not valid YAML" in places("a: \x07")[0]
