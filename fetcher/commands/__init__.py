@@ -12,15 +12,15 @@ import click
 
 from fetcher import __version__
 
-# name: (module, the line that `fetch --help` shows)
+# name: (module, the line that `fetch --help` shows); a module must not hide a built-in name
 COMMANDS = {
-    "all": ("all", "Download, verify and lay out everything a project needs."),
+    "all": ("all_", "Download, verify and lay out everything a project needs."),
     "lock": ("lock", "Resolve manifests to exact files and write fetch.lock."),
     "plan": ("plan", "Show what `fetch all` would do."),
     "status": ("status", "Show what is there, quickly."),
     "check": ("check", "Compare every file with the lock."),
     "verify": ("verify", "Load each model and run one inference."),
-    "list": ("list", "List the artifacts in reach."),
+    "list": ("list_", "List the artifacts in reach."),
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),
     "adopt": ("adopt", "Take files that are already on this machine."),

@@ -8,7 +8,7 @@ import click
 
 from fetcher import lock, report
 from fetcher.commands import common
-from fetcher.commands.list import describe
+from fetcher.commands.list_ import describe
 from fetcher.errors import UsageError
 from fetcher.layout import placements
 from fetcher.manifest import Artifact

@@ -34,7 +34,7 @@ def command(
     Without MANIFEST: all manifests of the project. What is already there is left alone; a run
     that was interrupted goes on where it stopped.
     """
-    with common.workspace(manifests, quiet=quiet or as_json, readonly=dry_run, **options) as space:
+    with common.workspace(manifests, quiet=quiet, readonly=dry_run, **options) as space:
         run = Run(space)
         plan = run.plan()
         if dry_run:
