@@ -39,6 +39,8 @@ _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 _MAX_STAMP_FILES = 64
+_QUIET_SECONDS = 3600
+_MERGED = ".merged.tsv"
 INDEX = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -90,6 +92,11 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _is_finished(path: Path) -> bool:
+    """Whether nobody is likely to write this file of stamps any more."""
+    return path.name.endswith(_MERGED) or time.time() - path.stat().st_mtime > _QUIET_SECONDS
+
+
 class Store:
     """One store directory. Nothing is created before something is written."""
 
@@ -130,7 +137,7 @@ class Store:
         """The latest stamp of every blob; a hint, read once."""
         if self._stamps is None:
             self._stamps = {}
-            for path in sorted((self.root / "stamps").glob("*.tsv")):
+            for path in self._stamp_files():
                 self._read_stamps(path, self._stamps)
         return self._stamps
 
@@ -186,22 +193,26 @@ class Store:
         if self._stamp_path is None:
             return
         self._stamp_path = None
-        files = sorted((self.root / "stamps").glob("*.tsv"))
-        if len(files) > _MAX_STAMP_FILES:
-            with suppress(OSError):
-                self._merge_stamps(files)
+        with suppress(OSError):
+            finished = [path for path in self._stamp_files() if _is_finished(path)]
+            if len(finished) > _MAX_STAMP_FILES:
+                self._merge_stamps(finished)
+
+    def _stamp_files(self) -> list[Path]:
+        return sorted((self.root / "stamps").glob("*.tsv"))
 
     def _merge_stamps(self, files: list[Path]) -> None:
         merged: dict[str, Stamp] = {}
         for path in files:
             self._read_stamps(path, merged)
         text = "".join("\t".join(map(str, (key, *stamp))) + "\n" for key, stamp in merged.items())
-        write_atomically(files[-1].with_suffix(".merged.tsv"), text.encode("ascii"))
-        # A run that is still going on keeps the file it writes; its next stamps make it anew.
+        # A run that is quiet for hours makes its file anew with its next stamps.
+        stem = files[-1].name.partition(".")[0]
+        target = files[-1].with_name(f"{stem}{_MERGED}")
+        write_atomically(target, text.encode("ascii"))
         for path in files:
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > 3600:
-                    remove_quietly(str(path))
+            if path != target:
+                remove_quietly(str(path))
 
     # Reading
 

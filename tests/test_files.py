@@ -1,0 +1,169 @@
+"""Small file operations: atomic, private, never over what exists."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fetcher import files
+from fetcher.sniff import page_complaint
+from tests.kit import git_blob, payload, sha256
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new/folder/file"
+    files.write_atomically(path, b"one")
+    files.write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="full"):
+        files.write_atomically(path, b"three")
+    assert path.read_bytes() == b"two" and names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 255, "ü" * 127, "\udcff" * 200, "日" * 85])
+def test_private_names_fit_beside_any_name(tmp_path: Path, name: str) -> None:
+    found = files.private_name(str(tmp_path / name))
+    assert os.path.dirname(found) == str(tmp_path)
+    assert len(os.fsencode(os.path.basename(found))) <= 255
+    assert found != files.private_name(str(tmp_path / name))
+    Path(found).write_bytes(b"")
+
+
+def test_unique_names_differ_after_a_fork() -> None:
+    mine = files.unique_name()
+    assert mine != files.unique_name()
+    assert files.run_id() == files.run_id()
+
+
+def test_digests(tmp_path: Path) -> None:
+    data = payload(9_000_000)
+    (tmp_path / "f").write_bytes(data)
+    assert files.sha256_of(str(tmp_path / "f")) == sha256(data)
+    assert files.git_blob_of(str(tmp_path / "f")) == git_blob(data)
+
+
+@pytest.mark.parametrize("rename", [True, False])
+@pytest.mark.parametrize("link", [True, False])
+def test_publish_never_overwrites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: bool, link: bool
+) -> None:
+    if not rename:
+        monkeypatch.setattr(files, "_rename_new", lambda *_: False)
+    if not link:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    one, two, target = tmp_path / "one", tmp_path / "two", tmp_path / "target"
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+    files.publish(str(one), str(target))
+    with pytest.raises(FileExistsError):
+        files.publish(str(two), str(target))
+    assert target.read_bytes() == b"1" and names(tmp_path) == ["target"]
+    (tmp_path / "dangling").symlink_to("nowhere")
+    two.write_bytes(b"2")
+    with pytest.raises(FileExistsError):
+        files.publish(str(two), str(tmp_path / "dangling"))
+    two.write_bytes(b"2")
+    with pytest.raises(FileNotFoundError):
+        files.publish(str(two), str(tmp_path / "no/folder"))
+    assert not two.exists()
+
+
+def test_reflink_or_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "s", tmp_path / "t"
+    source.write_bytes(b"data")
+    if files.reflink(str(source), str(target)):
+        assert target.read_bytes() == b"data"
+    else:
+        assert not target.exists()
+
+
+@pytest.mark.parametrize("number", [None, errno.EXDEV, errno.ENOSYS, errno.EPERM, 0])
+def test_copy_falls_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    source, target = tmp_path / "s", tmp_path / "t"
+    source.write_bytes(payload(5_000_000))
+
+    def odd(*_: object) -> int:
+        if number == 0:
+            return 0  # as some file systems do for files whose size they do not know
+        raise OSError(number, "odd")
+
+    if number is not None:
+        monkeypatch.setattr(os, "copy_file_range", odd, raising=False)
+    files.copy(str(source), str(target))
+    assert target.read_bytes() == source.read_bytes()
+    with pytest.raises(FileExistsError):
+        files.copy(str(source), str(target))
+
+
+def test_copy_tells_of_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "s").write_bytes(b"x")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "copy_file_range", full, raising=False)
+    with pytest.raises(OSError, match="full"):
+        files.copy(str(tmp_path / "s"), str(tmp_path / "t"))
+
+
+def test_read_only_files_are_synced_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the whole file system cannot be: an owner who is not root may not open for writing."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    os.chmod(path, 0o444)
+    monkeypatch.setattr(files, "_libc", lambda: None)
+    opened: list[int] = []
+    real = os.open
+
+    def watched(name: str, flags: int, *rest: int) -> int:
+        opened.append(flags)
+        return real(name, flags, *rest)
+
+    monkeypatch.setattr(os, "open", watched)
+    files.sync_filesystem(str(tmp_path), [str(path)])
+    if os.name != "nt":
+        assert opened == [os.O_RDONLY]
+
+
+PAGES = [
+    b"<!DOCTYPE html><title>Sign in</title>",
+    b"\xef\xbb\xbf  <html lang=en>",
+    b"<!-- a --> <!-- b -->\n<HTML>",
+    b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC 'x'><html>",
+]
+
+
+@pytest.mark.parametrize("head", PAGES)
+def test_pages_are_recognised(head: bytes) -> None:
+    assert "web page" in page_complaint(head, "weights.bin")
+    assert page_complaint(head, "index.html") == ""
+
+
+@pytest.mark.parametrize("head", [b"", b"\0\1", b"<svg>", b"<!-- x", b"{}", b"<htmlx>", b"PK\3\4"])
+def test_other_content_is_no_page(head: bytes) -> None:
+    assert page_complaint(head, "weights.bin") == ""
+
+
+def test_many_comments_take_no_time() -> None:
+    page_complaint(b"<!---->" * 140, "f")
+    page_complaint(b"<!--" * 250, "f")
