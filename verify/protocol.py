@@ -189,7 +189,7 @@ class ProbeError(Exception):
         self.hint = hint
 
 
-class ProbeSkipped(ProbeError):  # noqa: N818  a skip is not an error
+class ProbeSkipped(ProbeError):
     """The probe cannot say anything here, such as a GPU model on a machine without GPU."""
 
 

@@ -33,6 +33,8 @@ from fetcher.sources.huggingface import path_complaint
 _WEB_PAGE = re.compile(
     r"https?://(?:github\.com/[^/]+/[^/]+/(?:blob|tree)/|huggingface\.co/.*/(?:blob|tree)/)"
 )
+# What a URL's file is called when neither the URL nor the manifest names it: the layout does.
+_UNNAMED = "download"
 REQUIREMENT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*"
 
 
@@ -99,11 +101,7 @@ class Url(Source):
         try:
             return [check_relative(name)]
         except BadPath:
-            raise Failure(
-                "bad-path",
-                f"{public_url(self.url)} ends in no usable file name",
-                "name the file in the manifest: files: [NAME]",
-            ) from None
+            return [_UNNAMED]
 
     def _location(self, name: str) -> str:
         return self.url + quote(name) if self._is_folder else self.url

@@ -143,7 +143,9 @@ def test_partial_failure_leaves_the_others(tmp_path: Path, cli: Cli, hub: HubSer
 """
         % ("0" * 64),
         "tree: {"
-        + ", ".join(f"{n}/: {n}" for n in "gone gated private norev lacks count wrong".split())
+        + ", ".join(
+            f"{n}/: {n}" for n in ["gone", "gated", "private", "norev", "lacks", "count", "wrong"]
+        )
         + ", good.json: good}\n",
     )
     result = cli("all", "--json")
