@@ -131,7 +131,7 @@ def escapes(root: Path, directory: Path) -> Path | None:
         current = current / part
         if current.is_symlink():
             real = os.path.realpath(current)
-            if real != real_root and not real.startswith(real_root + os.sep):
+            if real != real_root and not real.startswith(os.path.join(real_root, "")):
                 return current
     return None
 
