@@ -16,7 +16,7 @@ from fetcher.layout import Layout
 from fetcher.manifest import Artifact, Manifest
 from fetcher.patterns import nearest
 
-MARKERS = ("fetch.yaml", "fetch.lock", "manifests")
+MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -74,10 +74,18 @@ class Selection:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder above `start` that looks like a project, else `start`."""
+    """The nearest folder above `start` that looks like a project, else `start`.
+
+    The search ends at the clone's root: what lies above belongs to somebody else. A lone
+    fetch.lock further up is a left-over of a run there and makes no project of its sub-folders.
+    """
     for folder in [start, *start.parents]:
-        if any((folder / marker).exists() for marker in MARKERS):
+        clone = (folder / ".git").exists()
+        markers = MARKERS if clone or folder == start else MARKERS[:-1]
+        if any((folder / marker).exists() for marker in markers):
             return folder
+        if clone:
+            break
     return start
 
 

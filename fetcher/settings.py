@@ -162,7 +162,13 @@ class Settings:
     @property
     def mirrors(self) -> tuple[str, ...]:
         """Mirrors to ask before a file's own sources."""
-        return tuple(self.text("mirrors").split())
+        text = self.text("mirrors")
+        # A folder's name may have spaces: only a variable's text is split at them.
+        found = tuple(filter(None, text.split("\n") if "\n" in text else text.split()))
+        for mirror in found:
+            if "://" in mirror and not mirror.startswith(("http://", "https://")):
+                raise self._fail("mirrors", "directories or http(s) URLs of stores")
+        return found
 
     @property
     def rewrite(self) -> tuple[tuple[str, str], ...]:
@@ -217,10 +223,10 @@ class Settings:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def secrets(self) -> list[str]:
-        """Every token in use, so that output can be kept clean of them."""
-        found = [self.text(name) for name, spec in SPECS.items() if spec.secret]
-        return [token for token in {*found, self.hf_token} if token]
+    def check(self) -> None:
+        """Raise UsageError for the first setting that cannot be used."""
+        _ = self.store, self.offline, self.jobs, self.link, self.limit_rate, self.mirrors
+        _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
 
 
 def _from_file(root: Path, problems: list[DocumentProblem]) -> dict[str, Value]:
@@ -238,7 +244,7 @@ def _from_file(root: Path, problems: list[DocumentProblem]) -> dict[str, Value]:
         return {}
     texts = {}
     for name, value in decoded.items():
-        text = " ".join(value) if isinstance(value, tuple) else str(value)
+        text = "\n".join([*value, ""]) if isinstance(value, tuple) else str(value)
         texts[name] = Value(text.lower() if isinstance(value, bool) else text, "fetch.yaml")
     return texts
 
@@ -283,8 +289,10 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
         # A host that the project itself names gets no token of the user's.
         del values["github_enterprise_token"]
     for name, value in (flags or {}).items():
-        if value is None or value is False:
+        if value is None or value is False or value == ():
             continue
         text = "true" if value is True else str(value)
+        if isinstance(value, tuple):
+            text = "\n".join([*value, ""])
         values[name] = Value(text, "--" + name.replace("_", "-"))
     return Settings(root, values)

@@ -178,9 +178,27 @@ def test_manifests_by_name_and_by_path(
 def test_the_root_is_the_nearest_folder_that_looks_like_a_project(tmp_path: Path) -> None:
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
-    (tmp_path / "a" / "fetch.lock").touch()
+    (tmp_path / "a" / "fetch.yaml").touch()
     (tmp_path / "manifests").mkdir()
     assert find_root(deep) == tmp_path / "a"
+    assert find_root(tmp_path) == tmp_path
+
+
+def test_what_lies_above_a_clone_is_not_the_project(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    (clone / "src").mkdir(parents=True)
+    (tmp_path / "manifests").mkdir()
+    assert find_root(clone / "src") == tmp_path
+    (clone / ".git").mkdir()
+    assert find_root(clone / "src") == clone / "src"
+    (clone / "fetch.lock").touch()
+    assert find_root(clone / "src") == clone
+
+
+def test_a_left_over_lock_makes_no_project_of_its_sub_folders(tmp_path: Path) -> None:
+    (tmp_path / "fetch.lock").touch()
+    (tmp_path / "new").mkdir()
+    assert find_root(tmp_path / "new") == tmp_path / "new"
     assert find_root(tmp_path) == tmp_path
 
 

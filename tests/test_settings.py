@@ -168,7 +168,6 @@ def test_tokens_and_where_they_may_go(
     assert load(tmp_path).hf_token == "hf_login"
     monkeypatch.setenv("HF_TOKEN", "hf_variable")
     assert load(tmp_path).hf_token == "hf_variable"
-    assert "hf_variable" in load(tmp_path).secrets()
     # An endpoint of the project's own choice gets none of the user's tokens.
     write("fetch.yaml", "hf_endpoint: https://evil.example\n")
     assert load(tmp_path).hf_token == ""
@@ -198,3 +197,16 @@ def test_every_setting_can_be_shown(tmp_path: Path) -> None:
     assert isinstance(found, Settings)
     assert set(all_settings.FILE_FIELDS) <= set(all_settings.SPECS)
     assert not any(all_settings.SPECS[name].secret for name in all_settings.FILE_FIELDS)
+
+
+def test_mirrors_may_have_spaces_where_they_are_listed(
+    tmp_path: Path, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FETCH_MIRRORS", "/one https://two.example/store")
+    assert load(tmp_path).mirrors == ("/one", "https://two.example/store")
+    assert load(tmp_path, {"mirrors": ("/my disk",)}).mirrors == ("/my disk",)
+    write("fetch.yaml", "mirrors: [/my disk, /other]\n")
+    monkeypatch.delenv("FETCH_MIRRORS")
+    assert load(tmp_path).mirrors == ("/my disk", "/other")
+    with pytest.raises(UsageError, match="directories or http"):
+        load(tmp_path, {"mirrors": ("oci://host/repo",)}).check()

@@ -113,8 +113,8 @@ def workspace(
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
     root = find_root(Path.cwd())
-    flags["mirrors"] = " ".join(mirrors) or None
-    settings = all_settings.load(root, flags)
+    settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
+    settings.check()
     project = Project(root)
     units = project.load(manifests)
     options = Options(
@@ -129,8 +129,3 @@ def workspace(
         yield space
     finally:
         space.close()
-
-
-def split_mirrors(settings: all_settings.Settings) -> list[str]:
-    """Mirrors that this version cannot read, by location."""
-    return [m for m in settings.mirrors if m.startswith(("oci://", "s3://")) or m.endswith(".tar")]

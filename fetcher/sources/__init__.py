@@ -45,6 +45,12 @@ def _type_names(mirror: bool) -> list[str]:
     return [kind.type for kind in BUILT_IN if mirror or not kind.mirror_only] + [*_entry_points()]
 
 
+def _made(kind: type[Source], values: dict[str, Any]) -> Source:
+    if len(values.get("path", "")) > 1:
+        values["path"] = values["path"].rstrip("/")
+    return kind(**values)
+
+
 class SourceType(Type):
     """A source: a mapping with `type`, or its short form as text."""
 
@@ -102,7 +108,7 @@ class SourceType(Type):
         if values is INVALID or not kind.check_fields(node, values, document):
             return INVALID
         values.pop("type")
-        return kind(**values)
+        return _made(kind, values)
 
     def _short(self, node: Node, document: Document) -> Any:
         prefix, colon, rest = node.text.partition(":")
@@ -125,7 +131,7 @@ class SourceType(Type):
             )
             for name, text in texts.items()
         }
-        return INVALID if INVALID in values.values() else kind(**values)
+        return INVALID if INVALID in values.values() else _made(kind, values)
 
     def json_schema(self) -> JsonSchema:
         """Text, or one object per type."""

@@ -32,9 +32,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def path_complaint(text: str) -> str | None:
-    """Why a sub-path of a source is refused, or None."""
+    """Why a sub-path of a source is refused, or None; it may end in a slash."""
     try:
-        check_relative(text)
+        check_relative(text.removesuffix("/"))
     except ValueError as error:
         return str(error)
     return None

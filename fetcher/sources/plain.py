@@ -31,7 +31,8 @@ from fetcher.sources.base import (
 from fetcher.sources.huggingface import path_complaint
 
 _WEB_PAGE = re.compile(
-    r"https?://(?:github\.com/[^/]+/[^/]+/(?:blob|tree)/|huggingface\.co/.*/(?:blob|tree)/)"
+    r"https?://(?:www\.)?(?:github\.com/[^/]+/[^/]+(?:/?$|/(?:blob|tree)/)"
+    r"|huggingface\.co/(?:(?:datasets|spaces)/)?[^/]+/[^/]+(?:/?$|/(?:blob|tree)/))"
 )
 # What a URL's file is called when neither the URL nor the manifest names it: the layout does.
 _UNNAMED = "download"
