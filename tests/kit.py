@@ -24,7 +24,7 @@ from fetcher.transfer.jobs import Delivered, Job, Outcome
 @contextmanager
 def watchdog(seconds: float) -> Iterator[None]:
     """Nothing may hang: show where every thread is, and end the process."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
     try:
         yield
     finally:

@@ -167,9 +167,9 @@ class Local(Source):
         """Walk the folder and read every chosen file once for its digest."""
         base = self._base(network)
         try:
-            found = dict(self._list(base))
-            if not found and not base.exists():
+            if not base.exists():
                 raise Failure("not-found", f"{base} is not there", "check the source's path")
+            found = dict(self._list(base))
             entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
             chosen = choose(entries, request, str(base))
             files = [
