@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -69,39 +68,35 @@ def check_writable(plan: Plan, store: Path) -> list[Problem]:
     return problems
 
 
-def check_access(parts: Sequence[ArtifactPlan], network: Network) -> dict[int, Problem]:
+def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Problem]]:
     """Ask each repository with something to download once if it may be had.
 
-    Returns problems by index into `parts`. A host that cannot be reached is no problem here:
-    a mirror may have the files.
+    What has a mirror is not asked for: the mirror may have the files. Neither is a host that
+    cannot be reached a problem here; the transfer will say so.
     """
-    if network.offline:
-        return {}
-    asked: dict[str, list[int]] = {}
-    paths: dict[str, tuple[ArtifactPlan, str]] = {}
-    for index, part in enumerate(parts):
-        first = next((item for item in part.items if item.action == GET), None)
-        if first is None or not isinstance(part.artifact.source, HuggingFace):
-            continue
-        key = part.artifact.source.describe()
-        asked.setdefault(key, []).append(index)
-        paths.setdefault(key, (part, first.file.path))
+    if network.offline or network.settings.mirrors:
+        return []
+    asked: dict[str, list[ArtifactPlan]] = {}
+    for part in plan.artifacts:
+        gets = any(item.action == GET for item in part.items)
+        if gets and isinstance(part.artifact.source, HuggingFace) and not part.artifact.mirrors:
+            asked.setdefault(part.artifact.source.describe(), []).append(part)
     if not asked:
-        return {}
+        return []
     with ThreadPoolExecutor(max_workers=min(16, len(asked))) as pool:
-        answers = pool.map(lambda key: _ask(*paths[key], network), asked)
-        found = {
-            index: problem.about(parts[index].artifact.id)
-            for key, problem in zip(asked, answers, strict=True)
-            if problem
-            for index in asked[key]
-        }
-    return found
+        answers = list(pool.map(lambda parts: _ask(parts[0], network), asked.values()))
+    return [
+        (part, problem.about(part.artifact.id))
+        for parts, problem in zip(asked.values(), answers, strict=True)
+        if problem
+        for part in parts
+    ]
 
 
-def _ask(part: ArtifactPlan, path: str, network: Network) -> Problem | None:
+def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
     source = part.artifact.source
     assert isinstance(source, HuggingFace) and part.locked is not None
+    path = next(item.file.path for item in part.items if item.action == GET)
     probe = source.access_probe(part.locked.revision, path, network)
     if probe is None:
         return None

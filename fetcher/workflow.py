@@ -169,14 +169,8 @@ class Run:
         if fatal:
             self.problems += fatal
             return False
-        needs = [
-            part
-            for part in plan.artifacts
-            if not part.artifact.mirrors and any(i.action == GET for i in part.items)
-        ]
-        if needs and not space.settings.mirrors:
-            for index, problem in preflight.check_access(needs, space.network).items():
-                self._bar(needs[index], problem)
+        for part, problem in preflight.check_access(plan, space.network):
+            self._bar(part, problem)
         return True
 
     def _bar(self, part: ArtifactPlan, problem: Problem) -> None:

@@ -37,9 +37,7 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
     found_problems = [*problems, *plan.problems()]
     found_problems += preflight.check_space(plan, space.store.root, space.settings.link)
     found_problems += preflight.check_writable(plan, space.store.root)
-    needs = [part for part in plan.artifacts if any(i.action == GET for i in part.items)]
-    if needs:
-        found_problems += preflight.check_access(needs, space.network).values()
+    found_problems += [problem for _, problem in preflight.check_access(plan, space.network)]
     found = report.of_plan(plan, found_problems, time.monotonic() - space.started)
     groups = plan.to_get().values()
     free = shutil.disk_usage(preflight.nearest_folder(plan.tree)).free

@@ -26,7 +26,7 @@ def blocks(page: str, language: str) -> list[str]:
 def test_the_readme_s_project_works_as_shown(
     tmp_path: Path, cli: Cli, hub: HubServer, write: Callable[[str, str], Path]
 ) -> None:
-    import torch
+    torch = pytest.importorskip("torch")
 
     weights = tmp_path / "w.pt"
     torch.save({"a": torch.ones(3)}, weights)
