@@ -20,7 +20,7 @@ _RATE_SECONDS = 5.0
 def human_bytes(count: float) -> str:
     """A byte count with a decimal unit, as `1.2 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
+        if abs(count) < 999.95:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
