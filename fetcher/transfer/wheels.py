@@ -115,19 +115,7 @@ class WheelRack:
         status, output = self._run(command)
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
-            if "No module named pip" in output:
-                raise Failure(
-                    "refused",
-                    "pip is not installed beside fetch",
-                    f"install it: {sys.executable} -m ensurepip",
-                )
-            lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
-            reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
-            raise Failure(
-                "network",
-                f"pip cannot download {requirement}: {reason or 'no wheel'}",
-                "check pip's index settings: pip config list",
-            )
+            raise _pip_failure(requirement, output)
         return wheels[0]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
@@ -176,3 +164,17 @@ class WheelRack:
                     target.write(block)
         os.utime(path)
         return written
+
+
+def _pip_failure(requirement: str, output: str) -> Failure:
+    """What pip's output says of a download that failed."""
+    if "No module named pip" in output:
+        hint = f"install it: {sys.executable} -m ensurepip"
+        return Failure("refused", "pip is not installed beside fetch", hint)
+    lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
+    reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
+    return Failure(
+        "network",
+        f"pip cannot download {requirement}: {reason or 'no wheel'}",
+        "check pip's index settings: pip config list",
+    )
