@@ -13,7 +13,7 @@ from fetcher.manifest import Artifact
 from fetcher.patterns import nearest
 from fetcher.sniff import page_complaint
 from fetcher.sources.base import FileEntry
-from fetcher.workflow import Workspace
+from fetcher.workspace import Workspace
 
 
 @dataclass

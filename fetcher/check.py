@@ -10,7 +10,7 @@ from fetcher.errors import Problem
 from fetcher.manifest import Artifact
 from fetcher.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
 from fetcher.state import FOLDER, Row
-from fetcher.workflow import Workspace
+from fetcher.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ import shutil
 import stat as stats
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher import lock
 from fetcher.errors import FetchError
+from fetcher.files import remove_quietly
 from fetcher.store import Store
 
 # A blob this young may belong to a run that has not written its lock yet.
@@ -50,18 +52,20 @@ def usage(store: Store) -> Usage:
         found.blob_bytes += stat.st_size
         if stat.st_nlink > 1:
             found.linked_bytes += stat.st_size
-    for path in _leftovers(store):
+    for _, stat in _leftovers(store):
         found.parts += 1
-        found.part_bytes += path.stat().st_size if path.is_file() else 0
+        found.part_bytes += stat.st_size if stats.S_ISREG(stat.st_mode) else 0
     damaged = store.root / "damaged"
     found.damaged = sum(1 for _ in damaged.iterdir()) if damaged.is_dir() else 0
     return found
 
 
-def _leftovers(store: Store) -> Iterator[Path]:
+def _leftovers(store: Store) -> Iterator[tuple[Path, os.stat_result]]:
+    """What lies in the folder of partial downloads; another run may finish meanwhile."""
     folder = store.root / "partial"
-    if folder.is_dir():
-        yield from (path for path in folder.iterdir())
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            yield path, path.stat()
 
 
 def projects(store: Store) -> Iterator[Path]:
@@ -110,11 +114,13 @@ def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:
         # Bytes come free only where no tree shares the blob.
         done.bytes += stat.st_size if stat.st_nlink == 1 else 0
         if not dry_run:
-            os.unlink(store.blob_path(sha256))
-    for path in _leftovers(store):
-        if now - path.stat().st_mtime > STALE_PART_SECONDS:
+            remove_quietly(store.blob_path(sha256))
+    for path, stat in _leftovers(store):
+        if now - stat.st_mtime > STALE_PART_SECONDS:
             done.leftovers += 1
-            done.bytes += path.stat().st_size if stats.S_ISREG(path.stat().st_mode) else 0
-            if not dry_run:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            done.bytes += stat.st_size if stats.S_ISREG(stat.st_mode) else 0
+            if not dry_run and stats.S_ISDIR(stat.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            elif not dry_run:
+                remove_quietly(str(path))
     return done

@@ -2,140 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-from fetcher import lock as locks
 from fetcher import preflight, report
-from fetcher.errors import LockError, Problem, from_os_error
-from fetcher.files import write_atomically
-from fetcher.manifest import Artifact
-from fetcher.network import Network
+from fetcher.errors import Problem, from_os_error
 from fetcher.place import Placer
-from fetcher.plan import (
-    BLOCKED,
-    CONFLICT,
-    GET,
-    KEEP,
-    PLACE,
-    ArtifactPlan,
-    Item,
-    Plan,
-    Planner,
-    row_of,
-)
-from fetcher.progress import Progress
-from fetcher.project import Project, Selection, Unit, artifacts_of
+from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
-from fetcher.resolve import Resolution, resolve
-from fetcher.settings import Settings
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.sources.plain import BlobMirror
-from fetcher.state import Row, State
-from fetcher.store import Store
+from fetcher.state import Row
+from fetcher.workspace import Workspace
 
 _RECORD_SECONDS = 2.0
-
-
-@dataclass
-class Options:
-    """What the command line asks of one run."""
-
-    into: Path
-    selection: Selection = field(default_factory=Selection)
-    locked: bool = False
-    update: Callable[[Artifact], bool] = lambda _: False
-    overwrite: bool = False
-
-
-@dataclass
-class Workspace:
-    """A project, its tree and the store, as one command sees them."""
-
-    project: Project
-    units: list[Unit]
-    settings: Settings
-    options: Options
-    progress: Progress
-    readonly: bool = False
-    store: Store = field(init=False)
-    state: State = field(init=False)
-    lock: locks.Lock = field(init=False)
-    started: float = field(default_factory=time.monotonic)
-    _network: Network | None = None
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.settings.store, self.readonly)
-        self.state = State(self.options.into)
-        self.lock = locks.read(self.project.root)
-        self.options.selection.check(self.units)
-        self.wanted = list(artifacts_of(self.units, self.options.selection))
-
-    @property
-    def network(self) -> Network:
-        """The rules for requests; made when first needed."""
-        if self._network is None:
-            self._network = Network(self.settings, self.progress.say)
-        return self._network
-
-    def close(self) -> None:
-        """Release what is open."""
-        self.store.close()
-        self.state.close()
-
-    # Lock
-
-    def resolve(self) -> Resolution:
-        """Bring the lock in memory up to date; raises LockError under --locked."""
-        artifacts = [artifact for _, artifact in self.wanted]
-        if self.options.locked:
-            stale = [item.id for item in artifacts if self.lock.of(item) is None]
-            if stale:
-                raise LockError(
-                    f"fetch.lock has no current entry for {', '.join(stale)}",
-                    "run `fetch lock`, look at the difference, and commit fetch.lock",
-                )
-            return Resolution()
-        pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
-        if not pending:
-            return Resolution()
-        return resolve(artifacts, self.lock, self.network, self.options.update)
-
-    def save_lock(self, changed: dict[tuple[str, str], locks.LockedArtifact]) -> bool:
-        """Merge changed entries into fetch.lock; entries of removed artifacts go."""
-        declared = {unit.manifest.name: unit.manifest.declared for unit in self.units}
-        gone = [
-            key
-            for key in self.lock.artifacts
-            if key[0] in declared and key[1] not in declared[key[0]]
-        ]
-        if self.options.locked or not (changed or gone):
-            return False
-        with self.state.mutex():
-            return locks.update(self.project.root, changed, gone)
-
-    # Plan
-
-    def planner(self, quick: bool = False) -> Planner:
-        """A planner for the tree as the state knows it."""
-        self._rows = self.state.rows()
-        return Planner(self.options.into, self.store, self._rows, self.settings.hub_cache, quick)
-
-    def linked(self) -> set[str]:
-        """Contents that the tree already holds as links."""
-        return {row.sha256 for row in self._rows.values() if row.placed and not row.edit}
-
-    def remember_project(self) -> None:
-        """Tell the store who uses it, so that `fetch gc` keeps what projects need."""
-        root = str(self.project.root.absolute())
-        name = hashlib.sha256(root.encode()).hexdigest()[:24]
-        path = self.store.root / "projects" / f"{name}.json"
-        if not path.exists():
-            write_atomically(path, json.dumps({"root": root}).encode())
 
 
 class Run:
@@ -282,7 +162,8 @@ class Run:
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
-            for source in item.artifact.mirrors:
+            # A mirror is never trusted with a content that nobody knows yet.
+            for source in item.artifact.mirrors if item.file.key else ():
                 label = f"mirror:{source.describe()}"
                 found += [
                     replace(c, origin=label)

@@ -12,7 +12,7 @@ import click
 from fetcher import settings as all_settings
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
-from fetcher.workflow import Options, Workspace
+from fetcher.workspace import Options, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,15 +38,20 @@ def json_option(function: F) -> F:
     )
 
 
+def into_option(function: F) -> F:
+    """--into."""
+    return click.option(
+        "--into",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Folder that the layout's root is made in; default: the project's root.",
+    )(function)
+
+
 def selection_options(function: F) -> F:
     """Which artifacts, and into which tree."""
     return _stack(
-        click.option(
-            "--into",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            help="Folder that the layout's root is made in; default: the project's root.",
-        ),
+        into_option,
         click.option("--only", multiple=True, metavar="GLOB", help="Take only these artifacts."),
         click.option("--skip", multiple=True, metavar="GLOB", help="Leave these artifacts out."),
         click.option(

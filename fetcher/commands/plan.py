@@ -14,7 +14,8 @@ from fetcher.commands import common
 from fetcher.errors import Problem
 from fetcher.plan import GET, KEEP, PLACE, Plan, space_needed
 from fetcher.progress import human_bytes
-from fetcher.workflow import Run, Workspace
+from fetcher.workflow import Run
+from fetcher.workspace import Workspace
 
 
 @click.command("plan")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,12 +16,7 @@ from fetcher.progress import human_bytes
 
 @click.command("status")
 @common.manifests_argument
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The tree to look at; default: the project's root.",
-)
+@common.into_option
 @common.json_option
 def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Show for each artifact if it is complete, partial, missing, modified or in conflict.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,12 +17,7 @@ _SHOWN = 12
 
 @click.command("tree")
 @common.manifests_argument
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The tree to look at; default: the project's root.",
-)
+@common.into_option
 @click.option("--all", "everything", is_flag=True, help="Show every file of large folders.")
 @common.json_option
 def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **options: Any) -> int:

@@ -19,7 +19,7 @@ from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Plan
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root
 from fetcher.report import Report
-from fetcher.workflow import Workspace
+from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
     from fetcher.verify.protocol import ProbeRequest, ProbeResult
@@ -37,12 +37,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @click.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The tree to look at; default: the project's root.",
-)
+@common.into_option
 @click.option("--device", default="auto", metavar="auto|cpu|cuda:N|mps", help="Where to run.")
 @click.option("--dtype", metavar="DTYPE", help="Number type to load with, such as float16.")
 @click.option("--timeout", default=600.0, metavar="SECONDS", help="Longest time for one probe.")

@@ -1,0 +1,411 @@
+"""Makes plans from the lock, the store and the tree, without network and without writing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat as stats
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fetcher import edits
+from fetcher.errors import Failure, Problem
+from fetcher.files import git_blob_of, sha256_of
+from fetcher.layout import Placement, owner_of, placements
+from fetcher.lock import Lock, LockedArtifact
+from fetcher.manifest import Artifact
+from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, native
+from fetcher.plan import (
+    BLOCKED,
+    CONFLICT,
+    GET,
+    KEEP,
+    PLACE,
+    UNVERIFIED,
+    ArtifactPlan,
+    Item,
+    Plan,
+    owner,
+)
+from fetcher.project import Unit
+from fetcher.sources.base import FileEntry
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.state import FOLDER, Row
+from fetcher.store import Store
+
+
+class Planner:
+    """Makes plans for one tree. `quick` reads no file; `deep` reads every byte."""
+
+    def __init__(
+        self,
+        tree: Path,
+        store: Store,
+        rows: Mapping[str, Row],
+        hub_cache: Path,
+        quick: bool = False,
+        deep: bool = False,
+    ) -> None:
+        self.tree = tree
+        self.store = store
+        self.rows = rows
+        self.hub_cache = hub_cache
+        self.quick = quick
+        self.deep = deep
+        self._claims = PathClaims()
+        self._claimed: dict[str, FileEntry] = {}
+        self._folders: dict[str, Problem | None] = {}
+
+    def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
+        """Decide for every file of every wanted artifact."""
+        parts = []
+        for unit, artifact in wanted:
+            part = ArtifactPlan(unit, artifact, lock.of(artifact))
+            if part.locked is not None:
+                self._fill(part, part.locked)
+            parts.append(part)
+        return Plan(self.tree, parts)
+
+    def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
+        artifact, layout = part.artifact, part.unit.layout
+        count = len(locked.files)
+        if artifact.count is not None and artifact.count != count:
+            part.problems.append(
+                Problem(
+                    "count",
+                    f"{count} files, the manifest says {artifact.count}",
+                    "compare `files` and `count` with what the source holds",
+                    artifact.id,
+                )
+            )
+            return
+        found, problems = placements(layout, artifact, locked.files)
+        part.problems += problems
+        for placement in found:
+            item = self._item(part, placement)
+            if self._claim(part, item):
+                self._decide(item)
+                part.items.append(item)
+        self._check_edits(part, {placement.target for placement in found})
+        if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
+            self._fill_hub(part, artifact.source, locked)
+
+    def _item(self, part: ArtifactPlan, placement: Placement) -> Item:
+        layout = part.unit.layout
+        target = f"{layout.root}/{placement.target}" if layout.root else placement.target
+        values = layout.edits.get(placement.target)
+        return Item(
+            part.artifact,
+            placement.file,
+            target,
+            f"{self.tree}{os.sep}{target}",
+            None if values is None else edits.expand(values, self.tree / layout.root),
+            part.artifact.writable or layout.is_writable(placement.target),
+        )
+
+    @staticmethod
+    def _check_edits(part: ArtifactPlan, targets: set[str]) -> None:
+        """An edit of a file that the artifact turns out not to have is a problem."""
+        layout, artifact = part.unit.layout, part.artifact
+        for target in layout.edits.keys() - targets:
+            if owner_of(layout, target) == artifact.id:
+                line, column = layout.places[f"edits:{target}"]
+                place = f"{layout.file}:{line}:{column}"
+                message = f"{place}: {artifact.id} places no file at {target!r}"
+                part.problems.append(
+                    Problem(
+                        "layout-mismatch",
+                        message,
+                        "write the path as it is in the tree",
+                        artifact.id,
+                        target,
+                    )
+                )
+
+    def _fill_hub(self, part: ArtifactPlan, source: HuggingFace, locked: LockedArtifact) -> None:
+        if not re.fullmatch(r"[0-9a-f]{40}", locked.revision):
+            part.problems.append(
+                Problem(
+                    "layout-mismatch",
+                    f"{part.artifact.id}: the Hugging Face cache needs a commit, "
+                    f"and the lock has only the revision {locked.revision!r}",
+                    "write the commit into the manifest's `revision`",
+                    part.artifact.id,
+                )
+            )
+            return
+        folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
+        snapshot = self.hub_cache / folder / "snapshots" / locked.revision
+        for file in locked.files:
+            name = f"{source.path}/{file.path}" if source.path else file.path
+            path = str(snapshot / name)
+            item = Item(part.artifact, file, path, path, hub=str(self.hub_cache / folder))
+            self._decide(item)
+            part.items.append(item)
+
+    def _claim(self, part: ArtifactPlan, item: Item) -> bool:
+        """Whether this item may have its target; a second, equal claim is dropped."""
+        try:
+            # Both halves of the target were checked when they were read; only the whole can
+            # still be too long.
+            if len(item.target) > 1000:
+                check_relative(item.target)
+            if item.target.partition("/")[0].lower() == FOLDER:
+                raise BadPath("belongs to fetch itself")
+        except BadPath as error:
+            part.problems.append(
+                Problem(
+                    "bad-path",
+                    f"target {item.target!r} {error}",
+                    "rename it in the layout",
+                    item.artifact.id,
+                    item.file.path,
+                )
+            )
+            return False
+        other = self._claims.claim(item.target)
+        if other is None:
+            self._claimed[collision_key(item.target)] = item.file
+            return True
+        same = self._claimed.get(collision_key(item.target))
+        if other == item.target and same is not None and _same_content(same, item.file):
+            return False  # the same content, wanted by two manifests
+        part.problems.append(
+            Problem(
+                "bad-path",
+                f"two files fall on {item.target!r}"
+                if other == item.target
+                else f"{item.target!r} collides with {other!r}",
+                "place one of them in another folder, or rename it",
+                item.artifact.id,
+                item.file.path,
+            )
+        )
+        return False
+
+    # One file
+
+    def _decide(self, item: Item) -> None:
+        try:
+            item.stat = os.stat(item.path) if item.hub else os.lstat(native(item.path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._absent(item)
+            return
+        except OSError as error:
+            name_too_long = error.errno == errno.ENAMETOOLONG
+            code = "bad-path" if name_too_long else "permission"
+            reason = "name too long" if name_too_long else error.strerror
+            self._block(
+                item,
+                code,
+                f"{item.target}: {reason}",
+                "choose a shorter name" if name_too_long else "check the mode of its folder",
+            )
+            return
+        row = self.rows.get(item.target)
+        if row is not None and row.matches(item.stat) and not self.deep:
+            self._untouched(item, row)
+        elif self.quick:
+            self._guess(item, row)
+        else:
+            self._read(item, row)
+
+    def _absent(self, item: Item) -> None:
+        if not item.hub:
+            problem = self._folder_problem(item.target.rpartition("/")[0])
+            if problem:
+                self._block(item, problem.code, f"{item.target}: {problem.message}", problem.hint)
+                return
+        self._obtain(item)
+
+    def overwrite(self, item: Item) -> None:
+        """Turn a conflict into a replacement that keeps the old file aside."""
+        item.aside, item.problem = True, None
+        self._obtain(item)
+
+    def _obtain(self, item: Item) -> None:
+        """Decide between the store and a download."""
+        sha256 = item.file.sha256
+        if sha256 is None and item.file.git_blob:
+            sha256 = self.store.by_git_blob(item.file.git_blob)
+        if sha256 and self.store.has(sha256, item.file.size):
+            item.action, item.sha256, item.origin = PLACE, sha256, "store"
+        else:
+            item.action = GET
+
+    def _folder_problem(self, folder: str) -> Problem | None:
+        """What keeps files from being placed in a folder of the tree."""
+        if folder not in self._folders:
+            self._folders[folder] = self._inspect(folder)
+        return self._folders[folder]
+
+    def _inspect(self, folder: str) -> Problem | None:
+        real = os.path.realpath(self.tree)
+        path = self.tree
+        for part in folder.split("/") if folder else ():
+            path = path / part
+            try:
+                mode = os.lstat(native(path)).st_mode
+            except OSError:
+                return None
+            if stats.S_ISLNK(mode):
+                inside = os.path.realpath(path)
+                if inside != real and not inside.startswith(real + os.sep):
+                    return Problem(
+                        "bad-path",
+                        f"{path} is a symlink that leads out of {self.tree}",
+                        "replace it by a folder, or choose another --into",
+                    )
+                mode = os.stat(path).st_mode if path.exists() else 0
+            if not stats.S_ISDIR(mode):
+                return Problem(
+                    "conflict", f"{path} is a file where a folder must be", "move it away"
+                )
+        return None
+
+    def _wants(self, item: Item, row: Row) -> bool:
+        """Whether a row's content is what the lock wants, as placed or as read."""
+        file = item.file
+        if item.edit:
+            keys = {file.key, f"git:{file.git_blob}"}
+            return row.edit == item.edit_key and row.want in keys
+        if row.edit:
+            return False
+        if file.sha256:
+            return row.sha256 == file.sha256
+        if file.git_blob:
+            return row.want == f"git:{file.git_blob}"
+        return bool(row.placed) and row.artifact == owner(item.artifact)
+
+    def _untouched(self, item: Item, row: Row) -> None:
+        """Nothing has changed since the row was written."""
+        if self._wants(item, row) and self._link_is_sound(item, row):
+            item.action, item.sha256 = KEEP, row.sha256
+        elif row.placed:
+            item.replaces = True  # ours, of an older lock or before a move of the clone
+            self._obtain(item)
+        elif item.edit and row.sha256 == item.file.sha256:
+            item.replaces = True  # the user's own copy, still to be edited
+            self._obtain(item)
+        else:
+            self._conflict(item)
+
+    def _link_is_sound(self, item: Item, row: Row) -> bool:
+        """Whether the blob behind a symlink that we placed still is what it was."""
+        assert item.stat is not None
+        return not stats.S_ISLNK(item.stat.st_mode) or self.store.has(row.sha256)
+
+    def _guess(self, item: Item, row: Row | None) -> None:
+        assert item.stat is not None
+        if row is not None and row.placed:
+            self._changed(item)
+        elif stats.S_ISREG(item.stat.st_mode) and item.file.size in {None, item.stat.st_size}:
+            item.action = UNVERIFIED
+        else:
+            item.action = CONFLICT
+
+    def _read(self, item: Item, row: Row | None) -> None:
+        """The file is new to us or was touched: its bytes decide."""
+        try:
+            found = self._content(item)
+        except OSError as error:
+            self._block(
+                item,
+                "permission",
+                f"{item.target} cannot be read: {error.strerror}",
+                "check its owner and mode",
+            )
+            return
+        if found:
+            item.action, item.sha256, item.touched = KEEP, found, True
+        elif row is not None and row.placed and self._sha256_if_regular(item) == row.sha256:
+            item.touched = True  # only its times changed
+            self._untouched(item, row)
+        elif row is not None and row.placed:
+            self._changed(item)
+        else:
+            self._conflict(item)
+
+    def _changed(self, item: Item) -> None:
+        """The user changed a file that we placed; a writable one is there to be changed."""
+        item.changed_by_user = True
+        if item.writable:
+            item.action = KEEP
+        elif self.quick:
+            item.action = CONFLICT
+        else:
+            self._conflict(item)
+
+    @staticmethod
+    def _sha256_if_regular(item: Item) -> str:
+        return sha256_of(item.path) if item.stat and stats.S_ISREG(item.stat.st_mode) else ""
+
+    def _content(self, item: Item) -> str:
+        """The file's sha256 if it is what is wanted, else ""."""
+        mode = os.stat(native(item.path)).st_mode if os.path.exists(item.path) else 0
+        if not stats.S_ISREG(mode):
+            return ""
+        if item.edit:
+            return self._edited_content(item) or self._edited_before(item)
+        size = os.stat(native(item.path)).st_size
+        if not item.file.key or item.file.size not in {None, size}:
+            return ""
+        if item.file.sha256:
+            return item.file.sha256 if sha256_of(item.path) == item.file.sha256 else ""
+        same = git_blob_of(item.path) == item.file.git_blob
+        return sha256_of(item.path) if same else ""
+
+    def _edited_content(self, item: Item) -> str:
+        """The sha256 of a file that is exactly the edited form of the locked content."""
+        sha256 = item.file.sha256
+        if sha256 is None and item.file.git_blob:
+            sha256 = self.store.by_git_blob(item.file.git_blob)
+        if not sha256 or not self.store.has(sha256):
+            return ""
+        original = Path(self.store.blob_path(sha256)).read_bytes()
+        try:
+            expected = edits.apply(original, item.edit or {}, item.target)
+        except Failure:
+            return ""
+        if Path(item.path).read_bytes() != expected:
+            return ""
+        return hashlib.sha256(expected).hexdigest()
+
+    def _edited_before(self, item: Item) -> str:
+        """The sha256 of a file that still is as it was right after it was edited."""
+        row = self.rows.get(item.target)
+        if row is None or not self._wants(item, row) or sha256_of(item.path) != row.sha256:
+            return ""
+        return row.sha256
+
+    def _conflict(self, item: Item) -> None:
+        item.action = CONFLICT
+        what = (
+            "was changed after it was placed"
+            if item.changed_by_user
+            else ("is not what the lock wants, and fetch did not put it there")
+        )
+        if not item.file.key and not item.changed_by_user:
+            what = "is there, but no digest is known to compare it with"
+        item.problem = Problem(
+            "conflict",
+            f"{item.target} {what}",
+            "keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)"
+            if item.file.key or item.changed_by_user
+            else f"take it as it is: fetch adopt {item.target} --as "
+            f"{item.artifact.id}/{item.file.path}",
+            item.artifact.id,
+            item.file.path,
+        )
+
+    def _block(self, item: Item, code: str, message: str, hint: str) -> None:
+        item.action = BLOCKED
+        item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _same_content(one: FileEntry, other: FileEntry) -> bool:
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    return one.git_blob is not None and one.git_blob == other.git_blob
