@@ -154,8 +154,14 @@ def test_tokens_go_to_their_origin_only() -> None:
     assert net.authorization("http://hub:81/x") == "Bearer hf_secret"
     assert net.authorization("https://api.github.com/x") == "Bearer gh_secret"
     assert net.authorization("https://ghe:8443/x") == "Bearer ghe_secret"
-    for other in ("https://hub:81/", "http://hub/", "http://api.github.com/", "https://ghe/",
-                  "https://api.github.com.evil.com/", "https://codeload.github.com/"):  # fmt: skip
+    for other in (
+        "https://hub:81/",
+        "http://hub/",
+        "http://api.github.com/",
+        "https://ghe/",
+        "https://api.github.com.evil.com/",
+        "https://codeload.github.com/",
+    ):
         assert net.authorization(other) is None
 
 

@@ -58,7 +58,7 @@ def _print(parts: Sequence[ArtifactPlan], units: Sequence[Unit], everything: boo
                 if entry.artifact == part.artifact.id:
                     tail = "…" if entry.folder else ""
                     target = f"{prefix}{entry.target}" + (f"/{tail}" if tail else "")
-                    _put(top, target.lstrip("/"), f"? {part.artifact.id} (not resolved yet)")
+                    _put(top, target.lstrip("/"), f"? {part.artifact.id}, not resolved yet")
     _show(top, "", everything)
     for unit in units:
         for artifact in unit.layout.hub_cache:

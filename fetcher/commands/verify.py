@@ -98,10 +98,10 @@ def _wanted(part: ArtifactPlan, names: Sequence[str]) -> bool:
     return part.state != "missing" or not part.artifact.optional
 
 
-def verify_into(found: Report, space: Workspace, plan: Plan) -> None:
+def verify_into(found: Report, space: Workspace, plan: Plan, *, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    _add(found, run_probes(parts, space.options.into, show=not space.progress.quiet))
+    _add(found, run_probes(parts, space.options.into, show=show))
 
 
 def run_probes(

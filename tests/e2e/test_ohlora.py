@@ -63,8 +63,12 @@ def test_the_document_s_tree(
 
 
 def _loads_by_id(hermetic: Path) -> None:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(hermetic), "HF_HUB_OFFLINE": "1",
-                   "HF_HOME": str(hermetic / "huggingface")}  # fmt: skip
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(hermetic),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(hermetic / "huggingface"),
+    }
     subprocess.run([sys.executable, "-c", LOAD_BY_ID], env=environment, check=True, timeout=120)
 
 
@@ -89,8 +93,11 @@ def test_what_the_finished_product_needs(tmp_path: Path, cli: Cli, stand_ins: Hu
     result = cli("all", "ohlora", "--group", "runtime", "--json")
     assert result.code == 0, result.err
     assert {artifact["id"] for artifact in result.json["artifacts"]} == {
-        "polyglot-ko-1.3b", "stylegan-finetuned-v3", "ohlora-llm", "ohlora-sbert",
-    }  # fmt: skip
+        "polyglot-ko-1.3b",
+        "stylegan-finetuned-v3",
+        "ohlora-llm",
+        "ohlora-sbert",
+    }
     assert result.json["summary"]["files"] == 12 + 1 + 8 + 12
 
 

@@ -39,9 +39,13 @@ def client(code: str, *arguments: str, path: str, **variables: str) -> str:
     if path:
         environment["PYTHONPATH"] = path
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, text=True,
-        capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -64,9 +68,11 @@ def test_the_same_files_as_hf_download(
     client(DOWNLOAD, "o/r", repo_type, str(oracle), path=path)
     kind = "" if repo_type == "model" else f", repo_type: {repo_type}"
     write_project(
-        tmp_path, "p", f"artifacts:\n  r: {{source: {{type: huggingface, repo: o/r{kind}}}}}\n",
+        tmp_path,
+        "p",
+        f"artifacts:\n  r: {{source: {{type: huggingface, repo: o/r{kind}}}}}\n",
         "tree: {ours/: r}\n",
-    )  # fmt: skip
+    )
     assert cli("all").code == 0
     theirs = {k: v for k, v in files_below(oracle).items() if not k.startswith(".cache/")}
     assert files_below(tmp_path / "ours") == theirs == files
@@ -83,8 +89,11 @@ def test_hub_cache_is_read_offline(
     assert result.code == 0, result.err
     folder = client(READ_CACHE, path=path, HF_HUB_OFFLINE="1")
     assert files_below(Path(folder)).keys() == {
-        ".gitattributes", "config.json", "model.safetensors", "sub/vocab.txt",
-    }  # fmt: skip
+        ".gitattributes",
+        "config.json",
+        "model.safetensors",
+        "sub/vocab.txt",
+    }
     again = cli("all", "--json")
     assert again.code == 0 and again.json["summary"]["placed_files"] == 0
     assert cli("check", "--deep").code == 0

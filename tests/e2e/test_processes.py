@@ -22,9 +22,13 @@ FETCH = [sys.executable, "-m", "fetcher"]
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*FETCH, *arguments], cwd=cwd, env=dict(os.environ), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [*FETCH, *arguments],
+        cwd=cwd,
+        env=dict(os.environ),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
@@ -39,11 +43,12 @@ def many(tmp_path: Path, hub: HubServer) -> Path:
     hub.add_repo("o/many", {**files, "large.safetensors": WEIGHTS})
     for name, span in (("p", "{000..299}"), ("q", "{100..399}")):
         write_project(
-            tmp_path, name,
+            tmp_path,
+            name,
             "artifacts:\n  many:\n    source: hf:o/many\n"
             f"    files: ['{span}.bin', large.safetensors]\n",
             f"root: {name}\ntree: {{many/: many}}\n",
-        )  # fmt: skip
+        )
     return tmp_path
 
 
@@ -146,12 +151,13 @@ def test_an_unreachable_host_costs_seconds(
         fillers.append(filler)
     store = tmp_path / "carried"
     write_project(
-        tmp_path, "p",
+        tmp_path,
+        "p",
         "artifacts:\n  m:\n    source: hf:o/m@" + "0" * 40 + f"\n    mirrors: [mirror:{store}]\n"
         "    files: {w.bin: {size: 3, sha256: "
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad}}\n",
         "tree: {m/: m}\n",
-    )  # fmt: skip
+    )
     blobs = store / "blobs/sha256"
     blobs.mkdir(parents=True)
     name = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,203 @@
+"""The smaller commands: store, gc, config, doctor, list, show, tree, lock, verify."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, write_project
+from tests.servers.hub import HubServer
+
+
+@pytest.fixture
+def old_store(project: Path, cli: Cli, hermetic: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A filled store whose blobs gc may judge: their change times cannot be set, so time moves."""
+    assert cli("all").code == 0
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 86_400)
+    return hermetic / "store"
+
+
+def blobs(store: Path) -> int:
+    return len(list((store / "blobs/sha256").iterdir()))
+
+
+def test_gc_keeps_what_any_project_s_lock_needs(
+    project: Path, cli: Cli, old_store: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert cli("gc", "--json", cwd=elsewhere).json["summary"]["blobs"] == 0
+    assert blobs(old_store) == 3
+    manifest = project / "manifests/p.yaml"
+    manifest.write_text(manifest.read_text() + "    files: ['*.json']\n")
+    assert cli("lock").code == 0
+    dry = cli("gc", "--dry-run", "--json")
+    assert dry.json["summary"]["blobs"] == 2 and blobs(old_store) == 3
+    assert cli("gc").code == 0 and blobs(old_store) == 1
+    assert (project / "models/m/model.safetensors").exists(), "trees are never touched"
+
+
+def test_gc_refuses_to_guess_what_a_damaged_lock_needs(
+    project: Path, cli: Cli, old_store: Path
+) -> None:
+    (project / "fetch.lock").write_text("{")
+    result = cli("gc")
+    assert result.code == 7 and blobs(old_store) == 3
+
+
+def test_gc_forgets_a_project_that_is_gone(
+    project: Path, cli: Cli, old_store: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(project / "manifests")
+    (project / "fetch.lock").unlink()
+    assert cli("gc").code == 0 and blobs(old_store) == 0
+
+
+def test_the_store_is_measured_listed_and_proven(project: Path, cli: Cli, hermetic: Path) -> None:
+    assert cli("store", "du").code == 0 and cli("store", "check").code == 0
+    assert cli("all").code == 0
+    usage = cli("store", "du", "--json").json["summary"]
+    assert usage["blobs"] == 3 and usage["blob_bytes"] == 3_072_017
+    listed = cli("store", "ls", "--json").json["results"]
+    assert len(listed) == 3
+    victim = hermetic / "store/blobs/sha256" / listed[0]["sha256"]
+    victim.chmod(0o644)
+    victim.write_bytes(b"damaged")
+    result = cli("store", "check", "--json")
+    assert result.code == 4 and listed[0]["sha256"] in result.json["errors"][0]["message"]
+    assert not victim.exists()
+
+
+def test_config_tells_every_origin_and_no_secret(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "fetch.yaml").write_text("jobs: 3\nlink: copy\n")
+    (project / ".env").write_text("FETCH_LIMIT_RATE=5M\nFETCH_LINK=hardlink\n")
+    monkeypatch.setenv("FETCH_LINK", "symlink")
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    result = cli("config", "--json")
+    found = {item["name"]: (item["value"], item["origin"]) for item in result.json["results"]}
+    assert found["jobs"] == ("3", "fetch.yaml")
+    assert found["limit_rate"] == ("5M", ".env")
+    assert found["link"] == ("symlink", "FETCH_LINK")
+    assert found["hf_token"] == ("(set)", "HF_TOKEN")
+    assert "hf_very_secret" not in result.out + cli("config").out + cli("doctor").out
+
+
+def test_a_wrong_setting_is_found_at_the_start(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FETCH_JOBS", "many")
+    result = cli("all")
+    assert result.code == 2 and "FETCH_JOBS" in result.err and "'many'" in result.err
+    monkeypatch.delenv("FETCH_JOBS")
+    (project / "fetch.yaml").write_text("jobs: 3\nlinks: copy\nhf_token: x\n")
+    result = cli("all")
+    assert result.code == 2
+    assert "fetch.yaml:2:1:" in result.err and "fetch.yaml:3:1:" in result.err
+
+
+def test_doctor_names_an_endpoint_that_does_not_answer(
+    project: Path, cli: Cli, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = "http://127.0.0.1:9/"
+    monkeypatch.setenv(
+        "FETCH_REWRITE",
+        f"https://raw.githubusercontent.com={dead} https://api.github.com={dead}",
+    )
+    result = cli("doctor", "--json")
+    assert result.code == 0
+    found = {item["subject"]: item["level"] for item in result.json["results"]}
+    assert found["127.0.0.1:9"] == "note" and found[hub.url.removeprefix("http://")] == "ok"
+
+
+def test_list_and_its_filters(project: Path, cli: Cli) -> None:
+    everything = {item["id"] for item in cli("list", "--json").json["results"]}
+    assert {"m", "facenet-mtcnn", "ohlora-llm"} <= everything
+    korean = {item["id"] for item in cli("list", "--tag", "korean", "--json").json["results"]}
+    assert "ohlora-llm" in korean and "facenet-mtcnn" not in korean
+    faces = cli("list", "quickstart", "--task", "face-detection", "--json").json["results"]
+    assert [item["id"] for item in faces] == ["facenet-mtcnn"]
+
+
+def test_show_and_tree(project: Path, cli: Cli) -> None:
+    assert "not resolved yet" in cli("show", "m").out
+    assert "(m, not resolved yet)" in cli("tree").out
+    assert cli("all").code == 0
+    (result,) = cli("show", "m", "--json").json["results"]
+    targets = {file["path"]: file["targets"] for file in result["files"]}
+    assert targets["sub/vocab.txt"] == ["models/m/sub/vocab.txt"]
+    tree = cli("tree").out
+    assert "+ config.json" in tree and "models/" in tree
+    wrong = cli("show", "facenet-mtcn")
+    assert wrong.code == 2 and "facenet-mtcnn" in wrong.err
+
+
+def test_lock_updates_only_what_is_named(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
+    hub.add_repo("o/n", {"a.txt": b"1"})
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts:\n  m: {source: hf:o/m}\n  n: {source: hf:o/n}\n",
+        "tree: {m/: m, n/: n}\n",
+    )
+    assert cli("lock").code == 0
+
+    def revisions() -> dict[str, str]:
+        lock = json.loads((tmp_path / "fetch.lock").read_text())
+        return {name: item["revision"] for name, item in lock["manifests"]["p"].items()}
+
+    before = revisions()
+    hub.add_commit("o/m", {"new.txt": b"2"})
+    hub.add_commit("o/n", {"new.txt": b"2"})
+    assert cli("lock").code == 0 and revisions() == before
+    assert cli("lock", "--update", "n").code == 0
+    assert revisions()["m"] == before["m"] and revisions()["n"] != before["n"]
+    assert cli("lock", "--update", "nn").code == 2
+
+
+def test_verify_from_the_command_line(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save
+
+    hub.add_repo(
+        "o/models",
+        {
+            "good.safetensors": save({"a": torch.ones(3)}),
+            "nan.safetensors": save({"a": torch.tensor([1.0, float("nan")])}),
+        },
+    )
+    write_project(
+        tmp_path,
+        "p",
+        """artifacts:
+  good: {source: hf:o/models, files: [good.safetensors], probe: {type: state-dict}}
+  nan: {source: hf:o/models, files: [nan.safetensors], probe: {type: state-dict}}
+  plain: {source: hf:o/m, files: [config.json]}
+""",
+        "tree: {good.safetensors: good, nan.safetensors: nan, c.json: plain}\n",
+    )
+    early = cli("verify", "good", "--json")
+    assert early.code == 8 and "not laid out" in early.json["errors"][0]["message"]
+    junit = tmp_path / "verify.xml"
+    result = cli("all", "--verify", "--json")
+    assert result.code == 8 and result.codes == {"probe"}
+    states = {item["artifact"]: item["state"] for item in result.json["results"]}
+    assert states == {"good": "passed", "nan": "failed"}
+    assert cli("verify", "good", "--junit", junit).code == 0 and "good" in junit.read_text()
+    assert cli("verify", "plain").code == 0
+    assert cli("verify", "godo").code == 2
+
+
+EVERY = ["all", "status", "check", "plan", "list", "tree", "config", "store du", "gc", "lock"]
+
+
+@pytest.mark.parametrize("line", [*EVERY, "all nope", "all --jobs 0", "adopt manifests"])
+def test_json_keeps_stdout_to_itself(project: Path, cli: Cli, line: str) -> None:
+    found = cli(*line.split(), "--json").json
+    assert found["schema"] == "fetch.report/1" and found["ok"] == (found["exit_code"] == 0)
