@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fetcher.errors import Problem
-from fetcher.manifest import Artifact
 from fetcher.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
 from fetcher.state import FOLDER, Row
 from fetcher.workspace import Workspace
@@ -24,27 +23,12 @@ class Finding:
     message: str = ""
 
 
-def in_scope(space: Workspace, rows: Iterable[Row]) -> list[Artifact]:
-    """The artifacts to check: the wanted ones, less optional ones that were never fetched."""
-    placed = {row.artifact for row in rows if row.placed}
-    return [
-        artifact
-        for _, artifact in space.wanted
-        if not artifact.optional
-        or space.options.selection.optional
-        or artifact.id in space.options.selection.only
-        or f"{artifact.manifest}/{artifact.id}" in placed
-    ]
-
-
 def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Finding]]:
     """Look at every file; with `deep` every byte, with `strict` also at files that are not ours."""
     planner = space.planner()
     planner.deep = deep
     rows = space.state.rows()
-    scope = {id(artifact) for artifact in in_scope(space, rows.values())}
-    wanted = [(unit, artifact) for unit, artifact in space.wanted if id(artifact) in scope]
-    plan = planner.plan(wanted, space.lock)
+    plan = planner.plan(space.in_scope(rows.values()), space.lock)
     findings = [_judge(item) for item in plan.items]
     findings += _stale(plan, rows)
     if strict:

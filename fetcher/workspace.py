@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, artifacts_of
 from fetcher.resolve import Resolution, resolve
 from fetcher.settings import Settings
-from fetcher.state import State
+from fetcher.state import Row, State
 from fetcher.store import Store
 
 
@@ -44,6 +44,7 @@ class Workspace:
     options: Options
     progress: Progress
     readonly: bool = False
+    named: bool = False  # manifests were named on the command line
     store: Store = field(init=False)
     state: State = field(init=False)
     lock: locks.Lock = field(init=False)
@@ -106,6 +107,25 @@ class Workspace:
         """A planner for the tree as the state knows it."""
         self._rows = self.state.rows()
         return Planner(self.options.into, self.store, self._rows, self.settings.hub_cache, quick)
+
+    def in_scope(self, rows: Iterable[Row]) -> list[tuple[Unit, Artifact]]:
+        """What a look at the tree is about: what was asked for by name, else what was fetched.
+
+        A manifest of which nothing was ever placed here is left out while others were; optional
+        artifacts count once they have been fetched.
+        """
+        placed = {row.artifact for row in rows if row.placed}
+        fetched = {name.partition("/")[0] for name in placed}
+        selection = self.options.selection
+
+        def counts(artifact: Artifact) -> bool:
+            if artifact.id in selection.only or f"{artifact.manifest}/{artifact.id}" in placed:
+                return True
+            if artifact.optional and not selection.optional:
+                return False
+            return self.named or not fetched or artifact.manifest in fetched
+
+        return [(unit, artifact) for unit, artifact in self.wanted if counts(artifact)]
 
     def linked(self) -> set[str]:
         """Contents that the tree already holds as links."""

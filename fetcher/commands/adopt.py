@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from fetcher import adopt, lock, report
+from fetcher import adopt, report
 from fetcher.commands import common
 from fetcher.errors import Problem, UsageError
-from fetcher.project import find_root
 
 
 @click.command("adopt")
@@ -37,9 +34,6 @@ def command(
     Files are recognised by their digests, whatever they are called. Run `fetch all` afterwards:
     it places them without downloading.
     """
-    root = find_root(Path.cwd())
-    if not manifests and not list((root / "manifests").glob("*.y*ml")):
-        manifests = tuple(sorted({key[0] for key in lock.read(root).artifacts}))
     with common.workspace(manifests, optional=True, quiet=True) as space:
         if name and len(paths) != 1:
             raise UsageError("--as takes exactly one PATH")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fetcher import lock
 from fetcher import settings as all_settings
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
@@ -99,6 +100,13 @@ def transfer_options(function: F) -> F:
     )(function)
 
 
+def _locked_manifests(project: Project) -> list[str]:
+    """In a folder without manifests of its own: those of the catalog that were fetched there."""
+    if project.own_manifests():
+        return []
+    return sorted({manifest for manifest, _ in lock.read(project.root).artifacts})
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),
@@ -121,7 +129,7 @@ def workspace(
     settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
     settings.check()
     project = Project(root)
-    units = project.load(manifests)
+    units = project.load(manifests or _locked_manifests(project))
     options = Options(
         into=(into or root).absolute(),
         selection=Selection(tuple(only), tuple(skip), tuple(groups), optional),
@@ -129,7 +137,8 @@ def workspace(
         update=lambda _: update,
         overwrite=overwrite,
     )
-    space = Workspace(project, units, settings, options, Progress(quiet=quiet), readonly)
+    progress = Progress(quiet=quiet)
+    space = Workspace(project, units, settings, options, progress, readonly, bool(manifests))
     try:
         yield space
     finally:

@@ -61,8 +61,12 @@ def command(
     manifests, artifacts = _split(names)
     with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
         _check_names(space, artifacts)
-        plan = space.planner(quick=True).plan(space.wanted, space.lock)
-        parts = [part for part in plan.artifacts if _wanted(part, artifacts)]
+        planner = space.planner(quick=True)
+        wanted = [pair for pair in space.wanted if pair[1].id in artifacts]
+        if not artifacts:
+            fetched = space.in_scope(planner.rows.values())
+            wanted = [pair for pair in fetched if pair[1].probe is not None]
+        parts = planner.plan(wanted, space.lock).artifacts
         results = run_probes(parts, space.options.into, show=not as_json, **options)
         found = Report({"probes": len(results), "seconds": _since(space)})
         _add(found, results)
@@ -87,15 +91,6 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
                 f"no artifact or manifest {name!r}",
                 f"did you mean {close!r}?" if close else "see `fetch list`",
             )
-
-
-def _wanted(part: ArtifactPlan, names: Sequence[str]) -> bool:
-    """Named, or (without names) there at least in part and not left out on purpose."""
-    if names:
-        return part.artifact.id in names
-    if part.artifact.probe is None:
-        return False
-    return part.state != "missing" or not part.artifact.optional
 
 
 def verify_into(found: Report, space: Workspace, plan: Plan, *, show: bool) -> None:

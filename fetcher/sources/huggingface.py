@@ -108,11 +108,15 @@ class HuggingFace(Source):
 
     def _tree(self, commit: str, network: Network) -> Iterator[FileEntry]:
         path = "/" + quote(self.path) if self.path else ""
-        url = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
+        url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
         while url not in seen and len(seen) < MAX_PAGES:
             seen.add(url)
             answer = network.get_json(url)
+            if answer.status == 404 and path and url == first and _only_entry(answer.headers):
+                # Some mirrors list whole repositories only.
+                url = self._api(network, f"tree/{commit}?recursive=true&expand=false")
+                answer = network.get_json(url)
             self._check(answer, network)
             listing = answer.json()
             if not isinstance(listing, list):
@@ -206,3 +210,8 @@ class HuggingFace(Source):
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""
         return UrlCandidate(self.type, self._resolve_url(revision, path, network))
+
+
+def _only_entry(headers: dict[str, str]) -> bool:
+    """Whether a 404 is about the folder, not about the repository or the revision."""
+    return headers.get("x-error-code", "") in {"", "EntryNotFound"}

@@ -235,3 +235,17 @@ def test_a_repeated_file_is_downloaded_once(tmp_path: Path, cli: Cli, hub: HubSe
     assert result.code == 0
     assert result.json["summary"]["files"] == 4
     assert result.json["summary"]["downloaded_files"] == 1
+
+
+def test_a_mirror_that_lists_whole_repositories_only(
+    tmp_path: Path, cli: Cli, hub: HubServer
+) -> None:
+    hub.faults.add(r"GET /api/models/o/m/tree/\w+/sub", "status", code=404)
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts:\n  v: {source: {type: huggingface, repo: o/m, path: sub/}}\n",
+        "tree: {v.txt: v}\n",
+    )
+    assert cli("all").code == 0
+    assert (tmp_path / "v.txt").read_bytes() == b"one\ntwo\n"

@@ -201,3 +201,32 @@ EVERY = ["all", "status", "check", "plan", "list", "tree", "config", "store du",
 def test_json_keeps_stdout_to_itself(project: Path, cli: Cli, line: str) -> None:
     found = cli(*line.split(), "--json").json
     assert found["schema"] == "fetch.report/1" and found["ok"] == (found["exit_code"] == 0)
+
+
+def test_a_look_is_about_what_was_fetched(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
+    for name in ("p", "q"):
+        write_project(
+            tmp_path,
+            name,
+            f"artifacts:\n  {name}: {{source: hf:o/m, probe: {{type: x}}}}\n",
+            f"root: {name}\ntree: {{m/: {name}}}\n",
+        )
+    assert cli("lock").code == 0
+    assert cli("check").code == 4, "nothing was fetched: everything is missing"
+    assert cli("all", "p").code == 0
+    assert cli("check").code == 0
+    assert cli("check", "q").code == 4
+    states = {r["id"]: r["state"] for r in cli("status", "--json").json["results"]}
+    assert states == {"p": "complete", "q": "missing"}
+    assert {r["artifact"] for r in cli("verify", "--json").json["results"]} == {"p"}
+
+
+def test_a_folder_without_manifests_goes_by_its_lock(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("status").code == 2
+    dead = "http://127.0.0.1:9/"
+    monkeypatch.setenv("FETCH_REWRITE", f"https://raw.githubusercontent.com/={dead}")
+    assert cli("lock", "quickstart").code == 0
+    states = {r["id"]: r["state"] for r in cli("status", "--json").json["results"]}
+    assert states == {"facenet-mtcnn": "missing", "all-minilm-l6-v2": "missing"}
