@@ -29,7 +29,7 @@ lint: .venv-test/.installed
 
 # Type checkers cannot follow the mapped packages of an editable install: check an installed copy.
 types: .venv-test/.installed
-	rm -rf build/types && $(TEST)/pip install $(PIP_FLAGS) --no-deps --target build/types .
+	rm -rf build && $(TEST)/pip install $(PIP_FLAGS) --no-deps --target build/types .
 	cd build/types && MYPYPATH=. ../../$(TEST)/mypy --config-file ../../setup.cfg -p fetcher
 	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
 

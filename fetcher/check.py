@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from fetcher.errors import Problem
 from fetcher.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
@@ -21,6 +22,7 @@ class Finding:
     target: str
     state: str
     message: str = ""
+    hint: str = ""
 
 
 def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Finding]]:
@@ -46,10 +48,10 @@ def _judge(item: Item) -> Finding:
     if item.action == BLOCKED:
         message = item.problem.message if item.problem else ""
         return Finding(name, path, item.target, "blocked", message)
-    if item.stat is not None:
-        return Finding(
-            name, path, item.target, "modified", f"{item.target} is of an older lock or edit"
-        )
+    dangling = item.stat is not None and not os.path.exists(item.path)
+    if item.stat is not None and not dangling:
+        message = f"{item.target} was placed for an older lock, or before the clone was moved"
+        return Finding(name, path, item.target, "modified", message, "run `fetch all`")
     return Finding(name, path, item.target, "missing", f"{item.target} is missing")
 
 
@@ -70,19 +72,34 @@ def _stale(plan: Plan, rows: dict[str, Row]) -> Iterator[Finding]:
 
 
 def _foreign(plan: Plan) -> Iterator[Finding]:
-    """Files that are not ours, in folders where ours lie."""
+    """Files that are not ours: below each layout's root and each artifact's folder, and beside
+    each placed file."""
     targets = {item.target for item in plan.items if not item.hub}
-    folders = sorted({target.rpartition("/")[0] for target in targets})
-    for folder in folders:
-        path = os.path.join(plan.tree, folder)
-        if not os.path.isdir(path):
-            continue
-        with os.scandir(path) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                name = f"{folder}/{entry.name}" if folder else entry.name
-                if name in targets or entry.is_dir(follow_symlinks=False) or name == FOLDER:
-                    continue
-                yield Finding("", name, name, "extra", f"{name} is not ours")
+    whole = {part.unit.layout.root for part in plan.artifacts} - {""}
+    for part in plan.artifacts:
+        prefix = f"{part.unit.layout.root}/" if part.unit.layout.root else ""
+        whole |= {prefix + e.target for e in part.unit.layout.entries if e.folder and e.target}
+    seen: set[str] = set()
+    for folder in sorted(whole):
+        yield from _others(plan.tree, folder, targets, seen, deeper=True)
+    for folder in sorted({target.rpartition("/")[0] for target in targets}):
+        yield from _others(plan.tree, folder, targets, seen, deeper=False)
+
+
+def _others(
+    tree: Path, folder: str, targets: set[str], seen: set[str], deeper: bool
+) -> Iterator[Finding]:
+    path = tree / folder
+    if folder in seen or not path.is_dir():
+        return
+    seen.add(folder)
+    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+        name = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if deeper and entry.name not in {FOLDER, ".git"}:
+                yield from _others(tree, name, targets, seen, deeper=True)
+        elif name not in targets:
+            yield Finding("", name, name, "extra", f"{name} is not ours")
 
 
 _HINTS = {
@@ -102,7 +119,11 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
             code = "missing" if finding.state == "blocked" else finding.state
             found.append(
                 Problem(
-                    code, finding.message, _HINTS[finding.state], finding.artifact, finding.target
+                    code,
+                    finding.message,
+                    finding.hint or _HINTS[finding.state],
+                    finding.artifact,
+                    finding.path,
                 )
             )
     return found

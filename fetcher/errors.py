@@ -105,9 +105,18 @@ class UsageError(FetchError):
 
 
 class LockError(FetchError):
-    """The lock is missing, out of date or unreadable."""
+    """The lock is missing, out of date or unreadable; `artifacts` are those that it concerns."""
 
     exit_code = LOCK
+
+    def __init__(self, message: str, hint: str = "", artifacts: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.artifacts = list(artifacts)
+
+    def problems(self) -> list[Problem]:
+        """One problem for each artifact, or one."""
+        names = self.artifacts or [""]
+        return [Problem("lock", self.message, self.hint, artifact=name) for name in names]
 
 
 class Failure(FetchError):
@@ -156,6 +165,26 @@ class InvalidDocument(FetchError):
         ]
 
 
+_HINTS = {
+    "offline": "run once where there is a network, or take the files from a store (--from DIR) or "
+    "from this machine (fetch adopt PATH)",
+    "digest-mismatch": "if the change upstream is meant, run `fetch lock --update NAME`; "
+    "otherwise do not trust that place",
+    "size-mismatch": "if the change upstream is meant, run `fetch lock --update NAME`; "
+    "otherwise do not trust that place",
+    "not-found": "check the address in the manifest, or add a mirror",
+    "missing-upstream": "compare the manifest with what the source holds",
+    "not-a-file": "open the address in a browser, and take what it gives with `fetch adopt`",
+    "auth": "is a token needed? `fetch doctor` tells which are set",
+    "network": "run again later: what is there is kept; a mirror helps",
+}
+
+
+def hint_of(problem: Problem) -> str:
+    """The problem's own hint, else the usual one for its code."""
+    return problem.hint or _HINTS.get(problem.code, "")
+
+
 def exit_code_of(problems: Iterable[Problem]) -> int:
     """The exit code of a run that met these problems (0 if none)."""
     codes = {problem.exit_code for problem in problems}
@@ -175,4 +204,6 @@ def from_os_error(error: OSError, doing: str) -> Failure:
         return Failure("permission", f"{doing}: {reason}", hint)
     if error.errno == errno.ENAMETOOLONG:
         return Failure("bad-path", f"{doing}: {reason}", "choose a shorter name in the layout")
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return Failure("not-found", f"{doing}: {reason}", "check the path")
     return Failure("permission", f"{doing}: {reason}")

@@ -13,6 +13,7 @@ from fetcher.errors import LockError
 from fetcher.files import write_atomically
 from fetcher.manifest import ID, Artifact
 from fetcher.paths import BadPath, check_relative, printable
+from fetcher.patterns import BadPattern, select
 from fetcher.sources.base import FileEntry
 
 SCHEMA = "fetch.lock/1"
@@ -45,9 +46,25 @@ class Lock:
         locked = self.artifacts.get((artifact.manifest, artifact.id))
         if locked is None or locked.source != artifact.source.describe():
             return None
-        if locked.selection != artifact.selection:
+        if locked.selection != artifact.selection or not _answers(locked, artifact):
             return None
         return locked
+
+
+def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
+    """Whether the files are those that the manifest selects: a bad merge can lose or add lines."""
+    request = artifact.request
+    paths = [file.path for file in locked.files]
+    if request.files is None and not request.exclude:
+        return bool(paths)
+    if artifact.source.lists and (names := artifact.literal_names) is not None:
+        return set(names) == set(paths)
+    try:
+        return bool(paths) and len(select(paths, request.files, request.exclude).names) == len(
+            paths
+        )
+    except BadPattern:
+        return False
 
 
 def locked(artifact: Artifact, revision: str, files: Iterable[FileEntry]) -> LockedArtifact:

@@ -40,7 +40,8 @@ def _is_invisible(char: str) -> bool:
     return not char.isascii() and unicodedata.category(char) == "Cf"
 
 
-def _check_segment(segment: str) -> None:
+def _check_segment(segment: str, path: str) -> None:
+    which = "" if segment == path else f"has {segment!r}, which "
     if segment in {"", "."}:
         raise BadPath("has an empty or '.' segment")
     if segment == "..":
@@ -48,13 +49,13 @@ def _check_segment(segment: str) -> None:
     if _DRIVE.match(segment):
         raise BadPath(f"names a drive ({segment[:2]!r})")
     if _DEVICE.fullmatch(segment):
-        raise BadPath(f"{segment!r} is a device name on Windows")
+        raise BadPath(f"{which}is a device name on Windows")
     if _GIT.fullmatch("".join(char for char in segment if not _is_invisible(char))):
-        raise BadPath(f"{segment!r} belongs to git")
+        raise BadPath(f"{which}belongs to git")
     if segment[-1] in " .":
-        raise BadPath(f"{segment!r} ends in a space or a dot, which Windows drops")
+        raise BadPath(f"{which}ends in a space or a dot, which Windows drops")
     if sys.platform == "win32" and _WINDOWS_ONLY.search(segment):
-        raise BadPath(f"{segment!r} has a character that Windows does not allow")
+        raise BadPath(f"{which}has a character that Windows does not allow")
     if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
         raise BadPath(f"name too long: {segment[:40]!r}… has more than {MAX_SEGMENT_BYTES} bytes")
 
@@ -77,7 +78,7 @@ def check_relative(path: str) -> str:
         if unicodedata.category(char) in {"Cc", "Cs"} or char in _TURNING:
             raise BadPath(f"has a control character (U+{ord(char):04X})")
     for segment in path.split("/"):
-        _check_segment(segment)
+        _check_segment(segment, path)
     if len(path.encode("utf-8")) > MAX_PATH_BYTES:
         raise BadPath(f"path too long: more than {MAX_PATH_BYTES} bytes")
     return path

@@ -89,6 +89,8 @@ class Placer:
     # Making the private file
 
     def _make(self, item: Item, sha256: str) -> _Made:
+        if item.aside:
+            self._clear_way(item)
         self._ensure_folder(os.path.dirname(item.path))
         if self._links_directly(item, sha256):
             self._linked.add(sha256)
@@ -242,6 +244,16 @@ class Placer:
         kept = self.tree / FOLDER / "kept" / self._kept / relative
         Path(native(kept.parent)).mkdir(parents=True, exist_ok=True)
         return kept
+
+    def _clear_way(self, item: Item) -> None:
+        """Move a file that stands where a folder must be to `.fetch/kept/`."""
+        folder = self.tree
+        for part in item.target.split("/")[:-1]:
+            folder = folder / part
+            if os.path.lexists(native(folder)) and not folder.is_dir():
+                relative = folder.relative_to(self.tree).as_posix()
+                os.rename(native(folder), native(self.kept_path(relative)))
+                return
 
     def _keep_aside(self, item: Item) -> None:
         """Move what stands in the way to `.fetch/kept/<time>/`."""

@@ -21,6 +21,7 @@ PLACE = "place"  # in the store: only to be placed
 GET = "get"  # to be downloaded, then placed
 CONFLICT = "conflict"  # something else stands there
 BLOCKED = "blocked"  # cannot be placed at all
+WITHHELD = "withheld"  # to be downloaded, but the repository does not let us
 UNVERIFIED = "unverified"  # there, but nobody has read it (quick plans only)
 
 

@@ -24,10 +24,10 @@ from fetcher.plan import (
     KEEP,
     PLACE,
     UNVERIFIED,
+    WITHHELD,
     ArtifactPlan,
     Item,
     Plan,
-    owner,
 )
 from fetcher.project import Unit
 from fetcher.sources.base import FileEntry
@@ -55,7 +55,7 @@ class Planner:
         self.quick = quick
         self.deep = deep
         self._claims = PathClaims()
-        self._claimed: dict[str, FileEntry] = {}
+        self._claimed: dict[str, Item] = {}
         self._folders: dict[str, Problem | None] = {}
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
@@ -88,6 +88,10 @@ class Planner:
             if self._claim(part, item):
                 self._decide(item)
                 part.items.append(item)
+        if any(problem.code == "bad-path" for problem in part.problems):
+            # An artifact whose own names cannot all stand is not begun at all.
+            for item in part.items:
+                item.action = WITHHELD if item.action in {GET, PLACE} else item.action
         self._check_edits(part, {placement.target for placement in found})
         if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
             self._fill_hub(part, artifact.source, locked)
@@ -167,17 +171,18 @@ class Planner:
             return False
         other = self._claims.claim(item.target)
         if other is None:
-            self._claimed[collision_key(item.target)] = item.file
+            self._claimed[collision_key(item.target)] = item
             return True
         same = self._claimed.get(collision_key(item.target))
-        if other == item.target and same is not None and _same_content(same, item.file):
+        if other == item.target and same is not None and _same_content(same.file, item.file):
             return False  # the same content, wanted by two manifests
+        taken = f" of {same.artifact.id}" if same is not None else ""
         part.problems.append(
             Problem(
                 "bad-path",
-                f"two files fall on {item.target!r}"
-                if other == item.target
-                else f"{item.target!r} collides with {other!r}",
+                f"two files fall on {item.target!r}: {item.file.path} and {same.file.path}{taken}"
+                if other == item.target and same is not None
+                else f"{item.target!r} collides with {other!r}{taken}",
                 "place one of them in another folder, or rename it",
                 item.artifact.id,
                 item.file.path,
@@ -216,7 +221,7 @@ class Planner:
         if not item.hub:
             problem = self._folder_problem(item.target.rpartition("/")[0])
             if problem:
-                self._block(item, problem.code, f"{item.target}: {problem.message}", problem.hint)
+                self._block(item, problem.code, problem.message, problem.hint)
                 return
         self._obtain(item)
 
@@ -277,7 +282,7 @@ class Planner:
             return row.sha256 == file.sha256
         if file.git_blob:
             return row.want == f"git:{file.git_blob}"
-        return bool(row.placed) and row.artifact == owner(item.artifact)
+        return False  # nobody knows what the source has now
 
     def _untouched(self, item: Item, row: Row) -> None:
         """Nothing has changed since the row was written."""

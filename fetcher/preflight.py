@@ -12,6 +12,8 @@ from fetcher.network import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.plain import Local
+from fetcher.store import Store
 
 _MARGIN = 32 * 1024 * 1024
 
@@ -24,10 +26,12 @@ def nearest_folder(path: Path) -> Path:
 
 
 def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
-    """A problem for each disk on which the plan cannot fit."""
+    """A problem for each disk on which the plan cannot fit; begun downloads are counted in."""
     store_folder, tree_folder = nearest_folder(store.absolute()), nearest_folder(plan.tree)
     same_disk = os.stat(store_folder).st_dev == os.stat(tree_folder).st_dev
     in_store, in_tree = space_needed(plan, link, same_disk)
+    begun = sum(path.stat().st_size for path, _ in Store(store, readonly=True).parts())
+    in_store = max(0, in_store - begun)
     needs = {store_folder: in_store}
     if same_disk:
         needs[store_folder] += in_tree
@@ -40,7 +44,8 @@ def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
             problems.append(
                 Problem(
                     "disk-space",
-                    f"{folder}: {human_bytes(needed)} needed, {human_bytes(free)} free",
+                    f"{folder}: {human_bytes(needed)} needed and {human_bytes(_MARGIN)} to "
+                    f"spare, {human_bytes(free)} free",
                     "free some space, choose fewer artifacts with --only, or point FETCH_STORE "
                     "or --into at another disk",
                 )
@@ -90,6 +95,22 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
         for parts, problem in zip(asked.values(), answers, strict=True)
         if problem
         for part in parts
+    ]
+
+
+def check_offline(plan: Plan, network: Network) -> list[Problem]:
+    """Without network: what is neither in the tree nor in the store, if no mirror may have it."""
+    if not network.offline or any("://" not in mirror for mirror in network.settings.mirrors):
+        return []
+    return [
+        Problem(
+            "offline",
+            "not in the store, and the network may not be used",
+            artifact=item.artifact.id,
+            file=item.file.path,
+        )
+        for item in plan.items
+        if item.action == GET and not isinstance(item.artifact.source, Local)
     ]
 
 

@@ -8,16 +8,39 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
-from fetcher.errors import Problem, exit_code_of
-from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, ArtifactPlan, Item, Plan
+from fetcher.errors import Problem, exit_code_of, hint_of
+from fetcher.plan import (
+    BLOCKED,
+    CONFLICT,
+    GET,
+    KEEP,
+    PLACE,
+    UNVERIFIED,
+    WITHHELD,
+    ArtifactPlan,
+    Item,
+    Plan,
+)
 from fetcher.progress import human_bytes
 
 SCHEMA = "fetch.report/1"
+SUMMARY = (
+    "artifacts",
+    "files",
+    "bytes",
+    "downloaded_files",
+    "downloaded_bytes",
+    "reused_files",
+    "placed_files",
+    "failed_files",
+    "seconds",
+)
 _WORDS = {
     GET: "missing",
     PLACE: "missing",
     CONFLICT: "conflict",
     BLOCKED: "blocked",
+    WITHHELD: "missing",
     UNVERIFIED: "unverified",
     KEEP: "present",
 }
@@ -50,9 +73,9 @@ class Report:
             "ok": code == 0,
             "exit_code": code,
             "exit_codes": sorted({problem.exit_code for problem in self.problems}),
-            "summary": self.summary,
+            "summary": {**dict.fromkeys(SUMMARY, 0), **self.summary},
             "artifacts": self._artifacts(),
-            "errors": [asdict(problem) for problem in self.problems],
+            "errors": [{**asdict(p), "hint": hint_of(p)} for p in self.problems],
         }
         if self.results is not None:
             found["results"] = self.results
@@ -104,6 +127,7 @@ def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
         "reused_files": len(reused),
         "placed_files": len(placed),
         "failed_files": sum(1 for item in items if item.action != KEEP),
+        "failed_artifacts": len({problem.artifact for problem in problems if problem.artifact}),
         "seconds": round(seconds, 3),
     }
     return Report(summary, plan.artifacts, list(problems))
@@ -119,28 +143,37 @@ _SHOWN = 8
 
 
 def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) -> None:
-    """Errors with their hints, alike ones gathered, on stderr."""
+    """Errors with their hints on stderr: one line for what is the same, some of what is alike."""
     out = stream or sys.stderr
-    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    same: dict[tuple[str, str, str, str], list[str]] = {}
     for problem in problems:
-        alike = problem.hint if problem.file else problem.message
-        if problem.code == "invalid-document":
-            alike = problem.message  # these stay in the order of their places
-        key = (problem.artifact, problem.code, alike)
-        groups.setdefault(key, []).append(problem)
-    for group in groups.values():
-        for problem in group[:_SHOWN]:
-            label = f"{problem.artifact}: " if problem.artifact else ""
-            if problem.code == "invalid-document":
-                print(problem.message, file=out)
-            else:
-                print(f"error: {label}{problem.message}", file=out)
-            if problem.hint and (problem is group[-1] or problem.code == "invalid-document"):
-                print(f"hint: {problem.hint}", file=out)
-        if len(group) > _SHOWN:
-            print(f"error: … and {len(group) - _SHOWN} more of the same kind", file=out)
-            if group[-1].hint:
-                print(f"hint: {group[-1].hint}", file=out)
+        files = same.setdefault(
+            (problem.artifact, problem.code, problem.message, hint_of(problem)), []
+        )
+        if problem.file and problem.file not in problem.message:
+            files.append(problem.file)
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for (artifact, code, message, hint), files in same.items():
+        # Mistakes in documents say their place themselves, and stay in that order.
+        in_document = code == "invalid-document"
+        label = "" if in_document else "error: " + (f"{artifact}: " if artifact else "")
+        group = (message if in_document else artifact, code, hint)
+        alike.setdefault(group, []).append(f"{label}{message}{_named(files)}")
+    for (_, _, hint), lines in alike.items():
+        for line in lines[:_SHOWN]:
+            print(line, file=out)
+        if len(lines) > _SHOWN:
+            print(f"error: … and {len(lines) - _SHOWN} more of the same kind", file=out)
+        if hint:
+            print(f"hint: {hint}", file=out)
+
+
+def _named(files: Sequence[str]) -> str:
+    """The files that a line is about, a few by name."""
+    if not files:
+        return ""
+    shown = ", ".join(files[:3])
+    return f" ({shown})" if len(files) <= 3 else f" ({len(files):,} files: {shown}, …)"
 
 
 def counted(number: int, what: str) -> str:
@@ -158,6 +191,10 @@ def summary_line(report: Report) -> str:
         f"placed {summary['placed_files']:,}",
     ]
     if summary["failed_files"]:
-        parts.append(f"{summary['failed_files']:,} failed")
+        parts.append(
+            f"{summary['failed_files']:,} " + ("to do" if report.interrupted else "failed")
+        )
+    elif summary["failed_artifacts"]:
+        parts.append(counted(summary["failed_artifacts"], "artifact") + " failed")
     parts.append(f"{summary['seconds']:.1f} s")
     return ", ".join(parts)

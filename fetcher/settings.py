@@ -94,7 +94,7 @@ class Settings:
 
     def _fail(self, name: str, expected: str) -> UsageError:
         return UsageError(
-            f"{self.origin(name)}: {name} is {self.text(name)!r}, expected {expected}",
+            f"{self.origin(name)}: {name} is {self.text(name).strip()!r}, expected {expected}",
             "`fetch config` shows every setting and where it comes from",
         )
 
@@ -294,5 +294,6 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
         text = "true" if value is True else str(value)
         if isinstance(value, tuple):
             text = "\n".join([*value, ""])
-        values[name] = Value(text, "--" + name.replace("_", "-"))
+        flag = "from" if name == "mirrors" else name.replace("_", "-")
+        values[name] = Value(text, f"--{flag}")
     return Settings(root, values)

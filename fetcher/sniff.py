@@ -10,12 +10,18 @@ _HTML = re.compile(
 )
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,80})", re.I)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+POINTER_BYTES = 1024  # no pointer is longer
 _PAGES = (".html", ".htm", ".xhtml", ".md")
+
+
+def is_pointer(head: bytes) -> bool:
+    """Whether a body is a Git LFS pointer."""
+    return head.startswith(_POINTER)
 
 
 def page_complaint(head: bytes, name: str) -> str:
     """What the first bytes of a body show it to be instead of `name`, or ""."""
-    if head.startswith(_POINTER):
+    if is_pointer(head):
         return "a Git LFS pointer instead of the file"
     body = head.removeprefix(b"\xef\xbb\xbf")
     if name.lower().endswith(_PAGES) or not _HTML.match(body):

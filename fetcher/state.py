@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fetcher.errors import from_os_error
+from fetcher.errors import Failure, from_os_error
 from fetcher.files import remove_quietly
 
 FOLDER = ".fetch"
@@ -127,14 +127,25 @@ class State:
     @contextmanager
     def mutex(self) -> Iterator[sqlite3.Connection]:
         """One writer of this tree at a time, among processes too."""
-        db = self._open()
-        db.execute("BEGIN IMMEDIATE")
+        try:
+            db = self._open()
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
         try:
             yield db
-        except BaseException:
-            db.execute("ROLLBACK")
+            db.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):  # a full disk may have ended the transaction already
+                db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._failure(error) from error
             raise
-        db.execute("COMMIT")
+
+    def _failure(self, error: sqlite3.Error) -> Failure:
+        full = "full" in str(error)
+        hint = "free some space, then run again" if full else "is the folder writable?"
+        return Failure("disk-space" if full else "permission", f"{self.path}: {error}", hint)
 
 
 def discard(tree: Path) -> None:

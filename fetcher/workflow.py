@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 
 from fetcher import preflight, report
-from fetcher.errors import Problem, from_os_error
+from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.place import Placer
-from fetcher.plan import BLOCKED, CONFLICT, GET, KEEP, PLACE, ArtifactPlan, Item, Plan, row_of
+from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
-from fetcher.sources.base import Candidate, FileEntry
+from fetcher.sources.base import Candidate, FileEntry, PathCandidate
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
 from fetcher.workspace import Workspace
@@ -37,7 +37,7 @@ class Run:
         plan = self.planner.plan(self.space.wanted, self.space.lock)
         if self.space.options.overwrite:
             for item in plan.items:
-                if item.action == CONFLICT and item.file.key:
+                if item.problem is not None and item.problem.code == "conflict":
                     self.planner.overwrite(item)
         return plan
 
@@ -58,7 +58,7 @@ class Run:
         self.problems.append(problem)
         for item in part.items:
             if item.action == GET:
-                item.action = BLOCKED
+                item.action = WITHHELD
 
     def execute(self, plan: Plan) -> Report:
         """Do what the plan says; always returns a report, also when interrupted."""
@@ -107,9 +107,12 @@ class Run:
     def _record(self) -> None:
         """Write the rows gathered so far; a file without its row is read again next time."""
         rows, self.rows = self.rows, []
-        if rows:
-            self.space.state.record(rows)
         self._recorded = time.monotonic()
+        try:
+            if rows:
+                self.space.state.record(rows)
+        except Failure as failure:
+            self.problems.append(failure.problem)
 
     def _transfer(self, plan: Plan, placer: Placer) -> None:
         groups = plan.to_get()
@@ -136,8 +139,12 @@ class Run:
                     item.origin = done.origin
                     pairs.append((item, done.sha256))
                     self._learn(item, done.sha256, done.size)
-                self.downloaded_files += 1
+                self.downloaded_files += 1 if done.downloaded or not done.size else 0
                 self.downloaded_bytes += done.downloaded
+            if any(not done.job.file.key for done in batch):
+                # Placed before its digest is locked, such a file would be a stranger to a run
+                # that comes after a crash.
+                self._save_lock()
             self._place(placer, pairs)
 
         space.progress.begin(len(waiting), plan.bytes_to_get())
@@ -169,7 +176,12 @@ class Run:
                     replace(c, origin=label)
                     for c in source.candidates(source.pinned_revision(), item.file, network)
                 ]
-        return found if len(items) == 1 else list(dict.fromkeys(found))
+        found = found if len(items) == 1 else list(dict.fromkeys(found))
+        if network.offline:
+            # What needs the network stands once at the end, to say so.
+            here = [item for item in found if isinstance(item, PathCandidate)]
+            return here + [item for item in found if not isinstance(item, PathCandidate)][:1]
+        return found
 
     def _learn(self, item: Item, sha256: str, size: int) -> None:
         """Remember a digest that the lock does not have yet."""
@@ -182,8 +194,18 @@ class Run:
         """Write what was learned into the state and the lock, and leave the store tidy."""
         self._record()
         for item in plan.items:
-            if item.action == KEEP and item.sha256 and item.stat and not item.edit:
-                self._learn(item, item.sha256, item.stat.st_size)
+            if item.action == KEEP and item.sha256 and item.file.size is not None and not item.edit:
+                self._learn(item, item.sha256, item.file.size)
+        self._save_lock()
+        try:
+            if any(item.placed for item in plan.items):
+                self.space.remember_project()
+            self.space.store.close()
+        except OSError as error:
+            self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
+
+    def _save_lock(self) -> None:
+        """Merge what was resolved and learned so far into fetch.lock."""
         changed = dict(self.resolution.fresh)
         for key, entries in self.learned.items():
             locked = self.space.lock.artifacts[key]
@@ -191,8 +213,7 @@ class Run:
             changed[key] = replace(locked, files=files)
         try:
             self.space.save_lock(changed)
-            if any(item.placed for item in plan.items):
-                self.space.remember_project()
-            self.space.store.close()
         except OSError as error:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
+        except Failure as failure:
+            self.problems.append(failure.problem)

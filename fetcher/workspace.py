@@ -79,8 +79,9 @@ class Workspace:
             stale = [item.id for item in artifacts if self.lock.of(item) is None]
             if stale:
                 raise LockError(
-                    f"fetch.lock has no current entry for {', '.join(stale)}",
+                    "no current entry in fetch.lock",
                     "run `fetch lock`, look at the difference, and commit fetch.lock",
+                    stale,
                 )
             return Resolution()
         pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]

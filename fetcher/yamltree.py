@@ -6,6 +6,7 @@ are never silently changed. Built from the parser's events, so depth, size and a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,8 @@ class Node:
             return "a list" if self.items else "an empty list"
         if self.is_null:
             return "nothing"
-        shown = self.text if len(self.text) <= 60 else self.text[:57] + "…"
+        text = re.sub(r"://[^/@\s]*@", "://***@", self.text)  # a password is not for the screen
+        shown = text if len(text) <= 60 else text[:57] + "…"
         return repr(shown)
 
 

@@ -148,8 +148,11 @@ def test_the_selection_tells_a_changed_list_of_files() -> None:
         ("source: hf:o/n\nfiles: ['a\\b']", "5:13: 'a\\\\b' has a backslash"),
         ("source: hf:o/n\nfiles: ['../*']", "5:13: '../*' leads out of the source"),
         ("source: hf:o/n\nfiles: ['C:/x']", "5:13: 'C:/x' names a drive"),
-        ("source: hf:o/n\nfiles: [lpt1.bin]", "5:13: 'lpt1.bin' 'lpt1.bin' is a device name"),
-        ("source: hf:o/n\nfiles: [.git/HEAD]", "5:13: '.git/HEAD' '.git' belongs to git"),
+        ("source: hf:o/n\nfiles: [lpt1.bin]", "5:13: 'lpt1.bin' is a device name"),
+        (
+            "source: hf:o/n\nfiles: [.git/HEAD]",
+            "5:13: '.git/HEAD' has '.git', which belongs to git",
+        ),
         ("source: hf:o/n\nfiles: ['[z-a]']", "5:13: '[z-a]' '[z-a]' is no valid glob"),
         ("source: hf:o/n\nfiles: ['m_{4..0}']", "5:13: 'm_{4..0}' range {4..0} runs backwards"),
         ("source: hf:o/n\nfiles: ['m_{..4']\ncount: x", "6:12: found 'x'"),
@@ -183,7 +186,7 @@ def test_the_selection_tells_a_changed_list_of_files() -> None:
         ("source: {type: url, url: 'ftp:x'}", "4:30: 'ftp:x' is no http, https or ftp URL"),
         ("source: pypi:a==1", "4:13: 'pypi' can only stand under 'mirrors'"),
         ("source: {type: github, repo: o/r, ref: a, release: b}", "4:13: 'release' and 'ref' excl"),
-        ("source: https://user:secret@host/x", "4:13: 'https://user:secret@host/x': "),
+        ("source: https://user:secret@host/x", "4:13: 'https://***@host/x': holds a password"),
         ("source: genforce:stylegan_cats", "4:13: 'genforce:stylegan_cats': "),
     ],
 )

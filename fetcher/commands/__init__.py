@@ -121,9 +121,26 @@ def _crash(error: BaseException, as_json: bool) -> int:
     return 1
 
 
+def _terminate_like_interrupt() -> None:
+    """Let SIGTERM, as CI systems send it, end a run in the same orderly way as Ctrl-C."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _output_lost(error: OSError) -> int:
+    """stdout cannot be written (a full disk): say so once, and write nothing more there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+    return 9
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
     as_json = "--json" in arguments
+    _terminate_like_interrupt()
     try:
         outcome: Any = cli.main(list(arguments), prog_name="fetch", standalone_mode=False)
         sys.stdout.flush()
@@ -150,6 +167,8 @@ def run(arguments: Sequence[str]) -> int:
 
         if isinstance(error, FetchError):
             return _report_error(error, as_json)
-        if isinstance(error, OSError) and error.filename:
+        if isinstance(error, OSError) and not error.filename:
+            return _output_lost(error)
+        if isinstance(error, OSError):
             return _report_error(from_os_error(error, str(error.filename)), as_json)
         return _crash(error, as_json)

@@ -58,21 +58,21 @@ def command(
         plan, findings = check.examine(space, deep, strict)
         problems = check.problems_of(plan, findings)
         seconds = time.monotonic() - space.started
+        if junit:
+            problems += common.write_report(junit, formats.junit(findings, seconds))
+        if sarif:
+            problems += common.write_report(sarif, formats.sarif(findings))
         found = report.of_plan(plan, problems, seconds)
         bad = [finding for finding in findings if finding.state != "ok"]
         found.results = [asdict(finding) for finding in bad]
         found.summary["failed_files"] = len(bad)
-        if junit:
-            junit.write_text(formats.junit(findings, seconds), "utf-8")
-        if sarif:
-            sarif.write_text(formats.sarif(findings), "utf-8")
         if as_json:
             report.print_json(found)
         else:
             how = "every byte read" if deep else "by stat, touched files read"
             size = human_bytes(found.summary["bytes"])
-            print(
-                f"{len(findings) - len(bad):,} of {len(findings):,} files as locked, {size}, {how}"
-            )
+            ours = [finding for finding in findings if finding.state != "extra"]
+            right = sum(finding.state == "ok" for finding in ours)
+            print(f"{right:,} of {report.counted(len(ours), 'file')} as locked, {size}, {how}")
         report.print_problems(problems)
         return found.exit_code

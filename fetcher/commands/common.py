@@ -11,6 +11,8 @@ import click
 
 from fetcher import lock
 from fetcher import settings as all_settings
+from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
 from fetcher.workspace import Options, Workspace
@@ -107,6 +109,27 @@ def _locked_manifests(project: Project) -> list[str]:
     return sorted({manifest for manifest, _ in lock.read(project.root).artifacts})
 
 
+def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
+    """What to call each artifact in a table: its id, with its manifest where two have one id."""
+    ids = [part.artifact.id for part in parts]
+    return {
+        (part.artifact.manifest, part.artifact.id): part.artifact.id
+        if ids.count(part.artifact.id) == 1
+        else f"{part.artifact.manifest}/{part.artifact.id}"
+        for part in parts
+    }
+
+
+def write_report(path: Path, text: str) -> list[Problem]:
+    """Write a report file, with its folder; what goes wrong is a problem of its own."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        return [from_os_error(error, f"writing {path}").problem]
+    return []
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),
@@ -128,6 +151,16 @@ def workspace(
     root = find_root(Path.cwd())
     settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
     settings.check()
+    if locked and update:
+        raise UsageError("--locked and --update exclude each other", "choose one")
+    if settings.offline and update:
+        raise UsageError("--update needs the network, which may not be used", "drop --update")
+    for location in mirrors:
+        if "://" not in location and not (root / location / "blobs" / "sha256").is_dir():
+            raise UsageError(
+                f"--from {location}: no store there (no folder blobs/sha256)",
+                "name a store's folder, such as the one `fetch store du` shows",
+            )
     project = Project(root)
     units = project.load(manifests or _locked_manifests(project))
     options = Options(

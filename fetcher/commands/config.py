@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -9,7 +10,6 @@ import click
 from fetcher import report, settings
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
-from fetcher.network import public_url
 from fetcher.project import find_root
 
 
@@ -20,8 +20,7 @@ def _effective(found: settings.Settings, name: str) -> str:
         return "(set)" if value else ""
     if name in {"store", "hub_cache"}:
         return str(getattr(found, name))
-    text = found.text(name)
-    return public_url(text) if "@" in text and "://" in text else text
+    return re.sub(r"://[^/@\s]*@", "://***@", found.text(name)).replace("\n", " ").strip()
 
 
 @click.command("config")

@@ -88,11 +88,11 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
 
 def _tokens(found: settings.Settings) -> Iterator[Finding]:
     there = {
-        "Hugging Face token": bool(found.hf_token),
-        "GitHub token": bool(found.text("github_token")),
+        "Hugging Face token": (bool(found.hf_token), "gated and private repositories"),
+        "GitHub token": (bool(found.text("github_token")), "private repositories"),
     }
-    for subject, present in there.items():
-        text = "set" if present else "none: gated and private repositories cannot be had"
+    for subject, (present, what) in there.items():
+        text = "set" if present else f"none: {what} cannot be had"
         yield Finding("ok" if present else "note", subject, text)
 
 
@@ -101,13 +101,14 @@ def _endpoints(found: settings.Settings) -> Iterator[Finding]:
         yield Finding("note", "network", f"not used ({found.origin('offline')})")
         return
     network = Network(found)
-    urls = (network.hub, "https://raw.githubusercontent.com", "https://api.github.com")
+    urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
     for url in dict.fromkeys(map(network.rewrite, urls)):
         try:
             answer = network.request(url, method="HEAD", tries=1, follow=False)
             yield Finding("ok", host_of(url), f"answers (HTTP {answer.status})")
         except Failure as failure:
-            yield Finding("note", host_of(url), f"{failure.message}; {failure.hint}".strip("; "))
+            text = failure.message.removeprefix(f"{host_of(url)}: ")
+            yield Finding("note", host_of(url), f"{text}; {failure.hint}".strip("; "))
 
 
 @click.command("doctor")

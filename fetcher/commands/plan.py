@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from fetcher import preflight, report
 from fetcher.commands import common
 from fetcher.errors import Problem
-from fetcher.plan import GET, KEEP, PLACE, Plan, space_needed
+from fetcher.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
 from fetcher.workflow import Run
 from fetcher.workspace import Workspace
@@ -39,14 +40,16 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
     found_problems += preflight.check_space(plan, space.store.root, space.settings.link)
     found_problems += preflight.check_writable(plan, space.store.root)
     found_problems += [problem for _, problem in preflight.check_access(plan, space.network)]
+    found_problems += preflight.check_offline(plan, space.network)
     found = report.of_plan(plan, found_problems, time.monotonic() - space.started)
     groups = plan.to_get().values()
-    free = shutil.disk_usage(preflight.nearest_folder(plan.tree)).free
+    folders = (plan.tree, space.store.root.absolute())
     found.summary |= {
         "to_download_files": len(groups),
         "to_download_bytes": plan.bytes_to_get(),
         "unknown_sizes": sum(1 for items in groups if items[0].file.size is None),
-        "disk_free": free,
+        "unresolved_artifacts": sum(1 for part in plan.artifacts if part.locked is None),
+        "disk_free": min(shutil.disk_usage(preflight.nearest_folder(f)).free for f in folders),
         "failed_files": len({(p.artifact, p.file) for p in found_problems if p.file}),
     }
     if as_json:
@@ -58,25 +61,41 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
 
 
 def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
-    rows: list[tuple[str, ...]] = [("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "BYTES")]
+    rows: list[tuple[str, ...]] = [
+        ("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "IN THE WAY", "BYTES")
+    ]
+    names = common.row_names(plan.artifacts)
     for part in plan.artifacts:
-        counts = dict.fromkeys((KEEP, PLACE, GET), 0)
-        size = 0
-        for item in part.items:
-            counts[item.action] = counts.get(item.action, 0) + 1
-            size += (item.file.size or 0) if item.action == GET else 0
-        unknown = any(i.action == GET and i.file.size is None for i in part.items)
-        shown = "size unknown" if unknown and not size else human_bytes(size)
-        if part.locked is None:
-            shown = "unresolved"
-        rows.append((part.artifact.id, *(str(counts[a]) for a in (KEEP, PLACE, GET)), shown))
+        rows.append((names[part.artifact.manifest, part.artifact.id], *_cells(part)))
     print_table(rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
+    unknown = [
+        report.counted(summary[key], what)
+        for key, what in (
+            ("unresolved_artifacts", "unresolved artifact"),
+            ("unknown_sizes", "file of unknown size"),
+        )
+        if summary[key]
+    ]
+    more = f", and what {' and '.join(unknown)} will need" if unknown else ""
     print(
         f"\n{report.counted(summary['to_download_files'], 'file')} to download, "
-        f"{human_bytes(summary['to_download_bytes'])}; needs {human_bytes(in_store + in_tree)}, "
-        f"{human_bytes(summary['disk_free'])} free"
+        f"{human_bytes(summary['to_download_bytes'])}; needs {human_bytes(in_store + in_tree)}"
+        f"{more}; {human_bytes(summary['disk_free'])} free"
     )
+
+
+def _cells(part: ArtifactPlan) -> tuple[str, ...]:
+    """One artifact's columns: how many files there, stored, to get, in the way; bytes to get."""
+    if part.locked is None:
+        return "-", "-", "-", "-", "unresolved"
+    counts = Counter(item.action for item in part.items)
+    gets = [item.file.size for item in part.items if item.action == GET]
+    size = human_bytes(sum(size or 0 for size in gets))
+    if None in gets:
+        size = f"{size} and more"
+    others = len(part.items) - sum(counts[action] for action in (KEEP, PLACE, GET))
+    return (*(str(counts[action]) for action in (KEEP, PLACE, GET)), str(others), size)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

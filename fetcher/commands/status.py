@@ -10,7 +10,7 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
-from fetcher.plan import KEEP
+from fetcher.plan import KEEP, UNVERIFIED
 from fetcher.progress import human_bytes
 
 
@@ -34,6 +34,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
                 "optional": part.artifact.optional,
                 "files": len(part.items),
                 "present": sum(1 for item in part.items if item.action == KEEP),
+                "unread": sum(1 for item in part.items if item.action == UNVERIFIED),
                 "bytes": sum(item.file.size or 0 for item in part.items),
             }
             for part in plan.artifacts
@@ -41,15 +42,22 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
         if as_json:
             report.print_json(found)
             return 0
+        names = common.row_names(plan.artifacts)
         rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
         for result in found.results:
             rows.append(
                 (
-                    result["id"] + (" (optional)" if result["optional"] else ""),
+                    names[result["manifest"], result["id"]]
+                    + (" (optional)" if result["optional"] else ""),
                     result["state"],
                     f"{result['present']}/{result['files'] or '?'}",
                     human_bytes(result["bytes"]),
                 )
             )
         print_table(rows)
+        if unread := sum(result["unread"] for result in found.results):
+            print(
+                f"\n{report.counted(unread, 'file')} of the right size not read yet: "
+                "`fetch check` reads and recognises them"
+            )
         return 0

@@ -58,6 +58,8 @@ def command(
     runs in a process of its own, offline, under the project's interpreter (the active virtual
     environment, unless --python names another). A probe that fails leads to exit code 8.
     """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(options["device"])):
+        raise UsageError(f"--device {options['device']}: expected auto, cpu, cuda:N or mps")
     manifests, artifacts = _split(names)
     with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
         _check_names(space, artifacts)
@@ -71,7 +73,7 @@ def command(
         found = Report({"probes": len(results), "seconds": _since(space)})
         _add(found, results)
         if junit:
-            junit.write_text(_junit(results), "utf-8")
+            found.problems += common.write_report(junit, _junit(results))
         if as_json:
             report.print_json(found)
         report.print_problems(found.problems)
@@ -192,6 +194,9 @@ def _print(results: Sequence[ProbeResult]) -> None:
             )
         )
     print_table(rows)
+    for result in results:
+        if result.state == "skipped":
+            print(f"skipped {result.artifact}: {result.reason}")
 
 
 def _junit(results: Sequence[ProbeResult]) -> str:

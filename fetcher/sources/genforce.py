@@ -128,7 +128,7 @@ class GenForce(Source):
     def from_short(cls, text: str) -> dict[str, Any]:
         """The name itself."""
         if complaint := _complaint(text):
-            raise ValueError(f"{text!r} {complaint}")
+            raise ValueError(complaint)
         return {"name": text}
 
     def describe(self) -> str:

@@ -74,7 +74,7 @@ class Url(Source):
     def from_short(cls, text: str) -> dict[str, Any]:
         """The URL itself."""
         if complaint := _url_complaint(text):
-            raise ValueError(f"{text!r} {complaint}")
+            raise ValueError(complaint)
         return {"url": text}
 
     def describe(self) -> str:
@@ -127,7 +127,8 @@ class Url(Source):
         length = answer.headers.get("content-length", "")
         plain = answer.status == 200 and "content-encoding" not in answer.headers
         page = answer.headers.get("content-type", "").startswith("text/html")
-        return int(length) if plain and not page and re.fullmatch(r"\d{1,15}", length) else None
+        told = plain and not page and re.fullmatch(r"\d{1,15}", length)
+        return (int(length) or None) if told else None
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""

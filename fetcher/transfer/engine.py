@@ -503,7 +503,8 @@ class Engine:
             self._fail(job)
             return
         new = job.candidate.origin
-        if (old, new) not in self._told and old != new:
+        told = (old, new) in self._told or self.network.offline
+        if not told and old != new:
             self._told.add((old, new))
             why = job.reasons[0].message
             self.progress.say(f"{job.artifact}: {why}; taking it from {new}")

@@ -79,7 +79,7 @@ class Job:
         )
         first = ranked[0].problem if ranked else Problem("offline", "no place is known to get it")
         others = [reason.message for reason in self.reasons if reason is not ranked[0]]
-        message = first.message + "".join(f"; then {other}" for other in dict.fromkeys(others))
+        message = first.message + "".join(f"; also {other}" for other in dict.fromkeys(others))
         return Problem(first.code, message, first.hint, self.artifact, self.file.path)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import remove_quietly, sync_filesystem
-from fetcher.sniff import page_complaint
+from fetcher.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store import Store
 from fetcher.transfer.hashing import digests_of, git_blob_hasher
 from fetcher.transfer.jobs import Arrived, Delivered
@@ -193,9 +193,13 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
         wrong, found = "digest-mismatch", f"sha256 {sha256} instead of {wanted.sha256}"
     elif not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
         wrong, found = "digest-mismatch", f"git blob {git_blob} instead of {wanted.git_blob}"
-    if not wrong and wanted.key:
+    if not wrong and (wanted.sha256 or (wanted.key and item.size > POINTER_BYTES)):
         return
     head = item.data[:1024] if item.data is not None else _head(item.path)
+    if not wrong and wanted.key:
+        if is_pointer(head):  # git has no more than that, but nobody wants it as weights
+            raise Failure("not-a-file", f"{origin} delivered a Git LFS pointer")
+        return
     if complaint := page_complaint(head, wanted.path):
         raise Failure("not-a-file", f"{origin} delivered {complaint}")
     if wrong:

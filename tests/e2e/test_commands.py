@@ -230,3 +230,76 @@ def test_a_folder_without_manifests_goes_by_its_lock(
     assert cli("lock", "quickstart").code == 0
     states = {r["id"]: r["state"] for r in cli("status", "--json").json["results"]}
     assert states == {"facenet-mtcnn": "missing", "all-minilm-l6-v2": "missing"}
+
+
+def test_passwords_are_not_for_the_screen(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FETCH_REWRITE", "http://h/=http://u:hidden1@127.0.0.1:2/")
+    write_project(
+        tmp_path, "p", "artifacts:\n  w: {source: 'http://me:hidden2@host/x'}\n", "tree: {x: w}\n"
+    )
+    for line in ("config", "config --json", "all", "doctor"):
+        result = cli(*line.split())
+        assert "hidden" not in result.out + result.err, line
+
+
+def test_a_report_goes_into_a_new_folder(project: Path, cli: Cli) -> None:
+    assert cli("all").code == 0
+    assert cli("check", "--junit", "new/folder/r.xml", "--sarif", "new/r.sarif").code == 0
+    assert (project / "new/folder/r.xml").exists() and (project / "new/r.sarif").exists()
+    (project / "file").write_text("")
+    result = cli("check", "--junit", "file/r.xml")
+    assert result.code != 0 and "3 of 3 files as locked" in result.out
+
+
+def test_strict_names_every_stranger_below_the_layout(
+    tmp_path: Path, cli: Cli, hub: HubServer
+) -> None:
+    write_project(tmp_path, "p", "artifacts:\n  m: {source: hf:o/m}\n", "root: r\ntree: {m/: m}\n")
+    assert cli("all").code == 0
+    strangers = {"r/a.txt", "r/sub/b.txt", "r/m/stray/c.txt", "r/m/sub/d.txt"}
+    for name in strangers:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert cli("check").code == 0
+    result = cli("check", "--strict", "--json")
+    assert result.code == 4 and {f["target"] for f in result.json["results"]} == strangers
+
+
+def test_flags_that_exclude_each_other(project: Path, cli: Cli, tmp_path: Path) -> None:
+    assert cli("all", "--locked", "--update").code == 2
+    assert cli("all", "--offline", "--update").code == 2
+    wrong = cli("all", "--from", tmp_path / "nothing")
+    assert wrong.code == 2 and "no store there" in wrong.err
+    wrong = cli("all", "--from", "oci://host/repo")
+    assert wrong.code == 2 and "--from: " in wrong.err
+    assert cli("verify", "--device", "tpu").code == 2
+
+
+def test_plan_tells_what_a_run_would_meet(project: Path, cli: Cli) -> None:
+    assert "unresolved" in cli("plan", "--offline").out
+    assert cli("lock").code == 0
+    result = cli("plan", "--offline", "--json")
+    assert result.code == 5 and result.codes == {"offline"}
+    plain = cli("plan", "--offline")
+    assert plain.err.count("error:") == 1 and "config.json" in plain.err and "hint:" in plain.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written(project: Path) -> None:
+    import subprocess
+    import sys
+
+    for line in ("list", "status --json"):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "fetcher", *line.split()],
+                cwd=project,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 9 and "Traceback" not in done.stderr, done.stderr
+        assert "cannot be written" in done.stderr

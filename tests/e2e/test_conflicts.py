@@ -250,7 +250,7 @@ def test_hostile_listings_are_refused_by_name(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_long_path_fails_alone(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
+def test_a_path_that_is_too_long_is_refused_first(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
     deep = "{x: m/config.json}"
     for _ in range(30):
         deep = f"{{{'d' * 200}: {deep}}}"
@@ -263,7 +263,7 @@ def test_a_long_path_fails_alone(tmp_path: Path, cli: Cli, hub: HubServer) -> No
     result = cli("all", "--json")
     assert result.code == 4 and result.codes == {"bad-path"}
     assert "too long" in result.json["errors"][0]["message"]
-    assert (tmp_path / "v.txt").read_bytes() == b"one\ntwo\n"
+    assert not (tmp_path / "v.txt").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anything")

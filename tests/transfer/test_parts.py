@@ -89,7 +89,7 @@ def test_the_weightiest_reason_comes_first() -> None:
         job.reasons.append(Failure(code, text, f"hint {text}"))
     problem = job.problem()
     assert (problem.code, problem.hint) == ("auth", "hint two")
-    assert problem.message == "two; then one; then 3"
+    assert problem.message == "two; also one; also 3"
 
 
 def test_sign_in_pages() -> None:
