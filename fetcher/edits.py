@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,30 @@ def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
             "remove it from the layout's edits, or check the file upstream",
             file=name,
         ) from error
+    _refuse_overlaps(values, name)
     for key, value in values.items():
         _set(content, key, value, name)
     return _dumped_like(text, content)
+
+
+def _steps(key: str) -> list[str]:
+    """The way to a key: itself, or the steps of a JSON pointer."""
+    if not key.startswith("/"):
+        return [key]
+    return [step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/")]
+
+
+def _refuse_overlaps(values: Mapping[str, Any], name: str) -> None:
+    """Two keys of which one lies within the other would undo each other. Raises Failure."""
+    ways = sorted((_steps(key), key) for key in values)
+    for (steps, key), (below, other) in pairwise(ways):
+        if below[: len(steps)] == steps:
+            raise Failure(
+                "edit",
+                f"{name}: the edits {key!r} and {other!r} set the same place",
+                "keep one of them",
+                file=name,
+            )
 
 
 def _dumped_like(text: str, content: Any) -> bytes:
@@ -76,9 +98,7 @@ def _dumped_like(text: str, content: Any) -> bytes:
 
 
 def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
-    steps = [key]
-    if key.startswith("/"):
-        steps = [step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/")]
+    steps = _steps(key)
     place: Any = content
     for depth, step in enumerate(steps):
         last = depth == len(steps) - 1

@@ -108,3 +108,9 @@ def test_root_is_replaced_everywhere(tmp_path: Path) -> None:
 def test_the_fingerprint_tells_values_and_not_their_order() -> None:
     assert fingerprint({}) == ""
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1})
+
+
+@pytest.mark.parametrize("keys", [("a", "/a"), ("a", "/a/b"), ("/a/b", "/a/b/c"), ("//", "")])
+def test_edits_that_would_undo_each_other_are_refused(keys: tuple[str, str]) -> None:
+    with pytest.raises(Failure, match="set the same place"):
+        apply(b"{}", dict.fromkeys(keys, 1), "c.json")
