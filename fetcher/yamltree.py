@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,23 +25,42 @@ _NULLS = {"", "~", "null", "Null", "NULL"}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(eq=False, slots=True)
 class Node:
     """A scalar (`text`), a sequence (`items`) or a mapping (`pairs`), and where it stands.
 
     `line` and `column` count from 1. `quoted` tells 'no' in quotes from a bare no. `dropped`
     are the values of a mapping's keys that are already reported and left out. A node of the
-    kind BROKEN is one that is already reported: nothing more is said of it.
+    kind BROKEN is one that is already reported: nothing more is said of it. `size` is the number
+    of nodes that it stands for (aliases counted each time), `height` how deep they nest.
     """
 
-    kind: str
-    line: int
-    column: int
-    text: str = ""
-    quoted: bool = False
-    items: list[Node] = field(default_factory=list)
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
-    dropped: list[Node] = field(default_factory=list)
+    __slots__ = (
+        "column",
+        "dropped",
+        "height",
+        "items",
+        "kind",
+        "line",
+        "pairs",
+        "quoted",
+        "size",
+        "text",
+    )
+
+    def __init__(
+        self, kind: str, line: int, column: int, text: str = "", quoted: bool = False
+    ) -> None:
+        self.kind = kind
+        self.line = line
+        self.column = column
+        self.text = text
+        self.quoted = quoted
+        self.size = self.height = 1
+        # Most nodes are scalars, which have no parts: they share these.
+        leaf = kind == "scalar"
+        self.items: list[Node] = _NO_ITEMS if leaf else []
+        self.pairs: list[tuple[Node, Node]] = _NO_PAIRS if leaf else []
+        self.dropped: list[Node] = _NO_ITEMS if leaf else []
 
     @property
     def is_null(self) -> bool:
@@ -60,6 +78,10 @@ class Node:
         text = re.sub(r"://[^/@\s]*@", "://***@", self.text)  # a password is not for the screen
         shown = text if len(text) <= 60 else text[:57] + "…"
         return repr(shown)
+
+
+_NO_ITEMS: list[Node] = []
+_NO_PAIRS: list[tuple[Node, Node]] = []
 
 
 class Document:
@@ -95,8 +117,6 @@ class _TreeBuilder:
         self.document = document
         self.count = 0
         self.anchors: dict[str, Node] = {}
-        # Number of nodes below each node (aliases counted each time), and its height.
-        self.sizes: dict[int, tuple[int, int]] = {}
         self.stack: list[Node] = []
         self.pending_keys: list[Node | None] = []
         self.root: Node | None = None
@@ -134,7 +154,6 @@ class _TreeBuilder:
                 event, f"tag {event.tag!r} is not allowed", "remove the tag and quote the text"
             )
             node.kind = BROKEN if kind == "scalar" else kind
-        self.sizes[id(node)] = (1, 1)
         self.count += 1
         if self.count > MAX_NODES:
             self._stop(event, f"more than {MAX_NODES:,} nodes")
@@ -163,11 +182,13 @@ class _TreeBuilder:
         if node.text:
             self.anchors[node.text] = node
             node.text = ""
-        below = [self.sizes[id(item)] for item in node.items]
-        below += [self.sizes[id(part)] for pair in node.pairs for part in pair]
-        size = 1 + sum(count for count, _ in below)
-        self.sizes[id(node)] = size, 1 + max((height for _, height in below), default=0)
-        if size > MAX_NODES:
+        for item in node.items:
+            node.size += item.size
+            node.height = max(node.height, item.height + 1)
+        for key, value in node.pairs:
+            node.size += key.size + value.size
+            node.height = max(node.height, key.height + 1, value.height + 1)
+        if node.size > MAX_NODES:
             self.document.problem(
                 node, f"stands for more than {MAX_NODES:,} nodes", "use fewer aliases"
             )
@@ -182,8 +203,7 @@ class _TreeBuilder:
                 f"quote the text if it shall start with a star: '*{event.anchor}'",
             )
             target = Node(BROKEN, event.start_mark.line + 1, event.start_mark.column + 1)
-            self.sizes[id(target)] = (1, 1)
-        if len(self.stack) + self.sizes[id(target)][1] > MAX_DEPTH:
+        if len(self.stack) + target.height > MAX_DEPTH:
             self._stop(event, f"alias *{event.anchor} nests deeper than {MAX_DEPTH} levels")
         self._add(target, None)
 
@@ -214,8 +234,8 @@ def _check_keys(document: Document, root: Node) -> None:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        pending += node.items
-        pending += [value for _, value in node.pairs]
+        pending += [item for item in node.items if item.kind != "scalar"]
+        pending += [value for _, value in node.pairs if value.kind != "scalar"]
         first: dict[str, Node] = {}
         sound = []
         for key, value in node.pairs:
