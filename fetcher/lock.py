@@ -145,6 +145,9 @@ def loads(text: str, shown: str = NAME) -> Lock:
         error.hint = error.hint or hint
         raise
     except (ValueError, RecursionError) as error:
+        if re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
+            hint = "finish the merge: keep either side, then run `fetch lock`"
+            raise LockError(f"{shown} has git's conflict markers", hint) from error
         raise LockError(f"{shown} cannot be read: {error}", hint) from error
 
 

@@ -201,3 +201,9 @@ def test_a_lock_that_cannot_be_read(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(LockError, match="directory"):
         locks.read(tmp_path)
+
+
+def test_an_unfinished_merge_is_told_as_such() -> None:
+    text = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> other\n"
+    with pytest.raises(LockError, match="conflict markers"):
+        loads(text)
