@@ -121,7 +121,7 @@ def with_file(**facts: object) -> str:
     ("text", "message"),
     [
         ("", "cannot be read"),
-        ("<<<<<<< HEAD\n{}", "cannot be read"),
+        ("<<<<<<< HEAD\n{}", "conflict markers"),
         ("[" * 200_000, "cannot be read"),
         ("1" * 10_000, "cannot be read|has schema"),
         ("[]", "has schema None"),
