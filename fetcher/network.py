@@ -24,7 +24,7 @@ import pycurl
 from fetcher import __version__
 from fetcher.errors import Failure, UsageError
 from fetcher.paths import printable
-from fetcher.settings import PUBLIC_HUB, Settings
+from fetcher.settings import Settings
 
 MAX_REDIRECTS = 10
 MAX_METADATA_BYTES = 256 * 1024 * 1024
@@ -270,11 +270,6 @@ class Network:
         if host and token:
             url = host if "://" in host else f"https://{host}"
             self._tokens[origin_of(url)] = token
-
-    @property
-    def public_hub(self) -> bool:
-        """Whether the Hub is the public one."""
-        return self.hub == PUBLIC_HUB
 
     def rewrite(self, url: str) -> str:
         """The URL after the longest matching prefix of FETCH_REWRITE was replaced."""

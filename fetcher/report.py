@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
-from fetcher.errors import Problem, exit_code_of, hint_of
+from fetcher.errors import INTERRUPTED, Problem, exit_code_of, hint_of
 from fetcher.plan import (
     BLOCKED,
     CONFLICT,
@@ -59,7 +59,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """The process exit code."""
-        return 130 if self.interrupted else exit_code_of(self.problems)
+        return INTERRUPTED if self.interrupted else exit_code_of(self.problems)
 
     def _artifacts(self) -> list[dict[str, Any]]:
         errors = {(p.artifact, p.file): p.message for p in self.problems if p.file}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import remove_quietly
 
 FOLDER = ".fetch"
 _VERSION = 1
@@ -119,11 +118,6 @@ class State:
         with self.mutex() as db:
             db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
-    def forget(self, paths: Iterable[str]) -> None:
-        """Remove rows."""
-        with self.mutex() as db:
-            db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
-
     @contextmanager
     def mutex(self) -> Iterator[sqlite3.Connection]:
         """One writer of this tree at a time, among processes too."""
@@ -146,9 +140,3 @@ class State:
         full = "full" in str(error)
         hint = "free some space, then run again" if full else "is the folder writable?"
         return Failure("disk-space" if full else "permission", f"{self.path}: {error}", hint)
-
-
-def discard(tree: Path) -> None:
-    """Remove a tree's database (tests and `fetch doctor`)."""
-    for suffix in ("", "-journal"):
-        remove_quietly(str(tree / FOLDER / f"state.db{suffix}"))
