@@ -59,7 +59,7 @@ def _stale(plan: Plan, rows: dict[str, Row]) -> Iterator[Finding]:
     """Files that were placed for an artifact whose lock no longer has them."""
     targets = {item.target for item in plan.items}
     owners = {
-        f"{part.artifact.manifest}/{part.artifact.id}": part.artifact.id
+        part.artifact.full_name: part.artifact.id
         for part in plan.artifacts
         if part.locked is not None
     }

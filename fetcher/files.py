@@ -11,6 +11,7 @@ import secrets
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from fetcher.paths import native
 
@@ -84,13 +85,19 @@ def sha256_of(path: str) -> str:
     return digest.hexdigest()
 
 
+def git_blob_hasher(size: int) -> Any:
+    """A sha1 that has already seen git's header for a blob of `size` bytes."""
+    return hashlib.sha1(b"blob %d\0" % size)
+
+
 def git_blob_of(path: str) -> str:
     """The git blob id of a file's bytes. Raises OSError."""
-    digest = hashlib.sha1(b"blob %d\0" % os.stat(native(path)).st_size)
+    digest = git_blob_hasher(os.stat(native(path)).st_size)
     with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
         while block := stream.read(BLOCK):
             digest.update(block)
-    return digest.hexdigest()
+    blob: str = digest.hexdigest()
+    return blob
 
 
 @lru_cache(maxsize=1)

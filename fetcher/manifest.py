@@ -270,6 +270,11 @@ class Artifact:
         return literal_names(self.request.files, self.request.exclude)
 
     @property
+    def full_name(self) -> str:
+        """The id with its manifest, as the state names artifacts."""
+        return f"{self.manifest}/{self.id}"
+
+    @property
     def fully_known(self) -> bool:
         """Whether every file's size and sha256 stand in the manifest."""
         known = self.request.known or {}

@@ -103,20 +103,13 @@ class Plan:
         wanted: dict[str, list[Item]] = {}
         for item in self.items:
             if item.action == GET:
-                key = item.file.key or f"{item.artifact.manifest}/{item.artifact.id}/" + (
-                    item.file.path
-                )
+                key = item.file.key or f"{item.artifact.full_name}/{item.file.path}"
                 wanted.setdefault(key, []).append(item)
         return wanted
 
     def bytes_to_get(self) -> int:
         """Bytes to download, as far as sizes are known."""
         return sum(items[0].file.size or 0 for items in self.to_get().values())
-
-
-def owner(artifact: Artifact) -> str:
-    """How the state names an artifact."""
-    return f"{artifact.manifest}/{artifact.id}"
 
 
 def row_of(item: Item, sha256: str, stat: os.stat_result, placed: bool = True) -> Row:
@@ -129,7 +122,7 @@ def row_of(item: Item, sha256: str, stat: os.stat_result, placed: bool = True) -
         sha256,
         item.file.key or f"sha256:{sha256}",
         item.edit_key,
-        owner(item.artifact),
+        item.artifact.full_name,
         int(placed),
     )
 

@@ -232,13 +232,17 @@ class Planner:
 
     def _obtain(self, item: Item) -> None:
         """Decide between the store and a download."""
-        sha256 = item.file.sha256
-        if sha256 is None and item.file.git_blob:
-            sha256 = self.store.by_git_blob(item.file.git_blob)
-        if sha256 and self.store.has(sha256, item.file.size):
+        if sha256 := self._stored(item.file):
             item.action, item.sha256, item.origin = PLACE, sha256, "store"
         else:
             item.action = GET
+
+    def _stored(self, file: FileEntry) -> str:
+        """The sha256 of the store's sound blob of a file, "" if there is none."""
+        sha256 = file.sha256
+        if sha256 is None and file.git_blob:
+            sha256 = self.store.by_git_blob(file.git_blob)
+        return sha256 if sha256 and self.store.has(sha256, file.size) else ""
 
     def _folder_problem(self, folder: str) -> Problem | None:
         """What keeps files from being placed in a folder of the tree."""
@@ -364,10 +368,8 @@ class Planner:
 
     def _edited_content(self, item: Item) -> str:
         """The sha256 of a file that is exactly the edited form of the locked content."""
-        sha256 = item.file.sha256
-        if sha256 is None and item.file.git_blob:
-            sha256 = self.store.by_git_blob(item.file.git_blob)
-        if not sha256 or not self.store.has(sha256):
+        sha256 = self._stored(item.file)
+        if not sha256:
             return ""
         original = Path(self.store.blob_path(sha256)).read_bytes()
         try:

@@ -30,8 +30,9 @@ def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
     store_folder, tree_folder = nearest_folder(store.absolute()), nearest_folder(plan.tree)
     same_disk = os.stat(store_folder).st_dev == os.stat(tree_folder).st_dev
     in_store, in_tree = space_needed(plan, link, same_disk)
-    begun = sum(path.stat().st_size for path, _ in Store(store, readonly=True).parts())
-    in_store = max(0, in_store - begun)
+    if in_store:
+        begun = sum(path.stat().st_size for path, _ in Store(store, readonly=True).parts())
+        in_store = max(0, in_store - begun)
     needs = {store_folder: in_store}
     if same_disk:
         needs[store_folder] += in_tree

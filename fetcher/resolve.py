@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -21,20 +21,12 @@ class Resolution:
     problems: list[Problem] = field(default_factory=list)
 
 
-def resolve(
-    artifacts: Iterable[Artifact],
-    lock: Lock,
-    network: Network,
-    update: Callable[[Artifact], bool] = lambda _: False,
-) -> Resolution:
-    """Resolve every artifact that the lock does not answer for, or that `update` picks.
+def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolution:
+    """Resolve these artifacts (at least one), whatever the lock says of them.
 
     The lock itself is updated in memory. Partial failure is in the result.
     """
-    pending = [item for item in artifacts if update(item) or lock.of(item) is None]
     resolution = Resolution()
-    if not pending:
-        return resolution
     with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
         try:
             outcomes = list(pool.map(lambda item: _resolve_one(item, network, lock), pending))

@@ -49,8 +49,9 @@ class Run:
         if fatal:
             self.problems += fatal
             return False
-        for part, problem in preflight.check_access(plan, space.network):
-            self._bar(part, problem)
+        if any(item.action == GET for item in plan.items):
+            for part, problem in preflight.check_access(plan, space.network):
+                self._bar(part, problem)
         return True
 
     def _bar(self, part: ArtifactPlan, problem: Problem) -> None:

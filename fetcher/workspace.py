@@ -85,9 +85,7 @@ class Workspace:
                 )
             return Resolution()
         pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
-        if not pending:
-            return Resolution()
-        return resolve(artifacts, self.lock, self.network, self.options.update)
+        return resolve(pending, self.lock, self.network) if pending else Resolution()
 
     def save_lock(self, changed: dict[tuple[str, str], locks.LockedArtifact]) -> bool:
         """Merge changed entries into fetch.lock; entries of removed artifacts go."""
@@ -120,7 +118,7 @@ class Workspace:
         selection = self.options.selection
 
         def counts(artifact: Artifact) -> bool:
-            if artifact.id in selection.only or f"{artifact.manifest}/{artifact.id}" in placed:
+            if artifact.id in selection.only or artifact.full_name in placed:
                 return True
             if artifact.optional and not selection.optional:
                 return False

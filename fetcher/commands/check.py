@@ -20,12 +20,7 @@ from fetcher.project import Selection
 @common.selection_options
 @click.option("--deep", is_flag=True, help="Read every byte, whatever was seen before.")
 @click.option("--strict", is_flag=True, help="Also name files that are not ours.")
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a JUnit report.",
-)
+@common.junit_option
 @click.option(
     "--sarif",
     type=click.Path(dir_okay=False, path_type=Path),

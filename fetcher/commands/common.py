@@ -41,6 +41,16 @@ def json_option(function: F) -> F:
     )
 
 
+def junit_option(function: F) -> F:
+    """--junit."""
+    return click.option(
+        "--junit",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write a JUnit report.",
+    )(function)
+
+
 def into_option(function: F) -> F:
     """--into."""
     return click.option(
@@ -115,7 +125,7 @@ def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
     return {
         (part.artifact.manifest, part.artifact.id): part.artifact.id
         if ids.count(part.artifact.id) == 1
-        else f"{part.artifact.manifest}/{part.artifact.id}"
+        else part.artifact.full_name
         for part in parts
     }
 

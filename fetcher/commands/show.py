@@ -24,8 +24,7 @@ def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
     found = [
         (unit, artifact)
         for unit, artifact in every
-        if name in {artifact.id, f"{artifact.manifest}/{artifact.id}"}
-        or name in artifact.info.get("aliases", ())
+        if name in {artifact.id, artifact.full_name} or name in artifact.info.get("aliases", ())
     ]
     if not found:
         close = nearest(name, [artifact.id for _, artifact in every])

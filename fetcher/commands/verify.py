@@ -42,12 +42,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @click.option("--dtype", metavar="DTYPE", help="Number type to load with, such as float16.")
 @click.option("--timeout", default=600.0, metavar="SECONDS", help="Longest time for one probe.")
 @click.option("--python", metavar="PATH", help="The interpreter whose libraries must load it.")
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a JUnit report.",
-)
+@common.junit_option
 @common.json_option
 def command(
     names: tuple[str, ...], as_json: bool, into: Path | None, junit: Path | None, **options: Any

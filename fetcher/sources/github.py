@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from fetcher.errors import Failure
+from fetcher.files import git_blob_hasher
 from fetcher.network import Network, Response, retry_after
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (
@@ -215,7 +215,9 @@ class GitHub(Source):
         if file.size not in _POINTER_SIZES or file.path.endswith(".gitattributes"):
             return file
         answer = self._get(self._raw(commit, file.path), network, "*/*")
-        blob = hashlib.sha1(b"blob %d\0" % len(answer.body) + answer.body).hexdigest()
+        hasher = git_blob_hasher(len(answer.body))
+        hasher.update(answer.body)
+        blob = hasher.hexdigest()
         if blob != file.git_blob:
             text = f"{self.describe()}: {file.path} is not what the tree says (git blob {blob})"
             raise Failure("digest-mismatch", text, file=file.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.files import sha256_of
 from fetcher.network import Network, host_of, public_url
 from fetcher.paths import BadPath, check_relative
 from fetcher.patterns import literal_names
@@ -175,7 +175,7 @@ class Local(Source):
             chosen = choose(entries, request, str(base))
             files = [
                 merge_known(
-                    entry._replace(sha256=self._sha256(found[entry.path])), request, str(base)
+                    entry._replace(sha256=sha256_of(str(found[entry.path]))), request, str(base)
                 )
                 for entry in chosen
             ]
@@ -194,14 +194,6 @@ class Local(Source):
                 path = Path(folder, name)
                 if path.is_file():  # no broken link, and nothing that would wait for ever
                     yield path.relative_to(base).as_posix(), path
-
-    @staticmethod
-    def _sha256(path: Path) -> str:
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-        return digest.hexdigest()
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The file itself."""

@@ -14,13 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fetcher.files import BLOCK
+from fetcher.files import BLOCK, git_blob_hasher
 from fetcher.paths import native
-
-
-def git_blob_hasher(size: int) -> Any:
-    """A sha1 that has already seen git's header for a blob of `size` bytes."""
-    return hashlib.sha1(b"blob %d\0" % size)
 
 
 @dataclass(eq=False)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import remove_quietly, sync_filesystem
+from fetcher.files import git_blob_hasher, remove_quietly, sync_filesystem
 from fetcher.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store import Store
-from fetcher.transfer.hashing import digests_of, git_blob_hasher
+from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.jobs import Arrived, Delivered
 
 _BATCH = 1024
