@@ -31,6 +31,7 @@ class Run:
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
+        self.space.store.recover()
         self.resolution = self.space.resolve()
         self.problems += self.resolution.problems
         self.planner = self.space.planner()
