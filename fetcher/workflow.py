@@ -203,6 +203,8 @@ class Run:
             if any(item.placed for item in plan.items):
                 self.space.remember_project()
             self.space.store.close()
+            if not self.problems:
+                self.space.seal(plan)
         except OSError as error:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
 

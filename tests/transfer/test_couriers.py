@@ -146,9 +146,7 @@ def test_faults_are_mended(run: Run, files: FileServer, batch: Batch, name: str)
     assert batch.all_there(run.store) and run.leftovers() == []
 
 
-def test_a_host_that_asks_for_patience_is_obeyed(
-    run: Run, files: FileServer, batch: Batch
-) -> None:
+def test_a_host_that_asks_for_patience_is_obeyed(run: Run, files: FileServer, batch: Batch) -> None:
     """After the first refusals nobody asks for a while: not the processes, not the engine."""
     files.faults.add(r"\.bin", "status", code=429, retry_after=2, times=40, after=100)
     found = batch.get(run.root)
@@ -187,9 +185,7 @@ def test_redirects_carry_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
         hub.add_token("hf_secret", approved={"o/m"})
         contents = {f"{n}.safetensors": payload(2000 + n, n) for n in range(300)}
-        batch = Batch(
-            contents, {name: [f"{hub.url}/o/m/resolve/main/{name}"] for name in contents}
-        )
+        batch = Batch(contents, {name: [f"{hub.url}/o/m/resolve/main/{name}"] for name in contents})
         found = batch.get(tmp_path, hf_endpoint=hub.url, hf_token="hf_secret")
         assert found["used"] and not found["failed"], found
         assert hub.cdn.leaks == [] and hub.errors == []
