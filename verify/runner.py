@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import environment
+from . import environment, exhibits
 from .process import Ending, Limits, run_bounded
 from .protocol import Check, ProbeResult, complete_metrics
 from .registry import UnknownProbeError, find_probe, load_probe
@@ -82,12 +82,15 @@ class _Runner:
         self, request: ProbeRequest, location: ProbeLocation, folder: Path
     ) -> ProbeResult:
         scratch, events, stdin = folder / "scratch", folder / "events", folder / "request"
+        pictures = folder / "pictures"
         scratch.mkdir()
+        pictures.mkdir()
         envelope = {
             "request": request.to_json(),
             "probe": location.to_json(),
             "events": str(events),
             "scratch": str(scratch),
+            "pictures": str(pictures),
             "parent": os.getpid(),
         }
         stdin.write_text(json.dumps(envelope), encoding="utf-8")
@@ -106,7 +109,7 @@ class _Runner:
                 f"the interpreter {self._python} cannot be started: {error.strerror or error}",
                 "name the project's interpreter with --python PATH",
             )
-        return _result(request, ending, _read_events(events), self._python)
+        return _result(request, ending, _read_events(events), self._python, pictures)
 
 
 def _locate(request: ProbeRequest) -> tuple[ProbeLocation | None, ProbeResult]:
@@ -142,7 +145,11 @@ def _read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def _result(
-    request: ProbeRequest, ending: Ending, events: list[dict[str, Any]], python: str
+    request: ProbeRequest,
+    ending: Ending,
+    events: list[dict[str, Any]],
+    python: str,
+    pictures: Path,
 ) -> ProbeResult:
     done: dict[str, Any] = next((e for e in reversed(events) if e.get("event") == "done"), {})
     stages = [str(event.get("name")) for event in events if event.get("event") == "stage"]
@@ -164,7 +171,19 @@ def _result(
         state = "failed"
         reason, hint = _explain(request, ending, stages[-1] if stages else "starting")
     log = "" if state == "passed" else _last_lines(ending.output)
-    return ProbeResult(request.artifact, request.type, state, reason, hint, checks, metrics, log)
+    return ProbeResult(
+        request.artifact,
+        request.type,
+        state,
+        reason,
+        hint,
+        checks,
+        metrics,
+        log,
+        exhibits.fingerprints_of(events),
+        exhibits.tables_of(events),
+        exhibits.pictures_of(events, pictures),
+    )
 
 
 def _explain(request: ProbeRequest, ending: Ending, stage: str) -> tuple[str, str]:

@@ -80,7 +80,7 @@ def run(envelope: Mapping[str, Any]) -> None:
     network.leave_network()
     request = ProbeRequest.from_json(envelope["request"])
     random.seed(request.seed)
-    context = Context(request, events.emit, Path(envelope["scratch"]))
+    context = Context(request, events.emit, Path(envelope["scratch"]), Path(envelope["pictures"]))
     ending = _attempt(envelope["probe"], request, context)
     if ending["state"] == "failed" and not ending["hint"] and refused:
         ending["hint"] = f"it tried to reach {refused[0]}, and a probe has no network"

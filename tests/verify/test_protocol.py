@@ -102,8 +102,8 @@ def test_a_plug_in_does_not_replace_a_built_in(plugins: None) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(p for p in PACKAGE.glob("*.py") if p.name not in PARENT_ONLY),
-    ids=lambda p: p.name,
+    sorted(p for p in PACKAGE.rglob("*.py") if p.name not in PARENT_ONLY),
+    ids=lambda p: p.relative_to(PACKAGE).as_posix(),
 )
 def test_the_childs_modules_are_python_3_8_and_stdlib(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
