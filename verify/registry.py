@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 GROUP = "fetcher.probes"
 _PACKAGE = __package__ or "fetcher.verify"
-_BUILT_IN = {"state-dict": "state_dict"}
+_BUILT_IN = {
+    "causal-lm": "causal_lm",
+    "sentence-transformer": "sentence_transformer",
+    "state-dict": "state_dict",
+}
 
 
 class UnknownProbeError(LookupError):
