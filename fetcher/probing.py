@@ -78,7 +78,8 @@ def prove(
 ) -> Outcome:
     """Run the probes of `parts`; `plan` also has the artifacts that they refer to.
 
-    `on_result` is called with each judged result and its golden word. `root` is the project's, where fetch.golden.json is. Raises InvalidDocument, UsageError.
+    `on_result` is called with each judged result and its golden word. `root` is the project's,
+    where fetch.golden.json is. Raises InvalidDocument, UsageError.
     """
     stored = golden.read(root)
     found = [_prepare(part, plan, settings) for part in parts]

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from fetcher.probing import Outcome, Settings
     from fetcher.verify.protocol import ProbeResult
 
-_HEADING = tuple(
-    "ARTIFACT PROBE RESULT PARAMETERS LOAD INFER MEMORY GPU DEVICE DTYPE GOLDEN".split()
+_HEADING = (
+    *("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "INFER", "MEMORY"),
+    *("GPU", "DEVICE", "DTYPE", "GOLDEN"),
 )
 
 
