@@ -80,6 +80,22 @@ def count(value: Any) -> str:
     return f"expected a whole number or {{min: …, max: …}}, found {value!r}"
 
 
+def whole(value: Any) -> str:
+    """Rule: an integer of 0 or more."""
+    return "" if is_count(value) else f"expected a whole number of 0 or more, found {value!r}"
+
+
+def between(low: int, high: int) -> Callable[[Any], str]:
+    """Return the rule: an integer from `low` to `high`."""
+
+    def rule(value: Any) -> str:
+        if is_count(value) and low <= value <= high:
+            return ""
+        return f"expected a whole number from {low} to {high}, found {value!r}"
+
+    return rule
+
+
 def as_list(value: str | list[str]) -> list[str]:
     """Return the list that a string-or-list option stands for."""
     return [value] if isinstance(value, str) else list(value)
