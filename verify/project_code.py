@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import options
 from .loaders import class_path
-from .protocol import ProbeSkipped
+from .protocol import Problem, ProbeSkipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +37,16 @@ RULES: Mapping[str, Callable[[Any], str]] = {
     "args": _args,
     "paths": _paths,
 }
+
+
+def needed(
+    given: Mapping[str, Any], option: str, one_of: tuple[str, ...] = ()
+) -> list[Problem]:
+    """Return the problems of options of which one, or one of several, is lacking."""
+    problems = [] if option in given else [Problem(option, "is needed")]
+    if one_of and not any(name in given for name in one_of):
+        problems.append(Problem(one_of[0], f"{' or '.join(one_of)} is needed"))
+    return problems
 
 
 def require_trust(request: ProbeRequest) -> None:
