@@ -17,7 +17,7 @@ from . import devices, dtypes, fingerprints, png
 from .protocol import Check, MissingLibraryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .protocol import ProbeRequest
@@ -59,6 +59,12 @@ class Context:
         if not ok:
             self.hint = self.hint or hint
         return bool(ok)
+
+    def warn(self, name: str, detail: str, hint: str = "") -> None:
+        """Tell what will trouble the project although the model works, such as a wrong path."""
+        told = f"{detail}; {hint}" if hint else detail
+        self.checks.append(Check(name, True, told, warning=True))
+        self._emit({"event": "check", "name": name, "ok": True, "detail": told, "warning": True})
 
     def fingerprint(self, name: str, values: Any, tolerance: float | None = None) -> bool:
         """Keep a few numbers of an output, to be compared with those of earlier runs.
@@ -166,6 +172,12 @@ class Context:
         name = self.wanted_dtype() or default
         found = dtypes.of_torch(torch, str(name))
         self.metrics["dtype"] = str(found).replace("torch.", "")
+        return found
+
+    @property
+    def allowed_globals(self) -> Mapping[str, Sequence[str]]:
+        """What pickles may use besides tensors, by the sha256 of the file."""
+        found: Mapping[str, Sequence[str]] = self._request.options.get("allow_globals", {})
         return found
 
     def wanted_dtype(self) -> str | None:

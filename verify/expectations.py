@@ -68,12 +68,16 @@ def check(
     numbers = sum(info.numbers for info in tensors.values())
     for name, found in (("parameters", numbers), ("tensors", len(tensors))):
         if name in wanted:
-            expected = wanted[name]
-            ok = _within(found, expected)
-            told = f"{found:,}" if ok else f"{found:,}, expected {_range(expected)}"
-            context.check(f"{model}: {name}", ok, told, "is this the right model and revision?")
+            check_count(f"{model}: {name}", found, wanted[name], context)
     if "dtype" in wanted:
         _check_dtype(model, tensors, options.as_list(wanted["dtype"]), context)
+
+
+def check_count(name: str, found: int, expected: int | dict[str, int], context: Context) -> None:
+    """Check a number against an exact one, or against `{min, max}`."""
+    ok = _within(found, expected)
+    told = f"{found:,}" if ok else f"{found:,}, expected {_range(expected)}"
+    context.check(name, ok, told, "is this the right model and revision?")
 
 
 def _check_keys(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import inputs, options
 from .choice import matching
 from .context import describe
+from .expectations import check_count
 from .loaders.strict import listed
 from .protocol import ProbeError
 
@@ -63,7 +64,8 @@ class ImageDataset:
         wanted = request.options
         names = _pictures(request)
         context.metrics.update(pictures=len(names), device="cpu")
-        options.check_count("count", len(names), wanted.get("count"), context)
+        if "count" in wanted:
+            check_count("count", len(names), wanted["count"], context)
         if wanted.get("numbering"):
             _check_numbering(names, wanted["numbering"], context)
         chosen = names

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .dtypes import FLOATING, is_floating
+from .pickles import may_be_allowed
 from .protocol import Problem
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def texts(value: Any) -> str:
     return f"expected a string or a list of strings, found {value!r}"
 
 
+def positive(value: Any) -> str:
+    """Rule: an integer of 1 or more."""
+    return "" if is_count(value) and value else f"expected a whole number above 0, found {value!r}"
+
+
 def flag(value: Any) -> str:
     """Rule: true or false."""
     return "" if isinstance(value, bool) else f"expected true or false, found {value!r}"
@@ -83,6 +89,12 @@ def count(value: Any) -> str:
 def whole(value: Any) -> str:
     """Rule: an integer of 0 or more."""
     return "" if is_count(value) else f"expected a whole number of 0 or more, found {value!r}"
+
+
+def number(value: Any) -> str:
+    """Rule: a number."""
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if sound else f"expected a number, found {value!r}"
 
 
 def between(low: int, high: int) -> Callable[[Any], str]:
@@ -147,6 +159,9 @@ def _allowed_globals(value: Any) -> str:
             isinstance(name, str) and _GLOBAL.fullmatch(name) for name in names
         ):
             return f"expected a list of names such as argparse.Namespace, found {names!r}"
+        never = [name for name in names if not may_be_allowed(name)]
+        if never:
+            return f"{never[0]} can run anything and cannot be allowed"
     return ""
 
 

@@ -87,11 +87,15 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class Check:
-    """One statement about the artifact: `detail` is what was found, also where it holds."""
+    """One statement about the artifact: `detail` is what was found, also where it holds.
+
+    A `warning` is ok for the model, but will trouble those who use it.
+    """
 
     name: str
     ok: bool
     detail: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class ProbeResult:
         """Read what `to_json` returned; unknown keys are left out. Raises KeyError, TypeError."""
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["checks"] = tuple(
-            Check(check["name"], check["ok"], check.get("detail", ""))
+            Check(check["name"], check["ok"], check.get("detail", ""), check.get("warning", False))
             for check in plain.get("checks", ())
         )
         for key, kind in (("fingerprints", Fingerprint), ("tables", Table), ("pictures", Picture)):

@@ -154,7 +154,12 @@ def _result(
     done: dict[str, Any] = next((e for e in reversed(events) if e.get("event") == "done"), {})
     stages = [str(event.get("name")) for event in events if event.get("event") == "stage"]
     checks = tuple(
-        Check(str(event.get("name")), event.get("ok") is True, str(event.get("detail", "")))
+        Check(
+            str(event.get("name")),
+            event.get("ok") is True,
+            str(event.get("detail", "")),
+            event.get("warning") is True,
+        )
         for event in events
         if event.get("event") == "check"
     )

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import describe
 from ..options import nearest
-from ..protocol import ProbeError
-from . import strict
+from . import LoadError, strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,14 +35,14 @@ def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[...
     """Import the class (or function) that `class_path` names.
 
     `root` is the project's root; `paths` are folders relative to it that its modules are found in,
-    by default the root itself. Raises ProbeError that says what could not be found or imported.
+    by default the root itself. Raises LoadError that says what could not be found or imported.
     """
     folders = [_folder(root, name) for name in paths] or [root]
     in_file = _IN_FILE.fullmatch(class_path)
     if in_file:
         file = root / in_file["file"]
         if not file.is_file():
-            raise ProbeError(f"{class_path}: no file {file}", "the path is relative to the root")
+            raise LoadError(f"{class_path}: no file {file}", "the path is relative to the root")
         # The file's own neighbours are found, as when it is run as a script.
         folders = [file.parent, *folders]
         module, name = file.stem, in_file["name"]
@@ -56,17 +55,17 @@ def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[...
         if not hasattr(found, step):
             close = nearest(step, [word for word in vars(found) if not word.startswith("_")])
             meant = f"did you mean {close[0]!r}?" if close else ""
-            raise ProbeError(f"{class_path}: there is no {step!r} in it", meant)
+            raise LoadError(f"{class_path}: there is no {step!r} in it", meant)
         found = getattr(found, step)
     if not callable(found):
-        raise ProbeError(f"{class_path} is not a class: it cannot be called")
+        raise LoadError(f"{class_path} is not a class: it cannot be called")
     return found  # type: ignore[no-any-return]
 
 
 def construct(make: Callable[..., Any], class_path: str, args: Any = None) -> Any:
     """Call a class with a list of arguments, or a mapping of named ones, and return the model.
 
-    Raises ProbeError. What it tries to download from a hub is named, as no network is there.
+    Raises LoadError. What it tries to download from a hub is named, as no network is there.
     """
     positional = args if isinstance(args, list) else []
     named = args if isinstance(args, dict) else {}
@@ -76,7 +75,7 @@ def construct(make: Callable[..., Any], class_path: str, args: Any = None) -> An
         except Exception as error:
             if urls:
                 raise _hidden_download(class_path, urls) from error
-            raise ProbeError(
+            raise LoadError(
                 f"{class_path} could not be built: {describe(error)}",
                 "are the arguments in `args` those of its constructor?"
                 if isinstance(error, TypeError)
@@ -85,24 +84,24 @@ def construct(make: Callable[..., Any], class_path: str, args: Any = None) -> An
 
 
 def load_strictly(model: Any, tensors: Mapping[str, Any], class_path: str = "the model") -> None:
-    """Load a state dict; every name and every shape must be the model's. Raises ProbeError."""
+    """Load a state dict; every name and every shape must be the model's. Raises LoadError."""
     if not hasattr(model, "state_dict"):
-        raise ProbeError(f"{class_path} made a {type(model).__name__}, not a torch module")
+        raise LoadError(f"{class_path} made a {type(model).__name__}, not a torch module")
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     differing = strict.differences(found, wanted)
     if differing:
-        raise ProbeError(differing, strict.advice(found, wanted))
+        raise LoadError(differing, strict.advice(found, wanted))
     try:
         model.load_state_dict(dict(tensors), strict=True)
     except Exception as error:  # such as a module that loads in its own way
-        raise ProbeError(f"the checkpoint cannot be loaded: {describe(error)}") from error
+        raise LoadError(f"the checkpoint cannot be loaded: {describe(error)}") from error
 
 
 def _folder(root: Path, name: str) -> Path:
     folder = root / name
     if not folder.is_dir():
-        raise ProbeError(f"paths: there is no folder {folder}", "it is relative to the root")
+        raise LoadError(f"paths: there is no folder {folder}", "it is relative to the root")
     return folder.resolve()
 
 
@@ -111,16 +110,16 @@ def _import(class_path: str, module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and module.startswith(error.name):
-            raise ProbeError(
+            raise LoadError(
                 f"{class_path}: no module {error.name!r} in the project",
                 "name the folder that it is in, relative to the root, in `paths`",
             ) from error
-        raise ProbeError(
+        raise LoadError(
             f"{class_path}: the project's code needs {error.name!r}, which {sys.executable} lacks",
             "install the project's requirements; a module of its own is found through `paths`",
         ) from error
     except Exception as error:
-        raise ProbeError(f"{class_path} cannot be imported: {describe(error)}") from error
+        raise LoadError(f"{class_path} cannot be imported: {describe(error)}") from error
 
 
 @contextmanager
@@ -145,10 +144,10 @@ def _noticed_downloads() -> Iterator[list[str]]:
         hub.download_url_to_file = real
 
 
-def _hidden_download(class_path: str, urls: Sequence[str]) -> ProbeError:
+def _hidden_download(class_path: str, urls: Sequence[str]) -> LoadError:
     hub: Any = importlib.import_module("torch.hub")
     name = urls[0].rpartition("/")[2]
-    return ProbeError(
+    return LoadError(
         f"{class_path} downloads {urls[0]} when it is built, and a probe has no network",
         f"declare {name} as an artifact and lay it out in {Path(hub.get_dir(), 'checkpoints')}, "
         "or give `args` that build without pretrained weights",
