@@ -48,3 +48,15 @@ def resized(torch: Any, picture: Any, height: int, width: int) -> Any:
     return torch.nn.functional.interpolate(
         picture, size=(height, width), mode="bilinear", align_corners=False
     )
+
+
+def as_pillow(context: Context, pictures: Any) -> list[Any]:
+    """Return pictures (N, 3, H, W) in 0..1 as Pillow has them."""
+    pillow = context.require("PIL.Image", "pillow")
+    torch = context.require("torch")
+    pixels = (pictures * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    height, width = pixels.shape[1:3]
+    return [
+        pillow.frombytes("RGB", (width, height), bytes(one.contiguous().flatten().tolist()))
+        for one in pixels
+    ]

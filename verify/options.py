@@ -108,6 +108,15 @@ def between(low: int, high: int) -> Callable[[Any], str]:
     return rule
 
 
+def one_of(*known: str) -> Callable[[Any], str]:
+    """Return the rule: one of these words."""
+
+    def rule(value: Any) -> str:
+        return "" if value in known else f"expected {' or '.join(known)}, found {value!r}"
+
+    return rule
+
+
 def as_list(value: str | list[str]) -> list[str]:
     """Return the list that a string-or-list option stands for."""
     return [value] if isinstance(value, str) else list(value)
