@@ -107,14 +107,14 @@ def _try(model: Any, name: str, request: ProbeRequest, context: Context) -> None
     first, again, other = (_answer(model, request, context, n) for n in (0, 0, 1))
     wrong = inputs.differing(first, request.options.get("outputs"))
     told = ", ".join(f"{key} {list(part.shape)}" for key, part in first.items())
-    context.check(
-        f"{name}: shapes", not wrong, wrong or told, "is this the right class and input?"
-    )
+    context.check(f"{name}: shapes", not wrong, wrong or told, "is this the right class and input?")
     torch = context.require("torch")
     bad = [key for key, part in first.items() if not bool(torch.isfinite(part).all())]
     if not context.check(
-        f"{name}: answers are finite", not bad, f"NaN or infinity in {strict.listed(bad)}" if bad
-        else "", "numbers overflowed, or the weights are damaged"
+        f"{name}: answers are finite",
+        not bad,
+        f"NaN or infinity in {strict.listed(bad)}" if bad else "",
+        "numbers overflowed, or the weights are damaged",
     ):
         return
     _compare(name, first, again, other, context)
@@ -141,8 +141,9 @@ def _compare(
     def apart(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
         if any(part.shape != two[key].shape for key, part in one.items()):
             return float("inf")
-        return max(float((part.float() - two[key].float()).abs().max()) for key, part in (
-            one.items()))
+        return max(
+            float((part.float() - two[key].float()).abs().max()) for key, part in (one.items())
+        )
 
     spread = max(float(part.float().abs().max()) for part in first.values())
     moved = apart(first, again)

@@ -32,9 +32,9 @@ _SMALLEST = 64  # pixels a side, for LPIPS
 class Compression:
     """Measures what comes back: PSNR, SSIM, LPIPS where its weights are there, bits per pixel.
 
-    Options: `class_path`, `args`, `paths`, `checkpoint` (one file), `key` (as in the probe `class`),
-    `interface` (methods to try; default: those of reconstruct, encode, decode, compress, decompress
-    that the model has), `dataset` (id of an artifact with pictures; default: generated ones),
+    Options: `class_path`, `args`, `paths`, `checkpoint` (one file), `key` (as in the probe
+    `class`), `interface` (methods to try; default: those of reconstruct, encode, decode, compress
+    and decompress that the model has), `dataset` (id of an artifact with pictures; default: generated ones),
     `images` (how many), `size` ([height, width]), `input_range` ([low, high] of the model's pixels,
     default [0, 1]), `codebook_size` (bits of codes: log2 of it), and the least and most that is
     accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
@@ -160,22 +160,29 @@ class _Codec:
                 f"({', '.join(self._methods) or 'no method of these'})",
                 "name its methods so, or use the probe `class`",
             )
-        rows = []
-        for number, route in enumerate(routes):
+        rows: list[tuple[Any, ...]] = []
+        for route in routes:
             title = " and ".join(name for name in route if name)
-            back, bits = [], 0
-            for original in originals:
-                restored, used = self._through(route, original)
-                back.append(restored)
-                bits += used
+            there = [self._through(route, original) for original in originals]
+            back = [picture for picture, _ in there]
             if not self._well_formed(title, originals, back):
                 continue
-            rows.append((title, *self._measured(title, originals, back, bits, number == 0)))
-        if rows:
-            self._context.table(
-                "Quality", ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel"), rows,
-                f"{len(originals)} pictures, {source}",
-            )
+            back = [picture.clamp(0, 1) for picture in back]
+            found = self._measured(title, originals, back, sum(bits for _, bits in there))
+            self._bounded(title, found)
+            if not rows:
+                self._show(title, found, originals, back)
+            rows.append((title, *(v if v is None else round(v, 4) for v in found.values())))
+        columns = ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
+        self._context.table("Quality", columns, rows, f"{len(originals)} pictures, {source}")
+
+    def _show(
+        self, title: str, found: Mapping[str, Any], originals: list[Any], back: list[Any]
+    ) -> None:
+        self._context.metrics.update(found)
+        shown = grids.grid(self._torch, [originals[:6], back[:6]], 0.0, 1.0)
+        self._context.picture(title, shown, "row 1: originals; row 2: what comes back")
+        self._context.fingerprint(f"{title}: picture", back[0])
 
     def _through(self, route: tuple[str, str], original: Any) -> tuple[Any, int]:
         """Return a picture after the route, in 0..1, and the bits that it was in between."""
@@ -228,7 +235,9 @@ class _Codec:
             if a.shape != b.shape
         ]
         if not self._context.check(
-            f"{title}: shape", not wrong, listed(wrong) or str(list(back[0].shape)),
+            f"{title}: shape",
+            not wrong,
+            listed(wrong) or str(list(back[0].shape)),
             "does the model take this size? set `size`",
         ):
             return False
@@ -237,48 +246,47 @@ class _Codec:
         return self._context.check(f"{title}: finite", not bad, told)
 
     def _measured(
-        self, title: str, originals: list[Any], back: list[Any], bits: int, first: bool
-    ) -> tuple[Any, ...]:
-        """Check and return PSNR, SSIM, LPIPS and bits per pixel; None for what is not known."""
-        context, torch = self._context, self._torch
-        pairs = [(a, b.clamp(0, 1)) for a, b in zip(originals, back)]  # noqa: B905
-        pixels = sum(a.shape[-1] * a.shape[-2] for a in originals)
-        files = quality.lpips_files()
-        found = {
-            "psnr": min(_mean([quality.psnr(a, b) for a, b in pairs]), 100.0),
-            "ssim": _mean([quality.ssim(torch, a, b) for a, b in pairs]),
-            "lpips": _mean([quality.lpips(torch, a, b, files) for a, b in pairs]) if files else None,
-            "bpp": bits / pixels if bits else None,
-        }
-        # Another picture's restoration must be further away, or the codec ignores what it gets.
+        self, title: str, originals: list[Any], back: list[Any], bits: int
+    ) -> dict[str, float | None]:
+        """Return PSNR, SSIM, LPIPS and bits per pixel; None for what cannot be known here."""
+        torch, files = self._torch, quality.lpips_files()
+        pairs = list(zip(originals, back))  # noqa: B905
+        near = _mean([quality.psnr(a, b) for a, b in pairs])
         if len(pairs) > 1:
+            # Another picture's restoration must be further away: else the input is ignored.
             crossed = _mean([quality.psnr(pairs[n][0], pairs[n - 1][1]) for n in range(len(pairs))])
-            context.check(
+            self._context.check(
                 f"{title}: the picture comes back",
-                found["psnr"] > crossed,
-                f"PSNR {found['psnr']:.2f} dB, with another picture's {crossed:.2f} dB",
+                near > crossed,
+                f"PSNR {near:.2f} dB, against another picture's {crossed:.2f} dB",
                 "what comes back has nothing to do with what went in: are these the right weights?",
             )
-        for key, sign in (("psnr", 1), ("ssim", 1), ("lpips", -1), ("bpp", -1)):
-            option = f"{'min' if sign > 0 else 'max'}_{key}"
+        pixels = sum(a.shape[-1] * a.shape[-2] for a in originals)
+        return {
+            "psnr": near,
+            "ssim": _mean([quality.ssim(torch, a, b) for a, b in pairs]),
+            "lpips": _mean([quality.lpips(torch, a, b, files) for a, b in pairs])
+            if files
+            else None,
+            "bpp": bits / pixels if bits else None,
+        }
+
+    def _bounded(self, title: str, found: Mapping[str, float | None]) -> None:
+        """Check the figures against the bounds that the manifest gives."""
+        for key, value in found.items():
+            least = key in ("psnr", "ssim")
+            option = f"{'min' if least else 'max'}_{key}"
             bound = self._wanted.get(option)
-            value = found[key]
-            if bound is not None and value is None:
-                why = "LPIPS's weights are not on this machine" if key == "lpips" else (
-                    "this route has no code to measure")
-                if key == "lpips" or first:
-                    context.check(f"{title}: {option}", key != "lpips", why)
-            elif bound is not None and value is not None:
-                ok = sign * value >= sign * bound
-                context.check(f"{title}: {option}", ok, f"{value:.4g}, the bound is {bound:g}")
-        if first:
-            context.metrics.update({key: value for key, value in found.items()})
-            context.picture(
-                title, grids.grid(torch, [originals[:6], [b for _, b in pairs[:6]]], 0.0, 1.0),
-                "row 1: originals; row 2: what comes back",
-            )
-            context.fingerprint(f"{title}: picture", back[0])
-        return tuple(round(v, 4) if v is not None else None for v in found.values())
+            if bound is None or (value is None and key == "bpp"):
+                continue  # a route without a code has no bits to count
+            if value is None:
+                hint = "lay out AlexNet's weights in TORCH_HOME and install lpips or torchmetrics"
+                told = "LPIPS's weights are not on this machine"
+                self._context.check(f"{title}: {option}", False, told, hint)
+            else:
+                ok = value >= bound if least else value <= bound
+                told = f"{value:.4g}, the bound is {bound:g}"
+                self._context.check(f"{title}: {option}", ok, told)
 
 
 def _mean(values: list[float]) -> float:

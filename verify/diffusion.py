@@ -111,8 +111,8 @@ def _check_parts(
             continue
         if len(made_of) != 2 or made_of[0] not in _LIBRARIES:
             raise ProbeError(
-                f"{part} comes from {made_of[0]!r}, code of the pipeline's own repository, which is "
-                "never run here",
+                f"{part} comes from {made_of[0]!r}, code of the pipeline's own repository, which "
+                "is never run here",
                 "use a pipeline of which every part is in diffusers or transformers",
             )
         there = [path for path in request.files.values() if path.parent == folder / part]
@@ -147,8 +147,11 @@ def _check_loaded(
         check_count("parameters", total, wanted["parameters"], context)
     moved = switches.cpu_offload and context.device() != "cpu"
     for name, network in networks.items():
-        random = [] if switches.quantize or moved or not stored.get(name) else (
-            loader.random_tensors(network, stored[name]))
+        random = (
+            []
+            if switches.quantize or moved or not stored.get(name)
+            else (loader.random_tensors(network, stored[name]))
+        )
         ours = type(network).__module__.startswith("diffusers")
         what = f"{len(random)} tensors are in no file, so they are random: {listed(random)}"
         hint = "weights and config.json are of different models, or files are missing"
@@ -201,8 +204,6 @@ def _check_pictures(pipeline: Any, request: ProbeRequest, context: Context) -> N
     hint = "float16 overflows in some VAEs: try --dtype bfloat16 or float32"
     if not context.check("pixels are finite", bool(torch.isfinite(picture).all()), "", hint):
         return
-    low, high = float(picture.min()), float(picture.max())
-    context.check("pixels are in 0..1", 0 <= low and high <= 1, f"{low:.3g} to {high:.3g}")
     spread = float(picture.std(dim=(1, 2)).max())
     hint = "a black or plain picture: float16 overflows in some VAEs, or the weights do nothing"
     context.check("the picture is not plain", spread > 1e-3, f"spread {spread:.3g}", hint)

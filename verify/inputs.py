@@ -34,7 +34,9 @@ def problem(value: Any) -> str:
         return next((told for told in map(_problem, value) if told), "")
     if isinstance(value, dict) and value:
         return next((told for told in map(_problem, value.values()) if told), "")
-    return f"expected a shape such as [1, 3, 224, 224], or several by order or name, found {value!r}"
+    return (
+        f"expected a shape such as [1, 3, 224, 224], or several by order or name, found {value!r}"
+    )
 
 
 def _problem(value: Any) -> str:
@@ -55,9 +57,11 @@ def _problem(value: Any) -> str:
         return f"dtype {value['dtype']!r} is none of {', '.join(_TYPES)}"
     if "value" in value:
         return "" if isinstance(value["value"], (list, int, float)) else "value: expected numbers"
-    return (interval(value["range"]) if "range" in value else "") or (
-        "" if _is_shape(value["shape"]) else f"expected a shape, found {value['shape']!r}"
-    ) or _problem(value["shape"])
+    return (
+        (interval(value["range"]) if "range" in value else "")
+        or ("" if _is_shape(value["shape"]) else f"expected a shape, found {value['shape']!r}")
+        or _problem(value["shape"])
+    )
 
 
 def _is_tensor(value: Any) -> bool:
@@ -66,8 +70,10 @@ def _is_tensor(value: Any) -> bool:
 
 def interval(value: Any) -> str:
     """Rule: two numbers, low and high."""
-    numbers = isinstance(value, list) and len(value) == 2 and all(
-        isinstance(n, (int, float)) and not isinstance(n, bool) for n in value
+    numbers = (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
     )
     return "" if numbers and value[0] < value[1] else f"expected [low, high], found {value!r}"
 
@@ -144,7 +150,8 @@ def differing(found: Mapping[str, Any], wanted: Any) -> str:
         if key not in shapes:
             return f"no answer is called {key}; there is {', '.join(shapes)}"
         fits = len(shape) == len(shapes[key]) and all(
-            side in (None, -1, there) for side, there in zip(shape, shapes[key])  # noqa: B905
+            side in (None, -1, there)
+            for side, there in zip(shape, shapes[key])  # noqa: B905
         )
         if not fits:
             return f"{key} is {shapes[key]}, expected {shape}"

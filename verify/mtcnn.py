@@ -77,9 +77,7 @@ def _files(request: ProbeRequest) -> dict[str, str]:
     return chosen
 
 
-def _load(
-    net: str, name: str, request: ProbeRequest, context: Context
-) -> dict[str, Any] | None:
+def _load(net: str, name: str, request: ProbeRequest, context: Context) -> dict[str, Any] | None:
     """Return a net's tensors on the device, or None if they are not what they must be."""
     with context.timed("load_seconds"):
         opened = open_weights(context, request.files[name], name)
@@ -88,8 +86,10 @@ def _load(
     differing = strict.differences(shapes, table)
     if differing:
         others = [n for n, sizes in mtcnn_nets.NETS.items() if sizes.table() == shapes]
-        hint = f"it is {others[0]}: were two files swapped?" if others else (
-            strict.advice(shapes, table)
+        hint = (
+            f"it is {others[0]}: were two files swapped?"
+            if others
+            else (strict.advice(shapes, table))
         )
         raise ProbeError(f"not {net}: {differing}", hint)
     counted = sum(info.numbers for info in opened.tensors.values())
@@ -110,7 +110,7 @@ def _damaged(opened: WeightFile, device: str) -> list[str]:
 def _look(
     torch: Any, net: str, name: str, tensors: Mapping[str, Any], picture: Any, context: Context
 ) -> None:
-    """Let a net look at the picture in several sizes, or at pieces of it, and check what it says."""
+    """Let a net look at the picture in several sizes, or at pieces of it, and judge its answers."""
     sizes = mtcnn_nets.NETS[net]
     views = _pyramid(torch, picture) if net == "pnet" else [_crops(torch, picture, sizes.window)]
     told = [mtcnn_nets.answer(torch, sizes, tensors, view) for view in views]
@@ -121,8 +121,7 @@ def _look(
         if tuple(part.shape) != shape
     ]
     context.check(f"{name}: shapes", not wrong, "; ".join(wrong) or f"{len(views)} sizes of input")
-    flat = [torch.cat([parts[n].flatten(2 if net == "pnet" else 1).transpose(1, -1).reshape(
-        -1, parts[n].shape[1]) for parts in told]).float() for n in range(len(sizes.heads))]
+    flat = [_by_window(torch, [parts[n] for parts in told]) for n in range(len(sizes.heads))]
     bad = sum(int((~torch.isfinite(part)).sum()) for part in flat)
     if not context.check(f"{name}: answers are finite", not bad, f"{bad} are not" if bad else ""):
         return
@@ -143,6 +142,16 @@ def _look(
     )
     for (head, _), part in zip(sizes.heads, flat):  # noqa: B905
         context.fingerprint(f"{net}: {head}", part)
+
+
+def _by_window(torch: Any, parts: list[Any]) -> Any:
+    """Return one kind of answer, (windows, numbers), whether or not it came in places of a map."""
+    flat = [part.flatten(2).transpose(1, 2).flatten(0, 1) for part in map(_as_map, parts)]
+    return torch.cat(flat).float()
+
+
+def _as_map(part: Any) -> Any:
+    return part if part.dim() == 4 else part[:, :, None, None]
 
 
 def _pyramid(torch: Any, picture: Any) -> list[Any]:

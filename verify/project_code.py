@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import options
 from .loaders import class_path
-from .protocol import Problem, ProbeSkipped
+from .protocol import ProbeSkipped, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,9 +39,7 @@ RULES: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def needed(
-    given: Mapping[str, Any], option: str, one_of: tuple[str, ...] = ()
-) -> list[Problem]:
+def needed(given: Mapping[str, Any], option: str, one_of: tuple[str, ...] = ()) -> list[Problem]:
     """Return the problems of options of which one, or one of several, is lacking."""
     problems = [] if option in given else [Problem(option, "is needed")]
     if one_of and not any(name in given for name in one_of):

@@ -136,8 +136,10 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
         shapes = {tensor: info.shape for tensor, info in opened.tensors.items()}
         if found:
             raise ProbeError(f"no {role}: it holds a {found[0].kind}", _SWAPPED)
-        sizes = stylegan_net.generator_sizes if role == "generator" else (
-            stylegan_net.discriminator_sizes
+        sizes = (
+            stylegan_net.generator_sizes
+            if role == "generator"
+            else (stylegan_net.discriminator_sizes)
         )
         sizes(shapes)  # says what is wrong
     return found
@@ -232,8 +234,9 @@ class _Trial:
         if self._net.kind == "generator":
             there["embedding"] = sizes.embedding
         wanted = {key: self._request.options[key] for key in there if key in self._request.options}
-        wrong = [f"{key} is {there[key]}, expected {n}" for key, n in wanted.items()
-                 if there[key] != n]
+        wrong = [
+            f"{key} is {there[key]}, expected {n}" for key, n in wanted.items() if there[key] != n
+        ]
         if wanted:
             context.check(
                 f"{title}: variant",
@@ -322,8 +325,9 @@ class _Trial:
             f"{title}: pictures are finite",
             not bad,
             f"{bad} of {len(pictures)} hold NaN or infinity" if bad else "",
-            "numbers overflowed: try --dtype float32" if self._dtype is not (
-                self._torch.float32) else "the weights may be damaged",
+            "numbers overflowed: try --dtype float32"
+            if self._dtype is not (self._torch.float32)
+            else "the weights may be damaged",
         ):
             return False
         # Spread over the pixels of each colour: a plain area has none, whatever its colour.

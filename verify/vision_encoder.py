@@ -94,7 +94,7 @@ def _pictures(request: ProbeRequest, context: Context) -> Any:
     if name not in request.files:
         raise ProbeError(f"image: the artifact has no file {name!r}", "see its `files`")
     first = images.read(context, request.files[name])
-    others = images.generated(torch, *first.shape[2:], request.seed, _PICTURES - 1)
+    others = images.generated(torch, first.shape[2], first.shape[3], request.seed, _PICTURES - 1)
     return torch.cat((first, others))
 
 
@@ -167,8 +167,11 @@ def _check_texts(
         max_length=length,
         return_tensors="pt",
     )
-    known = {name: tokens[name].to(context.device()) for name in ("input_ids", "attention_mask")
-             if name in tokens}
+    known = {
+        name: tokens[name].to(context.device())
+        for name in ("input_ids", "attention_mask")
+        if name in tokens
+    }
     with context.timed("infer_seconds"):
         answers = vision.text_features(model, known)
     sound = bool(torch.isfinite(answers).all()) and answers.shape == (len(texts), vectors.shape[1])
@@ -177,7 +180,9 @@ def _check_texts(
     unit = torch.nn.functional.normalize(answers.float(), dim=1)
     if len(texts) > 1:
         nearest = float((unit @ unit.T - 2 * torch.eye(len(texts), device=unit.device)).max())
-        context.check("the text acts", nearest < 1 - _SAME, f"cosine of texts {nearest:.4f} at most")
+        context.check(
+            "the text acts", nearest < 1 - _SAME, f"cosine of texts {nearest:.4f} at most"
+        )
     likeness = (torch.nn.functional.normalize(vectors.float(), dim=1) @ unit.T).cpu()
     rows = [
         (f"picture {n}", *(round(float(value), 4) for value in line))
@@ -187,6 +192,9 @@ def _check_texts(
     if "match" in request.options:
         best = int(likeness[0].argmax())
         wanted = request.options["match"]
-        context.check("the matching text is nearest", best == wanted,
-                      f"nearest to the picture: {listed([texts[best]])}")
+        context.check(
+            "the matching text is nearest",
+            best == wanted,
+            f"nearest to the picture: {listed([texts[best]])}",
+        )
     context.fingerprint("text vectors", answers)

@@ -15,7 +15,6 @@ from .protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from .context import Context
     from .protocol import ProbeRequest, Problem
@@ -89,7 +88,7 @@ def _pictures(request: ProbeRequest, context: Context) -> list[Any]:
     if name not in request.files:
         raise ProbeError(f"image: the artifact has no file {name!r}", "see its `files`")
     first = images.read(context, request.files[name])
-    other = images.generated(torch, *first.shape[2:], request.seed)
+    other = images.generated(torch, first.shape[2], first.shape[3], request.seed)
     return images.as_pillow(context, torch.cat((first, other)))
 
 
@@ -118,8 +117,9 @@ def _inputs(processor: Any, text: str, picture: Any, context: Context) -> dict[s
         ) from error
     dtype = context.torch_dtype(context.metrics["dtype"])
     return {
-        key: value.to(context.device(), dtype) if value.is_floating_point() else value.to(
-            context.device())
+        key: value.to(context.device(), dtype)
+        if value.is_floating_point()
+        else value.to(context.device())
         for key, value in found.items()
         if hasattr(value, "to")
     }
@@ -170,8 +170,13 @@ def _generate(
     context.check("tokens", 0 < count <= wanted, f"{count} new tokens, {wanted} asked for")
     if count:
         agrees = float(logits[int(written[0])]) >= float(logits.max()) - 1e-2
-        context.check("the first token is the likeliest", agrees, "" if agrees else (
-            f"token {int(written[0])} was written, {int(logits.argmax())} is the likeliest"))
+        context.check(
+            "the first token is the likeliest",
+            agrees,
+            ""
+            if agrees
+            else (f"token {int(written[0])} was written, {int(logits.argmax())} is the likeliest"),
+        )
     decoder = getattr(processor, "tokenizer", processor)
     answer = decoder.decode(written, skip_special_tokens=True)
     context.table("Answer", ("prompt", "answer"), [(_text(processor, request), answer)])

@@ -43,7 +43,7 @@ def load(
     device: str = "cpu",
     dtype: Any = None,
     variant: str | None = None,
-    switches: MemorySwitches = MemorySwitches(),  # noqa: B008
+    switches: MemorySwitches = MemorySwitches(),
 ) -> Any:
     """Load the pipeline in `folder` and return it, on `device` unless it is offloaded.
 
@@ -111,8 +111,9 @@ def draw(
 def parts(pipeline: Any) -> dict[str, Any]:
     """Return a pipeline's networks by name."""
     return {
-        name: part for name, part in pipeline.components.items() if hasattr(part, "state_dict")
-        and hasattr(part, "parameters")
+        name: part
+        for name, part in pipeline.components.items()
+        if hasattr(part, "state_dict") and hasattr(part, "parameters")
     }
 
 

@@ -50,9 +50,7 @@ def load_language_model(
     return loaded
 
 
-def _load(
-    auto: Any, folder: Path, dtype: Any
-) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     import transformers
 
     quiet(transformers)
@@ -113,8 +111,10 @@ def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
 
     def pair(size: Any) -> tuple[int, int]:
         if isinstance(size, dict):
-            size = (size.get("height") or size.get("shortest_edge") or side,
-                    size.get("width") or size.get("shortest_edge") or side)
+            size = (
+                size.get("height") or size.get("shortest_edge") or side,
+                size.get("width") or size.get("shortest_edge") or side,
+            )
         return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
     resized = pair(settings.get("size") or side)
@@ -156,8 +156,13 @@ def _vector(answer: Any) -> Any:
         if found is not None:
             return found
     states = getattr(answer, "last_hidden_state", None)
-    return answer if states is None else states.flatten(2).mean(-1) if states.dim() == 4 else (
-        states[:, 0])
+    return (
+        answer
+        if states is None
+        else states.flatten(2).mean(-1)
+        if states.dim() == 4
+        else (states[:, 0])
+    )
 
 
 def _explained(error: Exception, folder: Path) -> Exception:
