@@ -36,8 +36,8 @@ class Compression:
     `class`), `interface` (methods to try; default: those of reconstruct, encode, decode, compress
     and decompress that the model has), `dataset` (id of an artifact with pictures; default:
     generated ones), `images` (how many), `size` ([height, width]), `input_range` ([low, high] of
-    the model's pixels, default [0, 1]), `codebook_size` (bits of codes: log2 of it), and the least and most that is
-    accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
+    the model's pixels, default [0, 1]), `codebook_size` (bits of codes: log2 of it), and the
+    least and most that is accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
     """
 
     type = "compression"

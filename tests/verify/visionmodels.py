@@ -57,8 +57,13 @@ def settings(folder: Path, kind: str, crop: bool) -> None:
 
 def clip(folder: Path) -> None:
     import transformers as t
+    from tokenizers import processors
 
     tokenizer = byte_tokenizer("<s>", "<|endoftext|>", eos_token="<|endoftext|>", pad_token="<s>")
+    # The vector of a text is read at its end token, so one has to be there.
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A <|endoftext|>", special_tokens=[("<s>", 0), ("<|endoftext|>", 1)]
+    )
     text = {**NET, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
     config = t.CLIPConfig(
         text_config={**text, "bos_token_id": 0, "eos_token_id": 1},
