@@ -46,7 +46,9 @@ def refuse_sockets(on_refused: Callable[[str], None]) -> None:
             return
         target = _target(event, arguments)
         if target:
-            on_refused(target)
+            # Libraries find out so whether there is IPv6; it says nothing about the model.
+            if event != "socket.bind":
+                on_refused(target)
             raise NetworkRefusedError(target)
 
     sys.addaudithook(hook)

@@ -193,12 +193,12 @@ def sdxl(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def _t5() -> tuple[Any, Any]:
+def _t5(width: int = HIDDEN) -> tuple[Any, Any]:
     import transformers as t
 
     tokenizer = byte_tokenizer("<pad>", "</s>", "<unk>", pad_token="<pad>", eos_token="</s>")
     config = t.T5Config(
-        vocab_size=len(tokenizer), d_model=HIDDEN, d_kv=8, d_ff=64, num_layers=2, num_heads=4
+        vocab_size=len(tokenizer), d_model=width, d_kv=8, d_ff=64, num_layers=2, num_heads=4
     )
     return tokenizer, t.T5EncoderModel(config).eval()
 
@@ -215,7 +215,7 @@ def sd3(folder: Path) -> None:
     import diffusers as d
 
     clips = _clip_tokenizer(folder.with_name("clip-tokenizer"))
-    tokenizer, encoder = _t5()
+    tokenizer, encoder = _t5(2 * HIDDEN)
     transformer = d.SD3Transformer2DModel(
         sample_size=SIDE,
         patch_size=1,

@@ -103,8 +103,16 @@ def draw(
     }
     known = inspect.signature(type(pipeline).__call__).parameters
     given = {name: value for name, value in wanted.items() if value is not None and name in known}
-    with torch.no_grad():
-        answer = pipeline(**given)
+    try:
+        with torch.no_grad():
+            answer = pipeline(**given)
+    except Exception as error:
+        if _out_of_memory(error):
+            raise
+        raise LoadError(
+            f"{type(pipeline).__name__} failed while it drew: {_first_line(error)}",
+            "are all its parts of one model? Does it take this size?",
+        ) from error
     return answer.images[0].detach().float().cpu()
 
 
@@ -189,8 +197,8 @@ def _with_switches(pipeline: Any, device: str, switches: MemorySwitches) -> Any:
 
 def _explained(error: Exception, folder: Path) -> Exception:
     told = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    first = f"{type(error).__name__}: {told[0]}"
-    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+    first = _first_line(error)
+    if _out_of_memory(error):
         return error
     if "size mismatch" in str(error) or "shape" in told[0].lower():
         return LoadError(
@@ -203,3 +211,12 @@ def _explained(error: Exception, folder: Path) -> Exception:
             "upgrade them in the project's environment",
         )
     return LoadError(f"diffusers cannot load {folder}: {first}")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return "out of memory" in str(error).lower() or isinstance(error, MemoryError)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
