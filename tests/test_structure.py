@@ -36,6 +36,8 @@ ORDER = [
     {"check", "adopt", "storekeeping"},
     {"formats"},
     {"verify"},
+    {"golden", "probe_page", "livetable"},
+    {"probing"},
     {"commands"},
     {"__main__"},
 ]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..protocol import ProbeError
+from ..safetensors_header import read_header
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
 
@@ -36,3 +38,39 @@ def quiet(transformers: ModuleType) -> None:
     """Keep a library from telling in passing what is told here in words of its own."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception's type and the first line of what it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def is_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory ran out, on the GPU or the host."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+
+
+def misfit(kind: Any, folder: Path) -> str:
+    """Say how the weights in a folder differ in shape from what its config.json describes.
+
+    `kind` is the transformers class to build. Returns '' if nothing differs, or nothing can be
+    told. The model is built without memory, so this is quick.
+    """
+    import torch
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        with torch.device("meta"):
+            wanted = {
+                name: tuple(t.shape) for name, t in kind.from_config(config).named_parameters()
+            }
+        for file in sorted(folder.glob("*.safetensors")):
+            for name, entry in read_header(file).items():
+                shape = wanted.get(name, wanted.get(name.partition(".")[2], entry.shape))
+                if shape != entry.shape:
+                    return f"{name} is {list(entry.shape)}, config.json describes {list(shape)}"
+    except Exception:  # this only serves a message
+        pass
+    return ""

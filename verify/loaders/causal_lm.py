@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, quiet
+from . import LoadError, dtype_argument, first_line, is_memory, misfit, quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ def load_tokenizer(folder: Path) -> Any:
         )
     except Exception as error:
         raise LoadError(
-            f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}",
+            f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
             "are all its files there? fetch check tells which are missing or modified",
         ) from error
 
@@ -103,8 +103,10 @@ def attach_adapter(model: Any, adapter: Path) -> Any:
     try:
         return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
     except Exception as error:
+        if is_memory(error):
+            raise
         raise LoadError(
-            f"the adapter in {adapter} does not go on this base: {_first_line(error)}",
+            f"the adapter in {adapter} does not go on this base: {first_line(error)}",
             "is this the base that it was trained on?",
         ) from error
 
@@ -155,28 +157,21 @@ def logits_of(loaded: CausalLM, text: str) -> Any:
         return loaded.model(**inputs).logits[0, -1].float().cpu()
 
 
-def _explained(error: Exception, folder: Path) -> LoadError:
+def _explained(error: Exception, folder: Path) -> Exception:
+    import transformers
+
+    if is_memory(error):
+        return error
     told = str(error)
-    if "size mismatch" in told or "mismatched" in told.lower():
-        return LoadError(
-            f"the weights in {folder} do not fit its config.json: {_mismatch(told)}",
-            "configuration and weights are of different models: fetch both from one revision",
-        )
     if "Unrecognized" in told or "does not recognize this architecture" in told:
         return LoadError(
-            f"the installed transformers does not know the model in {folder}: {_first_line(error)}",
+            f"the installed transformers does not know the model in {folder}: {first_line(error)}",
             "upgrade transformers in the project's environment",
         )
-    if "out of memory" in told.lower() or isinstance(error, MemoryError):
-        raise error
-    return LoadError(f"transformers cannot load {folder}: {_first_line(error)}")
-
-
-def _mismatch(told: str) -> str:
-    lines = [line.strip() for line in told.splitlines() if "size mismatch for" in line]
-    return lines[0] if lines else told.strip().splitlines()[0]
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    difference = misfit(transformers.AutoModelForCausalLM, folder)
+    if difference:
+        return LoadError(
+            f"the weights in {folder} do not fit its configuration: {difference}",
+            "configuration and weights are of different models: fetch both from one revision",
+        )
+    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")

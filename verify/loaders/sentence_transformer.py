@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, quiet
+from . import LoadError, dtype_argument, first_line, is_memory, misfit, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def load(
         else:
             model = _assemble(sentence_transformers, folder, device, arguments, pooling)
     except Exception as error:
-        if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        if is_memory(error):
             raise
         raise _explained(error, folder) from error
     if max_seq_length is not None:
@@ -99,15 +99,15 @@ def encoder_of(model: Any) -> Any:
 
 
 def _explained(error: Exception, folder: Path) -> LoadError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    mismatch = [line for line in lines if "size mismatch for" in line]
-    if mismatch or "mismatched" in str(error).lower():
+    import transformers
+
+    difference = misfit(transformers.AutoModel, folder)
+    if difference:
         return LoadError(
-            f"the weights in {folder} do not fit its config.json: {(mismatch or lines)[0]}",
+            f"the weights in {folder} do not fit its configuration: {difference}",
             "configuration and weights are of different models: fetch both from one revision",
         )
     return LoadError(
-        f"sentence-transformers cannot load {folder}: {told}",
+        f"sentence-transformers cannot load {folder}: {first_line(error)}",
         "are all its files there? fetch check tells which are missing or modified",
     )
