@@ -41,7 +41,11 @@ def ssim(torch: Any, original: Any, other: Any) -> float:
     def smooth(values: Any) -> Any:
         return torch.nn.functional.conv2d(values, kernel, groups=values.shape[1])
 
-    x, y = original.double(), other.double()
+    # The border counts too, mirrored: as in torchmetrics.
+    border = (_WINDOW // 2,) * 4
+    x, y = (
+        torch.nn.functional.pad(each.double(), border, mode="reflect") for each in (original, other)
+    )
     mean_x, mean_y = smooth(x), smooth(y)
     var_x, var_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
     common = smooth(x * y) - mean_x * mean_y

@@ -59,6 +59,8 @@ class StyleGan:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove every net of the chosen files."""
+        if "class_path" in request.options:
+            project_code.require_trust(request)
         context.torch_dtype()
         context.metrics["parameters"] = 0
         for role, name in _roles(request):
