@@ -77,7 +77,9 @@ def test_swapped_and_damaged_files_fail(tmp_path: Path) -> None:
     results = probe_all(*(request("mtcnn", r) for r in (swapped, cut, nan, deaf, code, lost)))
     told = {result.artifact: failures(result) for result in results}
     assert all(result.state == "failed" for result in results)
-    assert told["swapped"]["mtcnn_pnet.pt: loads"].startswith("not pnet: 4 of 13 tensors are missing")
+    assert told["swapped"]["mtcnn_pnet.pt: loads"].startswith(
+        "not pnet: 4 of 13 tensors are missing"
+    )
     assert results[0].hint == "it is rnet: were two files swapped?"
     assert "it may be truncated or damaged" in told["cut"]["mtcnn_onet.pt: loads"]
     assert told["nan"]["mtcnn_rnet.pt: finite"] == "NaN or infinity in dense4.bias"

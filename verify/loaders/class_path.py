@@ -47,10 +47,13 @@ def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[...
         folders = [file.parent, *folders]
         module, name = file.stem, in_file["name"]
     else:
+        file = None
         module, _, name = class_path.rpartition(".")
     added = [str(folder) for folder in folders if str(folder) not in sys.path]
     sys.path[:0] = added
-    found = _import(class_path, module)
+    found = _from_file(class_path, module, file) if file else _import(class_path, module)
+    if not file:
+        _check_origin(class_path, module, folders)
     for step in name.split("."):
         if not hasattr(found, step):
             close = nearest(step, [word for word in vars(found) if not word.startswith("_")])
@@ -106,8 +109,41 @@ def _folder(root: Path, name: str) -> Path:
 
 
 def _import(class_path: str, module: str) -> Any:
+    return _running(class_path, module, lambda: importlib.import_module(module))
+
+
+def _from_file(class_path: str, module: str, file: Path) -> Any:
+    """Import one file, whatever else may have its name."""
+    name = module if module not in sys.modules else f"project_{module}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{class_path}: {file} cannot be imported")
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    _running(class_path, module, lambda: spec.loader.exec_module(made))
+    return made
+
+
+def _check_origin(class_path: str, module: str, folders: Sequence[Path]) -> None:
+    """Refuse a module of Python or of a library that hides the project's of the same name."""
+    top = module.partition(".")[0]
+    origin = getattr(sys.modules.get(top), "__file__", None)
+    for folder in folders:
+        there = [folder / f"{top}.py", folder / top / "__init__.py"]
+        if any(path.exists() for path in there):
+            if origin is None or Path(origin).resolve() not in [p.resolve() for p in there]:
+                raise LoadError(
+                    f"{class_path}: {top} is {origin or 'a part of Python'}, which hides the "
+                    "project's module of that name",
+                    f"name the file: {class_path.rpartition('.')[0].replace('.', '/')}.py:"
+                    f"{class_path.rpartition('.')[2]}",
+                )
+            return
+
+
+def _running(class_path: str, module: str, load: Callable[[], Any]) -> Any:
     try:
-        return importlib.import_module(module)
+        return load()
     except ModuleNotFoundError as error:
         if error.name and module.startswith(error.name):
             raise LoadError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import LoadError, quiet
+from .strict import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,14 @@ def load(
     except Exception as error:
         raise _explained(error, folder) from error
     pipeline.set_progress_bar_config(disable=True)
+    for name, part in parts(pipeline).items():
+        # diffusers leaves without data what it finds in no file.
+        empty = [key for key, tensor in part.named_parameters() if tensor.is_meta]
+        if empty:
+            raise LoadError(
+                f"{name}: {len(empty)} tensors are in no file: {listed(empty)}",
+                "weights and config.json are of different models, or files are missing",
+            )
     return _with_switches(pipeline, device, switches)
 
 
