@@ -189,7 +189,10 @@ def _metrics(metrics: Mapping[str, Any], golden: str) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    titles = "".join(f"<th>{_text(head)}</th>" for head in heads)
+    first = rows[0] if rows else [""] * len(heads)
+    titles = "".join(
+        f"<th{_align(cell)}>{_text(head)}</th>" for head, cell in zip(heads, first, strict=False)
+    )
     body = "".join(
         "<tr>" + "".join(f"<td{_align(cell)}>{_text(_cell(cell))}</td>" for cell in row) + "</tr>"
         for row in rows

@@ -204,13 +204,13 @@ def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
     ids = encoded["input_ids"]
     rows = model.get_input_embeddings().weight.shape[0]
     highest = max(ids, default=-1)
-    context.check(
-        "tokenizer fits the model",
-        0 <= highest < rows,
-        f"{len(tokenizer):,} tokens, {rows:,} embeddings"
-        + ("" if highest < rows else f"; the prompt needs token {highest}"),
-        "tokenizer and model are of different models",
-    )
+    sizes = f"{len(tokenizer):,} tokens, {rows:,} embeddings"
+    if not 0 <= highest < rows:
+        raise ProbeError(
+            f"the tokenizer does not fit the model: {sizes}, and the prompt needs token {highest}",
+            "tokenizer and model are of different models: fetch both from one revision",
+        )
+    context.check("tokenizer fits the model", True, sizes)
     back = tokenizer.decode(ids, skip_special_tokens=True)
     same = "".join(back.split()).lower() == "".join(text.split()).lower()
     told = f"{len(ids)} tokens" if same else f"{text!r} came back as {back[:80]!r}"

@@ -231,6 +231,7 @@ def _check_sentences(model: Any, request: ProbeRequest, context: Context) -> Non
     pairs = _PAIRS[wanted] if isinstance(wanted, str) else wanted or _PAIRS["en"]
     told = [(kind, pair[0], pair[1]) for kind in ("similar", "dissimilar") for pair in pairs[kind]]
     sentences = list(dict.fromkeys(text for _, *pair in told for text in pair))
+    _check_tokens(model, sentences)
     context.stage(f"encoding {len(sentences)} sentences")
     with context.timed("infer_seconds"):
         vectors = loader.encode(model, sentences)
@@ -244,6 +245,19 @@ def _check_sentences(model: Any, request: ProbeRequest, context: Context) -> Non
     context.table("Similarities", ("expected", "sentence", "sentence", "cosine"), rows)
     if wanted is not False:
         _check_ranking(rows, context)
+
+
+def _check_tokens(model: Any, sentences: Sequence[str]) -> None:
+    """Raise ProbeError for tokens that the encoder has no embeddings for: it would crash."""
+    tokens = model.tokenizer(list(sentences))["input_ids"]
+    rows = loader.encoder_of(model).get_input_embeddings().weight.shape[0]
+    highest = max((token for ids in tokens for token in ids), default=0)
+    if highest >= rows:
+        raise ProbeError(
+            f"the tokenizer does not fit the encoder: it gives token {highest}, and there are "
+            f"{rows:,} embeddings",
+            "tokenizer and encoder are of different models, or tokenizer_config.json is missing",
+        )
 
 
 def _check_vectors(model: Any, vectors: Any, request: ProbeRequest, context: Context) -> None:
