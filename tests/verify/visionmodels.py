@@ -203,7 +203,7 @@ def _t5(width: int = HIDDEN) -> tuple[Any, Any]:
     return tokenizer, t.T5EncoderModel(config).eval()
 
 
-MODERN_VAE = {
+MODERN_VAE: dict[str, Any] = {
     "shift_factor": 0.06,
     "scaling_factor": 1.5,
     "use_quant_conv": False,

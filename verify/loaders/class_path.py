@@ -118,9 +118,9 @@ def _from_file(class_path: str, module: str, file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise LoadError(f"{class_path}: {file} cannot be imported")
-    made = importlib.util.module_from_spec(spec)
+    loader, made = spec.loader, importlib.util.module_from_spec(spec)
     sys.modules[name] = made
-    _running(class_path, module, lambda: spec.loader.exec_module(made))
+    _running(class_path, module, lambda: loader.exec_module(made))
     return made
 
 

@@ -10,7 +10,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, quiet
+from . import LoadError, first_line, is_memory, quiet
 from .strict import listed
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ def draw(
         with torch.no_grad():
             answer = pipeline(**given)
     except Exception as error:
-        if _out_of_memory(error):
+        if is_memory(error):
             raise
         raise LoadError(
-            f"{type(pipeline).__name__} failed while it drew: {_first_line(error)}",
+            f"{type(pipeline).__name__} failed while it drew: {first_line(error)}",
             "are all its parts of one model? Does it take this size?",
         ) from error
     return answer.images[0].detach().float().cpu()
@@ -206,8 +206,8 @@ def _with_switches(pipeline: Any, device: str, switches: MemorySwitches) -> Any:
 
 def _explained(error: Exception, folder: Path) -> Exception:
     told = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    first = _first_line(error)
-    if _out_of_memory(error):
+    first = first_line(error)
+    if is_memory(error):
         return error
     if "size mismatch" in str(error) or "shape" in told[0].lower():
         return LoadError(
@@ -220,12 +220,3 @@ def _explained(error: Exception, folder: Path) -> Exception:
             "upgrade them in the project's environment",
         )
     return LoadError(f"diffusers cannot load {folder}: {first}")
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return "out of memory" in str(error).lower() or isinstance(error, MemoryError)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, quiet
+from . import LoadError, dtype_argument, explained, first_line, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tu
             **dtype_argument(transformers, dtype),
         )
     except Exception as error:
-        raise _explained(error, folder) from error
+        raise explained(error, folder, auto) from error
     missing = tuple(sorted(told.get("missing_keys", ())))
     unused = tuple(sorted(told.get("unexpected_keys", ())))
     return model.eval(), missing, unused
@@ -163,26 +163,3 @@ def _vector(answer: Any) -> Any:
         if states.dim() == 4
         else (states[:, 0])
     )
-
-
-def _explained(error: Exception, folder: Path) -> Exception:
-    told = str(error)
-    if "out of memory" in told.lower() or isinstance(error, MemoryError):
-        return error
-    if "size mismatch" in told or "mismatched" in told.lower():
-        return LoadError(
-            f"the weights in {folder} do not fit its config.json: {first_line(error)}",
-            "configuration and weights are of different models: fetch both from one revision",
-        )
-    if "Unrecognized" in told or "does not recognize this architecture" in told:
-        return LoadError(
-            f"the installed transformers does not know the model in {folder}: {first_line(error)}",
-            "upgrade transformers in the project's environment",
-        )
-    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")
-
-
-def first_line(error: Exception) -> str:
-    """Return an exception in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
