@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import folders, images, loaded, options
 from .context import describe
-from .loaders import vision
+from .loaders import is_memory, vision
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class VisionLanguage:
         context.stage(f"loading {folder.name}")
         usual = "float32" if context.device() == "cpu" else "bfloat16"
         with context.timed("load_seconds"):
-            processor = vision.load_processor(folder)
+            processor = vision.load_processor(folder, config)
             model, missing, unused = vision.load_language_model(
                 folder, config, context.torch_dtype(usual)
             )
@@ -134,11 +134,11 @@ def _ask(
     context.stage("looking at pictures")
     core = model.thinker if hasattr(model, "thinker") else model  # Qwen-Omni
     with context.timed("infer_seconds"):
-        logits = core(**first).logits[0, -1].float().cpu()
+        logits = _last_logits(core, first)
     sound = bool(torch.isfinite(logits).all())
     if not context.check("logits are finite", sound, f"{len(logits):,}", "try --dtype float32"):
         return
-    moved = float((core(**other).logits[0, -1].float().cpu() - logits).abs().max())
+    moved = float((_last_logits(core, other) - logits).abs().max())
     spread = float(logits.std()) or 1.0
     context.check(
         "the picture acts",
@@ -148,6 +148,18 @@ def _ask(
     )
     _generate(model, processor, first, logits, request, context)
     context.fingerprint("logits", logits)
+
+
+def _last_logits(model: Any, inputs: Mapping[str, Any]) -> Any:
+    try:
+        return model(**inputs).logits[0, -1].float().cpu()
+    except Exception as error:
+        if is_memory(error):
+            raise
+        raise ProbeError(
+            f"{type(model).__name__} failed on text and picture: {describe(error)}",
+            "are config.json, preprocessor_config.json and the tokenizer of one model?",
+        ) from error
 
 
 def _generate(

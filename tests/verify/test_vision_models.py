@@ -144,11 +144,15 @@ def test_a_vision_language_model_answers(copy: Copy, models: Path) -> None:
     change(blind / "model.safetensors", **{there.replace(".", "__"): 0.0})
     lost = copy("llava", "lost")
     drop(lost / "model.safetensors", there)
+    short = copy("llava", "short")
+    (short / "processor_config.json").unlink()
     found = by_name(
         probe_all(
             request("vision-language", models / "llava", new_tokens=5),
             request("vision-language", blind),
             request("vision-language", lost),
+            request("vision-language", models / "qwen-omni", new_tokens=3),
+            request("vision-language", short),
         )
     )
     good = found["llava"]
@@ -158,6 +162,10 @@ def test_a_vision_language_model_answers(copy: Copy, models: Path) -> None:
     assert found["blind"].reason.startswith("the picture acts: another picture moves the logits")
     assert found["blind"].hint.endswith("is its projector laid out?")
     assert "so they are random: " in found["lost"].reason
+    assert "no processor for pictures can be loaded" in found["short"].reason
+    omni = found["qwen-omni"]
+    assert omni.state == "passed", (omni.reason, omni.log)
+    assert omni.tables[0].rows[0][0] == "<seen><image>What is in this picture?"
 
 
 def _names(path: Path) -> list[str]:

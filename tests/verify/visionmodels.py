@@ -118,6 +118,57 @@ def llava(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def qwen_omni(folder: Path) -> None:
+    """The part of Qwen2.5-Omni that sees, hears and writes, without the one that speaks."""
+    import transformers as t
+
+    tokenizer = byte_tokenizer(
+        "<end>", "<audio>", "<image>", "<video>", "<seen>", eos_token="<end>", pad_token="<end>"
+    )
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% for c in m.content %}{% if c.type == 'image' %}"
+        "<seen><image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endfor %}"
+    )
+    parts = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = t.Qwen2_5OmniThinkerConfig(
+        audio_config={
+            "d_model": HIDDEN,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 4,
+            "encoder_ffn_dim": 64,
+            "output_dim": HIDDEN,
+            "max_source_positions": 100,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": HIDDEN,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": HIDDEN,
+            "fullatt_block_indexes": [1],
+        },
+        text_config={
+            **NET,
+            **parts,
+            "vocab_size": len(tokenizer),
+            "max_position_embeddings": 1024,
+            "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+        },
+        audio_token_index=1,
+        image_token_index=2,
+        video_token_index=3,
+        vision_start_token_id=4,
+        audio_start_token_id=1,
+    )
+    t.Qwen2_5OmniThinkerForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    backend = getattr(t, "Qwen2VLImageProcessorPil", None) or t.Qwen2VLImageProcessor
+    backend(min_pixels=56 * 56, max_pixels=56 * 56).save_pretrained(folder)
+    file = folder / "preprocessor_config.json"
+    named = {**json.loads(file.read_text()), "processor_class": "Qwen2_5OmniProcessor"}
+    file.write_text(json.dumps(named))
+
+
 # pipelines
 
 
@@ -273,6 +324,7 @@ MAKERS = {
     "siglip": siglip,
     "dinov3": dinov3,
     "llava": llava,
+    "qwen-omni": qwen_omni,
     "sdxl": sdxl,
     "sd3": sd3,
     "flux": flux,

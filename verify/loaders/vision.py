@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from . import LoadError, dtype_argument, explained, first_line, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 # By the release of transformers, newest first.
-_LANGUAGE_AUTOS = ("AutoModelForImageTextToText", "AutoModelForVision2Seq")
+_LANGUAGE_AUTOS = (
+    "AutoModelForMultimodalLM",
+    "AutoModelForImageTextToText",
+    "AutoModelForVision2Seq",
+)
 
 
 def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
@@ -69,21 +73,74 @@ def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tu
     return model.eval(), missing, unused
 
 
-def load_processor(folder: Path) -> Any:
-    """Load what turns pictures and texts into inputs. Raises LoadError."""
+def load_processor(folder: Path, config: Mapping[str, Any]) -> Any:
+    """Load what turns pictures and texts into inputs; `config` is config.json. Raises LoadError.
+
+    Some processors also take videos and therefore need torchvision; without it, for models that
+    count a picture's tokens by its grid (Qwen), one for pictures alone is put together.
+    """
     import transformers
 
     quiet(transformers)
+    told = "transformers finds only a tokenizer there"
     try:
-        return transformers.AutoProcessor.from_pretrained(
+        found = transformers.AutoProcessor.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
+        if hasattr(found, "image_processor"):
+            return found
     except Exception as error:
+        told = first_line(error)
+    plain = _picture_processor(transformers, folder, config)
+    if plain is None:
         raise LoadError(
-            f"the processor in {folder} cannot be loaded: {first_line(error)}",
+            f"no processor for pictures can be loaded from {folder}: {told}",
             "are preprocessor_config.json and the tokenizer's files laid out? Some processors need "
             "torchvision",
-        ) from error
+        )
+    return plain
+
+
+def _picture_processor(
+    transformers: Any, folder: Path, config: Mapping[str, Any]
+) -> PictureProcessor | None:
+    inner = config.get("thinker_config") or config
+    token = inner.get("image_token_id", inner.get("image_token_index"))
+    pictures = load_image_processor(folder)
+    if token is None or getattr(pictures, "merge_size", None) is None:
+        return None
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception:  # the first error says what is wrong
+        return None
+    return PictureProcessor(pictures, tokenizer, tokenizer.convert_ids_to_tokens(token))
+
+
+class PictureProcessor:
+    """Text and one picture to a Qwen model's inputs: a token for each merged patch of the grid."""
+
+    def __init__(self, pictures: Any, tokenizer: Any, image_token: str) -> None:
+        self.image_token = image_token
+        self.tokenizer = tokenizer
+        self.chat_template = tokenizer.chat_template
+        self._pictures = pictures
+
+    def apply_chat_template(self, messages: Any, **how: Any) -> Any:
+        """Write messages as the tokenizer's template does."""
+        return self.tokenizer.apply_chat_template(messages, **how)
+
+    def __call__(self, text: Sequence[str], images: Sequence[Any], **how: Any) -> dict[str, Any]:
+        """Return input_ids, attention_mask, pixel_values and image_grid_thw."""
+        seen = self._pictures(images=list(images), **how)
+        merged = self._pictures.merge_size**2
+        counts = [int(grid.prod()) // merged for grid in seen["image_grid_thw"]]
+        filled = [
+            one.replace(self.image_token, self.image_token * counts[n], 1)
+            for n, one in enumerate(text)
+        ]
+        return {**self.tokenizer(filled, **how), **seen}
 
 
 def load_image_processor(folder: Path) -> Any | None:
