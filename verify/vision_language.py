@@ -121,7 +121,8 @@ def _inputs(processor: Any, text: str, picture: Any, context: Context) -> dict[s
         if value.is_floating_point()
         else value.to(context.device())
         for key, value in found.items()
-        if hasattr(value, "to")
+        # Older tokenizers also tell token types, which decoders do not take.
+        if hasattr(value, "to") and key != "token_type_ids"
     }
 
 
