@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 
 import pytest
 
@@ -34,7 +35,7 @@ def screen(written: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def size(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = os.terminal_size((80, 24))
-    monkeypatch.setattr(livetable.shutil, "get_terminal_size", lambda: wide)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: wide)
     monkeypatch.setattr(livetable, "_REDRAW_SECONDS", 0.0)
 
 

@@ -62,7 +62,10 @@ class Fingerprint:
         return cls(
             _text(plain["name"]),
             shape,
-            *(_number(plain[key]) for key in ("mean", "std", "low", "high")),
+            _number(plain["mean"]),
+            _number(plain["std"]),
+            _number(plain["low"]),
+            _number(plain["high"]),
             samples,
             None if tolerance is None else _number(tolerance),
         )

@@ -136,8 +136,8 @@ def check_weights(
     by_file: dict[str, list[str]] = {}
     sets = weight_sets(wanted, here)
     for name in wanted:
-        _about(name, lambda name=name: identify(here[name], name))  # type: ignore[misc]
-        header = _about(name, lambda name=name: read_header(here[name]))  # type: ignore[misc]
+        _about(name, lambda name=name: identify(here[name], name))
+        header = _about(name, lambda name=name: read_header(here[name]))
         entries.update(header)
         by_file[name] = list(header)
     told = [f"{len(entries):,} tensors in {len(wanted)} files"]
@@ -155,12 +155,12 @@ def check_weights(
                 f"add {stem}.safetensors.index.json to the artifact's `files`",
             )
         if one.sharded:
-            told.append(_about(str(one.index), lambda one=one: check_index(one, here, by_file)))  # type: ignore[misc]
-    unread = [n for n in by_name if n.endswith(".bin") and n.startswith(("pytorch_model", stem))]
-    if unread:
-        size = sum(by_name[n][1].stat().st_size for n in unread)
+            told.append(_about(str(one.index), lambda one=one: check_index(one, here, by_file)))
+    pickles = [n for n in by_name if n.endswith(".bin") and n.startswith(("pytorch_model", stem))]
+    if pickles:
+        size = sum(by_name[n][1].stat().st_size for n in pickles)
         told.append(
-            f"{', '.join(sorted(unread)[:3])} ({size:,} bytes) is never read beside safetensors"
+            f"{', '.join(sorted(pickles)[:3])} ({size:,} bytes) is never read beside safetensors"
         )
     context.check("weights are whole", True, "; ".join(told))
     return entries
@@ -178,7 +178,7 @@ def _check_pickles(
         )
     for base in found:
         name, path = by_name[base]
-        kind = _about(name, lambda name=name, path=path: identify(path, name))  # type: ignore[misc]
+        kind = _about(name, lambda name=name, path=path: identify(path, name))
         assert kind in (TORCH_ZIP, TORCH_PICKLE)
         refused = refused_globals(path)
         if refused:

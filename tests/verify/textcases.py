@@ -12,7 +12,7 @@ from typing import Any
 
 from .makers import RunsCode
 
-Spoil = Callable[[Path], None]
+Spoil = Callable[[Path], object]
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,12 @@ def sbert(folder: Path, hidden: int = 32, seed: int = 0, normalise: bool = False
 
 def main() -> None:
     """Make every model that a JSON list on standard input asks for: [[kind, folder, {…}], …]."""
-    makers = {"gpt_neox": gpt_neox, "gpt2": gpt2, "adapter": adapter, "sbert": sbert}
+    makers: dict[str, Any] = {
+        "gpt_neox": gpt_neox,
+        "gpt2": gpt2,
+        "adapter": adapter,
+        "sbert": sbert,
+    }
     for kind, folder, arguments in json.load(sys.stdin):
         makers[kind](Path(folder), **arguments)
 
