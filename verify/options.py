@@ -86,6 +86,37 @@ def count(value: Any) -> str:
     return f"expected a whole number or {{min: …, max: …}}, found {value!r}"
 
 
+def whole(value: Any) -> str:
+    """Rule: an integer of 0 or more."""
+    return "" if is_count(value) else f"expected a whole number of 0 or more, found {value!r}"
+
+
+def number(value: Any) -> str:
+    """Rule: a number."""
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if sound else f"expected a number, found {value!r}"
+
+
+def between(low: int, high: int) -> Callable[[Any], str]:
+    """Return the rule: an integer from `low` to `high`."""
+
+    def rule(value: Any) -> str:
+        if is_count(value) and low <= value <= high:
+            return ""
+        return f"expected a whole number from {low} to {high}, found {value!r}"
+
+    return rule
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
+    """Return the rule: one of these words."""
+
+    def rule(value: Any) -> str:
+        return "" if value in known else f"expected {' or '.join(known)}, found {value!r}"
+
+    return rule
+
+
 def as_list(value: str | list[str]) -> list[str]:
     """Return the list that a string-or-list option stands for."""
     return [value] if isinstance(value, str) else list(value)

@@ -23,7 +23,7 @@ from .protocol import ProbeError
 from .safetensors_header import Entry, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from .context import Context
@@ -57,6 +57,10 @@ class WeightFile:
 
     def count_nonfinite(self, name: str, device: str) -> int:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
+        raise NotImplementedError
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
         raise NotImplementedError
 
     def nested_below(self) -> tuple[str, ...]:
@@ -109,12 +113,16 @@ class _SafetensorsFile(WeightFile):
             raise ProbeError(f"safetensors cannot read {name}: {describe(error)}") from error
         return finite.count_in_tensor(self._torch, tensor, device)
 
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._file.get_tensor(name) for name in names}
+
 
 class _MappedFile(WeightFile):
     """Read without torch: the bytes are mapped and numpy looks at their bits."""
 
     def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
+        self._context = context
         self._numpy = context.require("numpy")
         self._entries = entries
         with path.open("rb") as stream:
@@ -123,6 +131,10 @@ class _MappedFile(WeightFile):
     def count_nonfinite(self, name: str, device: str) -> int:
         entry = self._entries[name]
         return finite.count_in_bytes(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
+        raise missing(lacking, lacking)
 
 
 class _TorchFile(WeightFile):
@@ -151,6 +163,9 @@ class _TorchFile(WeightFile):
         if tensor.is_quantized or tensor.is_meta:
             return 0  # integers, and tensors without data
         return finite.count_in_tensor(self._torch, tensor, device)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._found[name] for name in names}
 
     def nested_below(self) -> tuple[str, ...]:
         return self._mappings

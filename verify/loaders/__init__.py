@@ -51,6 +51,25 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
+def explained(error: Exception, folder: Path, kind: Any) -> Exception:
+    """Return what transformers said of a folder in words that help; memory's end as it is."""
+    if is_memory(error):
+        return error
+    told = str(error)
+    if "Unrecognized" in told or "does not recognize this architecture" in told:
+        return LoadError(
+            f"the installed transformers does not know the model in {folder}: {first_line(error)}",
+            "upgrade transformers in the project's environment",
+        )
+    difference = misfit(kind, folder)
+    if difference:
+        return LoadError(
+            f"the weights in {folder} do not fit its configuration: {difference}",
+            "configuration and weights are of different models: fetch both from one revision",
+        )
+    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")
+
+
 def misfit(kind: Any, folder: Path) -> str:
     """Say how the weights in a folder differ in shape from what its config.json describes.
 

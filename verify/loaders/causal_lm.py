@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, first_line, is_memory, misfit, quiet
+from . import LoadError, dtype_argument, explained, first_line, is_memory, quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def load_model(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[st
             **dtype_argument(transformers, dtype),
         )
     except Exception as error:
-        raise _explained(error, folder) from error
+        raise explained(error, folder, transformers.AutoModelForCausalLM) from error
     missing = tuple(sorted(told.get("missing_keys", ())))
     unused = tuple(sorted(told.get("unexpected_keys", ())))
     return model.eval(), missing, unused
@@ -155,23 +155,3 @@ def logits_of(loaded: CausalLM, text: str) -> Any:
     inputs = inputs_of(loaded.tokenizer, loaded.model, text)
     with torch.inference_mode():
         return loaded.model(**inputs).logits[0, -1].float().cpu()
-
-
-def _explained(error: Exception, folder: Path) -> Exception:
-    import transformers
-
-    if is_memory(error):
-        return error
-    told = str(error)
-    if "Unrecognized" in told or "does not recognize this architecture" in told:
-        return LoadError(
-            f"the installed transformers does not know the model in {folder}: {first_line(error)}",
-            "upgrade transformers in the project's environment",
-        )
-    difference = misfit(transformers.AutoModelForCausalLM, folder)
-    if difference:
-        return LoadError(
-            f"the weights in {folder} do not fit its configuration: {difference}",
-            "configuration and weights are of different models: fetch both from one revision",
-        )
-    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")
