@@ -37,6 +37,8 @@ ORDER = [
     {"check", "adopt", "storekeeping"},
     {"formats"},
     {"verify"},
+    {"golden", "probe_page", "livetable"},
+    {"probing"},
     {"commands"},
     {"__main__"},
 ]
