@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher import layout as layouts
@@ -30,12 +30,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which artifacts a command takes, as the command line says."""
+    """Which artifacts a command takes, as the command line says.
+
+    `exact`: of these manifests only the named artifacts are taken, optional ones too.
+    """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     optional: bool = False
+    exact: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def picks(self, artifact: Artifact) -> bool:
         """Whether the artifact is taken; naming an optional one exactly is enough."""
@@ -50,6 +54,8 @@ class Selection:
             return False
         if self.groups and not set(self.groups) & set(artifact.groups):
             return False
+        if artifact.manifest in self.exact:
+            return artifact.id in self.exact[artifact.manifest]
         return not artifact.optional or self.optional or bool(names & set(self.only))
 
     def check(self, units: Iterable[Unit]) -> None:

@@ -118,7 +118,8 @@ class Workspace:
         selection = self.options.selection
 
         def counts(artifact: Artifact) -> bool:
-            if artifact.id in selection.only or artifact.full_name in placed:
+            exact = selection.exact.get(artifact.manifest, ())
+            if artifact.id in {*selection.only, *exact} or artifact.full_name in placed:
                 return True
             if artifact.optional and not selection.optional:
                 return False

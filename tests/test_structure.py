@@ -27,6 +27,7 @@ ORDER = [
     {"layout", "lock", "store"},
     {"crosscheck"},
     {"project", "resolve"},
+    {"naming"},
     {"plan"},
     {"planner"},
     {"hubcache"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fetcher import lock
+from fetcher import lock, naming
 from fetcher import settings as all_settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.plan import ArtifactPlan
@@ -140,6 +141,12 @@ def write_report(path: Path, text: str) -> list[Problem]:
     return []
 
 
+def explain(notes: Sequence[str]) -> None:
+    """Say on stderr which artifacts aliases stand for."""
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}", file=sys.stderr)
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),
@@ -172,10 +179,15 @@ def workspace(
                 "name a store's folder, such as the one `fetch store du` shows",
             )
     project = Project(root)
-    units = project.load(manifests or _locked_manifests(project))
+    wanted = naming.sort_out(project, manifests)
+    units = project.load(wanted.manifests or _locked_manifests(project))
+    pairs = naming.pairs_of(units)
+    only, notes = naming.translated(only, pairs)
+    skip, more = naming.translated(skip, pairs)
+    explain([*wanted.notes, *notes, *more])
     options = Options(
         into=(into or root).absolute(),
-        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional),
+        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional, wanted.exact),
         locked=locked,
         update=lambda _: update,
         overwrite=overwrite,

@@ -6,31 +6,22 @@ from pathlib import Path
 
 import click
 
-from fetcher import lock, report
+from fetcher import lock, naming, report
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
-from fetcher.errors import UsageError
 from fetcher.layout import placements
 from fetcher.manifest import Artifact
-from fetcher.patterns import nearest
 from fetcher.progress import human_bytes
 from fetcher.project import Project, Unit, find_root
 
 
 def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
-    """Artifacts of this id or alias, or `manifest/id`. Raises UsageError."""
-    units = project.load_everything()
-    every = [(unit, a) for unit in units for a in unit.manifest.artifacts.values()]
-    found = [
-        (unit, artifact)
-        for unit, artifact in every
-        if name in {artifact.id, artifact.full_name} or name in artifact.info.get("aliases", ())
-    ]
+    """Artifacts of this id, `manifest/id`, alias or repository. Raises UsageError."""
+    every = naming.pairs_of(project.load_everything())
+    found, note = naming.matching(every, name)
     if not found:
-        close = nearest(name, [artifact.id for _, artifact in every])
-        raise UsageError(
-            f"no artifact {name!r}", f"did you mean {close!r}?" if close else "see `fetch list`"
-        )
+        raise naming.unknown(name, every)
+    common.explain([note] * bool(note))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import report
+from fetcher import naming, report
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import Problem, UsageError
@@ -57,6 +57,8 @@ def command(
         raise UsageError(f"--device {options['device']}: expected auto, cpu, cuda:N or mps")
     manifests, artifacts = _split(names)
     with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
+        artifacts, notes = naming.translated(artifacts, space.wanted)
+        common.explain(notes)
         _check_names(space, artifacts)
         planner = space.planner(quick=True)
         wanted = [pair for pair in space.wanted if pair[1].id in artifacts]
