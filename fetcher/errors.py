@@ -127,6 +127,7 @@ class Failure(FetchError):
     ) -> None:
         super().__init__(message, hint)
         self.problem = Problem(code, message, hint, artifact, file)
+        self.detail = ""  # a finer word than the code, where there is one
         self.exit_code = self.problem.exit_code
 
     def problems(self) -> list[Problem]:

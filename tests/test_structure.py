@@ -31,7 +31,7 @@ ORDER = [
     {"plan"},
     {"planner"},
     {"hubcache"},
-    {"transfer", "place", "preflight", "report"},
+    {"transfer", "place", "preflight", "report", "access"},
     {"workspace"},
     {"workflow"},
     {"check", "adopt", "storekeeping"},

@@ -20,6 +20,7 @@ COMMANDS = {
     "status": ("status", "Show what is there, quickly."),
     "check": ("check", "Compare every file with the lock."),
     "verify": ("verify", "Load each model and run one inference."),
+    "access": ("access", "Ask which repositories may be had, and what is still to be done."),
     "list": ("list_", "List the artifacts in reach."),
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),

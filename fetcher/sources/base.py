@@ -143,6 +143,10 @@ class Source(ABC):
         """A URL whose HEAD tells whether the files may be had, or None if nothing can tell."""
         return None
 
+    def check_access(self, network: Network) -> bool:
+        """Ask once whether the files may be had; False if nothing can tell. Raises Failure."""
+        return False
+
     def page(self, network: Network) -> str:
         """The page a person would visit, or ""."""
         return ""
