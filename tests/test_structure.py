@@ -20,7 +20,7 @@ DOCS = PACKAGE.parent / "docs"
 # From left to right; a module may import from its own place and from those before it.
 ORDER = [
     {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files"},
-    {"settings", "edits"},
+    {"settings", "edits", "vram"},
     {"network", "state"},
     {"sources"},
     {"manifest", "progress"},
@@ -37,6 +37,8 @@ ORDER = [
     {"check", "adopt", "storekeeping"},
     {"formats"},
     {"verify"},
+    {"gpu"},
+    {"recommend"},
     {"commands"},
     {"__main__"},
 ]

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": ("check", "Compare every file with the lock."),
     "verify": ("verify", "Load each model and run one inference."),
     "access": ("access", "Ask which repositories may be had, and what is still to be done."),
+    "recommend": ("recommend", "Say which models fit this machine's GPU."),
     "list": ("list_", "List the artifacts in reach."),
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),
