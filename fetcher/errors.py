@@ -57,6 +57,7 @@ EXIT_CODES = {
     "auth": AUTH,
     "lock": LOCK,
     "probe": PROBE,
+    "memory": PROBE,
     "disk-space": DISK,
     "permission": DISK,
 }

@@ -33,9 +33,9 @@ class Card:
     origin: str
 
 
-def detect(python: str | None = None) -> list[Card]:
+def detect(python: str | None = None, *, ask_torch: bool = True) -> list[Card]:
     """The cards of this machine, the largest first; empty where there is none."""
-    found = _nvidia_smi() or _torch(interpreter(python))
+    found = _nvidia_smi() or (_torch(interpreter(python)) if ask_torch else [])
     return sorted(found, key=lambda card: -card.memory)
 
 

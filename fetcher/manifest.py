@@ -17,6 +17,7 @@ from fetcher.patterns import BadPattern, compile_glob, expand, is_glob, literal_
 from fetcher.schema import (
     INVALID,
     Boolean,
+    Either,
     Field,
     Integer,
     Json,
@@ -195,7 +196,10 @@ DESCRIPTION: dict[str, Field] = {
                 "max_tokens": Field(Integer(1), "longest prompt in tokens"),
                 "default_size": Field(_SIZE, "width and height in pixels"),
                 "max_size": Field(_SIZE, "largest width and height in pixels"),
-                "negative_prompt": Field(Boolean(), "whether it takes a negative prompt"),
+                "negative_prompt": Field(
+                    Either((Boolean(), Text(multiline=True))),
+                    "whether it takes a negative prompt, or the one to use",
+                ),
             },
             open=True,
         ),

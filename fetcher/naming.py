@@ -36,12 +36,36 @@ def matching(pairs: Sequence[Pair], name: str) -> tuple[list[Pair], str]:
     found = [pair for pair in pairs if name in pair[1].info.get("aliases", ())]
     found = found or [pair for pair in pairs if "/" in name and name == _repository(pair[1])]
     if len(found) > 1:
-        names = [artifact.full_name for _, artifact in found]
-        raise UsageError(
-            f"{name!r} can mean {', '.join(names[:-1])} or {names[-1]}",
-            "name one of them by its id, with its manifest in front",
-        )
+        raise _ambiguous(name, found)
     return found, explanation(name, found[0][1]) if found else ""
+
+
+def _ambiguous(name: str, found: Sequence[Pair]) -> UsageError:
+    names = [artifact.full_name for _, artifact in found]
+    return UsageError(
+        f"{name!r} can mean {', '.join(names[:-1])} or {names[-1]}",
+        "name one of them with its manifest in front",
+    )
+
+
+def one(pairs: Sequence[Pair], name: str) -> tuple[Pair, str]:
+    """The one artifact called `name`, and a line that explains it if it is no id.
+
+    Where several manifests have the id, those of the first one's folder count: the project's own
+    stand before the catalog's. Raises UsageError if there is none or more than one.
+    """
+    found, note = matching(pairs, name)
+    if not found:
+        raise unknown(name, pairs)
+    first = found[0][0].manifest.path
+    beside = [
+        pair
+        for pair in found
+        if first is None or (pair[0].manifest.path or first).parent == first.parent
+    ]
+    if len(beside) > 1:
+        raise _ambiguous(name, beside)
+    return beside[0], note
 
 
 def explanation(name: str, artifact: Artifact) -> str:
@@ -99,14 +123,13 @@ def sort_out(project: Project, names: Sequence[str]) -> Wanted:
     pairs = pairs_of(project.load_everything())
     whole = set(wanted.manifests)
     for name in others:
-        found, note = matching(pairs, name)
-        if not found:
+        if not matching(pairs, name)[0]:
             close = nearest(name, [*known, *known_names(pairs)])
             raise UsageError(
                 f"no manifest or artifact {name!r}",
                 f"did you mean {close!r}?" if close else f"manifests: {', '.join(known)}",
             )
-        unit, artifact = found[0]
+        (unit, artifact), note = one(pairs, name)
         wanted.notes += [note] * bool(note)
         stem = unit.manifest.path.stem if unit.manifest.path else unit.manifest.name
         if stem in whole:

@@ -19,7 +19,7 @@ DOCS = PACKAGE.parent / "docs"
 
 # From left to right; a module may import from its own place and from those before it.
 ORDER = [
-    {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files"},
+    {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files", "runtimefile"},
     {"settings", "edits", "vram"},
     {"network", "state"},
     {"sources"},
@@ -33,12 +33,13 @@ ORDER = [
     {"hubcache"},
     {"transfer", "place", "preflight", "report", "access"},
     {"workspace"},
+    {"reports"},
     {"workflow"},
     {"check", "adopt", "storekeeping"},
     {"formats"},
     {"verify"},
     {"gpu"},
-    {"recommend"},
+    {"recommend", "runtime"},
     {"commands"},
     {"__main__"},
 ]

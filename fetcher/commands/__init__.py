@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": ("verify", "Load each model and run one inference."),
     "access": ("access", "Ask which repositories may be had, and what is still to be done."),
     "recommend": ("recommend", "Say which models fit this machine's GPU."),
+    "runtime": ("runtime", "Show which model the runtime settings come to, and why."),
     "list": ("list_", "List the artifacts in reach."),
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),
@@ -30,7 +31,7 @@ COMMANDS = {
     "store": ("store", "Look into the store: du, ls, check."),
     "config": ("config", "Show every setting and where it comes from."),
     "doctor": ("doctor", "Check this machine: disk, tokens, endpoints, tools."),
-    "schema": ("schema", "Print the JSON Schema of manifests or layouts."),
+    "schema": ("schema", "Print the JSON Schema of manifests, layouts or fetch.yaml."),
 }
 
 
