@@ -94,7 +94,7 @@ class Runtime:
                 f"{artifact.id}: no pipeline type {kind!r}",
                 f"did you mean {close!r}?"
                 if close
-                else f"name its class under runtime: pipelines: in fetch.yaml ({kind}: module.Class)",
+                else f"name its class in fetch.yaml: runtime: pipelines: ({kind}: module.Class)",
             )
         return known[kind]
 

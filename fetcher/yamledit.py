@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fetcher.errors import UsageError
@@ -29,21 +29,23 @@ def _ruamel() -> Any:
     return yaml
 
 
-def _styled(value: Any) -> Any:
-    """A value for ruamel: short lists and flat mappings in one line, long text folded."""
+def _styled(value: Any, block_levels: int) -> Any:
+    """A value for ruamel: short flat parts in one line, but for the outer levels.
+
+    `block_levels` is how many levels of mappings are to be written out, line by line.
+    """
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import LiteralScalarString
 
     if isinstance(value, Mapping):
-        result = CommentedMap((key, _styled(item)) for key, item in value.items())
-        flat = all(not isinstance(item, Mapping | list | tuple) for item in value.values())
-        if flat and len(repr(dict(value))) < 70:
+        pairs = ((key, _styled(item, block_levels - 1)) for key, item in value.items())
+        result = CommentedMap(pairs)
+        if block_levels < 1 and _is_flat(value.values()) and len(repr(dict(value))) < 90:
             result.fa.set_flow_style()
         return result
     if isinstance(value, list | tuple):
-        items = CommentedSeq(_styled(item) for item in value)
-        flat = all(not isinstance(item, Mapping | list | tuple) for item in value)
-        if flat and len(repr(list(value))) < 80:
+        items = CommentedSeq(_styled(item, 0) for item in value)
+        if _is_flat(value) and len(repr(list(value))) < 90:
             items.fa.set_flow_style()
         return items
     if isinstance(value, str) and "\n" in value:
@@ -51,13 +53,14 @@ def _styled(value: Any) -> Any:
     return value
 
 
-def dump(value: Mapping[str, Any]) -> str:
-    """A mapping as block YAML, short parts of it in one line."""
-    from ruamel.yaml.comments import CommentedMap
+def _is_flat(values: Iterable[Any]) -> bool:
+    return all(not isinstance(item, Mapping | list | tuple) for item in values)
 
-    top = CommentedMap((key, _styled(item)) for key, item in value.items())
+
+def dump(value: Mapping[str, Any], block_levels: int = 2) -> str:
+    """A mapping as YAML: the outer levels in blocks, short parts below in one line."""
     out = io.StringIO()
-    _ruamel().dump(top, out)
+    _ruamel().dump(_styled(value, block_levels), out)
     return out.getvalue()
 
 
@@ -185,7 +188,7 @@ def _rewrite(text: str, path: Sequence[str], key: str, value: Any) -> str:
         if not isinstance(spot.get(step), Mapping):
             spot[step] = {}
         spot = spot[step]
-    spot[key] = _styled(value)
+    spot[key] = _styled(value, 1)
     out = io.StringIO()
     yaml.dump(document, out)
     return out.getvalue()

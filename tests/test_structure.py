@@ -40,6 +40,9 @@ ORDER = [
     {"verify"},
     {"gpu"},
     {"recommend", "runtime"},
+    {"yamledit"},
+    {"register"},
+    {"modelconfig"},
     {"commands"},
     {"__main__"},
 ]

@@ -27,6 +27,7 @@ COMMANDS = {
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),
     "adopt": ("adopt", "Take files that are already on this machine."),
+    "import": ("import_", "Convert the model_config.yaml of an image generator."),
     "gc": ("gc", "Remove what no project needs from the store."),
     "store": ("store", "Look into the store: du, ls, check."),
     "config": ("config", "Show every setting and where it comes from."),

@@ -141,6 +141,16 @@ def write_report(path: Path, text: str) -> list[Problem]:
     return []
 
 
+def interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def confirmed(yes: bool, question: str = "Write these changes?") -> bool:
+    """Ask in a terminal, unless the answer is given; scripts are not asked."""
+    return yes or not interactive() or click.confirm(question, default=True)
+
+
 def explain(notes: Sequence[str]) -> None:
     """Say on stderr which artifacts aliases stand for."""
     for note in dict.fromkeys(notes):
