@@ -19,7 +19,7 @@ from fetcher.manifest import DESCRIPTION
 from fetcher.register.ids import propose
 from fetcher.schema import INVALID, Boolean, Record, Type, node_of
 from fetcher.sources.addresses import repository_of
-from fetcher.yamledit import dump, plain
+from fetcher.yamledit import dump, jsonable, plain
 from fetcher.yamltree import Document, Node
 
 REPO_KEYS = (
@@ -77,12 +77,12 @@ class Converted:
     def manifest(self, name: str, title: str) -> str:
         """The manifest's text."""
         body = dump({"artifacts": self.artifacts}, 3)
-        return f"manifest: {name}\ntitle: {title}\n{_spaced(body)}"
+        return dump({"manifest": name, "title": title}, 1) + _spaced(body)
 
     def layout(self, name: str) -> str:
         """The layout's text: a folder for each model."""
-        lines = [f"    {key}/: {key}" for key in self.artifacts]
-        return "\n".join([f"layout: {name}", "tree:", "  models:", *lines, ""])
+        folders = {f"{key}/": key for key in self.artifacts}
+        return dump({"layout": name, "tree": {"models": folders}}, 3)
 
 
 def _spaced(body: str) -> str:
@@ -157,12 +157,8 @@ class _Reader:
         if isinstance(kind, Boolean) and node.kind == "scalar" and not node.quoted:
             # What wrote and read these files before knows the older words, too.
             return _WORDS.get(node.text.lower(), INVALID)
-        if kind.decode(node, scratch) is INVALID:
-            return INVALID
-        # `no` and `1.10` are text where the schema wants text.
-        if node.kind == "scalar" and isinstance(kind.decode(node, scratch), str):
-            return node.text
-        return plain(node, scratch)
+        found = kind.decode(node, scratch)
+        return INVALID if found is INVALID else jsonable(found)
 
     # runtime
 
@@ -187,7 +183,7 @@ class _Reader:
         found = self._fits(kind, value)
         if found is INVALID or name in runtime:
             return False
-        runtime[name] = [found] if name == "fallback_models" and isinstance(found, str) else found
+        runtime[name] = found
         return True
 
     def _rename(self) -> None:
@@ -276,6 +272,7 @@ class _Reader:
             if key.text in taken:
                 continue
             if key.text in _PARAM_HEADS and value.kind == "mapping":
+                record.setdefault("params", {})
                 for inner, item in value.pairs:
                     self._param(record, inner.text, item, f"{path}.{inner.text}")
             elif name in _PARAMS and name not in DESCRIPTION:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -120,15 +119,16 @@ def _with(whole: Any, path: Sequence[str], key: str, value: Any) -> Any:
     if path:
         result[path[0]] = _with(result.get(path[0]), path[1:], key, value)
     else:
-        result[key] = _jsonable(value)
+        result[key] = jsonable(value)
     return result
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A decoded value as JSON types."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return value
 
 
@@ -200,8 +200,3 @@ def diff(before: str, after: str, name: str) -> str:
     new = [line + "\n" for line in after.splitlines()]
     source = name if before else "/dev/null"
     return "".join(difflib.unified_diff(old, new, source, name, n=3))
-
-
-def safe_key(text: str) -> bool:
-    """Whether a text is one line without control characters, fit for a key."""
-    return bool(re.fullmatch(r"[^\x00-\x1f\x7f]+", text))

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Collection
 
+from fetcher.paths import BadPath, check_relative
+
 _LONGEST = 100
 
 
@@ -21,6 +23,10 @@ def propose(name: str, taken: Collection[str] = ()) -> str:
     text = re.sub(r"-*([._])-*", r"\1", text)
     text = re.sub(r"[.]{2,}", ".", text).strip("-._")[:_LONGEST].rstrip("-._")
     base = text or "model"
+    try:
+        check_relative(base)
+    except BadPath:  # a device name of Windows: the id also names a folder
+        base += "-model"
     folded = {item.lower() for item in taken}
     result, number = base, 2
     while result in folded:
