@@ -73,6 +73,12 @@ def explanation(name: str, artifact: Artifact) -> str:
     return f"{name} is {artifact.full_name}, from {artifact.source.describe()}"
 
 
+def visibility_of(artifact: Artifact) -> str:
+    """Who may see it: as its record says; what lies on this machine only is private."""
+    fallback = "private" if artifact.source.type == "local" else "public"
+    return str(artifact.info.get("visibility") or fallback)
+
+
 def known_names(pairs: Iterable[Pair]) -> list[str]:
     """Ids and aliases, for suggestions."""
     return [name for _, a in pairs for name in (a.id, *a.info.get("aliases", ()))]

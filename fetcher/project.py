@@ -103,7 +103,7 @@ def _shown(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
-def _catalog(kind: str) -> Path:
+def catalog_folder(kind: str) -> Path:
     """The built-in manifests or layouts: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "catalog" / kind
@@ -126,7 +126,7 @@ class Project:
         """Names of the manifests in reach: the project's, then the catalog's."""
         own = [path.stem for path in _yaml_files(self.root / "manifests")]
         return own + [
-            path.stem for path in _yaml_files(_catalog("manifests")) if path.stem not in own
+            path.stem for path in _yaml_files(catalog_folder("manifests")) if path.stem not in own
         ]
 
     def own_manifests(self) -> list[Path]:
@@ -140,7 +140,7 @@ class Project:
             if path.is_file():
                 return path
             raise UsageError(f"manifest {name} is not there", "check the path")
-        for folder in (self.root / "manifests", _catalog("manifests")):
+        for folder in (self.root / "manifests", catalog_folder("manifests")):
             for suffix in SUFFIXES:
                 if (folder / (name + suffix)).is_file():
                     return folder / (name + suffix)
@@ -153,7 +153,7 @@ class Project:
     def _layout_folders(self, path: Path) -> list[Path]:
         """Where the layout of the manifest file `path` may lie, nearest first."""
         beside = path.resolve().parent
-        return [beside.parent / "layouts", beside, self.root / "layouts", _catalog("layouts")]
+        return [beside.parent / "layouts", beside, self.root / "layouts", catalog_folder("layouts")]
 
     def _layout_path(self, manifest: Manifest, path: Path) -> Path | None:
         for folder in self._layout_folders(path):
@@ -226,7 +226,7 @@ class Project:
 
     def _catalog_names(self) -> list[str]:
         own = {path.stem for path in self.own_manifests()}
-        return [p.stem for p in _yaml_files(_catalog("manifests")) if p.stem not in own]
+        return [p.stem for p in _yaml_files(catalog_folder("manifests")) if p.stem not in own]
 
 
 def artifacts_of(units: Iterable[Unit], selection: Selection) -> Iterator[tuple[Unit, Artifact]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,21 @@ def save(tree: Path, name: str, report: Report) -> None:
     text = io.StringIO()
     print_json(report, text)
     write_atomically(folder_of(tree) / f"{name}.json", text.getvalue().encode())
+
+
+def save_results(tree: Path, name: str, report: Report, now: str) -> None:
+    """Keep a report whose `results` are about single artifacts: what an earlier run found out
+    about others stays. `now` (ISO 8601) is noted with each result. Raises OSError.
+    """
+    fresh = [{**item, "time": now} for item in report.results or ()]
+    about = {item.get("artifact") for item in fresh}
+    before = read(folder_of(tree) / f"{name}.json") or {}
+    kept = [
+        item
+        for item in before.get("results") or ()
+        if isinstance(item, dict) and item.get("artifact") not in about
+    ]
+    save(tree, name, replace(report, results=[*kept, *fresh]))
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -56,6 +56,15 @@ def _plugged_in() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group="fetcher.pipelines")}
 
 
+def pipeline_type_of(class_name: str) -> dict[str, str]:
+    """How a record names a diffusers pipeline: by its type where that is known, else its class."""
+    full = f"diffusers.{class_name}"
+    kind = next((kind for kind, known in _BUILT_IN.items() if known == full), "")
+    if class_name == "DiffusionPipeline":
+        kind = "auto"
+    return {"type": kind} if kind else {"type": "auto", "class_path": full}
+
+
 @dataclass(frozen=True)
 class Runtime:
     """The settings of `runtime:`, with PRIMARY_MODEL and ENABLE_FALLBACK applied."""

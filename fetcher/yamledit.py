@@ -98,7 +98,7 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     read.
     """
     if not text.strip():
-        return dump(_nested(path, {key: value}))
+        return dump(_nested(path, {key: value}), 2 + len(path))
     wanted = _with(_value(text, name), path, key, value)
     inserted = _insert(text, path, key, value, name)
     if inserted is not None and _value_or_none(inserted, name) == wanted:
@@ -140,14 +140,18 @@ def _value_or_none(text: str, name: str) -> Any:
     return None if found is INVALID else found
 
 
-def _insert(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str | None:
+def _insert(
+    text: str, path: Sequence[str], key: str, value: Any, name: str, block_levels: int = 2
+) -> str | None:
     """The text with a new entry at the end of a block mapping; None if it cannot be inserted."""
     root = _parsed(text, name).root
     assert root is not None
     node = _reach(root, path)
     if node is None:
         # The nearest mapping that is there takes the missing ones, nested.
-        return _insert(text, path[:-1], path[-1], {key: value}, name) if path else None
+        if not path:
+            return None
+        return _insert(text, path[:-1], path[-1], {key: value}, name, block_levels + 1)
     if node.kind != "mapping" or not node.pairs or any(k.text == key for k, _ in node.pairs):
         return None
     lines = text.splitlines(keepends=True)
@@ -158,7 +162,7 @@ def _insert(text: str, path: Sequence[str], key: str, value: Any, name: str) -> 
     end = _end_of(lines, last.line, indent)
     if lines[end - 1] and not lines[end - 1].endswith("\n"):
         lines[end - 1] += "\n"
-    block = dump({key: value})
+    block = dump({key: value}, block_levels)
     new = [" " * indent + line if line.strip() else line for line in block.splitlines(True)]
     spaced = any(not lines[k.line - 2].strip() for k, _ in node.pairs[1:] if k.line >= 2)
     if spaced or (len(node.pairs) == 1 and len(new) > 3 and indent):

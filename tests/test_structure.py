@@ -34,6 +34,7 @@ ORDER = [
     {"transfer", "place", "preflight", "report", "access"},
     {"workspace"},
     {"reports"},
+    {"leaderboard"},
     {"workflow"},
     {"check", "adopt", "storekeeping"},
     {"formats"},

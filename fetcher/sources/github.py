@@ -137,6 +137,13 @@ class GitHub(Source):
             return Failure("not-found", f"{self.repo} or its {what} is not there", hint)
         return Failure("network", f"{self.repo}: GitHub answered HTTP {answer.status}")
 
+    def info(self, network: Network) -> dict[str, Any]:
+        """What GitHub says of the repository: description, licence, topics. Raises Failure."""
+        found = self._get(self._api, network).json()
+        if not isinstance(found, dict):
+            raise Failure("refused", f"{self.describe()}: GitHub's answer is no object")
+        return found
+
     def check_access(self, network: Network) -> bool:
         """One request for the repository itself."""
         self._get(self._api, network)

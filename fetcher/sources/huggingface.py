@@ -204,6 +204,16 @@ class HuggingFace(Source):
             return Failure("auth", f"{self.repo}: access denied (HTTP 403)", f"see {page}")
         return Failure("network", f"{self.repo}: the Hub answered HTTP {status}", "try again later")
 
+    def info(self, network: Network) -> dict[str, Any]:
+        """What the Hub says of the repository: tags, licence, gating. Raises Failure."""
+        revision = quote(self.revision, safe="")
+        answer = network.get_json(self._api(network, f"revision/{revision}"))
+        self._check(answer, network)
+        found = answer.json()
+        if not isinstance(found, dict):
+            raise Failure("refused", f"{self.describe()}: the Hub's answer is no object")
+        return found
+
     def check_access(self, network: Network) -> bool:
         """The Hub's own question; a mirror that does not know it is asked for a small file."""
         url = self._api(network, "auth-check")
