@@ -67,6 +67,7 @@ def _shown(value: Any) -> str:
 
 def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
     """Every field in five steps; what is wrong is said, and asked again."""
+    session.draft.values.setdefault("kind", "model")
     print(
         f"Adding to manifests/{session.manifest}.yaml. Tab completes; an empty answer is skipped."
     )
