@@ -26,7 +26,7 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", re.IGNORECASE)
 def parameters_of(info: Mapping[str, Any]) -> int | None:
     """The parameter count of a catalog record, such as 8.2B, as a number."""
     found = _COUNT.fullmatch(str(info.get("parameters", "")))
-    return int(float(found[1]) * _UNITS[found[2]]) if found else None
+    return round(float(found[1]) * _UNITS[found[2]]) if found else None
 
 
 def bytes_of(text: str, unit: str = "") -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from fetcher.schema import INVALID, Json, node_of
 from fetcher.yamltree import Document, Node, parse
 
 _WIDTH = 96
+# Text that every reader takes as it stands, within brackets too (words such as `true` are quoted
+# by ruamel itself), and text that can be written line by line.
+_PLAIN = re.compile(r"[\w./(](?:[\w./ ()=+@~-]*[\w./()=+@~-])?(?::[\w/][\w./()=+@~-]*)*")
+_PARAGRAPHS = re.compile(r"(?:[^\s\x00-\x1f\x7f-\xa0][^\x00-\x1f\x7f-\xa0]*\n+)+")
 
 
 def _ruamel() -> Any:
@@ -34,22 +39,30 @@ def _styled(value: Any, block_levels: int) -> Any:
     `block_levels` is how many levels of mappings are to be written out, line by line.
     """
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
-    from ruamel.yaml.scalarstring import LiteralScalarString
 
     if isinstance(value, Mapping):
-        pairs = ((key, _styled(item, block_levels - 1)) for key, item in value.items())
+        pairs = ((_scalar(key), _styled(item, block_levels - 1)) for key, item in value.items())
         result = CommentedMap(pairs)
         if block_levels < 1 and _is_flat(value.values()) and len(repr(dict(value))) < 90:
             result.fa.set_flow_style()
         return result
     if isinstance(value, list | tuple):
-        items = CommentedSeq(_styled(item, 0) for item in value)
+        items = CommentedSeq(_styled(item, -1) for item in value)
         if _is_flat(value) and len(repr(list(value))) < 90:
             items.fa.set_flow_style()
         return items
-    if isinstance(value, str) and "\n" in value:
+    return _scalar(value, block_levels)
+
+
+def _scalar(value: Any, block_levels: int = 0) -> Any:
+    """Text in quotes where readers of YAML might differ about it; long text in lines."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
+
+    if not isinstance(value, str):
+        return value
+    if "\n" in value and block_levels >= 0 and _PARAGRAPHS.fullmatch(value):
         return LiteralScalarString(value)
-    return value
+    return value if _PLAIN.fullmatch(value) else DoubleQuotedScalarString(value)
 
 
 def _is_flat(values: Iterable[Any]) -> bool:

@@ -15,7 +15,7 @@ from fetcher import settings as all_settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection, find_root
+from fetcher.project import Project, Selection, Unit, find_root
 from fetcher.workspace import Options, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -149,6 +149,21 @@ def interactive() -> bool:
 def confirmed(yes: bool, question: str = "Write these changes?") -> bool:
     """Ask in a terminal, unless the answer is given; scripts are not asked."""
     return yes or not interactive() or click.confirm(question, default=True)
+
+
+def chosen(project: Project, names: Sequence[str]) -> tuple[list[Unit], list[naming.Pair]]:
+    """Units and artifacts that names stand for; without names, all that are in reach."""
+    if not names:
+        units = project.load_everything()
+        return units, naming.pairs_of(units)
+    wanted = naming.sort_out(project, names)
+    explain(wanted.notes)
+    units = project.load(wanted.manifests)
+    return units, [
+        (unit, artifact)
+        for unit, artifact in naming.pairs_of(units)
+        if artifact.id in wanted.exact.get(unit.manifest.name, {artifact.id})
+    ]
 
 
 def explain(notes: Sequence[str]) -> None:

@@ -55,13 +55,8 @@ def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
 def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) -> int:
     """List the artifacts of the project's manifests and of the built-in catalog."""
     project = Project(find_root(Path.cwd()))
-    units = project.load(manifests) if manifests else project.load_everything()
-    chosen = [
-        artifact
-        for unit in units
-        for artifact in unit.manifest.artifacts.values()
-        if _matches(artifact, filters)
-    ]
+    _, pairs = common.chosen(project, manifests)
+    chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
     if as_json:
         found = report.Report({"artifacts": len(chosen)})
         found.results = [describe(artifact) for artifact in chosen]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fetcher import gpu, naming, recommend, report, vram
+from fetcher import gpu, recommend, report, vram
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
@@ -77,11 +77,11 @@ def command(
     lists for a card come first; for other cards, the largest that fit by the estimate.
     """
     project = Project(find_root(Path.cwd()))
-    units = project.load(manifests) if manifests else project.load_everything()
+    units, pairs = common.chosen(project, manifests)
     card = _card(name, memory, python)
     known = [
         found
-        for found in recommend.fits(naming.pairs_of(units), card.memory, dtype)
+        for found in recommend.fits(pairs, card.memory, dtype)
         if task in {None, found.artifact.info.get("task")}
     ]
     choice = recommend.choose(units, card.name, card.memory, dtype) if task is None else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fetcher import leaderboard, naming, report
+from fetcher import leaderboard, report
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
@@ -49,8 +49,8 @@ def command(
     """
     root = find_root(Path.cwd())
     project = Project(root)
-    units = project.load(manifests) if manifests else project.load_everything()
-    measured = leaderboard.gather(into or root, naming.pairs_of(units))
+    _, pairs = common.chosen(project, manifests)
+    measured = leaderboard.gather(into or root, pairs)
     known = sorted({name for item in measured for name in item.metrics})
     if metric and metric not in known:
         raise UsageError(

@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fetcher.schema import INVALID, Json, ListOf, MapOf, Record, Type
+from fetcher.manifest import FilesType
+from fetcher.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
 from fetcher.yamltree import Document, Node, parse
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_BREAK = re.compile(r"[\n\t]")
 
 
 def node_of_value(value: Any) -> Node:
@@ -32,7 +36,9 @@ def node_of_text(text: str, kind: Type) -> tuple[Node | None, str]:
     Lists may be written with commas alone, mappings as `key=value` with commas.
     """
     text = text.strip()
-    structured = isinstance(kind, ListOf | MapOf | Record | Json)
+    if isinstance(kind, FilesType) and text[:1] not in {"{", "["}:
+        kind = ListOf(Text())
+    structured = isinstance(kind, ListOf | MapOf | Record | Json | FilesType)
     if not structured:
         return Node("scalar", 1, 1, text, quoted=_is_text(kind)), ""
     if isinstance(kind, ListOf) and not text.startswith("["):
@@ -47,11 +53,22 @@ def node_of_text(text: str, kind: Type) -> tuple[Node | None, str]:
 
 
 def _is_text(kind: Type) -> bool:
-    return type(kind).__name__ == "Text"
+    return isinstance(kind, Text)
 
 
 def _with_brackets(text: str) -> bool:
     return text.startswith("-") and "\n" in text
+
+
+def printable(value: Any) -> bool:
+    """Whether all text in a JSON value can stand in a file: no control characters."""
+    if isinstance(value, str):
+        return not _CONTROL.search(value)
+    if isinstance(value, Mapping):
+        return all(not _BREAK.search(str(key)) for key in value) and all(
+            printable(item) for pair in value.items() for item in pair
+        )
+    return not isinstance(value, list | tuple) or all(printable(item) for item in value)
 
 
 def judge(node: Node, kind: Type) -> tuple[Any, list[str]]:

@@ -11,7 +11,7 @@ from fetcher.manifest import ARTIFACT, ID
 from fetcher.patterns import nearest
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
-from fetcher.register.nodes import judge, node_of_text, node_of_value
+from fetcher.register.nodes import judge, node_of_text, node_of_value, printable
 from fetcher.schema import INVALID
 from fetcher.yamledit import jsonable
 
@@ -58,6 +58,8 @@ class Draft:
         self.errors.pop(key, None)
         node = node_of_value(value)
         found, wrong = judge(node, kind)
+        if not printable(value):
+            wrong = ["holds control characters"]
         if wrong:
             self.errors[key] = wrong
         else:

@@ -24,7 +24,7 @@ def source_of(text: str, hub: str = "") -> Source | None:
     """The repository that a page's address or a short form leads to, None if it is neither.
 
     `hub` is the address of another Hub, whose pages count as well. Raises ValueError for a short
-    form that is wrong.
+    form that is wrong, and for a page of these hosts that shows no repository.
     """
     text = text.strip()
     if text.startswith(("http://", "https://")):
@@ -53,10 +53,14 @@ def _of_page(url: str, hub: str) -> Source | None:
     segments = [unquote(part) for part in parts.path.split("/") if part]
     own = urlsplit(hub)
     if host in _HUB_HOSTS or (own.hostname and (host, port) == (own.hostname, own.port)):
-        return _of_hub(segments)
-    if host in _GITHUB_HOSTS:
-        return _of_github(segments)
-    return None
+        found = _of_hub(segments)
+    elif host in _GITHUB_HOSTS and segments[2:4] != ["releases", "download"]:
+        found = _of_github(segments)
+    else:
+        return None
+    if found is None:
+        raise ValueError("is a web page, and not that of a repository")
+    return found
 
 
 def _of_hub(segments: list[str]) -> Source | None:
