@@ -111,12 +111,18 @@ class Wanted:
     """
 
     manifests: list[str] = field(default_factory=list)
-    exact: dict[str, set[str]] = field(default_factory=dict)
+    exact: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def _is_manifest(name: str, known: Iterable[str]) -> bool:
     return name in known or name.endswith(SUFFIXES) or os.path.isfile(name)
+
+
+def are_manifests(project: Project, names: Sequence[str]) -> bool:
+    """Whether all names are those of manifests; no file is read."""
+    known = project.names() if names else []
+    return all(_is_manifest(name, known) for name in names)
 
 
 def sort_out(project: Project, names: Sequence[str]) -> Wanted:
@@ -142,5 +148,6 @@ def sort_out(project: Project, names: Sequence[str]) -> Wanted:
             continue
         if stem not in wanted.manifests:
             wanted.manifests.append(stem)
-        wanted.exact.setdefault(unit.manifest.name, set()).add(artifact.id)
+        chosen = {*wanted.exact.get(unit.manifest.name, ()), artifact.id}
+        wanted.exact[unit.manifest.name] = tuple(sorted(chosen))
     return wanted

@@ -10,7 +10,7 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
-from fetcher.sources.base import Candidate, FileEntry, PathCandidate
+from fetcher.sources.base import Candidate, FileEntry, PathCandidate, UrlCandidate
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
 from fetcher.workspace import Workspace
@@ -31,6 +31,7 @@ class Run:
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
+        self.space.store.recover()
         self.resolution = self.space.resolve()
         self.problems += self.resolution.problems
         self.planner = self.space.planner()
@@ -166,7 +167,7 @@ class Run:
         for location in self.space.settings.mirrors:
             mirror = BlobMirror(location)
             label = f"mirror:{mirror.describe()}"
-            found += [replace(c, origin=label) for c in mirror.candidates("", file, network)]
+            found += [_chosen(c, label) for c in mirror.candidates("", file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
@@ -202,6 +203,8 @@ class Run:
             if any(item.placed for item in plan.items):
                 self.space.remember_project()
             self.space.store.close()
+            if not self.problems:
+                self.space.seal(plan)
         except OSError as error:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
 
@@ -218,3 +221,10 @@ class Run:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
         except Failure as failure:
             self.problems.append(failure.problem)
+
+
+def _chosen(candidate: Candidate, label: str) -> Candidate:
+    """A candidate of a mirror that the user has named: asked before all others."""
+    if isinstance(candidate, UrlCandidate):
+        return replace(candidate, origin=label, rank=0)
+    return replace(candidate, origin=label)

@@ -29,7 +29,7 @@ ORDER = [
     {"project", "resolve"},
     {"naming"},
     {"plan"},
-    {"planner"},
+    {"planner", "seal"},
     {"hubcache"},
     {"transfer", "place", "preflight", "report", "access"},
     {"workspace"},

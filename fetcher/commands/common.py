@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +11,16 @@ from typing import Any, TypeVar
 import click
 
 from fetcher import lock, naming
+from fetcher import seal as seals
 from fetcher import settings as all_settings
+from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, find_root
+from fetcher.seal import Seal
+from fetcher.settings import Settings
+from fetcher.state import FOLDER, State
 from fetcher.workspace import Options, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -172,6 +177,43 @@ def explain(notes: Sequence[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
+def _settings(flags: Mapping[str, Any], mirrors: Sequence[str]) -> tuple[Path, Settings]:
+    root = find_root(Path.cwd())
+    settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
+    settings.check()
+    return root, settings
+
+
+def sealed(
+    manifests: Sequence[str] = (),
+    *,
+    into: Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    optional: bool = False,
+    mirrors: Sequence[str] = (),
+    **flags: Any,
+) -> Seal | None:
+    """The seal of the tree that `workspace` would open with these options, if it still holds."""
+    known = all_settings.SPECS.keys()
+    root, settings = _settings({k: v for k, v in flags.items() if k in known}, mirrors)
+    project, tree = Project(root), (into or root).absolute()
+    if not (tree / FOLDER).is_dir() or not (manifests or project.own_manifests()):
+        return None
+    if not naming.are_manifests(project, manifests):
+        return None  # which manifests hold these artifacts is only known once all are read
+    selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
+    state = State(tree)
+    try:
+        mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
+        return seals.load(state, mark)
+    except OSError:
+        return None
+    finally:
+        state.close()
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),
@@ -190,9 +232,7 @@ def workspace(
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
-    root = find_root(Path.cwd())
-    settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
-    settings.check()
+    root, settings = _settings(flags, mirrors)
     if locked and update:
         raise UsageError("--locked and --update exclude each other", "choose one")
     if settings.offline and update:
@@ -218,7 +258,9 @@ def workspace(
         overwrite=overwrite,
     )
     progress = Progress(quiet=quiet)
-    space = Workspace(project, units, settings, options, progress, readonly, bool(manifests))
+    space = Workspace(
+        project, units, settings, options, progress, readonly, tuple(wanted.manifests)
+    )
     try:
         yield space
     finally:
