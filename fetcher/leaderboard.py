@@ -97,17 +97,17 @@ def _measured(item: Any, by_id: Mapping[str, Sequence[Artifact]]) -> Iterator[Me
     artifact = next((a for a in named if manifest in {"", a.manifest}), None)
     if artifact is None:
         return
-    about = [str(value) if (value := metrics.get(key)) else "" for key in ("device", "dtype")]
+    device, dtype = (str(metrics.get(key) or "") for key in ("device", "dtype"))
     when = str(item.get("time") or "")
     own = _numbers(metrics)
     if own:
         probe = artifact.probe or {}
         benchmark = item.get("benchmark") or metrics.get("benchmark") or probe.get("dataset") or ""
-        yield Measured(artifact, str(benchmark), own, *about, when)
+        yield Measured(artifact, str(benchmark), own, device, dtype, when)
     several = metrics.get("benchmarks")
     for benchmark, inner in several.items() if isinstance(several, dict) else ():
         if isinstance(inner, dict) and (numbers := _numbers(inner)):
-            yield Measured(artifact, str(benchmark), numbers, *about, when)
+            yield Measured(artifact, str(benchmark), numbers, device, dtype, when)
 
 
 def _numbers(metrics: Mapping[Any, Any]) -> dict[str, float]:

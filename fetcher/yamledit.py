@@ -110,8 +110,9 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     Mappings on the way that are missing are made. Raises UsageError for a file that cannot be
     read.
     """
-    if not text.strip():
-        return dump(_nested(path, {key: value}), 2 + len(path))
+    if not text.strip() or parse(text.encode(), name).empty:  # nothing, or comments only
+        start = text if not text or text.endswith("\n") else text + "\n"
+        return start + dump(_nested(path, {key: value}), 2 + len(path))
     wanted = _with(_value(text, name), path, key, value)
     inserted = _insert(text, path, key, value, name)
     if inserted is not None and _value_or_none(inserted, name) == wanted:

@@ -57,6 +57,7 @@ def test_an_entry_is_inserted_and_nothing_else_moves() -> None:
     [
         ("", ["a", "b"]),
         ("# only a comment\nx: 1\n", ["a"]),
+        ("# only a comment", ["a"]),
         ("a: {}\n", ["a"]),
         ("a: {x: 1}  # why\n", ["a"]),
         ("a:\n  b:\n    x: 1", ["a", "b"]),
