@@ -15,7 +15,7 @@ from typing import Any
 
 from fetcher import runtimefile, yamltree
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.manifest import DESCRIPTION
+from fetcher.record import DESCRIPTION
 from fetcher.register.ids import propose
 from fetcher.schema import INVALID, Boolean, Record, Type, node_of
 from fetcher.sources.addresses import repository_of

@@ -116,7 +116,7 @@ class Workspace:
 
     def seal(self, plan: Plan) -> None:
         """Remember that all of a plan is done, so that the next run can see it at a glance."""
-        if not (self.names or self.project.own_manifests()):
+        if not plan.artifacts or not (self.names or self.project.own_manifests()):
             return
         if not seals.can_seal(plan, self.settings.link):
             return

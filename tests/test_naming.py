@@ -158,3 +158,10 @@ def test_a_combination_names_what_is_there(cli: Cli, tmp_path: Path) -> None:
     )
     result = cli("list", "p")
     assert result.code == 2 and "did you mean 'encoder'?" in result.err
+
+
+def test_a_manifest_of_optional_artifacts_says_how_to_choose(cli: Cli) -> None:
+    for command in ("plan", "all", "all"):
+        result = cli(command, "vision-language", "--offline")
+        assert result.code == 0 and "all 24 artifacts of vision-language are optional" in result.err
+        assert "fetch all siglip-base-patch16-224" in result.err

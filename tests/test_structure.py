@@ -19,7 +19,17 @@ DOCS = PACKAGE.parent / "docs"
 
 # From left to right; a module may import from its own place and from those before it.
 ORDER = [
-    {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files", "runtimefile"},
+    {
+        "errors",
+        "paths",
+        "patterns",
+        "yamltree",
+        "schema",
+        "sniff",
+        "files",
+        "runtimefile",
+        "record",
+    },
     {"settings", "edits", "vram"},
     {"network", "state"},
     {"sources"},

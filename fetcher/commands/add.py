@@ -33,7 +33,7 @@ def _field_options(function: Callable[..., int]) -> Callable[..., int]:
             item.flag,
             f"field_{item.key.replace('.', '__')}",
             metavar="|".join(item.choices) if item.closed else "VALUE",
-            help=f"{item.help.capitalize()}.{example}",
+            help=f"{item.help[0].upper()}{item.help[1:]}.{example}",
         )
         function = option(function)
     return function

@@ -214,6 +214,20 @@ def sealed(
         state.close()
 
 
+def note_if_empty(space: Workspace) -> None:
+    """Say why nothing is chosen, where all that was meant is optional."""
+    optional = [artifact for _, artifact in naming.pairs_of(space.units) if artifact.optional]
+    if not space.wanted and optional:
+        open_ones = [item for item in optional if not item.info.get("requires_auth")]
+        example = (open_ones or optional)[0].id
+        names = ", ".join(unit.manifest.name for unit in space.units)
+        print(
+            f"note: all {len(optional)} artifacts of {names} are optional, so none is taken\n"
+            f"hint: name some (fetch all {example}), or --include-optional takes all",
+            file=sys.stderr,
+        )
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),

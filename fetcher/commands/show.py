@@ -66,11 +66,18 @@ def command(name: str, as_json: bool) -> int:
     return 0
 
 
+def _shown(value: object) -> str:
+    """A value of a record for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _print(result: dict[str, object]) -> None:
     files = result.pop("files")
     for key, value in result.items():
         if value not in (None, [], "", False):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            shown = _shown(value)
             print(f"{key + ':':<14} {shown}")
     assert isinstance(files, list)
     if not files:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher.manifest import ARTIFACT, DESCRIPTION, TASKS
+from fetcher.manifest import ARTIFACT
+from fetcher.record import DESCRIPTION, TASKS
 from fetcher.schema import Field, Type
 
 STEPS = (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher import manifest
-from fetcher.manifest import DESCRIPTION
+from fetcher.record import DESCRIPTION
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, STEPS, form_json
 from fetcher.register.record import Draft, from_json
 from fetcher.yamledit import dump
