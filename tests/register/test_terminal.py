@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,29 +37,41 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
+    @property
+    def line(self) -> str:
+        """The line that the cursor stands in."""
+        return str(self.screen.display[self.screen.cursor.y]).strip()
+
     def wait(self, wanted: str) -> None:
         """Until the text stands on the screen."""
+        self._until(lambda: wanted in self.text, wanted)
+
+    def wait_for_prompt(self, start: str) -> None:
+        """Until the question is asked: keys that come before it are the terminal's own."""
+        self._until(lambda: self.line.startswith(start), start)
+
+    def _until(self, met: Callable[[], bool], wanted: str) -> None:
         end = time.monotonic() + LONGEST
-        while wanted not in self.text:
+        while not met():
             assert time.monotonic() < end, f"{wanted!r} never came:\n{self.text}"
             try:
                 self.stream.feed(self.child.read_nonblocking(65536, timeout=0.2))
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:
-                assert wanted in self.text, f"ended without {wanted!r}:\n{self.text}"
+                assert met(), f"ended without {wanted!r}:\n{self.text}"
 
     def type(self, text: str) -> None:
         self.child.send(text.encode())
 
     def complete(self, question: str, start: str, whole: str) -> None:
-        self.wait(question)
+        self.wait_for_prompt(question)
         self.type(start + "\t")
         self.wait(f"{question} {whole}")
         self.type("\r")
 
     def reply(self, question: str, text: str = "") -> None:
-        self.wait(question)
+        self.wait_for_prompt(question)
         self.type(text + "\r")
 
     def end(self) -> int:
@@ -86,28 +98,29 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 @pytest.mark.heavy
 def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     ask = terminal.reply
-    ask("Step 1 of 5: basic")  # an empty name
+    terminal.wait("Step 1 of 5: basic")
+    ask("Name")  # nothing
     terminal.wait("is needed")
     ask("Name", "VQGAN ImageNet (f=16), 1024")
-    terminal.wait("Id: vqgan-imagenet-f16-1024")  # proposed
-    terminal.type("\r")
+    ask("Id: vqgan-imagenet-f16-1024")  # proposed
     ask("Kind: model")
     terminal.complete("Task:", "image-co", "image-compression")
     ask("Framework:", "torch")
     terminal.wait("found 'torch', expected one of pytorch, tensorflow, jax, other")
-    terminal.type("\x15pytorch\r")  # Ctrl-U clears what is asked again
+    ask("Framework: torch", "\x15pytorch")  # Ctrl-U clears what is asked again
     ask("Description:")
     ask("Tags", "vqgan, first-stage")
     terminal.wait("Step 2 of 5: code and checkpoint")
     ask("Checkpoint", "nowhere.ckpt")
     terminal.wait("nowhere.ckpt is not there")
-    terminal.type("last\t")  # a path, completed
-    terminal.wait(": last.ckpt")
-    terminal.type("\r")
+    path = "Checkpoint (hf:owner/name, a URL or a path):"
+    ask(path, "\x15nowhere.pt")
+    terminal.wait("nowhere.pt is not there")
+    terminal.complete(path, "last", "last.ckpt")  # a path
     ask("Take it into the store")
     ask("Class", "vq.VQModle")
     terminal.wait("module vq has no VQModle")
-    terminal.type("\x7f\x7f\x7f\x7f\x7fModel\r")
+    ask("Class (package.module.Class): vq.VQModle", "\x7f" * 5 + "Model")
     ask("Files to leave out")
     ask("Parameters")
     ask("Pipeline type")
@@ -116,11 +129,10 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
     terminal.complete("Input size:", "var", "variable")
     ask("Resolution", "256")
     terminal.wait("found a list of 1 items, expected a list of 2 items")
-    terminal.type(", 256\r")
+    ask("Resolution (256, 256): 256", ", 256")
     ask("Input range", "-1, 1")
     ask("Output range", "-1, 1")
-    terminal.wait("Interface: encode, decode")  # found in the class
-    terminal.type("\r")
+    ask("Interface: encode, decode")  # found in the class
     ask("Attributes", "codebook_size=1024, downsample_factor=16")
     terminal.wait("Step 4 of 5: evaluation defaults")
     ask("Benchmarks", "kodak24, cifar10")
@@ -158,7 +170,7 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
 
 def test_leaving_in_the_middle_writes_nothing(terminal: Terminal, tmp_path: Path) -> None:
     terminal.reply("Name", "Half")
-    terminal.wait("Id: half")
+    terminal.wait_for_prompt("Id: half")
     terminal.type("\x03")
     terminal.wait("interrupted")
     assert terminal.end() == 130
