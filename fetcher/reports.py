@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fetcher.errors import Failure
 from fetcher.files import write_atomically
 from fetcher.report import SCHEMA, Report, print_json
 from fetcher.state import FOLDER, State
@@ -41,6 +43,15 @@ def save_results(tree: Path, name: str, report: Report, now: str) -> None:
         if isinstance(item, dict) and item.get("artifact") not in about
     ]
     save(tree, name, replace(report, results=[*kept, *fresh]))
+
+
+def keep_results(tree: Path, name: str, report: Report) -> None:
+    """As `save_results`, now; a tree that cannot be written keeps nothing, and that is no error."""
+    from datetime import datetime, timezone
+
+    now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
+    with suppress(OSError, Failure):
+        save_results(tree, name, report, now)
 
 
 def read(path: Path) -> dict[str, Any] | None:

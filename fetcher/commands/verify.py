@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import naming, report
+from fetcher import naming, report, reports
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import Problem, UsageError
@@ -69,6 +69,7 @@ def command(
         results = run_probes(parts, space.options.into, show=not as_json, **options)
         found = Report({"probes": len(results), "seconds": _since(space)})
         _add(found, results)
+        reports.keep_results(space.options.into, "verify", found)
         if junit:
             found.problems += common.write_report(junit, _junit(results))
         if as_json:

@@ -42,7 +42,11 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
         return of_path(path, root)
     if found is None:
         return _of_url(text)
-    return Checkpoint(_yaml_of(found), found, str(getattr(found, "repo", "")).rpartition("/")[2])
+    written = _yaml_of(found)
+    _, wrong = judge(node_of_value(written), _SOURCE)
+    if wrong:
+        raise UsageError(f"{text}: {'; '.join(wrong)}")
+    return Checkpoint(written, found, str(getattr(found, "repo", "")).rpartition("/")[2])
 
 
 def _is_there(root: Path, path: Path, found: Source | None) -> bool:

@@ -90,6 +90,7 @@ def test_nothing_but_a_repository(
     [
         ("hf:nobody/nothing", 6, "does not exist"),
         ("hf:no owner", 2, "expected hf:owner/name"),
+        ("hf:a/b:../x", 2, "leads out of its directory"),
         ("nowhere.ckpt", 2, "nowhere.ckpt is not there"),
         ("https://github.com", 2, "needs"),
         ("https://huggingface.co/docs", 2, "is a web page"),
