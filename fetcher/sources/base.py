@@ -62,7 +62,7 @@ class Request:
     known: Mapping[str, FileEntry] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UrlCandidate:
     """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
 
@@ -78,7 +78,7 @@ class UrlCandidate:
     rank: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DeferredCandidate:
     """A URL that must be asked for right before the transfer (signed links)."""
 
@@ -86,7 +86,7 @@ class DeferredCandidate:
     prepare: Callable[[Network], UrlCandidate]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathCandidate:
     """Bytes in a local file."""
 
@@ -94,7 +94,7 @@ class PathCandidate:
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WheelCandidate:
     """Bytes of one member of a wheel that pip can download."""
 

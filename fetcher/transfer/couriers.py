@@ -18,7 +18,7 @@ import struct
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
@@ -78,11 +78,14 @@ def can_fork() -> bool:
 
 
 class Couriers:
-    """The processes of one run. `on_arrived` and `on_back` are called in reader threads."""
+    """The processes of one run. `on_arrived` and `on_back` are called in reader threads.
+
+    `jobs` is the couriers' own list: what has arrived or was given back is taken out of it.
+    """
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: list[Job | None],
         network: Network,
         store: Store,
         on_arrived: Callable[[Arrived], None],
@@ -92,7 +95,6 @@ class Couriers:
         self.store = store
         self._on_arrived = on_arrived
         self._on_back = on_back
-        self._open = set(range(len(jobs)))  # neither arrived nor given back
         self._lock = threading.Lock()
         self._draining = threading.Lock()
         self._halted = self._closed = False
@@ -100,7 +102,7 @@ class Couriers:
         self._step = max(1, min(64, len(jobs) // 64))
         self._taken, self._tokens = os.pipe()
         self._pids: list[int] = []
-        ends = self._fork([_task(job) for job in jobs], network)
+        ends = self._fork([_task(job) for job in jobs if job is not None], network)
         self._giver = threading.Thread(target=self._hand_out, name="giver", daemon=True)
         self._readers = [
             threading.Thread(target=self._read, args=(end,), name="reader", daemon=True)
@@ -154,17 +156,27 @@ class Couriers:
         self._ended()
 
     def _pass_on(self, done: list[tuple[Any, ...]], back: list[int]) -> None:
-        with self._lock:
-            self._open.difference_update([item[0] for item in done], back)
         for index, path, sha256, git_blob, size, mtime_ns, inode in done:
-            job = self.jobs[index]
+            job, self.jobs[index] = self.jobs[index], None
+            assert job is not None
             job.received += size
             stat = Stat(size, mtime_ns, inode)
             origin = job.candidates[0].origin
-            digests = sha256, git_blob
+            known = job.file.git_blob  # of two equal strings one is kept
+            digests = sha256, known if known == git_blob else git_blob
             self._on_arrived(Arrived(job, origin, path=path, size=size, digests=digests, stat=stat))
         if back:
-            self._on_back([self.jobs[index] for index in back])
+            self._give_back(back)
+
+    def _give_back(self, indices: Iterable[int]) -> None:
+        """Give those jobs to the engine that are still here."""
+        found = []
+        for index in indices:
+            job, self.jobs[index] = self.jobs[index], None
+            if job is not None:
+                found.append(job)
+        if found:
+            self._on_back(found)
 
     def _halt(self) -> None:
         """Take what no courier has begun away from them; it goes back when they have ended."""
@@ -179,9 +191,8 @@ class Couriers:
             self._running -= 1
             if self._running:
                 return
-            left, self._open = sorted(self._open), set()
-        if left and not self._closed:
-            self._on_back([self.jobs[index] for index in left])
+        if not self._closed:
+            self._give_back(range(len(self.jobs)))
 
     def close(self) -> None:
         """End the processes, if they still run; nothing arrives from now on.

@@ -86,7 +86,7 @@ def test_one_failure_raised_by_many_gathers_no_tracebacks() -> None:
 def test_the_weightiest_reason_comes_first() -> None:
     job = Job("a", FileEntry("f"), [])
     for code, text in (("network", "one"), ("auth", "two"), ("network", "one"), ("refused", "3")):
-        job.reasons.append(Failure(code, text, f"hint {text}"))
+        job.reasons += (Failure(code, text, f"hint {text}"),)
     problem = job.problem()
     assert (problem.code, problem.hint) == ("auth", "hint two")
     assert problem.message == "two; also one; also 3"
