@@ -18,7 +18,7 @@ VISIBILITIES = ("public", "organization", "private")
 _QUALITY = ("psnr", "ssim", "lpips", "bpp", "fid", "accuracy", "recall", "perplexity")
 _LESS = {"lpips", "bpp", "fid", "rfid", "perplexity", "loss", "mse", "mae", "wer"}
 _COST = ("infer_seconds", "load_seconds", "peak_memory_bytes", "peak_gpu_memory_bytes")
-_NO_METRIC = {"parameters", "seconds", "seed", "peak_resident_bytes"}
+_NO_METRIC = {"parameters", "tensors", "files", "seconds", "seed", "peak_resident_bytes"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _metric_for(items: Sequence[Measured]) -> str:
     """What to rank by: the first metric that a record names and that was measured."""
     there = {name for item in items for name in item.metrics}
     named = [str(name) for item in items for name in item.artifact.info.get("metrics", ())]
-    choices = (*named, *_QUALITY, *sorted(there - _NO_METRIC - set(_COST)), *_COST)
+    choices = (*named, *_QUALITY, *_COST, *sorted(there - _NO_METRIC))
     return next((name for name in choices if name in there), "")
 
 
