@@ -119,10 +119,11 @@ def test_every_exit_code_and_setting_is_documented() -> None:
 def test_starting_up_imports_nothing_heavy() -> None:
     code = (
         "import sys; from fetcher.commands import run; run(['--help'])\n"
-        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'pycurl', 'yaml', 'sqlite3'}\n"
+        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'pycurl', 'yaml', 'ruamel',"
+        " 'prompt_toolkit', 'sqlite3'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "import fetcher.commands.all_\n"
-        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers'}\n"
+        "import fetcher.commands.all_, fetcher.commands.add\n"
+        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers', 'ruamel'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -151,8 +151,8 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
     terminal.type("y\r")
     terminal.wait("added codecs/vqgan-imagenet-f16-1024")
     assert terminal.end() == 0
-    path = tmp_path / "manifests/codecs.yaml"
-    document = yamltree.read(path)
+    written = tmp_path / "manifests/codecs.yaml"
+    document = yamltree.read(written)
     loaded = manifest.decode(document)
     assert loaded is not None and document.problems == []
     artifact = loaded.artifacts["vqgan-imagenet-f16-1024"]
