@@ -20,15 +20,22 @@ COMMANDS = {
     "status": ("status", "Show what is there, quickly."),
     "check": ("check", "Compare every file with the lock."),
     "verify": ("verify", "Load each model and run one inference."),
+    "access": ("access", "Ask which repositories may be had, and what is still to be done."),
+    "recommend": ("recommend", "Say which models fit this machine's GPU."),
+    "runtime": ("runtime", "Show which model the runtime settings come to, and why."),
+    "report": ("report", "Rank what has been measured."),
     "list": ("list_", "List the artifacts in reach."),
     "show": ("show", "Show one artifact."),
     "tree": ("tree", "Show the target tree."),
     "adopt": ("adopt", "Take files that are already on this machine."),
+    "init": ("init", "Start a project."),
+    "add": ("add", "Register a model or dataset."),
+    "import": ("import_", "Convert the model_config.yaml of an image generator."),
     "gc": ("gc", "Remove what no project needs from the store."),
     "store": ("store", "Look into the store: du, ls, check."),
     "config": ("config", "Show every setting and where it comes from."),
     "doctor": ("doctor", "Check this machine: disk, tokens, endpoints, tools."),
-    "schema": ("schema", "Print the JSON Schema of manifests or layouts."),
+    "schema": ("schema", "Print the JSON Schema of manifests, layouts or fetch.yaml."),
 }
 
 
