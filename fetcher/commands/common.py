@@ -14,6 +14,7 @@ from fetcher import seal as seals
 from fetcher import settings as all_settings
 from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.events import Events
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
@@ -107,7 +108,7 @@ def transfer_options(function: F) -> F:
             type=click.Choice(all_settings.LINKS),
             help="How files are placed; auto: reflink, else hard link, else copy.",
         ),
-        click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections."),
+        click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections to one host, at most."),
         click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M."),
         click.option(
             "--overwrite",
@@ -174,8 +175,8 @@ def sealed(
     try:
         mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
         return seals.load(state, mark)
-    except OSError:
-        return None
+    except (OSError, UsageError):
+        return None  # the plan will say what is wrong
     finally:
         state.close()
 
@@ -195,6 +196,7 @@ def workspace(
     mirrors: Sequence[str] = (),
     quiet: bool = False,
     readonly: bool = False,
+    json_events: Path | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
@@ -218,9 +220,10 @@ def workspace(
         update=lambda _: update,
         overwrite=overwrite,
     )
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=quiet, events=Events(json_events))
     space = Workspace(project, units, settings, options, progress, readonly, tuple(manifests))
     try:
         yield space
     finally:
         space.close()
+        progress.events.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
@@ -18,22 +19,23 @@ SMALL = 1 << 20
 MAX_TRIES = 6
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
     """One content to get, from the first candidate that delivers it whole and right.
 
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
     `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
-    redirects have led. `retry_at`: no try before that time.monotonic().
+    redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
+    be asked for, as it has failed or is being proven.
     """
 
     artifact: str
     file: FileEntry
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
     index: int = 0
     tries: int = 0
-    reasons: list[Failure] = field(default_factory=list)
+    reasons: tuple[Failure, ...] = ()
     part: Part | None = None
     validator: str = ""
     resumed: bool = False
@@ -50,6 +52,7 @@ class Job:
     landed: str = ""
     retry_at: float = 0.0
     overtaken: int = 0
+    settled: bool = False
 
     @property
     def small(self) -> bool:
@@ -68,7 +71,7 @@ class Job:
 
     def next_candidate(self, reason: Failure) -> bool:
         """Give this candidate up for `reason`; False if it was the last."""
-        self.reasons.append(reason)
+        self.reasons += (reason,)
         self.index += 1
         self.tries = self.furthest = 0
         self.mismatched = self.decode = self.anew = self.resumed = False
@@ -126,12 +129,3 @@ class Delivered:
     origin: str
     downloaded: int
     stat: Stat
-
-
-@dataclass
-class Outcome:
-    """What a transfer did; partial failure is a value."""
-
-    delivered: list[Delivered] = field(default_factory=list)
-    failed: list[tuple[Job, Problem]] = field(default_factory=list)
-    downloaded: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fetcher.errors import Failure, from_os_error
+from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.files import remove_quietly
 from fetcher.network import Network, backoff, host_of
 from fetcher.progress import Progress, human_bytes
@@ -16,7 +16,7 @@ from fetcher.transfer.body import Body
 from fetcher.transfer.elsewhere import read_validator, spool
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job, Outcome
+from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job
 from fetcher.transfer.slot import Slot
 from fetcher.transfer.verdicts import Retry, Unreachable, Wait, manual_hint
 
@@ -41,7 +41,6 @@ class Mending:
         progress: Progress,
         hosts: Hosts,
         agenda: Agenda,
-        outcome: Outcome,
         cut: Callable[[Job], None],
     ) -> None:
         self.network = network
@@ -49,7 +48,8 @@ class Mending:
         self.progress = progress
         self.hosts = hosts
         self.agenda = agenda
-        self.outcome = outcome
+        self.failed: list[tuple[Job, Problem]] = []
+        self.begun: set[Job] = set()  # jobs that have a partial file
         self.cut = cut
         self._told: set[tuple[str, str]] = set()
 
@@ -102,6 +102,7 @@ class Mending:
         if not key:  # only the very same address can mean the same bytes
             url = job.candidate.url if isinstance(job.candidate, UrlCandidate) else ""
             key = f"{job.candidate.origin} {job.label} {url}"
+        self.begun.add(job)
         try:
             job.part = self.store.claim_part(key)
         except OSError as error:
@@ -125,6 +126,7 @@ class Mending:
     def mismatched(self, job: Job, failure: Failure) -> None:
         """A damaged transfer is mended by another try; a server that lies is not."""
         self.cut(job)
+        job.settled = False
         if job.mismatched or not isinstance(job.candidate, UrlCandidate):
             self.give_up_candidate(job, failure)
             return
@@ -134,6 +136,7 @@ class Mending:
     def disproved(self, arrived: Arrived, failure: Failure) -> None:
         """A whole body is not what was asked for, or could not be written."""
         job = arrived.job
+        job.settled = False
         own_part = job.part is not None and arrived.path == job.part.path
         if failure.problem.code in _FATAL_CODES:
             if arrived.path and not own_part:  # a whole part is kept: the next run places it
@@ -179,6 +182,7 @@ class Mending:
     def give_up_candidate(self, job: Job, failure: Failure) -> None:
         """Take the next place that has the file, or fail."""
         self.cut(job)
+        job.settled = False
         if failure.problem.code == "not-a-file" and not failure.hint and job.candidates:
             failure = Failure("not-a-file", failure.message, manual_hint(job))
         if failure.problem.code in _FATAL_CODES:
@@ -251,8 +255,9 @@ class Mending:
     def _swap(job: Job, index: int) -> None:
         places, here = job.candidates, job.index
         if index != here:  # jobs may share one list
-            job.candidates = places = list(places)
-            places[here], places[index] = places[index], places[here]
+            new = list(places)
+            new[here], new[index] = new[index], new[here]
+            job.candidates = new
 
     def _host(self, job: Job, index: int) -> Host | None:
         candidate = job.candidates[index] if index < len(job.candidates) else None
@@ -268,14 +273,15 @@ class Mending:
     def fail(self, job: Job, failure: Failure | None = None) -> None:
         """No place has delivered."""
         self.cut(job)
+        job.settled = True
         if job.body is not None:
             job.body.close()
             job.body = None
         if failure is not None:
-            job.reasons.append(failure)
-        self.outcome.failed.append((job, job.problem()))
-        self.outcome.downloaded += job.received
-        self.progress.file_failed(job.file)
+            job.reasons += (failure,)
+        problem = job.problem()
+        self.failed.append((job, problem))
+        self.progress.file_failed(job.artifact, job.file, problem)
 
     def drop_part(self, job: Job) -> None:
         """Remove the partial file."""
@@ -284,6 +290,7 @@ class Mending:
             job.body = None
         if job.part is not None:
             self.store.drop_part(job.part)
+            self.begun.discard(job)
         job.part, job.validator = None, ""
 
 

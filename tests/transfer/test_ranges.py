@@ -1,7 +1,8 @@
-"""Large bodies in ranges: put together right, continued range by range, and given up for one stream."""
+"""Large bodies in ranges: put together right, continued range by range, or in one stream again."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import signal
@@ -29,16 +30,16 @@ DATA = payload(20 * CELL + 12_345, 7)
 
 pytestmark = pytest.mark.usefixtures("hasty", "small_cells")
 
-CHILD = """
+CHILD = f"""
 import sys
 from pathlib import Path
 from fetcher.transfer import body
-body.CELL, body.RANGES_FROM = %d, %d
+body.CELL, body.RANGES_FROM = {CELL}, {2 * CELL}
 from fetcher.sources.base import FileEntry
 from tests.kit import Run
 root, url, size, digest = sys.argv[1:]
 Run(Path(root)).one(FileEntry("f.bin", int(size), digest), url)
-""" % (CELL, 2 * CELL)
+"""
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_every_byte_is_asked_for_once(run: Run, files: FileServer) -> None:
     assert run.one(entry("f.bin", DATA), url).downloaded == len(DATA)
     asked = sorted(spans(files))
     assert len(asked) == 21 and asked[0][0] == 0 and asked[-1][1] == len(DATA)
-    assert all(one[1] == other[0] for one, other in zip(asked, asked[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
     assert run.blob(DATA) == DATA and run.leftovers() == []
 
 
@@ -89,6 +90,22 @@ def test_cuts_at_random_bytes(run: Run, files: FileServer, reset: bool) -> None:
     assert run.blob(DATA) == DATA and run.leftovers() == []
     if not reset:  # a reset throws away what was on its way
         assert sent(files) < len(DATA) * 1.05
+
+
+def test_a_try_that_others_have_made_needless(
+    run: Run, files: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A range is cut off, and fetched by another connection before its own next try is due."""
+    monkeypatch.setattr("fetcher.transfer.mending.backoff", lambda attempt: 1.5)
+    url, slow = files.add("f.bin", DATA), files.add("slow", DATA[:300_000])
+    files.faults.add("f.bin", "cut", n=CELL // 2, times=1, after=2)
+    files.faults.add("slow", "slow", rate=120_000)
+    outcome = run.get(
+        run.job(entry("f.bin", DATA), url), run.job(entry("slow", DATA[:300_000]), slow)
+    )
+    assert not outcome.failed and len(outcome.delivered) == 2
+    assert sent(files) < (len(DATA) + 300_000) * 1.05
+    assert run.blob(DATA) == DATA and run.leftovers() == []
 
 
 def test_a_server_without_ranges_sends_it_in_one_stream(run: Run, files: FileServer) -> None:
