@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fetcher.verify import ProbeResult
+from fetcher.verify.fingerprints import difference
 from fetcher.verify.stylegan import PROBE
 from fetcher.verify.stylegan_net import (
     Discriminator,
@@ -177,6 +178,14 @@ def test_pictures_and_fingerprints_are_for_the_report(good: ProbeResult) -> None
     prints = {one.name: one for one in good.fingerprints}
     assert prints["c_v1.pth: image"].shape == (1, 3, 64, 64)
     assert prints["d_dis.pth: scores"].shape == (3, 1)
+
+
+def test_weights_of_the_same_shapes_are_told_apart(good: ProbeResult) -> None:
+    prints = {one.name: one for one in good.fingerprints}
+    zoo = prints["a_zoo.pth: generator: image"]
+    assert difference(zoo, prints["c_plain.pth: image"], "float32") == "", "the same weights"
+    other = prints["a_zoo.pth: generator_smooth: image"]
+    assert "the values differ by" in difference(zoo, other, "float32")
 
 
 @pytest.fixture(scope="module")

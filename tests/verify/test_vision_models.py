@@ -22,6 +22,7 @@ from fetcher.verify.loaders import LoadError, diffusion
 from fetcher.verify.vision_encoder import PROBE as ENCODER
 from fetcher.verify.vision_language import PROBE as LANGUAGE
 
+from .makers import RunsCode
 from .probing import failures, named, probe_all, request
 
 torch = pytest.importorskip("torch")
@@ -118,7 +119,10 @@ def test_encoders_that_are_not_what_they_seem(copy: Copy, models: Path, tmp_path
     own_code = copy("clip", "own-code")
     (own_code / "config.json").write_text('{"model_type": "x", "auto_map": {"AutoModel": "m.X"}}')
     (own_code / "m.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')")
-    folders = (cut, nan, swapped, lost, deaf, own_code)
+    pickled = copy("dinov3", "pickled")
+    (pickled / "model.safetensors").unlink()
+    torch.save({"w": RunsCode(tmp_path / "marker")}, pickled / "pytorch_model.bin")
+    folders = (cut, nan, swapped, lost, deaf, own_code, pickled)
     found = by_name(probe_all(*(request("vision-encoder", folder) for folder in folders)))
     assert all(result.state == "failed" for result in found.values())
     told = {name: result.reason for name, result in found.items()}
@@ -131,6 +135,7 @@ def test_encoders_that_are_not_what_they_seem(copy: Copy, models: Path, tmp_path
     )
     assert told["deaf"].startswith("the picture acts: cosine of different pictures 1.0000")
     assert "needs code of its own repository" in told["own-code"]
+    assert "beside tensors the pickle asks for posix.mkdir" in told["pickled"]
     assert not (tmp_path / "marker").exists()
 
 
