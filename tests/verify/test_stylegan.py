@@ -17,7 +17,7 @@ from fetcher.verify.stylegan_net import (
 )
 
 from .makers import RunsCode
-from .probing import failures, named, probe, probe_all, request
+from .probing import failures, named, probe, probe_all, request, run_here
 from .stylegan_files import discriminator, generator
 
 torch = pytest.importorskip("torch")
@@ -294,20 +294,29 @@ def test_swapped_variants_fail(tmp_path: Path) -> None:
         request(kind, root, generator="dis.pth", discriminator="gen.pth"),
         request(kind, root, generator="gen.pth", label=3, resolution=256),
         request(kind, root, generator="gen.pth", label=7, embedding=4),
-        request(kind, root, generator="gn.pth"),
-        request(kind, root, "gen.pth", key="generator"),
     )
-    assert [result.state for result in results] == ["passed"] + ["failed"] * 5
+    assert [result.state for result in results] == ["passed"] + ["failed"] * 3
     told = [result.reason for result in results]
     assert told[1].startswith("dis.pth: loads: no generator: it holds a discriminator (and 1 more)")
     assert results[1].hint.startswith("were two files swapped?")
-    assert told[2] == ("gen.pth: variant: resolution is 64, expected 256, label is 7, expected 3")
+    assert told[2] == "gen.pth: variant: resolution is 64, expected 256, label is 7, expected 3"
     assert told[3] == "gen.pth: variant: embedding is 6, expected 4"
-    assert (told[4], results[4].hint) == (
-        "no file of the artifact matches 'gn.pth'",
-        "did you mean 'gen.pth'?",
+    error = run_here(request(kind, root, generator="gn.pth"))
+    assert error.reason == "no file of the artifact matches 'gn.pth'"
+    assert error.hint == "did you mean 'gen.pth'?"
+
+
+def test_a_key_chooses_a_net(tmp_path: Path) -> None:
+    torch.save({"generator": generator(torch), "other": generator(torch)}, tmp_path / "zoo.pth")
+    right, wrong = probe_all(
+        request("stylegan", tmp_path, key="other", images=2),
+        request("stylegan", tmp_path, key="discriminator"),
     )
-    assert "no net lies at 'generator'; there are: (at the top)" in told[5]
+    assert right.state == "passed", (right.reason, right.log)
+    assert all(check.name.startswith("zoo.pth: other: ") for check in right.checks)
+    assert wrong.reason == (
+        "zoo.pth: loads: no net lies at 'discriminator'; there are: generator, other"
+    )
 
 
 CLASS = '''
@@ -376,7 +385,7 @@ def test_a_zoo_file_at_256_and_its_limits(tmp_path: Path) -> None:
     zoo = {"generator": smooth, "discriminator": judge, "generator_smooth": smooth}
     torch.save(zoo, tmp_path / "zoo.pth")
     passed, hungry, slow = probe_all(
-        request("stylegan", tmp_path, key="generator", resolution=256, label=0),
+        request("stylegan", tmp_path, key="generator", resolution=256, label=0, images=2),
         request("stylegan", tmp_path, _memory_limit=200_000_000),
         request("stylegan", tmp_path, _timeout=0.3),
     )
