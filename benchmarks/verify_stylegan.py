@@ -23,7 +23,8 @@ from tests.verify import stylegan_files
 # The same loading and the same pictures without anything around them.
 _BARE = """
 import sys, torch
-from fetcher.verify.stylegan_net import Generator, generator_sizes
+from fetcher.verify.stylegan_net import Generator
+from fetcher.verify.stylegan_sizes import generator_sizes
 device = sys.argv[2]
 tensors = torch.load(sys.argv[1], map_location="cpu", weights_only=True, mmap=True)
 tensors = {name: tensor.to(device) for name, tensor in tensors.items()}

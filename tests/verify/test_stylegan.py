@@ -9,12 +9,8 @@ import pytest
 from fetcher.verify import ProbeResult
 from fetcher.verify.fingerprints import difference
 from fetcher.verify.stylegan import PROBE
-from fetcher.verify.stylegan_net import (
-    Discriminator,
-    Generator,
-    discriminator_sizes,
-    generator_sizes,
-)
+from fetcher.verify.stylegan_net import Discriminator, Generator
+from fetcher.verify.stylegan_sizes import discriminator_sizes, generator_sizes
 
 from .makers import RunsCode
 from .probing import failures, named, probe, probe_all, request, run_here
@@ -235,6 +231,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
         },
         root / "o_mean.pth",
     )
+    save("q_chain.pth", {"mapping.dense4.weight": torch.zeros(16, 15)})
+    save("r_narrow.pth", {"mapping.dense0.weight": torch.zeros(16, 10)})
     torch.save(generator(torch), root / "z_good.pth")
     return root, probe("stylegan", root)
 
@@ -260,6 +258,11 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
         ("m_other.pth: loads", "no StyleGAN generator: its tensors are conv.weight"),
         ("n_overflow.pth: pictures are finite", "4 of 4 hold NaN or infinity"),
         ("o_mean.pth: z acts", "pictures of different z differ by 0 of their spread"),
+        (
+            "q_chain.pth: loads",
+            "1 shapes differ: mapping.dense4.weight is [16, 15], the model has [16, 16]",
+        ),
+        ("r_narrow.pth: loads", "mapping.dense0 takes 10 numbers, too few for z"),
         ("o_mean.pth: truncation acts", "moves the picture by 0 of its spread"),
     ],
 )
