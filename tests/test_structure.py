@@ -23,6 +23,7 @@ ORDER = [
     {"settings", "edits"},
     {"network", "state"},
     {"sources"},
+    {"events"},
     {"manifest", "progress"},
     {"layout", "lock", "store"},
     {"crosscheck"},
