@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import ProbeResult
+from fetcher.verify import ProbeResult, images
 from fetcher.verify.diffusion import PROBE as DIFFUSION
-from fetcher.verify.loaders import LoadError, diffusion
+from fetcher.verify.loaders import LoadError, diffusion, vision
 from fetcher.verify.vision_encoder import PROBE as ENCODER
 from fetcher.verify.vision_language import PROBE as LANGUAGE
 
@@ -142,6 +142,23 @@ def test_encoders_that_are_not_what_they_seem(copy: Copy, models: Path) -> None:
         "visual_projection.weight"
     )
     assert told["deaf"].startswith("the picture acts: cosine of different pictures 1.0000")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model", ["clip", "siglip"])
+def test_pictures_are_prepared_as_the_library_does_it(models: Path, model: str) -> None:
+    from PIL import Image
+
+    settings = json.loads((models / model / "preprocessor_config.json").read_text())
+    picture = images.generated(torch, 60, 90)
+    eight_bit = (picture[0] * 255).round().to(torch.uint8).permute(1, 2, 0)
+    shown = Image.frombytes("RGB", (90, 60), bytes(eight_bit.flatten().tolist()))
+    processor = vision.load_image_processor(models / model)
+    assert processor is not None
+    theirs = processor(images=shown, return_tensors="pt")["pixel_values"]
+    ours = vision.prepared(picture, settings, 32)
+    assert ours.shape == theirs.shape == (1, 3, 32, 32)
+    assert float((ours - theirs).abs().max()) < 0.02
 
 
 # vision-language models

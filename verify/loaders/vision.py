@@ -166,21 +166,16 @@ def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
     """
     import torch
 
-    def pair(size: Any) -> tuple[int, int]:
-        if isinstance(size, dict):
-            size = (
-                size.get("height") or size.get("shortest_edge") or side,
-                size.get("width") or size.get("shortest_edge") or side,
-            )
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-    resized = pair(settings.get("size") or side)
     if settings.get("do_resize", True):
         picture = torch.nn.functional.interpolate(
-            picture, size=resized, mode="bilinear", align_corners=False, antialias=True
-        )
+            picture,
+            size=_target(settings.get("size") or side, picture.shape[2], picture.shape[3]),
+            mode="bicubic" if settings.get("resample") == 3 else "bilinear",  # Pillow's number
+            align_corners=False,
+            antialias=True,
+        ).clamp(0, 1)
     if settings.get("do_center_crop"):
-        high, wide = pair(settings.get("crop_size") or side)
+        high, wide = _target(settings.get("crop_size") or side, side, side)
         top, left = (picture.shape[2] - high) // 2, (picture.shape[3] - wide) // 2
         picture = picture[:, :, max(0, top) :, max(0, left) :][:, :, :high, :wide]
     if settings.get("do_normalize", True):
@@ -190,6 +185,17 @@ def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
         )
         picture = (picture - mean) / std
     return picture
+
+
+def _target(size: Any, height: int, width: int) -> tuple[int, int]:
+    """Return height and width that a picture is scaled to; `shortest_edge` keeps its shape."""
+    if isinstance(size, dict):
+        if "height" in size and "width" in size:
+            return int(size["height"]), int(size["width"])
+        edge = int(size.get("shortest_edge") or size.get("longest_edge") or min(height, width))
+        shorter = min(height, width)
+        return edge * height // shorter, edge * width // shorter
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def picture_features(model: Any, pixels: Any) -> Any:
