@@ -6,6 +6,7 @@ project's interpreter: syntax of Python 3.8, libraries imported inside functions
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from . import LoadError, dtype_argument, explained, first_line, quiet
@@ -20,6 +21,7 @@ _LANGUAGE_AUTOS = (
     "AutoModelForImageTextToText",
     "AutoModelForVision2Seq",
 )
+_SPEECH = ("talker.", "token2wav.")
 
 
 def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
@@ -39,19 +41,18 @@ def load_language_model(
     """Load a vision-language model as `load_encoder` does; `config` is its config.json."""
     import transformers
 
-    architectures = config.get("architectures") or []
-    named = [getattr(transformers, str(name), None) for name in architectures[:1]]
-    autos = [getattr(transformers, name, None) for name in _LANGUAGE_AUTOS]
-    found = next((each for each in (*named, *autos) if each is not None), None)
+    named = str((config.get("architectures") or [""])[0])
+    core = re.sub(r"(ForConditionalGeneration|Model)$", "", named)
+    # Qwen-Omni: the part that sees and writes; the one that speaks is not needed for it.
+    names = (f"{core}ThinkerForConditionalGeneration", named, *_LANGUAGE_AUTOS)
+    found = next((getattr(transformers, n) for n in names if n and hasattr(transformers, n)), None)
     if found is None:
         raise LoadError(
-            f"the installed transformers {transformers.__version__} has no {architectures[:1]}",
+            f"the installed transformers {transformers.__version__} has no {named}",
             "upgrade transformers in the project's environment",
         )
-    loaded = _load(found, folder, dtype)
-    if hasattr(loaded[0], "disable_talker"):  # Qwen-Omni: text is what is proven here
-        loaded[0].disable_talker()
-    return loaded
+    model, missing, unused = _load(found, folder, dtype)
+    return model, missing, tuple(n for n in unused if not n.startswith(_SPEECH))
 
 
 def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
