@@ -16,6 +16,7 @@ from fetcher.verify.loaders import class_path as loader
 
 import fetcher
 
+from ..servers.weights import jpeg
 from .makers import RunsCode
 from .probing import failures, named, probe_all, request
 
@@ -129,7 +130,8 @@ def test_nothing_is_imported_that_is_not_trusted_twice(clone: Path) -> None:
 
 
 def test_every_fold_loads_and_answers(clone: Path) -> None:
-    flat, nested, several, method = probe_all(
+    (clone / "face.jpg").write_bytes(jpeg(70))
+    flat, nested, several, method, pictured = probe_all(
         request("class", clone, **options(outputs=[[1, 1]], output_range=[0, 1])),
         request(
             "class",
@@ -160,6 +162,15 @@ def test_every_fold_loads_and_answers(clone: Path) -> None:
             clone,
             **options("Faces", args={"width": 4}, call="decode", checkpoint="models/fold_0.pt"),
         ),
+        request(
+            "class",
+            clone,
+            **{
+                key: value
+                for key, value in options(image="face.jpg", size=[20, 24]).items()
+                if key != "inputs"
+            },
+        ),
     )
     assert flat.state == "passed", (flat.reason, flat.log)
     assert flat.metrics["parameters"] == 2 * 117
@@ -173,6 +184,7 @@ def test_every_fold_loads_and_answers(clone: Path) -> None:
         "score [1, 1], maps.0 [1, 1, 16, 16], maps.1 [1, 3]"
     )
     assert method.state == "passed", (method.reason, method.log)
+    assert pictured.state == "passed", (pictured.reason, pictured.log)
 
 
 def test_the_docs_example_works_as_shown(tmp_path: Path) -> None:
