@@ -22,7 +22,7 @@ ORDER = [
     {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files"},
     {"settings", "edits"},
     {"network", "state"},
-    {"sources"},
+    {"sources", "mirror"},
     {"manifest", "progress"},
     {"layout", "lock", "store"},
     {"crosscheck"},
