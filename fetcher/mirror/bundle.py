@@ -68,6 +68,11 @@ class Bundle:
     def _blob(self, descriptor: Descriptor) -> bytes:
         return self._document(blob_name(descriptor.sha256))
 
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of SHA256SUMS, which stands for the whole bundle."""
+        return hashlib.sha256(self._document(SUMS)).hexdigest()
+
     # Holdings
 
     def artifacts(self) -> Sequence[HeldArtifact]:
@@ -163,8 +168,7 @@ class Bundle:
 
     def sealed_digests(self) -> dict[str, str]:
         """Digest by name of everything that a signature covers. Raises Failure."""
-        own = hashlib.sha256(self._document(SUMS)).hexdigest()
-        return {**self.sums, SUMS: own}
+        return {**self.sums, SUMS: self.digest}
 
 
 class Proofs:

@@ -19,7 +19,7 @@ from fetcher.paths import native
 
 PARTIAL = ".partial"
 _GATHER = 1 << 20
-MIN_VOLUME = 1 << 20
+MIN_VOLUME = 1_000_000
 MAX_VOLUMES = 99_999
 
 
