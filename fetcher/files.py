@@ -11,7 +11,7 @@ import secrets
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fetcher.paths import native
 
@@ -31,6 +31,14 @@ NO_COPY_RANGE = {
     errno.EPERM,
     errno.ETXTBSY,
 }
+
+
+class Stat(NamedTuple):
+    """What tells a file from another version of it; named as in os.stat_result."""
+
+    st_size: int
+    st_mtime_ns: int
+    st_ino: int
 
 
 @lru_cache(maxsize=1)
@@ -68,6 +76,32 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(native(temporary), native(path))
     finally:
         remove_quietly(temporary)
+
+
+def write_new(path: str, data: bytes) -> Stat:
+    """Write a new read-only file and return its stat; nothing is left of it on an error.
+
+    Raises OSError. Nothing is synced.
+    """
+    # Already read-only: the mode counts for the next one who opens it.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+    try:
+        written = os.write(handle, data)
+        while written < len(data):
+            written += os.write(handle, memoryview(data)[written:])
+        stat = os.fstat(handle)
+    except OSError:
+        remove_quietly(path)
+        raise
+    finally:
+        os.close(handle)
+    return Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def stat_of(path: str) -> Stat:
+    """The stat of a file or link itself. Raises OSError."""
+    stat = os.lstat(path)
+    return Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 def remove_quietly(path: str) -> None:

@@ -96,14 +96,12 @@ def public_url(url: str) -> str:
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
-def _ascii(url: str) -> str:
-    """The URL with the non-ASCII parts of its path and query percent-encoded."""
-    if url.isascii():
-        return url
-    start = url.find("/", url.find("://") + 3)
-    if start < 0:
-        return url
-    return url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
+def ascii_url(url: str) -> bytes:
+    """The URL for libcurl: non-ASCII parts of its path and query percent-encoded."""
+    start = -1 if url.isascii() else url.find("/", url.find("://") + 3)
+    if start >= 0:
+        url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
+    return url.encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -316,7 +314,7 @@ class Network:
         authorization = None if given else self.authorization(url)
         if authorization:
             lines.append(f"Authorization: {authorization}")
-        curl.setopt(pycurl.URL, _ascii(url).encode("utf-8"))
+        curl.setopt(pycurl.URL, ascii_url(url))
         curl.setopt(pycurl.HTTPHEADER, lines)
         curl.setopt(pycurl.NETRC, 0 if authorization or given else pycurl.NETRC_OPTIONAL)
 

@@ -25,11 +25,13 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import (
+    Stat,
     copy,
     reflink,
     remove_quietly,
     run_id,
     sha256_of,
+    stat_of,
     unique_name,
     write_atomically,
 )
@@ -104,6 +106,7 @@ class Store:
         self.root = root
         self.readonly = readonly
         self.blobs = root / "blobs" / "sha256"
+        self.partial = root / "partial"
         self._blobs = str(self.blobs) + os.sep
         self._stamps: dict[str, Stamp] | None = None
         self._by_git: dict[str, str] | None = None
@@ -120,7 +123,7 @@ class Store:
         if self._ready:
             return
         try:
-            for folder in (self.blobs, self.root / "partial", self.root / "stamps"):
+            for folder in (self.blobs, self.partial, self.root / "stamps"):
                 folder.mkdir(parents=True, exist_ok=True)
             if not (self.root / "oci-layout").exists():
                 marker = json.dumps({"imageLayoutVersion": "1.0.0"})
@@ -161,7 +164,7 @@ class Store:
             except ValueError:
                 continue
 
-    def _stamp(self, sha256: str, stat: os.stat_result, git_blob: str) -> None:
+    def _stamp(self, sha256: str, stat: Stat | os.stat_result, git_blob: str) -> None:
         known = self.stamps()
         if not git_blob and sha256 in known:
             git_blob = known[sha256].git_blob
@@ -283,23 +286,23 @@ class Store:
 
     def temporary(self) -> str:
         """A name of this process's own, on the store's file system."""
-        return f"{self.root}{os.sep}partial{os.sep}{unique_name()}"
+        return f"{self.partial}{os.sep}{unique_name()}"
 
     def commit(
-        self, temporary: str, sha256: str, git_blob: str = "", stat: os.stat_result | None = None
-    ) -> os.stat_result:
+        self, temporary: str, sha256: str, git_blob: str = "", stat: Stat | None = None
+    ) -> Stat:
         """Publish a private file, whose bytes have this digest, as a read-only blob.
 
         `stat` is that of a file that already is read-only.
         """
         if stat is None:
             os.chmod(temporary, 0o444)
-            stat = os.lstat(temporary)
+            stat = stat_of(temporary)
         path = self.blob_path(sha256)
         if self.has(sha256):
             # Another run was faster. Replacing its blob would break links that are being made.
             remove_quietly(temporary)
-            stat = os.lstat(path)
+            stat = stat_of(path)
         else:
             os.replace(temporary, path)
         self._stamp(sha256, stat, git_blob)
@@ -344,7 +347,7 @@ class Store:
         self.prepare()
         label = hashlib.sha256(key.encode()).hexdigest()[:32]
         name = f"{label}.{_host()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
-        mine = str(self.root / "partial" / name)
+        mine = str(self.partial / name)
         _IN_USE.add(mine)
         best = max(self._orphans(label), default=None)
         if best is not None:
@@ -392,7 +395,7 @@ class Store:
 
     def parts(self) -> Iterator[tuple[Path, tuple[str, str, int]]]:
         """Every partial download with (label, host, pid) of its owner."""
-        for path in (self.root / "partial").glob("*.part"):
+        for path in self.partial.glob("*.part"):
             found = _OWNER.fullmatch(path.name)
             if found:
                 yield path, (found[1], found[2], int(found[3]))

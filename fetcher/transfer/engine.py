@@ -30,6 +30,7 @@ from fetcher.sources.base import (
     WheelCandidate,
 )
 from fetcher.store import Store
+from fetcher.transfer.couriers import FEWEST, Couriers, can_fork, eligible
 from fetcher.transfer.elsewhere import copy_of, read_validator, spool
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import Hosts
@@ -91,6 +92,7 @@ class Engine:
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
         self._rack = WheelRack(store)
         self._shelf = Shelf(store, self._shelved, self._refused)
+        self._couriers: Couriers | None = None
         self._told: set[tuple[str, str]] = set()
         progress.live = lambda: sum(slot.written for slot in self._slots)
 
@@ -101,6 +103,8 @@ class Engine:
         if kind is not None:
             self.network.interrupt()
         self._rack.close()
+        if self._couriers is not None:
+            self._couriers.close()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._rack.remove()
         try:
@@ -112,6 +116,8 @@ class Engine:
                 slot.curl.close()
             self._multi.close()
             self._drain_inbox()
+            if self._couriers is not None:
+                self._couriers.remove()
             for job in self._jobs:
                 if job.part is not None:
                     self.store.leave_part(job.part)
@@ -120,7 +126,7 @@ class Engine:
         """Get every job's content; returns when all are delivered or have failed."""
         self.store.prepare()
         self._jobs += jobs
-        self._ready.extend(self._jobs)
+        self._ready.extend(self._send_couriers(self._jobs))
         while self._ready or self._delayed or self._busy or self._elsewhere:
             self._wake_delayed()
             self._fill()
@@ -210,6 +216,27 @@ class Engine:
             job.validator = read_validator(job.part)
 
     # Work outside the loop
+
+    def _send_couriers(self, jobs: list[Job]) -> list[Job]:
+        """Let processes of their own get many small files; returns the other jobs."""
+        if self._rate or self.network.offline or not can_fork():
+            return jobs
+        fit = [job for job in jobs if eligible(job)]
+        if len(fit) < FEWEST:
+            return jobs
+        self._elsewhere += len(fit)
+        self._couriers = Couriers(fit, self.network, self.store, self._shelf.put, self._returned)
+        chosen = set(fit)
+        return [job for job in jobs if job not in chosen]
+
+    def _returned(self, jobs: list[Job]) -> None:
+        """In a reader's thread: the couriers give these jobs back."""
+
+        def follow_up() -> None:
+            self._elsewhere -= len(jobs)
+            self._ready.extend(jobs)
+
+        self._inbox.put(follow_up)
 
     def _to_worker(self, job: Job, work: Callable[[], Callable[[], None]]) -> None:
         self._elsewhere += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fetcher.errors import Failure, Problem
+from fetcher.files import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Part
 
@@ -83,7 +84,7 @@ class Job:
         return Problem(first.code, message, first.hint, self.artifact, self.file.path)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Arrived:
     """A whole body, not yet proven: in memory, or in a private file of the store."""
 
@@ -93,9 +94,10 @@ class Arrived:
     path: str = ""
     size: int = 0
     digests: tuple[str, str] | None = None
+    stat: Stat | None = None  # of a private file that already is read-only
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """A content that is now in the store. `downloaded` counts bytes received for it."""
 
@@ -105,6 +107,7 @@ class Delivered:
     size: int
     origin: str
     downloaded: int
+    stat: Stat
 
 
 @dataclass
