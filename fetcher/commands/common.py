@@ -12,6 +12,7 @@ import click
 from fetcher import lock
 from fetcher import settings as all_settings
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.mirror.opening import check_location
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
@@ -95,7 +96,13 @@ def transfer_options(function: F) -> F:
             "mirrors",
             multiple=True,
             metavar="MIRROR",
-            help="Ask this mirror first: a store's directory, or the URL of one.",
+            help="Ask this mirror first: a bundle, a store's folder, or an http, oci or s3 URL.",
+        ),
+        click.option(
+            "--verify-key",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Refuse mirrors that are not signed with this public key (PEM).",
         ),
         click.option(
             "--link",
@@ -153,12 +160,15 @@ def workspace(
     overwrite: bool = False,
     update: bool = False,
     mirrors: Sequence[str] = (),
+    verify_key: Path | None = None,
     quiet: bool = False,
     readonly: bool = False,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
     root = find_root(Path.cwd())
+    if verify_key is not None:
+        flags["verify_key"] = str(verify_key.expanduser().absolute())
     settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
     settings.check()
     if locked and update:
@@ -166,11 +176,7 @@ def workspace(
     if settings.offline and update:
         raise UsageError("--update needs the network, which may not be used", "drop --update")
     for location in mirrors:
-        if "://" not in location and not (root / location / "blobs" / "sha256").is_dir():
-            raise UsageError(
-                f"--from {location}: no store there (no folder blobs/sha256)",
-                "name a store's folder, such as the one `fetch store du` shows",
-            )
+        check_location(location, root)
     project = Project(root)
     units = project.load(manifests or _locked_manifests(project))
     options = Options(

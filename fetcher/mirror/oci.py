@@ -135,7 +135,9 @@ def tag_of(manifest: str, name: str, part: int = 1) -> str:
     return tag if part == 1 else f"{tag}.part{part}"
 
 
-class _Builder:
+class Builder:
+    """Gathers documents, each under its digest."""
+
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: list[dict[str, Any]] = []
@@ -173,7 +175,7 @@ def build(
     artifacts: Sequence[HeldArtifact], documents: Mapping[str, bytes], delta: bool = False
 ) -> Built:
     """The OCI documents of artifacts and their project."""
-    builder = _Builder()
+    builder = Builder()
     tags: dict[str, list[tuple[str, str]]] = {}
     for artifact in sorted(artifacts, key=lambda item: (item.manifest, item.id)):
         config = builder.blob(CONFIG_TYPE, as_json(_config(artifact)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import remove_quietly, sha256_of, sync_filesystem, write_atomically
+from fetcher.files import Stat, remove_quietly, sha256_of, sync_filesystem, write_atomically
 from fetcher.mirror.bundle import Bundle
 from fetcher.mirror.holdings import part_of
 from fetcher.mirror.moving import copy_into, write_all
@@ -43,7 +43,7 @@ class _Copy:
     part: Part | None
     size: int
     kept: int = 0  # bytes of it that an earlier import wrote
-    stat: os.stat_result | None = None
+    stat: Stat | None = None
 
 
 def lacking(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
@@ -142,7 +142,8 @@ class Importer:
         handle = os.open(copy.path, flags, 0o444)
         try:
             write_all(handle, data)
-            copy.stat = os.fstat(handle)
+            stat = os.fstat(handle)
+            copy.stat = Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
         finally:
             os.close(handle)
 

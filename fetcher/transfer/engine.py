@@ -25,13 +25,14 @@ from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of
 from fetcher.progress import Progress
 from fetcher.sources.base import (
     DeferredCandidate,
+    ExtentsCandidate,
     PathCandidate,
     UrlCandidate,
     WheelCandidate,
 )
 from fetcher.store import Store
 from fetcher.transfer.couriers import FEWEST, Couriers, can_fork, eligible
-from fetcher.transfer.elsewhere import copy_of, read_validator, spool
+from fetcher.transfer.elsewhere import copy_of, copy_of_extents, read_validator, spool
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import Hosts
 from fetcher.transfer.jobs import MAX_TRIES, Arrived, Delivered, Job, Outcome
@@ -166,6 +167,8 @@ class Engine:
             self._to_worker(job, lambda: self._prepare_deferred(job, candidate))
         elif isinstance(candidate, WheelCandidate):
             self._to_worker(job, lambda: self._take_member(job, candidate))
+        elif isinstance(candidate, ExtentsCandidate):
+            self._to_worker(job, lambda: self._take_extents(job, candidate))
         else:
             self._to_worker(job, lambda: self._take_path(job, candidate))
 
@@ -272,6 +275,10 @@ class Engine:
 
     def _take_path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
         path = copy_of(candidate.path, self.store)
+        return lambda: self._to_shelf(Arrived(job, candidate.origin, path=path))
+
+    def _take_extents(self, job: Job, candidate: ExtentsCandidate) -> Callable[[], None]:
+        path = copy_of_extents(candidate.extents, self.store)
         return lambda: self._to_shelf(Arrived(job, candidate.origin, path=path))
 
     def _to_shelf(self, arrived: Arrived) -> None:
