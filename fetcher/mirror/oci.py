@@ -56,6 +56,7 @@ class Descriptor(NamedTuple):
     digest: str
     size: int
     tag: str = ""
+    manifest: bool = False  # registries keep manifests elsewhere than other blobs
 
     @property
     def sha256(self) -> str:
@@ -325,7 +326,8 @@ class _Reader:
         if not isinstance(manifests, list):
             raise _Refused("the index has no list of manifests")
         for entry in manifests:
-            self._image(*_descriptor(entry, "the index"))
+            descriptor, item = _descriptor(entry, "the index")
+            self._image(descriptor._replace(manifest=True), item)
         for name, (_, head) in sorted(self._heads.items()):
             files = tuple(sorted(self._files[name]))
             self.contents.artifacts.append(

@@ -192,8 +192,12 @@ class Registry:
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A document of a bundle: a manifest lies elsewhere than a config or a lock."""
+        if not descriptor.manifest:
+            return self.blob(descriptor)
         found = self.manifest(descriptor.digest)
-        return found if found is not None else self.blob(descriptor)
+        if found is None:
+            raise Failure("missing", f"{self.reference} lacks manifest {descriptor.digest}")
+        return found
 
     def candidate(self, origin: str, sha256: str) -> DeferredCandidate:
         """A blob for the engine, which asks for a token right before each transfer."""
