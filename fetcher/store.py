@@ -40,6 +40,8 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
+# What may lie beside a partial file: its validator, and which of its ranges are there.
+PART_NOTES = (".etag", ".map")
 _MAX_STAMP_FILES = 64
 _QUIET_SECONDS = 3600
 _MERGED = ".merged.tsv"
@@ -353,8 +355,9 @@ class Store:
         if best is not None:
             try:
                 os.rename(best[1], mine)
-                with suppress(FileNotFoundError):
-                    os.replace(best[1] + ".etag", mine + ".etag")
+                for beside in PART_NOTES:
+                    with suppress(FileNotFoundError):
+                        os.replace(best[1] + beside, mine + beside)
                 return Part(mine, os.stat(mine).st_size)
             except OSError:
                 pass  # another process was faster
@@ -371,7 +374,8 @@ class Store:
         """Remove a partial file and what was remembered of it."""
         _IN_USE.discard(part.path)
         remove_quietly(part.path)
-        remove_quietly(part.path + ".etag")
+        for beside in PART_NOTES:
+            remove_quietly(part.path + beside)
 
     def _orphans(self, label: str) -> Iterator[tuple[int, str]]:
         for path, owner in self.parts():

@@ -10,7 +10,13 @@ from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
-from fetcher.sources.base import LOCAL_CANDIDATES, Candidate, FileEntry, Source
+from fetcher.sources.base import (
+    LOCAL_CANDIDATES,
+    Candidate,
+    FileEntry,
+    Source,
+    UrlCandidate,
+)
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
 from fetcher.workspace import Workspace
@@ -169,7 +175,7 @@ class Run:
         for location in self.space.settings.mirrors:
             mirror = BlobMirror(location)
             label = f"mirror:{mirror.describe()}"
-            found += [replace(c, origin=label) for c in mirror.candidates("", file, network)]
+            found += [_chosen(c, label) for c in mirror.candidates("", file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
@@ -230,3 +236,10 @@ class Run:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
         except Failure as failure:
             self.problems.append(failure.problem)
+
+
+def _chosen(candidate: Candidate, label: str) -> Candidate:
+    """A candidate of a mirror that the user has named: asked before all others."""
+    if isinstance(candidate, UrlCandidate):
+        return replace(candidate, origin=label, rank=0)
+    return replace(candidate, origin=label)

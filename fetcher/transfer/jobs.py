@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
 from fetcher.files import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Part
+
+if TYPE_CHECKING:
+    from fetcher.transfer.body import Body
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20
@@ -20,6 +24,8 @@ class Job:
 
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
+    `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
+    redirects have led. `retry_at`: no try before that time.monotonic().
     """
 
     artifact: str
@@ -38,6 +44,12 @@ class Job:
     mismatched: bool = False
     deferred: Candidate | None = None
     received: int = 0
+    body: Body | None = None
+    no_ranges: bool = False
+    ranges: bool = False
+    landed: str = ""
+    retry_at: float = 0.0
+    overtaken: int = 0
 
     @property
     def small(self) -> bool:
@@ -60,8 +72,14 @@ class Job:
         self.index += 1
         self.tries = self.furthest = 0
         self.mismatched = self.decode = self.anew = self.resumed = False
-        self.deferred = None
+        self.forget_place()
         return self.index < len(self.candidates)
+
+    def forget_place(self) -> None:
+        """Nothing that was learned of the candidate's address holds any more."""
+        self.deferred = None
+        self.landed = ""
+        self.no_ranges = self.ranges = False
 
     def problem(self) -> Problem:
         """Why it failed: the weightiest reason, and the others after it."""
