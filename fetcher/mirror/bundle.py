@@ -48,7 +48,11 @@ class Bundle:
         self.label = container.label
         self.signature = signature  # the path where its signature lies, or would lie
         self.sums = parse_sums(self._document(SUMS).decode("utf-8", "replace"), self._at(SUMS))
-        self.contents: Contents = oci.parse(self._document(INDEX), self._blob, self.label)
+        index = self._document(INDEX)
+        if self.sums.get(INDEX) != hashlib.sha256(index).hexdigest():
+            text = f"{self._at(INDEX)} has another digest than {SUMS} says"
+            raise Failure("modified", text, "copy the bundle again", file=INDEX)
+        self.contents: Contents = oci.parse(index, self._blob, self.label)
 
     def close(self) -> None:
         """Release the files."""
