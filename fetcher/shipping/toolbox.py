@@ -80,7 +80,7 @@ def pack(wanted: Wanted, folder: Path, say: Callable[[str], None]) -> dict[str, 
 
 
 def _extras(names: Sequence[str]) -> tuple[str, ...]:
-    known = metadata.distribution(NAME).metadata.get_all("Provides-Extra") or []
+    known = _distribution().metadata.get_all("Provides-Extra") or []
     for name in names:
         if name not in known:
             close = nearest(name, known)
@@ -100,15 +100,24 @@ def _own_wheel(folder: Path) -> Path:
 
     Never from a package index, where another package may have the name.
     """
-    found = metadata.distribution(NAME)
+    source = _source()
+    return _built(source, folder) if source is not None else _repacked(_distribution(), folder)
+
+
+def _distribution() -> metadata.Distribution:
+    """What is installed, rather than what a build has left in the source's folder."""
+    found = list(metadata.distributions(name=NAME))
+    return next((item for item in found if item.read_text("direct_url.json")), found[0])
+
+
+def _source() -> Path | None:
+    """The folder that fetch was installed from, if it is still there."""
     try:
-        direct = json.loads(found.read_text("direct_url.json") or "{}")
+        direct = json.loads(_distribution().read_text("direct_url.json") or "{}")
     except ValueError:
-        direct = {}
+        return None
     source = Path(unquote(urlsplit(str(direct.get("url", ""))).path))
-    if "dir_info" in direct and (source / "setup.cfg").is_file():
-        return _built(source, folder)
-    return _repacked(found, folder)
+    return source if "dir_info" in direct and (source / "setup.cfg").is_file() else None
 
 
 def _built(source: Path, folder: Path) -> Path:
