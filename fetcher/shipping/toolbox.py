@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -120,9 +119,18 @@ def _source() -> Path | None:
     return source if "dir_info" in direct and (source / "setup.cfg").is_file() else None
 
 
+def _can_build_here() -> bool:
+    """Whether setuptools is here, and makes wheels by itself: 70.1 and later do."""
+    try:
+        major, minor = metadata.version("setuptools").split(".")[:2]
+        return (int(major), int(minor)) >= (70, 1)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+
+
 def _built(source: Path, folder: Path) -> Path:
     command = ["wheel", "--no-deps", "--wheel-dir", str(folder)]
-    if importlib.util.find_spec("setuptools"):
+    if _can_build_here():
         command.append("--no-build-isolation")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         # A build leaves files in its source, and those of an older version would get in.
