@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import secrets
+import signal
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ _CACHED = 1 << 18
 _FICLONE = 0x40049409
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
+_PR_SET_PDEATHSIG = 1
 _COUNTER = itertools.count()
 NO_COPY_RANGE = {
     errno.EXDEV,
@@ -146,6 +148,13 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
+def end_with_parent() -> None:
+    """Have the system end this process when its parent dies, where it can (Linux)."""
+    libc = _libc()
+    if libc is not None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def sync_filesystem(folder: str, files: list[str]) -> None:
     """Bring all data of a file system to disk in one call, or file by file where that lacks."""
     libc = _libc()
@@ -157,10 +166,11 @@ def sync_filesystem(folder: str, files: list[str]) -> None:
         finally:
             os.close(handle)
     for path in files:
-        _sync(native(path))
+        sync_file(native(path))
 
 
-def _sync(path: str) -> None:
+def sync_file(path: str) -> None:
+    """Bring a file's bytes to disk. Raises OSError."""
     if sys.platform == "win32":  # wants a file that is open for writing, even to flush it
         mode = os.stat(path).st_mode
         os.chmod(path, 0o666)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
-from fetcher.mirror.opening import opened
 from fetcher.network import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
@@ -102,7 +101,11 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
 
 def check_mirrors(network: Network) -> list[Problem]:
     """Open every mirror; a damaged or unsigned one ends the run before anything is taken."""
-    problems = []
+    problems: list[Problem] = []
+    if not network.settings.mirrors:
+        return problems
+    from fetcher.mirror.opening import opened
+
     for location in network.settings.mirrors:
         try:
             opened(location, network)

@@ -38,6 +38,7 @@ class Run:
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
+        self.space.store.recover()
         self.resolution = self.space.resolve()
         self.problems += self.resolution.problems
         self.planner = self.space.planner()
@@ -220,6 +221,8 @@ class Run:
             if any(item.placed for item in plan.items):
                 self.space.remember_project()
             self.space.store.close()
+            if not self.problems:
+                self.space.seal(plan)
         except OSError as error:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.files import Stat, git_blob_hasher, remove_quietly, run_id, write_new
+from fetcher.files import Stat, end_with_parent, git_blob_hasher, unique_name, write_new
 from fetcher.network import (
     REDIRECTS,
     RETRY_STATUS,
@@ -35,7 +35,7 @@ from fetcher.network import (
 )
 from fetcher.sniff import is_pointer
 from fetcher.sources.base import UrlCandidate
-from fetcher.store import Store
+from fetcher.store import Store, private_prefix
 from fetcher.transfer.jobs import SMALL, Arrived, Job
 from fetcher.transfer.slot import STALL_SECONDS
 
@@ -184,7 +184,10 @@ class Couriers:
             self._on_back([self.jobs[index] for index in left])
 
     def close(self) -> None:
-        """End the processes, if they still run; nothing arrives from now on."""
+        """End the processes, if they still run; nothing arrives from now on.
+
+        What they have proven and not reported is published by the next run.
+        """
         self._closed = self._halted = True
         for pid in self._pids:
             with suppress(ProcessLookupError):
@@ -196,12 +199,6 @@ class Couriers:
         os.close(self._taken)
         for pid in self._pids:
             os.waitpid(pid, 0)
-
-    def remove(self) -> None:
-        """Remove what killed processes have written and not reported."""
-        for pid in self._pids:
-            for path in self.store.partial.glob(f"{pid}-*.tmp"):
-                remove_quietly(str(path))
 
 
 def _task(job: Job) -> _Task:
@@ -242,7 +239,6 @@ class _Courier:
         self.done: list[tuple[Any, ...]] = []
         self.back: list[int] = []
         self.halted = False
-        self.count = 0
         self.by_curl: dict[int, _Handle] = {}
 
     def run(self, connections: int) -> None:
@@ -374,8 +370,7 @@ class _Courier:
         if not right or len(body) != task.size or is_pointer(body):
             self._give_back(handle, halt=False)
             return
-        self.count += 1
-        path = f"{self.folder}{os.sep}{os.getpid()}-{run_id()}-{self.count}.tmp"
+        path = f"{self.folder}{os.sep}{private_prefix(sha256)}{unique_name()}"
         try:
             stat = write_new(path, body)
         except OSError:
@@ -411,6 +406,7 @@ def _courier(
         # Ctrl-C is for the engine, which ends its couriers.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_with_parent()
         gc.disable()
         _Courier(tasks, taken, writer, network, folder).run(share)
         status = 0

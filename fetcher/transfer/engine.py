@@ -364,6 +364,7 @@ class Engine:
             self._agenda.first(job)  # the connection is free for the next range
 
     def _body_whole(self, job: Job, body: Body) -> None:
+        self._cut(job)  # others may have brought their last bytes in the same turn
         self._spread.pop(job, None)
         written = body.frontier
         arrived = Arrived(job, job.candidate.origin, path=body.part.path)

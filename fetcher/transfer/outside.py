@@ -96,8 +96,6 @@ class Outside:
         finally:
             while not self._inbox.empty():
                 self._inbox.get()()
-            if self._couriers is not None:
-                self._couriers.remove()
 
     # Handing over
 

@@ -164,7 +164,7 @@ class Shelf:
         check_content(item, sha256, blob)
         if item.data is None:
             return _Proven(item, item.path, sha256, blob, item.stat)
-        path = self.store.temporary()
+        path = self.store.temporary(sha256)
         return _Proven(item, path, sha256, blob, write_new(path, item.data))
 
     def _publish(self, proof: _Proven) -> Delivered:
