@@ -5,7 +5,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit schemas clean help
+.PHONY: quickstart test lint types unit programs schemas clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -33,7 +33,15 @@ types: .venv-test/.installed
 	cd build/types && MYPYPATH=. ../../$(TEST)/mypy --config-file ../../setup.cfg -p fetcher
 	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
 
-unit: .venv-test/.installed
+# What some tests run against; where it cannot be installed they are skipped.
+programs:
+	@command -v docker-registry >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && \
+	    apt-get install -y --no-install-recommends docker-registry >/dev/null; } || \
+	  echo "docker-registry is not installed: tests of registries are skipped"
+
+unit: .venv-test/.installed programs
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
 
 schemas: .venv-test/.installed
