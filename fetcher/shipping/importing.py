@@ -20,6 +20,7 @@ from fetcher.mirror.proof import Proof
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.store import Part, Store
+from fetcher.storekeeping import IMPORTED
 
 _BLOB = "blobs/sha256/"
 
@@ -200,7 +201,7 @@ def remember(store: Store, contents: Contents) -> None:
     if lock is None:
         return
     name = hashlib.sha256(lock).hexdigest()[:24]
-    folder = store.root / "imported" / name
+    folder = store.root / IMPORTED / name
     write_atomically(folder / "fetch.lock", lock)
     entry = store.root / "projects" / f"{name}.json"
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
