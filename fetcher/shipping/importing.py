@@ -137,7 +137,7 @@ class Importer:
             self._write_large(copy, name)
 
     def _write_small(self, copy: _Copy, data: bytes) -> None:
-        copy.path = self.store.temporary()
+        copy.path = self.store.temporary(copy.sha256)
         # Already read-only: the mode counts for the next one who opens it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(copy.path, flags, 0o444)
