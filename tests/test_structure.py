@@ -38,6 +38,8 @@ ORDER = [
     {"shipping"},
     {"formats"},
     {"verify"},
+    {"golden", "probe_page", "livetable"},
+    {"probing"},
     {"commands"},
     {"__main__"},
 ]
