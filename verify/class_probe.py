@@ -196,7 +196,7 @@ def _answer(model: Any, request: ProbeRequest, context: Context, number: int) ->
 
 
 def _picture(request: ProbeRequest, context: Context, number: int) -> Any:
-    """Return the sample picture, the second time upside down."""
+    """Return the sample picture, the second time a generated one of its size."""
     name = request.options["image"]
     if name not in request.files:
         raise ProbeError(f"image: the artifact has no file {name!r}", "see its `files`")
@@ -205,5 +205,6 @@ def _picture(request: ProbeRequest, context: Context, number: int) -> Any:
         height, width = request.options["size"]
         picture = images.resized(context.require("torch"), picture, height, width)
     if number:
-        picture = picture.flip(2)
+        height, width = picture.shape[2:]
+        picture = images.generated(context.require("torch"), height, width, request.seed)
     return picture.to(context.device(), context.torch_dtype())

@@ -95,7 +95,12 @@ def _size(value: Any) -> str:
 
 def _default_dtype(context: Context) -> str:
     """Return how such models are used: in half precision on a GPU, which CPUs are slow with."""
-    return "float32" if context.device() == "cpu" else "float16"
+    device, torch = context.device(), context.require("torch")
+    if device == "cpu":
+        return "float32"
+    # float16 overflows in T5 and in some VAEs.
+    wide = device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return "bfloat16" if wide else "float16"
 
 
 def _check_parts(

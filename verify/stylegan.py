@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import grids, options, project_code, stylegan_net
+from . import grids, options, project_code, stylegan_net, stylegan_sizes
 from .choice import matching, weight_files
 from .loaders import class_path, strict
 from .protocol import MissingLibraryError, ProbeError
@@ -139,9 +139,9 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
         if found:
             raise ProbeError(f"no {role}: it holds a {found[0].kind}", _SWAPPED)
         sizes = (
-            stylegan_net.generator_sizes
+            stylegan_sizes.generator_sizes
             if role == "generator"
-            else (stylegan_net.discriminator_sizes)
+            else (stylegan_sizes.discriminator_sizes)
         )
         sizes(shapes)  # says what is wrong
     return found
@@ -178,9 +178,9 @@ class _Trial:
         generator = self._net.kind == "generator"
         try:
             sizes: Any = (
-                stylegan_net.generator_sizes(shapes)
+                stylegan_sizes.generator_sizes(shapes)
                 if generator
-                else stylegan_net.discriminator_sizes(shapes)
+                else stylegan_sizes.discriminator_sizes(shapes)
             )
             if not self._fits(sizes, shapes) or not self._finite(names):
                 return
@@ -201,7 +201,7 @@ class _Trial:
         except ProbeError as error:
             context.check(f"{title}: loads", False, error.reason, error.hint)
 
-    def _drawer(self, tensors: Mapping[str, Any], sizes: stylegan_net.GeneratorSizes) -> Any:
+    def _drawer(self, tensors: Mapping[str, Any], sizes: stylegan_sizes.GeneratorSizes) -> Any:
         if "class_path" not in self._request.options:
             return stylegan_net.Generator(self._torch, tensors, sizes)
         model = project_code.build(self._request, self._context)
@@ -215,7 +215,7 @@ class _Trial:
 
         return draw
 
-    def _fits(self, sizes: Any, shapes: stylegan_net.Shapes) -> bool:
+    def _fits(self, sizes: Any, shapes: stylegan_sizes.Shapes) -> bool:
         """Compare with the table of this architecture, and with what the manifest wants."""
         context, title = self._context, self._net.title
         table = sizes.table()
@@ -268,7 +268,7 @@ class _Trial:
         z = self._torch.randn(count, width, generator=source)
         return z.to(self._device, self._dtype)
 
-    def _draw(self, draw: Any, sizes: stylegan_net.GeneratorSizes, first: bool) -> None:
+    def _draw(self, draw: Any, sizes: stylegan_sizes.GeneratorSizes, first: bool) -> None:
         wanted = self._request.options
         count = wanted.get("images", 4) if first else 2
         psi = float(wanted.get("trunc_psi", 0.7))
@@ -374,7 +374,7 @@ class _Trial:
     def _apart(one: Any, other: Any) -> float:
         return float((one.float() - other.float()).abs().mean())
 
-    def _judge(self, judge: Any, sizes: stylegan_net.DiscriminatorSizes) -> None:
+    def _judge(self, judge: Any, sizes: stylegan_sizes.DiscriminatorSizes) -> None:
         title, context, side = self._net.title, self._context, sizes.pyramid.resolution
         noise = self._noise(2, 3 * side * side).view(2, 3, side, side).clamp(-1, 1)
         smooth = self._torch.nn.functional.avg_pool2d(noise[:1], 3, stride=1, padding=1)

@@ -5,7 +5,6 @@ What each option means is in `VisionLanguage`.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from . import folders, images, loaded, options
@@ -133,13 +132,12 @@ def _ask(
     text = _text(processor, request)
     first, other = (_inputs(processor, text, picture, context) for picture in pictures)
     context.stage("looking at pictures")
-    core = model.thinker if hasattr(model, "thinker") else model  # Qwen-Omni
     with context.timed("infer_seconds"):
-        logits = _last_logits(core, first)
+        logits = _last_logits(model, first)
     sound = bool(torch.isfinite(logits).all())
     if not context.check("logits are finite", sound, f"{len(logits):,}", "try --dtype float32"):
         return
-    moved = float((_last_logits(core, other) - logits).abs().max())
+    moved = float((_last_logits(model, other) - logits).abs().max())
     spread = float(logits.std()) or 1.0
     context.check(
         "the picture acts",
@@ -174,8 +172,6 @@ def _generate(
     context.stage("writing")
     wanted = request.options.get("new_tokens", _NEW_TOKENS)
     how = {"max_new_tokens": wanted, "do_sample": False, "num_beams": 1}
-    if "return_audio" in inspect.signature(model.generate).parameters:
-        how = {"return_audio": False, "thinker_max_new_tokens": wanted, "thinker_do_sample": False}
     with context.timed("infer_seconds"):
         output = model.generate(**inputs, **how)
     written = output[0][inputs["input_ids"].shape[1] :]

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fetcher.verify import Check, ProbeRequest, ProbeResult, run_probes
+import pytest
+from fetcher.verify import Check, ProbeRequest, ProbeResult, load_probe, run_probes
+from fetcher.verify.context import Context
+from fetcher.verify.protocol import ProbeError
 
 
 def request(kind: str, root: Path, *names: str, **options: Any) -> ProbeRequest:
@@ -29,6 +32,14 @@ def probe(kind: str, root: Path, *names: str, **options: Any) -> ProbeResult:
 def probe_all(*requests: ProbeRequest) -> list[ProbeResult]:
     """Run several at once."""
     return run_probes(list(requests), python=sys.executable, jobs=2)
+
+
+def run_here(made: ProbeRequest) -> ProbeError:
+    """Run a probe in this process, up to the error that ends it: for what needs no model loaded."""
+    context = Context(made, lambda event: None, made.root)
+    with pytest.raises(ProbeError) as raised:
+        load_probe(made.type).run(made, context)
+    return raised.value
 
 
 def named(result: ProbeResult) -> dict[str, Check]:

@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 from fetcher.verify import ProbeResult
+from fetcher.verify.fingerprints import difference
 from fetcher.verify.stylegan import PROBE
-from fetcher.verify.stylegan_net import (
-    Discriminator,
-    Generator,
-    discriminator_sizes,
-    generator_sizes,
-)
+from fetcher.verify.stylegan_net import Discriminator, Generator
+from fetcher.verify.stylegan_sizes import discriminator_sizes, generator_sizes
 
 from .makers import RunsCode
-from .probing import failures, named, probe, probe_all, request
+from .probing import failures, named, probe, probe_all, request, run_here
 from .stylegan_files import discriminator, generator
 
 torch = pytest.importorskip("torch")
@@ -179,6 +176,14 @@ def test_pictures_and_fingerprints_are_for_the_report(good: ProbeResult) -> None
     assert prints["d_dis.pth: scores"].shape == (3, 1)
 
 
+def test_weights_of_the_same_shapes_are_told_apart(good: ProbeResult) -> None:
+    prints = {one.name: one for one in good.fingerprints}
+    zoo = prints["a_zoo.pth: generator: image"]
+    assert difference(zoo, prints["c_plain.pth: image"], "float32") == "", "the same weights"
+    other = prints["a_zoo.pth: generator_smooth: image"]
+    assert "the values differ by" in difference(zoo, other, "float32")
+
+
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
     """One artifact with everything that can be wrong, and what the probe says about it."""
@@ -226,6 +231,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
         },
         root / "o_mean.pth",
     )
+    save("q_chain.pth", {"mapping.dense4.weight": torch.zeros(16, 15)})
+    save("r_narrow.pth", {"mapping.dense0.weight": torch.zeros(16, 10)})
     torch.save(generator(torch), root / "z_good.pth")
     return root, probe("stylegan", root)
 
@@ -251,6 +258,11 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
         ("m_other.pth: loads", "no StyleGAN generator: its tensors are conv.weight"),
         ("n_overflow.pth: pictures are finite", "4 of 4 hold NaN or infinity"),
         ("o_mean.pth: z acts", "pictures of different z differ by 0 of their spread"),
+        (
+            "q_chain.pth: loads",
+            "1 shapes differ: mapping.dense4.weight is [16, 15], the model has [16, 16]",
+        ),
+        ("r_narrow.pth: loads", "mapping.dense0 takes 10 numbers, too few for z"),
         ("o_mean.pth: truncation acts", "moves the picture by 0 of its spread"),
     ],
 )
@@ -285,20 +297,29 @@ def test_swapped_variants_fail(tmp_path: Path) -> None:
         request(kind, root, generator="dis.pth", discriminator="gen.pth"),
         request(kind, root, generator="gen.pth", label=3, resolution=256),
         request(kind, root, generator="gen.pth", label=7, embedding=4),
-        request(kind, root, generator="gn.pth"),
-        request(kind, root, "gen.pth", key="generator"),
     )
-    assert [result.state for result in results] == ["passed"] + ["failed"] * 5
+    assert [result.state for result in results] == ["passed"] + ["failed"] * 3
     told = [result.reason for result in results]
     assert told[1].startswith("dis.pth: loads: no generator: it holds a discriminator (and 1 more)")
     assert results[1].hint.startswith("were two files swapped?")
-    assert told[2] == ("gen.pth: variant: resolution is 64, expected 256, label is 7, expected 3")
+    assert told[2] == "gen.pth: variant: resolution is 64, expected 256, label is 7, expected 3"
     assert told[3] == "gen.pth: variant: embedding is 6, expected 4"
-    assert (told[4], results[4].hint) == (
-        "no file of the artifact matches 'gn.pth'",
-        "did you mean 'gen.pth'?",
+    error = run_here(request(kind, root, generator="gn.pth"))
+    assert error.reason == "no file of the artifact matches 'gn.pth'"
+    assert error.hint == "did you mean 'gen.pth'?"
+
+
+def test_a_key_chooses_a_net(tmp_path: Path) -> None:
+    torch.save({"generator": generator(torch), "other": generator(torch)}, tmp_path / "zoo.pth")
+    right, wrong = probe_all(
+        request("stylegan", tmp_path, key="other", images=2),
+        request("stylegan", tmp_path, key="discriminator"),
     )
-    assert "no net lies at 'generator'; there are: (at the top)" in told[5]
+    assert right.state == "passed", (right.reason, right.log)
+    assert all(check.name.startswith("zoo.pth: other: ") for check in right.checks)
+    assert wrong.reason == (
+        "zoo.pth: loads: no net lies at 'discriminator'; there are: generator, other"
+    )
 
 
 CLASS = '''
@@ -367,7 +388,7 @@ def test_a_zoo_file_at_256_and_its_limits(tmp_path: Path) -> None:
     zoo = {"generator": smooth, "discriminator": judge, "generator_smooth": smooth}
     torch.save(zoo, tmp_path / "zoo.pth")
     passed, hungry, slow = probe_all(
-        request("stylegan", tmp_path, key="generator", resolution=256, label=0),
+        request("stylegan", tmp_path, key="generator", resolution=256, label=0, images=2),
         request("stylegan", tmp_path, _memory_limit=200_000_000),
         request("stylegan", tmp_path, _timeout=0.3),
     )

@@ -119,7 +119,7 @@ def llava(folder: Path) -> None:
 
 
 def qwen_omni(folder: Path) -> None:
-    """The part of Qwen2.5-Omni that sees, hears and writes, without the one that speaks."""
+    """Qwen2.5-Omni whole, with the parts that speak."""
     import transformers as t
 
     tokenizer = byte_tokenizer(
@@ -129,9 +129,13 @@ def qwen_omni(folder: Path) -> None:
         "{% for m in messages %}{% for c in m.content %}{% if c.type == 'image' %}"
         "<seen><image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endfor %}"
     )
-    parts = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    config = t.Qwen2_5OmniThinkerConfig(
-        audio_config={
+    tokens = {"audio_token_index": 1, "image_token_index": 2, "video_token_index": 3}
+    tokens |= {"vision_start_token_id": 4, "audio_start_token_id": 1}
+    rope = {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}
+    text = {**NET, "num_key_value_heads": 2, "rope_scaling": rope}
+    thinker = {
+        **tokens,
+        "audio_config": {
             "d_model": HIDDEN,
             "encoder_layers": 1,
             "encoder_attention_heads": 4,
@@ -139,7 +143,7 @@ def qwen_omni(folder: Path) -> None:
             "output_dim": HIDDEN,
             "max_source_positions": 100,
         },
-        vision_config={
+        "vision_config": {
             "depth": 2,
             "hidden_size": HIDDEN,
             "intermediate_size": 64,
@@ -147,20 +151,31 @@ def qwen_omni(folder: Path) -> None:
             "out_hidden_size": HIDDEN,
             "fullatt_block_indexes": [1],
         },
-        text_config={
-            **NET,
-            **parts,
-            "vocab_size": len(tokenizer),
-            "max_position_embeddings": 1024,
-            "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+        "text_config": {**text, "vocab_size": len(tokenizer), "max_position_embeddings": 1024},
+    }
+    wave = {
+        "dit_config": {
+            "hidden_size": HIDDEN,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "ff_mult": 1,
+            "emb_dim": 16,
+            "head_dim": 8,
+            "mel_dim": 16,
+            "num_embeds": 64,
+            "enc_dim": 16,
+            "enc_emb_dim": 16,
+            "enc_channels": [16, 16, 16, 16, 48],
+            "enc_attention_channels": 8,
+            "enc_se_channels": 8,
         },
-        audio_token_index=1,
-        image_token_index=2,
-        video_token_index=3,
-        vision_start_token_id=4,
-        audio_start_token_id=1,
+        "bigvgan_config": {"mel_dim": 16, "upsample_initial_channel": 32},
+    }
+    talker = {**text, **tokens, "vocab_size": 64, "embedding_size": HIDDEN, "head_dim": 8}
+    config = t.Qwen2_5OmniConfig(
+        thinker_config=thinker, talker_config=talker, token2wav_config=wave
     )
-    t.Qwen2_5OmniThinkerForConditionalGeneration(config).save_pretrained(folder)
+    t.Qwen2_5OmniForConditionalGeneration(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     backend = getattr(t, "Qwen2VLImageProcessorPil", None) or t.Qwen2VLImageProcessor
     backend(min_pixels=56 * 56, max_pixels=56 * 56).save_pretrained(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, first_line, is_memory, misfit, quiet
+from . import dtype_argument, explained, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,7 @@ def load(
         else:
             model = _assemble(sentence_transformers, folder, device, arguments, pooling)
     except Exception as error:
-        if is_memory(error):
-            raise
-        raise _explained(error, folder) from error
+        raise explained(error, folder, transformers.AutoModel) from error
     if max_seq_length is not None:
         model.max_seq_length = max_seq_length
     return model.eval()
@@ -103,18 +101,3 @@ def encoder_of(model: Any) -> Any:
     """Return the transformers model inside."""
     first = model[0]
     return getattr(first, "auto_model", None) or first.model
-
-
-def _explained(error: Exception, folder: Path) -> LoadError:
-    import transformers
-
-    difference = misfit(transformers.AutoModel, folder)
-    if difference:
-        return LoadError(
-            f"the weights in {folder} do not fit its configuration: {difference}",
-            "configuration and weights are of different models: fetch both from one revision",
-        )
-    return LoadError(
-        f"sentence-transformers cannot load {folder}: {first_line(error)}",
-        "are all its files there? fetch check tells which are missing or modified",
-    )

@@ -6,6 +6,7 @@ project's interpreter: syntax of Python 3.8, libraries imported inside functions
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from . import LoadError, dtype_argument, explained, first_line, quiet
@@ -20,6 +21,7 @@ _LANGUAGE_AUTOS = (
     "AutoModelForImageTextToText",
     "AutoModelForVision2Seq",
 )
+_SPEECH = ("talker.", "token2wav.")
 
 
 def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
@@ -39,19 +41,18 @@ def load_language_model(
     """Load a vision-language model as `load_encoder` does; `config` is its config.json."""
     import transformers
 
-    architectures = config.get("architectures") or []
-    named = [getattr(transformers, str(name), None) for name in architectures[:1]]
-    autos = [getattr(transformers, name, None) for name in _LANGUAGE_AUTOS]
-    found = next((each for each in (*named, *autos) if each is not None), None)
+    named = str((config.get("architectures") or [""])[0])
+    core = re.sub(r"(ForConditionalGeneration|Model)$", "", named)
+    # Qwen-Omni: the part that sees and writes; the one that speaks is not needed for it.
+    names = (f"{core}ThinkerForConditionalGeneration", named, *_LANGUAGE_AUTOS)
+    found = next((getattr(transformers, n) for n in names if n and hasattr(transformers, n)), None)
     if found is None:
         raise LoadError(
-            f"the installed transformers {transformers.__version__} has no {architectures[:1]}",
+            f"the installed transformers {transformers.__version__} has no {named}",
             "upgrade transformers in the project's environment",
         )
-    loaded = _load(found, folder, dtype)
-    if hasattr(loaded[0], "disable_talker"):  # Qwen-Omni: text is what is proven here
-        loaded[0].disable_talker()
-    return loaded
+    model, missing, unused = _load(found, folder, dtype)
+    return model, missing, tuple(n for n in unused if not n.startswith(_SPEECH))
 
 
 def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
@@ -166,21 +167,16 @@ def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
     """
     import torch
 
-    def pair(size: Any) -> tuple[int, int]:
-        if isinstance(size, dict):
-            size = (
-                size.get("height") or size.get("shortest_edge") or side,
-                size.get("width") or size.get("shortest_edge") or side,
-            )
-        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-    resized = pair(settings.get("size") or side)
     if settings.get("do_resize", True):
         picture = torch.nn.functional.interpolate(
-            picture, size=resized, mode="bilinear", align_corners=False, antialias=True
-        )
+            picture,
+            size=_target(settings.get("size") or side, picture.shape[2], picture.shape[3]),
+            mode="bicubic" if settings.get("resample") == 3 else "bilinear",  # Pillow's number
+            align_corners=False,
+            antialias=True,
+        ).clamp(0, 1)
     if settings.get("do_center_crop"):
-        high, wide = pair(settings.get("crop_size") or side)
+        high, wide = _target(settings.get("crop_size") or side, side, side)
         top, left = (picture.shape[2] - high) // 2, (picture.shape[3] - wide) // 2
         picture = picture[:, :, max(0, top) :, max(0, left) :][:, :, :high, :wide]
     if settings.get("do_normalize", True):
@@ -190,6 +186,17 @@ def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
         )
         picture = (picture - mean) / std
     return picture
+
+
+def _target(size: Any, height: int, width: int) -> tuple[int, int]:
+    """Return height and width that a picture is scaled to; `shortest_edge` keeps its shape."""
+    if isinstance(size, dict):
+        if "height" in size and "width" in size:
+            return int(size["height"]), int(size["width"])
+        edge = int(size.get("shortest_edge") or size.get("longest_edge") or min(height, width))
+        shorter = min(height, width)
+        return edge * height // shorter, edge * width // shorter
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def picture_features(model: Any, pixels: Any) -> Any:
