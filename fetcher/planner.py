@@ -141,7 +141,7 @@ class Planner:
                 )
             )
             return
-        folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
+        folder = source.cache_folder
         snapshot = self.hub_cache / folder / "snapshots" / locked.revision
         for file in locked.files:
             name = f"{source.path}/{file.path}" if source.path else file.path

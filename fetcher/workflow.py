@@ -8,6 +8,7 @@ from dataclasses import replace
 from fetcher import preflight, report
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.files import Stat
+from fetcher.hubcache import cached_blob
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
@@ -166,6 +167,10 @@ class Run:
         network = self.space.network
         file = items[0].file
         found: list[Candidate] = []
+        for item in items:
+            cached = cached_blob(self.space.settings.hub_cache, item.artifact.source, item.file)
+            if cached is not None:
+                found.append(PathCandidate("hf-cache", cached, link=True))
         for location in self.space.settings.mirrors:
             mirror = BlobMirror(location)
             label = f"mirror:{mirror.describe()}"

@@ -33,6 +33,7 @@ ORDER = [
     {"settings", "edits", "vram"},
     {"network", "state"},
     {"sources"},
+    {"events"},
     {"manifest", "progress"},
     {"layout", "lock", "store"},
     {"crosscheck"},

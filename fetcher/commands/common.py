@@ -15,6 +15,7 @@ from fetcher import seal as seals
 from fetcher import settings as all_settings
 from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.events import Events
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, find_root
@@ -208,8 +209,8 @@ def sealed(
     try:
         mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
         return seals.load(state, mark)
-    except OSError:
-        return None
+    except (OSError, UsageError):
+        return None  # the plan will say what is wrong
     finally:
         state.close()
 
@@ -243,6 +244,7 @@ def workspace(
     mirrors: Sequence[str] = (),
     quiet: bool = False,
     readonly: bool = False,
+    json_events: Path | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
@@ -271,11 +273,11 @@ def workspace(
         update=lambda _: update,
         overwrite=overwrite,
     )
-    progress = Progress(quiet=quiet)
-    space = Workspace(
-        project, units, settings, options, progress, readonly, tuple(wanted.manifests)
-    )
+    progress = Progress(quiet=quiet, events=Events(json_events))
+    names = tuple(wanted.manifests)
+    space = Workspace(project, units, settings, options, progress, readonly, names)
     try:
         yield space
     finally:
         space.close()
+        progress.events.close()

@@ -88,10 +88,11 @@ class DeferredCandidate:
 
 @dataclass(frozen=True, slots=True)
 class PathCandidate:
-    """Bytes in a local file."""
+    """Bytes in a local file; one that nobody changes in place may be linked instead of copied."""
 
     origin: str
     path: str
+    link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

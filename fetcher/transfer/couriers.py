@@ -46,6 +46,7 @@ _RECORD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _REPORT = 48  # results in one message
 _MAX_HOPS = 3
+_STREAMS = 4  # requests at a time for each connection that we may have, where they can share one
 
 
 class _Task(NamedTuple):
@@ -255,9 +256,11 @@ class _Courier:
     def run(self, connections: int) -> None:
         """Work until there is nothing to take."""
         free = []
-        for _ in range(connections):
+        secure = any(task.url.startswith("https") for task in self.tasks[:1])
+        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
+        for _ in range(connections * (_STREAMS if secure else 1)):
             handle = _Handle()
-            self._prepare(handle)
+            self._prepare(handle, secure)
             self.by_curl[id(handle.curl)] = handle
             free.append(handle)
         busy = 0
@@ -293,8 +296,10 @@ class _Courier:
                 self.halted = True
         return self.mine.pop() if self.mine else None
 
-    def _prepare(self, handle: _Handle) -> None:
+    def _prepare(self, handle: _Handle, secure: bool) -> None:
         curl = handle.curl
+        if secure:  # where the server speaks HTTP/2, all share one connection
+            curl.setopt(pycurl.PIPEWAIT, 1)
         self.network.configure_once(curl)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
         curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)

@@ -382,7 +382,7 @@ class Engine:
     def _delivered(self, batch: list[Delivered]) -> None:
         """A batch is in the store, and placed."""
         for item in batch:
-            self.progress.file_done(item.job.file, item.downloaded)
+            self.progress.file_done(item.job.artifact, item.job.file, item.downloaded, item.origin)
             self._mending.drop_part(item.job)
 
     # Looking around

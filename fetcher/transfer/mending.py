@@ -275,8 +275,9 @@ class Mending:
             job.body = None
         if failure is not None:
             job.reasons += (failure,)
-        self.failed.append((job, job.problem()))
-        self.progress.file_failed(job.file)
+        problem = job.problem()
+        self.failed.append((job, problem))
+        self.progress.file_failed(job.artifact, job.file, problem)
 
     def drop_part(self, job: Job) -> None:
         """Remove the partial file."""

@@ -159,7 +159,7 @@ class Outside:
         return lambda: self.shelve(arrived)
 
     def _path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
-        path = copy_of(candidate.path, self.store)
+        path = copy_of(candidate.path, self.store, candidate.link)
         return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
 
     def _returned(self, jobs: list[Job]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.errors import Failure
+from fetcher.errors import Failure, Problem
 from fetcher.progress import Progress, human_bytes, human_seconds
 from fetcher.sources.base import FileEntry
 from fetcher.transfer.hashing import Tail, TailHasher
@@ -113,8 +113,8 @@ def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Progress(stream)
     progress.begin(2, 3_000_000)
     progress.live = lambda: 500_000
-    progress.file_done(FileEntry("a", 1_000_000), 1_000_000)
-    progress.file_failed(FileEntry("b"))
+    progress.file_done("x", FileEntry("a", 1_000_000), 1_000_000, "url")
+    progress.file_failed("x", FileEntry("b"), Problem("network", "gone"))
     progress.tick(lambda: ["h (60 s)"])
     progress.end()
     line = stream.getvalue()
