@@ -5,7 +5,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit schemas clean help
+.PHONY: quickstart test lint types unit bench schemas clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -36,6 +36,21 @@ types: .venv-test/.installed
 unit: .venv-test/.installed
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
 
+# Beside the peers; takes half an hour, 15 GB of disk, and a machine that does nothing else.
+bench: .venv-bench/.installed
+	@for program in nginx aria2c curl; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq nginx-light aria2 curl >/dev/null; \
+	  else echo "install these first:$$missing"; exit 1; fi; fi
+	.venv-bench/bin/python -m benchmarks.transfer $(BENCH)
+
+.venv-bench/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[bench]"
+	touch $@
+
 schemas: .venv-test/.installed
 	$(TEST)/fetch schema manifest > docs/manifest.schema.json
 	$(TEST)/fetch schema layout > docs/layout.schema.json
@@ -54,4 +69,4 @@ schemas: .venv-test/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test build quickstart .fetch
+	rm -rf .venv .venv-test .venv-bench build quickstart .fetch
