@@ -129,13 +129,13 @@ class Engine:
         for job in self.hosts.released():
             self._agenda.first(job)
         while self._free and self._outside.held_bytes < _MAX_HELD_BYTES:
-            job = self._next_job()
-            if job is None:
+            following = self._next_job()
+            if following is None:
                 return
             try:
-                self._dispatch(job)
+                self._dispatch(following)
             except Failure as failure:
-                self._mending.give_up_candidate(job, failure)
+                self._mending.give_up_candidate(following, failure)
 
     def _next_job(self) -> Job | None:
         """A job to begin; else one whose body comes in ranges, and that has one to spare."""
