@@ -5,7 +5,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit bench schemas clean help
+.PHONY: quickstart test lint types unit programs bench schemas clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -33,7 +33,19 @@ types: .venv-test/.installed
 	cd build/types && MYPYPATH=. ../../$(TEST)/mypy --config-file ../../setup.cfg -p fetcher
 	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
 
-unit: .venv-test/.installed
+# What some tests run against; where it cannot be installed they are skipped.
+programs:
+	@for program in nginx docker-registry; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends nginx-light docker-registry >/dev/null; \
+	  fi || true; fi; \
+	for program in $$missing; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || \
+	  echo "$$program is not installed: its tests are skipped"; done
+
+unit: .venv-test/.installed programs
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
 
 # Beside the peers; takes half an hour, 15 GB of disk, and a machine that does nothing else.

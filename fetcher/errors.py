@@ -52,6 +52,8 @@ EXIT_CODES = {
     "extra": INTEGRITY,
     "bad-path": INTEGRITY,
     "edit": INTEGRITY,
+    "bundle": INTEGRITY,
+    "signature": INTEGRITY,
     "offline": OFFLINE,
     "gated": AUTH,
     "auth": AUTH,

@@ -250,6 +250,8 @@ class Network:
     _local: threading.local = field(default_factory=threading.local)
     # Hosts found unreachable in this run: nobody waits for them twice.
     unreachable: dict[str, Failure] = field(default_factory=dict)
+    # Mirrors opened in this run, by their location.
+    mirrors: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -301,7 +303,8 @@ class Network:
         """End every request and pause now and for good: the run is over."""
         self._ended.set()
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Failure if the run ends meanwhile."""
         if self._ended.wait(seconds):
             raise Failure("network", "interrupted")
 
@@ -415,12 +418,12 @@ class Network:
                 response = self._follow(url, method, headers, data, follow)
             except pycurl.error as error:
                 self._judge(error, attempt, attempt == tries)
-                self._pause(backoff(attempt))
+                self.pause(backoff(attempt))
                 continue
             wait = self._wait_after(response, host, attempt == tries)
             if wait is None:
                 return response
-            self._pause(max(wait, backoff(attempt)))
+            self.pause(max(wait, backoff(attempt)))
         raise AssertionError("unreachable")
 
     def _judge(self, error: pycurl.error, attempt: int, last: bool) -> None:

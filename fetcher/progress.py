@@ -78,6 +78,12 @@ class Progress:
                 source=origin,
             )
 
+    def advance(self, received: int, files: int = 0) -> None:
+        """So many bytes and files more are done."""
+        self.bytes += received
+        self.files += files
+        self.tick()
+
     def file_failed(self, artifact: str, file: FileEntry, problem: Problem) -> None:
         """One file will not come."""
         self.failed += 1

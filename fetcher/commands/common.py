@@ -102,7 +102,13 @@ def transfer_options(function: F) -> F:
             "mirrors",
             multiple=True,
             metavar="MIRROR",
-            help="Ask this mirror first: a store's directory, or the URL of one.",
+            help="Ask this mirror first: a bundle, a store's folder, or an http, oci or s3 URL.",
+        ),
+        click.option(
+            "--verify-key",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Refuse mirrors that are not signed with this public key (PEM).",
         ),
         click.option(
             "--link",
@@ -185,7 +191,10 @@ def explain(notes: Sequence[str]) -> None:
 
 def _settings(flags: Mapping[str, Any], mirrors: Sequence[str]) -> tuple[Path, Settings]:
     root = find_root(Path.cwd())
-    settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
+    flags = {**flags, "mirrors": tuple(mirrors)}
+    if key := flags.get("verify_key"):  # meant from where the command was typed
+        flags["verify_key"] = str(Path(key).expanduser().absolute())
+    settings = all_settings.load(root, flags)
     settings.check()
     return root, settings
 
@@ -258,12 +267,11 @@ def workspace(
         raise UsageError("--locked and --update exclude each other", "choose one")
     if settings.offline and update:
         raise UsageError("--update needs the network, which may not be used", "drop --update")
-    for location in mirrors:
-        if "://" not in location and not (root / location / "blobs" / "sha256").is_dir():
-            raise UsageError(
-                f"--from {location}: no store there (no folder blobs/sha256)",
-                "name a store's folder, such as the one `fetch store du` shows",
-            )
+    if mirrors:
+        from fetcher.mirror.opening import check_location
+
+        for location in mirrors:
+            check_location(location, root)
     project = Project(root)
     wanted = naming.sort_out(project, manifests)
     units = project.load(wanted.manifests or _locked_manifests(project))

@@ -17,6 +17,7 @@ from fetcher.patterns import nearest, select
 from fetcher.schema import Field
 
 if TYPE_CHECKING:
+    from fetcher.mirror.holdings import Extent
     from fetcher.network import Network
     from fetcher.yamltree import Document, Node
 
@@ -96,6 +97,14 @@ class PathCandidate:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtentsCandidate:
+    """Bytes that lie in pieces of local files: inside a bundle's tar, or across its volumes."""
+
+    origin: str
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WheelCandidate:
     """Bytes of one member of a wheel that pip can download."""
 
@@ -104,7 +113,9 @@ class WheelCandidate:
     member: str
 
 
-Candidate = UrlCandidate | DeferredCandidate | PathCandidate | WheelCandidate
+Candidate = UrlCandidate | DeferredCandidate | PathCandidate | ExtentsCandidate | WheelCandidate
+# What needs no network.
+LOCAL_CANDIDATES = (PathCandidate, ExtentsCandidate)
 
 
 class Source(ABC):

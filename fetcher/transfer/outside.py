@@ -12,10 +12,16 @@ from dataclasses import replace
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.network import Network
-from fetcher.sources.base import Candidate, DeferredCandidate, PathCandidate, WheelCandidate
+from fetcher.sources.base import (
+    Candidate,
+    DeferredCandidate,
+    ExtentsCandidate,
+    PathCandidate,
+    WheelCandidate,
+)
 from fetcher.store import Store
 from fetcher.transfer.couriers import FEWEST, Couriers, can_fork, eligible
-from fetcher.transfer.elsewhere import copy_of
+from fetcher.transfer.elsewhere import copy_of, copy_of_extents
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.jobs import Arrived, Delivered, Job
 from fetcher.transfer.shelf import Shelf
@@ -113,6 +119,8 @@ class Outside:
             self._work(job, lambda: self._prepare(job, candidate))
         elif isinstance(candidate, WheelCandidate):
             self._work(job, lambda: self._member(job, candidate))
+        elif isinstance(candidate, ExtentsCandidate):
+            self._work(job, lambda: self._extents(job, candidate))
         else:
             assert isinstance(candidate, PathCandidate)
             self._work(job, lambda: self._path(job, candidate))
@@ -160,6 +168,10 @@ class Outside:
 
     def _path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
         path = copy_of(candidate.path, self.store, candidate.link)
+        return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
+
+    def _extents(self, job: Job, candidate: ExtentsCandidate) -> Callable[[], None]:
+        path = copy_of_extents(candidate.extents, self.store)
         return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
 
     def _returned(self, jobs: list[Job]) -> None:

@@ -1,0 +1,1 @@
+"""Mirrors: what places other than the sources hold, and how it is read there."""

@@ -1,0 +1,96 @@
+"""What a place holds: artifacts with their files, and where on disk each content's bytes lie.
+
+A bundle (a directory, a tar or volumes) and a project with its store are read through this one
+view, so that whoever serves, checks or imports need not know which of them it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from fetcher.files import BLOCK
+from fetcher.paths import native
+from fetcher.sources.base import FileEntry
+
+
+class Extent(NamedTuple):
+    """A piece of a file on disk: `length` bytes from `offset` on."""
+
+    path: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class HeldArtifact:
+    """One artifact of a place. Every file has its size and sha256.
+
+    `source` is the lock's canonical short text; `origin` are the source's fields as a manifest
+    writes them, such as {"type": "huggingface", "repo": "o/m", "repo_type": "model", "path": ""},
+    where a file's path in the repository is `path` + "/" + the file's path. `record` is the
+    descriptive record: name, license, visibility, tags and what else the manifest says.
+    """
+
+    manifest: str
+    id: str
+    source: str
+    origin: Mapping[str, Any]
+    revision: str
+    files: tuple[FileEntry, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """The id with its manifest."""
+        return f"{self.manifest}/{self.id}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size or 0 for file in self.files)
+
+
+class Holdings(Protocol):
+    """The view of one place; safe to share among threads once it is open."""
+
+    label: str  # what to call the place in messages
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """Every artifact, sorted by manifest and id. All of their files need not be there."""
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """Where a content lies: one piece, or several where it crosses volumes; None: not here.
+
+        The bytes are not proven by this. An empty content is an empty tuple.
+        """
+
+    def documents(self) -> Mapping[str, bytes]:
+        """`fetch.lock`, `manifests/NAME.yaml` and `layouts/NAME.yaml` by name."""
+
+
+def part_of(extents: Sequence[Extent], start: int, stop: int) -> tuple[Extent, ...]:
+    """The bytes from `start` up to `stop` of a content, as pieces (for ranges of HTTP)."""
+    found, position = [], 0
+    for path, offset, length in extents:
+        low, high = max(start - position, 0), min(stop - position, length)
+        if low < high:
+            found.append(Extent(path, offset + low, high - low))
+        position += length
+    return tuple(found)
+
+
+def read(extents: Sequence[Extent]) -> Iterator[bytes]:
+    """The bytes of a content in blocks of up to 4 MiB. Raises OSError, EOFError."""
+    for extent in extents:
+        with open(native(extent.path), "rb", buffering=0) as stream:  # noqa: PTH123
+            stream.seek(extent.offset, os.SEEK_SET)
+            left = extent.length
+            while left:
+                block = stream.read(min(left, BLOCK))
+                if not block:
+                    raise EOFError(f"{extent.path} ends early")
+                left -= len(block)
+                yield block

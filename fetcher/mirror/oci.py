@@ -1,0 +1,427 @@
+"""The documents of a bundle as OCI images: one manifest per artifact, a layer per file.
+
+    index.json ── manifest of an artifact (more than one if it has very many files)
+               │    ├── config: what the artifact is (schema fetch.artifact/1)
+               │    └── layers: its files, each with its path as title
+               └── manifest of the project: fetch.lock, manifests, layouts
+
+Everything read here comes from outside and is checked against its digest and against the rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fetcher.errors import Failure
+from fetcher.mirror.holdings import HeldArtifact
+from fetcher.paths import BadPath, PathClaims, check_relative, printable
+from fetcher.sources.base import FileEntry, sound_size
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+ARTIFACT_TYPE = "application/vnd.fetch.artifact.v1"
+PROJECT_TYPE = "application/vnd.fetch.project.v1"
+CONFIG_TYPE = f"{ARTIFACT_TYPE}+json"
+LAYER_TYPE = "application/octet-stream"
+SCHEMA = "fetch.artifact/1"
+FORMAT = "1"
+PROJECT_TAG = "project"
+
+_TITLE = "org.opencontainers.image.title"
+_REF = "org.opencontainers.image.ref.name"
+_FORMAT = "vnd.fetch.bundle"
+_DELTA = "vnd.fetch.delta"
+_GIT_BLOB = "vnd.fetch.git-blob"
+_LFS = "vnd.fetch.lfs"
+# Registries refuse larger manifests; the rest of 4 MiB is for what is not layers.
+MAX_MANIFEST = 4 << 20
+_MAX_LAYERS = MAX_MANIFEST - (64 << 10)
+MAX_DOCUMENT = 256 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_GIT = re.compile(r"[0-9a-f]{40}")
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DOCUMENT = re.compile(r"fetch\.lock|(?:manifests|layouts)/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.yaml")
+_LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+
+
+class Descriptor(NamedTuple):
+    """What refers to a blob."""
+
+    digest: str
+    size: int
+    tag: str = ""
+    manifest: bool = False  # registries keep manifests elsewhere than other blobs
+
+    @property
+    def sha256(self) -> str:
+        """The digest's hex."""
+        return self.digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One OCI manifest: its own bytes' descriptor, its config and its layers."""
+
+    descriptor: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass
+class Contents:
+    """What an index leads to. `delta` marks an index whose blobs need not all be there."""
+
+    index: bytes
+    artifacts: list[HeldArtifact] = field(default_factory=list)
+    images: dict[str, list[Image]] = field(default_factory=dict)  # by an artifact's full name
+    project: Image | None = None
+    documents: dict[str, bytes] = field(default_factory=dict)
+    delta: bool = False
+
+    def all_images(self) -> Iterator[Image]:
+        """Every manifest, the project's last."""
+        for images in self.images.values():
+            yield from images
+        if self.project is not None:
+            yield self.project
+
+    def metadata(self) -> set[str]:
+        """Digests of all blobs that are no artifact's files."""
+        found = set()
+        for image in self.all_images():
+            found |= {image.descriptor.sha256, image.config.sha256}
+        if self.project is not None:
+            found |= {layer.sha256 for layer in self.project.layers}
+        return found
+
+    def payload(self) -> dict[str, int]:
+        """Size of every file's content by sha256."""
+        return {
+            file.sha256: file.size or 0
+            for artifact in self.artifacts
+            for file in artifact.files
+            if file.sha256
+        }
+
+
+# Writing
+
+
+@dataclass
+class Built:
+    """Documents made: the index, and all other blobs by sha256."""
+
+    index: bytes
+    blobs: dict[str, bytes]
+    tags: dict[str, list[tuple[str, str]]]  # an artifact's full name: (tag, digest) of each part
+
+
+def as_json(value: Any) -> bytes:
+    """JSON in one form only: the same value is the same bytes."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode("utf-8")
+
+
+def tag_of(manifest: str, name: str, part: int = 1) -> str:
+    """An artifact's tag. Names whose dots could be read in two ways get a digest behind them."""
+    tag = f"{manifest}.{name}"
+    if "." in manifest or len(tag) > 100 or tag == PROJECT_TAG:
+        tag = f"{tag[:100]}-{hashlib.sha256(f'{manifest}/{name}'.encode()).hexdigest()[:12]}"
+    return tag if part == 1 else f"{tag}.part{part}"
+
+
+class Builder:
+    """Gathers documents, each under its digest."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: list[dict[str, Any]] = []
+
+    def blob(self, media_type: str, data: bytes) -> dict[str, Any]:
+        """Keep a document; its descriptor."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.blobs[sha256] = data
+        return {"mediaType": media_type, "digest": f"sha256:{sha256}", "size": len(data)}
+
+    def image(
+        self,
+        kind: str,
+        config: dict[str, Any],
+        layers: list[dict[str, Any]],
+        tag: str,
+        notes: Mapping[str, str],
+    ) -> str:
+        """Add one manifest to the index; its digest."""
+        manifest: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": kind,
+            "config": config,
+            "layers": layers,
+        }
+        if notes:
+            manifest["annotations"] = dict(notes)
+        descriptor = self.blob(MANIFEST_TYPE, as_json(manifest))
+        self.manifests.append({**descriptor, "artifactType": kind, "annotations": {_REF: tag}})
+        return str(descriptor["digest"])
+
+
+def build(
+    artifacts: Sequence[HeldArtifact], documents: Mapping[str, bytes], delta: bool = False
+) -> Built:
+    """The OCI documents of artifacts and their project."""
+    builder = Builder()
+    tags: dict[str, list[tuple[str, str]]] = {}
+    for artifact in sorted(artifacts, key=lambda item: (item.manifest, item.id)):
+        config = builder.blob(CONFIG_TYPE, as_json(_config(artifact)))
+        parts = list(_parts(artifact.files))
+        for number, layers in enumerate(parts, 1):
+            tag = tag_of(artifact.manifest, artifact.id, number)
+            notes = _notes(artifact, number, len(parts))
+            digest = builder.image(ARTIFACT_TYPE, config, layers, tag, notes)
+            tags.setdefault(artifact.full_name, []).append((tag, digest))
+    layers = [
+        {**builder.blob(LAYER_TYPE, data), "annotations": {_TITLE: name}}
+        for name, data in sorted(documents.items())
+    ]
+    builder.image(PROJECT_TYPE, builder.blob(EMPTY_TYPE, b"{}"), layers, PROJECT_TAG, {})
+    notes = {_FORMAT: FORMAT} | ({_DELTA: "true"} if delta else {})
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": builder.manifests,
+        "annotations": notes,
+    }
+    return Built(as_json(index) + b"\n", builder.blobs, tags)
+
+
+def _config(artifact: HeldArtifact) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "manifest": artifact.manifest,
+        "id": artifact.id,
+        "source": artifact.source,
+        "origin": dict(artifact.origin),
+        "revision": artifact.revision,
+        "record": dict(artifact.record),
+    }
+
+
+def _notes(artifact: HeldArtifact, part: int, parts: int) -> dict[str, str]:
+    """Annotations for people and other tools."""
+    notes = {_TITLE: str(artifact.record.get("name", artifact.id))}
+    if artifact.revision:
+        notes["org.opencontainers.image.revision"] = artifact.revision
+    if licence := artifact.record.get("license"):
+        notes["org.opencontainers.image.licenses"] = str(licence)
+    if parts > 1:
+        notes["vnd.fetch.part"] = f"{part}/{parts}"
+    return notes
+
+
+def _layer(file: FileEntry) -> dict[str, Any]:
+    notes = {_TITLE: file.path}
+    if file.git_blob:
+        notes[_GIT_BLOB] = file.git_blob
+    if file.lfs:
+        notes[_LFS] = "true"
+    return {
+        "mediaType": LAYER_TYPE,
+        "digest": f"sha256:{file.sha256}",
+        "size": file.size,
+        "annotations": notes,
+    }
+
+
+def _parts(files: Iterable[FileEntry]) -> Iterator[list[dict[str, Any]]]:
+    """Layers in as few manifests as registries take."""
+    part: list[dict[str, Any]] = []
+    used = 0
+    for file in sorted(files):
+        layer = _layer(file)
+        size = len(as_json(layer)) + 1
+        if used + size > _MAX_LAYERS:
+            yield part
+            part, used = [], 0
+        part.append(layer)
+        used += size
+    yield part
+
+
+# Reading
+
+
+class _Refused(Exception):
+    """A document is not as it must be."""
+
+
+def parse(index: bytes, read: Callable[[Descriptor], bytes], label: str) -> Contents:
+    """Follow an index. `read` gives a blob's bytes or raises Failure. Raises Failure."""
+    try:
+        return _Reader(index, read).run()
+    except _Refused as refused:
+        raise Failure(
+            "bundle", f"{label}: {refused}", "was it made by `fetch mirror export`? copy it again"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise Failure("bundle", f"{label}: a document is no sound JSON: {error}") from error
+
+
+def _mapping(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Refused(f"{what} is no object")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not _LINE.fullmatch(value):
+        raise _Refused(f"{what} is no text of one line")
+    return value
+
+
+def _descriptor(value: Any, what: str) -> tuple[Descriptor, dict[str, Any]]:
+    item = _mapping(value, what)
+    digest, size = item.get("digest"), item.get("size")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not sound_size(size):
+        raise _Refused(f"{what} has no sound digest and size")
+    notes = _mapping(item.get("annotations") or {}, f"the annotations of {what}")
+    return Descriptor(digest, int(size or 0), str(notes.get(_REF, ""))), {**item, "notes": notes}
+
+
+def _title(notes: Mapping[str, Any], what: str) -> str:
+    path = notes.get(_TITLE)
+    if not isinstance(path, str):
+        raise _Refused(f"{what} has a file without a name")
+    try:
+        return check_relative(path)
+    except BadPath as error:
+        raise _Refused(f"{what}: {printable(path)[:100]!r} {error}") from error
+
+
+class _Reader:
+    def __init__(self, index: bytes, read: Callable[[Descriptor], bytes]) -> None:
+        self.contents = Contents(index)
+        self.read = read
+        self._files: dict[str, list[FileEntry]] = {}
+        self._claims: dict[str, PathClaims] = {}
+        self._heads: dict[str, tuple[Descriptor, HeldArtifact]] = {}
+
+    def run(self) -> Contents:
+        """Read the index and all that it leads to."""
+        index = _mapping(json.loads(self.contents.index), "the index")
+        notes = _mapping(index.get("annotations") or {}, "the index's annotations")
+        version = notes.get(_FORMAT)
+        if version is None:
+            raise _Refused("the index is not that of a bundle")
+        if version != FORMAT:
+            raise _Refused(f"format {version!r}; this version of fetch reads format {FORMAT}")
+        self.contents.delta = notes.get(_DELTA) == "true"
+        manifests = index.get("manifests")
+        if not isinstance(manifests, list):
+            raise _Refused("the index has no list of manifests")
+        for entry in manifests:
+            descriptor, item = _descriptor(entry, "the index")
+            self._image(descriptor._replace(manifest=True), item)
+        for name, (_, head) in sorted(self._heads.items()):
+            files = tuple(sorted(self._files[name]))
+            self.contents.artifacts.append(
+                HeldArtifact(
+                    head.manifest,
+                    head.id,
+                    head.source,
+                    head.origin,
+                    head.revision,
+                    files,
+                    head.record,
+                )
+            )
+        if self.contents.project is None:
+            raise _Refused("the index has no project")
+        return self.contents
+
+    def _blob(self, descriptor: Descriptor) -> bytes:
+        if descriptor.size > MAX_DOCUMENT:
+            raise _Refused(f"{descriptor.digest} is too large for a document")
+        data = self.read(descriptor)
+        found = hashlib.sha256(data).hexdigest()
+        if len(data) != descriptor.size or found != descriptor.sha256:
+            raise Failure(
+                "digest-mismatch",
+                f"blob {descriptor.sha256} has other bytes than its name says",
+                "copy the bundle again",
+                file=f"blobs/sha256/{descriptor.sha256}",
+            )
+        return data
+
+    def _image(self, descriptor: Descriptor, entry: dict[str, Any]) -> None:
+        what = f"manifest {descriptor.digest}"
+        manifest = _mapping(json.loads(self._blob(descriptor)), what)
+        config, _ = _descriptor(manifest.get("config"), f"the config of {what}")
+        layers = manifest.get("layers")
+        if not isinstance(layers, list):
+            raise _Refused(f"{what} has no list of layers")
+        found = [_descriptor(layer, what) for layer in layers]
+        image = Image(descriptor, config, tuple(layer for layer, _ in found))
+        kind = manifest.get("artifactType")
+        if kind == PROJECT_TYPE:
+            self._project(image, found)
+        elif kind == ARTIFACT_TYPE:
+            self._artifact(image, found)
+        else:
+            raise _Refused(f"{what} is of an unknown type")
+
+    def _project(self, image: Image, layers: list[tuple[Descriptor, dict[str, Any]]]) -> None:
+        if self.contents.project is not None:
+            raise _Refused("the index has two projects")
+        self._blob(image.config)
+        self.contents.project = image
+        for layer, item in layers:
+            name = _title(item["notes"], "the project")
+            if not _DOCUMENT.fullmatch(name) or name in self.contents.documents:
+                raise _Refused(f"the project has an unexpected file {name!r}")
+            self.contents.documents[name] = self._blob(layer)
+
+    def _artifact(self, image: Image, layers: list[tuple[Descriptor, dict[str, Any]]]) -> None:
+        head = self._head(image.config)
+        name = head.full_name
+        known = self._heads.setdefault(name, (image.config, head))
+        if known[0] != image.config:
+            raise _Refused(f"the artifact {name} is there twice")
+        self.contents.images.setdefault(name, []).append(image)
+        files = self._files.setdefault(name, [])
+        claims = self._claims.setdefault(name, PathClaims())
+        for layer, item in layers:
+            notes = item["notes"]
+            path = _title(notes, name)
+            if (other := claims.claim(path)) is not None:
+                raise _Refused(f"{name}: {path!r} stands there twice, or collides with {other!r}")
+            git_blob = notes.get(_GIT_BLOB)
+            if git_blob is not None and not (
+                isinstance(git_blob, str) and _GIT.fullmatch(git_blob)
+            ):
+                raise _Refused(f"{name}: {path!r} has a wrong git id")
+            lfs = notes.get(_LFS) == "true"
+            files.append(FileEntry(path, layer.size, layer.sha256, git_blob, lfs))
+
+    def _head(self, config: Descriptor) -> HeldArtifact:
+        item = _mapping(json.loads(self._blob(config)), "a config")
+        if item.get("schema") != SCHEMA:
+            raise _Refused(f"a config has schema {item.get('schema')!r}, expected {SCHEMA!r}")
+        names = [item.get("manifest"), item.get("id")]
+        if not all(isinstance(name, str) and _ID.fullmatch(name) for name in names):
+            raise _Refused("a config has no sound manifest and id")
+        return HeldArtifact(
+            str(names[0]),
+            str(names[1]),
+            _text(item.get("source"), "a source"),
+            _mapping(item.get("origin"), "an origin"),
+            _text(item.get("revision"), "a revision"),
+            (),
+            _mapping(item.get("record"), "a record"),
+        )

@@ -1,0 +1,231 @@
+"""Taking bundles into a store: every byte is proven first, then all of it appears at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.files import Stat, remove_quietly, sha256_of, sync_filesystem, write_atomically
+from fetcher.mirror.bundle import Bundle
+from fetcher.mirror.holdings import part_of
+from fetcher.mirror.moving import copy_into, write_all
+from fetcher.mirror.oci import Contents
+from fetcher.mirror.proof import Proof
+from fetcher.preflight import nearest_folder
+from fetcher.progress import human_bytes
+from fetcher.store import Part, Store
+from fetcher.storekeeping import IMPORTED
+
+_BLOB = "blobs/sha256/"
+
+
+@dataclass
+class Taken:
+    """What an import did."""
+
+    files: int = 0
+    bytes: int = 0
+    already: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class _Copy:
+    """A content on its way into the store, in a private file."""
+
+    sha256: str
+    path: str
+    part: Part | None
+    size: int
+    kept: int = 0  # bytes of it that an earlier import wrote
+    stat: Stat | None = None
+
+
+def lacking(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
+    """Contents that deltas count on and that neither the store nor another bundle has."""
+    brought = {name for bundle in bundles for name in bundle.container.sizes}
+    problems = []
+    for bundle in bundles:
+        absent = {
+            sha256
+            for sha256, size in bundle.absent().items()
+            if _BLOB + sha256 not in brought and not store.has(sha256, size)
+        }
+        if not absent:
+            continue
+        problems += [
+            Problem(
+                "missing",
+                f"{bundle.label} is a delta, and {artifact.full_name}/{file.path} is neither in it "
+                f"nor in the store (sha256 {file.sha256})",
+                "import the bundle that it builds on first, or name both: the base, then the delta",
+                artifact.id,
+                file.path,
+            )
+            for artifact in bundle.artifacts()
+            for file in artifact.files
+            if file.sha256 in absent
+        ]
+    return problems
+
+
+def check_free(bundles: Sequence[Bundle], store: Store) -> None:
+    """Raise Failure if the store's disk has no room for what is new."""
+    needed = sum(
+        size
+        for bundle in bundles
+        for sha256, size in bundle.contents.payload().items()
+        if _BLOB + sha256 in bundle.container.sizes and not store.has(sha256, size)
+    )
+    begun = sum(path.stat().st_size for path, _ in store.parts())
+    free = shutil.disk_usage(nearest_folder(store.root.absolute())).free
+    if needed - begun > free:
+        raise Failure(
+            "disk-space",
+            f"{store.root}: {human_bytes(needed - begun)} needed, {human_bytes(free)} free",
+            "free some space, or point FETCH_STORE at another disk",
+        )
+
+
+class Importer:
+    """Takes one bundle in. Nothing of it is in the store before all of it has been proven."""
+
+    def __init__(self, bundle: Bundle, store: Store, tick: Callable[[int, int], None]) -> None:
+        self.bundle = bundle
+        self.store = store
+        self.taken = Taken()
+        self._tick = tick
+        self._wanted = bundle.contents.payload()
+        self._copies: list[_Copy] = []
+
+    def run(self) -> Taken:
+        """Read, prove and publish; raises Failure, or returns problems with nothing published."""
+        self.store.prepare()
+        whole = False
+        try:
+            self.taken.problems = Proof(self.bundle, self._tick).run(self._take)
+            whole = not self.taken.problems
+            if whole:
+                self._prove_resumed()
+                self._publish()
+        except OSError as error:
+            raise from_os_error(error, f"writing into the store {self.store.root}") from error
+        finally:
+            self._discard(keep=whole or not self.taken.problems)
+        return self.taken
+
+    def _take(self, name: str, data: bytes | None) -> None:
+        """Copy a file, while another thread proves it, if the store lacks it."""
+        sha256 = name.removeprefix(_BLOB)
+        size = self._wanted.get(sha256) if name.startswith(_BLOB) else None
+        if size is None:
+            return
+        if self.store.has(sha256, size):
+            self.taken.already += 1
+            return
+        copy = _Copy(sha256, "", None, size)
+        self._copies.append(copy)
+        if data is not None:
+            self._write_small(copy, data)
+        else:
+            self._write_large(copy, name)
+
+    def _write_small(self, copy: _Copy, data: bytes) -> None:
+        copy.path = self.store.temporary(copy.sha256)
+        # Already read-only: the mode counts for the next one who opens it.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(copy.path, flags, 0o444)
+        try:
+            write_all(handle, data)
+            stat = os.fstat(handle)
+            copy.stat = Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        finally:
+            os.close(handle)
+
+    def _write_large(self, copy: _Copy, name: str) -> None:
+        """Into a partial file that outlives this process, after what it holds already."""
+        copy.part = self.store.claim_part(f"sha256:{copy.sha256}")
+        copy.path, copy.kept = copy.part.path, min(copy.part.size, copy.size)
+        extents = part_of(self.bundle.container.extents(name), copy.kept, copy.size)
+        handle = os.open(copy.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            os.ftruncate(handle, copy.kept)
+            os.lseek(handle, copy.kept, os.SEEK_SET)
+            copy_into(handle, extents, lambda _: self._tick(0, 0))
+        finally:
+            os.close(handle)
+
+    def _prove_resumed(self) -> None:
+        """What an earlier import had begun was not compared with the bundle: read it."""
+        for copy in self._copies:
+            if copy.kept and sha256_of(copy.path) != copy.sha256:
+                assert copy.part is not None
+                self.store.drop_part(copy.part)
+                self._write_large(copy, _BLOB + copy.sha256)
+
+    def _publish(self) -> None:
+        """Bring all to disk with one sync, then give each its name."""
+        if not self._copies:
+            return
+        sync_filesystem(str(self.store.blobs), [copy.path for copy in self._copies])
+        for copy in self._copies:
+            self.store.commit(copy.path, copy.sha256, stat=copy.stat)
+            if copy.part is not None:
+                self.store.drop_part(copy.part)
+            self.taken.files += 1
+            self.taken.bytes += copy.size
+        self._copies.clear()
+        self.store.flush()
+
+    def _discard(self, keep: bool) -> None:
+        """Remove what was not published; of an import that was cut off, large ones stay."""
+        for copy in self._copies:
+            if copy.part is None:
+                remove_quietly(copy.path)
+            elif keep:
+                self.store.leave_part(copy.part)
+            else:
+                self.store.drop_part(copy.part)
+        self._copies.clear()
+
+
+def remember(store: Store, contents: Contents) -> None:
+    """Keep what the bundle's lock needs from `fetch gc`, and let `fetch serve --store` show it."""
+    lock = contents.documents.get("fetch.lock")
+    if lock is None:
+        return
+    name = hashlib.sha256(lock).hexdigest()[:24]
+    folder = store.root / IMPORTED / name
+    for document, data in contents.documents.items():
+        write_atomically(folder.joinpath(*document.split("/")), data)
+    entry = store.root / "projects" / f"{name}.json"
+    write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
+
+
+def unpack_project(contents: Contents, target: Path) -> list[Problem]:
+    """Write the lock, manifests and layouts into a project; files that differ are left alone."""
+    problems = []
+    for name, data in sorted(contents.documents.items()):
+        path = target.joinpath(*name.split("/"))
+        try:
+            if path.exists():
+                if path.read_bytes() != data:
+                    problems.append(
+                        Problem(
+                            "conflict",
+                            f"{path} is there already and differs from the bundle's",
+                            "compare them, or choose another folder with --project",
+                            file=name,
+                        )
+                    )
+                continue
+            write_atomically(path, data)
+        except OSError as error:
+            problems.append(from_os_error(error, f"writing {path}").problem)
+    return problems
