@@ -99,15 +99,23 @@ def _measured(item: Any, by_id: Mapping[str, Sequence[Artifact]]) -> Iterator[Me
         return
     device, dtype = (str(metrics.get(key) or "") for key in ("device", "dtype"))
     when = str(item.get("time") or "")
-    own = _numbers(metrics)
-    if own:
-        probe = artifact.probe or {}
-        benchmark = item.get("benchmark") or metrics.get("benchmark") or probe.get("dataset") or ""
-        yield Measured(artifact, str(benchmark), own, device, dtype, when)
-    several = metrics.get("benchmarks")
-    for benchmark, inner in several.items() if isinstance(several, dict) else ():
-        if isinstance(inner, dict) and (numbers := _numbers(inner)):
-            yield Measured(artifact, str(benchmark), numbers, device, dtype, when)
+    own, several = _numbers(metrics), metrics.get("benchmarks")
+    if isinstance(several, dict) and several:
+        cost = {name: value for name, value in own.items() if name in _COST}
+        for benchmark, inner in several.items():
+            if isinstance(inner, dict) and (numbers := _numbers(inner)):
+                yield Measured(artifact, str(benchmark), {**cost, **numbers}, device, dtype, when)
+    elif own:
+        dataset = (artifact.probe or {}).get("dataset")
+        benchmark = item.get("benchmark") or metrics.get("benchmark") or dataset
+        yield Measured(artifact, _shown_name(benchmark), own, device, dtype, when)
+
+
+def _shown_name(benchmark: Any) -> str:
+    """One data set's name, or those of several."""
+    if isinstance(benchmark, list | tuple):
+        return ", ".join(map(str, benchmark))
+    return str(benchmark or "")
 
 
 def _numbers(metrics: Mapping[Any, Any]) -> dict[str, float]:

@@ -287,9 +287,8 @@ def workspace(
         overwrite=overwrite,
     )
     progress = Progress(quiet=quiet, events=Events(json_events))
-    space = Workspace(
-        project, units, settings, options, progress, readonly, tuple(wanted.manifests)
-    )
+    names = tuple(wanted.manifests)
+    space = Workspace(project, units, settings, options, progress, readonly, names)
     try:
         yield space
     finally:
