@@ -55,6 +55,8 @@ ORDER = [
     {"probing"},
     {"gpu"},
     {"recommend", "runtime"},
+    {"obtain"},
+    {"models"},
     {"yamledit"},
     {"register"},
     {"modelconfig"},

@@ -1,0 +1,447 @@
+"""ModelManager: each model of a project loaded once, whatever thread asks, and given back."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fetcher import gpu, naming, obtain, runtime
+from fetcher.errors import UsageError
+from fetcher.models import memory, stats
+from fetcher.models.base import BaseModel, Freed, ModelError
+from fetcher.models.chat import BaseLLMModel, TransformersChatModel
+from fetcher.models.compression import BaseCompressionModel, CodecModel
+from fetcher.models.embedding import (
+    BaseEmbeddingModel,
+    OnnxEmbeddingModel,
+    SentenceTransformerModel,
+)
+from fetcher.models.images import BaseImagePipeline, DiffusersPipeline
+from fetcher.models.library import Library, matching
+from fetcher.models.spec import ModelSpec
+from fetcher.naming import Pair
+from fetcher.project import find_root
+from fetcher.runtime import NotUsable, Runtime
+from fetcher.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+_LOADERS: dict[str, type[BaseModel]] = {
+    "transformers": TransformersChatModel,
+    "sentence-transformers": SentenceTransformerModel,
+    "onnx": OnnxEmbeddingModel,
+    "diffusers": DiffusersPipeline,
+    "codec": CodecModel,
+}
+_BASES: dict[str, type[BaseModel]] = {
+    "chat": BaseLLMModel,
+    "embedding": BaseEmbeddingModel,
+    "image": BaseImagePipeline,
+    "compression": BaseCompressionModel,
+}
+
+Maker = Callable[..., BaseModel]
+_REGISTERED: dict[str, Maker] = {}
+
+
+def register_model(name: str, make: Maker) -> None:
+    """Let `name` be loaded by a class of your own, or by what a function returns.
+
+    `make` is called with the ModelSpec (whose `folder` is None where nothing of that name is
+    there), or without arguments if it takes none. It also replaces the class of a laid-out model.
+    Packages register through entry points in the group `fetcher.models`.
+    """
+    if not name or "@" in name:
+        raise UsageError(f"{name!r} is no name for a model", "letters, digits, '-', '_', '.', '/'")
+    if not callable(make):
+        raise UsageError(f"{name}: {make!r} is neither a class nor a function")
+    _REGISTERED[name] = make
+
+
+class _Entry:
+    """A model that is loaded, or that a thread is loading."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.model: BaseModel | None = None
+        self.dropped = False
+
+
+# What tells models in memory apart: kind, name@version, loader, device, dtype.
+_Key = tuple[str, str, str, str, str]
+
+
+class ModelManager:
+    """The models of one project in this process; safe for threads.
+
+    `ModelManager()` is the one that was made first, else that of the project around the current
+    folder; `ModelManager(root)` the one of that project. `tree` is the folder that layouts are
+    relative to, if another (`fetch all --into`).
+    """
+
+    _made: dict[Path, ModelManager] = {}  # noqa: RUF012
+    _making = threading.Lock()
+
+    def __new__(
+        cls, root: Path | str | None = None, tree: Path | str | None = None
+    ) -> ModelManager:
+        """Return the manager that there is, or make it. Raises UsageError for no folder."""
+        with cls._making:
+            if root is None and cls._made:
+                return next(iter(cls._made.values()))
+            where = find_root(Path.cwd()) if root is None else Path(root)
+            where = where.resolve()
+            if not where.is_dir():
+                raise UsageError(f"{where} is no folder", "name the project's root")
+            if where not in cls._made:
+                made = super().__new__(cls)
+                made._start(where, Path(tree).absolute() if tree is not None else where)
+                cls._made[where] = made
+            return cls._made[where]
+
+    def _start(self, root: Path, tree: Path) -> None:
+        self.root = root
+        self._library = Library(root, tree)
+        self._lock = threading.Lock()
+        self._entries: dict[_Key, _Entry] = {}
+        # What a name means while its model is in memory.
+        self._known: dict[_Key, ModelSpec] = {}
+        self._history: dict[tuple[str, str, str], BaseModel] = {}
+
+    register = staticmethod(register_model)
+
+    # What there is
+
+    def list_available_models(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The metadata of every model that can be loaded, of one kind if given, without loading."""
+        known = set(self._loaded_specs())
+        specs = [*self._library.specs(), *self._custom()]
+        return [
+            {**spec.to_json(), "loaded": (spec.kind, spec.key) in known}
+            for spec in specs
+            if kind is None or spec.kind == kind
+        ]
+
+    def info(self, name: str) -> dict[str, Any]:
+        """The metadata of one model. Raises UsageError."""
+        found = matching([*self._library.specs(), *self._custom()], name)
+        if not found:
+            raise UsageError(f"no model {name!r}", "see list_available_models()")
+        return found[-1].to_json()
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model that are there; the last is the one that its name alone means."""
+        return [spec.version for spec in matching(self._library.specs(), name)]
+
+    # Getting
+
+    def get_chat_model(self, name: str | None = None) -> BaseLLMModel:
+        """The chat model, loaded; without a name DEFAULT_CHAT_MODEL, or the only one there is.
+
+        Raises UsageError, ModelError.
+        """
+        return self._get(name, "chat", BaseLLMModel)
+
+    def get_embedding_model(
+        self, name: str | None = None, *, backend: str | None = None
+    ) -> BaseEmbeddingModel:
+        """The embedding model, loaded; without a name DEFAULT_EMBEDDING_MODEL, or the only one.
+
+        `backend` is `sentence-transformers` or `onnx`, for a folder that has both.
+        """
+        if backend not in {None, "sentence-transformers", "onnx"}:
+            raise UsageError(f"no backend {backend!r}", "sentence-transformers or onnx")
+        return self._get(name, "embedding", BaseEmbeddingModel, backend)
+
+    def get_compression_model(self, name: str, *, trust_code: bool = False) -> BaseCompressionModel:
+        """A codec, loaded. Its class is the project's own code: it is imported only if the manifest
+        says `trust: project` and the caller `trust_code=True`.
+        """
+        if not trust_code and self._maker(name) is None:
+            raise UsageError(
+                f"{name} is loaded by the project's own code",
+                "get_compression_model(name, trust_code=True) if you trust it",
+            )
+        return self._get(name, "compression", BaseCompressionModel)
+
+    def get_image_pipeline(
+        self, name: str | None = None, *, fetch: bool = False
+    ) -> BaseImagePipeline:
+        """An image pipeline, loaded: the first of the project's chain (`runtime:`) that can be had.
+
+        Those passed over, and why, are its `passed`. With a name it is that one alone. `fetch`
+        downloads what is not in the tree. Raises NoneUsable with the reason of each.
+        """
+        settings = self._library.settings()
+        config = runtime.load(settings)
+        chain = config.chain if name is None else (name,)
+
+        def obtain_one(one: str) -> BaseImagePipeline:
+            try:
+                return self._image(one, config, settings, fetch)
+            except ModelError as error:
+                raise NotUsable("load-failed", error.message, error.hint) from None
+
+        used = runtime.first_usable(chain, obtain_one)
+        used.value.passed = used.passed
+        return used.value
+
+    # Giving back
+
+    def unload(self, name: str, timeout: float | None = None) -> Freed:
+        """Unload a model, all its versions unless one is named; waits for calls that have begun.
+
+        Returns what that gave back: nothing if it was not loaded. Raises ModelError if calls take
+        longer than `timeout` seconds.
+        """
+        with self._lock:
+            keys = [
+                key
+                for key, entry in self._entries.items()
+                if (entry.model and matching([entry.model.spec], name))
+                or name in {key[1], key[1].partition("@")[0]}
+            ]
+        return self._drop(keys, timeout)
+
+    def unload_all(self, timeout: float | None = None) -> Freed:
+        """Unload every model and hand their memory back to the GPU's driver and the system."""
+        with self._lock:
+            keys = list(self._entries)
+        return self._drop(keys, timeout)
+
+    def close(self) -> Freed:
+        """Unload everything; the next ModelManager of this project is a new one."""
+        freed = self.unload_all()
+        with self._making:
+            if self._made.get(self.root) is self:
+                del self._made[self.root]
+        return freed
+
+    # What it costs
+
+    def stats(self) -> list[dict[str, Any]]:
+        """The counters of each model that was loaded so far; see ModelStats."""
+        with self._lock:
+            models = list(self._history.values())
+        return [model.monitor.read().to_json() for model in models]
+
+    def metrics_text(self) -> str:
+        """The same, as Prometheus reads it."""
+        return stats.render(self.stats())
+
+    # Within
+
+    def _get(self, name: str | None, kind: str, base: type[M], backend: str | None = None) -> M:
+        settings = self._library.settings()
+        named = name or settings.text(f"default_{kind}_model").strip()
+        asked = (kind, named, backend or "", settings.model_device, settings.model_dtype)
+        with self._lock:
+            spec = self._known.get(asked) if named else None
+        if spec is None:
+            spec = self._spec(named or self._only(kind, settings), kind, settings)
+            spec = replace(spec, loader=backend) if backend is not None else spec
+        found = self._loaded(spec, base, lambda model: None)
+        with self._lock:
+            self._known[asked] = spec
+        return found
+
+    def _spec(self, name: str, kind: str, settings: Settings) -> ModelSpec:
+        if self._maker(name) is None:
+            return self._library.find(name, kind, settings)
+        there = matching(self._library.specs(settings), name)
+        found = there[-1] if there else ModelSpec(name, kind, "custom", root=self.root)
+        device, dtype = settings.model_device, settings.model_dtype
+        return replace(
+            found, kind=kind, loader="custom", origin="registered", device=device, dtype=dtype
+        )
+
+    def _only(self, kind: str, settings: Settings) -> str:
+        """The one model of a kind. Raises UsageError if there are more, or none."""
+        names = {spec.name for spec in self._library.specs(settings) if spec.kind == kind}
+        if len(names) == 1:
+            return names.pop()
+        told = f"there are: {', '.join(sorted(names))}" if names else "there is none yet"
+        raise UsageError(f"no {kind} model is named", f"set DEFAULT_{kind.upper()}_MODEL; {told}")
+
+    def _image(
+        self, name: str, config: Runtime, settings: Settings, fetch: bool
+    ) -> BaseImagePipeline:
+        """One model of the chain, loaded. Raises NotUsable, ModelError."""
+        if self._maker(name) is None:
+            self._ensure(name, config, settings, fetch)
+        try:
+            spec = self._spec(name, "image", settings)
+        except UsageError as error:
+            raise NotUsable("missing", error.message, error.hint) from error
+
+        def prepare(model: BaseModel) -> None:
+            if isinstance(model, BaseImagePipeline):
+                model.runtime = config
+
+        return self._loaded(spec, BaseImagePipeline, prepare)
+
+    def _ensure(self, name: str, config: Runtime, settings: Settings, fetch: bool) -> None:
+        """See that an artifact can be used, and fetch it if wanted. Raises NotUsable."""
+        there = matching(self._library.specs(settings), name)
+        pairs = self._library.pairs(everything=not there)
+        if there and not naming.matching(pairs, name)[0]:
+            return  # in a folder of its own, which no manifest knows
+        pair = runtime.find(pairs, name)
+        try:
+            config.pipeline_class(pair[1])
+        except UsageError as error:
+            raise NotUsable("unknown", error.message, error.hint) from error
+        runtime.check_fits(pair[1], config, self._gpu_memory(settings))
+        if there:
+            return
+        if not fetch:
+            raise self._missing(pair)
+        obtain.fetch(self._library.project, pair, settings, self._library.tree)
+
+    def _missing(self, pair: Pair) -> NotUsable:
+        gated = " (its repository is gated)" if pair[1].info.get("requires_auth") else ""
+        hint = f"fetch all {pair[1].id}, or get_image_pipeline(fetch=True)"
+        return NotUsable("missing", f"is not in the tree{gated}", hint)
+
+    def _gpu_memory(self, settings: Settings) -> int | None:
+        """Bytes of the GPU that models are loaded to; None on a CPU, or where it is not known."""
+        if settings.model_device in {"cpu", "mps"}:
+            return None
+        cards = gpu.detect(ask_torch=False)
+        return cards[0].memory if cards else None
+
+    def _loaded(self, spec: ModelSpec, base: type[M], prepare: Callable[[BaseModel], None]) -> M:
+        """The model of a spec: loaded by one thread, while others that want it wait."""
+        key = (spec.kind, spec.key, spec.loader, spec.device, spec.dtype)
+        while True:
+            with self._lock:
+                entry = self._entries.setdefault(key, _Entry())
+            with entry.lock:
+                if entry.dropped:
+                    continue  # unloaded in between: begin again
+                if entry.model is None or not _in_memory(entry.model):
+                    try:
+                        entry.model = self._make(spec, base, prepare)
+                    except BaseException:
+                        entry.dropped = True
+                        with self._lock:
+                            self._entries.pop(key, None)
+                        raise
+                found = entry.model
+                assert isinstance(found, base)
+                return found
+
+    def _make(self, spec: ModelSpec, base: type[M], prepare: Callable[[BaseModel], None]) -> M:
+        make = self._maker(spec.name) or _LOADERS.get(spec.loader)
+        if make is None:
+            raise ModelError(f"{spec.name}: no class here loads it", "register_model(name, Class)")
+        with self._lock:
+            model = self._history.get((spec.kind, spec.key, spec.loader))
+        if model is None or model.spec != spec:
+            before, model = model, _call(make, spec)
+            if not isinstance(model, base):
+                raise UsageError(
+                    f"{spec.name} was registered as a {type(model).__name__}, which is no "
+                    f"{base.__name__}",
+                    f"let it inherit from fetcher.models.{base.__name__}",
+                )
+            if not hasattr(model, "monitor"):  # its own __init__ did not call ours
+                BaseModel.__init__(model, spec)
+            if before is not None:
+                model.monitor = before.monitor
+        prepare(model)
+        with self._lock:
+            self._history[spec.kind, spec.key, spec.loader] = model
+        model.load()
+        assert isinstance(model, base)
+        return model
+
+    def _drop(self, keys: list[_Key], timeout: float | None) -> Freed:
+        freed = Freed()
+        for key in keys:
+            with self._lock:
+                entry = self._entries.get(key)
+            if entry is None:
+                continue
+            with entry.lock:
+                if entry.dropped:
+                    continue
+                if entry.model is not None:
+                    freed += _unload(entry.model, timeout)
+                entry.dropped = True
+                entry.model = None
+                with self._lock:
+                    self._entries.pop(key, None)
+                    self._known = {k: spec for k, spec in self._known.items() if spec.key != key[1]}
+        memory.release()
+        return freed
+
+    def _maker(self, name: str) -> Maker | None:
+        """What was registered for a name, its version left out."""
+        found = _REGISTERED.get(name) or _REGISTERED.get(name.rpartition("@")[0])
+        return found or _plugged_in(name)
+
+    def _custom(self) -> list[ModelSpec]:
+        """Registered models of which nothing lies in a folder."""
+        there = self._library.specs()
+        return [
+            ModelSpec(name, _kind(make), "custom", origin="registered", root=self.root)
+            for name, make in _REGISTERED.items()
+            if not matching(there, name)
+        ]
+
+    def _loaded_specs(self) -> list[tuple[str, str]]:
+        with self._lock:
+            return [key[:2] for key, entry in self._entries.items() if entry.model is not None]
+
+
+def all_managers() -> list[ModelManager]:
+    """Every manager of this process."""
+    return list(ModelManager._made.values())
+
+
+def _in_memory(model: BaseModel) -> bool:
+    """Whether a model is loaded; classes that load in a way of their own are believed."""
+    return type(model).load is not BaseModel.load or model.loaded
+
+
+def _unload(model: BaseModel, timeout: float | None) -> Freed:
+    """Unload; a class that does so in a way of its own need not know of timeouts."""
+    if type(model).unload is BaseModel.unload:
+        return model.unload(timeout)
+    before = memory.read()
+    model.unload()
+    memory.release()
+    after = memory.read()
+    gone = before.gpu - after.gpu, before.resident - after.resident
+    return Freed((model.spec.key,), gone[0], gone[0], gone[1], gone[1])
+
+
+def _kind(make: Maker) -> str:
+    return getattr(make, "kind", "other") if isinstance(make, type) else "other"
+
+
+def _call(make: Maker, spec: ModelSpec) -> BaseModel:
+    try:
+        inspect.signature(make).bind(spec)
+    except TypeError:
+        return make()
+    except ValueError:  # nothing is known of its arguments
+        pass
+    return make(spec)
+
+
+def _plugged_in(name: str) -> Maker | None:
+    point = _points().get(name)
+    return point.load() if point is not None else None
+
+
+@lru_cache(maxsize=1)
+def _points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="fetcher.models")}
