@@ -156,6 +156,8 @@ def matching(specs: Sequence[ModelSpec], name: str) -> list[ModelSpec]:
     if exact or "@" not in name:
         return exact
     plain, _, version = name.rpartition("@")
+    if not version:
+        return []
     versions = [spec for spec in specs if spec.answers_to(plain)]
     return [spec for spec in versions if spec.version == version] or [
         spec for spec in versions if len(version) >= 4 and spec.version.startswith(version)
