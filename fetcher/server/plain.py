@@ -1,0 +1,181 @@
+"""Addresses of this mirror's own: contents by digest, files by artifact, an OCI registry's.
+
+    /blobs/sha256/HEX                   what `fetch all --from http://…` asks for
+    /files/[MANIFEST/[ARTIFACT/[PATH]]] a listing as JSON, or a file
+    /projects/NAME                      fetch.lock, manifests and layouts of what is held
+    /v2/…                               an OCI registry, to pull from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from fetcher.mirror import oci
+from fetcher.mirror.holdings import HeldArtifact
+from fetcher.server.files import file_response, media_type
+from fetcher.server.library import Library, missing
+from fetcher.server.message import Refused, Request, Response, json_response, refusal
+from fetcher.server.repos import entry_of
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def blob_response(request: Request, library: Library, sha256: str) -> Response:
+    """A content by its digest. Raises Refused."""
+    content = None
+    if _HEX.fullmatch(sha256) and library.view.may_read(request.identity, sha256):
+        content = library.content_of(sha256)
+    if content is None:
+        raise refusal(404, "This mirror does not hold that content")
+    headers = {"ETag": f'"{sha256}"', "Content-Type": "application/octet-stream"}
+    return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{sha256}"}, content)
+
+
+class Files:
+    """Artifacts and their files."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def handle(self, request: Request) -> Response:
+        """Whatever is below /files/."""
+        rest = request.segments[1:]
+        artifacts = self.library.view.visible(request.identity)
+        if rest[-1] == "":
+            rest = rest[:-1]
+        if len(rest) < 2:
+            chosen = [item for item in artifacts if not rest or item.manifest == rest[0]]
+            if rest and not chosen:
+                raise missing(rest[0])
+            return json_response({"artifacts": [_summary(item) for item in chosen]})
+        found = [item for item in artifacts if [item.manifest, item.id] == rest[:2]]
+        if not found:
+            raise missing("/".join(rest[:2]))
+        artifact = found[-1]  # the latest project's
+        if len(rest) == 2:
+            return json_response({**_summary(artifact), "files": _listing(artifact)})
+        path = "/".join(rest[2:])
+        file = next((file for file in artifact.files if file.path == path), None)
+        if file is None:
+            raise missing(path)
+        entry = entry_of(file)
+        return file_response(entry, self.library.content(entry))
+
+    def document(self, request: Request) -> Response:
+        """A project's own file: the lock that a client at this site needs, and its manifests.
+
+        A project with an artifact that the client may not see shows nothing of itself.
+        """
+        name = "/".join(request.segments[1:])
+        identity = request.identity
+        for held in reversed(self.library.view.holdings):
+            hidden = [
+                item
+                for item in held.artifacts()
+                if not identity.may_see(item.full_name, item.record)
+            ]
+            data = None if hidden else held.documents().get(name)
+            if data is not None:
+                etag = f'"{hashlib.sha256(data).hexdigest()}"'
+                return Response(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
+        raise missing(name)
+
+
+def _summary(artifact: HeldArtifact) -> dict[str, Any]:
+    return {
+        "manifest": artifact.manifest,
+        "id": artifact.id,
+        "name": artifact.record.get("name", artifact.id),
+        "source": artifact.source,
+        "revision": artifact.revision,
+        "license": artifact.record.get("license"),
+        "file_count": len(artifact.files),
+        "bytes": artifact.size,
+    }
+
+
+def _listing(artifact: HeldArtifact) -> list[dict[str, Any]]:
+    return [
+        {"path": file.path, "size": file.size, "sha256": file.sha256} for file in artifact.files
+    ]
+
+
+class Registry:
+    """The pulling half of the OCI distribution protocol: an artifact is a repository's tag.
+
+    `oras pull HOST/MANIFEST/ARTIFACT:latest` restores an artifact's files.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._built: dict[int, tuple[HeldArtifact, oci.Built]] = {}
+
+    def handle(self, request: Request) -> Response:
+        """Whatever is below /v2/."""
+        rest = request.segments[1:]
+        version = {"Docker-Distribution-API-Version": "registry/2.0"}
+        if rest in ([], [""]):
+            return json_response({}, version)
+        if rest == ["_catalog"]:
+            names = [_repository(item) for item in self.library.view.visible(request.identity)]
+            return json_response({"repositories": sorted(set(names))}, version)
+        for action in ("manifests", "blobs", "tags"):
+            if len(rest) >= 3 and rest[-2] == action:
+                built = self._of(request, "/".join(rest[:-2]))
+                made = getattr(self, f"_{action}")(request, built, rest[-1], "/".join(rest[:-2]))
+                assert isinstance(made, Response)
+                made.headers |= version
+                return made
+        raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
+
+    def _of(self, request: Request, name: str) -> oci.Built:
+        for artifact in reversed(self.library.view.visible(request.identity)):
+            if _repository(artifact) == name and artifact.files:
+                known = self._built.get(id(artifact))
+                if known is None or known[0] is not artifact:
+                    if len(self._built) > 64:
+                        self._built.clear()
+                    known = self._built[id(artifact)] = artifact, oci.build([artifact], {})
+                return known[1]
+        raise _oci_refusal("NAME_UNKNOWN", f"this registry has no {name}", 404)
+
+    def _manifests(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
+        tags = _tags(built)
+        digest = (tags.get(ref) or ref).removeprefix("sha256:")
+        data = built.blobs.get(digest)
+        if data is None or digest not in {tag.removeprefix("sha256:") for tag in tags.values()}:
+            raise _oci_refusal("MANIFEST_UNKNOWN", f"{name} has no {ref}", 404)
+        headers = {"Content-Type": oci.MANIFEST_TYPE, "Docker-Content-Digest": f"sha256:{digest}"}
+        return Response(200, {**headers, "ETag": f'"{digest}"'}, data)
+
+    def _blobs(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
+        digest = ref.removeprefix("sha256:")
+        if digest in built.blobs:
+            headers = {"Content-Type": "application/octet-stream", "ETag": f'"{digest}"'}
+            return Response(200, headers, built.blobs[digest])
+        return blob_response(request, self.library, digest)
+
+    def _tags(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
+        return json_response({"name": name, "tags": sorted(_tags(built))})
+
+
+def _repository(artifact: HeldArtifact) -> str:
+    """The name in the registry, where upper case is not allowed."""
+    return artifact.full_name.lower()
+
+
+def _tags(built: oci.Built) -> dict[str, str]:
+    """Digests of manifests by tag: `latest`, and `partN` of an artifact of very many files."""
+    ((_, parts),) = built.tags.items()
+    return {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
+
+
+def _oci_refusal(code: str, message: str, status: int) -> Refused:
+    found = refusal(status, message)
+    body = {"errors": [{"code": code, "message": message}]}
+    found.response.body = json.dumps(body).encode()
+    return found
