@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -89,15 +89,15 @@ class Content(NamedTuple):
     extents: tuple[Extent, ...]
 
 
-Live = Callable[[int, int], AsyncIterator[bytes]]
+Live = Callable[[int, int], Iterator[bytes]]
 
 
 @dataclass
 class Response:
     """What to answer. A `Content` honours ranges and conditions.
 
-    `live` gives the bytes from one offset up to another of a content that still arrives; its
-    `size` is that of the whole.
+    `live` gives the bytes from one offset up to another of a content that still arrives, in a
+    thread that may wait for them; `size` is that of the whole.
     """
 
     status: int = 200

@@ -8,24 +8,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fetcher.files import BLOCK
 from fetcher.mirror.holdings import Extent, read
 from fetcher.paths import native
+from fetcher.server.feeding import CutOff
 from fetcher.server.message import Content
 
 # Up to this size a content is proven before its first byte leaves; a larger one on its way.
 AT_ONCE = 64 << 20
-_PIECE = 1 << 20
 
 Stamped = Callable[[str, os.stat_result], bool]
 
 
-class Damaged(Exception):
-    """A content is not what its digest says; the text names the file."""
+class Damaged(CutOff):
+    """A content is not what its digest says."""
 
 
 class Proofs:
@@ -76,17 +75,17 @@ class Proofs:
         found = await loop.run_in_executor(self._readers, _digest, content.extents)
         return self.note(content, found, signature)
 
-    async def proving(self, content: Content) -> AsyncIterator[bytes]:
-        """A content's bytes; the last piece only once all are proven. Raises Damaged, OSError."""
+    def proving(self, content: Content) -> Iterator[bytes]:
+        """A content's bytes; the last ones only once all are proven. Raises Damaged, OSError."""
         signature = signature_of(content.extents)
         hasher, held = hashlib.sha256(), b""
-        async for piece in pieces(content.extents):
+        for block in read(content.extents):
             if held:
                 yield held
-            await asyncio.to_thread(hasher.update, piece)
-            held = piece
+            hasher.update(block)
+            held = block
         if not self.note(content, hasher.hexdigest(), signature):
-            raise Damaged(content.extents[0].path)
+            raise Damaged(f"{content.extents[0].path} is damaged")
         yield held
 
 
@@ -105,18 +104,3 @@ def _digest(extents: Sequence[Extent]) -> str:
         hasher.update(block)
     return str(hasher.hexdigest())
 
-
-async def pieces(extents: Sequence[Extent]) -> AsyncIterator[bytes]:
-    """Bytes on disk in pieces of 1 MiB, read off the loop. Raises OSError, EOFError."""
-    for path, offset, length in extents:
-        stream = await asyncio.to_thread(open, native(path), "rb", 0)
-        try:
-            stream.seek(offset)
-            while length:
-                piece = await asyncio.to_thread(stream.read, min(length, _PIECE, BLOCK))
-                if not piece:
-                    raise EOFError(f"{path} ends early")
-                length -= len(piece)
-                yield piece
-        finally:
-            stream.close()
