@@ -67,6 +67,7 @@ class Layout:
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
     has_tree: bool = False
+    path: Path | None = None
 
     @cached_property
     def _writable(self) -> list[re.Pattern[str]]:
@@ -275,7 +276,10 @@ def _named_anywhere(root: Node) -> set[str]:
 def load(path: Path, shown: str) -> tuple[Layout | None, Document]:
     """Read a layout file; `shown` is its name in messages."""
     document = yamltree.read(path, shown)
-    return decode(document), document
+    layout = decode(document)
+    if layout:
+        layout.path = path
+    return layout, document
 
 
 def covers(entry: Entry, target: str) -> bool:

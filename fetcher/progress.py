@@ -61,6 +61,12 @@ class Progress:
         self.files += 1
         self.bytes += file.size if file.size is not None else received
 
+    def advance(self, received: int, files: int = 0) -> None:
+        """So many bytes and files more are done."""
+        self.bytes += received
+        self.files += files
+        self.tick()
+
     def file_failed(self, file: FileEntry) -> None:
         """One file will not come."""
         self.failed += 1

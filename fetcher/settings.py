@@ -15,6 +15,7 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.schema import INVALID, Boolean, Field, Integer, ListOf, Record, Text
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
+MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
 PUBLIC_HUB = "https://huggingface.co"
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
@@ -39,6 +40,7 @@ SPECS: dict[str, Spec] = {
     "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
     "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),
     "rewrite": Spec(("FETCH_REWRITE",), "FROM=TO pairs of URL prefixes, separated by spaces"),
+    "verify_key": Spec(("FETCH_VERIFY_KEY",), "public key that every bundle must be signed with"),
     "connect_timeout": Spec(("FETCH_CONNECT_TIMEOUT",), "seconds to wait for a connection", "10"),
     "hf_endpoint": Spec(("HF_ENDPOINT",), "the Hugging Face Hub's address", PUBLIC_HUB),
     "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "token for the Hub", secret=True),
@@ -61,6 +63,7 @@ FILE_FIELDS: dict[str, Field] = {
     "rewrite": Field(
         ListOf(Text(r"\S+=\S+", "FROM=TO, two URL prefixes"), or_one=True), SPECS["rewrite"].doc
     ),
+    "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
     "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
 }
@@ -166,8 +169,8 @@ class Settings:
         # A folder's name may have spaces: only a variable's text is split at them.
         found = tuple(filter(None, text.split("\n") if "\n" in text else text.split()))
         for mirror in found:
-            if "://" in mirror and not mirror.startswith(("http://", "https://")):
-                raise self._fail("mirrors", "directories or http(s) URLs of stores")
+            if "://" in mirror and not mirror.startswith(MIRROR_SCHEMES):
+                raise self._fail("mirrors", "bundles, stores' folders, or URLs of mirrors")
         return found
 
     @property
@@ -192,6 +195,12 @@ class Settings:
         if not sound:
             raise self._fail("hf_endpoint", "an http(s) URL")
         return text
+
+    @property
+    def verify_key(self) -> Path | None:
+        """The public key that bundles must be signed with, None if they need not be."""
+        text = self.text("verify_key")
+        return self._path(text) if text else None
 
     @property
     def hub_cache(self) -> Path:

@@ -33,6 +33,7 @@ ORDER = [
     {"transfer", "place", "preflight", "report"},
     {"workspace"},
     {"workflow"},
+    {"shipping"},
     {"check", "adopt", "storekeeping"},
     {"formats"},
     {"verify"},

@@ -84,12 +84,13 @@ def part_of(extents: Sequence[Extent], start: int, stop: int) -> tuple[Extent, .
 
 def read(extents: Sequence[Extent]) -> Iterator[bytes]:
     """The bytes of a content in blocks of up to 4 MiB. Raises OSError, EOFError."""
-    for path, offset, length in extents:
-        with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
-            stream.seek(offset, os.SEEK_SET)
-            while length:
-                block = stream.read(min(length, BLOCK))
+    for extent in extents:
+        with open(native(extent.path), "rb", buffering=0) as stream:  # noqa: PTH123
+            stream.seek(extent.offset, os.SEEK_SET)
+            left = extent.length
+            while left:
+                block = stream.read(min(left, BLOCK))
                 if not block:
-                    raise EOFError(f"{path} ends early")
-                length -= len(block)
+                    raise EOFError(f"{extent.path} ends early")
+                left -= len(block)
                 yield block

@@ -118,7 +118,8 @@ def volumes_of(base: str, given: Sequence[str] = ()) -> tuple[list[str], dict[st
     expected = [volume_name(name, i + 1) for i in range(len(sums))]
     if not sums or None in numbers or list(sums) != expected:
         raise Failure("bundle", f"{text} does not list {name}.001 and the volumes after it")
-    found, missing = [], []
+    found: list[str] = []
+    missing: list[str] = []
     for item in sums:
         path = elsewhere.get(item) or os.path.join(folder, item)
         (found if os.path.isfile(path) else missing).append(path)

@@ -1,0 +1,289 @@
+"""`fetch mirror`: bundles and registries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import report, settings
+from fetcher.commands import common
+from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.progress import Progress, human_bytes
+from fetcher.project import find_root
+from fetcher.settings import Settings
+from fetcher.store import Store
+
+_key_option = click.option(
+    "--verify-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Refuse what is not signed with this public key (PEM).",
+)
+_quiet_option = click.option("--quiet", is_flag=True, help="Show only trouble.")
+_bundles_argument = click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
+
+
+@click.group("mirror")
+def command() -> None:
+    """Carry artifacts to sites without internet: bundles, registries, signatures."""
+
+
+def _settings(verify_key: Path | None = None) -> Settings:
+    """Settings with the key's path as it is meant where the command was typed."""
+    key = None if verify_key is None else str(verify_key.expanduser().absolute())
+    found = settings.load(find_root(Path.cwd()), {"verify_key": key})
+    found.check()
+    return found
+
+
+def _answer(
+    summary: dict[str, Any],
+    results: list[dict[str, Any]],
+    problems: Sequence[Problem],
+    as_json: bool,
+    lines: Sequence[str],
+) -> int:
+    found = report.Report(summary, problems=list(problems), results=results)
+    if as_json:
+        report.print_json(found)
+    else:
+        for line in lines:
+            print(line)
+    report.print_problems(problems)
+    return found.exit_code
+
+
+@command.command("export")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@common.manifests_argument
+@common.selection_options
+@click.option(
+    "--since",
+    metavar="BUNDLE|LIST",
+    help="Leave out what the other side has: its bundle, or what `fetch mirror have` wrote there.",
+)
+@click.option("--volume-size", metavar="SIZE", help="Split into volumes, such as 4G for FAT32.")
+@click.option("--overwrite", is_flag=True, help="Replace what OUT is now.")
+@click.option("--with-tool", is_flag=True, help="Put fetch itself in: wheels and a script.")
+@click.option("--tool-python", metavar="X.Y", help="Python of the site; default: this one.")
+@click.option(
+    "--tool-platform",
+    "tool_platforms",
+    multiple=True,
+    metavar="TAG",
+    help="Platform of the site, such as manylinux_2_28_x86_64; default: this machine.",
+)
+@click.option(
+    "--tool-extra",
+    "tool_extras",
+    multiple=True,
+    metavar="NAME",
+    help="Extras of fetch to put in; default: serve and sign.",
+)
+@click.option(
+    "--tool-constraints",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Versions that pip must keep to.",
+)
+@_quiet_option
+@common.json_option
+def export(
+    out: Path,
+    manifests: tuple[str, ...],
+    since: str | None,
+    volume_size: str | None,
+    overwrite: bool,
+    with_tool: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Write what the project has fetched as a bundle: a folder, or OUT.tar.
+
+    Run `fetch all` first. The same content makes the same bytes; an interrupted export goes on
+    when it is run again.
+    """
+    from fetcher.shipping import exporting
+    from fetcher.shipping.toolbox import Wanted
+
+    tool = Wanted(
+        options.pop("tool_python"),
+        options.pop("tool_platforms"),
+        options.pop("tool_extras"),
+        options.pop("tool_constraints"),
+    )
+    if not with_tool and any((tool.python, tool.platforms, tool.extras, tool.constraints)):
+        raise UsageError("--tool-… say what --with-tool puts in", "add --with-tool")
+    size = exporting.size_of(volume_size)
+    with common.workspace(manifests, quiet=quiet, readonly=True, **options) as space:
+        done = exporting.export(space, out, since, size, overwrite, tool if with_tool else None)
+        space.progress.end()
+    summary = {
+        "artifacts": len(done.artifacts),
+        "files": done.files,
+        "bytes": done.bytes,
+        "left_out": done.left_out,
+        "bundle": str(out),
+        "bundle_bytes": done.bundle_bytes,
+        "digest": f"sha256:{done.digest}" if done.digest else None,
+        "volumes": done.volumes,
+        "written": done.written,
+    }
+    lines = []
+    if not done.problems and not quiet:
+        left = f", {done.left_out:,} left out" if since else ""
+        volumes = f" in {report.counted(done.volumes, 'volume')}" if done.volumes else ""
+        state = "" if done.written else " (was there already)"
+        lines = [
+            f"{out}: {report.counted(len(done.artifacts), 'artifact')}, "
+            f"{report.counted(done.files, 'content')}{left}, "
+            f"{human_bytes(done.bundle_bytes)}{volumes}{state}",
+            f"digest sha256:{done.digest}",
+        ]
+    return _answer(summary, done.artifacts, done.problems, as_json, lines)
+
+
+@command.command("check")
+@_bundles_argument
+@_key_option
+@_quiet_option
+@common.json_option
+def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_json: bool) -> int:
+    """Read every byte of a bundle, prove it, and say what is there (exit 4 if anything is wrong).
+
+    A bundle is a folder, a .tar, or volumes, of which any one or all may be named.
+    """
+    from fetcher.shipping import checking
+
+    chosen, progress = _settings(verify_key), Progress(quiet=quiet)
+    found = checking.check(bundles, chosen.verify_key, progress)
+    progress.end()
+    lines = [] if quiet else checking.lines(found)
+    summary = {
+        "artifacts": len(found.artifacts),
+        "files": found.files,
+        "bytes": found.bytes,
+        "signed": found.signed,
+        "bundles": found.bundles,
+    }
+    return _answer(summary, found.artifacts, found.problems, as_json, lines)
+
+
+@command.command("import")
+@_bundles_argument
+@click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write the bundle's manifests, layouts and fetch.lock there.",
+)
+@_key_option
+@_quiet_option
+@common.json_option
+def import_(
+    bundles: tuple[str, ...],
+    project: Path | None,
+    verify_key: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Prove bundles and take their files into the store; all of a bundle, or nothing.
+
+    A delta needs what it builds on: in the store, or named before it.
+    """
+    from fetcher.shipping import taking
+
+    chosen, progress = _settings(verify_key), Progress(quiet=quiet)
+    store = Store(chosen.store)
+    try:
+        found = taking.take(bundles, store, chosen.verify_key, project, progress)
+    finally:
+        progress.end()
+        store.close()
+    lines = []
+    if not quiet and not found.problems:
+        lines = [
+            f"{report.counted(len(found.artifacts), 'artifact')}: "
+            f"{report.counted(found.files, 'content')} taken in, {human_bytes(found.bytes)}; "
+            f"{found.already:,} were there",
+            f"store {store.root}",
+        ]
+    summary = {
+        "artifacts": len(found.artifacts),
+        "files": found.files,
+        "bytes": found.bytes,
+        "reused_files": found.already,
+        "store": str(store.root),
+    }
+    return _answer(summary, found.artifacts, found.problems, as_json, lines)
+
+
+@command.command("have")
+@click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the list there; default: stdout.",
+)
+def have(bundles: tuple[str, ...], output: Path | None) -> int:
+    """List what this site's store has (or what bundles have), for `export --since`.
+
+    One line per content, short enough to be carried back to the connected side.
+    """
+    from fetcher.files import write_atomically
+    from fetcher.mirror.bundle import open_bundles
+    from fetcher.shipping import havelist
+
+    digests: set[str] = set()
+    if bundles:
+        for bundle in open_bundles(bundles):
+            digests |= {sha for sha in bundle.contents.payload() if bundle.locate(sha) is not None}
+            bundle.close()
+    else:
+        store = Store(_settings().store)
+        digests = {sha256 for sha256, _ in list(store.digests()) if store.has(sha256)}
+        store.close()
+    text = havelist.dumps(digests)
+    if output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        write_atomically(output, text.encode("ascii"))
+    except OSError as error:
+        raise from_os_error(error, f"writing {output}") from error
+    print(f"{output}: {report.counted(len(digests), 'content')}, {human_bytes(len(text))}")
+    return 0
+
+
+@command.command("sign")
+@click.argument("bundle", metavar="BUNDLE")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Private EC key in PEM; its password, if any, in FETCH_KEY_PASSWORD.",
+)
+@_quiet_option
+@common.json_option
+def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
+    """Prove a bundle and sign it: every file of it, so that one more or less shows as well.
+
+    The signature is bundle.sig in a folder, and OUT.tar.sig beside a tar or volumes; it must
+    travel along.
+    """
+    from fetcher.shipping import checking
+
+    progress = Progress(quiet=quiet)
+    done = checking.sign(bundle, key, progress)
+    progress.end()
+    lines = [] if quiet or done.problems else [f"{done.signature}: signed"]
+    return _answer(asdict(done.summary), [], done.problems, as_json, lines)

@@ -1,0 +1,289 @@
+"""A bundle: an OCI image layout with SHA256SUMS over everything, as a folder, tar or volumes.
+
+    oci-layout  index.json  INDEX.txt  SHA256SUMS  project/…  tool/…  blobs/sha256/…
+
+`SHA256SUMS` names every other file; a file that it does not name, or that is not there, makes the
+bundle unsound just as a changed byte does. The signature covers the same list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import Failure, Problem, UsageError
+from fetcher.mirror import oci
+from fetcher.mirror.containers import Container, Folder, open_archive
+from fetcher.mirror.holdings import Extent, HeldArtifact
+from fetcher.mirror.joined import parse_sums, sums_path, volume_base
+from fetcher.mirror.oci import MAX_DOCUMENT, Contents, Descriptor
+
+SUMS = "SHA256SUMS"
+SIGNATURE = "bundle.sig"
+INDEX = "index.json"
+LAYOUT = "oci-layout"
+README = "INDEX.txt"
+PROJECT = "project/"
+TOOL = "tool/"
+LAYOUT_TEXT = b'{"imageLayoutVersion":"1.0.0"}'
+_BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
+_UNFINISHED = "run `fetch mirror export` again to finish it, or copy the bundle again"
+
+
+def blob_name(sha256: str) -> str:
+    """A blob's name in an OCI image layout."""
+    return f"blobs/sha256/{sha256}"
+
+
+class Bundle:
+    """An opened bundle; what its files contain is proven only by `proofs`, or by whoever reads."""
+
+    def __init__(self, container: Container, signature: str) -> None:
+        self.container = container
+        self.label = container.label
+        self.signature = signature  # the path where its signature lies, or would lie
+        self.sums = parse_sums(self._document(SUMS).decode("utf-8", "replace"), self._at(SUMS))
+        self.contents: Contents = oci.parse(self._document(INDEX), self._blob, self.label)
+
+    def close(self) -> None:
+        """Release the files."""
+        self.container.close()
+
+    def _at(self, name: str) -> str:
+        return f"{self.label}: {name}"
+
+    def _document(self, name: str) -> bytes:
+        size = self.container.sizes.get(name)
+        if size is None:
+            raise Failure("bundle", f"{self._at(name)} is not there", _UNFINISHED, file=name)
+        if size > MAX_DOCUMENT:
+            raise Failure("bundle", f"{self._at(name)} is too large ({size:,} bytes)", file=name)
+        return self.container.read(name)
+
+    def _blob(self, descriptor: Descriptor) -> bytes:
+        return self._document(blob_name(descriptor.sha256))
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of SHA256SUMS, which stands for the whole bundle."""
+        return hashlib.sha256(self._document(SUMS)).hexdigest()
+
+    # Holdings
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """Every artifact, sorted; of a delta, files may be missing here."""
+        return self.contents.artifacts
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """Where a blob lies."""
+        try:
+            return self.container.extents(blob_name(sha256))
+        except KeyError:
+            return None
+
+    def documents(self) -> Mapping[str, bytes]:
+        """The lock, manifests and layouts."""
+        return self.contents.documents
+
+    # Soundness
+
+    @cached_property
+    def _payload_names(self) -> dict[str, int]:
+        return {blob_name(key): size for key, size in self.contents.payload().items()}
+
+    def absent(self) -> dict[str, int]:
+        """Contents (sha256, size) that the artifacts need and this bundle does not have."""
+        sizes = self.container.sizes
+        found = self.contents.payload().items()
+        return {key: size for key, size in found if blob_name(key) not in sizes}
+
+    def structure(self) -> list[Problem]:
+        """Everything that is wrong without reading contents: missing, extra, wrongly named."""
+        return list(self._structure())
+
+    def _structure(self) -> Iterator[Problem]:
+        sizes, sums = self.container.sizes, self.sums
+        for name in sorted(sums.keys() - sizes.keys()):
+            yield self._problem("missing", name, "is listed in SHA256SUMS and not there")
+        for name in sorted(sizes.keys() - sums.keys() - {SUMS, SIGNATURE}):
+            yield self._problem("extra", name, "is not listed in SHA256SUMS")
+        for name in (SUMS, SIGNATURE):
+            if name in sums:
+                yield self._problem("bundle", name, "cannot be listed in SHA256SUMS")
+        expected = self._expected()
+        for name in sorted(sums):
+            if name not in expected and not name.startswith(TOOL):
+                yield self._problem("extra", name, "belongs to no artifact of this bundle")
+        for name, sha256 in sorted(expected.items()):
+            if name in sums and sha256 not in {None, sums[name]}:
+                yield self._problem("modified", name, "has another digest than the index says")
+            elif name not in sums and not (self.contents.delta and name in self._payload_names):
+                yield self._problem("missing", name, "belongs to an artifact and is not there")
+        for name, size in sorted(self._payload_names.items()):
+            if sizes.get(name, size) != size:
+                text = f"has {sizes[name]:,} bytes instead of {size:,}"
+                yield self._problem("modified", name, text)
+
+    def _expected(self) -> dict[str, str | None]:
+        """All names that the index leads to, with their digests where these are known."""
+        found: dict[str, str | None] = {LAYOUT: None, README: None}
+        found[LAYOUT] = hashlib.sha256(LAYOUT_TEXT).hexdigest()
+        found[INDEX] = hashlib.sha256(self.contents.index).hexdigest()
+        for sha256 in {*self.contents.metadata(), *self.contents.payload()}:
+            found[blob_name(sha256)] = sha256
+        for name, data in self.contents.documents.items():
+            found[PROJECT + name] = hashlib.sha256(data).hexdigest()
+        return found
+
+    def _problem(self, code: str, name: str, what: str) -> Problem:
+        owner, shown = self.owner_of(name)
+        place = self.container.place_of(name)
+        text = f"{self.label}: {name} {what}" + (f" (in {place})" if place else "")
+        if shown:
+            text += f"; it is {shown}"
+        return Problem(code, text, "copy the bundle again from where it was made", owner, name)
+
+    @cached_property
+    def _owners(self) -> dict[str, tuple[str, str]]:
+        return {
+            blob_name(file.sha256): (artifact.id, file.path)
+            for artifact in self.contents.artifacts
+            for file in artifact.files
+            if file.sha256
+        }
+
+    def owner_of(self, name: str) -> tuple[str, str]:
+        """(artifact's id, `artifact/path`) of a blob's name, "" where it is no artifact's file."""
+        artifact, path = self._owners.get(name, ("", ""))
+        return artifact, f"{artifact}/{path}" if path else ""
+
+    def proofs(self, take: Callable[[str, memoryview], None] | None = None) -> Proofs:
+        """A reading of every byte; `take` sees each piece of each file as it goes by."""
+        return Proofs(self, take)
+
+    def sealed_digests(self) -> dict[str, str]:
+        """Digest by name of everything that a signature covers. Raises Failure."""
+        return {**self.sums, SUMS: self.digest}
+
+
+class Proofs:
+    """Reads a bundle once from front to back and compares every file with SHA256SUMS."""
+
+    def __init__(self, bundle: Bundle, take: Callable[[str, memoryview], None] | None) -> None:
+        self.bundle = bundle
+        self.take = take
+        self.problems: list[Problem] = []
+        self.read_bytes = self.read_files = 0
+
+    def run(self, tick: Callable[[str, int], None] = lambda name, size: None) -> list[Problem]:
+        """Read all; `tick` hears of each file that was proven. Returns what is wrong."""
+        from fetcher.mirror.hashing import SideHasher
+
+        sums, sizes = self.bundle.sums, self.bundle.container.sizes
+        left, hasher = 0, SideHasher()
+        try:
+            for name, piece in self.bundle.container.stream():
+                if not left:
+                    left = sizes[name]
+                    hasher.begin(left)
+                hasher.add(piece)
+                if self.take is not None:
+                    self.take(name, piece)
+                left -= len(piece)
+                self.read_bytes += len(piece)
+                if left:
+                    continue
+                self.read_files += 1
+                found = hasher.end()
+                if name in sums and found != sums[name]:
+                    self.problems.append(
+                        self.bundle._problem("modified", name, "has other bytes than listed")
+                    )
+                elif name in sums:
+                    tick(name, sizes[name])
+        finally:
+            hasher.close()
+        self.problems += self.bundle.container.stream_problems()
+        return self.problems
+
+
+# Opening
+
+
+def is_bundle(path: str) -> bool:
+    """Whether a path on this machine looks like a bundle, as opposed to a plain store."""
+    if os.path.isdir(path):
+        return os.path.lexists(os.path.join(path, SUMS))
+    return os.path.isfile(path) or os.path.isfile(sums_path(path)) or volume_base(path) is not None
+
+
+def open_bundle(path: str, volumes: Sequence[str] = ()) -> Bundle:
+    """Open a bundle: a folder, a .tar, or volumes by their common name or any one of them.
+
+    Raises Failure, UsageError.
+    """
+    if os.path.isdir(path):
+        return _with(Folder(path), os.path.join(path, SIGNATURE))
+    named = volume_base(path)
+    if named is not None and not os.path.isfile(sums_path(path)):
+        return open_bundle(named[0], [path, *volumes])
+    if volumes or (not os.path.isfile(path) and os.path.isfile(sums_path(path))):
+        found = next((v for v in volumes if os.path.isfile(_signature_beside(v))), "")
+        beside = _signature_beside(found) if found else path + ".sig"
+        return _with(open_archive(path, list(volumes)), beside)
+    if not os.path.isfile(path):
+        raise UsageError(
+            f"{path}: no bundle there", "name a bundle's folder, its .tar, or one of its volumes"
+        )
+    return _with(open_archive(path), path + ".sig")
+
+
+def _signature_beside(volume: str) -> str:
+    named = volume_base(volume)
+    return (named[0] if named else volume) + ".sig"
+
+
+def _with(container: Container, signature: str) -> Bundle:
+    try:
+        return Bundle(container, signature)
+    except BaseException:
+        container.close()
+        raise
+
+
+def open_bundles(arguments: Sequence[str]) -> list[Bundle]:
+    """Open each bundle that was named; several volumes of one set are one bundle."""
+    groups: dict[str, list[str]] = {}
+    for argument in arguments:
+        text = str(argument)
+        named = volume_base(text) if not os.path.isdir(text) else None
+        key = Path(named[0]).name if named else text
+        groups.setdefault(key, []).append(text)
+    found: list[Bundle] = []
+    try:
+        for paths in groups.values():
+            found.append(open_bundle(paths[0], paths[1:]))
+    except BaseException:
+        for bundle in found:
+            bundle.close()
+        raise
+    return found
+
+
+def record_of(artifact: HeldArtifact) -> dict[str, Any]:
+    """What JSON reports say of an artifact of a bundle."""
+    return {
+        "manifest": artifact.manifest,
+        "id": artifact.id,
+        "name": artifact.record.get("name", artifact.id),
+        "source": artifact.source,
+        "revision": artifact.revision or None,
+        "license": artifact.record.get("license"),
+        "files": len(artifact.files),
+        "bytes": artifact.size,
+    }

@@ -1,0 +1,185 @@
+"""Signatures over bundles, and over models by their publishers: OpenSSF Model Signing.
+
+The bytes are not read again for a signature: what is signed are the digests that the bundle lists,
+every file of it included. A folder's signature can be checked by `model_signing verify`, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fetcher.errors import Failure, UsageError, from_os_error
+from fetcher.paths import printable
+
+_HINT = "pip install 'fetcher[sign]'"
+_MAX_SIGNATURE = 256 << 20
+# How model-signing names what differs: extra and missing files in a row, others one by one.
+_NAMES = re.compile(r"files (?:found )?in model '[^']*': ([^\"]*)|Hash mismatch for '([^']*)'")
+
+
+class _Known:
+    """Stands where model-signing would hash a folder: the digests are known already."""
+
+    def __init__(self, name: str, digests: Mapping[str, str], ignored: tuple[str, ...]) -> None:
+        self._name = name
+        self._digests = digests
+        self._ignored = [Path(path) for path in ignored]
+
+    def add_ignored_paths(self, **_: Any) -> None:
+        """Which files count is decided by who gave the digests."""
+
+    def hash(self, model_path: Any, files_to_hash: Any = None) -> Any:
+        """The manifest of model-signing."""
+        from model_signing import manifest
+
+        digest = manifest.hashing.Digest
+        items = [
+            manifest.FileManifestItem(
+                path=PurePosixPath(name), digest=digest("sha256", bytes.fromhex(sha256))
+            )
+            for name, sha256 in sorted(self._digests.items())
+        ]
+        kind = manifest._FileSerialization("sha256", False, self._ignored)
+        return manifest.Manifest(self._name, items, kind)
+
+
+@contextlib.contextmanager
+def _library(what: str) -> Iterator[Any]:
+    """model-signing, its output kept off stdout, its errors as ours."""
+    try:
+        import model_signing.signing
+        import model_signing.verifying
+    except ImportError as error:
+        text = f"{what} needs the package model-signing"
+        raise UsageError(f"{text} ({error})", _HINT) from error
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield model_signing
+
+
+def sign(digests: Mapping[str, str], name: str, key: Path, signature: Path) -> None:
+    """Sign a list of digests with a private EC key (PEM). Raises Failure, UsageError, OSError.
+
+    A key with a password has it in FETCH_KEY_PASSWORD.
+    """
+    password: Any = os.environ.get("FETCH_KEY_PASSWORD")
+    _readable(key)
+    with _library("signing") as library:
+        config = library.signing.Config()
+        try:
+            # The library hands the password on as it is, and what it hands it to wants bytes.
+            secret = password.encode() if password else None
+            config.use_elliptic_key_signer(private_key=key, password=secret)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"--key {key}: {_first(error)}",
+                "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
+                "makes; a password goes into FETCH_KEY_PASSWORD",
+            ) from error
+        config.set_hashing_config(_Known(name, digests, (signature.name,)))
+        config.sign(Path(name), signature)
+
+
+def verify(digests: Mapping[str, str], label: str, key: Path, signature: Path) -> None:
+    """Prove that `signature` covers exactly these digests, by this public key.
+
+    Raises Failure ('signature'), UsageError.
+    """
+    _readable(key)
+    if not signature.is_file():
+        raise Failure(
+            "signature",
+            f"{label} is not signed: {signature} is not there",
+            "bring the signature along, or have the bundle signed: fetch mirror sign",
+        )
+    with _library("verifying a signature") as library:
+        config = library.verifying.Config()
+        try:
+            config.use_elliptic_key_verifier(public_key=key)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"--verify-key {key}: {_first(error)}",
+                "the public half of an EC key, in PEM: openssl ec -in KEY -pubout",
+            ) from error
+        config.set_hashing_config(_Known(label, digests, (signature.name,)))
+        _run(config, label, signature)
+
+
+def verify_publisher(
+    digests: Mapping[str, str], label: str, signature: Path, signer: Mapping[str, Any], root: Path
+) -> None:
+    """Prove a publisher's own signature over a model's files.
+
+    `signer` has `key`, or `certificates`, or `identity` and `issuer` (Sigstore). Raises Failure,
+    UsageError.
+    """
+    with _library("verifying a signature") as library:
+        config = library.verifying.Config()
+        try:
+            if key := signer.get("key"):
+                config.use_elliptic_key_verifier(public_key=_readable(root / key))
+            elif chain := signer.get("certificates"):
+                paths = [_readable(root / item) for item in chain]
+                config.use_certificate_verifier(certificate_chain=paths)
+            else:
+                config.use_sigstore_verifier(
+                    identity=signer["identity"], oidc_issuer=signer["issuer"]
+                )
+        except UsageError:
+            raise
+        except Exception as error:  # Sigstore fetches its root of trust here
+            raise Failure("signature", f"{label}: the signer cannot be had: {_first(error)}") from (
+                error
+            )
+        config.set_hashing_config(_Known(label, digests, (signature.name,)))
+        _run(config, label, signature)
+
+
+def _run(config: Any, label: str, signature: Path) -> None:
+    try:
+        if signature.stat().st_size > _MAX_SIGNATURE:
+            raise ValueError("the file is too large for a signature")
+        config.verify(Path(label), signature)
+    except OSError as error:
+        raise from_os_error(error, f"reading {signature}") from error
+    except Exception as error:  # whatever the library's parsers make of a hostile file
+        raise Failure(
+            "signature",
+            f"{label}: the signature {signature.name} does not hold: {_reason(error)}",
+            "do not use it: it was changed, or signed by somebody else; ask who sent it",
+        ) from error
+
+
+def _readable(key: Path) -> Path:
+    try:
+        key.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the key {key} cannot be read: {error.strerror}") from error
+    return key
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return printable(lines[0] if lines else type(error).__name__)[:300]
+
+
+def _reason(error: Exception) -> str:
+    text = _first(error)
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if type(cause).__name__ == "InvalidSignature":
+        return "it was made by another key, or changed"
+    if isinstance(error, KeyError | TypeError | AttributeError | UnicodeDecodeError):
+        return "the file is no such signature"
+    if "public key hash" in text:
+        return "it was made by another key"
+    if "Signature mismatch" in text:
+        names = [part for found in _NAMES.findall(str(error)) for part in found if part]
+        return f"not what was signed: {printable(', '.join(names)[:300])}"
+    return text

@@ -1,0 +1,38 @@
+"""Whether a bundle is whole and genuine, as far as that can be told without reading contents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fetcher.errors import Failure, UsageError
+from fetcher.mirror.bundle import Bundle
+
+
+def require(bundle: Bundle, key: Path | None) -> None:
+    """Raise Failure unless every file is listed and there, and, with a key, signed with it.
+
+    What a file contains is then known by a digest that can be trusted, and is proven when read.
+    """
+    if problems := bundle.structure():
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+        first = problems[0]
+        raise Failure(first.code, first.message + more, first.hint, first.artifact, first.file)
+    if key is not None:
+        require_signature(bundle, key)
+
+
+def require_signature(bundle: Bundle, key: Path) -> None:
+    """Raise Failure unless the bundle's list of digests is signed with this key."""
+    from fetcher.mirror import signing
+
+    signing.verify(bundle.sealed_digests(), bundle.label, key, Path(bundle.signature))
+
+
+def refuse_unsigned(location: str, key: Path | None) -> None:
+    """Raise UsageError for a place that cannot be signed, if signatures are asked for."""
+    if key is not None:
+        raise UsageError(
+            f"{location} is no bundle and has no signature, and --verify-key asks for one",
+            "use a signed bundle, or drop --verify-key: digests are checked by fetch.lock all the "
+            "same",
+        )

@@ -1,0 +1,1 @@
+"""Carrying artifacts between sites: bundles and registries, written, proven and taken in."""

@@ -1,0 +1,145 @@
+"""`fetch mirror check` and `sign`: reading all of a bundle, and vouching for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.mirror import trust
+from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
+from fetcher.progress import Progress, human_bytes
+
+
+@dataclass
+class Checked:
+    """What a check found."""
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    bundles: list[dict[str, Any]] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    signed: bool | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class Signed:
+    """What signing did."""
+
+    @dataclass
+    class Summary:
+        """What JSON says of it."""
+
+        files: int = 0
+        bytes: int = 0
+        signature: str = ""
+
+    summary: Summary = field(default_factory=Summary)
+    signature: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def prove(bundle: Bundle, progress: Progress) -> tuple[list[Problem], int, int]:
+    """Everything that is wrong with a bundle, every byte read; and how many files and bytes."""
+    problems = bundle.structure()
+    proofs = bundle.proofs()
+    try:
+        problems += proofs.run(lambda name, size: progress.advance(size, 1))
+    except Failure as failure:
+        problems.append(failure.problem)
+    return _once(problems), proofs.read_files, proofs.read_bytes
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """One problem for each file: the first says enough."""
+    seen: dict[tuple[str, str], Problem] = {}
+    for problem in problems:
+        seen.setdefault((problem.file, problem.code if not problem.file else ""), problem)
+    return list(seen.values())
+
+
+def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Checked:
+    """Prove bundles. What cannot be opened at all raises Failure, UsageError."""
+    found = Checked()
+    bundles = open_bundles(arguments)
+    try:
+        sizes = [bundle.container.sizes for bundle in bundles]
+        progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
+        for bundle in bundles:
+            problems, files, size = prove(bundle, progress)
+            if key is not None:
+                try:
+                    trust.require_signature(bundle, key)
+                    found.signed = found.signed is not False
+                except Failure as failure:
+                    problems.append(failure.problem)
+                    found.signed = False
+            found.problems += problems
+            found.files += files
+            found.bytes += size
+            absent = bundle.absent()
+            found.bundles.append(
+                {
+                    "bundle": bundle.label,
+                    "digest": f"sha256:{bundle.digest}",
+                    "delta": bundle.contents.delta,
+                    "absent": len(absent) if bundle.contents.delta else 0,
+                    "signature": Path(bundle.signature).is_file(),
+                    "tool": any(name.startswith("tool/") for name in bundle.sums),
+                }
+            )
+            found.artifacts += [record_of(artifact) for artifact in bundle.artifacts()]
+    finally:
+        for bundle in bundles:
+            bundle.close()
+    return found
+
+
+def lines(found: Checked) -> list[str]:
+    """The same for people."""
+    shown = []
+    for item in found.bundles:
+        facts = [f"digest {item['digest']}"]
+        if item["delta"]:
+            facts.append(f"delta: {item['absent']:,} contents must be there already")
+        if found.signed is not None:
+            facts.append("signature holds" if found.signed else "signature does not hold")
+        elif item["signature"]:
+            facts.append("signed (not checked: --verify-key)")
+        else:
+            facts.append("not signed")
+        shown.append(f"{item['bundle']}: {', '.join(facts)}")
+    for artifact in found.artifacts:
+        shown.append(
+            f"  {artifact['manifest']}/{artifact['id']}  {artifact['files']:,} files, "
+            f"{human_bytes(artifact['bytes'])}  {artifact['source']}"
+            + (f"  {artifact['license']}" if artifact["license"] else "")
+        )
+    sound = "all sound" if not found.problems else "not sound"
+    shown.append(f"{found.files:,} files read, {human_bytes(found.bytes)}: {sound}")
+    return shown
+
+
+def sign(path: str, key: Path, progress: Progress) -> Signed:
+    """Prove a bundle, then sign it. Raises Failure, UsageError."""
+    from fetcher.mirror import signing
+
+    done = Signed()
+    bundle = open_bundle(path)
+    try:
+        sizes = bundle.container.sizes
+        progress.begin(len(sizes), sum(sizes.values()))
+        done.problems, done.summary.files, done.summary.bytes = prove(bundle, progress)
+        if done.problems:
+            return done
+        name = Path(path).absolute().name
+        signing.sign(bundle.sealed_digests(), name, key, Path(bundle.signature))
+        done.signature = done.summary.signature = bundle.signature
+    except OSError as error:
+        raise from_os_error(error, f"writing {bundle.signature}") from error
+    finally:
+        bundle.close()
+    return done

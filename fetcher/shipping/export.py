@@ -1,0 +1,209 @@
+"""Writing a bundle: as a folder, one tar, or volumes. What an interrupted run left is gone on with.
+
+The same content makes the same bytes. Each file's bytes are read once, proven while they are
+written, and need no space but that of the bundle.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from fetcher.errors import Failure, UsageError, from_os_error
+from fetcher.files import BLOCK, private_name, remove_quietly, sha256_of, sync_filesystem
+from fetcher.mirror.bundle import SIGNATURE, SUMS
+from fetcher.mirror.hashing import SideHasher
+from fetcher.mirror.joined import sums_path, volume_base, volume_name
+from fetcher.mirror.tar import END, header, padding
+from fetcher.paths import native
+from fetcher.preflight import nearest_folder
+from fetcher.progress import human_bytes
+from fetcher.shipping.plan import Entry, Outline
+from fetcher.shipping.reel import Reel
+
+MARKER = ".fetch-export"
+Tick = Callable[[int, int], None]  # (bytes, files) that were written
+Write = Callable[[bytes], None]
+
+
+class Source:
+    """Reads entries and proves them on the way."""
+
+    def __init__(self, tick: Tick, damaged: Callable[[str], None]) -> None:
+        self._hasher = SideHasher()
+        self._tick = tick
+        self._damaged = damaged
+
+    def close(self) -> None:
+        """End the thread."""
+        self._hasher.close()
+
+    def skip(self, entry: Entry) -> None:
+        """An entry that is there already, and proven."""
+        self._tick(entry.size, 1)
+
+    def copy(self, entry: Entry, write: Write) -> None:
+        """Hand an entry's bytes to `write`. Raises Failure if they are not what was listed."""
+        if entry.data is not None:
+            write(entry.data)
+            self._tick(entry.size, 1)
+            return
+        done = 0
+        self._hasher.begin(entry.size)
+        try:
+            handle = os.open(native(entry.path), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise from_os_error(error, f"reading {entry.path}") from error
+        try:
+            while done < entry.size:
+                block = os.read(handle, min(BLOCK, entry.size - done))
+                if not block:
+                    break
+                self._hasher.add(block)
+                write(block)
+                done += len(block)
+                self._tick(len(block), 0)
+        finally:
+            os.close(handle)
+        if self._hasher.end() != entry.sha256 or done != entry.size:
+            self._damaged(entry.sha256)
+            raise Failure(
+                "digest-mismatch",
+                f"{entry.path} is damaged: it no longer has the bytes that its digest says",
+                "run `fetch all` to get it again, then export again",
+                file=entry.name,
+            )
+        self._tick(0, 1)
+
+
+def check_free(folder: Path, needed: int, there: int) -> None:
+    """Raise Failure if a disk has no room for `needed` bytes, `there` of them being there."""
+    free = shutil.disk_usage(nearest_folder(folder.absolute())).free
+    if needed - there > free:
+        raise Failure(
+            "disk-space",
+            f"{folder}: {human_bytes(needed - there)} needed, {human_bytes(free)} free",
+            "free some space, export fewer artifacts, or make a delta with --since",
+        )
+
+
+def _elsewhere(folder: str, entries: list[Entry]) -> bool:
+    """Whether the bundle is written to another disk than the bytes come from: one to be carried."""
+    device = os.stat(folder).st_dev
+    return any(os.stat(entry.path).st_dev != device for entry in entries if entry.path)
+
+
+def write_tar(
+    plan: Outline, target: Path, source: Source, volume_size: int = 0, overwrite: bool = False
+) -> None:
+    """Write a bundle as a tar or volumes. Raises Failure."""
+    base = str(target)
+    existing = [path for path in (base, sums_path(base), volume_name(base, 1)) if _there(path)]
+    if existing and not overwrite:
+        raise _in_the_way(existing[0])
+    folder = target.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reel = Reel(base, volume_size, _elsewhere(str(folder), plan.entries))
+        check_free(folder, plan.tar_size, reel.there())
+        with reel:
+            for entry in plan.entries:
+                reel.write(header(entry.name, entry.size))
+                source.copy(entry, reel.write)
+                reel.write(bytes(padding(entry.size)))
+            reel.write(END)
+            reel.finish()
+    except OSError as error:
+        raise _write_failure(error, base) from error
+
+
+def _there(path: str) -> bool:
+    return os.path.lexists(path)
+
+
+def _in_the_way(path: str) -> Failure:
+    return Failure(
+        "conflict", f"{path} is there already", "choose another name, or replace it: --overwrite"
+    )
+
+
+def _write_failure(error: OSError, base: str) -> Failure:
+    if error.errno == errno.EFBIG:
+        hint = "this file system takes no larger files (FAT32: 4 GB): --volume-size 4G"
+        return Failure("disk-space", f"writing {base}: {error.strerror}", hint)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "free some space there and run the same command again: it goes on"
+        return Failure("disk-space", f"writing {base}: {error.strerror}", hint)
+    return from_os_error(error, f"writing {base}")
+
+
+def write_folder(plan: Outline, target: Path, source: Source, overwrite: bool = False) -> bool:
+    """Write a bundle as a folder; False if the very same is there. Raises Failure."""
+    marker = target / MARKER
+    finished = (target / SUMS).exists() and not marker.exists()
+    if finished and (target / SUMS).read_bytes() == plan.sums:
+        return False
+    foreign = target.is_dir() and any(target.iterdir()) and not marker.exists()
+    if _there(str(target)) and (not target.is_dir() or (foreign and not (overwrite and finished))):
+        raise _in_the_way(str(target))
+    wanted = {entry.name for entry in plan.entries}
+    try:
+        there = _keep_wanted(target, wanted) if target.is_dir() else 0
+        check_free(target, plan.size, there)
+        target.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        remove_quietly(str(target / SIGNATURE))
+        remove_quietly(str(target / SUMS))
+        # What makes the folder a bundle comes last.
+        for entry in sorted(plan.entries, key=lambda item: item.name == SUMS):
+            _put(entry, target, source)
+        if _elsewhere(str(target), plan.entries):
+            sync_filesystem(str(target), [str(target / name) for name in wanted])
+        marker.unlink()
+    except OSError as error:
+        raise _write_failure(error, str(target)) from error
+    return True
+
+
+def _keep_wanted(target: Path, wanted: set[str]) -> int:
+    """Remove what an earlier export left that this one does not have; bytes that stay."""
+    there = 0
+    for folder, _, names in os.walk(target):
+        for name in names:
+            path = Path(folder, name)
+            if path.relative_to(target).as_posix() in wanted:
+                there += path.lstat().st_size
+            elif name != MARKER:
+                path.unlink()
+    return there
+
+
+def _put(entry: Entry, target: Path, source: Source) -> None:
+    path = str(target.joinpath(*entry.name.split("/")))
+    if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == entry.sha256:
+        source.skip(entry)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = private_name(path)
+    try:
+        with open(native(temporary), "xb", buffering=0) as stream:  # noqa: PTH123
+            source.copy(entry, lambda data: _write_all(stream.fileno(), data))
+        os.replace(native(temporary), native(path))
+    finally:
+        remove_quietly(temporary)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def is_tar(target: Path, volume_size: int) -> bool:
+    """Whether a bundle of this name is a tar. Raises UsageError for a volume's name."""
+    if volume_base(target.name) is not None:
+        raise UsageError(f"{target} is a volume's name", "name the bundle, such as OUT.tar")
+    return volume_size > 0 or target.suffix == ".tar"

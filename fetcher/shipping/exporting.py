@@ -1,0 +1,133 @@
+"""`fetch mirror export`, step by step: gather, outline, look at the disk, write."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
+from fetcher.mirror.joined import parse_sums, sums_path
+from fetcher.preflight import nearest_folder
+from fetcher.shipping import export as writing
+from fetcher.shipping import havelist, toolbox
+from fetcher.shipping.gather import gather
+from fetcher.shipping.plan import Outline, outline
+from fetcher.workspace import Workspace
+
+_SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
+
+
+@dataclass
+class Exported:
+    """What an export did."""
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    left_out: int = 0
+    bundle_bytes: int = 0
+    volumes: int = 0
+    digest: str = ""
+    written: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+def size_of(text: str | None) -> int:
+    """Bytes of a size such as 4G (10^9) or 4Gi (2^30); 0 for None. Raises UsageError."""
+    if text is None:
+        return 0
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"--volume-size {text!r}, expected a size such as 4G or 650M")
+    base = 1024 if found[3] else 1000
+    size: int = int(found[1]) * base ** " kmgt".index(found[2].lower() or " ")
+    if not size:
+        raise UsageError("--volume-size 0: a volume must hold something", "such as 4G")
+    return size
+
+
+def export(
+    space: Workspace,
+    out: Path,
+    since: str | None,
+    volume_size: int,
+    overwrite: bool,
+    tool: toolbox.Wanted | None,
+) -> Exported:
+    """Write the bundle. Raises FetchError; what is missing in the store comes as problems."""
+    tar = writing.is_tar(out, volume_size)
+    has = havelist.since(since) if since else None
+    cargo = gather(space)
+    done = Exported([record_of(artifact) for artifact in cargo.artifacts], problems=cargo.problems)
+    if cargo.problems:
+        return done
+    with _tool(space, out, tool) as files:
+        plan = outline(cargo, has, files)
+        done.files, done.bytes = plan.payload_files, plan.payload_bytes
+        done.left_out, done.digest = plan.left_out, plan.digest
+        if not _is_there(out, plan):
+            _write(space, out, plan, volume_size, overwrite, tar)
+            done.written = True
+    done.bundle_bytes = plan.tar_size if tar else plan.size
+    if os.path.isfile(sums_path(str(out))):
+        done.volumes = len(parse_sums(Path(sums_path(str(out))).read_text("utf-8"), str(out)))
+    return done
+
+
+@contextmanager
+def _tool(space: Workspace, out: Path, tool: toolbox.Wanted | None) -> Iterator[dict[str, str]]:
+    """The tool's wheels in a folder beside the bundle, for as long as it is written."""
+    if tool is None:
+        yield {}
+        return
+    parent = nearest_folder(out.absolute().parent)
+    with tempfile.TemporaryDirectory(prefix=".fetch-tool-", dir=parent) as folder:
+        yield toolbox.pack(tool, Path(folder), space.progress.say)
+
+
+def _is_there(out: Path, plan: Outline) -> bool:
+    """Whether the very same bundle is there already, as far as its list of digests tells."""
+    if not os.path.lexists(out) and not os.path.lexists(sums_path(str(out))):
+        return False
+    if not is_bundle(str(out)):
+        return False
+    try:
+        bundle = open_bundle(str(out))
+    except FetchError:
+        return False
+    try:
+        return bundle.container.read("SHA256SUMS") == plan.sums and not bundle.structure()
+    finally:
+        bundle.close()
+
+
+def _write(
+    space: Workspace, out: Path, plan: Outline, volume_size: int, overwrite: bool, tar: bool
+) -> None:
+    space.progress.begin(len(plan.entries), plan.size)
+    source = writing.Source(space.progress.advance, _set_aside(space))
+    try:
+        if tar:
+            writing.write_tar(plan, out, source, volume_size, overwrite)
+        else:
+            writing.write_folder(plan, out, source, overwrite)
+    finally:
+        source.close()
+
+
+def _set_aside(space: Workspace) -> Callable[[str], None]:
+    """A blob of the store that turned out to be damaged is read again before it is trusted."""
+
+    def damaged(sha256: str) -> None:
+        store = type(space.store)(space.store.root)
+        store.prove(sha256)
+        store.close()
+
+    return damaged

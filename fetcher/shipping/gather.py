@@ -1,0 +1,142 @@
+"""What a project sends out: its locked artifacts, their documents, and where the bytes are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from fetcher import lock as locks
+from fetcher.errors import LockError, Problem
+from fetcher.lock import LockedArtifact
+from fetcher.manifest import Artifact
+from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.oci import as_json
+from fetcher.sources.base import FileEntry, Source
+from fetcher.state import Row
+from fetcher.workspace import Workspace
+
+
+@dataclass
+class Cargo:
+    """Artifacts with complete digests; `places` says which file has the bytes of each digest."""
+
+    artifacts: list[HeldArtifact] = field(default_factory=list)
+    documents: dict[str, bytes] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def origin_of(source: Source) -> dict[str, Any]:
+    """A source's fields as a manifest writes them."""
+    fields: dict[str, Any] = json.loads(as_json({"type": source.type, **_fields(source)}))
+    return fields
+
+
+def _fields(source: Source) -> Mapping[str, Any]:
+    return asdict(source)  # type: ignore[call-overload,no-any-return]
+
+
+def gather(space: Workspace) -> Cargo:
+    """Everything that the command is about. Raises LockError for what was never resolved."""
+    stale = [artifact.id for _, artifact in space.wanted if space.lock.of(artifact) is None]
+    if stale:
+        raise LockError(
+            "no current entry in fetch.lock", "run `fetch all` first: it brings the files", stale
+        )
+    cargo = Cargo()
+    finder = _Finder(space, cargo)
+    full: dict[tuple[str, str], LockedArtifact] = {}
+    for _, artifact in space.wanted:
+        locked = space.lock.of(artifact)
+        assert locked is not None
+        files = tuple(finder.find(artifact, file) for file in locked.files)
+        full[artifact.manifest, artifact.id] = replace(locked, files=files)
+        cargo.artifacts.append(
+            HeldArtifact(
+                artifact.manifest,
+                artifact.id,
+                locked.source,
+                origin_of(artifact.source),
+                locked.revision,
+                files,
+                json.loads(as_json(dict(artifact.info))),
+            )
+        )
+    _add_documents(space, cargo, full)
+    return cargo
+
+
+def _add_documents(
+    space: Workspace, cargo: Cargo, full: dict[tuple[str, str], LockedArtifact]
+) -> None:
+    """The manifests' and layouts' own bytes, and the lock's part about these manifests."""
+    names = {artifact.manifest for artifact in cargo.artifacts}
+    for unit in space.units:
+        if unit.manifest.name not in names:
+            continue
+        for folder, name, path in (
+            ("manifests", unit.manifest.name, unit.manifest.path),
+            ("layouts", unit.layout.name, unit.layout.path),
+        ):
+            if path is not None:
+                cargo.documents[f"{folder}/{name}.yaml"] = path.read_bytes()
+    entries = {key: item for key, item in space.lock.artifacts.items() if key[0] in names}
+    text = locks.dumps(locks.Lock({**entries, **full}))
+    cargo.documents[locks.NAME] = text.encode("utf-8")
+
+
+class _Finder:
+    """Finds the bytes of files: in the store, else in the tree where we placed them."""
+
+    def __init__(self, space: Workspace, cargo: Cargo) -> None:
+        self.store = space.store
+        self.cargo = cargo
+        self._tree = space.options.into
+        self._rows: dict[str, Row] | None = None
+        self._state = space.state
+
+    def find(self, artifact: Artifact, file: FileEntry) -> FileEntry:
+        """The file with its size and sha256; a problem is noted if its bytes are nowhere."""
+        sha256 = file.sha256
+        if sha256 is None and file.git_blob:
+            sha256 = self.store.by_git_blob(file.git_blob)
+        if sha256 and (sha256 in self.cargo.places or self._place(sha256, file.size)):
+            size = os.stat(self.cargo.places[sha256]).st_size if file.size is None else file.size
+            return file._replace(sha256=sha256, size=size)
+        self.cargo.problems.append(
+            Problem(
+                "missing",
+                "not in the store, so it cannot be exported",
+                "run `fetch all` first: it brings the files",
+                artifact.id,
+                file.path,
+            )
+        )
+        return file
+
+    def _place(self, sha256: str, size: int | None) -> bool:
+        if self.store.has(sha256, size):
+            self.cargo.places[sha256] = self.store.blob_path(sha256)
+            return True
+        # The store may have been emptied or be another one: what the tree has is proven while
+        # it is written.
+        row = self._by_digest().get(sha256)
+        if row is None:
+            return False
+        path = os.path.join(self._tree, row.path)
+        try:
+            sound = row.matches(os.lstat(path)) and size in {None, row.size}
+        except OSError:
+            return False
+        if sound:
+            self.cargo.places[sha256] = path
+        return sound
+
+    def _by_digest(self) -> dict[str, Row]:
+        if self._rows is None:
+            rows = self._state.rows().values()
+            self._rows = {row.sha256: row for row in rows if row.placed and not row.edit}
+        return self._rows

@@ -1,0 +1,109 @@
+"""What a bundle will consist of, to the byte, before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fetcher.mirror import oci
+from fetcher.mirror.bundle import (
+    INDEX,
+    LAYOUT,
+    LAYOUT_TEXT,
+    PROJECT,
+    README,
+    SUMS,
+    blob_name,
+)
+from fetcher.mirror.tar import END, header, padding
+from fetcher.shipping.gather import Cargo
+from fetcher.shipping.readme import describe
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a bundle: its bytes in memory (`data`), or in a file on disk (`path`)."""
+
+    name: str
+    size: int
+    sha256: str
+    data: bytes | None = None
+    path: str = ""
+
+
+@dataclass
+class Outline:
+    """The files of a bundle in the order in which a tar has them."""
+
+    entries: list[Entry]
+    sums: bytes
+    payload_files: int
+    payload_bytes: int
+    left_out: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def tar_size(self) -> int:
+        """Bytes of the tar."""
+        return sum(
+            len(header(entry.name, entry.size)) + entry.size + padding(entry.size)
+            for entry in self.entries
+        ) + len(END)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of SHA256SUMS, which stands for the whole bundle."""
+        return hashlib.sha256(self.sums).hexdigest()
+
+
+def _inline(name: str, data: bytes) -> Entry:
+    return Entry(name, len(data), hashlib.sha256(data).hexdigest(), data)
+
+
+def outline(
+    cargo: Cargo, has: Callable[[str], bool] | None, tool: Mapping[str, str] | None = None
+) -> Outline:
+    """Plan a bundle. `has` tells what the other side has already: the rest makes a delta.
+
+    `tool` has files (paths by name below tool/) that come along.
+    """
+    built = oci.build(cargo.artifacts, cargo.documents, delta=has is not None)
+    entries = [_inline(LAYOUT, LAYOUT_TEXT), _inline(INDEX, built.index)]
+    project = [_inline(PROJECT + name, data) for name, data in sorted(cargo.documents.items())]
+    tools = [_of_file(f"tool/{name}", path) for name, path in sorted((tool or {}).items())]
+    documents = [
+        Entry(blob_name(sha256), len(data), sha256, data)
+        for sha256, data in sorted(built.blobs.items())
+    ]
+    payload: dict[str, Entry] = {}
+    left_out: set[str] = set()
+    for artifact in sorted(cargo.artifacts, key=lambda item: (item.manifest, item.id)):
+        for file in artifact.files:
+            sha256 = file.sha256 or ""
+            if sha256 in payload or sha256 in built.blobs:
+                continue
+            if has is not None and has(sha256):
+                left_out.add(sha256)
+                continue
+            name = blob_name(sha256)
+            payload[sha256] = Entry(name, file.size or 0, sha256, None, cargo.places[sha256])
+    readme = describe(cargo.artifacts, built.tags, len(left_out) if has is not None else None)
+    entries.append(_inline(README, readme.encode("utf-8")))
+    everything = entries + project + tools + documents + list(payload.values())
+    lines = sorted((entry.name, entry.sha256) for entry in everything)
+    sums = "".join(f"{sha256}  {name}\n" for name, sha256 in lines).encode("utf-8")
+    everything.insert(len(entries), _inline(SUMS, sums))
+    size = sum(entry.size for entry in payload.values())
+    assert len({entry.name for entry in everything}) == len(everything)
+    return Outline(everything, sums, len(payload), size, len(left_out))
+
+
+def _of_file(name: str, path: str) -> Entry:
+    with open(path, "rb") as stream:  # noqa: PTH123
+        data = stream.read()
+    return _inline(name, data)
