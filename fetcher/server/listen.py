@@ -83,8 +83,11 @@ def check_certificate(listen: Listen) -> None:
 
 async def run(
     service: Service, listen: Listen, sock: socket.socket, ready: Callable[[], None]
-) -> None:
-    """Serve until SIGINT or SIGTERM; downloads that run then get half a minute to end."""
+) -> bool:
+    """Serve until SIGINT or SIGTERM; downloads that run then get half a minute to end.
+
+    A second signal ends it at once. False if downloads were still running at the end.
+    """
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.server.embed import Server
 
@@ -95,7 +98,7 @@ async def run(
             from granian._granian import SocketHolder
 
             self._ssp = None
-            self._shd = SocketHolder(sock.fileno(), False, _BACKLOG)
+            self._shd = SocketHolder(sock.detach(), False, _BACKLOG)
             self._sfd = self._shd.get_fd()
 
     logging.getLogger("_granian").setLevel(logging.CRITICAL)
@@ -122,11 +125,12 @@ async def run(
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
-        return
+        return True
     stop.clear()
     server.stop()
     again = asyncio.ensure_future(stop.wait())
     await asyncio.wait({serving, again}, timeout=_GRACE_SECONDS, return_when="FIRST_COMPLETED")
+    return serving.done()
 
 
 def _is_address(text: str) -> bool:

@@ -13,6 +13,7 @@ import json
 import re
 from typing import Any
 
+from fetcher import lock as locks
 from fetcher.mirror import oci
 from fetcher.mirror.holdings import HeldArtifact
 from fetcher.server.files import file_response, media_type
@@ -68,21 +69,32 @@ class Files:
     def document(self, request: Request) -> Response:
         """A project's own file: the lock that a client at this site needs, and its manifests.
 
-        A project with an artifact that the client may not see shows nothing of itself.
+        Of the lock a client sees what it may see; a manifest with more than that is not shown.
         """
         name = "/".join(request.segments[1:])
-        identity = request.identity
         for held in reversed(self.library.view.holdings):
-            hidden = [
-                item
+            hidden = {
+                (item.manifest, item.id)
                 for item in held.artifacts()
-                if not identity.may_see(item.full_name, item.record)
-            ]
-            data = None if hidden else held.documents().get(name)
+                if not request.identity.may_see(item.full_name, item.record)
+            }
+            data = held.documents().get(name)
+            if data is not None and hidden:
+                data = _without(name, data, hidden)
             if data is not None:
                 etag = f'"{hashlib.sha256(data).hexdigest()}"'
                 return Response(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
         raise missing(name)
+
+
+def _without(name: str, data: bytes, hidden: set[tuple[str, str]]) -> bytes | None:
+    """A document that does not tell of these artifacts, None if that is all it could do."""
+    if name == locks.NAME:
+        lock = locks.loads(data.decode())
+        for key in hidden:
+            lock.artifacts.pop(key, None)
+        return locks.dumps(lock).encode()
+    return None
 
 
 def _summary(artifact: HeldArtifact) -> dict[str, Any]:

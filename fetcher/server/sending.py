@@ -27,6 +27,11 @@ class Service:
         self.feeder = Feeder(app.options.say)
         app.damaged = lambda: proofs.failures
 
+    def close(self) -> None:
+        """End the threads."""
+        self.feeder.close()
+        self.proofs.close()
+
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """One request."""
         if scope.proto != "http":

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import FetchError
+from fetcher.mirror.bundle import SUMS, open_bundles
 from fetcher.mirror.holdings import Extent, HeldArtifact, Holdings
+from fetcher.mirror.trust import require
 from fetcher.server.access import Identity
 from fetcher.server.repos import Repo, merged
 from fetcher.storekeeping import projects
@@ -86,6 +88,32 @@ class StorePlace:
 
 
 @dataclass
+class BundlePlace:
+    """Bundles: folders, tar files or volumes. `key` is the public key that they are signed with."""
+
+    paths: tuple[str, ...]
+    key: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """The first one's name, and how many there are."""
+        more = len(self.paths) - 1
+        return self.paths[0] + (f" and {more} more" if more else "")
+
+    def signature(self) -> object:
+        """Stats of the files, and of a folder's list of digests."""
+        paths = [Path(path) for path in self.paths]
+        return [_stat(path / SUMS if path.is_dir() else path) for path in paths]
+
+    def open(self) -> list[Holdings]:
+        """The bundles. Raises Failure unless each is whole and, with a key, signed with it."""
+        opened = open_bundles(self.paths)
+        for bundle in opened:
+            require(bundle, self.key)
+        return list(opened)
+
+
+@dataclass
 class View:
     """All holdings at one time. Repositories are put together when they are first asked for."""
 
@@ -108,7 +136,7 @@ class View:
                 store.stamps()  # read here, and not while somebody waits
                 view._stores.append(store)
             for artifact in held.artifacts():
-                files = [f for f in artifact.files if f.sha256 and held.locate(f.sha256) is not None]
+                files = (f for f in artifact.files if f.sha256 and _has(held, f.sha256))
                 view._add(replace(artifact, files=tuple(files)))
         return view
 
@@ -178,6 +206,10 @@ class View:
         """All repositories of a kind that somebody may see, by name."""
         names = sorted(name for found, name in self._by_repo if found == kind)
         return [repo for name in names if (repo := self.repo(kind, name, identity))]
+
+
+def _has(held: Holdings, sha256: str) -> bool:
+    return held.locate(sha256) is not None
 
 
 class Site:

@@ -202,13 +202,14 @@ class Importer:
 
 
 def remember(store: Store, contents: Contents) -> None:
-    """Keep what the bundle's lock needs from `fetch gc`, before any project here needs it."""
+    """Keep what the bundle's lock needs from `fetch gc`, and let `fetch serve --store` show it."""
     lock = contents.documents.get("fetch.lock")
     if lock is None:
         return
     name = hashlib.sha256(lock).hexdigest()[:24]
     folder = store.root / "imported" / name
-    write_atomically(folder / "fetch.lock", lock)
+    for document, data in contents.documents.items():
+        write_atomically(folder.joinpath(*document.split("/")), data)
     entry = store.root / "projects" / f"{name}.json"
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
