@@ -44,8 +44,11 @@ class Request:
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """The query's parameters; the last of a name counts."""
-        return dict(parse_qsl(self.query, keep_blank_values=True, max_num_fields=100))
+        """The query's parameters; the last of a name counts. Raises Refused."""
+        try:
+            return dict(parse_qsl(self.query, keep_blank_values=True, max_num_fields=100))
+        except ValueError:
+            raise refusal(400, "too many parameters") from None
 
     def truth(self, name: str) -> bool:
         """Whether a parameter says yes."""
