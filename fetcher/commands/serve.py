@@ -50,8 +50,10 @@ _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 @click.option("--cert", type=_FILE, metavar="FILE", help="TLS: the certificate and its chain, PEM.")
 @click.option("--key", type=_FILE, metavar="FILE", help="TLS: the certificate's key, PEM.")
 @click.option(
-    "--public-url", metavar="URL", default="", help="What clients reach this server by, if a proxy "
-    "stands before it."
+    "--public-url",
+    metavar="URL",
+    default="",
+    help="What clients reach this server by, if a proxy stands before it.",
 )
 @click.option(
     "--trust-forwarded",
@@ -148,7 +150,7 @@ def _places(
     if store is not None:
         yield StorePlace(store.absolute(), everything=True)
     elif (root / "fetch.lock").is_file() or flags["upstream"]:
-        yield StorePlace(settings.store, (root,))
+        yield StorePlace(settings.store, (root,), pulled=bool(flags["upstream"]))
     else:
         raise UsageError(
             f"nothing to serve: {root} has no fetch.lock",
@@ -186,13 +188,14 @@ def _serve(
         _say,
     )
     metrics = Metrics()
-    upstream = _upstream(flags["upstream"], store, settings, site, metrics)
+    upstream = _upstream(flags["upstream"], store, settings, metrics)
 
     async def main() -> bool:
         upload = None if only_bundles else Upload(Store(store))
         library = Library(site, upstream)
         app = App(library, options, metrics, upload)
-        proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat))
+        stores = [upstream.store] if upstream else []
+        proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)
         sock = open_socket(listen)
         listen.port = sock.getsockname()[1]
@@ -202,25 +205,21 @@ def _serve(
             service.close()
             if upstream is not None:
                 upstream.close()
-        if not ended:  # threads that still feed a client would keep the process
-            _say("stopped; downloads that were running are cut off")
-            sys.stdout.flush()
-            os._exit(0)
         return ended
 
-    asyncio.run(main())
-    _say("stopped")
-    return 0
+    ended = asyncio.run(main())
+    _say("stopped" if ended else "stopped; downloads that were running are cut off")
+    sys.stdout.flush()
+    os._exit(0)  # threads that wait for a client or for upstream would keep the process
 
 
-def _upstream(
-    url: str, store: Path, settings: Settings, site: Site, metrics: Any
-) -> HubUpstream | None:
+def _upstream(url: str, store: Path, settings: Settings, metrics: Any) -> HubUpstream | None:
     if not url:
         return None
     from fetcher.server.upstream import HubUpstream
+    from fetcher.store import Store
 
-    return HubUpstream(url, store, settings, site, metrics, _say)
+    return HubUpstream(url, Store(store), settings, metrics, _say)
 
 
 def _say(text: str) -> None:
@@ -231,9 +230,12 @@ def _access_log(target: str) -> Any:
     if not target:
         return None
     try:
-        stream = sys.stdout if target == "-" else Path(target).open("a", encoding="utf-8")
+        file = None if target == "-" else Path(target).open("a", encoding="utf-8")  # noqa: SIM115
+        stream = file or sys.stdout
     except OSError as error:
-        raise UsageError(f"--access-log {target}: {error.strerror}", "choose another file") from None
+        raise UsageError(
+            f"--access-log {target}: {error.strerror}", "choose another file"
+        ) from None
 
     def log(line: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,8 +1,8 @@
 """GitHub's file addresses, for clients whose requests are rewritten to this mirror.
 
-    /gh/OWNER/REPO/REF/PATH                     raw.githubusercontent.com, media.…/media
-    /gh/OWNER/REPO/raw/REF/PATH                 github.com
-    /gh/OWNER/REPO/releases/download/TAG/FILE   github.com
+/gh/OWNER/REPO/REF/PATH                     raw.githubusercontent.com, media.…/media
+/gh/OWNER/REPO/raw/REF/PATH                 github.com
+/gh/OWNER/REPO/releases/download/TAG/FILE   github.com
 """
 
 from __future__ import annotations

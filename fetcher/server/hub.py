@@ -1,7 +1,7 @@
 """The Hub's addresses: info, revisions, trees, paths and files of models, datasets and spaces.
 
-    /api/{models,datasets,spaces}[/ID[/ACTION[/REVISION[/PATH]]]]
-    /[datasets/|spaces/]ID/resolve/REVISION/PATH
+/api/{models,datasets,spaces}[/ID[/ACTION[/REVISION[/PATH]]]]
+/[datasets/|spaces/]ID/resolve/REVISION/PATH
 """
 
 from __future__ import annotations

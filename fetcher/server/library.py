@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+from fetcher.mirror.holdings import Extent
 from fetcher.server.cards import MAX_CARD, card_of
 from fetcher.server.message import Content, Live, Refused, Request, refusal
 from fetcher.server.repos import Entry, Repo, Snapshot
@@ -21,6 +22,12 @@ class Upstream(Protocol):
         self, request: Request, kind: str, name: str, revision: str, path: str
     ) -> tuple[str, Entry | None] | None:
         """(commit, file) without a listing; None as above."""
+
+    def repo(self, kind: str, name: str) -> Repo | None:
+        """What is known of a repository so far."""
+
+    def locate(self, entry: Entry) -> tuple[str, tuple[Extent, ...]] | None:
+        """(sha256, place) of an entry that was fetched before."""
 
     def arriving(self, kind: str, name: str, commit: str, entry: Entry) -> Live:
         """The bytes of a file that is fetched for this, or already on its way."""
@@ -55,8 +62,9 @@ class Library:
         return repo
 
     def _split(self, request: Request, kind: str, name: str, rest: list[str]) -> tuple[str, str]:
-        repo = self.view.repo(kind, name, request.identity) or Repo(kind, name)
-        return repo.split(rest)
+        known = self.upstream.repo(kind, name) if self.upstream else None
+        known = known or self.view.repo(kind, name, request.identity) or Repo(kind, name)
+        return known.split(rest)
 
     async def commit(
         self, request: Request, kind: str, name: str, rest: list[str]
@@ -110,16 +118,19 @@ class Library:
 
     def content(self, entry: Entry) -> Content | None:
         """Where an entry's bytes lie here, if they do."""
-        if entry.sha256 is None:
-            return None
-        return self.content_of(entry.sha256)
+        found = self.content_of(entry.sha256) if entry.sha256 else None
+        if found is None and self.upstream is not None and (there := self.upstream.locate(entry)):
+            return _content(*there)
+        return found
 
     def content_of(self, sha256: str) -> Content | None:
         """Where a content lies here, if it does."""
         extents = self.view.locate(sha256)
-        if extents is None:
-            return None
-        return Content(sha256, sum(extent.length for extent in extents), extents)
+        return None if extents is None else _content(sha256, extents)
+
+
+def _content(sha256: str, extents: tuple[Extent, ...]) -> Content:
+    return Content(sha256, sum(extent.length for extent in extents), extents)
 
 
 def missing(path: str, commit: str = "") -> Refused:

@@ -51,7 +51,7 @@ def open_socket(listen: Listen) -> socket.socket:
         hints = {
             errno.EADDRINUSE: "another server listens there: choose another --port, or 0 for any",
             errno.EACCES: "ports below 1024 are for root: choose a higher --port",
-            errno.EADDRNOTAVAIL: "this machine has no such address: `ip address` shows those it has",
+            errno.EADDRNOTAVAIL: "this machine has no such address: see `ip address`",
         }
         hint = hints.get(error.errno or 0, "choose another --host or --port")
         reason = os.strerror(error.errno) if error.errno else str(error)

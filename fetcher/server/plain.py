@@ -1,9 +1,9 @@
 """Addresses of this mirror's own: contents by digest, files by artifact, an OCI registry's.
 
-    /blobs/sha256/HEX                   what `fetch all --from http://…` asks for
-    /files/[MANIFEST/[ARTIFACT/[PATH]]] a listing as JSON, or a file
-    /projects/NAME                      fetch.lock, manifests and layouts of what is held
-    /v2/…                               an OCI registry, to pull from
+/blobs/sha256/HEX                   what `fetch all --from http://…` asks for
+/files/[MANIFEST/[ARTIFACT/[PATH]]] a listing as JSON, or a file
+/projects/NAME                      fetch.lock, manifests and layouts of what is held
+/v2/…                               an OCI registry, to pull from
 """
 
 from __future__ import annotations

@@ -103,4 +103,3 @@ def _digest(extents: Sequence[Extent]) -> str:
     for block in read(extents):
         hasher.update(block)
     return str(hasher.hexdigest())
-

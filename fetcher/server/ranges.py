@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _SPEC = re.compile(r"(\d{0,18})-(\d{0,18})")
 _MAX_RANGES = 32
@@ -57,6 +58,6 @@ def wanted(
         if start < min(stop, size):
             found.append((start, min(stop, size)))
     ordered = sorted(found)
-    if any(second[0] < first[1] for first, second in zip(ordered, ordered[1:], strict=False)):
+    if any(second[0] < first[1] for first, second in pairwise(ordered)):
         return None
     return found

@@ -154,7 +154,7 @@ class Repo:
         named = _REF.fullmatch(revision)
         for name in (revision, named[1] if named else revision):
             if name in self.refs:
-                return self.snapshots[self.refs[name]]
+                return self.snapshots.get(self.refs[name])
         if revision in self.snapshots:
             return self.snapshots[revision]
         if _SHORT.fullmatch(revision):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from secrets import token_hex
@@ -10,9 +12,9 @@ from typing import Any
 
 from fetcher.mirror.holdings import Extent, part_of, read
 from fetcher.server.app import App
+from fetcher.server.feeding import Feeder
 from fetcher.server.message import Content, Refused, Request, Response, refusal
 from fetcher.server.proofs import AT_ONCE, Proofs
-from fetcher.server.feeding import Feeder
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
 
 Part = bytes | tuple[Extent, ...]
@@ -59,6 +61,8 @@ class Service:
                 sending = await self._prepared(request, refused.response)
         except Exception as error:
             options.say(f"{request.method} {request.path!r}: {type(error).__name__}: {error}")
+            if os.environ.get("FETCH_DEBUG"):
+                options.say(traceback.format_exc())
             response = refusal(500, "this mirror failed: its log says why").response
             sending = await self._prepared(request, response)
         status, size, send = sending
@@ -143,7 +147,11 @@ class Service:
         source = response.live(start, stop)
         # The first piece tells whether there is anything to send at all.
         first = await self.feeder.first(source)
-        return status, stop - start, partial(self.feeder.send, status, headers, _again(first, source))
+        return (
+            status,
+            stop - start,
+            partial(self.feeder.send, status, headers, _again(first, source)),
+        )
 
     def _multipart(
         self, headers: dict[str, str], content: Content, ranges: Sequence[tuple[int, int]]

@@ -15,10 +15,11 @@ from fetcher.mirror.bundle import SUMS, open_bundles
 from fetcher.mirror.holdings import Extent, HeldArtifact, Holdings
 from fetcher.mirror.trust import require
 from fetcher.server.access import Identity
+from fetcher.server.recall import folders
 from fetcher.server.repos import Repo, merged
-from fetcher.storekeeping import projects
 from fetcher.store import Store
 from fetcher.stored import StoredBlobs, StoredProject
+from fetcher.storekeeping import projects
 
 # How often a busy server looks whether its places changed.
 _LOOK_SECONDS = 1.0
@@ -52,11 +53,15 @@ def _project_signature(root: Path) -> tuple[object, ...]:
 
 @dataclass
 class StorePlace:
-    """A store: with the projects at `roots`, or with all that it knows (`everything`)."""
+    """A store: with the projects at `roots`, or with all that it knows (`everything`).
+
+    `pulled` adds what was fetched from upstream in earlier runs.
+    """
 
     path: Path
     roots: tuple[Path, ...] = ()
     everything: bool = False
+    pulled: bool = False
 
     @property
     def label(self) -> str:
@@ -64,7 +69,9 @@ class StorePlace:
         return str(self.path)
 
     def _roots(self) -> list[Path]:
-        known = projects(Store(self.path, readonly=True)) if self.everything else ()
+        known: Iterable[Path] = folders(self.path) if self.pulled else ()
+        if self.everything:
+            known = projects(Store(self.path, readonly=True))
         return [*self.roots, *(root for root in known if root not in self.roots)]
 
     def signature(self) -> object:
@@ -163,9 +170,9 @@ class View:
                 return found
         return None
 
-    def stamped(self, sha256: str, stat: os.stat_result) -> bool:
-        """Whether a store has recorded this very file as one that it has proven."""
-        for store in self._stores:
+    def stamped(self, sha256: str, stat: os.stat_result, more: Iterable[Store] = ()) -> bool:
+        """Whether one of these stores has recorded this very file as one that it has proven."""
+        for store in (*self._stores, *more):
             stamp = store.stamps().get(sha256)
             if stamp and stamp[:3] == (stat.st_size, stat.st_mtime_ns, stat.st_ino):
                 return True
@@ -173,9 +180,7 @@ class View:
 
     def visible(self, identity: Identity) -> list[HeldArtifact]:
         """The artifacts that exist for somebody."""
-        return [
-            item for item in self.artifacts if identity.may_see(item.full_name, item.record)
-        ]
+        return [item for item in self.artifacts if identity.may_see(item.full_name, item.record)]
 
     def may_read(self, identity: Identity, sha256: str) -> bool:
         """Whether a content may be had by its digest.

@@ -100,5 +100,3 @@ def _append(stream: Any, hasher: Any, chunk: bytes) -> None:
     while view:
         view = view[stream.write(view) :]
     hasher.update(chunk)
-
-

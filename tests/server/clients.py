@@ -72,7 +72,14 @@ def hub_api() -> Any:
 
 
 def main() -> None:
-    jobs = (hub_api, transformers_text, peft_adapter, sentences, diffusers_pipeline, datasets_splits)
+    jobs = (
+        hub_api,
+        transformers_text,
+        peft_adapter,
+        sentences,
+        diffusers_pipeline,
+        datasets_splits,
+    )
     json.dump({job.__name__: job() for job in jobs}, sys.stdout)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_project
-from tests.kit import payload
+from tests.kit import payload, sha256
 from tests.server.kit import Mirror, fetch, serving
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
@@ -48,9 +48,21 @@ MANIFEST = """artifacts:
 """
 LAYOUT = "tree:\n" + "".join(
     f"  {name}/: {name}\n"
-    for name in (
-        "m first second sub data space tagged branch pinned raw release secret hidden"
-    ).split()
+    for name in [
+        "m",
+        "first",
+        "second",
+        "sub",
+        "data",
+        "space",
+        "tagged",
+        "branch",
+        "pinned",
+        "raw",
+        "release",
+        "secret",
+        "hidden",
+    ]
 )
 
 
@@ -113,7 +125,7 @@ def mirror(held: Held) -> Iterator[Mirror]:
         "# who        rights\n"
         "reader       read                 reader-token-1\n"
         "partial      read=p/hidden        partial-token-1\n"
-        f"writer       upload               sha256:{hashlib.sha256(b'writer-token-1').hexdigest()}\n"
+        f"writer       upload               sha256:{sha256(b'writer-token-1')}\n"
     )
     with serving(held.home, "--tokens", tokens, cwd=held.root) as found:
         yield found

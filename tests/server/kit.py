@@ -24,7 +24,13 @@ KEPT = {"PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
     """An environment without tokens, caches and proxies of the machine's user."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT}
-    return {**kept, "HOME": str(home), "FETCH_STORE": str(home / "store"), **more}
+    return {
+        **kept,
+        "HOME": str(home),
+        "FETCH_STORE": str(home / "store"),
+        "FETCH_DEBUG": "1",
+        **more,
+    }
 
 
 def fetch(home: Path, *arguments: str | Path, cwd: Path, **more: str) -> None:
@@ -149,5 +155,7 @@ def serving(home: Path, *arguments: str | Path, cwd: Path, **more: str) -> Itera
         yield mirror
     finally:
         code = mirror.stop()
+
         reader.join(5)
+        print(*said)
     assert code == 0, said

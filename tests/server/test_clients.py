@@ -95,7 +95,14 @@ def test_every_client_loads_the_same_from_an_empty_cache(both: Both) -> None:
     found = {}
     for name, url in (("hub", both.hub.url), ("mirror", both.mirror.url)):
         home = both.home / f"cache-{name}"
-        done = run(both.home, sys.executable, "-m", "tests.server.clients", HF_ENDPOINT=url, HF_HOME=str(home))
+        done = run(
+            both.home,
+            sys.executable,
+            "-m",
+            "tests.server.clients",
+            HF_ENDPOINT=url,
+            HF_HOME=str(home),
+        )
         found[name] = (json.loads(done.stdout), trouble(done.stderr), cached(home))
     assert found["mirror"] == found["hub"]
     assert found["mirror"][1] == []
@@ -107,7 +114,17 @@ def test_the_hf_command(both: Both, tmp_path: Path) -> None:
     home = both.home / "cache-hf"
     more = {"HF_ENDPOINT": both.mirror.url, "HF_HOME": str(home), "HF_TOKEN": "hf_of_the_past"}
     run(both.home, hf, "download", "tiny/text", **more)
-    run(both.home, hf, "download", "tiny/data", "--repo-type", "dataset", "--local-dir", tmp_path, **more)
+    run(
+        both.home,
+        hf,
+        "download",
+        "tiny/data",
+        "--repo-type",
+        "dataset",
+        "--local-dir",
+        tmp_path,
+        **more,
+    )
     assert (tmp_path / "data/train.jsonl").is_file()
     verified = run(both.home, hf, "cache", "verify", "tiny/text", **more)
     assert "mismatch" not in verified.stdout.lower() + verified.stderr.lower()

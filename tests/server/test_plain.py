@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,13 @@ from tests.server.conftest import MODEL, PARTS, RAW, RELEASED, SECRET, Held
 from tests.server.kit import Mirror, bearer, fetch, serving
 
 WEIGHTS = MODEL["model.safetensors"]
+
+
+def clone(root: Path, target: Path) -> None:
+    """What git would have of a project."""
+    for name in ("manifests", "layouts"):
+        shutil.copytree(root / name, target / name)
+    shutil.copy(root / "fetch.lock", target)
 
 
 def test_blobs_by_digest(mirror: Mirror) -> None:
@@ -56,12 +64,8 @@ def test_github_releases_and_absences(mirror: Mirror) -> None:
 
 
 def test_fetch_itself_is_a_client(held: Held, mirror: Mirror, tmp_path: Path) -> None:
-    """A clone with the lock alone gets everything public: by digest, or from the stand-ins' place."""
-    for name in ("manifests", "layouts", "fetch.lock"):
-        fetch_from = held.root / name
-        target = tmp_path / "clone" / name
-        target.parent.mkdir(exist_ok=True)
-        os.system(f"cp -r {fetch_from} {target}")
+    """A clone gets everything public: by digest, or as from the places themselves."""
+    clone(held.root, tmp_path / "clone")
     flags = ("all", "--quiet", "--locked", "--skip", "secret", "--skip", "hidden")
     fetch(tmp_path / "one", *flags, "--from", mirror.url, cwd=tmp_path / "clone")
     assert (tmp_path / "clone/m/model.safetensors").read_bytes() == WEIGHTS
@@ -91,9 +95,10 @@ def test_the_lock_is_served_without_what_is_private(mirror: Mirror) -> None:
     assert mirror.ask("/projects/manifests/p.yaml").status == 404
     whole = mirror.ask("/projects/fetch.lock", headers=bearer("reader-token-1")).json()
     assert "secret" in whole["manifests"]["p"]
-    assert b"artifacts:" in mirror.ask(
-        "/projects/manifests/p.yaml", headers=bearer("reader-token-1")
-    ).body
+    assert (
+        b"artifacts:"
+        in mirror.ask("/projects/manifests/p.yaml", headers=bearer("reader-token-1")).body
+    )
     assert mirror.ask("/projects/../fetch.lock").status == 404
 
 
@@ -108,7 +113,9 @@ def test_an_oci_registry_to_pull_from(mirror: Mirror) -> None:
     for layer in [*manifest["layers"], manifest["config"]]:
         blob = mirror.ask(f"/v2/p/m/blobs/{layer['digest']}")
         assert sha256(blob.body) == layer["digest"][7:]
-    titles = {layer["annotations"]["org.opencontainers.image.title"] for layer in manifest["layers"]}
+    titles = {
+        layer["annotations"]["org.opencontainers.image.title"] for layer in manifest["layers"]
+    }
     assert titles == MODEL.keys()
     for wrong in ("p/none/manifests/latest", "p/m/manifests/v9", "p/m/uploads/x"):
         assert mirror.ask(f"/v2/{wrong}").status == 404
@@ -241,7 +248,7 @@ def test_a_large_unproven_blob_is_proven_on_its_way(held: Held, tmp_path: Path) 
 
 def test_new_content_appears(held: Held, tmp_path: Path) -> None:
     root = tmp_path / "project"
-    os.system(f"cp -r {held.root} {root}")
+    clone(held.root, root)
     lock = root / "fetch.lock"
     text = lock.read_text()
     lock.write_text(text.replace('"m": {', '"m-": {'))
