@@ -105,7 +105,11 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     if flags["nginx_config"] is not None:
         from fetcher.server.nginx import write_configuration
 
-        return write_configuration(site, flags["nginx_config"], flags["public_url"])
+        listen = f"{flags['host']}:{flags['port']}"
+        pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
+        for line in write_configuration(site.view, flags["nginx_config"], listen, pair):
+            print(line)
+        return 0
     return _serve(site, store or settings.store, bool(bundles), settings, flags)
 
 

@@ -98,7 +98,7 @@ class Hub:
         if action == "auth-check":
             return json_response({"ok": True})
         if action == "refs":
-            return json_response(_refs(found.repo))
+            return json_response(refs_of(found.repo))
         if action == "commits":
             return json_response([_commit_record(found.snapshot.commit)])
         if action == "tree":
@@ -112,7 +112,7 @@ class Hub:
         words, author = request.params.get("search", "").lower(), request.params.get("author")
         limit = request.whole_number("limit", 1000, 0, 1000)
         found = [
-            _described(repo, repo.snapshots[repo.refs["main"]].commit)
+            described(repo, repo.snapshots[repo.refs["main"]].commit)
             for repo in self.library.view.repos(kind, request.identity)
             if words in repo.id.lower() and author in (None, repo.id.partition("/")[0])
         ]
@@ -120,7 +120,7 @@ class Hub:
 
     async def _info(self, request: Request, found: Found) -> Response:
         repo, snapshot = found.repo, found.snapshot
-        info = _described(repo, snapshot.commit)
+        info = described(repo, snapshot.commit)
         info |= await self.library.card(snapshot)
         info |= repo.info
         info["siblings"] = [
@@ -185,7 +185,7 @@ def _record(request: Request, snapshot: Snapshot, path: str) -> dict[str, Any]:
     return {**record, "lastCommit": commit}
 
 
-def _described(repo: Repo, commit: str) -> dict[str, Any]:
+def described(repo: Repo, commit: str) -> dict[str, Any]:
     """What is known of a repository without reading its files."""
     record = repo.record
     tags = [str(tag) for tag in record.get("tags", ())]
@@ -212,7 +212,8 @@ def _id_of(repo: Repo) -> str:
     return hashlib.sha1(f"{repo.kind}/{repo.id}".encode()).hexdigest()[:24]
 
 
-def _refs(repo: Repo) -> dict[str, Any]:
+def refs_of(repo: Repo) -> dict[str, Any]:
+    """Branches and tags; which of them a name is, only its form can tell."""
     found: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
     for name, commit in repo.refs.items():
         group, ref = "branches", f"refs/heads/{name}"

@@ -46,7 +46,7 @@ def open_socket(listen: Listen) -> socket.socket:
             "127.0.0.1 for this machine only; 0.0.0.0 for every network that it is in",
         ) from None
     try:
-        made = socket.create_server(address[:2], family=family, backlog=_BACKLOG)  # type: ignore[arg-type]
+        made = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         hints = {
             errno.EADDRINUSE: "another server listens there: choose another --port, or 0 for any",
@@ -98,7 +98,7 @@ async def run(
             from granian._granian import SocketHolder
 
             self._ssp = None
-            self._shd = SocketHolder(sock.detach(), False, _BACKLOG)
+            self._shd = SocketHolder(sock.detach(), False, _BACKLOG)  # type: ignore[call-arg]
             self._sfd = self._shd.get_fd()
 
     logging.getLogger("_granian").setLevel(logging.CRITICAL)
@@ -130,7 +130,7 @@ async def run(
     server.stop()
     again = asyncio.ensure_future(stop.wait())
     await asyncio.wait({serving, again}, timeout=_GRACE_SECONDS, return_when="FIRST_COMPLETED")
-    return serving.done()
+    return bool(serving.done())
 
 
 def _is_address(text: str) -> bool:

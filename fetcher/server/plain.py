@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from fetcher import lock as locks
 from fetcher.mirror import oci
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.holdings import HeldArtifact, Holdings
+from fetcher.server.access import Identity
 from fetcher.server.files import file_response, media_type
 from fetcher.server.library import Library, missing
 from fetcher.server.message import Refused, Request, Response, json_response, refusal
@@ -73,18 +75,24 @@ class Files:
         """
         name = "/".join(request.segments[1:])
         for held in reversed(self.library.view.holdings):
-            hidden = {
-                (item.manifest, item.id)
-                for item in held.artifacts()
-                if not request.identity.may_see(item.full_name, item.record)
-            }
-            data = held.documents().get(name)
-            if data is not None and hidden:
-                data = _without(name, data, hidden)
+            data = dict(public_documents(held, request.identity)).get(name)
             if data is not None:
                 etag = f'"{hashlib.sha256(data).hexdigest()}"'
                 return Response(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
         raise missing(name)
+
+
+def public_documents(held: Holdings, identity: Identity) -> Iterator[tuple[str, bytes]]:
+    """The documents of a place as somebody may see them."""
+    hidden = {
+        (item.manifest, item.id)
+        for item in held.artifacts()
+        if not identity.may_see(item.full_name, item.record)
+    }
+    for name, data in held.documents().items():
+        shown = _without(name, data, hidden) if hidden else data
+        if shown is not None:
+            yield name, shown
 
 
 def _without(name: str, data: bytes, hidden: set[tuple[str, str]]) -> bytes | None:

@@ -28,7 +28,9 @@ _LOOK_SECONDS = 1.0
 class Place(Protocol):
     """Somewhere that holds something; what is there may change."""
 
-    label: str
+    @property
+    def label(self) -> str:
+        """What to call it."""
 
     def signature(self) -> object:
         """A value that changes when the holdings may have changed; costs a few stats."""

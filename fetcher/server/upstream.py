@@ -277,7 +277,7 @@ def _entry(item: Any, path: str) -> Entry | None:
     for digest, length in ((sha256, 64), (git_blob, 40)):
         if digest is not None and not _is_hex(digest, length):
             return None
-    if not sound_size(size) or not (sha256 or git_blob):
+    if not isinstance(size, int) or not sound_size(size) or not (sha256 or git_blob):
         return None
     return Entry(path, size, sha256, git_blob)
 

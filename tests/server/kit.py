@@ -33,16 +33,24 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
     }
 
 
-def fetch(home: Path, *arguments: str | Path, cwd: Path, **more: str) -> None:
-    """Run a fetch command that must succeed."""
-    done = subprocess.run(
+def attempt(
+    home: Path, *arguments: str | Path, cwd: Path, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a fetch command."""
+    return subprocess.run(
         [sys.executable, "-m", "fetcher", *map(str, arguments)],
         cwd=cwd,
         env=clean_environment(home, **more),
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
+
+
+def fetch(home: Path, *arguments: str | Path, cwd: Path, **more: str) -> None:
+    """Run a fetch command that must succeed."""
+    done = attempt(home, *arguments, cwd=cwd, **more)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The pull-through cache: once, proven, kept; with an upstream that cuts, lies, crawls or is gone."""
+"""The pull-through cache: once, proven, kept; its upstream cuts, lies, crawls or is gone."""
 
 from __future__ import annotations
 
