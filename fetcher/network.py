@@ -96,14 +96,12 @@ def public_url(url: str) -> str:
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
-def _ascii(url: str) -> str:
-    """The URL with the non-ASCII parts of its path and query percent-encoded."""
-    if url.isascii():
-        return url
-    start = url.find("/", url.find("://") + 3)
-    if start < 0:
-        return url
-    return url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
+def ascii_url(url: str) -> bytes:
+    """The URL for libcurl: non-ASCII parts of its path and query percent-encoded."""
+    start = -1 if url.isascii() else url.find("/", url.find("://") + 3)
+    if start >= 0:
+        url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
+    return url.encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -252,6 +250,8 @@ class Network:
     _local: threading.local = field(default_factory=threading.local)
     # Hosts found unreachable in this run: nobody waits for them twice.
     unreachable: dict[str, Failure] = field(default_factory=dict)
+    # Mirrors opened in this run, by their location.
+    mirrors: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -303,7 +303,8 @@ class Network:
         """End every request and pause now and for good: the run is over."""
         self._ended.set()
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Failure if the run ends meanwhile."""
         if self._ended.wait(seconds):
             raise Failure("network", "interrupted")
 
@@ -316,7 +317,7 @@ class Network:
         authorization = None if given else self.authorization(url)
         if authorization:
             lines.append(f"Authorization: {authorization}")
-        curl.setopt(pycurl.URL, _ascii(url).encode("utf-8"))
+        curl.setopt(pycurl.URL, ascii_url(url))
         curl.setopt(pycurl.HTTPHEADER, lines)
         curl.setopt(pycurl.NETRC, 0 if authorization or given else pycurl.NETRC_OPTIONAL)
 
@@ -417,12 +418,12 @@ class Network:
                 response = self._follow(url, method, headers, data, follow)
             except pycurl.error as error:
                 self._judge(error, attempt, attempt == tries)
-                self._pause(backoff(attempt))
+                self.pause(backoff(attempt))
                 continue
             wait = self._wait_after(response, host, attempt == tries)
             if wait is None:
                 return response
-            self._pause(max(wait, backoff(attempt)))
+            self.pause(max(wait, backoff(attempt)))
         raise AssertionError("unreachable")
 
     def _judge(self, error: pycurl.error, attempt: int, last: bool) -> None:

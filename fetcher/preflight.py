@@ -7,7 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fetcher.errors import Failure, Problem
+from fetcher.errors import Failure, FetchError, Problem
 from fetcher.network import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
@@ -97,6 +97,21 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
         if problem
         for part in parts
     ]
+
+
+def check_mirrors(network: Network) -> list[Problem]:
+    """Open every mirror; a damaged or unsigned one ends the run before anything is taken."""
+    problems: list[Problem] = []
+    if not network.settings.mirrors:
+        return problems
+    from fetcher.mirror.opening import opened
+
+    for location in network.settings.mirrors:
+        try:
+            opened(location, network)
+        except FetchError as error:
+            problems += error.problems()
+    return problems
 
 
 def check_offline(plan: Plan, network: Network) -> list[Problem]:

@@ -18,6 +18,8 @@ from fetcher.patterns import nearest
 
 MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
 SUFFIXES = (".yaml", ".yml")
+# Beside manifests and layouts, what decides about a plan.
+SETTLED = ("fetch.lock", "fetch.yaml", ".env")
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,13 @@ class Project:
         """Where the layout of the manifest file `path` may lie, nearest first."""
         beside = path.resolve().parent
         return [beside.parent / "layouts", beside, self.root / "layouts", _catalog("layouts")]
+
+    def inputs(self, names: Sequence[str] = ()) -> list[Path]:
+        """Every file that `load` may read for these names, and the lock. Raises UsageError."""
+        paths = [self._manifest_path(name) for name in names] or self.own_manifests()
+        folders = {folder for path in paths for folder in self._layout_folders(path)}
+        layouts = [file for folder in folders for file in _yaml_files(folder)]
+        return [*paths, *layouts, *(self.root / name for name in SETTLED)]
 
     def _layout_path(self, manifest: Manifest, path: Path) -> Path | None:
         for folder in self._layout_folders(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
@@ -22,8 +23,10 @@ from fetcher.plan import (
     Plan,
 )
 from fetcher.progress import human_bytes
+from fetcher.seal import Seal
 
 SCHEMA = "fetch.report/1"
+STARTED = time.perf_counter()
 SUMMARY = (
     "artifacts",
     "files",
@@ -131,6 +134,20 @@ def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
         "seconds": round(seconds, 3),
     }
     return Report(summary, plan.artifacts, list(problems))
+
+
+def of_seal(seal: Seal) -> Report:
+    """The report of a tree that is as it was when it was complete."""
+    summary = {
+        **dict.fromkeys(SUMMARY, 0),
+        "artifacts": len(seal.artifacts),
+        "files": seal.files,
+        "bytes": seal.bytes,
+        "reused_files": seal.files,
+        "failed_artifacts": 0,
+        "seconds": round(time.perf_counter() - STARTED, 3),
+    }
+    return Report(summary)
 
 
 def print_json(report: Report, stream: TextIO | None = None) -> None:

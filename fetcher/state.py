@@ -16,12 +16,15 @@ from typing import NamedTuple
 from fetcher.errors import Failure, from_os_error
 
 FOLDER = ".fetch"
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER,
     sha256 TEXT, want TEXT, edit TEXT, artifact TEXT, placed INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seals (id INTEGER PRIMARY KEY, mark TEXT UNIQUE, found TEXT);
+CREATE TABLE IF NOT EXISTS sealed (seal INTEGER, folder TEXT, names TEXT, numbers BLOB);
+CREATE INDEX IF NOT EXISTS sealed_by_seal ON sealed (seal);
 """
 
 
@@ -117,6 +120,40 @@ class State:
         """Write rows in one transaction."""
         with self.mutex() as db:
             db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    # Seals: see fetcher.seal
+
+    def seal(self, mark: str) -> tuple[int, str] | None:
+        """Number and text of the seal with this mark. Raises sqlite3.DatabaseError."""
+        found = self._open().execute("SELECT id, found FROM seals WHERE mark = ?", (mark,))
+        row = found.fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def sealed(self, number: int) -> Iterator[tuple[str, str, bytes]]:
+        """The folders of a seal, one by one. Raises sqlite3.DatabaseError."""
+        query = "SELECT folder, names, numbers FROM sealed WHERE seal = ?"
+        yield from self._open().execute(query, (number,))
+
+    def stats(self) -> Iterator[tuple[str, int, int, int, str, int]]:
+        """(path, size, mtime_ns, inode, artifact, placed) of every file, folder by folder."""
+        yield from self._open().execute(
+            "SELECT path, size, mtime_ns, inode, artifact, placed FROM files ORDER BY path"
+        )
+
+    def save_seal(
+        self, mark: str, found: str, rows: Iterable[tuple[str, str, bytes]], kept: int
+    ) -> None:
+        """Write a seal, and forget all but the last `kept`. Raises Failure."""
+        with self.mutex() as db:
+            db.execute("DELETE FROM seals WHERE mark = ?", (mark,))
+            db.execute("DELETE FROM seals WHERE id <= (SELECT max(id) FROM seals) - ?", (kept - 1,))
+            db.execute("DELETE FROM sealed WHERE seal NOT IN (SELECT id FROM seals)")
+            number = db.execute(
+                "INSERT INTO seals (mark, found) VALUES (?, ?)", (mark, found)
+            ).lastrowid
+            db.executemany(
+                "INSERT INTO sealed VALUES (?, ?, ?, ?)", ((number, *row) for row in rows)
+            )
 
     @contextmanager
     def mutex(self) -> Iterator[sqlite3.Connection]:

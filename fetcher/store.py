@@ -25,19 +25,25 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import (
+    Stat,
     copy,
     reflink,
     remove_quietly,
     run_id,
     sha256_of,
+    stat_of,
+    sync_file,
     unique_name,
     write_atomically,
 )
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
+_PROVEN = re.compile(r"([0-9a-f]{64})\.([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
+# What may lie beside a partial file: its validator, and which of its ranges are there.
+PART_NOTES = (".etag", ".map")
 _MAX_STAMP_FILES = 64
 _QUIET_SECONDS = 3600
 _MERGED = ".merged.tsv"
@@ -80,6 +86,11 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-") or "host"
 
 
+def private_prefix(sha256: str) -> str:
+    """What a private file's name begins with if the digest of its content is known."""
+    return f"{sha256}.{_host()}." if sha256 else ""
+
+
 def _alive(pid: int) -> bool:
     if sys.platform == "win32":
         return True  # os.kill would end it there; age alone decides
@@ -104,11 +115,13 @@ class Store:
         self.root = root
         self.readonly = readonly
         self.blobs = root / "blobs" / "sha256"
+        self.partial = root / "partial"
         self._blobs = str(self.blobs) + os.sep
         self._stamps: dict[str, Stamp] | None = None
         self._by_git: dict[str, str] | None = None
         self._stamp_path: Path | None = None
         self._unwritten: list[str] = []
+        self._left: dict[str, list[tuple[int, str]]] | None = None
         self._ready = False
 
     def blob_path(self, sha256: str) -> str:
@@ -120,7 +133,7 @@ class Store:
         if self._ready:
             return
         try:
-            for folder in (self.blobs, self.root / "partial", self.root / "stamps"):
+            for folder in (self.blobs, self.partial, self.root / "stamps"):
                 folder.mkdir(parents=True, exist_ok=True)
             if not (self.root / "oci-layout").exists():
                 marker = json.dumps({"imageLayoutVersion": "1.0.0"})
@@ -161,7 +174,7 @@ class Store:
             except ValueError:
                 continue
 
-    def _stamp(self, sha256: str, stat: os.stat_result, git_blob: str) -> None:
+    def _stamp(self, sha256: str, stat: Stat | os.stat_result, git_blob: str) -> None:
         known = self.stamps()
         if not git_blob and sha256 in known:
             git_blob = known[sha256].git_blob
@@ -281,25 +294,54 @@ class Store:
 
     # Writing
 
-    def temporary(self) -> str:
-        """A name of this process's own, on the store's file system."""
-        return f"{self.root}{os.sep}partial{os.sep}{unique_name()}"
+    def temporary(self, sha256: str = "") -> str:
+        """A name of this process's own, on the store's file system.
+
+        If it has the digest of its content, that is not lost when the process is: see `recover`.
+        """
+        return f"{self.partial}{os.sep}{private_prefix(sha256)}{unique_name()}"
+
+    def recover(self) -> int:
+        """Publish what dead processes had proven and not published yet; returns how many."""
+        found = 0
+        if self.readonly or not self.partial.is_dir():
+            return 0
+        for path in list(self.partial.glob("*.tmp")):
+            name = _PROVEN.fullmatch(path.name)
+            if name is None or name[4] == run_id():
+                continue
+            with suppress(OSError):
+                if self._orphaned((name[1], name[2], int(name[3])), path.stat().st_mtime):
+                    found += self._recover(str(path), name[1])
+        if found:
+            self.flush()
+        return found
+
+    def _recover(self, path: str, sha256: str) -> bool:
+        mine = self.temporary(sha256)
+        os.rename(path, mine)  # one process only can
+        if sha256_of(mine) != sha256:
+            remove_quietly(mine)
+            return False
+        sync_file(mine)
+        self.commit(mine, sha256)
+        return True
 
     def commit(
-        self, temporary: str, sha256: str, git_blob: str = "", stat: os.stat_result | None = None
-    ) -> os.stat_result:
+        self, temporary: str, sha256: str, git_blob: str = "", stat: Stat | None = None
+    ) -> Stat:
         """Publish a private file, whose bytes have this digest, as a read-only blob.
 
         `stat` is that of a file that already is read-only.
         """
         if stat is None:
             os.chmod(temporary, 0o444)
-            stat = os.lstat(temporary)
+            stat = stat_of(temporary)
         path = self.blob_path(sha256)
         if self.has(sha256):
             # Another run was faster. Replacing its blob would break links that are being made.
             remove_quietly(temporary)
-            stat = os.lstat(path)
+            stat = stat_of(path)
         else:
             os.replace(temporary, path)
         self._stamp(sha256, stat, git_blob)
@@ -344,42 +386,45 @@ class Store:
         self.prepare()
         label = hashlib.sha256(key.encode()).hexdigest()[:32]
         name = f"{label}.{_host()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
-        mine = str(self.root / "partial" / name)
+        mine = str(self.partial / name)
         _IN_USE.add(mine)
-        best = max(self._orphans(label), default=None)
+        best = max(self._orphans().pop(label, ()), default=None)
         if best is not None:
             try:
                 os.rename(best[1], mine)
-                with suppress(FileNotFoundError):
-                    os.replace(best[1] + ".etag", mine + ".etag")
+                for beside in PART_NOTES:
+                    with suppress(FileNotFoundError):
+                        os.replace(best[1] + beside, mine + beside)
                 return Part(mine, os.stat(mine).st_size)
             except OSError:
                 pass  # another process was faster
         with open(mine, "xb"):  # noqa: PTH123
             return Part(mine, 0)
 
-    @staticmethod
-    def leave_part(part: Part) -> None:
+    def leave_part(self, part: Part) -> None:
         """Leave a partial file to whoever asks for its content next."""
         _IN_USE.discard(part.path)
+        self._left = None
 
     @staticmethod
     def drop_part(part: Part) -> None:
         """Remove a partial file and what was remembered of it."""
         _IN_USE.discard(part.path)
         remove_quietly(part.path)
-        remove_quietly(part.path + ".etag")
+        for beside in PART_NOTES:
+            remove_quietly(part.path + beside)
 
-    def _orphans(self, label: str) -> Iterator[tuple[int, str]]:
-        for path, owner in self.parts():
-            if owner[0] != label:
-                continue
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            if str(path) not in _IN_USE and self._orphaned(owner, stat.st_mtime):
-                yield stat.st_size, str(path)
+    def _orphans(self) -> dict[str, list[tuple[int, str]]]:
+        """Partial files that nobody writes any more, by label; looked for once."""
+        if self._left is None:
+            self._left = {}
+            for path, owner in self.parts():
+                with suppress(OSError):
+                    stat = path.stat()
+                    if str(path) not in _IN_USE and self._orphaned(owner, stat.st_mtime):
+                        found = self._left.setdefault(owner[0], [])
+                        found.append((stat.st_size, str(path)))
+        return self._left
 
     @staticmethod
     def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:
@@ -392,7 +437,7 @@ class Store:
 
     def parts(self) -> Iterator[tuple[Path, tuple[str, str, int]]]:
         """Every partial download with (label, host, pid) of its owner."""
-        for path in (self.root / "partial").glob("*.part"):
+        for path in self.partial.glob("*.part"):
             found = _OWNER.fullmatch(path.name)
             if found:
                 yield path, (found[1], found[2], int(found[3]))

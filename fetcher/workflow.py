@@ -6,11 +6,17 @@ import time
 from dataclasses import replace
 
 from fetcher import preflight, report
-from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
-from fetcher.sources.base import Candidate, FileEntry, PathCandidate
+from fetcher.sources.base import (
+    LOCAL_CANDIDATES,
+    Candidate,
+    FileEntry,
+    Source,
+    UrlCandidate,
+)
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
 from fetcher.workspace import Workspace
@@ -27,10 +33,12 @@ class Run:
         self.learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self.downloaded_files = self.downloaded_bytes = 0
         self.rows: list[Row] = []
+        self._unopened: set[str] = set()
         self._recorded = time.monotonic()
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
+        self.space.store.recover()
         self.resolution = self.space.resolve()
         self.problems += self.resolution.problems
         self.planner = self.space.planner()
@@ -46,6 +54,8 @@ class Run:
         space = self.space
         fatal = preflight.check_space(plan, space.store.root, space.settings.link)
         fatal += preflight.check_writable(plan, space.store.root)
+        if not fatal and any(item.action == GET for item in plan.items):
+            fatal = preflight.check_mirrors(space.network)
         if fatal:
             self.problems += fatal
             return False
@@ -166,23 +176,32 @@ class Run:
         for location in self.space.settings.mirrors:
             mirror = BlobMirror(location)
             label = f"mirror:{mirror.describe()}"
-            found += [replace(c, origin=label) for c in mirror.candidates("", file, network)]
+            found += [_chosen(c, label) for c in mirror.candidates("", file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
             # A mirror is never trusted with a content that nobody knows yet.
             for source in item.artifact.mirrors if item.file.key else ():
-                label = f"mirror:{source.describe()}"
-                found += [
-                    replace(c, origin=label)
-                    for c in source.candidates(source.pinned_revision(), item.file, network)
-                ]
+                found += self._of_mirror(source, item.file)
         found = found if len(items) == 1 else list(dict.fromkeys(found))
         if network.offline:
             # What needs the network stands once at the end, to say so.
-            here = [item for item in found if isinstance(item, PathCandidate)]
-            return here + [item for item in found if not isinstance(item, PathCandidate)][:1]
+            here = [item for item in found if isinstance(item, LOCAL_CANDIDATES)]
+            return here + [item for item in found if not isinstance(item, LOCAL_CANDIDATES)][:1]
         return found
+
+    def _of_mirror(self, source: Source, file: FileEntry) -> list[Candidate]:
+        """Candidates of an artifact's own mirror; one that cannot be opened is passed over."""
+        network = self.space.network
+        label = f"mirror:{source.describe()}"
+        try:
+            found = source.candidates(source.pinned_revision(), file, network)
+        except FetchError as error:
+            if label not in self._unopened:
+                self._unopened.add(label)
+                self.space.progress.say(f"{label}: {error.message}")
+            return []
+        return [replace(candidate, origin=label) for candidate in found]
 
     def _learn(self, item: Item, sha256: str, size: int) -> None:
         """Remember a digest that the lock does not have yet."""
@@ -202,6 +221,8 @@ class Run:
             if any(item.placed for item in plan.items):
                 self.space.remember_project()
             self.space.store.close()
+            if not self.problems:
+                self.space.seal(plan)
         except OSError as error:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
 
@@ -218,3 +239,10 @@ class Run:
             self.problems.append(from_os_error(error, f"writing {error.filename}").problem)
         except Failure as failure:
             self.problems.append(failure.problem)
+
+
+def _chosen(candidate: Candidate, label: str) -> Candidate:
+    """A candidate of a mirror that the user has named: asked before all others."""
+    if isinstance(candidate, UrlCandidate):
+        return replace(candidate, origin=label, rank=0)
+    return replace(candidate, origin=label)

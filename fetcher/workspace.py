@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fetcher import lock as locks
+from fetcher import seal as seals
 from fetcher.errors import LockError
 from fetcher.files import write_atomically
 from fetcher.manifest import Artifact
 from fetcher.network import Network
+from fetcher.plan import Plan
 from fetcher.planner import Planner
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, artifacts_of
@@ -34,6 +36,12 @@ class Options:
     overwrite: bool = False
 
 
+def mark(project: Project, options: Options, names: Sequence[str], settings: Settings) -> str:
+    """The fingerprint under which a plan with these options is sealed. Raises OSError."""
+    choice = [*names, asdict(options.selection), str(settings.hub_cache)]
+    return seals.fingerprint(options.into, project.inputs(names), choice)
+
+
 @dataclass
 class Workspace:
     """A project, its tree and the store, as one command sees them."""
@@ -44,7 +52,7 @@ class Workspace:
     options: Options
     progress: Progress
     readonly: bool = False
-    named: bool = False  # manifests were named on the command line
+    names: tuple[str, ...] = ()  # manifests that were named on the command line
     store: Store = field(init=False)
     state: State = field(init=False)
     lock: locks.Lock = field(init=False)
@@ -100,6 +108,21 @@ class Workspace:
         with self.state.mutex():
             return locks.update(self.project.root, changed, gone)
 
+    # Seal
+
+    def mark(self) -> str:
+        """The fingerprint of everything that this space's plan depends on. Raises OSError."""
+        return mark(self.project, self.options, self.names, self.settings)
+
+    def seal(self, plan: Plan) -> None:
+        """Remember that all of a plan is done, so that the next run can see it at a glance."""
+        if not (self.names or self.project.own_manifests()):
+            return
+        if not seals.can_seal(plan, self.settings.link):
+            return
+        declared = sum(len(unit.manifest.declared) for unit in self.units)
+        seals.save(self.state, self.mark(), plan, declared == len(plan.artifacts))
+
     # Plan
 
     def planner(self, quick: bool = False) -> Planner:
@@ -122,7 +145,7 @@ class Workspace:
                 return True
             if artifact.optional and not selection.optional:
                 return False
-            return self.named or not fetched or artifact.manifest in fetched
+            return bool(self.names) or not fetched or artifact.manifest in fetched
 
         return [(unit, artifact) for unit, artifact in self.wanted if counts(artifact)]
 

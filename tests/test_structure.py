@@ -28,7 +28,7 @@ ORDER = [
     {"crosscheck"},
     {"project", "resolve", "stored"},
     {"plan"},
-    {"planner"},
+    {"planner", "seal"},
     {"hubcache"},
     {"transfer", "place", "preflight", "report"},
     {"workspace"},

@@ -34,6 +34,12 @@ def command(
     Without MANIFEST: all manifests of the project. What is already there is left alone; a run
     that was interrupted goes on where it stopped.
     """
+    if not (dry_run or verify or as_json or options["update"] or options["mirrors"]):
+        seal = common.sealed(manifests, **options)
+        if seal is not None:
+            if not quiet:
+                print(report.summary_line(report.of_seal(seal)))
+            return 0
     with common.workspace(manifests, quiet=quiet, readonly=dry_run, **options) as space:
         run = Run(space)
         plan = run.plan()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,11 +10,16 @@ from typing import Any, TypeVar
 import click
 
 from fetcher import lock
+from fetcher import seal as seals
 from fetcher import settings as all_settings
+from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
+from fetcher.seal import Seal
+from fetcher.settings import Settings
+from fetcher.state import FOLDER, State
 from fetcher.workspace import Options, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,7 +100,13 @@ def transfer_options(function: F) -> F:
             "mirrors",
             multiple=True,
             metavar="MIRROR",
-            help="Ask this mirror first: a store's directory, or the URL of one.",
+            help="Ask this mirror first: a bundle, a store's folder, or an http, oci or s3 URL.",
+        ),
+        click.option(
+            "--verify-key",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Refuse mirrors that are not signed with this public key (PEM).",
         ),
         click.option(
             "--link",
@@ -140,6 +151,44 @@ def write_report(path: Path, text: str) -> list[Problem]:
     return []
 
 
+def _settings(flags: Mapping[str, Any], mirrors: Sequence[str]) -> tuple[Path, Settings]:
+    root = find_root(Path.cwd())
+    flags = {**flags, "mirrors": tuple(mirrors)}
+    if key := flags.get("verify_key"):  # meant from where the command was typed
+        flags["verify_key"] = str(Path(key).expanduser().absolute())
+    settings = all_settings.load(root, flags)
+    settings.check()
+    return root, settings
+
+
+def sealed(
+    manifests: Sequence[str] = (),
+    *,
+    into: Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    optional: bool = False,
+    mirrors: Sequence[str] = (),
+    **flags: Any,
+) -> Seal | None:
+    """The seal of the tree that `workspace` would open with these options, if it still holds."""
+    known = all_settings.SPECS.keys()
+    root, settings = _settings({k: v for k, v in flags.items() if k in known}, mirrors)
+    project, tree = Project(root), (into or root).absolute()
+    if not (tree / FOLDER).is_dir() or not (manifests or project.own_manifests()):
+        return None
+    selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
+    state = State(tree)
+    try:
+        mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
+        return seals.load(state, mark)
+    except OSError:
+        return None
+    finally:
+        state.close()
+
+
 @contextmanager
 def workspace(
     manifests: Sequence[str] = (),
@@ -158,19 +207,16 @@ def workspace(
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
-    root = find_root(Path.cwd())
-    settings = all_settings.load(root, {**flags, "mirrors": tuple(mirrors)})
-    settings.check()
+    root, settings = _settings(flags, mirrors)
     if locked and update:
         raise UsageError("--locked and --update exclude each other", "choose one")
     if settings.offline and update:
         raise UsageError("--update needs the network, which may not be used", "drop --update")
-    for location in mirrors:
-        if "://" not in location and not (root / location / "blobs" / "sha256").is_dir():
-            raise UsageError(
-                f"--from {location}: no store there (no folder blobs/sha256)",
-                "name a store's folder, such as the one `fetch store du` shows",
-            )
+    if mirrors:
+        from fetcher.mirror.opening import check_location
+
+        for location in mirrors:
+            check_location(location, root)
     project = Project(root)
     units = project.load(manifests or _locked_manifests(project))
     options = Options(
@@ -181,7 +227,7 @@ def workspace(
         overwrite=overwrite,
     )
     progress = Progress(quiet=quiet)
-    space = Workspace(project, units, settings, options, progress, readonly, bool(manifests))
+    space = Workspace(project, units, settings, options, progress, readonly, tuple(manifests))
     try:
         yield space
     finally:

@@ -33,10 +33,10 @@ def command() -> None:
     """Carry artifacts to sites without internet: bundles, registries, signatures."""
 
 
-def _settings(verify_key: Path | None = None) -> Settings:
+def _settings(verify_key: Path | None = None, **flags: Any) -> Settings:
     """Settings with the key's path as it is meant where the command was typed."""
     key = None if verify_key is None else str(verify_key.expanduser().absolute())
-    found = settings.load(find_root(Path.cwd()), {"verify_key": key})
+    found = settings.load(find_root(Path.cwd()), {"verify_key": key, **flags})
     found.check()
     return found
 
@@ -287,3 +287,97 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     progress.end()
     lines = [] if quiet or done.problems else [f"{done.signature}: signed"]
     return _answer(asdict(done.summary), [], done.problems, as_json, lines)
+
+
+@command.command("push")
+@click.argument("bundle", metavar="BUNDLE")
+@click.argument("target", metavar="TARGET")
+@_key_option
+@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
+@_quiet_option
+@common.json_option
+def push(
+    bundle: str, target: str, verify_key: Path | None, jobs: int | None, quiet: bool, as_json: bool
+) -> int:
+    """Put a bundle into a registry (oci://HOST/REPOSITORY[:TAG]) or bucket (s3://BUCKET/PREFIX).
+
+    What is there already is not sent again. Logins are those of `docker login`; buckets take the
+    AWS_... variables.
+    """
+    from fetcher.network import Network
+    from fetcher.shipping import pushing
+
+    chosen, progress = _settings(verify_key, jobs=jobs), Progress(quiet=quiet)
+    network = Network(chosen, progress.say)
+    try:
+        done = pushing.push(bundle, target, network, progress)
+    finally:
+        progress.end()
+    lines = []
+    if not quiet and not done.problems:
+        lines = [
+            f"{done.target}: {report.counted(done.sent, 'blob')} sent, "
+            f"{human_bytes(done.sent_bytes)}; {done.already:,} were there"
+        ]
+    summary = {
+        "artifacts": len(done.artifacts),
+        "files": done.sent + done.already,
+        "uploaded_files": done.sent,
+        "uploaded_bytes": done.sent_bytes,
+        "reused_files": done.already,
+        "target": done.target,
+    }
+    return _answer(summary, done.artifacts, done.problems, as_json, lines)
+
+
+@command.command("pull")
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write the manifests, layouts and fetch.lock there.",
+)
+@_key_option
+@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
+@click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M.")
+@_quiet_option
+@common.json_option
+def pull(
+    source: str,
+    project: Path | None,
+    verify_key: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Take everything that was pushed to SOURCE into the store: oci://, s3:// or http(s)://."""
+    from fetcher.network import Network
+    from fetcher.shipping import pulling
+
+    chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)
+    store = Store(chosen.store)
+    network = Network(chosen, progress.say)
+    try:
+        done = pulling.pull(source, store, network, project, progress)
+    finally:
+        progress.end()
+        store.close()
+    lines = []
+    if not quiet and not done.problems:
+        lines = [
+            f"{report.counted(len(done.artifacts), 'artifact')}: "
+            f"{report.counted(done.files, 'content')} taken in, {human_bytes(done.bytes)}; "
+            f"{done.already:,} were there",
+            f"store {store.root}",
+        ]
+    summary = {
+        "artifacts": len(done.artifacts),
+        "files": done.files + done.already,
+        "bytes": done.bytes,
+        "downloaded_files": done.files,
+        "downloaded_bytes": done.bytes,
+        "reused_files": done.already,
+        "store": str(store.root),
+    }
+    return _answer(summary, done.artifacts, done.problems, as_json, lines)

@@ -23,6 +23,11 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     Quick: it trusts what was seen before and reads no file. `fetch check` looks closer.
     """
+    if not as_json:
+        seal = common.sealed(manifests, **options)
+        if seal is not None and seal.all_of_it:
+            _show(seal.artifacts)
+            return 0
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         found = report.of_plan(plan, [], time.monotonic() - space.started)
@@ -42,22 +47,28 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
         if as_json:
             report.print_json(found)
             return 0
-        names = common.row_names(plan.artifacts)
-        rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
-        for result in found.results:
-            rows.append(
-                (
-                    names[result["manifest"], result["id"]]
-                    + (" (optional)" if result["optional"] else ""),
-                    result["state"],
-                    f"{result['present']}/{result['files'] or '?'}",
-                    human_bytes(result["bytes"]),
-                )
-            )
-        print_table(rows)
+        _show(found.results)
         if unread := sum(result["unread"] for result in found.results):
             print(
                 f"\n{report.counted(unread, 'file')} of the right size not read yet: "
                 "`fetch check` reads and recognises them"
             )
         return 0
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    """The table; an id that two manifests have stands with its manifest."""
+    ids = [result["id"] for result in results]
+    rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
+    for result in results:
+        unique = ids.count(result["id"]) == 1
+        name = result["id"] if unique else f"{result['manifest']}/{result['id']}"
+        rows.append(
+            (
+                name + (" (optional)" if result["optional"] else ""),
+                result["state"],
+                f"{result['present']}/{result['files'] or '?'}",
+                human_bytes(result["bytes"]),
+            )
+        )
+    print_table(rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,18 @@ def blob_name(sha256: str) -> str:
 
 
 class Bundle:
-    """An opened bundle; what its files contain is proven only by `proofs`, or by whoever reads."""
+    """An opened bundle; what its files contain is for the reader to prove."""
 
     def __init__(self, container: Container, signature: str) -> None:
         self.container = container
         self.label = container.label
         self.signature = signature  # the path where its signature lies, or would lie
         self.sums = parse_sums(self._document(SUMS).decode("utf-8", "replace"), self._at(SUMS))
-        self.contents: Contents = oci.parse(self._document(INDEX), self._blob, self.label)
+        index = self._document(INDEX)
+        if self.sums.get(INDEX) != hashlib.sha256(index).hexdigest():
+            text = f"{self._at(INDEX)} has another digest than {SUMS} says"
+            raise Failure("modified", text, "copy the bundle again", file=INDEX)
+        self.contents: Contents = oci.parse(index, self._blob, self.label)
 
     def close(self) -> None:
         """Release the files."""
@@ -109,25 +113,25 @@ class Bundle:
     def _structure(self) -> Iterator[Problem]:
         sizes, sums = self.container.sizes, self.sums
         for name in sorted(sums.keys() - sizes.keys()):
-            yield self._problem("missing", name, "is listed in SHA256SUMS and not there")
+            yield self.problem_of("missing", name, "is listed in SHA256SUMS and not there")
         for name in sorted(sizes.keys() - sums.keys() - {SUMS, SIGNATURE}):
-            yield self._problem("extra", name, "is not listed in SHA256SUMS")
+            yield self.problem_of("extra", name, "is not listed in SHA256SUMS")
         for name in (SUMS, SIGNATURE):
             if name in sums:
-                yield self._problem("bundle", name, "cannot be listed in SHA256SUMS")
+                yield self.problem_of("bundle", name, "cannot be listed in SHA256SUMS")
         expected = self._expected()
         for name in sorted(sums):
             if name not in expected and not name.startswith(TOOL):
-                yield self._problem("extra", name, "belongs to no artifact of this bundle")
+                yield self.problem_of("extra", name, "belongs to no artifact of this bundle")
         for name, sha256 in sorted(expected.items()):
             if name in sums and sha256 not in {None, sums[name]}:
-                yield self._problem("modified", name, "has another digest than the index says")
+                yield self.problem_of("modified", name, "has another digest than the index says")
             elif name not in sums and not (self.contents.delta and name in self._payload_names):
-                yield self._problem("missing", name, "belongs to an artifact and is not there")
+                yield self.problem_of("missing", name, "belongs to an artifact and is not there")
         for name, size in sorted(self._payload_names.items()):
             if sizes.get(name, size) != size:
                 text = f"has {sizes[name]:,} bytes instead of {size:,}"
-                yield self._problem("modified", name, text)
+                yield self.problem_of("modified", name, text)
 
     def _expected(self) -> dict[str, str | None]:
         """All names that the index leads to, with their digests where these are known."""
@@ -140,7 +144,8 @@ class Bundle:
             found[PROJECT + name] = hashlib.sha256(data).hexdigest()
         return found
 
-    def _problem(self, code: str, name: str, what: str) -> Problem:
+    def problem_of(self, code: str, name: str, what: str) -> Problem:
+        """A problem with one file of this bundle, which says whose it is and where it lies."""
         owner, shown = self.owner_of(name)
         place = self.container.place_of(name)
         text = f"{self.label}: {name} {what}" + (f" (in {place})" if place else "")
@@ -162,54 +167,9 @@ class Bundle:
         artifact, path = self._owners.get(name, ("", ""))
         return artifact, f"{artifact}/{path}" if path else ""
 
-    def proofs(self, take: Callable[[str, memoryview], None] | None = None) -> Proofs:
-        """A reading of every byte; `take` sees each piece of each file as it goes by."""
-        return Proofs(self, take)
-
     def sealed_digests(self) -> dict[str, str]:
         """Digest by name of everything that a signature covers. Raises Failure."""
         return {**self.sums, SUMS: self.digest}
-
-
-class Proofs:
-    """Reads a bundle once from front to back and compares every file with SHA256SUMS."""
-
-    def __init__(self, bundle: Bundle, take: Callable[[str, memoryview], None] | None) -> None:
-        self.bundle = bundle
-        self.take = take
-        self.problems: list[Problem] = []
-        self.read_bytes = self.read_files = 0
-
-    def run(self, tick: Callable[[str, int], None] = lambda name, size: None) -> list[Problem]:
-        """Read all; `tick` hears of each file that was proven. Returns what is wrong."""
-        from fetcher.mirror.hashing import SideHasher
-
-        sums, sizes = self.bundle.sums, self.bundle.container.sizes
-        left, hasher = 0, SideHasher()
-        try:
-            for name, piece in self.bundle.container.stream():
-                if not left:
-                    left = sizes[name]
-                    hasher.begin(left)
-                hasher.add(piece)
-                if self.take is not None:
-                    self.take(name, piece)
-                left -= len(piece)
-                self.read_bytes += len(piece)
-                if left:
-                    continue
-                self.read_files += 1
-                found = hasher.end()
-                if name in sums and found != sums[name]:
-                    self.problems.append(
-                        self.bundle._problem("modified", name, "has other bytes than listed")
-                    )
-                elif name in sums:
-                    tick(name, sizes[name])
-        finally:
-            hasher.close()
-        self.problems += self.bundle.container.stream_problems()
-        return self.problems
 
 
 # Opening

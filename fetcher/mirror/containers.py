@@ -1,26 +1,21 @@
 """Where a bundle's files lie: in a folder, or in a tar (one file or volumes) that stays packed.
 
-Both list names with sizes, say where bytes lie, and stream every byte in the order of the disk.
+Both list names with sizes, and say where the bytes lie.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat as stats
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import BLOCK, sha256_of
-from fetcher.mirror.holdings import Extent, read
+from fetcher.files import sha256_of
+from fetcher.mirror.holdings import Extent
 from fetcher.mirror.joined import Joined, sums_path, volumes_of
 from fetcher.mirror.tar import Member, scan
 from fetcher.paths import BadPath, check_relative, native, printable
-
-Piece = tuple[str, memoryview]
 
 
 class Container(Protocol):
@@ -38,11 +33,14 @@ class Container(Protocol):
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises KeyError, Failure."""
 
-    def stream(self) -> Iterator[Piece]:
-        """Every file in pieces; an empty file is one empty piece. Raises Failure."""
+    def names(self) -> list[str]:
+        """All names in the order in which the bytes lie on disk."""
 
-    def stream_problems(self) -> list[Problem]:
-        """What was found wrong with the packing, after `stream` has ended."""
+    def packing(self) -> list[tuple[str, str]]:
+        """Paths with their digests that the packing itself has: volumes."""
+
+    def packing_problem(self, path: str) -> Problem:
+        """What to say of such a path that has another digest."""
 
     def place_of(self, name: str) -> str:
         """Which file on disk holds it, for messages; "" if that goes without saying."""
@@ -51,11 +49,10 @@ class Container(Protocol):
         """Release the files."""
 
 
-def _read(extents: tuple[Extent, ...], name: str) -> bytes:
-    try:
-        return b"".join(read(extents))
-    except (OSError, EOFError) as error:
-        raise Failure("bundle", f"{name} cannot be read: {error}", file=name) from error
+def _whole(data: bytes, size: int, path: str) -> bytes:
+    if len(data) != size:
+        raise Failure("bundle", f"{path} changed while it was read", "run again")
+    return data
 
 
 class Folder:
@@ -95,25 +92,25 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises KeyError, Failure."""
-        return _read(self.extents(name), name)
+        path = os.path.join(self.root, *name.split("/"))
+        try:
+            with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
+                data = stream.read(self.sizes[name] + 1)
+        except OSError as error:
+            raise from_os_error(error, f"reading {path}") from error
+        return _whole(data, self.sizes[name], path)
 
-    def stream(self) -> Iterator[Piece]:
-        """File after file, by name."""
-        for name in sorted(self.sizes):
-            empty = True
-            try:
-                for block in read(self.extents(name)):
-                    empty = False
-                    yield name, memoryview(block)
-            except (OSError, EOFError) as error:
-                text = f"{self.label}: {name} cannot be read: {error}"
-                raise Failure("bundle", text, file=name) from error
-            if empty:
-                yield name, memoryview(b"")
+    def names(self) -> list[str]:
+        """By name."""
+        return sorted(self.sizes)
 
-    def stream_problems(self) -> list[Problem]:
-        """A folder has no packing."""
+    def packing(self) -> list[tuple[str, str]]:
+        """A folder has none."""
         return []
+
+    def packing_problem(self, path: str) -> Problem:
+        """Never asked for."""
+        raise AssertionError(path)
 
     def place_of(self, name: str) -> str:
         """The file is its own place."""
@@ -130,7 +127,6 @@ class Archive:
         self.label = base
         self.sums = sums or {}
         self.joined = Joined(paths)
-        self._volume_problems: list[Problem] = []
         try:
             self._members: dict[str, Member] = scan(self.joined, base)
         except Failure as failure:
@@ -142,21 +138,17 @@ class Archive:
     def _explain(self, failure: Failure) -> None:
         """With volumes, say which of them is to blame."""
         try:
-            if damaged := self.damaged_volumes():
-                raise Failure("bundle", damaged[0].message, damaged[0].hint, file=damaged[0].file)
+            for path, sha256 in self.packing():
+                if sha256_of(path) != sha256:
+                    first = self.packing_problem(path)
+                    raise Failure(first.code, first.message, first.hint, file=first.file)
         finally:
             self.close()
         raise failure
 
-    def damaged_volumes(self) -> list[Problem]:
-        """Every volume that is not what the list of digests says; reads them all."""
-        return [
-            self._volume_problem(Path(path).name)
-            for path in self.joined.paths
-            if self.sums and sha256_of(path) != self.sums[Path(path).name]
-        ]
-
-    def _volume_problem(self, name: str) -> Problem:
+    def packing_problem(self, path: str) -> Problem:
+        """A volume is damaged."""
+        name = Path(path).name
         text = f"{self.label}: volume {name} is damaged, or another file under its name"
         hint = f"copy it again; `sha256sum -c {os.path.basename(sums_path(self.label))}` tells, too"
         return Problem("bundle", text, hint, file=name)
@@ -168,43 +160,22 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises KeyError, Failure."""
-        return _read(self.extents(name), name)
-
-    def stream(self) -> Iterator[Piece]:
-        """The whole tar once from front to back, cut into its files; volumes are proven, too."""
-        members = sorted((member.offset, name) for name, member in self._members.items())
-        index, offset = 0, 0
-        with _VolumeDigests(self.joined, self.sums) as digests:
-            while offset < self.joined.size:
-                block = self._block(offset)
-                digests.add(offset, block)
-                view, end = memoryview(block), offset + len(block)
-                while index < len(members):
-                    begin, name = members[index]
-                    size = self.sizes[name]
-                    if begin >= end:
-                        break
-                    low, high = max(begin, offset), min(begin + size, end)
-                    yield name, view[low - offset : high - offset]
-                    if begin + size > end:
-                        break
-                    index += 1
-                offset = end
-            names = digests.wrong()
-        self._volume_problems = [self._volume_problem(name) for name in names]
-
-    def _block(self, offset: int) -> bytes:
+        offset, size = self._members[name]
         try:
-            block = self.joined.read_at(offset, BLOCK)
+            data = self.joined.read_at(offset, size)
         except OSError as error:
             raise from_os_error(error, f"reading {self.joined.file_at(offset)}") from error
-        if not block:
-            raise Failure("bundle", f"{self.label} became shorter while it was read")
-        return block
+        return _whole(data, size, self.label)
 
-    def stream_problems(self) -> list[Problem]:
-        """Volumes whose bytes are not those that were listed."""
-        return self._volume_problems
+    def names(self) -> list[str]:
+        """By their place in the tar."""
+        return sorted(self._members, key=lambda name: self._members[name].offset)
+
+    def packing(self) -> list[tuple[str, str]]:
+        """The volumes."""
+        if not self.sums:
+            return []
+        return [(path, self.sums[Path(path).name]) for path in self.joined.paths]
 
     def place_of(self, name: str) -> str:
         """The volumes that hold the file."""
@@ -215,56 +186,6 @@ class Archive:
     def close(self) -> None:
         """Close the files."""
         self.joined.close()
-
-
-class _VolumeDigests:
-    """Digests of volumes while all bytes go by, in a thread of their own."""
-
-    def __init__(self, joined: Joined, sums: dict[str, str]) -> None:
-        self._sums = sums
-        self._ends: list[tuple[int, str]] = []
-        end = 0
-        for path in joined.paths:
-            end += os.stat(native(path)).st_size
-            self._ends.append((end, Path(path).name))
-        self._hashes: list[Any] = [hashlib.sha256() for _ in self._ends]
-        self._worker = ThreadPoolExecutor(1) if sums else None
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _VolumeDigests:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._worker is not None:
-            self._worker.shutdown(wait=True, cancel_futures=True)
-
-    def add(self, offset: int, block: bytes) -> None:
-        """The next block; at most one waits, so that memory stays bounded."""
-        if self._worker is None:
-            return
-        if self._last is not None:
-            self._last.result()
-        self._last = self._worker.submit(self._hash, offset, block)
-
-    def _hash(self, offset: int, block: bytes) -> None:
-        view, start = memoryview(block), 0
-        for index, (end, _) in enumerate(self._ends):
-            if start < offset + len(block) and end > offset:
-                low, high = max(start, offset), min(end, offset + len(block))
-                self._hashes[index].update(view[low - offset : high - offset])
-            start = end
-
-    def wrong(self) -> list[str]:
-        """Names of the volumes whose digest is not the listed one."""
-        if self._worker is None:
-            return []
-        if self._last is not None:
-            self._last.result()
-        return [
-            name
-            for (_, name), digest in zip(self._ends, self._hashes, strict=True)
-            if digest.hexdigest() != self._sums.get(name)
-        ]
 
 
 def open_archive(base: str, volumes: list[str] | None = None) -> Archive:

@@ -56,6 +56,7 @@ class Descriptor(NamedTuple):
     digest: str
     size: int
     tag: str = ""
+    manifest: bool = False  # registries keep manifests elsewhere than other blobs
 
     @property
     def sha256(self) -> str:
@@ -135,7 +136,9 @@ def tag_of(manifest: str, name: str, part: int = 1) -> str:
     return tag if part == 1 else f"{tag}.part{part}"
 
 
-class _Builder:
+class Builder:
+    """Gathers documents, each under its digest."""
+
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: list[dict[str, Any]] = []
@@ -173,7 +176,7 @@ def build(
     artifacts: Sequence[HeldArtifact], documents: Mapping[str, bytes], delta: bool = False
 ) -> Built:
     """The OCI documents of artifacts and their project."""
-    builder = _Builder()
+    builder = Builder()
     tags: dict[str, list[tuple[str, str]]] = {}
     for artifact in sorted(artifacts, key=lambda item: (item.manifest, item.id)):
         config = builder.blob(CONFIG_TYPE, as_json(_config(artifact)))
@@ -323,7 +326,8 @@ class _Reader:
         if not isinstance(manifests, list):
             raise _Refused("the index has no list of manifests")
         for entry in manifests:
-            self._image(*_descriptor(entry, "the index"))
+            descriptor, item = _descriptor(entry, "the index")
+            self._image(descriptor._replace(manifest=True), item)
         for name, (_, head) in sorted(self._heads.items()):
             files = tuple(sorted(self._files[name]))
             self.contents.artifacts.append(

@@ -20,7 +20,9 @@ from fetcher.paths import printable
 _HINT = "pip install 'fetcher[sign]'"
 _MAX_SIGNATURE = 256 << 20
 # How model-signing names what differs: extra and missing files in a row, others one by one.
-_NAMES = re.compile(r"files (?:found )?in model '[^']*': ([^\"]*)|Hash mismatch for '([^']*)'")
+_NAMES = re.compile(
+    r"files (?:found )?in model \\?'[^']*': ([^\"']*)|Hash mismatch for \\?'([^'\\]*)"
+)
 
 
 class _Known:

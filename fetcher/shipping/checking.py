@@ -10,6 +10,7 @@ from typing import Any
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
+from fetcher.mirror.proof import Proof
 from fetcher.progress import Progress, human_bytes
 
 
@@ -45,12 +46,12 @@ class Signed:
 def prove(bundle: Bundle, progress: Progress) -> tuple[list[Problem], int, int]:
     """Everything that is wrong with a bundle, every byte read; and how many files and bytes."""
     problems = bundle.structure()
-    proofs = bundle.proofs()
+    proof = Proof(bundle, progress.advance, volumes=True)
     try:
-        problems += proofs.run(lambda name, size: progress.advance(size, 1))
+        problems += proof.run()
     except Failure as failure:
         problems.append(failure.problem)
-    return _once(problems), proofs.read_files, proofs.read_bytes
+    return _once(problems), proof.files, proof.bytes
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

@@ -7,16 +7,27 @@ written, and need no space but that of the bundle.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.files import BLOCK, private_name, remove_quietly, sha256_of, sync_filesystem
+from fetcher.files import private_name, remove_quietly, sha256_of, sync_filesystem
 from fetcher.mirror.bundle import SIGNATURE, SUMS
-from fetcher.mirror.hashing import SideHasher
+from fetcher.mirror.holdings import Extent
 from fetcher.mirror.joined import sums_path, volume_base, volume_name
+from fetcher.mirror.moving import (
+    SMALL,
+    Beside,
+    copy_into,
+    digest_of,
+    open_to_read,
+    write_all,
+)
 from fetcher.mirror.tar import END, header, padding
 from fetcher.paths import native
 from fetcher.preflight import nearest_folder
@@ -26,57 +37,86 @@ from fetcher.shipping.reel import Reel
 
 MARKER = ".fetch-export"
 Tick = Callable[[int, int], None]  # (bytes, files) that were written
-Write = Callable[[bytes], None]
+
+
+class Sink(Protocol):
+    """What takes the bytes of a bundle."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+
+    def copy(self, extent: Extent, tick: Callable[[int], None]) -> None:
+        """Append a piece of a file on disk."""
 
 
 class Source:
-    """Reads entries and proves them on the way."""
+    """Reads entries, and proves them beside; `settle` tells of those that were not right."""
 
     def __init__(self, tick: Tick, damaged: Callable[[str], None]) -> None:
-        self._hasher = SideHasher()
         self._tick = tick
         self._damaged = damaged
+        self._beside = Beside(self._proven)
 
     def close(self) -> None:
-        """End the thread."""
-        self._hasher.close()
+        """End the threads."""
+        self._beside.close()
 
     def skip(self, entry: Entry) -> None:
         """An entry that is there already, and proven."""
         self._tick(entry.size, 1)
 
-    def copy(self, entry: Entry, write: Write) -> None:
-        """Hand an entry's bytes to `write`. Raises Failure if they are not what was listed."""
+    def copy(self, entry: Entry, sink: Sink) -> None:
+        """Hand an entry's bytes to a sink. Raises Failure, OSError."""
         if entry.data is not None:
-            write(entry.data)
+            sink.write(entry.data)
             self._tick(entry.size, 1)
             return
-        done = 0
-        self._hasher.begin(entry.size)
+        if entry.size <= SMALL:
+            data = self._read(entry)
+            self._proven(entry, hashlib.sha256(data).hexdigest())
+            sink.write(data)
+            self._tick(entry.size, 1)
+            return
+        extent = Extent(entry.path, 0, entry.size)
+        self._beside.submit(entry, lambda: _digest_of(extent))
         try:
-            handle = os.open(native(entry.path), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            sink.copy(extent, lambda count: self._tick(count, 0))
+        except EOFError:
+            self._proven(entry, "")
+        self._tick(0, 1)
+
+    def settle(self) -> None:
+        """Wait for the last proofs. Raises Failure."""
+        self._beside.finish(lambda: self._tick(0, 0))
+
+    @staticmethod
+    def _read(entry: Entry) -> bytes:
+        try:
+            handle = open_to_read(entry.path)
         except OSError as error:
             raise from_os_error(error, f"reading {entry.path}") from error
         try:
-            while done < entry.size:
-                block = os.read(handle, min(BLOCK, entry.size - done))
-                if not block:
-                    break
-                self._hasher.add(block)
-                write(block)
-                done += len(block)
-                self._tick(len(block), 0)
+            return os.read(handle, entry.size + 1)
         finally:
             os.close(handle)
-        if self._hasher.end() != entry.sha256 or done != entry.size:
-            self._damaged(entry.sha256)
-            raise Failure(
-                "digest-mismatch",
-                f"{entry.path} is damaged: it no longer has the bytes that its digest says",
-                "run `fetch all` to get it again, then export again",
-                file=entry.name,
-            )
-        self._tick(0, 1)
+
+    def _proven(self, entry: Entry, found: str) -> None:
+        if found == entry.sha256:
+            return
+        self._damaged(entry.sha256)
+        raise Failure(
+            "digest-mismatch",
+            f"{entry.path} is damaged: it no longer has the bytes that its digest says",
+            "run `fetch all` to get it again, then export again",
+            file=entry.name,
+        )
+
+
+def _digest_of(extent: Extent) -> str:
+    try:
+        return digest_of([extent])
+    except EOFError:
+        return ""
 
 
 def check_free(folder: Path, needed: int, there: int) -> None:
@@ -112,9 +152,10 @@ def write_tar(
         with reel:
             for entry in plan.entries:
                 reel.write(header(entry.name, entry.size))
-                source.copy(entry, reel.write)
+                source.copy(entry, reel)
                 reel.write(bytes(padding(entry.size)))
             reel.write(END)
+            source.settle()
             reel.finish()
     except OSError as error:
         raise _write_failure(error, base) from error
@@ -160,6 +201,7 @@ def write_folder(plan: Outline, target: Path, source: Source, overwrite: bool = 
         # What makes the folder a bundle comes last.
         for entry in sorted(plan.entries, key=lambda item: item.name == SUMS):
             _put(entry, target, source)
+        source.settle()
         if _elsewhere(str(target), plan.entries):
             sync_filesystem(str(target), [str(target / name) for name in wanted])
         marker.unlink()
@@ -190,16 +232,25 @@ def _put(entry: Entry, target: Path, source: Source) -> None:
     temporary = private_name(path)
     try:
         with open(native(temporary), "xb", buffering=0) as stream:  # noqa: PTH123
-            source.copy(entry, lambda data: _write_all(stream.fileno(), data))
+            source.copy(entry, _File(stream.fileno()))
         os.replace(native(temporary), native(path))
     finally:
         remove_quietly(temporary)
 
 
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+@dataclass(frozen=True)
+class _File:
+    """A file that takes one entry."""
+
+    handle: int
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        write_all(self.handle, data)
+
+    def copy(self, extent: Extent, tick: Callable[[int], None]) -> None:
+        """Append a piece of another file."""
+        copy_into(self.handle, [extent], tick)
 
 
 def is_tar(target: Path, volume_size: int) -> bool:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import remove_quietly, sync_filesystem, write_atomically
+from fetcher.files import Stat, remove_quietly, sha256_of, sync_filesystem, write_atomically
 from fetcher.mirror.bundle import Bundle
+from fetcher.mirror.holdings import part_of
+from fetcher.mirror.moving import copy_into, write_all
 from fetcher.mirror.oci import Contents
+from fetcher.mirror.proof import Proof
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.store import Part, Store
 
-# Contents from this size on are kept when an import is interrupted.
-RESUMED = 8 << 20
 _BLOB = "blobs/sha256/"
 
 
@@ -41,10 +42,8 @@ class _Copy:
     path: str
     part: Part | None
     size: int
-    handle: int = -1
-    kept: int = 0
-    done: int = 0
-    stat: os.stat_result | None = None
+    kept: int = 0  # bytes of it that an earlier import wrote
+    stat: Stat | None = None
 
 
 def lacking(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
@@ -96,85 +95,81 @@ def check_free(bundles: Sequence[Bundle], store: Store) -> None:
 class Importer:
     """Takes one bundle in. Nothing of it is in the store before all of it has been proven."""
 
-    def __init__(self, bundle: Bundle, store: Store) -> None:
+    def __init__(self, bundle: Bundle, store: Store, tick: Callable[[int, int], None]) -> None:
         self.bundle = bundle
         self.store = store
         self.taken = Taken()
+        self._tick = tick
         self._wanted = bundle.contents.payload()
         self._copies: list[_Copy] = []
-        self._now: _Copy | None = None
-        self._name = ""
 
-    def run(self, tick: Callable[[str, int], None]) -> Taken:
+    def run(self) -> Taken:
         """Read, prove and publish; raises Failure, or returns problems with nothing published."""
         self.store.prepare()
+        whole = False
         try:
-            proofs = self.bundle.proofs(self._take)
-            self.taken.problems = proofs.run(tick)
-            if not self.taken.problems:
+            self.taken.problems = Proof(self.bundle, self._tick).run(self._take)
+            whole = not self.taken.problems
+            if whole:
+                self._prove_resumed()
                 self._publish()
         except OSError as error:
             raise from_os_error(error, f"writing into the store {self.store.root}") from error
         finally:
-            self._discard()
+            self._discard(keep=whole or not self.taken.problems)
         return self.taken
 
-    def _take(self, name: str, piece: memoryview) -> None:
-        """A piece of a file goes by."""
-        if name != self._name:
-            self._name = name
-            self._close()
-            sha256 = name.removeprefix(_BLOB)
-            size = self._wanted.get(sha256) if name.startswith(_BLOB) else None
-            if size is not None:
-                if self.store.has(sha256, size):
-                    self.taken.already += 1
-                else:
-                    self._now = self._begin(sha256, size)
-        copy = self._now
-        if copy is None:
+    def _take(self, name: str, data: bytes | None) -> None:
+        """Copy a file, while another thread proves it, if the store lacks it."""
+        sha256 = name.removeprefix(_BLOB)
+        size = self._wanted.get(sha256) if name.startswith(_BLOB) else None
+        if size is None:
             return
-        begin, copy.done = copy.done, copy.done + len(piece)
-        if begin < copy.kept:
-            piece = self._compare(copy, begin, piece)
-        while piece:
-            piece = piece[os.write(copy.handle, piece) :]
-
-    def _begin(self, sha256: str, size: int) -> _Copy:
-        if size < RESUMED:
-            path = self.store.temporary()
-            copy = _Copy(sha256, path, None, size)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            copy.handle = os.open(path, flags, 0o444)
-        else:
-            part = self.store.claim_part(f"sha256:{sha256}")
-            copy = _Copy(sha256, part.path, part, size, kept=min(part.size, size))
-            copy.handle = os.open(part.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-            os.ftruncate(copy.handle, copy.kept)
+        if self.store.has(sha256, size):
+            self.taken.already += 1
+            return
+        copy = _Copy(sha256, "", None, size)
         self._copies.append(copy)
-        return copy
+        if data is not None:
+            self._write_small(copy, data)
+        else:
+            self._write_large(copy, name)
 
-    @staticmethod
-    def _compare(copy: _Copy, begin: int, piece: memoryview) -> memoryview:
-        """Pass over what an interrupted import has written; the rest is written anew."""
-        old = os.read(copy.handle, min(len(piece), copy.kept - begin))
-        if old == piece[: len(old)]:
-            return piece[len(old) :]
-        copy.kept = 0
-        os.lseek(copy.handle, begin, os.SEEK_SET)
-        os.ftruncate(copy.handle, begin)
-        return piece
+    def _write_small(self, copy: _Copy, data: bytes) -> None:
+        copy.path = self.store.temporary()
+        # Already read-only: the mode counts for the next one who opens it.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(copy.path, flags, 0o444)
+        try:
+            write_all(handle, data)
+            stat = os.fstat(handle)
+            copy.stat = Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        finally:
+            os.close(handle)
 
-    def _close(self) -> None:
-        copy, self._now = self._now, None
-        if copy is not None:
-            if copy.part is None:  # made read-only already
-                copy.stat = os.fstat(copy.handle)
-            os.close(copy.handle)
+    def _write_large(self, copy: _Copy, name: str) -> None:
+        """Into a partial file that outlives this process, after what it holds already."""
+        copy.part = self.store.claim_part(f"sha256:{copy.sha256}")
+        copy.path, copy.kept = copy.part.path, min(copy.part.size, copy.size)
+        extents = part_of(self.bundle.container.extents(name), copy.kept, copy.size)
+        handle = os.open(copy.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            os.ftruncate(handle, copy.kept)
+            os.lseek(handle, copy.kept, os.SEEK_SET)
+            copy_into(handle, extents, lambda _: self._tick(0, 0))
+        finally:
+            os.close(handle)
+
+    def _prove_resumed(self) -> None:
+        """What an earlier import had begun was not compared with the bundle: read it."""
+        for copy in self._copies:
+            if copy.kept and sha256_of(copy.path) != copy.sha256:
+                assert copy.part is not None
+                self.store.drop_part(copy.part)
+                self._write_large(copy, _BLOB + copy.sha256)
 
     def _publish(self) -> None:
         """Bring all to disk with one sync, then give each its name."""
-        self._close()
         if not self._copies:
             return
         sync_filesystem(str(self.store.blobs), [copy.path for copy in self._copies])
@@ -187,10 +182,8 @@ class Importer:
         self._copies.clear()
         self.store.flush()
 
-    def _discard(self) -> None:
+    def _discard(self, keep: bool) -> None:
         """Remove what was not published; of an import that was cut off, large ones stay."""
-        self._close()
-        keep = not self.taken.problems
         for copy in self._copies:
             if copy.part is None:
                 remove_quietly(copy.path)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 from fetcher.errors import UsageError
 from fetcher.files import remove_quietly, write_atomically
+from fetcher.mirror.holdings import Extent
 from fetcher.mirror.joined import sums_path, volume_name
+from fetcher.mirror.moving import copy_into, pump, write_all
 from fetcher.paths import native
 
 PARTIAL = ".partial"
 _GATHER = 1 << 20
+_AHEAD = 32
 MIN_VOLUME = 1_000_000
 MAX_VOLUMES = 99_999
 
@@ -41,7 +46,7 @@ class Reel:
         self._digests: list[str] = []
         self._hash = hashlib.sha256()
         self._worker = ThreadPoolExecutor(1) if volume_size else None
-        self._last: Future[None] | None = None
+        self._waiting: deque[Future[None]] = deque()
 
     def _partial(self, number: int) -> str:
         name = volume_name(self.base, number) if self.volume_size else self.base
@@ -82,20 +87,21 @@ class Reel:
         if self._pending_bytes >= _GATHER:
             self._flush()
 
+    def copy(self, extent: Extent, tick: Callable[[int], None]) -> None:
+        """Append a piece of another file. Raises OSError, EOFError."""
+        self._flush()
+        comparing = self._filled < self._kept
+        if self.volume_size or comparing:  # the bytes must be seen
+            pump([extent], self._put, tick)
+            return
+        copy_into(self._handle, [extent], tick)
+        self._filled += extent.length
+
     def _flush(self) -> None:
         pieces, self._pending, self._pending_bytes = self._pending, [], 0
-        small: list[bytes] = []
-        for piece in pieces:
-            if len(piece) >= _GATHER:
-                self._put(b"".join(small))
-                self._put(piece)
-                small = []
-            else:
-                small.append(piece)
-        self._put(b"".join(small))
+        self._put(memoryview(b"".join(pieces)))
 
-    def _put(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _put(self, view: memoryview) -> None:
         while view:
             if self.volume_size and self._filled == self.volume_size:
                 self._next()
@@ -105,9 +111,9 @@ class Reel:
 
     def _place(self, view: memoryview) -> None:
         if self._worker is not None:
-            if self._last is not None:
-                self._last.result()
-            self._last = self._worker.submit(self._hash.update, view)
+            if len(self._waiting) > _AHEAD:
+                self._waiting.popleft().result()
+            self._waiting.append(self._worker.submit(self._hash.update, bytes(view)))
         if self._filled < self._kept:
             old = os.read(self._handle, min(len(view), self._kept - self._filled))
             if old == view[: len(old)]:
@@ -115,10 +121,8 @@ class Reel:
                 view = view[len(old) :]
             else:
                 self._differs()
-        while view:
-            count = os.write(self._handle, view)
-            self._filled += count
-            view = view[count:]
+        write_all(self._handle, view)
+        self._filled += len(view)
 
     def _differs(self) -> None:
         """From here on nothing of the earlier run can be used."""
@@ -147,8 +151,8 @@ class Reel:
         if self.sync:
             os.fsync(self._handle)
         if self._worker is not None:
-            if self._last is not None:
-                self._last.result()
+            while self._waiting:
+                self._waiting.popleft().result()
             self._digests.append(self._hash.hexdigest())
             self._hash = hashlib.sha256()
         os.close(self._handle)

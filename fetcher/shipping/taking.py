@@ -55,7 +55,7 @@ def take(
         sizes = [bundle.container.sizes for bundle in bundles]
         progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
         for bundle in bundles:
-            taken = Importer(bundle, store).run(lambda name, size: progress.advance(size, 1))
+            taken = Importer(bundle, store, progress.advance).run()
             found.problems += taken.problems
             if taken.problems:
                 return found

@@ -2,9 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fetcher.errors import Failure, UsageError
+from fetcher.files import sha256_of
+from fetcher.patterns import nearest
+from fetcher.transfer.wheels import PIP_TIMEOUT, pip_failure
+
+NAME = "fetcher"
+_LIGHT_EXTRAS = ("serve", "sign")
+_PYTHON = re.compile(r"3\.\d{1,2}")
+_MANYLINUX = re.compile(r"manylinux_2_(\d{1,2})_(\w+)")
+_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+# Wheels that are built here are the same on every day.
+_EPOCH = "315532800"
+
+_IGNORED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests")
+
+_SCRIPT = """\
+#!/bin/sh
+# Installs fetch from the wheels beside this script; needs no network.
+# usage: sh install.sh [DIRECTORY]      (PYTHON=python{python} names the interpreter)
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+target=${{1:-fetch-tool}}
+python=${{PYTHON:-python3}}
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if [ "$found" != "{python}" ]; then
+  echo "these wheels are for Python {python}, and $python is $found: set PYTHON" >&2
+  exit 2
+fi
+"$python" -m venv "$target"
+"$target/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \\
+  --find-links "$here" --require-hashes -r "$here/requirements.txt"
+"$target/bin/fetch" --version
+echo "installed: $target/bin/fetch"
+"""
 
 
 @dataclass(frozen=True)
@@ -19,4 +64,146 @@ class Wanted:
 
 def pack(wanted: Wanted, folder: Path, say: Callable[[str], None]) -> dict[str, str]:
     """Fill `folder`; its files by name. Raises Failure, UsageError."""
-    raise NotImplementedError
+    python = wanted.python or f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if not _PYTHON.fullmatch(python):
+        raise UsageError(f"--tool-python {python}, expected a version such as 3.11")
+    extras = _extras(wanted.extras)
+    say(f"packing fetch for Python {python}" + (f" with {', '.join(extras)}" if extras else ""))
+    own = _own_wheel(folder)
+    _download(f"{own}[{','.join(extras)}]" if extras else str(own), wanted, python, folder)
+    wheels = sorted(path for path in folder.iterdir() if path.suffix == ".whl")
+    lines = [_requirement(path, extras if path.name == own.name else ()) for path in wheels]
+    (folder / "requirements.txt").write_text("".join(lines), "utf-8")
+    (folder / "install.sh").write_text(_SCRIPT.format(python=python), "utf-8")
+    return {path.name: str(path) for path in folder.iterdir() if path.is_file()}
+
+
+def _extras(names: Sequence[str]) -> tuple[str, ...]:
+    known = _distribution().metadata.get_all("Provides-Extra") or []
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
+            raise UsageError(f"--tool-extra {name}: fetch has no such extra", hint)
+    return tuple(names) or tuple(name for name in _LIGHT_EXTRAS if name in known)
+
+
+def _requirement(wheel: Path, extras: Sequence[str]) -> str:
+    name, version = wheel.name.split("-")[:2]
+    chosen = f"[{','.join(extras)}]" if extras else ""
+    return f"{name}{chosen}=={version} --hash=sha256:{sha256_of(str(wheel))}\n"
+
+
+def _own_wheel(folder: Path) -> Path:
+    """fetch's own wheel: built from its source where that is at hand, else from what is installed.
+
+    Never from a package index, where another package may have the name.
+    """
+    source = _source()
+    return _built(source, folder) if source is not None else _repacked(_distribution(), folder)
+
+
+def _distribution() -> metadata.Distribution:
+    """What is installed, rather than what a build has left in the source's folder."""
+    found = list(metadata.distributions(name=NAME))
+    return next((item for item in found if item.read_text("direct_url.json")), found[0])
+
+
+def _source() -> Path | None:
+    """The folder that fetch was installed from, if it is still there."""
+    try:
+        direct = json.loads(_distribution().read_text("direct_url.json") or "{}")
+    except ValueError:
+        return None
+    source = Path(unquote(urlsplit(str(direct.get("url", ""))).path))
+    return source if "dir_info" in direct and (source / "setup.cfg").is_file() else None
+
+
+def _can_build_here() -> bool:
+    """Whether setuptools is here, and makes wheels by itself: 70.1 and later do."""
+    try:
+        major, minor = metadata.version("setuptools").split(".")[:2]
+        return (int(major), int(minor)) >= (70, 1)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+
+
+def _built(source: Path, folder: Path) -> Path:
+    command = ["wheel", "--no-deps", "--wheel-dir", str(folder)]
+    if _can_build_here():
+        command.append("--no-build-isolation")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # A build leaves files in its source, and those of an older version would get in.
+        copy = Path(scratch, "source")
+        shutil.copytree(source, copy, ignore=_IGNORED)
+        _pip([*command, str(copy)], str(source))
+    return next(folder.glob(f"{NAME}-*.whl"))
+
+
+def _repacked(found: metadata.Distribution, folder: Path) -> Path:
+    """A wheel of the installed files, as the installation's own list names them."""
+    target = folder / f"{NAME}-{found.version}-py3-none-any.whl"
+    names = sorted(
+        str(path)
+        for path in found.files or ()
+        if not str(path).startswith("..") and "__pycache__" not in str(path)
+    )
+    if not names:
+        raise Failure(
+            "refused", "fetch's own files are not listed", "install fetch with pip, then try again"
+        )
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            if name.endswith((".dist-info/INSTALLER", ".dist-info/REQUESTED", "direct_url.json")):
+                continue
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, Path(str(found.locate_file(name))).read_bytes())
+    return target
+
+
+def platform_tags(platforms: Sequence[str]) -> list[str]:
+    """The tags given, and the older ones that a manylinux system also takes."""
+    found: list[str] = []
+    for platform in platforms:
+        many = _MANYLINUX.fullmatch(platform)
+        if many is None:
+            found.append(platform)
+            continue
+        for minor in range(int(many[1]), 4, -1):
+            found.append(f"manylinux_2_{minor}_{many[2]}")
+            if minor in _LEGACY:
+                found.append(f"{_LEGACY[minor]}_{many[2]}")
+    return list(dict.fromkeys(found))
+
+
+def _download(requirement: str, wanted: Wanted, python: str, folder: Path) -> None:
+    command = ["download", "--only-binary", ":all:", "--dest", str(folder)]
+    if wanted.python or wanted.platforms:
+        command += ["--python-version", python, "--implementation", "cp"]
+    for tag in platform_tags(wanted.platforms):
+        command += ["--platform", tag]
+    if wanted.constraints is not None:
+        command += ["--constraint", str(wanted.constraints)]
+    _pip([*command, "--", requirement], requirement)
+
+
+def _pip(arguments: list[str], requirement: str) -> None:
+    command = [sys.executable, "-m", "pip", *arguments[:1], "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", *arguments[1:]]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=PIP_TIMEOUT,
+            check=False,
+            env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failure("network", f"pip took longer than an hour for {requirement}") from error
+    if done.returncode:
+        raise pip_failure(Path(requirement).name, done.stdout)

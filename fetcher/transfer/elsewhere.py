@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.files import copy, reflink, remove_quietly
+from fetcher.mirror.holdings import Extent
+from fetcher.mirror.moving import copy_into
 from fetcher.store import Part, Store
 
 
@@ -23,6 +26,24 @@ def copy_of(source: str, store: Store) -> str:
         if not reflink(source, path):
             copy(source, path)
     except OSError:
+        remove_quietly(path)
+        raise
+    return path
+
+
+def copy_of_extents(extents: Sequence[Extent], store: Store) -> str:
+    """A private copy, in the store, of pieces of local files. Raises Failure, OSError."""
+    path = store.temporary()
+    try:
+        with open(path, "xb", buffering=0) as stream:  # noqa: PTH123
+            copy_into(stream.fileno(), extents)
+    except FileNotFoundError as error:
+        remove_quietly(path)
+        raise Failure("not-found", f"{error.filename} is not there any more") from error
+    except EOFError as error:
+        remove_quietly(path)
+        raise Failure("bundle", str(error)) from error
+    except BaseException:
         remove_quietly(path)
         raise
     return path

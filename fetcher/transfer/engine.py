@@ -2,39 +2,28 @@
 
 A job has candidates in order of preference. What arrives is proven by the shelf; what is wrong,
 cut off or refused is tried again or had from the next candidate, and each reason is kept.
-`fetcher.transfer.verdicts` says what an answer means; what to do about it is decided here.
+`verdicts` says what an answer means, `mending` what to do about one that is not what was asked
+for; here is what begins when, and over which connection.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import queue
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
 
 import pycurl
 
-from fetcher.errors import Failure, from_os_error
-from fetcher.files import remove_quietly
-from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of
+from fetcher.errors import Failure
+from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of, retry_after
 from fetcher.progress import Progress
-from fetcher.sources.base import (
-    DeferredCandidate,
-    PathCandidate,
-    UrlCandidate,
-    WheelCandidate,
-)
+from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
-from fetcher.transfer.elsewhere import copy_of, read_validator, spool
-from fetcher.transfer.hashing import Tail, TailHasher
-from fetcher.transfer.hosts import Hosts
-from fetcher.transfer.jobs import MAX_TRIES, Arrived, Delivered, Job, Outcome
-from fetcher.transfer.shelf import Shelf
+from fetcher.transfer.agenda import Agenda
+from fetcher.transfer.body import Body, Cell
+from fetcher.transfer.hosts import Host, Hosts
+from fetcher.transfer.jobs import Arrived, Delivered, Job, Outcome
+from fetcher.transfer.mending import Mending
+from fetcher.transfer.outside import Outside
 from fetcher.transfer.slot import Slot
 from fetcher.transfer.verdicts import (
     Decode,
@@ -51,12 +40,11 @@ from fetcher.transfer.verdicts import (
     judge,
     manual_hint,
 )
-from fetcher.transfer.wheels import WheelRack
 
 _MAX_HELD_BYTES = 64 << 20
-# A try that got this much further than any before it earns new tries.
-_PROGRESS = 16 << 10
-_FATAL_CODES = {"disk-space", "permission"}
+_REVIEW_SECONDS = 0.5
+# A transfer this young says nothing of how fast its host is.
+_YOUNG_SECONDS = 3.0
 
 
 class Engine:
@@ -73,26 +61,30 @@ class Engine:
         self.store = store
         self.progress = progress
         self.outcome = Outcome()
-        self.hosts = Hosts(network.unreachable, progress.say)
-        self._on_batch = on_batch
+        self.hosts = Hosts(network.unreachable, progress.say, network.settings.jobs)
         self._rate = network.settings.limit_rate
         self._multi = pycurl.CurlMulti()
-        self._hasher = TailHasher()
-        self._slots = [Slot(network, self._hasher) for _ in range(network.settings.jobs)]
+        self._slots = [Slot(network) for _ in range(network.settings.jobs)]
         self._by_curl = {id(slot.curl): slot for slot in self._slots}
         self._free = list(self._slots)
-        self._busy = 0
+        self._busy: dict[Slot, Host] = {}
         self._jobs: list[Job] = []
-        self._ready: deque[Job] = deque()
-        self._delayed: list[tuple[float, int, Job]] = []
-        self._order = itertools.count()
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._elsewhere = 0  # jobs that a worker, the hasher or the shelf has
-        self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
-        self._rack = WheelRack(store)
-        self._shelf = Shelf(store, self._shelved, self._refused)
-        self._told: set[tuple[str, str]] = set()
-        progress.live = lambda: sum(slot.written for slot in self._slots)
+        self._spread: dict[Job, None] = {}  # bodies with ranges that more connections could get
+        self._agenda = Agenda()
+        self._mending = Mending(
+            network, store, progress, self.hosts, self._agenda, self.outcome, self._cut
+        )
+        self._outside = Outside(
+            network,
+            store,
+            on_batch,
+            on_ready=lambda job: self._agenda.add([job]),
+            on_lost=self._mending.give_up_candidate,
+            on_delivered=self._delivered,
+            on_refused=self._mending.disproved,
+        )
+        self._reviewed = time.monotonic()
+        progress.live = self._live
 
     def __enter__(self) -> Engine:
         return self
@@ -100,19 +92,16 @@ class Engine:
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is not None:
             self.network.interrupt()
-        self._rack.close()
-        self._workers.shutdown(wait=True, cancel_futures=True)
-        self._rack.remove()
         try:
-            self._hasher.close()
-            self._shelf.close()
+            self._outside.stop()
         finally:
             for slot in self._slots:
                 slot.release()
                 slot.curl.close()
             self._multi.close()
-            self._drain_inbox()
             for job in self._jobs:
+                if job.body is not None:
+                    job.body.close()
                 if job.part is not None:
                     self.store.leave_part(job.part)
 
@@ -120,218 +109,170 @@ class Engine:
         """Get every job's content; returns when all are delivered or have failed."""
         self.store.prepare()
         self._jobs += jobs
-        self._ready.extend(self._jobs)
-        while self._ready or self._delayed or self._busy or self._elsewhere:
-            self._wake_delayed()
+        self._agenda.add(self._outside.send_couriers(self._jobs))
+        while self._agenda or self._busy or self._outside.pending or self.hosts.queued():
+            self._agenda.wake()
             self._fill()
             self._turn()
-            self._drain_inbox()
-            if self._shelf.crash:
-                raise self._shelf.crash
+            self._outside.drain()
+            self._review()
             self.progress.tick(self.hosts.waiting)
         return self.outcome
 
-    # Scheduling
+    def _live(self) -> int:
+        """Bytes that are there of bodies that are not whole yet."""
+        there = {slot.job: slot.body.got for slot in self._busy if slot.cell is not None}
+        return sum(there.values()) + sum(s.received for s in self._busy if s.cell is None)
 
-    def _wake_delayed(self) -> None:
-        now = time.monotonic()
-        while self._delayed and self._delayed[0][0] <= now:
-            self._ready.append(heapq.heappop(self._delayed)[2])
-
-    def _later(self, job: Job, seconds: float) -> None:
-        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
+    # Beginning
 
     def _fill(self) -> None:
-        while self._ready and self._free and self._shelf.held_bytes < _MAX_HELD_BYTES:
-            job = self._ready.popleft()
+        for job in self.hosts.released():
+            self._agenda.first(job)
+        while self._free and self._outside.held_bytes < _MAX_HELD_BYTES:
+            job = self._next_job()
+            if job is None:
+                return
             try:
                 self._dispatch(job)
             except Failure as failure:
-                self._give_up_candidate(job, failure)
+                self._mending.give_up_candidate(job, failure)
+
+    def _next_job(self) -> Job | None:
+        """A job to begin; else one whose body comes in ranges, and that has one to spare."""
+        if self._agenda.ready:
+            return self._agenda.ready.popleft()
+        now = time.monotonic()
+        for job in list(self._spread):
+            body = job.body
+            if body is None or not body.in_ranges:
+                del self._spread[job]
+            elif now >= job.retry_at and body.has_next() and not self._host_of(job).full:
+                return job
+        return None
+
+    def _host_of(self, job: Job) -> Host:
+        candidate = job.candidate
+        assert isinstance(candidate, UrlCandidate)
+        return self.hosts.get(host_of(job.landed or self.network.rewrite(candidate.url)))
 
     def _dispatch(self, job: Job) -> None:
         if not job.candidates:
-            self._fail(job)
+            self._mending.fail(job)
             return
+        self._mending.prefer_fastest(job)
         candidate = job.candidate
         if isinstance(candidate, UrlCandidate):
             self._dispatch_url(job, candidate)
-        elif isinstance(candidate, DeferredCandidate):
-            self._to_worker(job, lambda: self._prepare_deferred(job, candidate))
-        elif isinstance(candidate, WheelCandidate):
-            self._to_worker(job, lambda: self._take_member(job, candidate))
         else:
-            self._to_worker(job, lambda: self._take_path(job, candidate))
+            self._outside.take(job, candidate)
 
     def _dispatch_url(self, job: Job, candidate: UrlCandidate) -> None:
-        url = self.network.rewrite(candidate.url)
+        url = job.landed or self.network.rewrite(candidate.url)
         host = self.hosts.get(host_of(url))
         if self.network.offline:
             raise Failure("offline", f"{host.name} is needed, but the network may not be used")
         self.hosts.check(host)
-        wait = host.not_before - time.monotonic()
+        wait = max(host.not_before, job.retry_at) - time.monotonic()
         if wait > 0:
-            self._later(job, wait + backoff(1) * 0.2)
+            self._agenda.later(job, wait + backoff(1) * 0.2)
             return
-        if not job.small and job.part is None:
-            self._claim(job)
+        if host.full:
+            host.queue.append(job)
+            return
+        cell = None
+        if not job.small:
+            body = self._mending.open_body(job, self._outside.hasher)
+            if body.complete:  # all there already: only the digest is left to prove
+                self._body_whole(job, body)
+                return
+            cell = body.next_cell()
+            if cell is None:
+                return  # other connections fetch all that is missing
+        self._begin(job, candidate, url, cell)
+
+    def _begin(self, job: Job, candidate: UrlCandidate, url: str, cell: Cell | None) -> None:
         slot = self._free.pop()
-        slot.host = host.name
-        begun = False
+        slot.host = host_of(url)
         try:
-            slot.start(job, candidate, url, self._share_of_rate())
-            if not job.small and slot.offset and slot.offset == job.file.size:
-                self._body_done(slot)  # all there already: only the digest is left to prove
-            else:
-                self._multi.add_handle(slot.curl)
-                begun = True
-        finally:
-            if begun:
-                self._busy += 1
-            else:
-                slot.release()
-                self._free.append(slot)
+            slot.start(job, candidate, url, self._share_of_rate(), cell)
+            self._add(slot)
+        except BaseException:
+            slot.release()
+            self._free.append(slot)
+            raise
+
+    def _add(self, slot: Slot) -> None:
+        host = self.hosts.get(slot.host)
+        self._multi.add_handle(slot.curl)
+        self._busy[slot] = host
+        host.active += 1
+
+    def _remove(self, slot: Slot) -> None:
+        host = self._busy.pop(slot)
+        self._multi.remove_handle(slot.curl)
+        host.active -= 1
+        if slot.received and not slot.aside:
+            host.measured(slot.received, time.monotonic() - slot.began)
 
     def _share_of_rate(self) -> int:
         """One connection's part of the limit, by how many there will be."""
-        wanted = 1 + self._busy + len(self._ready) + len(self._delayed)
+        wanted = 1 + len(self._busy) + len(self._agenda) + self.hosts.queued()
         return max(1, self._rate // min(wanted, len(self._slots))) if self._rate else 0
-
-    def _claim(self, job: Job) -> None:
-        key = job.file.key
-        if not key:  # only the very same address can mean the same bytes
-            url = job.candidate.url if isinstance(job.candidate, UrlCandidate) else ""
-            key = f"{job.candidate.origin} {job.label} {url}"
-        try:
-            job.part = self.store.claim_part(key)
-        except OSError as error:
-            raise from_os_error(error, f"writing into the store {self.store.root}") from error
-        if not job.file.key:
-            job.validator = read_validator(job.part)
-
-    # Work outside the loop
-
-    def _to_worker(self, job: Job, work: Callable[[], Callable[[], None]]) -> None:
-        self._elsewhere += 1
-
-        def run() -> None:
-            try:
-                follow_up = work()
-            except Exception as error:
-                failure = _as_failure(error, job)
-                follow_up = lambda: self._give_up_candidate(job, failure)  # noqa: E731
-            self._inbox.put(lambda: self._back(follow_up))
-
-        self._workers.submit(run)
-
-    def _back(self, follow_up: Callable[[], None]) -> None:
-        self._elsewhere -= 1
-        follow_up()
-
-    def _prepare_deferred(self, job: Job, candidate: DeferredCandidate) -> Callable[[], None]:
-        ready = replace(candidate.prepare(self.network), origin=candidate.origin)
-
-        def follow_up() -> None:
-            job.deferred = ready
-            self._ready.append(job)
-
-        return follow_up
-
-    def _take_member(self, job: Job, candidate: WheelCandidate) -> Callable[[], None]:
-        if self.network.offline:
-            raise Failure("offline", "the package index may not be used")
-        arrived = self._rack.take(job, candidate.origin, candidate.requirement, candidate.member)
-        return lambda: self._to_shelf(arrived)
-
-    def _take_path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
-        path = copy_of(candidate.path, self.store)
-        return lambda: self._to_shelf(Arrived(job, candidate.origin, path=path))
-
-    def _to_shelf(self, arrived: Arrived) -> None:
-        self._elsewhere += 1
-        self._shelf.put(arrived)
-
-    def _shelved(self, batch: list[Delivered]) -> None:
-        """In the shelf's thread: a batch is in the store."""
-        self._on_batch(batch)
-
-        def follow_up() -> None:
-            self._elsewhere -= len(batch)
-            self.outcome.delivered += batch
-            for item in batch:
-                self.outcome.downloaded += item.downloaded
-                self.progress.file_done(item.job.file, item.downloaded)
-                self._drop_part(item.job)
-
-        self._inbox.put(follow_up)
-
-    def _refused(self, arrived: Arrived, failure: Failure) -> None:
-        """In the shelf's thread: a body is not what was asked for."""
-        self._inbox.put(lambda: self._back(lambda: self._disproved(arrived, failure)))
-
-    def _disproved(self, arrived: Arrived, failure: Failure) -> None:
-        job = arrived.job
-        own_part = job.part is not None and arrived.path == job.part.path
-        if failure.problem.code in _FATAL_CODES:
-            if arrived.path and not own_part:  # a whole part is kept: the next run places it
-                remove_quietly(arrived.path)
-            self._fail(job, failure)
-            return
-        if arrived.path:
-            remove_quietly(arrived.path)
-        if own_part:
-            self._drop_part(job)
-        if job.resumed:  # the fault may lie in what was there before
-            job.resumed = False
-            self._ready.append(job)
-        else:
-            self._mismatched(job, failure)
-
-    def _drop_part(self, job: Job) -> None:
-        if job.part is not None:
-            self.store.drop_part(job.part)
-        job.part, job.validator = None, ""
-
-    def _drain_inbox(self) -> None:
-        while True:
-            try:
-                self._inbox.get_nowait()()
-            except queue.Empty:
-                return
 
     # The loop's own part
 
     def _turn(self) -> None:
         if self._busy:
-            self._multi.perform()
-            self._reap()
+            self._perform()
             if self._busy:
-                pause = 0.02 if self._elsewhere or self._delayed else 0.2
+                pause = 0.02 if self._outside.pending or self._agenda.delayed else 0.2
                 self._multi.select(pause)
-                self._multi.perform()
-                self._reap()
-        elif self._elsewhere or self._delayed:
-            try:
-                self._inbox.get(timeout=0.02)()
-            except queue.Empty:
-                pass
+                self._perform()
+        elif self._outside.pending or self._agenda.delayed:
+            self._outside.wait(0.02)
 
-    def _reap(self) -> None:
+    def _perform(self) -> None:
+        self._multi.perform()
+        for slot in list(self._busy):
+            if slot.chunks and slot in self._busy:
+                self._flush(slot)
         while True:
             left, succeeded, failed = self._multi.info_read(64)
             for curl in succeeded:
-                self._ended(curl, 0, "")
+                self._ended(self._by_curl[id(curl)], 0, "")
             for curl, number, message in failed:
-                self._ended(curl, number, message)
+                self._ended(self._by_curl[id(curl)], number, message)
             if not left:
                 return
 
-    def _ended(self, curl: Any, number: int, message: str) -> None:
-        slot = self._by_curl[id(curl)]
+    def _flush(self, slot: Slot) -> None:
+        """Write what came of a large body; end a transfer that brings something else."""
+        if slot.cell is None:
+            return
+        if not slot.begun and slot.restarts():
+            self._cut(slot.job, but=slot)
+        before = slot.received
+        if not slot.flush():
+            self._ended(slot, pycurl.E_WRITE_ERROR, "")
+            return
         job = slot.job
         assert job is not None
-        self._multi.remove_handle(curl)
-        self._busy -= 1
+        self._busy[slot].pace.received += slot.received - before
+        if slot.begun and not slot.aside:
+            if slot.hops and not job.landed:
+                job.landed = slot.url
+            if slot.ranged and self.network.settings.jobs > 1 and not job.ranges:
+                job.ranges = True
+                self._spread[job] = None
+
+    def _ended(self, slot: Slot, number: int, message: str) -> None:
+        job = slot.job
+        if job is None or slot not in self._busy:
+            return  # cut off meanwhile
+        self._remove(slot)
+        if slot.cell is None:
+            self.hosts.get(slot.host).pace.received += slot.received
         again = False
         try:
             verdict = judge(slot, number, message)
@@ -339,10 +280,9 @@ class Engine:
             if not again:
                 self._act(slot, job, verdict)
         except Failure as failure:
-            self._give_up_candidate(job, failure)
+            self._mending.give_up_candidate(job, failure)
         if again:
-            self._multi.add_handle(curl)
-            self._busy += 1
+            self._add(slot)
         else:
             slot.release()
             self._free.append(slot)
@@ -364,51 +304,72 @@ class Engine:
 
     def _act(self, slot: Slot, job: Job, verdict: Verdict) -> None:
         """Do what the end of a request asks for."""
+        host = self.hosts.get(slot.host)
         match verdict:
             case Whole():
-                self.hosts.answered(self.hosts.get(slot.host))
-                self._body_done(slot)
+                self.hosts.answered(host)
+                self._heed_limit(slot, host)
+                self._body_done(slot, job)
             case Decode():
+                self._cut(job)
                 job.decode = True
-                self._ready.append(job)
-            case Retry(failure, anew):
-                job.anew = job.anew or anew
-                self._retry(slot, job, failure)
+                self._agenda.add([job])
+            case Retry():
+                self._mending.retry(slot, job, verdict)
             case Mismatch(failure):
-                self._mismatched(job, failure)
+                self._mending.mismatched(job, failure)
             case Wait():
-                self._wait(slot, job, verdict)
+                self._mending.wait(host, job, verdict)
             case Unreachable():
-                self._unreachable(slot, job, verdict)
+                self._mending.unreachable(host, slot, job, verdict)
             case GiveUp(failure):
-                self._give_up_candidate(job, failure)
+                self._mending.give_up_candidate(job, failure)
             case Fatal(failure):
-                self._fail(job, failure)
+                self._mending.fail(job, failure)
 
-    def _body_done(self, slot: Slot) -> None:
-        job = slot.job
-        assert job is not None
-        if job.small:
+    def _heed_limit(self, slot: Slot, host: Host) -> None:
+        """A host that counts requests tells with the last one allowed when the next ones are."""
+        headers = slot.headers()
+        if "ratelimit" in headers or "x-ratelimit-remaining" in headers:
+            seconds = retry_after(headers)
+            if seconds is not None:
+                self.hosts.spent(host, seconds)
+
+    def _cut(self, job: Job | None, but: Slot | None = None) -> None:
+        """End all requests of a job; what they have brought stays."""
+        for slot in [slot for slot in self._busy if slot.job is job and slot is not but]:
+            self._remove(slot)
+            slot.release()
+            self._free.append(slot)
+
+    # Bodies
+
+    def _body_done(self, slot: Slot, job: Job) -> None:
+        if slot.cell is None:
             self._small_body_done(slot, job)
             return
-        if not slot.begun and slot.offset != job.file.size:  # an empty body
+        body, cell = slot.body, slot.cell
+        if not slot.begun and cell.at != job.file.size:  # an empty body
             slot.begin()
             if slot.stopped is not None:
                 self._act(slot, job, slot.stopped)
                 return
-        if job.file.size is not None and slot.written < job.file.size:
-            got, size = slot.written, job.file.size
-            self._retry(
-                slot, job, Failure("network", f"{slot.host} sent {got:,} of {size:,} bytes")
-            )
-            return
-        assert job.part is not None
-        arrived = Arrived(job, job.candidate.origin, path=job.part.path)
-        written = slot.written
-        tail = slot.finish_file()
-        self._elsewhere += 1
-        hashed = lambda: self._back(lambda: self._hashed(arrived, tail))  # noqa: E731
-        self._hasher.finish(tail, written, lambda: self._inbox.put(hashed))
+        if cell.stop is not None and not cell.whole:
+            got, wanted = slot.received, cell.stop - slot.offset
+            text = f"{slot.host} sent {got:,} of {wanted:,} bytes"
+            self._mending.retry(slot, job, Retry(Failure("network", text)))
+        elif cell.stop is None or body.complete:
+            self._body_whole(job, body)
+        else:
+            self._agenda.first(job)  # the connection is free for the next range
+
+    def _body_whole(self, job: Job, body: Body) -> None:
+        self._cut(job)  # others may have brought their last bytes in the same turn
+        self._spread.pop(job, None)
+        written = body.frontier
+        arrived = Arrived(job, job.candidate.origin, path=body.part.path)
+        job.body = None
+        self._outside.finish_digest(arrived, body.finish(), written)
 
     def _small_body_done(self, slot: Slot, job: Job) -> None:
         data = b"".join(slot.chunks)
@@ -417,110 +378,38 @@ class Engine:
         if encoded and not job.decode and len(data) != job.file.size:
             self._act(slot, job, Decode())
         else:
-            self._to_shelf(Arrived(job, job.candidate.origin, data=data))
+            self._outside.shelve(Arrived(job, job.candidate.origin, data=data))
 
-    def _hashed(self, arrived: Arrived, tail: Tail) -> None:
-        try:
-            arrived.digests = tail.digests()
-        except Exception as error:
-            self._give_up_candidate(arrived.job, _as_failure(error, arrived.job))
-        else:
-            self._to_shelf(arrived)
+    def _delivered(self, batch: list[Delivered]) -> None:
+        """A batch is in the store, and placed."""
+        self.outcome.delivered += batch
+        for item in batch:
+            self.outcome.downloaded += item.downloaded
+            self.progress.file_done(item.job.file, item.downloaded)
+            self._mending.drop_part(item.job)
 
-    # What went wrong
+    # Looking around
 
-    def _retry(self, slot: Slot, job: Job, failure: Failure) -> None:
-        """Another try of the same candidate after a pause; progress earns new tries."""
-        if job.small and job.file.key and not slot.aside and not job.decode:
-            self._keep_small(slot, job)
-        # Pages and compressed bodies count as nothing.
-        got = 0 if slot.aside or job.decode else slot.written
-        ahead = got >= job.furthest + _PROGRESS
-        job.furthest = max(job.furthest, got)
-        job.tries = 1 if ahead else job.tries + 1
-        if job.tries >= MAX_TRIES:
-            self._give_up_candidate(job, failure)
-        else:
-            job.deferred = None
-            self._later(job, backoff(job.tries) * (0.2 if ahead else 1.0))
-
-    def _keep_small(self, slot: Slot, job: Job) -> None:
-        """Keep what came of a small body that was cut off, if it is worth a request."""
-        data = b"".join(slot.chunks)
-        if len(data) < _PROGRESS or slot.status() not in {200, 206}:
+    def _review(self) -> None:
+        """Now and then: are more connections worth having, is a place too slow?"""
+        now = time.monotonic()
+        if now - self._reviewed < _REVIEW_SECONDS:
             return
-        if slot.headers().get("content-encoding", "identity") != "identity":
+        self._reviewed = now
+        spare = {
+            self._host_of(job).name for job in self._spread if job.body and job.body.has_next()
+        }
+        self.hosts.review(lambda host: host.name in spare)
+        for job in {slot.job for slot in self._busy}:
+            assert job is not None
+            if job.index + 1 < len(job.candidates):
+                self._consider_overtaking(job, now)
+
+    def _consider_overtaking(self, job: Job, now: float) -> None:
+        slots = [slot for slot in self._busy if slot.job is job]
+        if any(now - slot.began < _YOUNG_SECONDS or slot.aside for slot in slots):
             return
-        self._claim(job)
-        assert job.part is not None
-        job.received += len(data)
-        spool(job.part, data)
-        job.spooled = True
-
-    def _mismatched(self, job: Job, failure: Failure) -> None:
-        """A damaged transfer is mended by another try; a server that lies is not."""
-        if job.mismatched or not isinstance(job.candidate, UrlCandidate):
-            self._give_up_candidate(job, failure)
-            return
-        job.mismatched, job.deferred = True, None
-        self._later(job, backoff(1) * 0.2)
-
-    def _unreachable(self, slot: Slot, job: Job, verdict: Unreachable) -> None:
-        host = self.hosts.get(slot.host)
-        # A host that has delivered in this run is likelier to come back than one that never did.
-        patience = MAX_TRIES - 1 if host.delivered else 2
-        if job.index + 1 < len(job.candidates):
-            patience = 2 if host.delivered else 0
-        if verdict.final or job.tries >= patience:
-            self.hosts.mark_down(host, verdict.failure)
-            self._give_up_candidate(job, verdict.failure)
-        else:
-            self._retry(slot, job, verdict.failure)
-
-    def _wait(self, slot: Slot, job: Job, verdict: Wait) -> None:
-        """Being told to wait is no failed try, as long as the host delivers now and then."""
-        host = self.hosts.get(slot.host)
-        patient = self.hosts.ask_to_wait(host, verdict.seconds, verdict.status)
-        job.deferred = None
-        if verdict.seconds is None:
-            job.tries += 1
-            patient = patient and job.tries < MAX_TRIES * (3 if verdict.status == 429 else 2)
-        if patient:
-            self._later(job, host.not_before - time.monotonic() + backoff(1) * 0.2)
-        else:
-            self._give_up_candidate(job, verdict.failure)
-
-    def _give_up_candidate(self, job: Job, failure: Failure) -> None:
-        if failure.problem.code == "not-a-file" and not failure.hint and job.candidates:
-            failure = Failure("not-a-file", failure.message, manual_hint(job))
-        if failure.problem.code in _FATAL_CODES:
-            self._fail(job, failure)
-            return
-        old = job.candidate.origin if job.candidates else ""
-        if not job.file.key and job.part is not None:
-            self._drop_part(job)  # another place's bytes cannot be put to these
-        if not job.next_candidate(failure):
-            self._fail(job)
-            return
-        new = job.candidate.origin
-        told = (old, new) in self._told or self.network.offline
-        if not told and old != new:
-            self._told.add((old, new))
-            why = job.reasons[0].message
-            self.progress.say(f"{job.artifact}: {why}; taking it from {new}")
-        self._ready.append(job)
-
-    def _fail(self, job: Job, failure: Failure | None = None) -> None:
-        if failure is not None:
-            job.reasons.append(failure)
-        self.outcome.failed.append((job, job.problem()))
-        self.outcome.downloaded += job.received
-        self.progress.file_failed(job.file)
-
-
-def _as_failure(error: Exception, job: Job) -> Failure:
-    if isinstance(error, Failure):
-        return error
-    if isinstance(error, OSError):
-        return from_os_error(error, f"getting {job.label}")
-    return Failure("internal", f"{job.label}: {type(error).__name__}: {error}")
+        rate = sum(slot.received / (now - slot.began) for slot in slots)
+        there = job.body.got if job.body is not None else slots[0].received
+        size = job.file.size
+        self._mending.overtake(job, rate, (size if size is not None else 1 << 40) - there)

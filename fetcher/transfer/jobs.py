@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
+from fetcher.files import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Part
+
+if TYPE_CHECKING:
+    from fetcher.transfer.body import Body
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20
@@ -19,6 +24,8 @@ class Job:
 
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
+    `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
+    redirects have led. `retry_at`: no try before that time.monotonic().
     """
 
     artifact: str
@@ -37,6 +44,12 @@ class Job:
     mismatched: bool = False
     deferred: Candidate | None = None
     received: int = 0
+    body: Body | None = None
+    no_ranges: bool = False
+    ranges: bool = False
+    landed: str = ""
+    retry_at: float = 0.0
+    overtaken: int = 0
 
     @property
     def small(self) -> bool:
@@ -59,8 +72,14 @@ class Job:
         self.index += 1
         self.tries = self.furthest = 0
         self.mismatched = self.decode = self.anew = self.resumed = False
-        self.deferred = None
+        self.forget_place()
         return self.index < len(self.candidates)
+
+    def forget_place(self) -> None:
+        """Nothing that was learned of the candidate's address holds any more."""
+        self.deferred = None
+        self.landed = ""
+        self.no_ranges = self.ranges = False
 
     def problem(self) -> Problem:
         """Why it failed: the weightiest reason, and the others after it."""
@@ -83,7 +102,7 @@ class Job:
         return Problem(first.code, message, first.hint, self.artifact, self.file.path)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Arrived:
     """A whole body, not yet proven: in memory, or in a private file of the store."""
 
@@ -93,9 +112,10 @@ class Arrived:
     path: str = ""
     size: int = 0
     digests: tuple[str, str] | None = None
+    stat: Stat | None = None  # of a private file that already is read-only
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """A content that is now in the store. `downloaded` counts bytes received for it."""
 
@@ -105,6 +125,7 @@ class Delivered:
     size: int
     origin: str
     downloaded: int
+    stat: Stat
 
 
 @dataclass

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import git_blob_hasher, remove_quietly, sync_filesystem
+from fetcher.files import Stat, git_blob_hasher, remove_quietly, sync_filesystem, write_new
 from fetcher.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store import Store
 from fetcher.transfer.hashing import digests_of
@@ -34,7 +34,7 @@ class _Proven(NamedTuple):
     path: str
     sha256: str
     git_blob: str
-    stat: os.stat_result | None
+    stat: Stat | None
 
 
 class Shelf:
@@ -56,17 +56,21 @@ class Shelf:
         self.crash: BaseException | None = None
         self._queue: queue.SimpleQueue[Arrived | None] = queue.SimpleQueue()
         self._count_lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def put(self, arrived: Arrived) -> None:
         """Hand a whole body over."""
         with self._count_lock:
             self.held_bytes += len(arrived.data or b"")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+                self._thread.start()
         self._queue.put(arrived)
 
     def close(self) -> None:
         """Finish what was handed over; raises what broke the thread, if anything did."""
+        if self._thread is None:
+            return
         self._queue.put(None)
         self._thread.join()
         if self.crash:
@@ -156,30 +160,24 @@ class Shelf:
         else:
             known = item.digests
             sha256, blob = known if known and (known[1] or not git) else digests_of(item.path, git)
-            item.size = os.stat(item.path).st_size
+            item.size = os.stat(item.path).st_size if item.stat is None else item.stat.st_size
         check_content(item, sha256, blob)
         if item.data is None:
-            return _Proven(item, item.path, sha256, blob, None)
-        path = self.store.temporary()
-        # Already read-only: the mode counts for the next one who opens it.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
-        try:
-            view = memoryview(item.data)
-            while view:
-                view = view[os.write(handle, view) :]
-            stat = os.fstat(handle)
-        except OSError:
-            remove_quietly(path)
-            raise
-        finally:
-            os.close(handle)
-        return _Proven(item, path, sha256, blob, stat)
+            return _Proven(item, item.path, sha256, blob, item.stat)
+        path = self.store.temporary(sha256)
+        return _Proven(item, path, sha256, blob, write_new(path, item.data))
 
     def _publish(self, proof: _Proven) -> Delivered:
         item = proof.item
         stat = self.store.commit(proof.path, proof.sha256, proof.git_blob, proof.stat)
         return Delivered(
-            item.job, proof.sha256, proof.git_blob, stat.st_size, item.origin, item.job.received
+            item.job,
+            proof.sha256,
+            proof.git_blob,
+            stat.st_size,
+            item.origin,
+            item.job.received,
+            stat,
         )
 
 

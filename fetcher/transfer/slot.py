@@ -1,21 +1,21 @@
-"""One connection's worth of work: a libcurl handle and the body that it receives."""
+"""One connection's worth of work: a libcurl handle and the body that it receives.
+
+Whatever comes is put on a list inside libcurl's callback, which costs next to nothing there; the
+loop deals with it after each turn, in as few system calls as it takes.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import Any
+import time
 
 import pycurl
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import remove_quietly, write_atomically
 from fetcher.network import Network, parse_header
-from fetcher.paths import native
 from fetcher.sniff import page_complaint
 from fetcher.sources.base import UrlCandidate
-from fetcher.transfer.hashing import Tail, TailHasher
+from fetcher.transfer.body import Body, Cell
 from fetcher.transfer.jobs import SMALL, Job
 from fetcher.transfer.verdicts import Fatal, Mismatch, Opening, Verdict, opening
 
@@ -23,33 +23,55 @@ STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4
 _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
+_BUFFER = 256 << 10
 
 
 class Slot:
     """A reusable handle. A small body stays in memory; a large one goes to its partial file."""
 
-    def __init__(self, network: Network, hasher: TailHasher) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
-        self.hasher = hasher
         self.curl = pycurl.Curl()
         self.job: Job | None = None
+        self.cell: Cell | None = None
         self.url = ""
         self.host = ""
         self.hops = 0
-        self.offset = 0
-        self.written = 0
+        self.began = 0.0
+        self.received = 0  # bytes of this request's body that count
         self.chunks: list[bytes] = []
         self.begun = False
         self.aside = False
         self.stopped: Verdict | None = None
+        self._kept = b""
+        self._put_aside = 0
         self._raw_headers: list[bytes] = []
-        self._file: Any = None
-        self._tail: Tail | None = None
         self._had_cookies = False
 
-    def start(self, job: Job, candidate: UrlCandidate, url: str, rate: int) -> None:
-        """Set up for a job's first request. Raises Failure (the partial file cannot be made)."""
-        self.job, self.hops = job, 0
+    @property
+    def body(self) -> Body:
+        """The large body that this slot brings a part of."""
+        assert self.job is not None and self.job.body is not None
+        return self.job.body
+
+    @property
+    def offset(self) -> int:
+        """Where the bytes asked for begin."""
+        return 0 if self.cell is None else self.cell.at - self.received
+
+    @property
+    def ranged(self) -> bool:
+        """Whether a range is asked for."""
+        cell = self.cell
+        return cell is not None and (self.body.in_ranges or self.offset > 0)
+
+    def start(
+        self, job: Job, candidate: UrlCandidate, url: str, rate: int, cell: Cell | None = None
+    ) -> None:
+        """Set up for a job's first request, or the one for a cell of its body."""
+        self.job, self.cell = job, cell
+        self.hops = 1 if job.landed else 0
+        self.began = time.monotonic()
         curl = self.curl
         curl.reset()
         self.network.configure_once(curl)
@@ -63,12 +85,12 @@ class Slot:
             curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
         self._set_cookies(candidate.cookies)
         curl.setopt(pycurl.HEADERFUNCTION, self._raw_headers.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._hold if job.small else self._write)
-        if job.small and job.file.size is not None:
+        curl.setopt(pycurl.WRITEFUNCTION, self._hold if cell is None else self.chunks.append)
+        if cell is not None:
+            curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
+        elif job.file.size is not None:
             # An error page may be longer than the file: leave it room.
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max(job.file.size, SMALL))
-        if not job.small:
-            self._open(job)
         self.aim(url, candidate)
 
     def _set_cookies(self, wanted: bool) -> None:
@@ -80,47 +102,26 @@ class Slot:
 
     def aim(self, url: str, candidate: UrlCandidate) -> None:
         """Set up for one request: the first, or the next hop of a redirect."""
-        job = self.job
+        job, cell = self.job, self.cell
         assert job is not None
         self.url = url
         self._raw_headers.clear()
         self.chunks.clear()
         self.begun = self.aside = False
         self.stopped = None
-        self.written = self.offset
+        self.received = self._put_aside = 0
+        self._kept = b""
         headers = list(candidate.headers) if self.hops == 0 else []
         if job.decode:
             self.curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
         else:
             headers.append(("Accept-Encoding", "identity"))
-        if self.offset:
-            self.curl.setopt(pycurl.RANGE, f"{self.offset}-")
+        if cell is not None and self.ranged:
+            last = "" if cell.stop is None or not self.body.in_ranges else cell.stop - 1
+            self.curl.setopt(pycurl.RANGE, f"{cell.at}-{last}")
             if job.validator:
                 headers.append(("If-Range", job.validator))
         self.network.configure(self.curl, url, headers)
-
-    def _open(self, job: Job) -> None:
-        part = job.part
-        assert part is not None
-        try:
-            self._file = open(native(part.path), "r+b", buffering=0)  # noqa: PTH123, SIM115
-            self.offset = self._usable(job, os.fstat(self._file.fileno()).st_size)
-            self._file.truncate(self.offset)
-            self._file.seek(self.offset)
-        except OSError as error:
-            raise from_os_error(error, f"opening {part.path}") from error
-        job.anew = False
-        job.resumed = job.resumed or self.offset > 0
-        self._tail = self.hasher.follow(part.path, job.file.size if job.file.git_blob else None)
-        self.hasher.grown(self._tail, self.offset)
-
-    @staticmethod
-    def _usable(job: Job, there: int) -> int:
-        """How much of what is there can be kept."""
-        too_long = job.file.size is not None and there > job.file.size
-        # Without a digest or a validator nothing could tell that both halves are of one file.
-        provable = job.file.key or job.validator
-        return 0 if job.anew or job.decode or too_long or not provable else there
 
     def status(self) -> int:
         """The HTTP status, 0 if there is none."""
@@ -142,127 +143,107 @@ class Slot:
         return parsed
 
     def head(self) -> bytes:
-        """The first bytes of a body that is held in memory."""
-        return b"".join(self.chunks)[:_HEAD]
+        """The first bytes of a body that is not the file."""
+        return self._kept or b"".join(self.chunks)[:_HEAD]
 
-    # Receiving: these run inside libcurl, which would swallow an exception
+    # Receiving
 
     def _hold(self, data: bytes) -> int | None:
-        """Receive a piece of a small body."""
+        """Receive a piece of a small body; runs inside libcurl."""
         self.chunks.append(data)
-        self.written += len(data)
+        self.received += len(data)
         job = self.job
-        if job is None or self.written <= max(job.file.size or 0, SMALL):
+        if job is None or self.received <= max(job.file.size or 0, SMALL):
             return None
         if self._status_so_far() in {200, 206}:
             self.stopped = self._too_long(job)
         self.aside = True
         return 0
 
-    def _write(self, data: bytes) -> int | None:
-        """Receive a piece of a large body; 0 ends the transfer."""
+    def flush(self) -> bool:
+        """Deal with what came of a large body; False if the transfer must end."""
+        if self.cell is None or not self.chunks:
+            return True
         try:
             if not self.begun:
-                self.begin(data)
+                self.begin(self.chunks[0])
             if self.stopped is not None:
-                return 0
-            return self._set_aside(data) if self.aside else self._append(data)
+                return False
+            return self._set_aside() if self.aside else self._append(self.cell)
         except OSError as error:
-            self.stopped = Fatal(from_os_error(error, f"writing {self._file.name}"))
+            self.stopped = Fatal(from_os_error(error, f"writing {self.body.part.path}"))
         except Exception as error:
             self.stopped = Fatal(Failure("internal", f"{type(error).__name__}: {error}"))
-        return 0
+        return False
+
+    def restarts(self) -> bool:
+        """Whether an answer that has just begun brings the file from its beginning, unasked."""
+        return self.ranged and self._status_so_far() == 200
 
     def begin(self, data: bytes = b"") -> None:
         """Judge the answer at its first byte."""
-        job = self.job
-        assert job is not None
+        job, cell = self.job, self.cell
+        assert job is not None and cell is not None
         self.begun = True
         if self.url.startswith("ftp"):
             return
         headers = self.headers()
-        found = opening(job, self.offset, self._status_so_far(), headers, self.host)
+        stop = cell.stop if self.body.in_ranges else None
+        asked = (cell.at, stop) if self.ranged else None
+        found = opening(job, asked, self._status_so_far(), headers, self.host)
         if not isinstance(found, Opening):
             self.stopped = found
             return
-        if found is not Opening.ASIDE and not job.file.key and not self.offset:
+        if found is not Opening.ASIDE and not job.file.key and not cell.at:
             # No digest would tell: a page is recognised by how it begins.
             found = Opening.ASIDE if page_complaint(data, job.file.path) else found
         self.aside = found is Opening.ASIDE
         if found is Opening.RESTART:
-            self._restart()
-        if not self.aside:
-            self._remember_validator(headers)
+            self._restart(job)
+        if not self.aside and not job.file.key and not self.offset:
+            self.body.remember_validator(headers.get("etag", ""))
 
-    def _set_aside(self, data: bytes) -> int | None:
+    def _set_aside(self) -> bool:
         """Keep the beginning; an error page is read to its end, so that the connection lives."""
-        self.written += len(data)
-        if self.written - self.offset <= _HEAD + len(data):
-            self.chunks.append(data)
+        data = b"".join(self.chunks)
+        self.chunks.clear()
+        self._put_aside += len(data)
+        self._kept += data[: _HEAD - len(self._kept)]
         enough = _HEAD if self._status_so_far() in {200, 206} else _LONGEST_ERROR_PAGE
-        return 0 if self.written - self.offset > enough else None
+        return self._put_aside <= enough
 
-    def _append(self, data: bytes) -> int | None:
-        job, tail = self.job, self._tail
-        assert job is not None and tail is not None
-        if job.file.size is not None and self.written + len(data) > job.file.size:
-            job.anew = True
+    def _append(self, cell: Cell) -> bool:
+        job = self.job
+        assert job is not None
+        coming = sum(map(len, self.chunks))
+        if cell.stop is not None and cell.at + coming > cell.stop:
+            job.anew = not self.body.in_ranges
             self.stopped = self._too_long(job)
-            return 0
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-        self.written += len(data)
-        job.received += len(data)
-        self.hasher.grown(tail, self.written)
-        return None
+            return False
+        self.body.write(cell, self.chunks)
+        self.chunks.clear()
+        self.received += coming
+        job.received += coming
+        return True
 
     def _too_long(self, job: Job) -> Mismatch:
         text = f"{self.host} delivers more than {job.file.size or 0:,} bytes"
         return Mismatch(Failure("size-mismatch", text))
 
-    def _restart(self) -> None:
-        """The server sends from the beginning: so must the file."""
-        job = self.job
-        assert job is not None and job.part is not None and self._tail is not None
-        self.hasher.drop(self._tail)
-        self._file.seek(0)
-        self._file.truncate(0)
-        self.offset = self.written = 0
+    def _restart(self, job: Job) -> None:
+        """The server sends from the beginning: so must the file, in one stream."""
+        self.body.restart()
+        self.cell = self.body.next_cell()
+        self.received = 0
         job.resumed = False
-        size = job.file.size if job.file.git_blob else None
-        self._tail = self.hasher.follow(job.part.path, size)
-
-    def _remember_validator(self, headers: dict[str, str]) -> None:
-        """Keep what tells one version of the file from another, for the next run too."""
-        job = self.job
-        assert job is not None
-        if job.file.key or job.part is None or self.offset:
-            return
-        tag = headers.get("etag", "")
-        job.validator = tag if re.fullmatch(r'"[!\x23-\x7e]{1,200}"', tag) else ""
-        if job.validator:
-            write_atomically(Path(job.part.path + ".etag"), job.validator.encode("ascii"))
-        else:
-            remove_quietly(job.part.path + ".etag")
-
-    def finish_file(self) -> Tail:
-        """The large body is whole: close the file and hand its digest over."""
-        assert self._tail is not None
-        self._file.close()
-        self._file = None
-        tail, self._tail = self._tail, None
-        return tail
+        job.no_ranges = True
 
     def release(self) -> None:
         """Forget the job; a partial file stays for the next try."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._tail is not None:
-            self.hasher.drop(self._tail)
-            self._tail = None
+        if self.cell is not None:
+            self.cell.busy = False
         self.chunks.clear()
         self._raw_headers.clear()
-        self.job = self.stopped = None
-        self.offset = self.written = 0
+        self._kept = b""
+        self.job = self.cell = self.stopped = None
+        self.received = 0

@@ -124,7 +124,7 @@ class Ended(Protocol):
     url: str
     host: str
     hops: int
-    offset: int
+    ranged: bool
     stopped: Verdict | None
     aside: bool
     curl: Any
@@ -140,33 +140,37 @@ class Ended(Protocol):
 
 
 def opening(
-    job: Job, offset: int, status: int, headers: dict[str, str], host: str
+    job: Job,
+    asked: tuple[int, int | None] | None,
+    status: int,
+    headers: dict[str, str],
+    host: str,
 ) -> Opening | Verdict:
-    """Judge an HTTP answer to the request for a large body from `offset` on."""
+    """Judge an HTTP answer to the request for a large body, or for the range `asked` of it."""
     if status not in {200, 206}:
         return Opening.ASIDE
     encoded = headers.get("content-encoding", "identity") != "identity"
     if encoded and not job.decode:
         return Decode()
     if status == 206:
-        return _opening_of_range(job, offset, headers, host)
+        return Opening.ASIDE if asked is None else _opening_of_range(job, asked, headers, host)
     length = headers.get("content-length", "")
     wrong = length.isdecimal() and job.file.size is not None and int(length) != job.file.size
     if wrong and not encoded:
         return Opening.ASIDE
-    return Opening.RESTART if offset else Opening.APPEND
+    return Opening.APPEND if asked is None else Opening.RESTART
 
 
 def _opening_of_range(
-    job: Job, offset: int, headers: dict[str, str], host: str
+    job: Job, asked: tuple[int, int | None], headers: dict[str, str], host: str
 ) -> Opening | Verdict:
-    if not offset:
-        return Opening.ASIDE
-    span = re.match(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
-    size_fits = span and (span[2] == "*" or job.file.size in {None, int(span[2])})
+    start, stop = asked
+    span = re.match(r"bytes (\d+)-(\d+)/(\d+|\*)", headers.get("content-range", ""))
+    size_fits = span and (span[3] == "*" or job.file.size in {None, int(span[3])})
+    end_fits = span and (stop is None or int(span[2]) < stop)
     tag = headers.get("etag", job.validator)
     same = not job.validator or tag == job.validator
-    if not span or int(span[1]) != offset or not size_fits or not same:
+    if not span or int(span[1]) != start or not (size_fits and end_fits and same):
         return Retry(Failure("network", f"{host} answers with another range"), anew=True)
     return Opening.APPEND
 
@@ -187,7 +191,7 @@ def judge(ended: Ended, number: int, message: str) -> Verdict:
         return Redirect(redirect_target(ended.curl))
     if status == 200 and ended.aside:
         return _of_other_content(ended, job)
-    if status == 200 or (status == 206 and ended.offset):
+    if status == 200 or (status == 206 and ended.ranged):
         return Whole()
     return _of_status(ended, job, status)
 
@@ -226,11 +230,11 @@ def _of_status(ended: Ended, job: Job, status: int) -> Verdict:
         if status in {429, 503} or asked is not None:
             return Wait(failure, asked, status)
         return Retry(failure)
-    if status == 416 and ended.offset:
+    if status == 416 and ended.ranged:
         return Retry(Failure("network", f"{host}: range refused"), anew=True)
     failure = _refusal(ended, job, status, headers)
     # Behind a redirect stands a signed link, and its time may have run out: ask for another.
-    signed = status == 403 and ended.hops and job.tries < 2
+    signed = ended.hops and job.tries < 2 and (status == 403 or job.landed)
     return Retry(failure) if signed else GiveUp(failure)
 
 

@@ -115,7 +115,7 @@ class WheelRack:
         status, output = self._run(command)
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
-            raise _pip_failure(requirement, output)
+            raise pip_failure(requirement, output)
         return wheels[0]
 
     def _run(self, command: list[str]) -> tuple[int, str]:
@@ -166,7 +166,7 @@ class WheelRack:
         return written
 
 
-def _pip_failure(requirement: str, output: str) -> Failure:
+def pip_failure(requirement: str, output: str) -> Failure:
     """What pip's output says of a download that failed."""
     if "No module named pip" in output:
         hint = f"install it: {sys.executable} -m ensurepip"

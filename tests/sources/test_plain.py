@@ -148,7 +148,7 @@ def test_a_local_file_that_changes_after_the_lock(tmp_path: Path) -> None:
     assert problem.code == "digest-mismatch" and run.leftovers() == []
 
 
-@pytest.mark.parametrize("location", ["oci://host:5000/x", "http://[", "http://", "x://"])
+@pytest.mark.parametrize("location", ["http://[", "http://", "x://"])
 def test_mirrors_that_cannot_be(tmp_path: Path, location: str) -> None:
     run = Run(tmp_path)
     run.revision = ""

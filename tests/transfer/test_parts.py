@@ -54,7 +54,7 @@ def test_the_hasher_outlives_a_broken_file(tmp_path: Path) -> None:
 
 def test_a_storm_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    hosts = Hosts({}, said.append)
+    hosts = Hosts({}, said.append, 8)
     host = hosts.get("h")
     for _ in range(50):
         assert hosts.ask_to_wait(host, None, 429)
@@ -72,7 +72,7 @@ def test_a_storm_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_failure_raised_by_many_gathers_no_tracebacks() -> None:
-    hosts = Hosts({"h": Failure("network", "gone")}, lambda _: None)
+    hosts = Hosts({"h": Failure("network", "gone")}, lambda _: None, 8)
     for _ in range(50):
         with pytest.raises(Failure):
             hosts.check(hosts.get("h"))

@@ -1,0 +1,112 @@
+"""S3 buckets, Amazon's and others', through obstore (the extra `s3`).
+
+Keys and region come from the AWS_… variables; AWS_ENDPOINT_URL names another service.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from fetcher.errors import Failure, UsageError
+from fetcher.mirror.bundle import blob_name
+from fetcher.mirror.remote import RemoteFolder
+from fetcher.network import Network
+from fetcher.paths import printable
+from fetcher.sources.base import Candidate, DeferredCandidate, UrlCandidate
+
+_LOCATION = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\x00-\x20\\]*))?")
+# Long enough for a large blob at a slow site: a signed address is asked for right before use.
+_SIGNED_FOR = timedelta(hours=6)
+
+
+class Bucket(RemoteFolder):
+    """A bundle's files below a prefix."""
+
+    def __init__(self, location: str, network: Network) -> None:
+        found = _LOCATION.fullmatch(location)
+        if found is None:
+            raise UsageError(
+                f"{printable(location)} is no bucket's address", "write s3://BUCKET/PREFIX"
+            )
+        try:
+            import obstore
+            from obstore.store import S3Store
+        except ImportError as error:
+            text = f"{location} needs the package obstore ({error})"
+            raise UsageError(text, "pip install 'fetcher[s3]'") from error
+        self.label = location
+        self._network = network
+        self._obstore = obstore
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        options: dict[str, Any] = {}
+        if endpoint:
+            options["endpoint"] = endpoint
+        try:
+            self._store = S3Store(
+                found[1],
+                prefix=(found[2] or "").strip("/") or None,
+                client_options={"allow_http": urlsplit(endpoint).scheme == "http"},
+                retry_config={"max_retries": 4},
+                **options,
+            )
+        except Exception as error:  # obstore's own kinds
+            raise UsageError(f"{location}: {_first(error)}", _HINT) from error
+
+    def _call(self, doing: str, work: Any) -> Any:
+        """Run one request; its error as ours, None for what is not there."""
+        if self._network.offline:
+            raise Failure("offline", f"{self.label} is needed, but the network may not be used")
+        try:
+            return work()
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise Failure("not-found", f"{self.label}: there is no such bucket") from error
+            return None
+        except Exception as error:  # obstore's own kinds
+            denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
+            code = "auth" if denied else "network"
+            raise Failure(code, f"{self.label}: {doing}: {_first(error)}", _HINT) from error
+
+    def get(self, name: str) -> bytes | None:
+        """A small file's bytes."""
+        found = self._call(f"reading {name}", lambda: self._obstore.get(self._store, name))
+        return None if found is None else bytes(found.bytes())
+
+    def size(self, name: str) -> int | None:
+        """A file's size, None if it is not there."""
+        found = self._call(f"asking for {name}", lambda: self._obstore.head(self._store, name))
+        return None if found is None else int(found["size"])
+
+    def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
+        """Write a file, a large one in parts."""
+        body = data if isinstance(data, bytes) else iter(data)
+        done = self._call(f"writing {name}", lambda: self._obstore.put(self._store, name, body))
+        if done is None:
+            raise Failure("not-found", f"{self.label}: {name} cannot be written there", _HINT)
+
+    def candidate(self, sha256: str) -> Candidate:
+        """A signed address, made right before the transfer."""
+        return DeferredCandidate("mirror", partial(self._prepare, sha256))
+
+    def _prepare(self, sha256: str, network: Network) -> UrlCandidate:
+        name = blob_name(sha256)
+        url = self._call(
+            f"signing {name}",
+            lambda: self._obstore.sign(self._store, "GET", name, _SIGNED_FOR),
+        )
+        return UrlCandidate("mirror", str(url))
+
+
+_HINT = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error, without what a signed address could have in it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return printable(re.sub(r"\?\S*", "", line))[:300]

@@ -1,0 +1,124 @@
+"""Mirrors by their location: what stands behind `--from`, FETCH_MIRRORS and `mirror:` in manifests.
+
+A mirror is never trusted: what it delivers counts only if its digest is the lock's. With a
+verify key, it must also be signed, and whole.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from fetcher.errors import UsageError
+from fetcher.mirror import trust
+from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
+from fetcher.mirror.remote import RemoteFolder, RemotePlace, WebFolder
+from fetcher.network import Network
+from fetcher.sources.base import (
+    Candidate,
+    ExtentsCandidate,
+    FileEntry,
+    PathCandidate,
+)
+
+ORIGIN = "mirror"
+_GUARD = threading.Lock()
+
+
+class Place(Protocol):
+    """An opened mirror."""
+
+    def candidates(self, file: FileEntry) -> list[Candidate]:
+        """Where it has this content; nothing if it cannot be asked for."""
+
+
+class StoreFolder:
+    """A store's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def candidates(self, file: FileEntry) -> list[Candidate]:
+        """The blob, whether it is there or not."""
+        if not file.sha256:
+            return []
+        return [PathCandidate(ORIGIN, str(self._root / blob_name(file.sha256)))]
+
+
+class BundlePlace:
+    """A bundle on this machine, read in place."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._by_git = {
+            file.git_blob: file.sha256
+            for artifact in bundle.artifacts()
+            for file in artifact.files
+            if file.git_blob and not file.lfs
+        }
+
+    def candidates(self, file: FileEntry) -> list[Candidate]:
+        """The pieces that hold the content, known by its sha256 or its git id."""
+        sha256 = file.sha256 or self._by_git.get(file.git_blob or "")
+        extents = self._bundle.locate(sha256) if sha256 else None
+        return [] if extents is None else [ExtentsCandidate(ORIGIN, extents)]
+
+
+def opened(location: str, network: Network) -> Place:
+    """The mirror at a location, opened once in a run. Raises Failure, UsageError."""
+    with _GUARD:
+        place = network.mirrors.get(location)
+        if place is None:
+            place = network.mirrors[location] = _open(location, network)
+    found: Place = place
+    return found
+
+
+def _open(location: str, network: Network) -> Place:
+    key = network.settings.verify_key
+    if location.startswith("oci://"):
+        from fetcher.mirror.registry import RegistryPlace
+
+        return RegistryPlace(location, network, key)
+    if "://" in location:
+        return RemotePlace(remote_folder(location, network), key)
+    path = str(network.settings.root / Path(location).expanduser())
+    if not is_bundle(path):
+        trust.refuse_unsigned(location, key)
+        return StoreFolder(Path(path))
+    bundle = open_bundle(path)
+    try:
+        if key is not None:
+            trust.require(bundle, key)
+    except BaseException:
+        bundle.close()
+        raise
+    return BundlePlace(bundle)
+
+
+def remote_folder(location: str, network: Network) -> RemoteFolder:
+    """A folder of files elsewhere. Raises UsageError."""
+    if location.startswith("s3://"):
+        from fetcher.mirror.bucket import Bucket
+
+        return Bucket(location, network)
+    return WebFolder(location, network)
+
+
+def check_location(location: str, root: Path) -> None:
+    """Raise UsageError for a mirror named on the command line that is none."""
+    if "://" in location:
+        return
+    path = str(root / Path(location).expanduser())
+    if os.path.isdir(path) and not is_bundle(path) and not os.path.isdir(f"{path}/blobs/sha256"):
+        raise UsageError(
+            f"--from {location}: neither a bundle nor a store there (no folder blobs/sha256)",
+            "name a bundle, or a store's folder, such as the one `fetch store du` shows",
+        )
+    if not os.path.isdir(path) and not is_bundle(path):
+        raise UsageError(
+            f"--from {location}: nothing there (no folder blobs/sha256, no bundle)",
+            "name a bundle, or a store's folder, such as the one `fetch store du` shows",
+        )

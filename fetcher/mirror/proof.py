@@ -1,0 +1,69 @@
+"""Reading a bundle once from front to back, and comparing every file with SHA256SUMS."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+
+from fetcher.errors import Failure, Problem
+from fetcher.files import sha256_of
+from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
+from fetcher.mirror.moving import SMALL, Beside, digest_of
+
+# What takes a file in while it is proven: (name, its bytes if it is small).
+Take = Callable[[str, bytes | None], None]
+
+
+class Proof:
+    """One reading of a bundle. `volumes`: prove what it is packed in as well."""
+
+    def __init__(
+        self, bundle: Bundle, tick: Callable[[int, int], None], volumes: bool = False
+    ) -> None:
+        self.bundle = bundle
+        self.problems: list[Problem] = []
+        self.files = self.bytes = 0
+        self._tick = tick
+        self._volumes = volumes
+
+    def run(self, take: Take | None = None) -> list[Problem]:
+        """Read all; what is wrong. Raises Failure where nothing can be read any more."""
+        beside = Beside(self._proven)
+        try:
+            for name in self.bundle.container.names():
+                self._one(name, beside, take)
+            for path, sha256 in self.bundle.container.packing() if self._volumes else ():
+                beside.submit((path, sha256), partial(sha256_of, path))
+            beside.finish(lambda: self._tick(0, 0))
+        except EOFError as error:
+            raise Failure("bundle", f"{self.bundle.label}: {error}") from error
+        finally:
+            beside.close()
+        return self.problems
+
+    def _one(self, name: str, beside: Beside, take: Take | None) -> None:
+        container = self.bundle.container
+        if container.sizes[name] > SMALL:
+            extents = container.extents(name)
+            beside.submit(name, lambda: digest_of(extents))
+            if take is not None:
+                take(name, None)
+            return
+        data = container.read(name)
+        if take is not None:
+            take(name, data)
+        self._proven(name, hashlib.sha256(data).hexdigest())
+
+    def _proven(self, key: str | tuple[str, str], found: str) -> None:
+        if isinstance(key, tuple):
+            if found != key[1]:
+                self.problems.append(self.bundle.container.packing_problem(key[0]))
+            return
+        sums, size = self.bundle.sums, self.bundle.container.sizes[key]
+        self.files += 1
+        self.bytes += size
+        if key not in {SUMS, SIGNATURE} and key in sums and sums[key] != found:
+            text = "has other bytes than listed"
+            self.problems.append(self.bundle.problem_of("modified", key, text))
+        self._tick(size, 1)

@@ -1,0 +1,361 @@
+"""OCI registries, as the distribution specification has them: names, tokens, manifests, blobs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from fetcher.errors import Failure, UsageError
+from fetcher.mirror import oci
+from fetcher.mirror.joined import parse_sums
+from fetcher.mirror.oci import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
+from fetcher.network import Network, Response, host_of
+from fetcher.paths import printable
+from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
+
+DEFAULT_TAG = "latest"
+SIGNATURE_TYPE = "application/vnd.fetch.signature.v1"
+_REFERENCE = re.compile(
+    r"oci://(?P<host>[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9a-fA-F:]+\](?::\d{1,5})?)"
+    r"/(?P<repo>[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*)(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?"
+)
+_LOCAL = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?")
+_PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
+_HELPER = re.compile(r"[A-Za-z0-9_.-]+")
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A repository in a registry, and a tag in it."""
+
+    host: str
+    repository: str
+    tag: str = DEFAULT_TAG
+
+    @property
+    def base(self) -> str:
+        """The address of the registry; a registry on this machine is asked over plain HTTP."""
+        host = "registry-1.docker.io" if self.host in _DOCKER_HUB else self.host
+        return f"{'http' if _LOCAL.fullmatch(host) else 'https'}://{host}"
+
+    def url(self, tail: str) -> str:
+        """An address below the repository."""
+        return f"{self.base}/v2/{self.repository}/{tail}"
+
+    def __str__(self) -> str:
+        return f"oci://{self.host}/{self.repository}:{self.tag}"
+
+
+def parse_reference(location: str) -> Reference:
+    """`oci://host/repository[:tag]`. Raises UsageError."""
+    found = _REFERENCE.fullmatch(location)
+    if found is None:
+        raise UsageError(
+            f"{printable(location)} is no registry's address",
+            "write oci://HOST[:PORT]/REPOSITORY[:TAG], the repository in lower case",
+        )
+    return Reference(found["host"], found["repo"], found["tag"] or DEFAULT_TAG)
+
+
+class Registry:
+    """One repository, with the right to read it (`push`: and to write it); safe among threads."""
+
+    def __init__(self, reference: Reference, network: Network, push: bool = False) -> None:
+        self.reference = reference
+        self.network = network
+        self._scope = f"repository:{reference.repository}:pull" + (",push" if push else "")
+        self._guard = threading.Lock()
+        self._header: list[Header] = []
+        self._expires = 0.0
+
+    def headers(self) -> list[Header]:
+        """The Authorization header that the registry wants now. Raises Failure."""
+        with self._guard:
+            if time.monotonic() >= self._expires:
+                self._header, seconds = self._authorize()
+                self._expires = time.monotonic() + seconds
+            return self._header
+
+    def forget(self) -> None:
+        """The registry refused the token: ask for another one."""
+        with self._guard:
+            self._expires = 0.0
+
+    def _authorize(self) -> tuple[list[Header], float]:
+        url = f"{self.reference.base}/v2/"
+        answer = self.network.request(url, tries=2)
+        if answer.status == 200:
+            return [], 3600.0
+        challenge = answer.headers.get("www-authenticate", "")
+        kind = challenge.partition(" ")[0].lower()
+        if answer.status != 401 or kind not in {"basic", "bearer"}:
+            raise Failure(
+                "network",
+                f"{self.reference.host} is no registry (HTTP {answer.status} for /v2/)",
+                "check the address; plain HTTP is used for this machine only",
+            )
+        login = _login(self.reference.host)
+        if kind == "basic":
+            if login is None:
+                raise self._denied("wants a login")
+            return [("Authorization", f"Basic {_basic(*login)}")], 3600.0
+        return self._token(dict(_PARAMETER.findall(challenge)), login)
+
+    def _token(
+        self, challenge: dict[str, str], login: tuple[str, str] | None
+    ) -> tuple[list[Header], float]:
+        realm = challenge.get("realm", "")
+        parts = urlsplit(realm)
+        if parts.scheme != "https" and not _LOCAL.fullmatch(parts.netloc):
+            raise Failure("refused", f"{self.reference.host} wants the login sent over plain HTTP")
+        query = {"scope": self._scope, "service": challenge.get("service", "")}
+        if login is not None and login[0] == "<token>":
+            fields = {"grant_type": "refresh_token", "refresh_token": login[1]}
+            body = urlencode({**query, **fields, "client_id": "fetch"})
+            answer = self.network.request(realm, method="POST", data=body.encode(), tries=2)
+        else:
+            joint = "&" if parts.query else "?"
+            headers = [] if login is None else [("Authorization", f"Basic {_basic(*login)}")]
+            answer = self.network.request(f"{realm}{joint}{urlencode(query)}", headers=headers)
+        if answer.status != 200:
+            raise self._denied("refuses the login" if login else "wants a login")
+        found = answer.json()
+        token = found.get("token") or found.get("access_token") if isinstance(found, dict) else None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise Failure("refused", f"{host_of(realm)} gives no token")
+        seconds = found.get("expires_in")
+        lasts = seconds if isinstance(seconds, int) and 0 < seconds < 86400 else 60
+        return [("Authorization", f"Bearer {token}")], lasts * 0.8
+
+    def _denied(self, what: str) -> Failure:
+        host = self.reference.host
+        return Failure("auth", f"{host} {what}", f"docker login {host} (or podman, oras login)")
+
+    # Reading
+
+    def get(self, tail: str, accept: Sequence[str] = ()) -> Response:
+        """GET below the repository, with another token if the first has run out."""
+        headers = [("Accept", ", ".join(accept))] if accept else []
+        for attempt in (1, 2):
+            answer = self.network.request(
+                self.reference.url(tail), headers=[*headers, *self.headers()]
+            )
+            if answer.status != 401 or attempt == 2:
+                break
+            self.forget()
+        if answer.status in {401, 403}:
+            raise self._denied(f"denies {self.reference.repository} (HTTP {answer.status})")
+        return answer
+
+    def manifest(self, reference: str) -> bytes | None:
+        """A manifest or index by tag or digest; None if it is not there."""
+        answer = self.get(f"manifests/{reference}", [INDEX_TYPE, MANIFEST_TYPE])
+        if answer.status == 404:
+            return None
+        return self._body(answer, f"manifest {reference}")
+
+    def blob(self, descriptor: Descriptor) -> bytes:
+        """A small blob's bytes."""
+        return self._body(self.get(f"blobs/{descriptor.digest}"), f"blob {descriptor.digest}")
+
+    def _body(self, answer: Response, what: str) -> bytes:
+        if answer.status != 200:
+            text = f"{self.reference}: {what}: HTTP {answer.status}"
+            raise Failure("not-found" if answer.status == 404 else "network", text)
+        return answer.body
+
+    def contents(self) -> Contents:
+        """Everything that the tag's index leads to. Raises Failure."""
+        index = self.manifest(self.reference.tag)
+        if index is None:
+            raise Failure(
+                "not-found",
+                f"{self.reference} is not there",
+                "check repository and tag; fetch mirror push makes it",
+            )
+        return oci.parse(index, self.document, str(self.reference))
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """A document of a bundle: a manifest lies elsewhere than a config or a lock."""
+        if not descriptor.manifest:
+            return self.blob(descriptor)
+        found = self.manifest(descriptor.digest)
+        if found is None:
+            raise Failure("missing", f"{self.reference} lacks manifest {descriptor.digest}")
+        return found
+
+    def candidate(self, origin: str, sha256: str) -> DeferredCandidate:
+        """A blob for the engine, which asks for a token right before each transfer."""
+        return DeferredCandidate(origin, partial(self._prepare, sha256))
+
+    def _prepare(self, sha256: str, network: Network) -> UrlCandidate:
+        if network.offline:
+            host = self.reference.host
+            raise Failure("offline", f"{host} is needed, but the network may not be used")
+        url = self.reference.url(f"blobs/sha256:{sha256}")
+        return UrlCandidate("mirror", url, tuple(self.headers()))
+
+
+class RegistryPlace:
+    """A repository as a mirror. With a key, its signature is checked first."""
+
+    def __init__(self, location: str, network: Network, key: Path | None) -> None:
+        self._registry = Registry(parse_reference(location), network)
+        self._signed: set[str] | None = None
+        if key is not None:
+            self._signed = signed_blobs(self._registry, key)
+
+    def candidates(self, file: FileEntry) -> list[Candidate]:
+        """The blob, if its sha256 is known (and signed, where that is asked for)."""
+        if not file.sha256 or (self._signed is not None and file.sha256 not in self._signed):
+            return []
+        return [self._registry.candidate("mirror", file.sha256)]
+
+
+def signature_tag(tag: str) -> str:
+    """The tag under which a bundle's signature lies beside it."""
+    return f"{tag[:120]}.sig"
+
+
+def signed_blobs(registry: Registry, key: Path) -> set[str]:
+    """Digests of all blobs that a repository's signature covers. Raises Failure, UsageError."""
+    import tempfile
+
+    from fetcher.mirror import signing
+
+    label, tag = str(registry.reference), registry.reference.tag
+    index, raw = registry.manifest(tag), registry.manifest(signature_tag(tag))
+    if index is None:
+        raise Failure("not-found", f"{label} is not there", "check repository and tag")
+    if raw is None:
+        raise Failure("signature", f"{label} is not signed", "sign the bundle, then push it again")
+    sums, signature = (registry.blob(layer) for layer in _signature_layers(raw, label))
+    own = hashlib.sha256(sums).hexdigest()
+    listed = parse_sums(sums.decode("utf-8", "replace"), f"{label}: SHA256SUMS")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bundle.sig")
+        path.write_bytes(signature)
+        signing.verify({**listed, "SHA256SUMS": own}, label, key, path)
+    if listed.get("index.json") != hashlib.sha256(index).hexdigest():
+        raise Failure(
+            "signature",
+            f"{label}: the index is not the one that was signed",
+            "do not use it: the tag was moved to something else",
+        )
+    return {name.rpartition("/")[2] for name in listed if name.startswith("blobs/sha256/")}
+
+
+def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
+    """Descriptors of SHA256SUMS and the signature."""
+    try:
+        manifest = json.loads(raw)
+        if manifest["artifactType"] != SIGNATURE_TYPE:
+            raise ValueError("another type")
+        layers = [Descriptor(item["digest"], item["size"]) for item in manifest["layers"]]
+        if len(layers) != 2 or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", d) for d, *_ in layers):
+            raise ValueError("other layers")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Failure("signature", f"{label}: the signature cannot be read: {error}") from error
+    return layers
+
+
+# Logins, as `docker login` and its like leave them
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def _config_files() -> list[Path]:
+    named = os.environ.get("REGISTRY_AUTH_FILE")
+    docker = os.environ.get("DOCKER_CONFIG")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    found = [Path(named)] if named else []
+    found.append(Path(docker, "config.json") if docker else Path.home() / ".docker/config.json")
+    if runtime:
+        found.append(Path(runtime, "containers/auth.json"))
+    found.append(Path.home() / ".config/containers/auth.json")
+    return found
+
+
+def _login(host: str) -> tuple[str, str] | None:
+    """(user, password) for a registry, or ("<token>", refresh token)."""
+    names = [
+        host,
+        f"https://{host}",
+        f"https://{host}/",
+        f"https://{host}/v1/",
+        f"https://{host}/v2/",
+    ]
+    if host in _DOCKER_HUB:
+        names += ["https://index.docker.io/v1/", "docker.io"]
+    for path in _config_files():
+        try:
+            config = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(config, dict) and (found := _login_in(config, names)):
+            return found
+    return None
+
+
+def _login_in(config: dict[str, Any], names: list[str]) -> tuple[str, str] | None:
+    helpers, auths = config.get("credHelpers"), config.get("auths")
+    for name in names:
+        helper = helpers.get(name) if isinstance(helpers, dict) else None
+        if isinstance(helper, str) and (found := _from_helper(helper, name)):
+            return found
+        entry = auths.get(name) if isinstance(auths, dict) else None
+        if isinstance(entry, dict):
+            if isinstance(token := entry.get("identitytoken"), str) and token:
+                return "<token>", token
+            try:
+                text = base64.b64decode(str(entry.get("auth", ""))).decode("utf-8")
+            except ValueError:
+                continue
+            user, colon, password = text.partition(":")
+            if colon:
+                return user, password
+    helper = config.get("credsStore")
+    if isinstance(helper, str):
+        return next((found for name in names if (found := _from_helper(helper, name))), None)
+    return None
+
+
+def _from_helper(helper: str, name: str) -> tuple[str, str] | None:
+    """Ask a credential helper; one that is not there or has nothing gives None."""
+    program = shutil.which(f"docker-credential-{helper}") if _HELPER.fullmatch(helper) else None
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "get"], input=name, capture_output=True, text=True, timeout=30, check=True
+        )
+        found = json.loads(done.stdout)
+        user, secret = found["Username"], found["Secret"]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+        return None
+    return (user, secret) if isinstance(user, str) and isinstance(secret, str) else None
+
+
+def upload_url(base: str, location: str, sha256: str) -> str:
+    """Where to PUT a blob, after what the registry answered to the beginning of an upload."""
+    from urllib.parse import urljoin
+
+    url = urljoin(base, location)
+    return f"{url}{'&' if '?' in url else '?'}digest={quote(f'sha256:{sha256}')}"

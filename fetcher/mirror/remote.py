@@ -1,0 +1,102 @@
+"""Bundles that lie elsewhere as a folder of files: behind a web server, or in a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from fetcher.errors import Failure
+from fetcher.mirror import oci
+from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
+from fetcher.mirror.joined import parse_sums
+from fetcher.mirror.oci import Contents, Descriptor
+from fetcher.network import Network, public_url
+from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
+
+_BLOBS = "blobs/sha256/"
+
+
+class RemoteFolder(ABC):
+    """A bundle's files by name, somewhere else."""
+
+    label: str
+
+    @abstractmethod
+    def get(self, name: str) -> bytes | None:
+        """A small file's bytes, None if it is not there. Raises Failure."""
+
+    @abstractmethod
+    def candidate(self, sha256: str) -> Candidate:
+        """A blob for the engine."""
+
+    def contents(self) -> Contents:
+        """Everything that the index leads to. Raises Failure."""
+        index = self.get(INDEX)
+        if index is None:
+            raise Failure(
+                "not-found", f"{self.label} has no {INDEX}", "name the folder of a bundle"
+            )
+        return oci.parse(index, self._document, self.label)
+
+    def _document(self, descriptor: Descriptor) -> bytes:
+        data = self.get(blob_name(descriptor.sha256))
+        if data is None:
+            raise Failure("missing", f"{self.label} lacks {blob_name(descriptor.sha256)}")
+        return data
+
+    def signed_blobs(self, key: Path) -> set[str]:
+        """Digests of all blobs that the signature covers. Raises Failure, UsageError."""
+        from fetcher.mirror import signing
+
+        sums, signature, index = self.get(SUMS), self.get(SIGNATURE), self.get(INDEX)
+        if sums is None or signature is None or index is None:
+            hint = "sign the bundle before it is put there: fetch mirror sign"
+            raise Failure("signature", f"{self.label} is not signed", hint)
+        listed = parse_sums(sums.decode("utf-8", "replace"), f"{self.label}: {SUMS}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, SIGNATURE)
+            path.write_bytes(signature)
+            own = hashlib.sha256(sums).hexdigest()
+            signing.verify({**listed, SUMS: own}, self.label, key, path)
+        if listed.get(INDEX) != hashlib.sha256(index).hexdigest():
+            raise Failure("signature", f"{self.label}: {INDEX} is not the one that was signed")
+        return {name.removeprefix(_BLOBS) for name in listed if name.startswith(_BLOBS)}
+
+
+class RemotePlace:
+    """Such a bundle, or a plain store, as a mirror. With a key, its signature is checked first."""
+
+    def __init__(self, folder: RemoteFolder, key: Path | None) -> None:
+        self._folder = folder
+        self._signed = None if key is None else folder.signed_blobs(key)
+
+    def candidates(self, file: FileEntry) -> list[Candidate]:
+        """The blob, if its sha256 is known (and signed, where that is asked for)."""
+        if not file.sha256 or (self._signed is not None and file.sha256 not in self._signed):
+            return []
+        return [self._folder.candidate(file.sha256)]
+
+
+class WebFolder(RemoteFolder):
+    """Behind a web server, `fetch serve` included."""
+
+    def __init__(self, url: str, network: Network) -> None:
+        self.label = public_url(url)
+        self._url = url.rstrip("/")
+        self._network = network
+
+    def get(self, name: str) -> bytes | None:
+        """GET."""
+        answer = self._network.request(f"{self._url}/{name}")
+        if answer.status in {404, 410}:
+            return None
+        if answer.status != 200:
+            code = "auth" if answer.status in {401, 403} else "network"
+            raise Failure(code, f"{self.label}/{name}: HTTP {answer.status}")
+        return answer.body
+
+    def candidate(self, sha256: str) -> Candidate:
+        """The blob's address."""
+        return UrlCandidate("mirror", f"{self._url}/{blob_name(sha256)}")

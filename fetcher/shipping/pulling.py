@@ -1,0 +1,98 @@
+"""`fetch mirror pull`: everything that a registry, bucket or web server has, into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import Failure, Problem, UsageError
+from fetcher.mirror.bundle import record_of
+from fetcher.mirror.oci import Contents
+from fetcher.mirror.opening import remote_folder
+from fetcher.mirror.registry import Registry, parse_reference, signed_blobs
+from fetcher.network import Network
+from fetcher.progress import Progress
+from fetcher.shipping.importing import remember, unpack_project
+from fetcher.sources.base import Candidate
+from fetcher.store import Store
+from fetcher.transfer.engine import Engine
+from fetcher.transfer.jobs import Job
+
+
+@dataclass
+class Pulled:
+    """What a pull did."""
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    already: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _There:
+    """What is to be had, how, and (with a key) which of it is signed."""
+
+    contents: Contents
+    candidate: Callable[[str], Candidate]
+    signed: set[str] | None
+
+
+def _look(source: str, network: Network) -> _There:
+    key = network.settings.verify_key
+    if network.offline:
+        raise Failure("offline", f"{source} is needed, but the network may not be used")
+    if source.startswith("oci://"):
+        registry = Registry(parse_reference(source), network)
+        signed = None if key is None else signed_blobs(registry, key)
+        return _There(
+            registry.contents(), lambda sha256: registry.candidate("mirror", sha256), signed
+        )
+    if not source.startswith(("s3://", "http://", "https://")):
+        raise UsageError(
+            f"{source} is no registry, bucket or web server",
+            "a bundle on this machine is taken in by: fetch mirror import",
+        )
+    folder = remote_folder(source, network)
+    signed = None if key is None else folder.signed_blobs(key)
+    return _There(folder.contents(), folder.candidate, signed)
+
+
+def pull(
+    source: str, store: Store, network: Network, project: Path | None, progress: Progress
+) -> Pulled:
+    """Bring all contents into the store. Raises Failure, UsageError."""
+    there = _look(source, network)
+    contents, done = there.contents, Pulled()
+    done.artifacts = [record_of(artifact) for artifact in contents.artifacts]
+    jobs: dict[str, Job] = {}
+    for artifact in contents.artifacts:
+        for file in artifact.files:
+            sha256 = file.sha256 or ""
+            if sha256 in jobs:
+                continue
+            if there.signed is not None and sha256 not in there.signed:
+                text = f"{source}: {artifact.full_name}/{file.path} is not among what was signed"
+                raise Failure("signature", text, "do not use it", artifact.id, file.path)
+            if store.has(sha256, file.size):
+                done.already += 1
+            else:
+                jobs[sha256] = Job(artifact.id, file, [there.candidate(sha256)])
+    progress.begin(len(jobs), sum(job.file.size or 0 for job in jobs.values()))
+    if jobs:
+        with Engine(network, store, progress) as engine:
+            outcome = engine.run(list(jobs.values()))
+        done.files = len(outcome.delivered)
+        done.bytes = sum(item.size for item in outcome.delivered)
+        done.problems = [
+            problem.about(job.artifact, job.file.path) for job, problem in outcome.failed
+        ]
+    if not done.problems:
+        store.prepare()
+        remember(store, contents)
+        if project is not None:
+            done.problems = unpack_project(contents, project)
+    return done

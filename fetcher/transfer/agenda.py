@@ -1,0 +1,49 @@
+"""What the loop has still to begin: jobs that are ready, and jobs that wait for their time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from fetcher.transfer.jobs import Job
+
+
+class Agenda:
+    """Jobs in the order in which the loop begins them."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Job] = deque()
+        self._delayed: list[tuple[float, int, Job]] = []
+        self._order = itertools.count()
+
+    def __bool__(self) -> bool:
+        return bool(self.ready or self._delayed)
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self._delayed)
+
+    @property
+    def delayed(self) -> bool:
+        """Whether some job waits for its time."""
+        return bool(self._delayed)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """These jobs can begin."""
+        self.ready.extend(jobs)
+
+    def first(self, job: Job) -> None:
+        """This job goes before all others: a connection is there for it."""
+        self.ready.appendleft(job)
+
+    def later(self, job: Job, seconds: float) -> None:
+        """This job can begin in so many seconds."""
+        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
+
+    def wake(self) -> None:
+        """Make those ready whose time has come."""
+        now = time.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            self.ready.append(heapq.heappop(self._delayed)[2])

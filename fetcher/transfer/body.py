@@ -1,0 +1,286 @@
+"""A large body on its way into its partial file, in one stream or in ranges side by side.
+
+The file is divided into cells. A body in one stream has a single cell, and its record is the
+file's own size. One that comes in ranges has many, and a small file beside it records how far
+each has come: bytes first, record after, so that whatever ends the process, what is recorded is
+there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher.errors import from_os_error
+from fetcher.files import remove_quietly, write_atomically
+from fetcher.paths import native
+from fetcher.store import Part
+from fetcher.transfer.hashing import Tail, TailHasher
+from fetcher.transfer.jobs import Job
+
+CELL = 16 << 20
+# Smaller bodies come in one stream: a request for each range would cost more than it gives.
+RANGES_FROM = 4 * CELL
+_MAGIC = b"fetchmap"
+_HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a cell
+_GOT = struct.Struct("<Q")
+_WRITE_AT_ONCE = 512  # buffers in one system call
+
+
+@dataclass(eq=False)
+class Cell:
+    """The bytes from `start` to `stop` (None: to the end, wherever that is); `got` are there."""
+
+    start: int
+    stop: int | None
+    got: int = 0
+    busy: bool = False
+
+    @property
+    def at(self) -> int:
+        """Where its next byte belongs."""
+        return self.start + self.got
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing; never true where the end is unknown."""
+        return self.stop is not None and self.at >= self.stop
+
+
+class Body:
+    """The partial file of one job, open for writing. Raises Failure where it cannot be used."""
+
+    def __init__(self, job: Job, part: Part, hasher: TailHasher) -> None:
+        self.job = job
+        self.part = part
+        self.hasher = hasher
+        self.size = job.file.size
+        self.cells: list[Cell] = []
+        self._first = 0  # all cells before this one are whole
+        self._map = -1
+        self._git_size = job.file.size if job.file.git_blob else None
+        try:
+            self._file = os.open(native(part.path), os.O_RDWR)
+            self._load()
+        except OSError as error:
+            raise from_os_error(error, f"opening {part.path}") from error
+        self.tail: Tail | None = hasher.follow(part.path, self._git_size)
+        self._tell_hasher()
+
+    # What is there
+
+    @property
+    def frontier(self) -> int:
+        """Up to here no byte is missing."""
+        while self._first < len(self.cells) - 1 and self.cells[self._first].whole:
+            self._first += 1
+        return self.cells[self._first].at
+
+    @property
+    def got(self) -> int:
+        """How many bytes are there."""
+        return sum(cell.got for cell in self.cells)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte of the known size is there."""
+        return self.size is not None and all(cell.whole for cell in self.cells)
+
+    @property
+    def in_ranges(self) -> bool:
+        """Whether the body comes in ranges."""
+        return self._map >= 0
+
+    def next_cell(self) -> Cell | None:
+        """The first cell that is not whole and that nobody fetches, now taken."""
+        for cell in self.cells[self._first :]:
+            if not cell.whole and not cell.busy:
+                cell.busy = True
+                return cell
+        return None
+
+    def has_next(self) -> bool:
+        """Whether there is a cell to take."""
+        return any(not cell.whole and not cell.busy for cell in self.cells[self._first :])
+
+    # How it was left
+
+    def _load(self) -> None:
+        there = os.fstat(self._file).st_size
+        recorded = self._read_map()
+        if recorded is not None and self._usable(there):
+            self._make_cells(recorded)
+            if max(cell.at for cell in self.cells if cell.got or not cell.start) <= there:
+                self._map = os.open(native(self._map_path), os.O_RDWR)
+                return
+        remove_quietly(self._map_path)
+        if recorded is not None or not self._usable(there):
+            there = 0
+            os.ftruncate(self._file, 0)
+        self.cells, self._first = [Cell(0, self.size, there)], 0
+
+    def _usable(self, there: int) -> bool:
+        """Whether what is there can be kept."""
+        job = self.job
+        too_long = self.size is not None and there > self.size
+        # Without a digest or a validator nothing could tell that both halves are of one file.
+        provable = bool(job.file.key or job.validator)
+        return provable and not (job.anew or job.decode or too_long)
+
+    @property
+    def _map_path(self) -> str:
+        return self.part.path + ".map"
+
+    def _read_map(self) -> list[int] | None:
+        """How far each cell has come, None without a sound record."""
+        try:
+            data = Path(native(self._map_path)).read_bytes()
+            magic, size, step = _HEADER.unpack_from(data)
+        except (OSError, struct.error):
+            return None
+        count = -(-size // CELL)
+        sound = magic == _MAGIC and size == self.size and step == CELL
+        if not sound or len(data) != _HEADER.size + count * _GOT.size:
+            return None
+        recorded = [found for (found,) in _GOT.iter_unpack(data[_HEADER.size :])]
+        return [min(found, CELL, size - n * CELL) for n, found in enumerate(recorded)]
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody fetches a part of it."""
+        return any(cell.busy for cell in self.cells)
+
+    def prepare(self) -> None:
+        """Make it ready for a new request, of which nothing is known yet. Raises Failure."""
+        try:
+            if not self._usable(self.frontier):
+                self.restart()
+                self.job.anew = False
+            if self.may_split():
+                self.split()
+            else:
+                self.join()
+        except OSError as error:
+            raise from_os_error(error, f"writing {self.part.path}") from error
+
+    def _make_cells(self, recorded: Sequence[int]) -> None:
+        assert self.size is not None
+        self.cells = [
+            Cell(start, min(start + CELL, self.size), got)
+            for start, got in zip(range(0, self.size, CELL), recorded, strict=True)
+        ]
+        self._first = 0
+
+    # Changing how it comes
+
+    def may_split(self) -> bool:
+        """Whether ranges are worth trying."""
+        job = self.job
+        return (
+            self.size is not None
+            and self.size >= RANGES_FROM
+            and bool(job.file.key)
+            and not (job.no_ranges or job.decode)
+        )
+
+    def split(self) -> None:
+        """From now on it comes in ranges; what is there stays. Raises OSError."""
+        if self.in_ranges or self.size is None:
+            return
+        there = self.cells[0].got
+        recorded = [max(0, min(CELL, there - start)) for start in range(0, self.size, CELL)]
+        recorded[-1] = min(recorded[-1], self.size - (len(recorded) - 1) * CELL)
+        text = _HEADER.pack(_MAGIC, self.size, CELL) + b"".join(map(_GOT.pack, recorded))
+        # Before anything is written beyond the beginning: the file's size then says nothing.
+        write_atomically(Path(self._map_path), text)
+        self._map = os.open(native(self._map_path), os.O_RDWR)
+        self._make_cells(recorded)
+
+    def join(self) -> None:
+        """From now on it comes in one stream; only the beginning stays."""
+        if not self.in_ranges:
+            return
+        there = self.frontier
+        os.ftruncate(self._file, there)
+        self._close_map()
+        remove_quietly(self._map_path)
+        self.cells, self._first = [Cell(0, self.size, there)], 0
+
+    def restart(self) -> None:
+        """Nothing of what is there counts any more. Raises OSError."""
+        self.drop_tail()
+        self.join()
+        os.ftruncate(self._file, 0)
+        self.cells, self._first = [Cell(0, self.size)], 0
+        self.tail = self.hasher.follow(self.part.path, self._git_size)
+
+    # Writing
+
+    def write(self, cell: Cell, buffers: list[bytes]) -> int:
+        """Write what came for a cell and record it; returns how many bytes. Raises OSError."""
+        total = 0
+        for start in range(0, len(buffers), _WRITE_AT_ONCE):
+            total += self._write_all(cell.at + total, buffers[start : start + _WRITE_AT_ONCE])
+        cell.got += total
+        if self._map >= 0:
+            place = _HEADER.size + cell.start // CELL * _GOT.size
+            os.pwrite(self._map, _GOT.pack(cell.got), place)
+        self._tell_hasher()
+        return total
+
+    def _write_all(self, at: int, buffers: list[bytes]) -> int:
+        size = sum(map(len, buffers))
+        written = os.pwritev(self._file, buffers, at) if hasattr(os, "pwritev") else 0
+        if written < size:  # a signal, a full disk, or a system without it
+            rest = memoryview(b"".join(buffers))[written:]
+            os.lseek(self._file, at + written, os.SEEK_SET)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        return size
+
+    def _tell_hasher(self) -> None:
+        if self.tail is not None:
+            self.hasher.grown(self.tail, self.frontier)
+
+    # Validators, for content whose digest nobody knows
+
+    def remember_validator(self, tag: str) -> None:
+        """Keep what tells one version of the file from another, for the next run too."""
+        job = self.job
+        job.validator = tag if re.fullmatch(r'"[!\x23-\x7e]{1,200}"', tag) else ""
+        if job.validator:
+            write_atomically(Path(self.part.path + ".etag"), job.validator.encode("ascii"))
+        else:
+            remove_quietly(self.part.path + ".etag")
+
+    # Ending
+
+    def finish(self) -> Tail:
+        """The body is whole: close the file and hand its digest over."""
+        assert self.tail is not None
+        tail, self.tail = self.tail, None
+        self.close()
+        return tail
+
+    def drop_tail(self) -> None:
+        """Nobody wants the digest any more."""
+        if self.tail is not None:
+            self.hasher.drop(self.tail)
+            self.tail = None
+
+    def _close_map(self) -> None:
+        if self._map >= 0:
+            os.close(self._map)
+            self._map = -1
+
+    def close(self) -> None:
+        """Close the file; what is there stays for the next try."""
+        self.drop_tail()
+        self._close_map()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

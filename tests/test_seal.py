@@ -1,0 +1,196 @@
+"""A seal says "nothing to do" only where that is so."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fetcher import planner, seal
+from fetcher.state import State
+from tests.conftest import Cli, write_project
+
+FILES = {f"{folder}/{n}.txt": f"{folder} {n}\n" for folder in ("a", "b/c") for n in range(5)}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts:\n  x: {source: 'local:source'}\n",
+        "root: out\ntree:\n  data/: x\n",
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows whenever a plan is made."""
+    made: list[int] = []
+    original = planner.Planner.plan
+
+    def plan(self: planner.Planner, *arguments: object) -> object:
+        made.append(1)
+        return original(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(planner.Planner, "plan", plan)
+    return made
+
+
+@pytest.fixture
+def complete(project: Path, cli: Cli, plans: list[int]) -> Path:
+    assert cli("all").code == 0
+    plans.clear()
+    return project
+
+
+@pytest.mark.parametrize("command", ["all", "status", "check"])
+def test_nothing_to_do_needs_no_plan(
+    complete: Path, cli: Cli, plans: list[int], command: str
+) -> None:
+    assert cli(command).code == 0
+    assert plans == []
+
+
+@pytest.mark.parametrize("command", ["status", "check"])
+def test_the_same_is_shown_without_a_seal(complete: Path, cli: Cli, command: str) -> None:
+    with_seal = cli(command).out
+    with sqlite3.connect(complete / ".fetch/state.db") as db:
+        db.execute("DELETE FROM seals")
+    db.close()
+    assert cli(command).out == with_seal
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(1, time.time_ns() + 10))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a file is changed": lambda root: (root / "out/data/a/1.txt").write_text("other"),
+    "a file is touched": lambda root: touch(root / "out/data/b/c/4.txt"),
+    "a file is gone": lambda root: (root / "out/data/a/1.txt").unlink(),
+    "a folder is gone": lambda root: os.rename(root / "out/data/b", root / "elsewhere"),
+    "a folder is a file": lambda root: (
+        os.rename(root / "out/data/b", root / "elsewhere"),
+        (root / "out/data/b").write_text(""),
+    ),
+    "the manifest": lambda root: (root / "manifests/p.yaml").open("a").write("# more\n"),
+    "the layout": lambda root: (root / "layouts/p.yaml").open("a").write("# more\n"),
+    "another manifest": lambda root: write_project(
+        root, "q", "artifacts:\n  y: {source: 'local:source'}\n", "tree: {more/: y}\n"
+    ),
+    "the lock": lambda root: (root / "fetch.lock").open("a").write("\n"),
+    "the settings": lambda root: (root / "fetch.yaml").write_text("jobs: 3\n"),
+    "the variables": lambda root: (root / ".env").write_text("FETCH_JOBS=3\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_breaks_it(complete: Path, cli: Cli, plans: list[int], change: str) -> None:
+    CHANGES[change](complete)
+    cli("status")
+    assert plans == [1]
+
+
+def test_it_is_made_again(complete: Path, cli: Cli, plans: list[int]) -> None:
+    for _ in range(3):
+        (complete / "out/data/a/1.txt").unlink()
+        assert cli("all").code == 0
+        assert len(plans) == 1
+        assert cli("all").code == 0 and cli("check").code == 0
+        assert len(plans) == 1
+        plans.clear()
+
+
+def test_a_moved_clone_has_none(complete: Path, cli: Cli, plans: list[int]) -> None:
+    moved = complete.with_name(complete.name + "-moved")
+    os.rename(complete, moved)
+    complete.mkdir()
+    assert cli("all", cwd=moved).code == 0
+    assert plans == [1]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--deep"], ["--strict"], ["--json"], ["--only", "x"], ["--junit", "r.xml"]],
+    ids=lambda flags: str(flags[0]),
+)
+def test_a_closer_look_is_taken(
+    complete: Path, cli: Cli, plans: list[int], flags: list[str]
+) -> None:
+    assert cli("check", *flags).code == 0
+    assert plans == [1]
+
+
+def test_another_selection_is_another_seal(complete: Path, cli: Cli, plans: list[int]) -> None:
+    for _ in range(2):
+        assert cli("all", "--only", "x").code == 0
+    assert len(plans) == 1
+    assert cli("all").code == 0
+    assert len(plans) == 1
+
+
+def test_optional_artifacts_that_are_not_there_are_still_shown(
+    project: Path, cli: Cli, plans: list[int]
+) -> None:
+    text = (project / "manifests/p.yaml").read_text()
+    (project / "manifests/p.yaml").write_text(
+        text + "  y: {source: 'local:source', files: [a/1.txt], optional: true}\n"
+    )
+    layout = project / "layouts/p.yaml"
+    layout.write_text(layout.read_text() + "  more/: y\n")
+    assert cli("all").code == 0
+    plans.clear()
+    assert cli("all").code == 0 and plans == []
+    assert "y (optional)" in cli("status").out and plans == [1]
+
+
+def test_what_an_older_lock_left_is_still_named(complete: Path, cli: Cli) -> None:
+    (complete / "source/a/1.txt").unlink()
+    assert cli("all", "--update").code == 0
+    assert cli("check").code == 4
+
+
+def test_a_symlinked_tree_is_looked_at(project: Path, cli: Cli, plans: list[int]) -> None:
+    for _ in range(2):
+        assert cli("all", "--link", "symlink").code == 0
+    assert len(plans) == 2
+
+
+def test_a_damaged_seal_is_none(complete: Path, cli: Cli, plans: list[int]) -> None:
+    for column, value in (("numbers", b"x"), ("names", "one"), ("numbers", None)):
+        with sqlite3.connect(complete / ".fetch/state.db") as db:
+            db.execute(f"UPDATE sealed SET {column} = ?", (value,))
+        db.close()
+        assert cli("all").code == 0
+    assert len(plans) == 3
+
+
+def test_only_the_last_are_kept(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    for number in range(9):
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
+    with sqlite3.connect(state.path) as db:
+        assert db.execute("SELECT mark FROM seals ORDER BY id").fetchall() == [
+            ("m6",),
+            ("m7",),
+            ("m8",),
+        ]
+        assert db.execute("SELECT count(*) FROM sealed").fetchone() == (3,)
+    db.close()
+    state.close()
+
+
+def test_entries_of_any_size_fit() -> None:
+    entry = seal._ENTRY.pack(2**64 - 1, -(2**63), 2**64 - 1)
+    assert seal._ENTRY.unpack(entry) == (2**64 - 1, -(2**63), 2**64 - 1)

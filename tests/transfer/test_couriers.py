@@ -1,0 +1,270 @@
+"""Many small files through processes of their own: the same result, whatever the network does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fetcher.store import Store
+from tests.kit import Run, payload, sha256
+from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
+
+COUNT = 600
+
+# A process of its own: the test's has threads, and so is never forked.
+CHILD = """
+import json, sys
+from pathlib import Path
+from fetcher.network import Network
+from fetcher.sources.base import FileEntry, UrlCandidate
+from fetcher.transfer.jobs import Job
+from tests.kit import Run
+import fetcher.network, fetcher.transfer.hosts, fetcher.transfer.mending
+for module in (fetcher.network, fetcher.transfer.hosts, fetcher.transfer.mending):
+    module.backoff = lambda attempt: 0.01
+from fetcher.progress import Progress
+from fetcher.transfer.engine import Engine
+request = json.loads(sys.stdin.read())
+run = Run(Path(request["root"]), **request["settings"])
+jobs = [
+    Job("art", FileEntry(*file), [UrlCandidate(f"place:{n}", url) for n, url in enumerate(urls)])
+    for file, urls in request["jobs"]
+]
+run.fresh_network()
+with Engine(run.network, run.store, Progress(run.stream, quiet=True)) as engine:
+    outcome = engine.run(jobs)
+    used = engine._outside._couriers is not None
+run.store.close()
+print(json.dumps({
+    "used": used,
+    "delivered": {item.job.file.path: item.origin for item in outcome.delivered},
+    "failed": {job.file.path: problem.code for job, problem in outcome.failed},
+    "downloaded": sum(item.downloaded for item in outcome.delivered),
+    "said": run.said,
+}))
+"""
+
+
+@dataclass
+class Batch:
+    """Files by name, and where they are served."""
+
+    contents: dict[str, bytes]
+    urls: dict[str, list[str]]
+
+    def start(self, root: Path, **settings: str) -> subprocess.Popen[str]:
+        jobs = [
+            ([name, len(data), sha256(data)], self.urls[name])
+            for name, data in self.contents.items()
+        ]
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdin is not None
+        child.stdin.write(json.dumps({"root": str(root), "settings": settings, "jobs": jobs}))
+        child.stdin.close()
+        return child
+
+    def get(self, root: Path, **settings: str) -> dict[str, Any]:
+        child = self.start(root, **settings)
+        assert child.stdout is not None
+        text = child.stdout.read()
+        assert child.wait() == 0
+        found = json.loads(text)
+        assert isinstance(found, dict)
+        return found
+
+    def all_there(self, store: Store) -> bool:
+        return all(
+            Path(store.blob_path(sha256(data))).read_bytes() == data
+            for data in self.contents.values()
+        )
+
+
+@pytest.fixture
+def batch(files: FileServer) -> Batch:
+    contents = {f"{n:04}.bin": payload(500 + n, n) for n in range(COUNT)}
+    return Batch(contents, {name: [files.add(name, data)] for name, data in contents.items()})
+
+
+def test_they_are_used_and_ask_for_each_file_once(
+    run: Run, files: FileServer, batch: Batch
+) -> None:
+    found = batch.get(run.root)
+    assert found["used"] and not found["failed"] and not found["said"]
+    assert len(found["delivered"]) == len(files.requests) == COUNT
+    assert found["downloaded"] == sum(map(len, batch.contents.values()))
+    assert batch.all_there(run.store) and run.leftovers() == []
+    assert all(mode & 0o222 == 0 for mode in _modes(run.store))
+
+
+def _modes(store: Store) -> list[int]:
+    return [stat.st_mode for _, stat in store.digests()]
+
+
+def test_a_few_files_need_none(run: Run, batch: Batch) -> None:
+    few = Batch(dict(list(batch.contents.items())[:20]), batch.urls)
+    assert not few.get(run.root)["used"]
+    assert not batch.get(run.root, limit_rate="100M")["used"], "one process keeps the limit"
+
+
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cut": ("cut", {"n": 100}),
+    "reset": ("cut", {"n": 100, "reset": True}),
+    "drop": ("drop", {}),
+    "flip": ("flip", {}),
+    "short": ("truncate", {}),
+    "long": ("overlong", {}),
+    "page": ("html", {}),
+    "503": ("status", {"code": 503}),
+    "429": ("status", {"code": 429, "retry_after": 1}),
+    "500": ("status", {"code": 500}),
+    "gzip": ("gzip", {}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_mended(run: Run, files: FileServer, batch: Batch, name: str) -> None:
+    kind, params = FAULTS[name]
+    files.faults.add(r"0[1-4]\d7\.bin", kind, times=None if name == "gzip" else 9, **params)
+    found = batch.get(run.root)
+    assert found["used"] and not found["failed"], found
+    assert batch.all_there(run.store) and run.leftovers() == []
+
+
+def test_a_host_that_asks_for_patience_is_obeyed(run: Run, files: FileServer, batch: Batch) -> None:
+    """After the first refusals nobody asks for a while: not the processes, not the engine."""
+    files.faults.add(r"\.bin", "status", code=429, retry_after=2, times=40, after=100)
+    found = batch.get(run.root)
+    assert not found["failed"] and "asks to wait 2 s" in found["said"]
+    refused = files.matching(lambda request: request.status == 429)
+    again = [r.time for r in files.requests if r.time > refused[-1].time]
+    assert len(refused) == 40
+    storms = sorted(request.time for request in refused)
+    assert max(b - a for a, b in zip(storms, [*storms[1:], min(again)], strict=True)) >= 1.5
+    assert batch.all_there(run.store)
+
+
+def test_the_next_place_has_it(run: Run, files: FileServer, batch: Batch) -> None:
+    with FileServer() as other:
+        for name, data in batch.contents.items():
+            batch.urls[name].append(other.add(name, data))
+        files.faults.add(r"0[1-4]\d7\.bin", "status", code=404)
+        found = batch.get(run.root)
+        assert not found["failed"]
+        assert {o for n, o in found["delivered"].items() if n[3] != "7"} == {"place:0"}
+        assert found["delivered"]["0107.bin"] == "place:1"
+
+
+def test_nobody_is_there(run: Run, files: FileServer, batch: Batch) -> None:
+    files.stop()
+    started = time.monotonic()
+    found = batch.get(run.root)
+    assert set(found["failed"].values()) == {"network"} and len(found["failed"]) == COUNT
+    assert time.monotonic() - started < 30
+
+
+def test_redirects_carry_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubServer() as hub:
+        hub.add_repo(
+            "o/m", {f"{n}.safetensors": payload(2000 + n, n) for n in range(300)}, gated="auto"
+        )
+        hub.add_token("hf_secret", approved={"o/m"})
+        contents = {f"{n}.safetensors": payload(2000 + n, n) for n in range(300)}
+        batch = Batch(contents, {name: [f"{hub.url}/o/m/resolve/main/{name}"] for name in contents})
+        found = batch.get(tmp_path, hf_endpoint=hub.url, hf_token="hf_secret")
+        assert found["used"] and not found["failed"], found
+        assert hub.cdn.leaks == [] and hub.errors == []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("victim", ["engine", "courier"])
+def test_kills(run: Run, files: FileServer, batch: Batch, victim: str) -> None:
+    """What was proven is not asked for again; a courier that dies costs only what it had."""
+    files.faults.add(r"\.bin", "delay", s=0.03)
+    child = batch.start(run.root)
+    while len(files.requests) < COUNT // 2:
+        time.sleep(0.005)
+    couriers = _children_of(child.pid)
+    if victim == "engine":
+        child.kill()
+        child.wait()
+        wait_until_gone(couriers)
+        there = Store(run.root / "store")
+        there.recover()
+        assert sum(1 for _ in there.digests()) >= len(files.requests) - 40
+        there.close()
+    else:
+        os.kill(couriers[0], signal.SIGKILL)
+        assert child.stdout is not None
+        found = json.loads(child.stdout.read())
+        assert child.wait() == 0 and not found["failed"]
+        assert len(files.requests) < COUNT + 60
+        assert batch.all_there(run.store)
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    end = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.heavy
+def test_ctrl_c(run: Run, files: FileServer, batch: Batch) -> None:
+    files.faults.add(r"\.bin", "delay", s=0.03)
+    child = batch.start(run.root)
+    while len(files.requests) < 100:
+        time.sleep(0.005)
+    couriers = _children_of(child.pid)
+    started = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    child.wait()
+    assert time.monotonic() - started < 5
+    assert len(couriers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in couriers)
+
+
+def test_what_a_dead_process_proved_is_recovered_and_nothing_else(run: Run) -> None:
+    store = run.store
+    store.prepare()
+    data, lie = payload(3000, 1), payload(3000, 2)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for content, digest, pid in (
+        (data, sha256(data), dead.pid),
+        (lie, sha256(b"x"), dead.pid),
+        (lie, sha256(lie), os.getppid()),
+    ):
+        mine = Path(store.temporary(digest))
+        theirs = mine.with_name(mine.name.replace(f".{os.getpid()}-", f".{pid}-f"))
+        theirs.write_bytes(content)
+    assert store.recover() == 1
+    assert Path(store.blob_path(sha256(data))).read_bytes() == data
+    assert not Path(store.blob_path(sha256(b"x"))).exists()
+    assert len(run.leftovers()) == 1, "a living process keeps its own"

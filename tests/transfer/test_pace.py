@@ -1,0 +1,101 @@
+"""How many connections a host gets, and which of several places delivers."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fetcher.transfer.hosts import Hosts, Pace
+from tests.kit import Run, entry, payload
+from tests.servers.plain import FileServer
+
+pytestmark = pytest.mark.usefixtures("hasty")
+
+
+def simulate(pace: Pace, rate: object, seconds: float, start: float = 100.0) -> float:
+    now = start
+    while now < start + seconds:
+        now += 0.5
+        pace.received += int(rate(pace.limit) * 0.5)  # type: ignore[operator]
+        pace.review(now, short=True)
+    return now
+
+
+def test_more_connections_while_that_is_faster() -> None:
+    pace = Pace(32)
+    simulate(pace, lambda n: 1_000_000 * n, 10)
+    assert pace.limit == 32
+
+
+def test_no_more_than_are_worth_it() -> None:
+    pace = Pace(64)
+    simulate(pace, lambda n: 1_000_000 * min(n, 8), 20)
+    assert pace.limit in {8, 16}
+
+
+def test_a_saturated_link_keeps_few() -> None:
+    pace = Pace(64)
+    simulate(pace, lambda n: 50_000_000, 4)
+    assert pace.limit in {4, 8}
+
+
+def test_fewer_after_a_refusal() -> None:
+    hosts = Hosts({}, lambda _: None, 32)
+    host = hosts.get("h")
+    now = simulate(host.pace, lambda n: 1_000_000 * n, 10)
+    hosts.ask_to_wait(host, 1, 429)
+    assert host.pace.limit == 16
+    simulate(host.pace, lambda n: 1_000_000 * n, 3, now)
+    assert host.pace.limit == 16, "it does not climb back at once"
+
+
+def test_jobs_is_the_most() -> None:
+    pace = Pace(1)
+    simulate(pace, lambda n: 1_000_000 * n, 10)
+    assert pace.limit == 1
+
+
+def test_a_slow_place_is_overtaken(run: Run) -> None:
+    data = payload(4_000_000)
+    with FileServer() as slow, FileServer() as fast:
+        one, other = slow.add("f.bin", data), fast.add("f.bin", data)
+        slow.faults.add("f.bin", "slow", rate=100_000)
+        started = time.monotonic()
+        done = run.one(entry("f.bin", data), one, other)
+        assert time.monotonic() - started < 15
+    assert done.origin == "mirror:1"
+    assert "is slow" in run.said and "going on from mirror:1" in run.said
+    # What the slow one had brought was not fetched again.
+    ranges = [request.headers.get("range") for request in fast.requests]
+    assert len(ranges) == 1 and ranges[0] is not None
+    assert run.blob(data) == data
+
+
+def test_the_faster_of_two_known_places_is_asked(run: Run) -> None:
+    many = [payload(200_000, seed) for seed in range(30)]
+    with FileServer() as slow, FileServer() as fast:
+        slow.faults.add(r"\.bin", "slow", rate=200_000)
+        jobs = []
+        for number, data in enumerate(many):
+            urls = [server.add(f"{number}.bin", data) for server in (slow, fast)]
+            jobs.append(run.job(entry(f"{number}.bin", data), *urls))
+        outcome = run.get(*jobs)
+    assert not outcome.failed
+    assert [item.origin for item in outcome.delivered].count("mirror:1") >= 15
+
+
+def test_a_named_mirror_is_not_left_for_a_faster_place(run: Run) -> None:
+    many = [payload(50_000, seed) for seed in range(30)]
+    from dataclasses import replace
+
+    with FileServer() as named, FileServer() as other:
+        named.faults.add(r"\.bin", "slow", rate=500_000)
+        jobs = []
+        for number, data in enumerate(many):
+            urls = [server.add(f"{number}.bin", data) for server in (named, other)]
+            job = run.job(entry(f"{number}.bin", data), *urls)
+            job.candidates[0] = replace(job.candidates[0], rank=0)  # type: ignore[call-arg,type-var]
+            jobs.append(job)
+        assert not run.get(*jobs).failed
+        assert other.requests == []

@@ -1,0 +1,212 @@
+"""Large bodies in ranges: put together right, continued range by range, and given up for one stream."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetcher.errors import Failure
+from fetcher.store import Part
+from fetcher.transfer import body as bodies
+from fetcher.transfer.body import Body
+from fetcher.transfer.hashing import TailHasher
+from fetcher.transfer.jobs import Job
+from tests.kit import Run, entry, payload, sha256
+from tests.servers.plain import FileServer
+from tests.servers.wire import Request
+
+CELL = 256 << 10
+DATA = payload(20 * CELL + 12_345, 7)
+
+pytestmark = pytest.mark.usefixtures("hasty", "small_cells")
+
+CHILD = """
+import sys
+from pathlib import Path
+from fetcher.transfer import body
+body.CELL, body.RANGES_FROM = %d, %d
+from fetcher.sources.base import FileEntry
+from tests.kit import Run
+root, url, size, digest = sys.argv[1:]
+Run(Path(root)).one(FileEntry("f.bin", int(size), digest), url)
+""" % (CELL, 2 * CELL)
+
+
+@pytest.fixture
+def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "CELL", CELL)
+    monkeypatch.setattr(bodies, "RANGES_FROM", 2 * CELL)
+
+
+def spans(files: FileServer) -> list[tuple[int, int]]:
+    found = []
+    for request in files.requests:
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        if match:
+            found.append((int(match[1]), int(match[2] or len(DATA) - 1) + 1))
+    return found
+
+
+def sent(files: FileServer) -> int:
+    return sum(request.bytes_sent for request in files.requests)
+
+
+def test_every_byte_is_asked_for_once(run: Run, files: FileServer) -> None:
+    url = files.add("f.bin", DATA)
+    assert run.one(entry("f.bin", DATA), url).downloaded == len(DATA)
+    asked = sorted(spans(files))
+    assert len(asked) == 21 and asked[0][0] == 0 and asked[-1][1] == len(DATA)
+    assert all(one[1] == other[0] for one, other in zip(asked, asked[1:], strict=False))
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
+def test_slow_connections_are_joined_by_others(run: Run, files: FileServer) -> None:
+    """Each connection has its own rate: together they are faster."""
+    files.faults.add("f.bin", "slow", rate=600_000)
+    started = time.monotonic()
+    run.one(entry("f.bin", DATA), files.add("f.bin", DATA))
+    alone = len(DATA) / 600_000
+    assert time.monotonic() - started < alone * 0.7
+    assert files.connections > 2
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_cuts_at_random_bytes(run: Run, files: FileServer, reset: bool) -> None:
+    rng = random.Random(3)
+    url = files.add("f.bin", DATA)
+    for _ in range(100):
+        files.faults.add("f.bin", "cut", n=rng.randrange(20_000, CELL), times=1, reset=reset)
+    run.one(entry("f.bin", DATA), url)
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+    if not reset:  # a reset throws away what was on its way
+        assert sent(files) < len(DATA) * 1.05
+
+
+def test_a_server_without_ranges_sends_it_in_one_stream(run: Run, files: FileServer) -> None:
+    run.one(entry("f.bin", DATA), files.add("f.bin", DATA, ranges=False))
+    assert run.blob(DATA) == DATA and len(files.requests) == 1
+
+
+def test_ranges_that_end_in_the_middle(run: Run, files: FileServer) -> None:
+    """One of several servers behind a name ignores ranges: what is there is begun anew."""
+    url = files.add("f.bin", DATA)
+    files.faults.add("f.bin", "ignore_range", after=5)
+    run.one(entry("f.bin", DATA), url)
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
+def test_wrong_ranges_are_refused(run: Run, files: FileServer) -> None:
+    url = files.add("f.bin", DATA)
+    answer = files.respond
+
+    def respond(request: Request) -> object:
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+        if span and int(span[1]) > 3 * CELL:
+            request.headers["range"] = f"bytes=0-{CELL - 1}"
+        return answer(request)
+
+    files.respond = respond  # type: ignore[method-assign,assignment]
+    run.one(entry("f.bin", DATA), url)
+    assert run.blob(DATA) == DATA
+
+
+def test_a_flipped_byte_is_found(run: Run, files: FileServer) -> None:
+    url = files.add("f.bin", DATA)
+    files.faults.add("f.bin", "flip", times=1, after=4)
+    run.one(entry("f.bin", DATA), url)
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
+def test_a_lie_is_told(run: Run, files: FileServer) -> None:
+    wrong = entry("f.bin", DATA)._replace(sha256=sha256(b"other"))
+    assert run.fails(wrong, files.add("f.bin", DATA)).code == "digest-mismatch"
+    assert run.leftovers() == []
+
+
+@pytest.mark.heavy
+def test_kills_at_random_moments(run: Run, files: FileServer) -> None:
+    url = files.add("f.bin", DATA)
+    files.faults.add("f.bin", "slow", rate=900_000)
+    arguments = [str(run.root), url, str(len(DATA)), sha256(DATA)]
+    rng = random.Random(1)
+    for kill in range(30):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments], cwd=Path(__file__).parents[2]
+        )
+        try:
+            child.wait(0.25 + rng.random() * 0.3 if kill < 8 else 60)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        if child.wait() == 0:
+            break
+    assert run.blob(DATA) == DATA
+    assert run.leftovers() == []
+    # Each kill loses what was on its way, and that is all.
+    assert sent(files) < len(DATA) * 1.6
+
+
+def test_a_part_of_one_stream_goes_on_in_ranges(run: Run, files: FileServer) -> None:
+    part = run.store.claim_part("sha256:" + sha256(DATA))
+    Path(part.path).write_bytes(DATA[: 3 * CELL + 100])
+    run.store.leave_part(part)
+    run.one(entry("f.bin", DATA), files.add("f.bin", DATA))
+    assert min(spans(files)) == (3 * CELL + 100, 4 * CELL)
+    assert run.blob(DATA) == DATA
+
+
+@pytest.mark.parametrize("note", [b"", b"fetchmap", b"x" * 200])
+def test_a_damaged_record_means_that_nothing_counts(
+    run: Run, files: FileServer, note: bytes
+) -> None:
+    part = run.store.claim_part("sha256:" + sha256(DATA))
+    Path(part.path).write_bytes(b"\0" * len(DATA))
+    Path(part.path + ".map").write_bytes(note)
+    run.store.leave_part(part)
+    run.one(entry("f.bin", DATA), files.add("f.bin", DATA))
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
+@given(data=st.data())
+def test_what_is_recorded_is_there(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever order ranges come in, and wherever the process ends: a reload knows just that."""
+    path = tmp_path_factory.mktemp("p") / "f.part"
+    path.write_bytes(b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "CELL", 100)
+        patch.setattr(bodies, "RANGES_FROM", 1)
+        content = payload(data.draw(st.integers(1, 950)))
+        hasher = TailHasher()
+        job = Job("a", entry("f", content), [])
+        body = Body(job, Part(str(path), 0), hasher)
+        body.prepare()
+        while not body.complete:
+            if data.draw(st.booleans()):  # the process ends
+                there = [cell.got for cell in body.cells]
+                body.close()
+                body = Body(job, Part(str(path), 0), hasher)
+                assert [cell.got for cell in body.cells] == there
+            cell = data.draw(st.sampled_from([c for c in body.cells if not c.whole]))
+            assert cell.stop is not None
+            size = data.draw(st.integers(1, cell.stop - cell.at))
+            body.write(cell, [content[cell.at : cell.at + size]])
+            assert content.startswith(path.read_bytes()[: body.frontier])
+        assert path.read_bytes() == content
+        assert body.finish() is not None
+        hasher.close()
+
+
+def test_a_part_that_cannot_be_opened_is_told(run: Run) -> None:
+    job = Job("a", entry("f", DATA), [])
+    with pytest.raises(Failure, match="opening"):
+        Body(job, Part(str(run.root / "absent"), 0), TailHasher())
