@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
 import threading
 import time
@@ -25,6 +24,7 @@ from fetcher.transfer.engine import Engine
 from fetcher.transfer.jobs import Delivered, Job
 
 _LARGE_AT_ONCE = 8
+_CONNECTIONS = "4"  # for a large file
 _BATCH = 256
 _PIECE = 1 << 20
 _POLL_SECONDS = 0.03
@@ -40,14 +40,13 @@ class Flight:
         self.problem: Problem | None = None
 
     def available(self) -> tuple[str, int]:
-        """Where its bytes lie so far, and how many."""
-        part = self.job.part
-        if part is None:
+        """Where its bytes lie so far, and up to where none is missing."""
+        body = self.job.body
+        if body is None:
             return "", 0
-        try:
-            return part.path, os.stat(part.path).st_size
-        except OSError:
-            return "", 0
+        cells = body.cells  # of the engine's thread: only looked at here
+        reached = next((cell.at for cell in cells if not cell.whole), cells[-1].at)
+        return body.part.path, reached
 
 
 class Puller:
@@ -92,7 +91,7 @@ class Puller:
                 if flight.job.small:
                     self._small.put(flight)
                 else:
-                    self._large.submit(self._run, [flight], "1")
+                    self._large.submit(self._run, [flight], _CONNECTIONS)
             return flight
 
     def _run_small(self) -> None:
@@ -153,13 +152,13 @@ class Puller:
         """
         position, furthest = start, 0
         check = _Check(flight.job.file) if (start, stop) == (0, flight.job.file.size) else None
-        while not flight.done.wait(0 if flight.job.part else _POLL_SECONDS):
+        while not flight.done.wait(0 if furthest else _POLL_SECONDS):
             if self._closed:
                 raise CutOff("the server stops")
             path, there = flight.available()
-            if there < furthest:
+            if path and there < furthest:
                 raise CutOff(f"{flight.job.file.path}: upstream began anew")
-            furthest = there
+            furthest = max(furthest, there)
             ready = min(there, stop - 1)
             if position >= ready:
                 time.sleep(_POLL_SECONDS)
