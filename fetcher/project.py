@@ -154,7 +154,7 @@ class Project:
 
     def inputs(self, names: Sequence[str] = ()) -> list[Path]:
         """Every file that `load` may read for these names, and the lock. Raises UsageError."""
-        paths = [self._manifest_path(name) for name in names] or self.own_manifests()
+        paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         folders = {folder for path in paths for folder in self._layout_folders(path)}
         layouts = [file for folder in folders for file in _yaml_files(folder)]
         return [*paths, *layouts, *(self.root / name for name in SETTLED)]

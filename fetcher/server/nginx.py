@@ -26,6 +26,7 @@ from fetcher.server.repos import Repo, Snapshot
 from fetcher.server.site import View
 
 _UNFIT = re.compile(r"[\"'$\\;{}\s]")
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 _KINDS = ("model", "dataset", "space")
 
 
@@ -97,7 +98,7 @@ class Generator:
             snapshot = repo.find(revision)
             assert snapshot is not None
             self.maps.put("commit", f"{base}@{revision}", snapshot.commit)
-            if "/" in revision:
+            if "/" in revision and _PLAIN.fullmatch(revision):
                 self.names.add(revision)
         self._json("refs", base, refs_of(repo))
         for commit, snapshot in repo.snapshots.items():

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fetcher.mirror.holdings import HeldArtifact
+from fetcher.paths import BadPath, check_relative
 from fetcher.sources.base import FileEntry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -185,6 +186,10 @@ def _commit_of(artifact: HeldArtifact) -> str:
 def _put(snapshot: Snapshot, files: Iterable[FileEntry], folder: str) -> None:
     for file in files:
         path = f"{folder}/{file.path}" if folder else file.path
+        try:
+            check_relative(path)  # the folder may come from a bundle
+        except BadPath:
+            continue
         snapshot.files.setdefault(path, entry_of(file, path))
 
 

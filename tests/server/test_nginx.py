@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from huggingface_hub import HfApi
 
+from fetcher.server.nginx import Maps
 from tests.kit import git_blob, sha256
 from tests.server.conftest import DATA, MODEL, PARTS, RAW, RELEASED, SECRET, Held
 from tests.server.kit import Mirror, attempt, clean_environment, fetch
@@ -138,6 +139,13 @@ def test_the_hubs_client(nginx: Mirror, tmp_path: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in DATA} == DATA
     assert not api.file_exists("o/m", "none")
     assert api.list_repo_refs("o/tagged").branches
+
+
+def test_names_that_differ_by_case_are_kept_apart() -> None:
+    maps = Maps()
+    for key in ("m/A.txt", "m/a.txt", 'm/"b\\.txt'):
+        maps.put("file", key, key[2:3])
+    assert maps.text("file") == ('"~^m/A\\\\.txt$" A;\n"~^m/a\\\\.txt$" a;\n"m/\\"b\\\\.txt" ";\n')
 
 
 def test_a_tar_is_refused(held: Held, tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_an_oci_registry_to_pull_from(mirror: Mirror) -> None:
         assert mirror.ask(f"/v2/{wrong}").status == 404
 
 
+def test_oras_pulls(mirror: Mirror, tmp_path: Path) -> None:
+    client = pytest.importorskip("oras.client")
+    host = mirror.url.removeprefix("http://")
+    oras = client.OrasClient(hostname=host, insecure=True)
+    oras.pull(target=f"{host}/p/m:latest", outdir=str(tmp_path))
+    assert (tmp_path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (tmp_path / "sub/deep/vocab.txt").read_bytes() == MODEL["sub/deep/vocab.txt"]
+
+
 def test_private_artifacts_take_a_token(mirror: Mirror) -> None:
     places = ["/o/secret/resolve/main/secret.txt", "/files/p/secret/secret.txt"]
     places.append(f"/blobs/sha256/{sha256(SECRET)}")

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 from tests.kit import git_blob, payload, sha256
 from tests.server.kit import Mirror, bearer, serving
@@ -145,6 +146,24 @@ def test_wrong_bytes_reach_nobody_as_a_whole(hub: HubServer, start: Start) -> No
     with start() as mirror:
         answer = mirror.ask("/o/lies/resolve/main/model.safetensors", timeout=60)
         assert answer.cut or answer.status == 502
+
+
+def test_ranges_that_arrive_side_by_side(hub: HubServer, start: Start) -> None:
+    data = payload(1 << 20, 31) * 80
+    hub.add_repo("o/large", {"model.safetensors": data})
+    with start() as mirror:
+        assert mirror.ask("/o/large/resolve/main/model.safetensors").body == data
+        assert mirror.ask("/o/large/resolve/main/model.safetensors").body == data
+
+
+def test_the_hubs_client_pulls_through(hub: HubServer, start: Start, tmp_path: Path) -> None:
+    with start() as mirror:
+        for name in ("cold", "warm"):
+            api = HfApi(endpoint=mirror.url, token=False)
+            folder = Path(api.snapshot_download("o/m", cache_dir=tmp_path / name))
+            assert {path: (folder / path).read_bytes() for path in FILES} == FILES
+        text = mirror.ask("/metrics").body.decode()
+        assert f'outcome="fetched"}} {len(FILES)}\n' in text
 
 
 def test_branches_move_and_gated_content_takes_a_token(

@@ -71,6 +71,25 @@ def gpt_neox(
     byte_tokenizer(folder)
 
 
+def gpt2(folder: Path) -> None:
+    """A decoder of another family, of the same width."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=512,
+        n_embd=64,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    byte_tokenizer(folder)
+
+
 def adapter(
     folder: Path, base: str, rank: int = 8, noise: float = 0.2, named: str = "", seed: int = 1
 ) -> None:
@@ -124,7 +143,7 @@ def sbert(folder: Path, hidden: int = 32, seed: int = 0, normalise: bool = False
     count = word_tokenizer(folder)
     RobertaModel(
         RobertaConfig(
-            vocab_size=count,
+            vocab_size=count + 100,
             hidden_size=hidden,
             num_hidden_layers=2,
             num_attention_heads=4,
@@ -159,7 +178,12 @@ def sbert(folder: Path, hidden: int = 32, seed: int = 0, normalise: bool = False
 
 def main() -> None:
     """Make every model that a JSON list on standard input asks for: [[kind, folder, {…}], …]."""
-    makers = {"gpt_neox": gpt_neox, "adapter": adapter, "sbert": sbert}
+    makers: dict[str, Any] = {
+        "gpt_neox": gpt_neox,
+        "gpt2": gpt2,
+        "adapter": adapter,
+        "sbert": sbert,
+    }
     for kind, folder, arguments in json.load(sys.stdin):
         makers[kind](Path(folder), **arguments)
 
