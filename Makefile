@@ -5,7 +5,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit debian schemas clean help
+.PHONY: quickstart test lint types unit programs schemas clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -33,14 +33,15 @@ types: .venv-test/.installed
 	cd build/types && MYPYPATH=. ../../$(TEST)/mypy --config-file ../../setup.cfg -p fetcher
 	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
 
-# Servers that some tests start, from Debian; where they cannot be had, those tests are skipped.
-debian:
-	@PATH=$$PATH:/usr/sbin; command -v nginx >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get install -y -qq nginx-light || { apt-get update -qq && apt-get install -y -qq nginx-light; }; } \
-	  >/dev/null 2>&1 || echo "nginx cannot be installed here: its tests are skipped"; fi
+# What some tests run against; where it cannot be installed they are skipped.
+programs:
+	@install() { PATH=$$PATH:/usr/sbin command -v $$1 >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    apt-get install -y --no-install-recommends $$2 >/dev/null; } || \
+	  echo "$$1 is not installed: its tests are skipped"; }; \
+	install docker-registry docker-registry; install nginx nginx-light
 
-unit: .venv-test/.installed debian
+unit: .venv-test/.installed programs
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
 
 schemas: .venv-test/.installed

@@ -87,7 +87,7 @@ def cached(home: Path) -> dict[str, str]:
 def trouble(text: str) -> list[str]:
     """Lines that a client wrote to stderr: no progress bars, nor what one library tells another."""
     lines = re.split(r"[\r\n]+", text)
-    bars = r".*(\d+%\||\d+ examples|\d+it |it/s\]|Loading weights|FutureWarning).*|\s*warnings.warn\(.*"
+    bars = r".*(\d+%\||\d+ examples|\d+it |it/s\]|Loading weights|FutureWarning|warnings\.warn\().*"
     return [line for line in lines if line.strip() and not re.fullmatch(bars, line)]
 
 

@@ -6,16 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fetcher.shipping.toolbox import platform_tags
+from tests.e2e.test_docs import blocks
 from tests.shipping.conftest import Site, exported
-
-MakeSite = Callable[[str], Site]
 
 
 def without_network() -> list[str]:
@@ -28,58 +25,61 @@ def without_network() -> list[str]:
 
 
 @pytest.mark.heavy
-def test_the_tool_installs_and_imports_without_network(home: Site, tmp_path: Path) -> None:
+def test_the_walk_of_the_docs(home: Site, tmp_path: Path) -> None:
+    """docs/offline.md as written, the site's part without any network interface."""
     isolated = without_network()
     if not isolated:
         pytest.skip("no network namespaces here")
     probe = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path, "click"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("pip reaches no package index")
-    bundle = home.root.parent / "b.tar"
-    result = home.fetch("mirror", "export", bundle, "--with-tool", "--json")
-    assert result.code == 0, result.err
-    assert home.fetch("mirror", "check", bundle).code == 0
-    site = tmp_path / "site"
+    media, site = tmp_path / "usb", tmp_path / "site"
+    media.mkdir()
     site.mkdir()
-    with tarfile.open(bundle) as archive:
-        for member in archive:
-            if member.name.startswith("tool/"):
-                archive.extract(member, site, filter="data")
-    names = {path.name for path in (site / "tool").iterdir()}
-    assert {"install.sh", "requirements.txt"} < names
-    assert any(name.startswith("model_signing-") for name in names)
-    clean = {"PATH": os.environ["PATH"], "HOME": str(site), "PYTHON": sys.executable}
+    connected = {**os.environ, "FETCH_STORE": str(home.store)}
+    connected["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    away = {"PATH": "/usr/bin:/bin", "HOME": str(site), "PYTHON": sys.executable}
 
-    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*isolated, *map(str, command)],
-            cwd=site,
-            env={**clean, "FETCH_STORE": str(site / "store")},
+    def run(block: str, at_site: bool, folder: Path) -> None:
+        script = block.replace("/media/usb", str(media))
+        done = subprocess.run(
+            [*(isolated if at_site else []), "bash", "-ec", script],
+            cwd=folder,
+            env=away if at_site else connected,
             capture_output=True,
             text=True,
             check=False,
         )
+        assert done.returncode == 0, (block, done.stdout, done.stderr)
 
-    installed = run("sh", "tool/install.sh", site / "env")
-    assert installed.returncode == 0, installed.stderr
-    fetch = site / "env/bin/fetch"
-    for command in (
-        (fetch, "mirror", "import", bundle, "--project", site / "p"),
-        (fetch, "mirror", "check", bundle),
-    ):
-        done = run(*command)
-        assert done.returncode == 0, done.stderr
-    done = run("sh", "-c", f"cd p && {fetch} all --offline && {fetch} check --deep")
-    assert done.returncode == 0, done.stderr
-    assert home.tree() == {
-        path.relative_to(site / "p").as_posix(): path.read_bytes()
+    walk, arrive, other, have, delta, volumes, place, sign = blocks("docs/offline.md", "sh")
+    assert "tool12" in other  # a download of its own
+    run(walk, False, home.root)
+    shutil.copy(home.root / "release.pub", site)
+    run(arrive, True, site)
+    assert home.tree() == files_below(site / "project")
+    away["PATH"] = f"{site}/fetch-tool/bin:{away['PATH']}"
+    run(have, True, site)
+    (home.root / "data/set/new.jpg").write_bytes(b"new")
+    assert home.fetch("all", "--update").code == 0
+    for block in (delta, volumes, sign):
+        run(block, False, home.root)
+    run(f"fetch mirror import {media}/delta.tar --project later", True, site)
+    run("fetch all --offline", True, site / "later")
+    assert home.tree() == files_below(site / "later")
+    shutil.rmtree(site / "project/models")
+    shutil.rmtree(site / ".cache")
+    run(place, True, site / "project")
+    assert (site / "project/models/m/model.safetensors").exists()
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
         for name in ("models", "sets")
-        for path in (site / "p" / name).rglob("*")
+        for path in (root / name).rglob("*")
         if path.is_file()
     }
-    wheel = next((site / "tool").glob("click-*.whl"))
-    wheel.write_bytes(wheel.read_bytes()[:-1] + b"x")
-    assert run("sh", "tool/install.sh", site / "env2").returncode != 0
 
 
 def test_wrong_wishes_are_told(home: Site) -> None:
