@@ -273,7 +273,7 @@ def _greet(site: Site, listen: Listen, options: Options, flags: dict[str, Any]) 
     if flags["upstream"]:
         print(f"what is not here is fetched from {flags['upstream']}, once")
     if not held and not flags["upstream"]:
-        print("nothing of it is in the store yet: run `fetch all`, it is shown as it comes")
+        print("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
     if private and not options.tokens:
         print(f"{counted(len(private), 'private artifact')} shown to nobody: see --tokens")
     loopback = listen.host in {"127.0.0.1", "::1", "localhost"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fetcher.mirror.holdings import Extent
@@ -33,12 +34,12 @@ class Upstream(Protocol):
         """The bytes of a file that is fetched for this, or already on its way."""
 
 
+@dataclass(frozen=True)
 class Found:
     """A repository and one of its commits."""
 
-    def __init__(self, repo: Repo, snapshot: Snapshot) -> None:
-        self.repo = repo
-        self.snapshot = snapshot
+    repo: Repo
+    snapshot: Snapshot
 
 
 class Library:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from fetcher import lock as locks
@@ -124,15 +125,25 @@ def _listing(artifact: HeldArtifact) -> list[dict[str, Any]]:
     ]
 
 
-class Registry:
-    """The pulling half of the OCI distribution protocol: an artifact is a repository's tag.
+@dataclass
+class _Images:
+    """One repository of the registry: its documents by sha256, manifests' digests by tag."""
 
-    `oras pull HOST/MANIFEST/ARTIFACT:latest` restores an artifact's files.
+    blobs: dict[str, bytes]
+    tags: dict[str, str]
+    kinds: dict[str, str]  # media types of manifests and indexes by sha256
+
+
+class Registry:
+    """The pulling half of the OCI distribution protocol.
+
+    An artifact is a repository: `oras pull HOST/MANIFEST/ARTIFACT:latest` restores its files. The
+    repository `all` has everything as one bundle, for `fetch mirror pull oci://HOST/all`.
     """
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._built: dict[int, tuple[HeldArtifact, oci.Built]] = {}
+        self._made: dict[tuple[object, ...], _Images] = {}
 
     def handle(self, request: Request) -> Response:
         """Whatever is below /v2/."""
@@ -141,57 +152,71 @@ class Registry:
         if rest in ([], [""]):
             return json_response({}, version)
         if rest == ["_catalog"]:
-            names = [_repository(item) for item in self.library.view.visible(request.identity)]
-            return json_response({"repositories": sorted(set(names))}, version)
-        for action in ("manifests", "blobs", "tags"):
-            if len(rest) >= 3 and rest[-2] == action:
-                built = self._of(request, "/".join(rest[:-2]))
-                made = getattr(self, f"_{action}")(request, built, rest[-1], "/".join(rest[:-2]))
-                assert isinstance(made, Response)
-                made.headers |= version
-                return made
-        raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
+            names = {_repository(item) for item in self.library.view.visible(request.identity)}
+            return json_response({"repositories": sorted(names | {_EVERYTHING})}, version)
+        if len(rest) < 3 or rest[-2] not in {"manifests", "blobs", "tags"}:
+            raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
+        name = "/".join(rest[:-2])
+        images = self._images(request.identity, name)
+        made = self._answer(request, images, rest[-2], rest[-1], name)
+        made.headers |= version
+        return made
 
-    def _of(self, request: Request, name: str) -> oci.Built:
-        for artifact in reversed(self.library.view.visible(request.identity)):
-            if _repository(artifact) == name and artifact.files:
-                known = self._built.get(id(artifact))
-                if known is None or known[0] is not artifact:
-                    if len(self._built) > 64:
-                        self._built.clear()
-                    known = self._built[id(artifact)] = artifact, oci.build([artifact], {})
-                return known[1]
-        raise _oci_refusal("NAME_UNKNOWN", f"this registry has no {name}", 404)
-
-    def _manifests(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
-        tags = _tags(built)
-        digest = (tags.get(ref) or ref).removeprefix("sha256:")
-        data = built.blobs.get(digest)
-        if data is None or digest not in {tag.removeprefix("sha256:") for tag in tags.values()}:
+    def _answer(
+        self, request: Request, images: _Images, action: str, ref: str, name: str
+    ) -> Response:
+        if action == "tags":
+            return json_response({"name": name, "tags": sorted(images.tags)})
+        digest = (images.tags.get(ref) or ref).removeprefix("sha256:")
+        data = images.blobs.get(digest)
+        if action == "blobs" and data is None:
+            return blob_response(request, self.library, digest)
+        kind = images.kinds.get(digest, "") if action == "manifests" else "application/octet-stream"
+        if data is None or not kind:
             raise _oci_refusal("MANIFEST_UNKNOWN", f"{name} has no {ref}", 404)
-        headers = {"Content-Type": oci.MANIFEST_TYPE, "Docker-Content-Digest": f"sha256:{digest}"}
-        return Response(200, {**headers, "ETag": f'"{digest}"'}, data)
+        headers = {"Content-Type": kind, "ETag": f'"{digest}"'}
+        return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{digest}"}, data)
 
-    def _blobs(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
-        digest = ref.removeprefix("sha256:")
-        if digest in built.blobs:
-            headers = {"Content-Type": "application/octet-stream", "ETag": f'"{digest}"'}
-            return Response(200, headers, built.blobs[digest])
-        return blob_response(request, self.library, digest)
+    def _images(self, identity: Identity, name: str) -> _Images:
+        view = self.library.view
+        chosen = {
+            item.full_name: item
+            for item in view.visible(identity)
+            if item.files and name in {_EVERYTHING, _repository(item)}
+        }
+        if not chosen and name != _EVERYTHING:
+            raise _oci_refusal("NAME_UNKNOWN", f"this registry has no {name}", 404)
+        key = (name, view, *map(id, chosen.values()))
+        if key not in self._made:
+            if len(self._made) > 64 or any(other[1] is not view for other in self._made):
+                self._made.clear()
+            documents: dict[str, bytes] = {}
+            for held in view.holdings if name == _EVERYTHING else ():
+                documents |= public_documents(held, identity)
+            self._made[key] = _built(list(chosen.values()), documents, name == _EVERYTHING)
+        return self._made[key]
 
-    def _tags(self, request: Request, built: oci.Built, ref: str, name: str) -> Response:
-        return json_response({"name": name, "tags": sorted(_tags(built))})
+
+_EVERYTHING = "all"
+
+
+def _built(artifacts: list[HeldArtifact], documents: dict[str, bytes], everything: bool) -> _Images:
+    """`latest` is the bundle's index, or an artifact's manifest; `partN` those that follow it."""
+    built = oci.build(artifacts, documents)
+    entries = json.loads(built.index)["manifests"]
+    kinds = {entry["digest"].removeprefix("sha256:"): oci.MANIFEST_TYPE for entry in entries}
+    if everything:
+        index = hashlib.sha256(built.index).hexdigest()
+        tags = {"latest": f"sha256:{index}"}
+        return _Images(built.blobs | {index: built.index}, tags, kinds | {index: oci.INDEX_TYPE})
+    ((_, parts),) = built.tags.items()
+    tags = {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
+    return _Images(built.blobs, tags, kinds)
 
 
 def _repository(artifact: HeldArtifact) -> str:
     """The name in the registry, where upper case is not allowed."""
     return artifact.full_name.lower()
-
-
-def _tags(built: oci.Built) -> dict[str, str]:
-    """Digests of manifests by tag: `latest`, and `partN` of an artifact of very many files."""
-    ((_, parts),) = built.tags.items()
-    return {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
 
 
 def _oci_refusal(code: str, message: str, status: int) -> Refused:

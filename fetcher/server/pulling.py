@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from fetcher.errors import Problem
@@ -24,6 +25,8 @@ from fetcher.transfer.engine import Engine
 from fetcher.transfer.jobs import Delivered, Job
 
 _LARGE_AT_ONCE = 8
+# While one batch of small files is brought to disk, the next is on its way.
+_SMALL_LANES = 4
 _CONNECTIONS = "4"  # for a large file
 _BATCH = 256
 _PIECE = 1 << 20
@@ -65,7 +68,8 @@ class Puller:
         self._networks: list[Network] = []
         self._small: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
         self._large = ThreadPoolExecutor(_LARGE_AT_ONCE, thread_name_prefix="pull")
-        threading.Thread(target=self._run_small, name="pull-small", daemon=True).start()
+        for _ in range(_SMALL_LANES):
+            threading.Thread(target=self._run_small, name="pull-small", daemon=True).start()
 
     def close(self) -> None:
         """End every transfer; what arrived of large files stays for the next run."""
@@ -73,7 +77,8 @@ class Puller:
         with self._lock:
             for network in self._networks:
                 network.interrupt()
-        self._small.put(None)
+        for _ in range(_SMALL_LANES):
+            self._small.put(None)
         self._large.shutdown(wait=False, cancel_futures=True)
 
     def live(
@@ -97,11 +102,9 @@ class Puller:
     def _run_small(self) -> None:
         while (first := self._small.get()) is not None:
             batch = [first]
-            while len(batch) < _BATCH and not self._small.empty():
-                following = self._small.get()
-                if following is None:
-                    return
-                batch.append(following)
+            with suppress(queue.Empty):
+                while len(batch) < _BATCH and (following := self._small.get_nowait()):
+                    batch.append(following)
             self._run(batch, self.settings.text("jobs"))
 
     def _run(self, flights: list[Flight], jobs: str) -> None:

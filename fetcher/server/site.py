@@ -122,7 +122,7 @@ class BundlePlace:
         return list(opened)
 
 
-@dataclass
+@dataclass(eq=False)
 class View:
     """All holdings at one time. Repositories are put together when they are first asked for."""
 

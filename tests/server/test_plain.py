@@ -130,6 +130,21 @@ def test_oras_pulls(mirror: Mirror, tmp_path: Path) -> None:
     assert (tmp_path / "sub/deep/vocab.txt").read_bytes() == MODEL["sub/deep/vocab.txt"]
 
 
+def test_a_mirror_is_pulled_as_a_whole(held: Held, tmp_path: Path) -> None:
+    """By the next site, along with lock and manifests, and is served there."""
+    clone(held.root, tmp_path / "open")
+    for path in tmp_path.glob("open/*/p.yaml"):
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(x for x in lines if "secret" not in x and "hidden" not in x))
+    with serving(held.home, cwd=tmp_path / "open") as first:
+        source = f"oci://{first.url.removeprefix('http://')}/all"
+        fetch(tmp_path, "mirror", "pull", source, cwd=tmp_path)
+    with serving(tmp_path, "--store", tmp_path / "store", cwd=tmp_path) as second:
+        assert second.ask("/o/m/resolve/main/model.safetensors").body == WEIGHTS
+        assert second.ask("/gh/g/r/main/weights/net.pt").body == RAW["weights/net.pt"]
+        assert second.ask("/projects/manifests/p.yaml").status == 200
+
+
 def test_private_artifacts_take_a_token(mirror: Mirror) -> None:
     places = ["/o/secret/resolve/main/secret.txt", "/files/p/secret/secret.txt"]
     places.append(f"/blobs/sha256/{sha256(SECRET)}")
