@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import os
 import re
+import stat as stats
 from collections.abc import Callable
 from pathlib import Path
 
 from fetcher.files import copy, private_name, publish, sha256_of, write_atomically
 from fetcher.paths import BadPath, check_relative
 from fetcher.plan import Item, row_of
+from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.huggingface import HuggingFace
 from fetcher.state import Row
+
+
+def cached_blob(cache: Path, source: Source, file: FileEntry) -> str | None:
+    """The cache's blob of a file, which is named by its digest, or None. Nothing is read."""
+    name = file.sha256 if file.lfs else file.git_blob
+    if not isinstance(source, HuggingFace) or not name:
+        return None
+    path = cache / source.cache_folder / "blobs" / name
+    try:
+        stat = os.lstat(path)
+    except OSError:
+        return None
+    whole = stats.S_ISREG(stat.st_mode) and file.size in {None, stat.st_size}
+    return str(path) if whole else None
 
 
 class HubCache:

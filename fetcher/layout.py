@@ -79,7 +79,7 @@ class Layout:
         return target in self.writable or any(glob.fullmatch(target) for glob in self._writable)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A file of an artifact and where it goes: `target` is relative to the layout's root."""
 

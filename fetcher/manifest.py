@@ -204,6 +204,44 @@ _PROBE = Record(
     open=True,
 )
 
+
+@dataclass(frozen=True)
+class SignatureType(Type):
+    """`signature`: by whom a model is signed; exactly one way of knowing the signer."""
+
+    expected: str = "a mapping with key, certificates, or identity and issuer"
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """The fields, or INVALID."""
+        values = _SIGNATURE.decode(node, document)
+        if values is INVALID:
+            return INVALID
+        ways = {"key", "certificates"} & values.keys()
+        sigstore = {"identity", "issuer"} & values.keys()
+        if len(ways) + bool(sigstore) != 1 or len(sigstore) == 1:
+            document.problem(
+                node, "a signature needs either key, or certificates, or identity and issuer"
+            )
+            return INVALID
+        return values
+
+    def json_schema(self) -> JsonSchema:
+        """The record."""
+        return _SIGNATURE.json_schema()
+
+
+_SIGNATURE = Record(
+    "a signature",
+    {
+        "file": Field(Text(check=_name_complaint), "its path in the artifact; default: model.sig"),
+        "key": Field(Text(), "public key (PEM), relative to the project's root"),
+        "certificates": Field(ListOf(Text(), or_one=True), "chain of certificates (PEM)"),
+        "identity": Field(Text(), "Sigstore: who signed, such as a mail address"),
+        "issuer": Field(Text(), "Sigstore: who vouches for the identity (a URL)"),
+    },
+    expected="a mapping with key, certificates, or identity and issuer",
+)
+
 ARTIFACT = Record(
     "an artifact",
     {
@@ -215,6 +253,7 @@ ARTIFACT = Record(
         "optional": Field(Boolean(), "keep out of a bare `fetch all`"),
         "groups": Field(ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"),
         "writable": Field(Boolean(), "place as copies, for files that are trained in place"),
+        "signature": Field(SignatureType(), "by whom the model's own model.sig must be signed"),
         "probe": Field(_PROBE, "how `fetch verify` proves that it works"),
         **DESCRIPTION,
     },
@@ -247,6 +286,7 @@ class Artifact:
     groups: tuple[str, ...] = ()
     writable: bool = False
     probe: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -317,6 +357,7 @@ def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
         groups=values.get("groups", ()),
         writable=values.get("writable", False),
         probe=values.get("probe"),
+        signature=values.get("signature"),
         info={name: values[name] for name in DESCRIPTION if name in values},
     )
 

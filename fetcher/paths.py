@@ -87,7 +87,8 @@ def check_relative(path: str) -> str:
 def collision_key(path: str) -> str:
     """Equal for two paths that are one file on some file system (case, Unicode form)."""
     if path.isascii():
-        return path.lower()
+        lower = path.lower()
+        return path if lower == path else lower  # most keys are the path itself: keep one
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from fetcher import edits
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.files import (
+    Stat,
     copy,
     private_name,
     publish,
@@ -44,6 +45,7 @@ class _Made:
     sha256: str
     temporary: str
     copied: bool
+    blob: Stat | None = None
 
 
 class Placer:
@@ -59,17 +61,22 @@ class Placer:
         self._kept = ""
         self._hub_cache = HubCache(self.link_blob, self.kept_path)
 
-    def place(self, items: Iterable[tuple[Item, str]]) -> tuple[list[Row], list[Problem]]:
-        """Place each item, whose content is the blob `sha256`; returns rows and what failed."""
+    def place(
+        self, items: Iterable[tuple[Item, str, Stat | None]]
+    ) -> tuple[list[Row], list[Problem]]:
+        """Place each item, whose content is the blob `sha256`; returns rows and what failed.
+
+        The blob's stat goes with it where it is known: a hard link has the same.
+        """
         rows: list[Row] = []
         problems: list[Problem] = []
         made: list[_Made] = []
-        for item, sha256 in items:
+        for item, sha256, stat in items:
             try:
                 if item.hub:
                     rows.append(self._hub_cache.place(item, sha256))
                 else:
-                    made.append(self._make(item, sha256))
+                    made.append(self._make(item, sha256, stat))
             except Failure as failure:
                 problems.append(failure.problem.about(item.artifact.id, item.file.path))
             except OSError as error:
@@ -88,13 +95,13 @@ class Placer:
 
     # Making the private file
 
-    def _make(self, item: Item, sha256: str) -> _Made:
+    def _make(self, item: Item, sha256: str, stat: Stat | None) -> _Made:
         if item.aside:
             self._clear_way(item)
         self._ensure_folder(os.path.dirname(item.path))
         if self._links_directly(item, sha256):
             self._linked.add(sha256)
-            return _Made(item, sha256, "", False)
+            return _Made(item, sha256, "", False, stat)
         temporary = private_name(item.path)
         blob = self.store.blob_path(sha256)
         try:
@@ -176,7 +183,8 @@ class Placer:
             if item.aside:
                 self._keep_aside(item)
             if not one.temporary:
-                self._link_blob(one)
+                if self._link_blob(one) and one.blob is not None:
+                    return row_of(item, one.sha256, one.blob)
             elif item.replaces and self._still_as_planned(item):
                 os.replace(native(one.temporary), native(item.path))
                 # Renaming one link of a file over another leaves both.
@@ -204,10 +212,12 @@ class Placer:
             then.st_ino,
         )
 
-    def _link_blob(self, one: _Made) -> None:
+    def _link_blob(self, one: _Made) -> bool:
+        """Link the blob to the target; False if something else was done instead."""
         item, blob = one.item, self.store.blob_path(one.sha256)
         try:
             os.link(blob, native(item.path))
+            return True
         except FileExistsError:
             self._accept_existing(item, one.sha256)
         except OSError as error:
@@ -217,6 +227,7 @@ class Placer:
             copy(blob, one.temporary)
             sync_filesystem(str(self.tree), [one.temporary])
             self._publish_new(one)
+        return False
 
     def _publish_new(self, one: _Made) -> None:
         item = one.item

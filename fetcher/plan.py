@@ -10,6 +10,7 @@ from typing import Any
 
 from fetcher import edits
 from fetcher.errors import Problem
+from fetcher.files import Stat
 from fetcher.lock import LockedArtifact
 from fetcher.manifest import Artifact
 from fetcher.project import Unit
@@ -29,14 +30,14 @@ UNVERIFIED = "unverified"  # there, but nobody has read it (quick plans only)
 class Item:
     """One file of one artifact at one target.
 
-    `target` is relative to the tree, or absolute in the Hugging Face cache; `path` is absolute.
+    `target` is relative to `tree`, or absolute in the Hugging Face cache.
     `replaces` marks a file of ours that an older plan has placed there.
     """
 
     artifact: Artifact
     file: FileEntry
     target: str
-    path: str
+    tree: str
     edit: dict[str, Any] | None = None
     writable: bool = False
     hub: str = ""
@@ -50,6 +51,11 @@ class Item:
     stat: os.stat_result | None = None
     problem: Problem | None = None
     origin: str = ""
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the target."""
+        return self.target if self.hub else f"{self.tree}{os.sep}{self.target}"
 
     @property
     def edit_key(self) -> str:
@@ -112,7 +118,7 @@ class Plan:
         return sum(items[0].file.size or 0 for items in self.to_get().values())
 
 
-def row_of(item: Item, sha256: str, stat: os.stat_result, placed: bool = True) -> Row:
+def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = True) -> Row:
     """The state's row for a file that is as the plan wants it."""
     return Row(
         item.target,

@@ -54,6 +54,7 @@ class Planner:
         self.hub_cache = hub_cache
         self.quick = quick
         self.deep = deep
+        self._root = str(tree)
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
         self._folders: dict[str, Problem | None] = {}
@@ -104,7 +105,7 @@ class Planner:
             part.artifact,
             placement.file,
             target,
-            f"{self.tree}{os.sep}{target}",
+            self._root,
             None if values is None else edits.expand(values, self.tree / layout.root),
             part.artifact.writable or layout.is_writable(placement.target),
         )
@@ -140,12 +141,12 @@ class Planner:
                 )
             )
             return
-        folder = f"{source.repo_type}s--{source.repo.replace('/', '--')}"
+        folder = source.cache_folder
         snapshot = self.hub_cache / folder / "snapshots" / locked.revision
         for file in locked.files:
             name = f"{source.path}/{file.path}" if source.path else file.path
             path = str(snapshot / name)
-            item = Item(part.artifact, file, path, path, hub=str(self.hub_cache / folder))
+            item = Item(part.artifact, file, path, self._root, hub=str(self.hub_cache / folder))
             self._decide(item)
             part.items.append(item)
 

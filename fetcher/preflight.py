@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
+from fetcher.hubcache import cached_blob
 from fetcher.network import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
@@ -83,8 +84,12 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     if network.offline or network.settings.mirrors:
         return []
     asked: dict[str, list[ArtifactPlan]] = {}
+    cache = network.settings.hub_cache
     for part in plan.artifacts:
-        gets = any(item.action == GET for item in part.items)
+        gets = any(
+            item.action == GET and cached_blob(cache, item.artifact.source, item.file) is None
+            for item in part.items
+        )
         if gets and isinstance(part.artifact.source, HuggingFace) and not part.artifact.mirrors:
             asked.setdefault(part.artifact.source.describe(), []).append(part)
     if not asked:
@@ -126,7 +131,9 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
             file=item.file.path,
         )
         for item in plan.items
-        if item.action == GET and not isinstance(item.artifact.source, Local)
+        if item.action == GET
+        and not isinstance(item.artifact.source, Local)
+        and cached_blob(network.settings.hub_cache, item.artifact.source, item.file) is None
     ]
 
 

@@ -10,11 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from fetcher.errors import Problem
+from fetcher.events import Events
 from fetcher.sources.base import FileEntry
 
 _REDRAW_SECONDS = 0.1
 _LOG_SECONDS = 5.0
 _RATE_SECONDS = 5.0
+_EVENT_SECONDS = 0.5
+_SHOWN_FAILURES = 10
 
 
 def human_bytes(count: float) -> str:
@@ -38,14 +42,17 @@ def human_seconds(seconds: float) -> str:
 class Progress:
     """What has arrived, and how to say it. `quiet` shows only messages of trouble."""
 
-    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, quiet: bool = False, events: Events | None = None
+    ) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
+        self.events = events or Events()
         self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.total_bytes = self.total_files = 0
         self.bytes = self.files = self.failed = 0
         self.live: Callable[[], int] = lambda: 0
-        self._last = 0.0
+        self._last = self._last_event = 0.0
         self._drawn = False
         self._samples: deque[tuple[float, int]] = deque()
         self._waiting: list[str] = []
@@ -55,11 +62,21 @@ class Progress:
         self.total_files, self.total_bytes = files, total
         self._last = time.monotonic()
         self._samples.append((self._last, 0))
+        self.events.send("begin", files=files, bytes=total)
 
-    def file_done(self, file: FileEntry, received: int) -> None:
+    def file_done(self, artifact: str, file: FileEntry, received: int, origin: str) -> None:
         """One file is proven and in the store."""
         self.files += 1
         self.bytes += file.size if file.size is not None else received
+        if self.events.wanted:
+            self.events.send(
+                "file",
+                artifact=artifact,
+                path=file.path,
+                state="done",
+                bytes=received,
+                source=origin,
+            )
 
     def advance(self, received: int, files: int = 0) -> None:
         """So many bytes and files more are done."""
@@ -67,18 +84,35 @@ class Progress:
         self.files += files
         self.tick()
 
-    def file_failed(self, file: FileEntry) -> None:
+    def file_failed(self, artifact: str, file: FileEntry, problem: Problem) -> None:
         """One file will not come."""
         self.failed += 1
+        self.events.send(
+            "file",
+            artifact=artifact,
+            path=file.path,
+            state="failed",
+            code=problem.code,
+            message=problem.message,
+        )
+        if self._drawn and self.failed <= _SHOWN_FAILURES:
+            self._print(f"failed: {artifact}/{file.path}: {problem.message}")
 
     def say(self, message: str) -> None:
         """A line above the bar."""
+        self.events.send("message", text=message)
+        self._print(message)
+
+    def _print(self, message: str) -> None:
         self._clear()
         print(message, file=self.stream, flush=True)
 
     def tick(self, waiting: Callable[[], list[str]] = list) -> None:
         """Redraw if it is time."""
         now = time.monotonic()
+        if self.events.wanted and now - self._last_event >= _EVENT_SECONDS:
+            self._last_event = now
+            self._send(now, waiting())
         if self.quiet or now - self._last < (_REDRAW_SECONDS if self.terminal else _LOG_SECONDS):
             return
         self._last = now
@@ -100,21 +134,44 @@ class Progress:
             print("\r\x1b[K", end="", file=self.stream, flush=True)
             self._drawn = False
 
-    def _line(self, now: float) -> str:
+    def _measure(self, now: float) -> tuple[int, float]:
+        """Bytes that have arrived, and how many come in a second just now."""
         done = min(self.bytes + self.live(), self.total_bytes or sys.maxsize)
         self._samples.append((now, done))
         while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
             self._samples.popleft()
         first = self._samples[0]
-        rate = (done - first[1]) / (now - first[0]) if now > first[0] else 0.0
+        return done, (done - first[1]) / (now - first[0]) if now > first[0] else 0.0
+
+    def _left(self, done: int, rate: float) -> float | None:
+        """Seconds still to go, if that can be told."""
+        return (self.total_bytes - done) / rate if rate > 0 and self.total_bytes > done else None
+
+    def _send(self, now: float, waiting: list[str]) -> None:
+        done, rate = self._measure(now)
+        left = self._left(done, rate)
+        self.events.send(
+            "progress",
+            bytes=done,
+            total_bytes=self.total_bytes,
+            files=self.files,
+            total_files=self.total_files,
+            failed=self.failed,
+            rate=round(rate),
+            seconds_left=None if left is None else round(left, 1),
+            waiting=waiting,
+        )
+
+    def _line(self, now: float) -> str:
+        done, rate = self._measure(now)
         parts = [f"{human_bytes(done)} of {human_bytes(self.total_bytes)}"]
         if self.terminal and self.total_bytes:
             share = done / self.total_bytes
             parts.insert(0, f"[{'#' * int(share * 24):<24}] {share:4.0%}")
         parts.append(f"{self.files}/{self.total_files} files")
         parts.append(f"{human_bytes(rate)}/s")
-        if rate > 0 and self.total_bytes > done:
-            parts.append(f"{human_seconds((self.total_bytes - done) / rate)} left")
+        if (left := self._left(done, rate)) is not None:
+            parts.append(f"{human_seconds(left)} left")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self._waiting:

@@ -100,7 +100,11 @@ def _alive(pid: int) -> bool:
         return False
     except OSError:
         return True
-    return True
+    # A container whose first process reaps nobody keeps the dead as zombies.
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except (OSError, IndexError):
+        return True
 
 
 def _is_finished(path: Path) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from fetcher import preflight, report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
+from fetcher.files import Stat
+from fetcher.hubcache import cached_blob
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
@@ -14,6 +16,7 @@ from fetcher.sources.base import (
     LOCAL_CANDIDATES,
     Candidate,
     FileEntry,
+    PathCandidate,
     Source,
     UrlCandidate,
 )
@@ -79,7 +82,7 @@ class Run:
         placer = Placer(space.options.into, space.store, space.settings.link, space.linked())
         try:
             if self.check_ahead(plan):
-                self._place(placer, [(i, i.sha256) for i in plan.items if i.action == PLACE])
+                self._place(placer, [(i, i.sha256, None) for i in plan.items if i.action == PLACE])
                 self._transfer(plan, placer)
         except KeyboardInterrupt:
             interrupted = True
@@ -101,13 +104,13 @@ class Run:
         if rows:
             self.space.state.record(rows)
 
-    def _place(self, placer: Placer, pairs: list[tuple[Item, str]]) -> None:
+    def _place(self, placer: Placer, ready: list[tuple[Item, str, Stat | None]]) -> None:
         """Place blobs that are in the store, and remember it."""
-        if not pairs:
+        if not ready:
             return
-        rows, problems = placer.place(pairs)
+        rows, problems = placer.place(ready)
         placed = {row.path: row for row in rows}
-        for item, sha256 in pairs:
+        for item, sha256, _ in ready:
             if item.target in placed:
                 item.action, item.placed, item.sha256 = KEEP, True, sha256
         self.rows += rows
@@ -142,13 +145,14 @@ class Run:
         for items in groups.values():
             job = Job(items[0].artifact.id, items[0].file, self._candidates(items, revisions))
             waiting[job] = items
+        del groups
 
         def on_batch(batch: list[Delivered]) -> None:
-            pairs = []
+            ready: list[tuple[Item, str, Stat | None]] = []
             for done in batch:
-                for item in waiting[done.job]:
+                for item in waiting.pop(done.job):
                     item.origin = done.origin
-                    pairs.append((item, done.sha256))
+                    ready.append((item, done.sha256, done.stat))
                     self._learn(item, done.sha256, done.size)
                 self.downloaded_files += 1 if done.downloaded or not done.size else 0
                 self.downloaded_bytes += done.downloaded
@@ -156,12 +160,12 @@ class Run:
                 # Placed before its digest is locked, such a file would be a stranger to a run
                 # that comes after a crash.
                 self._save_lock()
-            self._place(placer, pairs)
+            self._place(placer, ready)
 
         space.progress.begin(len(waiting), plan.bytes_to_get())
         with Engine(space.network, space.store, space.progress, on_batch) as engine:
-            outcome = engine.run(waiting)
-        for job, problem in outcome.failed:
+            failed = engine.run(list(waiting))
+        for job, problem in failed:
             self.problems += [
                 problem.about(item.artifact.id, item.file.path) for item in waiting[job]
             ]
@@ -173,6 +177,10 @@ class Run:
         network = self.space.network
         file = items[0].file
         found: list[Candidate] = []
+        for item in items:
+            cached = cached_blob(self.space.settings.hub_cache, item.artifact.source, item.file)
+            if cached is not None:
+                found.append(PathCandidate("hf-cache", cached, link=True))
         for location in self.space.settings.mirrors:
             mirror = BlobMirror(location)
             label = f"mirror:{mirror.describe()}"

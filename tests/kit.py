@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem
@@ -18,7 +19,7 @@ from fetcher.settings import Settings, Value
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Delivered, Job, Outcome
+from fetcher.transfer.jobs import Delivered, Job
 
 
 @contextmanager
@@ -49,6 +50,14 @@ def entry(path: str, data: bytes) -> FileEntry:
     return FileEntry(path, len(data), sha256(data))
 
 
+@dataclass
+class Got:
+    """What a transfer did."""
+
+    delivered: list[Delivered]
+    failed: list[tuple[Job, Problem]]
+
+
 class Run:
     """A store, settings and an engine; `said` is what the user was told."""
 
@@ -68,10 +77,11 @@ class Run:
     def said(self) -> str:
         return self.stream.getvalue()
 
-    def get(self, *jobs: Job) -> Outcome:
+    def get(self, *jobs: Job) -> Got:
         progress = Progress(self.stream, quiet=True)
-        with Engine(self.network, self.store, progress) as engine:
-            return engine.run(list(jobs))
+        delivered: list[Delivered] = []
+        with Engine(self.network, self.store, progress, delivered.extend) as engine:
+            return Got(delivered, engine.run(list(jobs)))
 
     def one(self, file: FileEntry, *urls: str | Candidate) -> Delivered:
         """Get one file that must arrive."""
@@ -117,7 +127,7 @@ class Run:
             return failure.problem
         raise AssertionError("it resolved")
 
-    def fetch(self, source: Source, files: Sequence[FileEntry]) -> Outcome:
+    def fetch(self, source: Source, files: Sequence[FileEntry]) -> Got:
         """All candidates of a source through the engine."""
         jobs = [
             Job("art", file, source.candidates(self.revision, file, self.network)) for file in files

@@ -208,5 +208,5 @@ def test_mirrors_may_have_spaces_where_they_are_listed(
     write("fetch.yaml", "mirrors: [/my disk, /other]\n")
     monkeypatch.delenv("FETCH_MIRRORS")
     assert load(tmp_path).mirrors == ("/my disk", "/other")
-    with pytest.raises(UsageError, match="directories or http"):
-        load(tmp_path, {"mirrors": ("oci://host/repo",)}).check()
+    with pytest.raises(UsageError, match="bundles, stores"):
+        load(tmp_path, {"mirrors": ("ftp://host/repo",)}).check()

@@ -293,14 +293,14 @@ def test_a_live_process_part_is_left_alone(store: Store) -> None:
         assert store.claim_part("k").size == 0 and path.exists()
     finally:
         child.communicate(b"\n")
-    assert store.claim_part("k").size == 4
+    assert Store(store.root).claim_part("k").size == 4, "the next run takes it"
 
 
 def test_another_machine_part_is_claimed_when_it_is_old(store: Store) -> None:
     path = left_by(store, "k", "elsewhere", 1)
     assert store.claim_part("k").size == 0
     os.utime(path, (time.time() - 601,) * 2)
-    assert store.claim_part("k").size == 4
+    assert Store(store.root).claim_part("k").size == 4
 
 
 def test_the_largest_part_is_claimed(store: Store) -> None:
@@ -320,7 +320,7 @@ def test_our_own_parts_are_claimed_only_when_left(store: Store) -> None:
     assert not Path(again.path).exists() and again.path not in _IN_USE
     # a dead process of long ago had our number
     left_by(store, "k2", _host(), os.getpid())
-    assert store.claim_part("k2").size == 4
+    assert Store(store.root).claim_part("k2").size == 4
 
 
 def test_odd_names_among_the_parts(store: Store) -> None:

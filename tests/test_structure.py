@@ -23,6 +23,7 @@ ORDER = [
     {"settings", "edits"},
     {"network", "state"},
     {"sources", "mirror"},
+    {"events"},
     {"manifest", "progress"},
     {"layout", "lock", "store"},
     {"crosscheck"},

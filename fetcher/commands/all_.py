@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,12 @@ from fetcher.workflow import Run
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--verify", is_flag=True, help="Run the probes afterwards, as `fetch verify` does.")
 @click.option("--quiet", is_flag=True, help="Show only trouble.")
+@click.option(
+    "--json-events",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what happens to a file or pipe, one JSON object a line.",
+)
 @common.json_option
 def command(
     manifests: tuple[str, ...],
@@ -34,7 +41,8 @@ def command(
     Without MANIFEST: all manifests of the project. What is already there is left alone; a run
     that was interrupted goes on where it stopped.
     """
-    if not (dry_run or verify or as_json or options["update"] or options["mirrors"]):
+    closer = dry_run or verify or as_json or options["update"] or options["mirrors"]
+    if not closer and options["json_events"] is None:
         seal = common.sealed(manifests, **options)
         if seal is not None:
             if not quiet:
@@ -50,6 +58,7 @@ def command(
             from fetcher.commands.verify import verify_into
 
             verify_into(found, space, plan, show=not (quiet or as_json))
+        space.progress.events.send("end", exit_code=found.exit_code, summary=found.summary)
         if as_json:
             report.print_json(found)
         elif not quiet:

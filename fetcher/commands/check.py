@@ -41,7 +41,8 @@ def command(
     """Compare every file with the lock; name what is missing, modified or extra (exit 4).
 
     A file whose size, time and inode are as they were is trusted, others are read; --deep reads
-    all. Optional artifacts count once they have been fetched.
+    all, and compares models that ship a model.sig with it. Optional artifacts count once they have
+    been fetched.
     """
     asked = deep or strict or junit or sarif or as_json or optional
     if not asked and not any(options[name] for name in ("only", "skip", "groups")):
@@ -58,6 +59,10 @@ def command(
         )
         plan, findings = check.examine(space, deep, strict)
         problems = check.problems_of(plan, findings)
+        if deep:
+            from fetcher.shipping import publishers
+
+            problems += publishers.of_project(space)
         seconds = time.monotonic() - space.started
         if junit:
             problems += common.write_report(junit, formats.junit(findings, seconds))

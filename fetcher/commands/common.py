@@ -14,6 +14,7 @@ from fetcher import seal as seals
 from fetcher import settings as all_settings
 from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.events import Events
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, find_root
@@ -204,6 +205,7 @@ def workspace(
     mirrors: Sequence[str] = (),
     quiet: bool = False,
     readonly: bool = False,
+    json_events: Path | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
@@ -226,9 +228,10 @@ def workspace(
         update=lambda _: update,
         overwrite=overwrite,
     )
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=quiet, events=Events(json_events))
     space = Workspace(project, units, settings, options, progress, readonly, tuple(manifests))
     try:
         yield space
     finally:
         space.close()
+        progress.events.close()

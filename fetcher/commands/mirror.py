@@ -58,7 +58,7 @@ def _answer(
     return found.exit_code
 
 
-@command.command("export")
+@command.command("export", short_help="Write what was fetched as a bundle.")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @common.manifests_argument
 @common.selection_options
@@ -149,7 +149,7 @@ def export(
     return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
 
-@command.command("check")
+@command.command("check", short_help="Prove every byte of a bundle.")
 @_bundles_argument
 @_key_option
 @_quiet_option
@@ -175,7 +175,7 @@ def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_jso
     return _answer(summary, found.artifacts, found.problems, as_json, lines)
 
 
-@command.command("import")
+@command.command("import", short_help="Prove bundles and take them into the store.")
 @_bundles_argument
 @click.option(
     "--project",
@@ -224,7 +224,7 @@ def import_(
     return _answer(summary, found.artifacts, found.problems, as_json, lines)
 
 
-@command.command("have")
+@command.command("have", short_help="List what this site has, for deltas.")
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
 @click.option(
     "-o",
@@ -263,7 +263,7 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
     return 0
 
 
-@command.command("sign")
+@command.command("sign", short_help="Prove a bundle and sign it.")
 @click.argument("bundle", metavar="BUNDLE")
 @click.option(
     "--key",
@@ -289,7 +289,7 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     return _answer(asdict(done.summary), [], done.problems, as_json, lines)
 
 
-@command.command("push")
+@command.command("push", short_help="Put a bundle into a registry or bucket.")
 @click.argument("bundle", metavar="BUNDLE")
 @click.argument("target", metavar="TARGET")
 @_key_option
@@ -330,7 +330,7 @@ def push(
     return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
 
-@command.command("pull")
+@command.command("pull", short_help="Take all of a registry or bucket in.")
 @click.argument("source", metavar="SOURCE")
 @click.option(
     "--project",

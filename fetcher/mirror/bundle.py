@@ -188,6 +188,8 @@ def open_bundle(path: str, volumes: Sequence[str] = ()) -> Bundle:
     Raises Failure, UsageError.
     """
     if os.path.isdir(path):
+        if not os.path.lexists(os.path.join(path, SUMS)):
+            raise _no_bundle(path)
         return _with(Folder(path), os.path.join(path, SIGNATURE))
     named = volume_base(path)
     if named is not None and not os.path.isfile(sums_path(path)):
@@ -201,6 +203,18 @@ def open_bundle(path: str, volumes: Sequence[str] = ()) -> Bundle:
             f"{path}: no bundle there", "name a bundle's folder, its .tar, or one of its volumes"
         )
     return _with(open_archive(path), path + ".sig")
+
+
+def _no_bundle(folder: str) -> Exception:
+    """Why a folder without SHA256SUMS is no bundle."""
+    if os.path.lexists(os.path.join(folder, INDEX)) or os.path.lexists(
+        os.path.join(folder, "blobs")
+    ):
+        text = f"{folder} has no {SUMS}: it is a store, or a bundle that is not finished"
+        return Failure("bundle", text, _UNFINISHED, file=SUMS)
+    return UsageError(
+        f"{folder} is no bundle: it has no {SUMS}", "name the bundle's folder or .tar"
+    )
 
 
 def _signature_beside(volume: str) -> str:

@@ -114,11 +114,11 @@ def check_location(location: str, root: Path) -> None:
     path = str(root / Path(location).expanduser())
     if os.path.isdir(path) and not is_bundle(path) and not os.path.isdir(f"{path}/blobs/sha256"):
         raise UsageError(
-            f"--from {location}: neither a bundle nor a store there (no folder blobs/sha256)",
+            f"--from {location}: no bundle and no store there (no folder blobs/sha256)",
             "name a bundle, or a store's folder, such as the one `fetch store du` shows",
         )
     if not os.path.isdir(path) and not is_bundle(path):
         raise UsageError(
-            f"--from {location}: nothing there (no folder blobs/sha256, no bundle)",
+            f"--from {location}: no bundle and no store there",
             "name a bundle, or a store's folder, such as the one `fetch store du` shows",
         )

@@ -116,6 +116,8 @@ class _Scan:
                 raise ValueError
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
+            if not self.members and not self.offset:
+                raise self.refuse("this is no tar", "name a bundle's folder or .tar") from error
             text = f"no sound tar header at byte {self.offset:,}"
             raise self.refuse(text) from error
         if info.size < 0 or self.offset + BLOCK + info.size > self.joined.size:

@@ -12,6 +12,7 @@ from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
 from fetcher.mirror.proof import Proof
 from fetcher.progress import Progress, human_bytes
+from fetcher.shipping import publishers
 
 
 @dataclass
@@ -78,7 +79,7 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                 except Failure as failure:
                     problems.append(failure.problem)
                     found.signed = False
-            found.problems += problems
+            found.problems += problems or publishers.of_bundle(bundle)
             found.files += files
             found.bytes += size
             absent = bundle.absent()

@@ -16,7 +16,7 @@ from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
 from fetcher.mirror.joined import parse_sums, sums_path
 from fetcher.preflight import nearest_folder
 from fetcher.shipping import export as writing
-from fetcher.shipping import havelist, toolbox
+from fetcher.shipping import havelist, publishers, toolbox
 from fetcher.shipping.gather import gather
 from fetcher.shipping.plan import Outline, outline
 from fetcher.workspace import Workspace
@@ -66,7 +66,8 @@ def export(
     has = havelist.since(since) if since else None
     cargo = gather(space)
     done = Exported([record_of(artifact) for artifact in cargo.artifacts], problems=cargo.problems)
-    if cargo.problems:
+    done.problems += publishers.of_project(space, cargo.places) if not cargo.problems else []
+    if done.problems:
         return done
     with _tool(space, out, tool) as files:
         plan = outline(cargo, has, files)

@@ -18,7 +18,7 @@ from fetcher.shipping.importing import remember, unpack_project
 from fetcher.sources.base import Candidate
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Job
+from fetcher.transfer.jobs import Delivered, Job
 
 
 @dataclass
@@ -82,14 +82,15 @@ def pull(
             else:
                 jobs[sha256] = Job(artifact.id, file, [there.candidate(sha256)])
     progress.begin(len(jobs), sum(job.file.size or 0 for job in jobs.values()))
+
+    def arrived(batch: list[Delivered]) -> None:
+        done.files += len(batch)
+        done.bytes += sum(item.size for item in batch)
+
     if jobs:
-        with Engine(network, store, progress) as engine:
-            outcome = engine.run(list(jobs.values()))
-        done.files = len(outcome.delivered)
-        done.bytes = sum(item.size for item in outcome.delivered)
-        done.problems = [
-            problem.about(job.artifact, job.file.path) for job, problem in outcome.failed
-        ]
+        with Engine(network, store, progress, arrived) as engine:
+            failed = engine.run(list(jobs.values()))
+        done.problems = [problem.about(job.artifact, job.file.path) for job, problem in failed]
     if not done.problems:
         store.prepare()
         remember(store, contents)

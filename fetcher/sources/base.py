@@ -60,7 +60,7 @@ class Request:
     known: Mapping[str, FileEntry] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UrlCandidate:
     """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
 
@@ -76,7 +76,7 @@ class UrlCandidate:
     rank: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DeferredCandidate:
     """A URL that must be asked for right before the transfer (signed links)."""
 
@@ -84,15 +84,16 @@ class DeferredCandidate:
     prepare: Callable[[Network], UrlCandidate]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathCandidate:
-    """Bytes in a local file."""
+    """Bytes in a local file; one that nobody changes in place may be linked instead of copied."""
 
     origin: str
     path: str
+    link: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExtentsCandidate:
     """Bytes that lie in pieces of local files: inside a bundle's tar, or across its volumes."""
 
@@ -100,7 +101,7 @@ class ExtentsCandidate:
     extents: tuple[Extent, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WheelCandidate:
     """Bytes of one member of a wheel that pip can download."""
 

@@ -72,6 +72,11 @@ class HuggingFace(Source):
     def _prefix(self) -> str:
         return "" if self.repo_type == "model" else f"{self.repo_type}s/"
 
+    @property
+    def cache_folder(self) -> str:
+        """What the repository's folder in the Hugging Face cache is called."""
+        return f"{self.repo_type}s--{self.repo.replace('/', '--')}"
+
     def describe(self) -> str:
         """The short form."""
         path = f":{self.path}" if self.path else ""

@@ -18,7 +18,7 @@ import struct
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
@@ -46,6 +46,7 @@ _RECORD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
 _REPORT = 48  # results in one message
 _MAX_HOPS = 3
+_STREAMS = 4  # requests at a time for each connection that we may have, where they can share one
 
 
 class _Task(NamedTuple):
@@ -78,11 +79,14 @@ def can_fork() -> bool:
 
 
 class Couriers:
-    """The processes of one run. `on_arrived` and `on_back` are called in reader threads."""
+    """The processes of one run. `on_arrived` and `on_back` are called in reader threads.
+
+    `jobs` is the couriers' own list: what has arrived or was given back is taken out of it.
+    """
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: list[Job | None],
         network: Network,
         store: Store,
         on_arrived: Callable[[Arrived], None],
@@ -92,7 +96,6 @@ class Couriers:
         self.store = store
         self._on_arrived = on_arrived
         self._on_back = on_back
-        self._open = set(range(len(jobs)))  # neither arrived nor given back
         self._lock = threading.Lock()
         self._draining = threading.Lock()
         self._halted = self._closed = False
@@ -100,7 +103,7 @@ class Couriers:
         self._step = max(1, min(64, len(jobs) // 64))
         self._taken, self._tokens = os.pipe()
         self._pids: list[int] = []
-        ends = self._fork([_task(job) for job in jobs], network)
+        ends = self._fork([_task(job) for job in jobs if job is not None], network)
         self._giver = threading.Thread(target=self._hand_out, name="giver", daemon=True)
         self._readers = [
             threading.Thread(target=self._read, args=(end,), name="reader", daemon=True)
@@ -154,17 +157,27 @@ class Couriers:
         self._ended()
 
     def _pass_on(self, done: list[tuple[Any, ...]], back: list[int]) -> None:
-        with self._lock:
-            self._open.difference_update([item[0] for item in done], back)
         for index, path, sha256, git_blob, size, mtime_ns, inode in done:
-            job = self.jobs[index]
+            job, self.jobs[index] = self.jobs[index], None
+            assert job is not None
             job.received += size
             stat = Stat(size, mtime_ns, inode)
             origin = job.candidates[0].origin
-            digests = sha256, git_blob
+            known = job.file.git_blob  # of two equal strings one is kept
+            digests = sha256, known if known == git_blob else git_blob
             self._on_arrived(Arrived(job, origin, path=path, size=size, digests=digests, stat=stat))
         if back:
-            self._on_back([self.jobs[index] for index in back])
+            self._give_back(back)
+
+    def _give_back(self, indices: Iterable[int]) -> None:
+        """Give those jobs to the engine that are still here."""
+        found = []
+        for index in indices:
+            job, self.jobs[index] = self.jobs[index], None
+            if job is not None:
+                found.append(job)
+        if found:
+            self._on_back(found)
 
     def _halt(self) -> None:
         """Take what no courier has begun away from them; it goes back when they have ended."""
@@ -179,9 +192,8 @@ class Couriers:
             self._running -= 1
             if self._running:
                 return
-            left, self._open = sorted(self._open), set()
-        if left and not self._closed:
-            self._on_back([self.jobs[index] for index in left])
+        if not self._closed:
+            self._give_back(range(len(self.jobs)))
 
     def close(self) -> None:
         """End the processes, if they still run; nothing arrives from now on.
@@ -244,9 +256,11 @@ class _Courier:
     def run(self, connections: int) -> None:
         """Work until there is nothing to take."""
         free = []
-        for _ in range(connections):
+        secure = any(task.url.startswith("https") for task in self.tasks[:1])
+        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
+        for _ in range(connections * (_STREAMS if secure else 1)):
             handle = _Handle()
-            self._prepare(handle)
+            self._prepare(handle, secure)
             self.by_curl[id(handle.curl)] = handle
             free.append(handle)
         busy = 0
@@ -282,8 +296,10 @@ class _Courier:
                 self.halted = True
         return self.mine.pop() if self.mine else None
 
-    def _prepare(self, handle: _Handle) -> None:
+    def _prepare(self, handle: _Handle, secure: bool) -> None:
         curl = handle.curl
+        if secure:  # where the server speaks HTTP/2, all share one connection
+            curl.setopt(pycurl.PIPEWAIT, 1)
         self.network.configure_once(curl)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
         curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)

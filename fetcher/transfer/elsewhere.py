@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fetcher.errors import Failure, from_os_error
@@ -12,8 +14,12 @@ from fetcher.mirror.moving import copy_into
 from fetcher.store import Part, Store
 
 
-def copy_of(source: str, store: Store) -> str:
-    """A private copy of a local file in the store. Raises Failure, OSError."""
+def copy_of(source: str, store: Store, link: bool) -> str:
+    """A private copy of a local file in the store, or a hard link to it if that may be.
+
+    What is linked becomes read-only, so that nobody changes it here or there.
+    Raises Failure, OSError.
+    """
     try:
         with open(source, "rb"):  # noqa: PTH123
             pass
@@ -22,6 +28,12 @@ def copy_of(source: str, store: Store) -> str:
     except OSError as error:
         raise Failure("not-found", f"{source} cannot be read: {error.strerror}") from error
     path = store.temporary()
+    if link:
+        with suppress(OSError):  # another file system, or somebody else's file
+            os.link(source, path)
+            os.chmod(path, 0o444)
+            return path
+        remove_quietly(path)
     try:
         if not reflink(source, path):
             copy(source, path)

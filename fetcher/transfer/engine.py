@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import pycurl
 
-from fetcher.errors import Failure
+from fetcher.errors import Failure, Problem
 from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of, retry_after
 from fetcher.progress import Progress
 from fetcher.sources.base import UrlCandidate
@@ -21,7 +21,7 @@ from fetcher.store import Store
 from fetcher.transfer.agenda import Agenda
 from fetcher.transfer.body import Body, Cell
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.jobs import Arrived, Delivered, Job, Outcome
+from fetcher.transfer.jobs import Arrived, Delivered, Job
 from fetcher.transfer.mending import Mending
 from fetcher.transfer.outside import Outside
 from fetcher.transfer.slot import Slot
@@ -60,7 +60,6 @@ class Engine:
         self.network = network
         self.store = store
         self.progress = progress
-        self.outcome = Outcome()
         self.hosts = Hosts(network.unreachable, progress.say, network.settings.jobs)
         self._rate = network.settings.limit_rate
         self._multi = pycurl.CurlMulti()
@@ -68,12 +67,9 @@ class Engine:
         self._by_curl = {id(slot.curl): slot for slot in self._slots}
         self._free = list(self._slots)
         self._busy: dict[Slot, Host] = {}
-        self._jobs: list[Job] = []
         self._spread: dict[Job, None] = {}  # bodies with ranges that more connections could get
         self._agenda = Agenda()
-        self._mending = Mending(
-            network, store, progress, self.hosts, self._agenda, self.outcome, self._cut
-        )
+        self._mending = Mending(network, store, progress, self.hosts, self._agenda, self._cut)
         self._outside = Outside(
             network,
             store,
@@ -99,17 +95,20 @@ class Engine:
                 slot.release()
                 slot.curl.close()
             self._multi.close()
-            for job in self._jobs:
+            for job in self._mending.begun:
                 if job.body is not None:
                     job.body.close()
                 if job.part is not None:
                     self.store.leave_part(job.part)
 
-    def run(self, jobs: Iterable[Job]) -> Outcome:
-        """Get every job's content; returns when all are delivered or have failed."""
+    def run(self, jobs: Iterable[Job]) -> list[tuple[Job, Problem]]:
+        """Get every job's content; returns those that failed, when no other is left.
+
+        What is delivered goes to `on_batch`.
+        """
         self.store.prepare()
-        self._jobs += jobs
-        self._agenda.add(self._outside.send_couriers(self._jobs))
+        self._agenda.add(self._outside.send_couriers(jobs))
+        del jobs  # what is delivered need not be kept
         while self._agenda or self._busy or self._outside.pending or self.hosts.queued():
             self._agenda.wake()
             self._fill()
@@ -117,7 +116,7 @@ class Engine:
             self._outside.drain()
             self._review()
             self.progress.tick(self.hosts.waiting)
-        return self.outcome
+        return self._mending.failed
 
     def _live(self) -> int:
         """Bytes that are there of bodies that are not whole yet."""
@@ -382,10 +381,8 @@ class Engine:
 
     def _delivered(self, batch: list[Delivered]) -> None:
         """A batch is in the store, and placed."""
-        self.outcome.delivered += batch
         for item in batch:
-            self.outcome.downloaded += item.downloaded
-            self.progress.file_done(item.job.file, item.downloaded)
+            self.progress.file_done(item.job.artifact, item.job.file, item.downloaded, item.origin)
             self._mending.drop_part(item.job)
 
     # Looking around

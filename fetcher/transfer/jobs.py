@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
@@ -18,7 +19,7 @@ SMALL = 1 << 20
 MAX_TRIES = 6
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
     """One content to get, from the first candidate that delivers it whole and right.
 
@@ -30,10 +31,10 @@ class Job:
 
     artifact: str
     file: FileEntry
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
     index: int = 0
     tries: int = 0
-    reasons: list[Failure] = field(default_factory=list)
+    reasons: tuple[Failure, ...] = ()
     part: Part | None = None
     validator: str = ""
     resumed: bool = False
@@ -68,7 +69,7 @@ class Job:
 
     def next_candidate(self, reason: Failure) -> bool:
         """Give this candidate up for `reason`; False if it was the last."""
-        self.reasons.append(reason)
+        self.reasons += (reason,)
         self.index += 1
         self.tries = self.furthest = 0
         self.mismatched = self.decode = self.anew = self.resumed = False
@@ -126,12 +127,3 @@ class Delivered:
     origin: str
     downloaded: int
     stat: Stat
-
-
-@dataclass
-class Outcome:
-    """What a transfer did; partial failure is a value."""
-
-    delivered: list[Delivered] = field(default_factory=list)
-    failed: list[tuple[Job, Problem]] = field(default_factory=list)
-    downloaded: int = 0

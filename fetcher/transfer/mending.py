@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fetcher.errors import Failure, from_os_error
+from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.files import remove_quietly
 from fetcher.network import Network, backoff, host_of
 from fetcher.progress import Progress, human_bytes
@@ -16,7 +16,7 @@ from fetcher.transfer.body import Body
 from fetcher.transfer.elsewhere import read_validator, spool
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job, Outcome
+from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job
 from fetcher.transfer.slot import Slot
 from fetcher.transfer.verdicts import Retry, Unreachable, Wait, manual_hint
 
@@ -41,7 +41,6 @@ class Mending:
         progress: Progress,
         hosts: Hosts,
         agenda: Agenda,
-        outcome: Outcome,
         cut: Callable[[Job], None],
     ) -> None:
         self.network = network
@@ -49,7 +48,8 @@ class Mending:
         self.progress = progress
         self.hosts = hosts
         self.agenda = agenda
-        self.outcome = outcome
+        self.failed: list[tuple[Job, Problem]] = []
+        self.begun: set[Job] = set()  # jobs that have a partial file
         self.cut = cut
         self._told: set[tuple[str, str]] = set()
 
@@ -102,6 +102,7 @@ class Mending:
         if not key:  # only the very same address can mean the same bytes
             url = job.candidate.url if isinstance(job.candidate, UrlCandidate) else ""
             key = f"{job.candidate.origin} {job.label} {url}"
+        self.begun.add(job)
         try:
             job.part = self.store.claim_part(key)
         except OSError as error:
@@ -251,8 +252,9 @@ class Mending:
     def _swap(job: Job, index: int) -> None:
         places, here = job.candidates, job.index
         if index != here:  # jobs may share one list
-            job.candidates = places = list(places)
-            places[here], places[index] = places[index], places[here]
+            new = list(places)
+            new[here], new[index] = new[index], new[here]
+            job.candidates = new
 
     def _host(self, job: Job, index: int) -> Host | None:
         candidate = job.candidates[index] if index < len(job.candidates) else None
@@ -272,10 +274,10 @@ class Mending:
             job.body.close()
             job.body = None
         if failure is not None:
-            job.reasons.append(failure)
-        self.outcome.failed.append((job, job.problem()))
-        self.outcome.downloaded += job.received
-        self.progress.file_failed(job.file)
+            job.reasons += (failure,)
+        problem = job.problem()
+        self.failed.append((job, problem))
+        self.progress.file_failed(job.artifact, job.file, problem)
 
     def drop_part(self, job: Job) -> None:
         """Remove the partial file."""
@@ -284,6 +286,7 @@ class Mending:
             job.body = None
         if job.part is not None:
             self.store.drop_part(job.part)
+            self.begun.discard(job)
         job.part, job.validator = None, ""
 
 

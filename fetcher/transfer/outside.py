@@ -6,7 +6,7 @@ Every answer comes through one inbox and is dealt with in the loop's thread.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -99,17 +99,19 @@ class Outside:
 
     # Handing over
 
-    def send_couriers(self, jobs: list[Job]) -> list[Job]:
+    def send_couriers(self, jobs: Iterable[Job]) -> list[Job]:
         """Let processes of their own get many small files; returns the other jobs."""
         if self.network.settings.limit_rate or self.network.offline or not can_fork():
-            return jobs
-        fit = [job for job in jobs if eligible(job)]
+            return list(jobs)
+        fit: list[Job | None] = []
+        others: list[Job] = []
+        for job in jobs:
+            (fit if eligible(job) else others).append(job)
         if len(fit) < FEWEST:
-            return jobs
+            return others + [job for job in fit if job is not None]
         self.pending += len(fit)
         self._couriers = Couriers(fit, self.network, self.store, self._shelf.put, self._returned)
-        chosen = set(fit)
-        return [job for job in jobs if job not in chosen]
+        return others
 
     def take(self, job: Job, candidate: Candidate) -> None:
         """Have a thread get what no URL leads to."""
@@ -165,7 +167,7 @@ class Outside:
         return lambda: self.shelve(arrived)
 
     def _path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
-        path = copy_of(candidate.path, self.store)
+        path = copy_of(candidate.path, self.store, candidate.link)
         return lambda: self.shelve(Arrived(job, candidate.origin, path=path))
 
     def _extents(self, job: Job, candidate: ExtentsCandidate) -> Callable[[], None]:

@@ -271,8 +271,8 @@ def test_flags_that_exclude_each_other(project: Path, cli: Cli, tmp_path: Path) 
     assert cli("all", "--locked", "--update").code == 2
     assert cli("all", "--offline", "--update").code == 2
     wrong = cli("all", "--from", tmp_path / "nothing")
-    assert wrong.code == 2 and "no store there" in wrong.err
-    wrong = cli("all", "--from", "oci://host/repo")
+    assert wrong.code == 2 and "no bundle and no store there" in wrong.err
+    wrong = cli("all", "--from", "ftp://host/repo")
     assert wrong.code == 2 and "--from: " in wrong.err
     assert cli("verify", "--device", "tpu").code == 2
 

@@ -25,7 +25,7 @@ def member(name: str, data: bytes) -> bytes:
 def scanned(path: Path) -> dict[str, tuple[int, int]]:
     joined = Joined([str(path)])
     try:
-        return {name: tuple(found) for name, found in scan(joined, "b.tar").items()}
+        return {name: (at, size) for name, (at, size) in scan(joined, "b.tar").items()}
     finally:
         joined.close()
 
@@ -176,7 +176,7 @@ def test_volumes_are_read_across_their_borders(tmp_path: Path) -> None:
         wanted = bytes([int(name[1])]) * (300 * int(name[1]))
         assert joined.read_at(*found) == wanted
         pieces = io.BytesIO()
-        for path, offset, length in joined.extents(*found):
-            pieces.write(Path(path).read_bytes()[offset : offset + length])
+        for place, offset, length in joined.extents(*found):
+            pieces.write(Path(place).read_bytes()[offset : offset + length])
         assert pieces.getvalue() == wanted
     joined.close()

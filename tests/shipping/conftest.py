@@ -114,7 +114,7 @@ def keys(tmp_path: Path) -> Callable[[str], Path]:
             ["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", private],
             ["openssl", "ec", "-in", private, "-pubout", "-out", public],
         ):
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(list(map(str, command)), check=True, capture_output=True)
         return private
 
     return make

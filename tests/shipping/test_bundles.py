@@ -255,7 +255,7 @@ def test_what_is_not_there_or_does_not_fit_is_told(
         "model.safetensors",
     }
     away = site("away")
-    full = shutil._ntuple_diskusage(10, 10, 1000)  # type: ignore[attr-defined]
+    full = shutil._ntuple_diskusage(10, 10, 1000)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: full)
         refused = away.fetch("mirror", "import", bundle)

@@ -30,7 +30,17 @@ def test_the_walk_of_the_docs(home: Site, tmp_path: Path) -> None:
     isolated = without_network()
     if not isolated:
         pytest.skip("no network namespaces here")
-    probe = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path, "click"]
+    probe = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "-d",
+        str(tmp_path),
+        "click",
+    ]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("pip reaches no package index")
     media, site = tmp_path / "usb", tmp_path / "site"

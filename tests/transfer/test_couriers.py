@@ -41,15 +41,16 @@ jobs = [
     for file, urls in request["jobs"]
 ]
 run.fresh_network()
-with Engine(run.network, run.store, Progress(run.stream, quiet=True)) as engine:
-    outcome = engine.run(jobs)
+delivered = []
+with Engine(run.network, run.store, Progress(run.stream, quiet=True), delivered.extend) as engine:
+    failed = engine.run(jobs)
     used = engine._outside._couriers is not None
 run.store.close()
 print(json.dumps({
     "used": used,
-    "delivered": {item.job.file.path: item.origin for item in outcome.delivered},
-    "failed": {job.file.path: problem.code for job, problem in outcome.failed},
-    "downloaded": sum(item.downloaded for item in outcome.delivered),
+    "delivered": {item.job.file.path: item.origin for item in delivered},
+    "failed": {job.file.path: problem.code for job, problem in failed},
+    "downloaded": sum(item.downloaded for item in delivered),
     "said": run.said,
 }))
 """

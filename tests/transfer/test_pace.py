@@ -95,7 +95,7 @@ def test_a_named_mirror_is_not_left_for_a_faster_place(run: Run) -> None:
         for number, data in enumerate(many):
             urls = [server.add(f"{number}.bin", data) for server in (named, other)]
             job = run.job(entry(f"{number}.bin", data), *urls)
-            job.candidates[0] = replace(job.candidates[0], rank=0)  # type: ignore[call-arg,type-var]
+            job.candidates[0] = replace(job.candidates[0], rank=0)  # type: ignore[index,arg-type]
             jobs.append(job)
         assert not run.get(*jobs).failed
         assert other.requests == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.errors import Failure
+from fetcher.errors import Failure, Problem
 from fetcher.progress import Progress, human_bytes, human_seconds
 from fetcher.sources.base import FileEntry
 from fetcher.transfer.hashing import Tail, TailHasher
@@ -86,7 +86,7 @@ def test_one_failure_raised_by_many_gathers_no_tracebacks() -> None:
 def test_the_weightiest_reason_comes_first() -> None:
     job = Job("a", FileEntry("f"), [])
     for code, text in (("network", "one"), ("auth", "two"), ("network", "one"), ("refused", "3")):
-        job.reasons.append(Failure(code, text, f"hint {text}"))
+        job.reasons += (Failure(code, text, f"hint {text}"),)
     problem = job.problem()
     assert (problem.code, problem.hint) == ("auth", "hint two")
     assert problem.message == "two; also one; also 3"
@@ -113,8 +113,8 @@ def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Progress(stream)
     progress.begin(2, 3_000_000)
     progress.live = lambda: 500_000
-    progress.file_done(FileEntry("a", 1_000_000), 1_000_000)
-    progress.file_failed(FileEntry("b"))
+    progress.file_done("x", FileEntry("a", 1_000_000), 1_000_000, "url")
+    progress.file_failed("x", FileEntry("b"), Problem("network", "gone"))
     progress.tick(lambda: ["h (60 s)"])
     progress.end()
     line = stream.getvalue()

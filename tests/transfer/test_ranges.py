@@ -1,7 +1,8 @@
-"""Large bodies in ranges: put together right, continued range by range, and given up for one stream."""
+"""Large bodies in ranges: put together right, continued range by range, or in one stream again."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import signal
@@ -29,16 +30,16 @@ DATA = payload(20 * CELL + 12_345, 7)
 
 pytestmark = pytest.mark.usefixtures("hasty", "small_cells")
 
-CHILD = """
+CHILD = f"""
 import sys
 from pathlib import Path
 from fetcher.transfer import body
-body.CELL, body.RANGES_FROM = %d, %d
+body.CELL, body.RANGES_FROM = {CELL}, {2 * CELL}
 from fetcher.sources.base import FileEntry
 from tests.kit import Run
 root, url, size, digest = sys.argv[1:]
 Run(Path(root)).one(FileEntry("f.bin", int(size), digest), url)
-""" % (CELL, 2 * CELL)
+"""
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_every_byte_is_asked_for_once(run: Run, files: FileServer) -> None:
     assert run.one(entry("f.bin", DATA), url).downloaded == len(DATA)
     asked = sorted(spans(files))
     assert len(asked) == 21 and asked[0][0] == 0 and asked[-1][1] == len(DATA)
-    assert all(one[1] == other[0] for one, other in zip(asked, asked[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
     assert run.blob(DATA) == DATA and run.leftovers() == []
 
 

@@ -1,0 +1,84 @@
+"""Publishers' own signatures, wherever the files are: in the store, in the tree, in a bundle."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import FetchError, Problem
+from fetcher.mirror import publisher
+from fetcher.mirror.bundle import Bundle
+from fetcher.mirror.holdings import read
+from fetcher.sources.base import FileEntry
+from fetcher.workspace import Workspace
+
+_MAX_READ = 256 << 20
+
+
+def _problems(
+    artifact: str,
+    files: Iterable[FileEntry],
+    signature: Path,
+    signer: Mapping[str, Any] | None,
+    root: Path,
+) -> list[Problem]:
+    try:
+        publisher.check(artifact, files, signature, signer, root)
+    except FetchError as error:
+        return [
+            Problem("signature", problem.message, problem.hint, artifact)
+            for problem in error.problems()
+        ]
+    return []
+
+
+def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> list[Problem]:
+    """What is wrong with signatures of the artifacts that a command is about.
+
+    An artifact with a `model.sig`, or with `signature` in its manifest, is looked at once all of
+    its files are known by sha256. `places` says which file has which digest; default: the store.
+    """
+    problems: list[Problem] = []
+    for _, artifact in space.wanted:
+        locked = space.lock.of(artifact)
+        if locked is None:
+            continue
+        name = publisher.name_of(artifact.signature)
+        entry = next((file for file in locked.files if file.path == name), None)
+        if entry is None:
+            if artifact.signature is not None:
+                text = f"{artifact.id} is not signed by its publisher: it has no {name}"
+                hint = "add it to `files`, or drop `signature` from the manifest"
+                problems.append(Problem("signature", text, hint, artifact.id))
+            continue
+        sha256 = entry.sha256 or space.store.by_git_blob(entry.git_blob or "") or ""
+        path = (places or {}).get(sha256) or space.store.blob_path(sha256)
+        known = [_known(file, space) for file in locked.files]
+        if os.path.isfile(path):
+            root = space.project.root
+            problems += _problems(artifact.id, known, Path(path), artifact.signature, root)
+    return problems
+
+
+def _known(file: FileEntry, space: Workspace) -> FileEntry:
+    if file.sha256 or not file.git_blob:
+        return file
+    return file._replace(sha256=space.store.by_git_blob(file.git_blob))
+
+
+def of_bundle(bundle: Bundle) -> list[Problem]:
+    """What is wrong with the `model.sig` of a bundle's artifacts, whoever made it."""
+    problems = []
+    for artifact in bundle.artifacts():
+        entry = next((file for file in artifact.files if file.path == publisher.DEFAULT), None)
+        extents = bundle.locate(entry.sha256 or "") if entry is not None else None
+        if entry is None or extents is None or (entry.size or 0) > _MAX_READ:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, publisher.DEFAULT)
+            path.write_bytes(b"".join(read(extents)))
+            problems += _problems(artifact.id, artifact.files, path, None, Path())
+    return problems
