@@ -184,8 +184,8 @@ def sealed(
     try:
         mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
         return seals.load(state, mark)
-    except OSError:
-        return None
+    except (OSError, UsageError):
+        return None  # the plan will say what is wrong
     finally:
         state.close()
 
