@@ -125,7 +125,7 @@ class Puller:
         try:
             if not self._closed:
                 with Engine(network, self.store, Progress(quiet=True), landed) as engine:
-                    for job, problem in engine.run([flight.job for flight in flights]).failed:
+                    for job, problem in engine.run([flight.job for flight in flights]):
                         by_job[id(job)].problem = problem
         except Exception as error:
             self.say(f"upstream: {type(error).__name__}: {error}")
