@@ -161,11 +161,11 @@ class Generator:
         for name in maps:
             write_atomically(self.folder / f"{name}.map", self.maps.text(name).encode())
         keys = [len(k.encode()) for name in maps for k in self.maps.entries.get(name, ())]
-        bucket = 128
+        bucket = 512
         while bucket < max(keys, default=0) + 64:
             bucket *= 2
         size = 2048
-        while size < max((len(v) for v in self.maps.entries.values()), default=0) * 2:
+        while size < max((len(v) for v in self.maps.entries.values()), default=0) * 8:
             size *= 2
         slashed = "|".join(re.escape(name) for name in sorted(self.names, key=len, reverse=True))
         revision = (f"{slashed}|" if slashed else "") + "refs/[a-z]+/[^/]+|[^/]+"

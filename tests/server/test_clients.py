@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_project
+from tests.server.conftest import DATA
 from tests.server.kit import Mirror, clean_environment, fetch, serving
 from tests.servers.hub import HubServer
 
@@ -109,24 +110,15 @@ def test_every_client_loads_the_same_from_an_empty_cache(both: Both) -> None:
     assert both.mirror.said == []
 
 
-def test_the_hf_command(both: Both, tmp_path: Path) -> None:
+def test_the_hf_command(mirror: Mirror, tmp_path: Path) -> None:
+    """An old token in the environment does no harm."""
     hf = Path(sys.executable).with_name("hf")
-    home = both.home / "cache-hf"
-    more = {"HF_ENDPOINT": both.mirror.url, "HF_HOME": str(home), "HF_TOKEN": "hf_of_the_past"}
-    run(both.home, hf, "download", "tiny/text", **more)
-    run(
-        both.home,
-        hf,
-        "download",
-        "tiny/data",
-        "--repo-type",
-        "dataset",
-        "--local-dir",
-        tmp_path,
-        **more,
-    )
-    assert (tmp_path / "data/train.jsonl").is_file()
-    verified = run(both.home, hf, "cache", "verify", "tiny/text", **more)
+    more = {"HF_ENDPOINT": mirror.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_of_the_past"}
+    run(tmp_path, hf, "download", "o/m", **more)
+    folder = tmp_path / "here"
+    run(tmp_path, hf, "download", "o/d", "--repo-type", "dataset", "--local-dir", folder, **more)
+    assert (folder / "data/003/a.txt").read_bytes() == DATA["data/003/a.txt"]
+    verified = run(tmp_path, hf, "cache", "verify", "o/m", **more)
     assert "mismatch" not in verified.stdout.lower() + verified.stderr.lower()
-    listed = run(both.home, hf, "models", "ls", "--search", "tiny", **more)
-    assert "tiny/text" in listed.stdout
+    listed = run(tmp_path, hf, "models", "ls", "--search", "tagged", **more)
+    assert "o/tagged" in listed.stdout
