@@ -169,7 +169,8 @@ def _serve(
         import granian  # noqa: F401
     except ImportError:
         raise UsageError(
-            "fetch serve needs granian, which is not installed", "pip install 'fetcher[serve]'"
+            "fetch serve needs granian, which is not installed",
+            "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
     from fetcher.server.access import Tokens
     from fetcher.server.app import App, Options

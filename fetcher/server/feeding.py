@@ -21,7 +21,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from fetcher.errors import FetchError
+from fetcher.errors import Failure, FetchError
 from fetcher.files import remove_quietly
 
 _STREAMS = 256
@@ -35,12 +35,12 @@ class CutOff(Exception):
 
 
 class Feeder:
-    """Threads that write bodies, one for each."""
+    """Threads that write bodies, one for each. Raises Failure where no pipe can be made."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self._numbers = count()
-        self._folder = ""
+        self._folder = "" if sys.platform == "win32" else _temporary_folder()
         self._threads = ThreadPoolExecutor(_STREAMS, thread_name_prefix="stream")
 
     def close(self) -> None:
@@ -74,8 +74,6 @@ class Feeder:
             await transport.send_bytes(piece)
 
     def _pipe(self) -> str:
-        if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix="fetch-serve-")
         path = os.path.join(self._folder, str(next(self._numbers)))
         os.mkfifo(path, 0o600)
         return path
@@ -103,6 +101,17 @@ class Feeder:
             close = getattr(source, "close", None)
             if close is not None:
                 close()
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.mkdtemp(prefix="fetch-serve-")
+    except OSError as error:
+        raise Failure(
+            "permission",
+            f"no temporary folder can be made: {error.strerror}",
+            "set TMPDIR to a folder that can be written; in a systemd unit, PrivateTmp=yes",
+        ) from error
 
 
 def _opened(path: str) -> int | None:
