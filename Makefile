@@ -5,7 +5,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs schemas clean help
+.PHONY: quickstart test lint types unit programs bench schemas clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -16,7 +16,7 @@ quickstart: .venv/.installed
 	$(RUN)/fetch all quickstart
 	$(RUN)/fetch tree quickstart
 	@test -f .venv/.probes || { echo "installing what the probes load models with (PyTorch is large)"; \
-	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[state-dict]" && touch .venv/.probes; }
+	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[sentence-transformer]" && touch .venv/.probes; }
 	$(RUN)/fetch verify quickstart --python $(RUN)/python
 	@echo "a second time there is nothing left to do:"
 	$(RUN)/fetch all quickstart
@@ -35,14 +35,34 @@ types: .venv-test/.installed
 
 # What some tests run against; where it cannot be installed they are skipped.
 programs:
-	@install() { PATH=$$PATH:/usr/sbin command -v $$1 >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-	    apt-get install -y --no-install-recommends $$2 >/dev/null; } || \
-	  echo "$$1 is not installed: its tests are skipped"; }; \
-	install docker-registry docker-registry; install nginx nginx-light
+	@for program in nginx docker-registry; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends nginx-light docker-registry >/dev/null; \
+	  fi || true; fi; \
+	for program in $$missing; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || \
+	  echo "$$program is not installed: its tests are skipped"; done
 
-unit: .venv-test/.installed programs
-	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
+unit: .venv-test/.installed .venv-test/pinned/.installed programs
+	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
+	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
+
+# Beside the peers; takes half an hour, 15 GB of disk, and a machine that does nothing else.
+bench: .venv-bench/.installed
+	@for program in nginx aria2c curl; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq nginx-light aria2 curl >/dev/null; \
+	  else echo "install these first:$$missing"; exit 1; fi; fi
+	.venv-bench/bin/python -m benchmarks.transfer $(BENCH)
+
+.venv-bench/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[bench]"
+	touch $@
 
 schemas: .venv-test/.installed
 	$(TEST)/fetch schema manifest > docs/manifest.schema.json
@@ -60,5 +80,14 @@ schemas: .venv-test/.installed
 	$(TEST)/pip install $(PIP_FLAGS) --target .venv-test/oldest-hub "huggingface_hub==0.30.*" requests
 	touch $@
 
+# The versions that Oh-LoRA pins, on the same torch: what is not installed here is found there.
+.venv-test/pinned/.installed: .venv-test/.installed pinned.txt
+	rm -rf .venv-test/pinned && $(PYTHON) -m venv .venv-test/pinned
+	$(TEST)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+	  $$(.venv-test/pinned/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/torch.pth
+	.venv-test/pinned/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) -r pinned.txt || { test -z "$$CI" && \
+	  rm .venv-test/pinned/bin/python && echo "not for this Python: tests with pinned versions are skipped"; }
+	touch $@
+
 clean:
-	rm -rf .venv .venv-test build quickstart .fetch
+	rm -rf .venv .venv-test .venv-bench build quickstart .fetch

@@ -137,7 +137,9 @@ def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
 
     def folders() -> Iterator[tuple[str, str, bytes]]:
         nonlocal seen
-        folder, names, numbers = "", [], bytearray()
+        folder = ""
+        names: list[str] = []
+        numbers = bytearray()
         for path, size, mtime_ns, inode, artifact, placed in state.stats():
             if path not in targets:
                 if placed and artifact in owners:

@@ -19,6 +19,8 @@ from fetcher.store import Store
 
 # A blob this young may belong to a run that has not written its lock yet.
 YOUNG_SECONDS = 3600
+# Folder of the locks of bundles that were imported.
+IMPORTED = "imported"
 STALE_PART_SECONDS = 7 * 24 * 3600
 
 
@@ -78,6 +80,16 @@ def projects(store: Store) -> Iterator[Path]:
             yield Path(json.loads(path.read_text("utf-8"))["root"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
+
+
+def forget_imports(store: Store) -> int:
+    """Let go of what imported bundles need and no project does; how many bundles there were."""
+    folder = store.root / IMPORTED
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    for name in names:
+        remove_quietly(str(store.root / "projects" / f"{name}.json"))
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return len(names)
 
 
 def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:

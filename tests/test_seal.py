@@ -74,15 +74,17 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(1, time.time_ns() + 10))
 
 
+def replace_folder(root: Path) -> None:
+    os.rename(root / "out/data/b", root / "elsewhere")
+    (root / "out/data/b").write_text("")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a file is changed": lambda root: (root / "out/data/a/1.txt").write_text("other"),
     "a file is touched": lambda root: touch(root / "out/data/b/c/4.txt"),
     "a file is gone": lambda root: (root / "out/data/a/1.txt").unlink(),
     "a folder is gone": lambda root: os.rename(root / "out/data/b", root / "elsewhere"),
-    "a folder is a file": lambda root: (
-        os.rename(root / "out/data/b", root / "elsewhere"),
-        (root / "out/data/b").write_text(""),
-    ),
+    "a folder is a file": replace_folder,
     "the manifest": lambda root: (root / "manifests/p.yaml").open("a").write("# more\n"),
     "the layout": lambda root: (root / "layouts/p.yaml").open("a").write("# more\n"),
     "another manifest": lambda root: write_project(

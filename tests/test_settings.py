@@ -16,7 +16,7 @@ Write = Callable[[str, str], Path]
 
 def test_defaults(tmp_path: Path, hermetic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(tmp_path)
-    assert (found.jobs, found.link, found.offline, found.limit_rate) == (8, "auto", False, 0)
+    assert (found.jobs, found.link, found.offline, found.limit_rate) == (16, "auto", False, 0)
     assert found.hf_endpoint == "https://huggingface.co"
     assert found.origin("jobs") == "default"
     assert found.store == hermetic / "store"

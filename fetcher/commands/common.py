@@ -114,7 +114,12 @@ def transfer_options(function: F) -> F:
             type=click.Choice(all_settings.LINKS),
             help="How files are placed; auto: reflink, else hard link, else copy.",
         ),
-        click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 256),
+            metavar="N",
+            help="Connections to one host, at most.",
+        ),
         click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M."),
         click.option(
             "--overwrite",

@@ -9,7 +9,7 @@ import click
 
 from fetcher import report, settings, storekeeping
 from fetcher.commands import common
-from fetcher.errors import LockError
+from fetcher.errors import LockError, UsageError
 from fetcher.progress import human_bytes
 from fetcher.project import find_root
 from fetcher.store import Store
@@ -17,8 +17,13 @@ from fetcher.store import Store
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option(
+    "--forget-imports",
+    is_flag=True,
+    help="Also remove what only imported bundles brought and no project here needs.",
+)
 @common.json_option
-def command(dry_run: bool, as_json: bool) -> int:
+def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     """Remove from the store what no project's fetch.lock needs any more.
 
     Every project that has used the store is asked; trees are never touched (with --link symlink
@@ -26,6 +31,10 @@ def command(dry_run: bool, as_json: bool) -> int:
     """
     root = find_root(Path.cwd())
     store = Store(settings.load(root).store, readonly=dry_run)
+    if forget_imports and dry_run:
+        raise UsageError("--forget-imports cannot be tried with --dry-run", "choose one")
+    if forget_imports:
+        storekeeping.forget_imports(store)
     wanted, unreadable = storekeeping.needed(store, [root])
     if unreadable:
         raise LockError(

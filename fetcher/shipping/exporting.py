@@ -15,8 +15,7 @@ from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
 from fetcher.mirror.joined import parse_sums, sums_path
 from fetcher.preflight import nearest_folder
-from fetcher.shipping import export as writing
-from fetcher.shipping import havelist, publishers, toolbox
+from fetcher.shipping import havelist, publishers, toolbox, writing
 from fetcher.shipping.gather import gather
 from fetcher.shipping.plan import Outline, outline
 from fetcher.workspace import Workspace

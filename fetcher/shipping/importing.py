@@ -20,6 +20,7 @@ from fetcher.mirror.proof import Proof
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.store import Part, Store
+from fetcher.storekeeping import IMPORTED
 
 _BLOB = "blobs/sha256/"
 
@@ -136,7 +137,7 @@ class Importer:
             self._write_large(copy, name)
 
     def _write_small(self, copy: _Copy, data: bytes) -> None:
-        copy.path = self.store.temporary()
+        copy.path = self.store.temporary(copy.sha256)
         # Already read-only: the mode counts for the next one who opens it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(copy.path, flags, 0o444)
@@ -200,7 +201,7 @@ def remember(store: Store, contents: Contents) -> None:
     if lock is None:
         return
     name = hashlib.sha256(lock).hexdigest()[:24]
-    folder = store.root / "imported" / name
+    folder = store.root / IMPORTED / name
     for document, data in contents.documents.items():
         write_atomically(folder.joinpath(*document.split("/")), data)
     entry = store.root / "projects" / f"{name}.json"

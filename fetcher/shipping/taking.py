@@ -48,7 +48,9 @@ def take(
         if not found.problems and key is not None:
             for bundle in bundles:
                 trust.require_signature(bundle, key)
-        found.problems = found.problems or lacking(bundles, store)
+        if not found.problems:
+            store.recover()  # what an import that was killed had copied
+            found.problems = lacking(bundles, store)
         if found.problems:
             return found
         check_free(bundles, store)

@@ -129,13 +129,13 @@ class Engine:
         for job in self.hosts.released():
             self._agenda.first(job)
         while self._free and self._outside.held_bytes < _MAX_HELD_BYTES:
-            job = self._next_job()
-            if job is None:
+            following = self._next_job()
+            if following is None:
                 return
             try:
-                self._dispatch(job)
+                self._dispatch(following)
             except Failure as failure:
-                self._mending.give_up_candidate(job, failure)
+                self._mending.give_up_candidate(following, failure)
 
     def _next_job(self) -> Job | None:
         """A job to begin; else one whose body comes in ranges, and that has one to spare."""
@@ -156,6 +156,8 @@ class Engine:
         return self.hosts.get(host_of(job.landed or self.network.rewrite(candidate.url)))
 
     def _dispatch(self, job: Job) -> None:
+        if job.settled:
+            return  # one of its ranges was to be tried again, and others have brought it
         if not job.candidates:
             self._mending.fail(job)
             return
@@ -365,6 +367,7 @@ class Engine:
     def _body_whole(self, job: Job, body: Body) -> None:
         self._cut(job)  # others may have brought their last bytes in the same turn
         self._spread.pop(job, None)
+        job.settled = True
         written = body.frontier
         arrived = Arrived(job, job.candidate.origin, path=body.part.path)
         job.body = None

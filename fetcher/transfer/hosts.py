@@ -70,6 +70,7 @@ class Host:
     name: str
     pace: Pace
     not_before: float = 0.0
+    why: str = ""
     waits: int = 0
     down: Failure | None = None
     delivered: bool = False
@@ -157,6 +158,7 @@ class Hosts:
         if wait >= 2:
             self._say(f"{host.name} asks to wait {wait:.0f} s ({why})")
         host.not_before = time.monotonic() + wait
+        host.why = why
 
     def answered(self, host: Host) -> None:
         """The host delivered: its next wait starts small again."""
@@ -169,10 +171,10 @@ class Hosts:
         self._unreachable[host.name] = failure
 
     def waiting(self) -> list[str]:
-        """Hosts that we wait for, with the seconds left."""
+        """Hosts that we wait for, with the seconds left and the reason."""
         now = time.monotonic()
         return [
-            f"{host.name} ({host.not_before - now:.0f} s)"
+            f"{host.name} ({host.not_before - now:.0f} s, {host.why})"
             for host in self._hosts.values()
             if host.not_before > now + 1
         ]

@@ -26,7 +26,8 @@ class Job:
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
     `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
-    redirects have led. `retry_at`: no try before that time.monotonic().
+    redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
+    be asked for, as it has failed or is being proven.
     """
 
     artifact: str
@@ -51,6 +52,7 @@ class Job:
     landed: str = ""
     retry_at: float = 0.0
     overtaken: int = 0
+    settled: bool = False
 
     @property
     def small(self) -> bool:

@@ -126,6 +126,7 @@ class Mending:
     def mismatched(self, job: Job, failure: Failure) -> None:
         """A damaged transfer is mended by another try; a server that lies is not."""
         self.cut(job)
+        job.settled = False
         if job.mismatched or not isinstance(job.candidate, UrlCandidate):
             self.give_up_candidate(job, failure)
             return
@@ -135,6 +136,7 @@ class Mending:
     def disproved(self, arrived: Arrived, failure: Failure) -> None:
         """A whole body is not what was asked for, or could not be written."""
         job = arrived.job
+        job.settled = False
         own_part = job.part is not None and arrived.path == job.part.path
         if failure.problem.code in _FATAL_CODES:
             if arrived.path and not own_part:  # a whole part is kept: the next run places it
@@ -180,6 +182,7 @@ class Mending:
     def give_up_candidate(self, job: Job, failure: Failure) -> None:
         """Take the next place that has the file, or fail."""
         self.cut(job)
+        job.settled = False
         if failure.problem.code == "not-a-file" and not failure.hint and job.candidates:
             failure = Failure("not-a-file", failure.message, manual_hint(job))
         if failure.problem.code in _FATAL_CODES:
@@ -270,6 +273,7 @@ class Mending:
     def fail(self, job: Job, failure: Failure | None = None) -> None:
         """No place has delivered."""
         self.cut(job)
+        job.settled = True
         if job.body is not None:
             job.body.close()
             job.body = None

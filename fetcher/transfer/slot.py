@@ -23,7 +23,8 @@ STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4
 _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
-_BUFFER = 256 << 10
+# Larger ones make the lists between two turns outgrow the caches.
+_BUFFER = 64 << 10
 
 
 class Slot:

@@ -124,10 +124,13 @@ class Ended(Protocol):
     url: str
     host: str
     hops: int
-    ranged: bool
     stopped: Verdict | None
     aside: bool
     curl: Any
+
+    @property
+    def ranged(self) -> bool:
+        """Whether a range was asked for."""
 
     def status(self) -> int:
         """The HTTP status, 0 without one."""

@@ -85,7 +85,7 @@ def test_events_tell_of_progress_and_of_waiting(
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     progress = [event for event in events if event["event"] == "progress"]
     assert progress and progress[-1]["total_files"] == 3
-    assert any("s)" in host for event in progress for host in event["waiting"])
+    assert any(" s, HTTP 429)" in host for event in progress for host in event["waiting"])
     assert any(e["event"] == "message" and "asks to wait 3 s" in e["text"] for e in events)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from fetcher.mirror.bundle import open_bundle
 from fetcher.mirror.holdings import read
 from fetcher.progress import Progress
+from fetcher.storekeeping import YOUNG_SECONDS
 from tests.kit import sha256
 from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported
 
@@ -22,7 +24,9 @@ MakeSite = Callable[[str], Site]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_round_trip(home: Site, site: MakeSite, form: str) -> None:
+def test_the_round_trip(
+    home: Site, site: MakeSite, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = exported(home, form)
     checked = home.fetch("mirror", "check", bundle, "--json")
     assert checked.code == 0, checked.err
@@ -41,11 +45,17 @@ def test_the_round_trip(home: Site, site: MakeSite, form: str) -> None:
     again = away.fetch("mirror", "import", bundle, "--json").json["summary"]
     assert again["files"] == 0 and again["reused_files"] == len(set(FILES.values()))
     # What was brought is not swept away before a project of the site needs it.
-    for path in (away.store / "blobs/sha256").iterdir():
-        os.utime(path, (1, 1))
     shutil.rmtree(away.root / "q")
-    assert away.fetch("gc", cwd=away.root / "r").code == 0
+    now = time.time() + 2 * YOUNG_SECONDS
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now)
+        assert away.fetch("gc", cwd=away.root / "r").code == 0
     assert len(away.blobs()) == len(set(FILES.values()))
+    assert away.fetch("gc", "--forget-imports", "--dry-run", cwd=away.root / "r").code == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now)
+        assert away.fetch("gc", "--forget-imports", cwd=away.root / "r").code == 0
+    assert away.blobs() == []
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -30,5 +30,5 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are short."""
-    for place in ("fetcher.network", "fetcher.transfer.engine", "fetcher.transfer.hosts"):
-        monkeypatch.setattr(f"{place}.backoff", lambda attempt: 0.01)
+    for place in ("network", "transfer.engine", "transfer.hosts", "transfer.mending"):
+        monkeypatch.setattr(f"fetcher.{place}.backoff", lambda attempt: 0.01)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.hosts import Hosts, Pace
 from tests.kit import Run, entry, payload
 from tests.servers.plain import FileServer
@@ -87,15 +88,12 @@ def test_the_faster_of_two_known_places_is_asked(run: Run) -> None:
 
 def test_a_named_mirror_is_not_left_for_a_faster_place(run: Run) -> None:
     many = [payload(50_000, seed) for seed in range(30)]
-    from dataclasses import replace
-
     with FileServer() as named, FileServer() as other:
         named.faults.add(r"\.bin", "slow", rate=500_000)
         jobs = []
         for number, data in enumerate(many):
             urls = [server.add(f"{number}.bin", data) for server in (named, other)]
-            job = run.job(entry(f"{number}.bin", data), *urls)
-            job.candidates[0] = replace(job.candidates[0], rank=0)  # type: ignore[index,arg-type]
-            jobs.append(job)
+            first = UrlCandidate("mirror:named", urls[0], rank=0)
+            jobs.append(run.job(entry(f"{number}.bin", data), first, urls[1]))
         assert not run.get(*jobs).failed
         assert other.requests == []

@@ -62,7 +62,7 @@ def test_a_storm_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for seconds in (5.0, 5.0, 4.0, 60.0):
         hosts.ask_to_wait(host, seconds, 429)
     assert said == ["h asks to wait 5 s (HTTP 429)", "h asks to wait 60 s (HTTP 429)"]
-    assert hosts.waiting() == ["h (60 s)"]
+    assert hosts.waiting() == ["h (60 s, HTTP 429)"]
     for _ in range(MAX_WAITS):
         host.not_before = 0.0
         patient = hosts.ask_to_wait(host, 0, 429)

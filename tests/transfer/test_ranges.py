@@ -92,6 +92,22 @@ def test_cuts_at_random_bytes(run: Run, files: FileServer, reset: bool) -> None:
         assert sent(files) < len(DATA) * 1.05
 
 
+def test_a_try_that_others_have_made_needless(
+    run: Run, files: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A range is cut off, and fetched by another connection before its own next try is due."""
+    monkeypatch.setattr("fetcher.transfer.mending.backoff", lambda attempt: 1.5)
+    url, slow = files.add("f.bin", DATA), files.add("slow", DATA[:300_000])
+    files.faults.add("f.bin", "cut", n=CELL // 2, times=1, after=2)
+    files.faults.add("slow", "slow", rate=120_000)
+    outcome = run.get(
+        run.job(entry("f.bin", DATA), url), run.job(entry("slow", DATA[:300_000]), slow)
+    )
+    assert not outcome.failed and len(outcome.delivered) == 2
+    assert sent(files) < (len(DATA) + 300_000) * 1.05
+    assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
 def test_a_server_without_ranges_sends_it_in_one_stream(run: Run, files: FileServer) -> None:
     run.one(entry("f.bin", DATA), files.add("f.bin", DATA, ranges=False))
     assert run.blob(DATA) == DATA and len(files.requests) == 1

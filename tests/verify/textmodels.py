@@ -134,7 +134,16 @@ def word_tokenizer(folder: Path) -> int:
     return len(words)
 
 
-def sbert(folder: Path, hidden: int = 32, seed: int = 0, normalise: bool = False) -> None:
+def sbert(
+    folder: Path,
+    hidden: int = 32,
+    seed: int = 0,
+    normalise: bool = False,
+    layers: int = 2,
+    heads: int = 4,
+    inner: int = 64,
+    vocabulary: int = 0,
+) -> None:
     """A RoBERTa encoder with mean pooling in the form of sentence-transformers."""
     import torch
     from transformers import RobertaConfig, RobertaModel
@@ -143,11 +152,11 @@ def sbert(folder: Path, hidden: int = 32, seed: int = 0, normalise: bool = False
     count = word_tokenizer(folder)
     RobertaModel(
         RobertaConfig(
-            vocab_size=count + 100,
+            vocab_size=vocabulary or count + 100,
             hidden_size=hidden,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=inner,
             max_position_embeddings=130,
             type_vocab_size=1,
             pad_token_id=1,

@@ -1,0 +1,144 @@
+"""The commands that are measured: each brings the same bytes from the same server to a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.workload import Served
+
+_POOL = Path(__file__).with_name("requests_pool.py")
+
+
+@dataclass
+class Peer:
+    """One tool at one job. `fresh` are folders that a cold run begins without."""
+
+    name: str
+    argv: list[str]
+    environ: Mapping[str, str]
+    fresh: list[Path] = field(default_factory=list)
+
+    def clean(self) -> None:
+        """Remove what an earlier run has left."""
+        for path in self.fresh:
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
+
+
+def _environ(folder: Path, endpoint: str, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return {**kept, "HOME": str(folder / "home"), "HF_ENDPOINT": endpoint, **more}
+
+
+def _program(name: str) -> str:
+    """A program of this environment, else of the system."""
+    here = Path(sys.executable).with_name(name)
+    found = str(here) if here.exists() else shutil.which(name)
+    if found is None:
+        raise SystemExit(f"{name} is not installed: `make bench` installs it")
+    return found
+
+
+def _urls(served: Served, endpoint: str) -> list[tuple[str, dict[str, object]]]:
+    base = f"{endpoint}/{served.workload.repo}/resolve/main"
+    return [(f"{base}/{entry['path']}", entry) for entry in served.entries]
+
+
+def fetch(served: Served, endpoint: str, folder: Path, *flags: str) -> Peer:
+    """`fetch all`: listing, transfer, every digest checked, files placed, lock written."""
+    project = folder / "project"
+    name = served.workload.name
+    for kind, text in (
+        ("manifests", f"manifest: {name}\nartifacts:\n  {name}:\n    source: hf:bench/{name}\n"),
+        ("layouts", f"layout: {name}\ntree:\n  data/: {name}\n"),
+    ):
+        (project / kind).mkdir(parents=True, exist_ok=True)
+        (project / kind / f"{name}.yaml").write_text(text, "utf-8")
+    environ = _environ(folder, endpoint, FETCH_STORE=str(folder / "store"))
+    argv = ["/bin/sh", "-c", f'cd "{project}" && exec "{_program("fetch")}" all --quiet "$@"', "-"]
+    fresh = [project / "data", project / ".fetch", project / "fetch.lock", folder / "store"]
+    return Peer("fetch all", [*argv, name, *flags], environ, fresh)
+
+
+def hf_download(served: Served, endpoint: str, folder: Path) -> Peer:
+    """`hf download --local-dir`."""
+    out, home = folder / "hf", folder / "hf-home"
+    environ = _environ(
+        folder,
+        endpoint,
+        HF_HOME=str(home),
+        HF_HUB_DISABLE_XET="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        HF_HUB_DISABLE_UPDATE_CHECK="1",
+    )
+    argv = [_program("hf"), "download", served.workload.repo, "--local-dir", str(out)]
+    return Peer("hf download", argv, environ, [out, home])
+
+
+def aria2c(served: Served, endpoint: str, folder: Path) -> Peer:
+    """aria2c with a list of addresses and their checksums."""
+    out, listing = folder / "aria2", folder / "aria2.txt"
+    listing.write_text(
+        "".join(
+            f"{url}\n out={entry['path']}\n checksum=sha-256={entry['sha256']}\n"
+            for url, entry in _urls(served, endpoint)
+        ),
+        "utf-8",
+    )
+    argv = [_program("aria2c"), "--quiet", "-j16", "-x8", "-k", "16M", "--file-allocation=none"]
+    argv += ["-d", str(out), "-i", str(listing)]
+    return Peer("aria2c", argv, _environ(folder, endpoint), [out])
+
+
+def curl(served: Served, endpoint: str, folder: Path, digest: bool = False) -> Peer:
+    """`curl --parallel`, which checks nothing; with `digest` followed by sha256sum."""
+    out, config = folder / "curl", folder / "curl.txt"
+    config.write_text(
+        "".join(
+            f'url = "{url}"\noutput = "{out}/{entry["path"]}"\n'
+            for url, entry in _urls(served, endpoint)
+        ),
+        "utf-8",
+    )
+    sums = folder / "curl.sha256"
+    sums.write_text(
+        "".join(f"{entry['sha256']}  {out}/{entry['path']}\n" for entry in served.entries), "utf-8"
+    )
+    get = f'"{_program("curl")}" --silent --parallel --create-dirs -K "{config}"'
+    check = f' && sha256sum --quiet -c "{sums}"' if digest else ""
+    name = "curl, sha256sum" if digest else "curl --parallel"
+    return Peer(name, ["/bin/sh", "-c", get + check], _environ(folder, endpoint), [out])
+
+
+def requests_pool(served: Served, endpoint: str, folder: Path) -> Peer:
+    """A pool of threads with a `requests` session each, as scripts do it; digests checked."""
+    out, listing = folder / "requests", folder / "requests.txt"
+    listing.write_text(
+        "".join(
+            f"{url}\t{out}/{entry['path']}\t{entry['sha256']}\n"
+            for url, entry in _urls(served, endpoint)
+        ),
+        "utf-8",
+    )
+    argv = [sys.executable, str(_POOL), str(listing)]
+    return Peer("requests pool", argv, _environ(folder, endpoint), [out])
+
+
+def versions() -> dict[str, str]:
+    """The first line that each tool prints of its version."""
+    found = {}
+    for name, argv in {
+        "fetch": [_program("fetch"), "--version"],
+        "hf": [_program("hf"), "version"],
+        "aria2c": [_program("aria2c"), "--version"],
+        "curl": [_program("curl"), "--version"],
+    }.items():
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        found[name] = (done.stdout.strip() or done.stderr.strip() or "?").splitlines()[0][:60]
+    return found
