@@ -92,7 +92,7 @@ def test_a_file_without_settings_sets_nothing(tmp_path: Path, write: Write, text
         with pytest.raises(InvalidDocument):
             load(tmp_path)
     else:
-        assert load(tmp_path).jobs == 8
+        assert load(tmp_path).jobs == 16
 
 
 @pytest.mark.parametrize(
