@@ -123,7 +123,11 @@ class Mirror:
         """End it as systemd would."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=40)
+        try:
+            return self.process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
     def memory(self) -> int:
         """Resident bytes."""
