@@ -196,13 +196,13 @@ def _serve(
     upstream = _upstream(flags["upstream"], store, settings, metrics)
 
     async def main() -> bool:
+        sock = open_socket(listen)
         upload = None if only_bundles else Upload(Store(store))
         library = Library(site, upstream)
         app = App(library, options, metrics, upload)
         stores = [upstream.store] if upstream else []
         proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)
-        sock = open_socket(listen)
         listen.port = sock.getsockname()[1]
         try:
             ended = await run(service, listen, sock, lambda: _greet(site, listen, options, flags))
