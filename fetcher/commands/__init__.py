@@ -25,6 +25,7 @@ COMMANDS = {
     "tree": ("tree", "Show the target tree."),
     "adopt": ("adopt", "Take files that are already on this machine."),
     "mirror": ("mirror", "Carry artifacts to other sites: bundles, registries, signatures."),
+    "serve": ("serve", "Serve models and datasets to clients of the Hub, GitHub and fetch."),
     "gc": ("gc", "Remove what no project needs from the store."),
     "store": ("store", "Look into the store: du, ls, check."),
     "config": ("config", "Show every setting and where it comes from."),
