@@ -16,7 +16,7 @@ quickstart: .venv/.installed
 	$(RUN)/fetch all quickstart
 	$(RUN)/fetch tree quickstart
 	@test -f .venv/.probes || { echo "installing what the probes load models with (PyTorch is large)"; \
-	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[state-dict]" && touch .venv/.probes; }
+	  $(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[sentence-transformer]" && touch .venv/.probes; }
 	$(RUN)/fetch verify quickstart --python $(RUN)/python
 	@echo "a second time there is nothing left to do:"
 	$(RUN)/fetch all quickstart
@@ -45,8 +45,9 @@ programs:
 	for program in $$missing; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || \
 	  echo "$$program is not installed: its tests are skipped"; done
 
-unit: .venv-test/.installed programs
-	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub $(TEST)/python -m pytest -n 2
+unit: .venv-test/.installed .venv-test/pinned/.installed programs
+	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
+	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
 
 # Beside the peers; takes half an hour, 15 GB of disk, and a machine that does nothing else.
 bench: .venv-bench/.installed
@@ -78,6 +79,15 @@ schemas: .venv-test/.installed
 	$(TEST)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[test]"
 	rm -rf .venv-test/oldest-hub
 	$(TEST)/pip install $(PIP_FLAGS) --target .venv-test/oldest-hub "huggingface_hub==0.30.*" requests
+	touch $@
+
+# The versions that Oh-LoRA pins, on the same torch: what is not installed here is found there.
+.venv-test/pinned/.installed: .venv-test/.installed pinned.txt
+	rm -rf .venv-test/pinned && $(PYTHON) -m venv .venv-test/pinned
+	$(TEST)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+	  $$(.venv-test/pinned/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/torch.pth
+	.venv-test/pinned/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) -r pinned.txt || { test -z "$$CI" && \
+	  rm .venv-test/pinned/bin/python && echo "not for this Python: tests with pinned versions are skipped"; }
 	touch $@
 
 clean:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from fetcher import __version__
 from fetcher.check import Finding
@@ -15,33 +16,58 @@ from fetcher.paths import printable
 _LEVELS = {"missing": "error", "modified": "error", "blocked": "error", "extra": "warning"}
 
 
-def junit(findings: Sequence[Finding], seconds: float) -> str:
-    """One test suite per artifact, one test case per file."""
-    suites: dict[str, list[Finding]] = {}
-    for finding in findings:
-        suites.setdefault(finding.artifact or "(not ours)", []).append(finding)
-    bad = sum(finding.state != "ok" for finding in findings)
+@dataclass(frozen=True)
+class Case:
+    """One test case of a JUnit report: `kind` is ok, skipped, or what kind of failure it is."""
+
+    suite: str
+    name: str
+    kind: str = "ok"
+    message: str = ""
+    details: str = ""
+    seconds: float | None = None
+
+
+def junit(name: str, cases: Sequence[Case], seconds: float) -> str:
+    """A JUnit report: the suites in the order of their first case."""
+    suites: dict[str, list[Case]] = {}
+    for case in cases:
+        suites.setdefault(case.suite, []).append(case)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuites name="fetch check" tests="{len(findings)}" failures="{bad}" '
-        f'time="{seconds:.3f}">',
+        f'<testsuites name={quoteattr(name)} {_counts(cases)} time="{seconds:.3f}">',
     ]
-    for name, found in suites.items():
-        failures = sum(finding.state != "ok" for finding in found)
-        lines.append(
-            f'  <testsuite name={quoteattr(name)} tests="{len(found)}" failures="{failures}">'
-        )
-        for finding in found:
-            case = f"    <testcase classname={quoteattr(name)} name={_attr(finding.target)}"
-            if finding.state == "ok":
-                lines.append(case + "/>")
-            else:
-                lines.append(
-                    f"{case}><failure type={quoteattr(finding.state)} "
-                    f"message={_attr(finding.message)}/></testcase>"
-                )
+    for suite, found in suites.items():
+        spent = sum(case.seconds or 0.0 for case in found)
+        lines.append(f'  <testsuite name={_attr(suite)} {_counts(found)} time="{spent:.3f}">')
+        lines.extend(_case(case) for case in found)
         lines.append("  </testsuite>")
     return "\n".join([*lines, "</testsuites>", ""])
+
+
+def cases_of(findings: Sequence[Finding]) -> list[Case]:
+    """One case per file, in a suite per artifact."""
+    return [Case(f.artifact or "(not ours)", f.target, f.state, f.message) for f in findings]
+
+
+def _counts(cases: Sequence[Case]) -> str:
+    skipped = sum(case.kind == "skipped" for case in cases)
+    failed = sum(case.kind not in {"ok", "skipped"} for case in cases)
+    return f'tests="{len(cases)}" failures="{failed}" errors="0" skipped="{skipped}"'
+
+
+def _case(case: Case) -> str:
+    time = "" if case.seconds is None else f' time="{case.seconds:.3f}"'
+    start = f"    <testcase classname={_attr(case.suite)} name={_attr(case.name)}{time}"
+    if case.kind == "ok":
+        return start + "/>"
+    if case.kind == "skipped":
+        return f"{start}><skipped message={_attr(case.message)}/></testcase>"
+    details = escape("".join(c if c in "\n\t" else printable(c) for c in case.details))
+    return (
+        f"{start}><failure type={_attr(case.kind)} message={_attr(case.message)}>{details}"
+        "</failure></testcase>"
+    )
 
 
 def _attr(text: str) -> str:

@@ -36,7 +36,7 @@ SPECS: dict[str, Spec] = {
     "offline": Spec(
         ("FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), "use no network", "false"
     ),
-    "jobs": Spec(("FETCH_JOBS",), "connections to one host at a time, at most", "8"),
+    "jobs": Spec(("FETCH_JOBS",), "connections to one host at a time, at most", "16"),
     "link": Spec(("FETCH_LINK",), "how files are placed: " + ", ".join(LINKS), "auto"),
     "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
     "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),

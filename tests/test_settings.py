@@ -16,7 +16,7 @@ Write = Callable[[str, str], Path]
 
 def test_defaults(tmp_path: Path, hermetic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(tmp_path)
-    assert (found.jobs, found.link, found.offline, found.limit_rate) == (8, "auto", False, 0)
+    assert (found.jobs, found.link, found.offline, found.limit_rate) == (16, "auto", False, 0)
     assert found.hf_endpoint == "https://huggingface.co"
     assert found.origin("jobs") == "default"
     assert found.store == hermetic / "store"
@@ -92,7 +92,7 @@ def test_a_file_without_settings_sets_nothing(tmp_path: Path, write: Write, text
         with pytest.raises(InvalidDocument):
             load(tmp_path)
     else:
-        assert load(tmp_path).jobs == 8
+        assert load(tmp_path).jobs == 16
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ ORDER = [
     {"yamledit"},
     {"register"},
     {"modelconfig"},
+    {"golden", "probe_page", "livetable"},
+    {"probing"},
     {"commands"},
     {"__main__"},
 ]

@@ -13,11 +13,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import devices
+from . import devices, dtypes, fingerprints, png
 from .protocol import Check, MissingLibraryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .protocol import ProbeRequest
@@ -30,7 +30,11 @@ class Context:
     """
 
     def __init__(
-        self, request: ProbeRequest, emit: Callable[[dict[str, Any]], None], scratch: Path
+        self,
+        request: ProbeRequest,
+        emit: Callable[[dict[str, Any]], None],
+        scratch: Path,
+        pictures: Path | None = None,
     ) -> None:
         self.scratch = scratch
         self.checks: list[Check] = []
@@ -39,6 +43,8 @@ class Context:
         self.hint = ""
         self._request = request
         self._emit = emit
+        self._pictures = pictures
+        self._shown = 0
         self._device: str | None = None
         self._seeded: set[str] = set()
 
@@ -54,12 +60,64 @@ class Context:
             self.hint = self.hint or hint
         return bool(ok)
 
+    def warn(self, name: str, detail: str, hint: str = "") -> None:
+        """Tell what will trouble the project although the model works, such as a wrong path."""
+        told = f"{detail}; {hint}" if hint else detail
+        self.checks.append(Check(name, True, told, warning=True))
+        self._emit({"event": "check", "name": name, "ok": True, "detail": told, "warning": True})
+
+    def fingerprint(self, name: str, values: Any, tolerance: float | None = None) -> bool:
+        """Keep a few numbers of an output, to be compared with those of earlier runs.
+
+        `values` is a torch tensor, a numpy array or nested lists. Make inputs on the CPU and from
+        the seed, so that they are the same everywhere. `tolerance` is what devices may differ by,
+        as a share of the values' spread (default: by `metrics["dtype"]`). Values that are not
+        finite are a failed check; returns whether they are.
+        """
+        try:
+            taken = fingerprints.take(name, values, tolerance)
+        except ValueError as error:
+            return self.check(f"{name}: finite", False, str(error), "the weights may be damaged")
+        self._emit({"event": "fingerprint", **taken.to_json()})
+        return True
+
+    def table(
+        self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = ""
+    ) -> None:
+        """Show rows of text and numbers in the report."""
+        plain = [list(row) for row in rows]
+        self._emit(
+            {
+                "event": "table",
+                "name": name,
+                "columns": list(columns),
+                "rows": plain,
+                "caption": caption,
+            }
+        )
+
+    def picture(self, name: str, image: Any, caption: str = "") -> None:
+        """Show a picture in the report: a PNG's bytes, or 8-bit pixels in an array or tensor.
+
+        An array is of shape (height, width) or (height, width, 3). What is larger than
+        4096 pixels a side or 4 MiB is not shown.
+        """
+        if self._pictures is None:
+            return
+        data = image if isinstance(image, bytes) else _as_png(image)
+        self._shown += 1
+        file = f"{self._shown:04d}.png"
+        (self._pictures / file).write_bytes(data)
+        self._emit({"event": "picture", "name": name, "caption": caption, "file": file})
+
     @contextmanager
     def timed(self, metric: str) -> Iterator[None]:
-        """Add the seconds spent inside to `metrics[metric]`."""
+        """Add the seconds spent inside to `metrics[metric]`; waits for the GPU to be done."""
+        self._wait_for_gpu()
         begun = time.perf_counter()
         try:
             yield
+            self._wait_for_gpu()
         finally:
             spent = time.perf_counter() - begun
             self.metrics[metric] = round(self.metrics.get(metric, 0.0) + spent, 6)
@@ -104,6 +162,34 @@ class Context:
             self.metrics["device"] = self._device
         return self._device
 
+    def torch_dtype(self, default: str = "float32") -> Any:
+        """Return torch's number type to load with, and tell it in the metrics.
+
+        It is the one asked for (`--dtype`, else the manifest's `dtype`), else `default`. Raises
+        ProbeError for a type that models are not loaded with.
+        """
+        torch = self.require("torch")
+        name = self.wanted_dtype() or default
+        found = dtypes.of_torch(torch, str(name))
+        self.metrics["dtype"] = str(found).replace("torch.", "")
+        return found
+
+    @property
+    def allowed_globals(self) -> Mapping[str, Sequence[str]]:
+        """What pickles may use besides tensors, by the sha256 of the file."""
+        found: Mapping[str, Sequence[str]] = self._request.options.get("allow_globals", {})
+        return found
+
+    def wanted_dtype(self) -> str | None:
+        """Return the number type that was asked for, by `--dtype` or else by the manifest."""
+        found = self._request.dtype or self._request.options.get("dtype")
+        return None if found is None else str(found)
+
+    def _wait_for_gpu(self) -> None:
+        torch = sys.modules.get("torch")
+        if torch is not None and self._device is not None and self._device.startswith("cuda"):
+            torch.cuda.synchronize(self._device)
+
     def _seed(self) -> None:
         # A library may have brought the other one in: torch imports numpy.
         for name in {"numpy", "torch"} - self._seeded:
@@ -114,6 +200,19 @@ class Context:
                     library.random.seed(self._request.seed % 2**32)
                 else:
                     library.manual_seed(self._request.seed)
+                    # The same kernels every time, and float32 that deserves the name.
+                    library.backends.cudnn.benchmark = False
+                    library.backends.cudnn.allow_tf32 = False
+
+
+def _as_png(image: Any) -> bytes:
+    if hasattr(image, "detach"):
+        image = image.detach().cpu().contiguous().numpy()
+    height, width = image.shape[:2]
+    channels = image.shape[2] if len(image.shape) == 3 else 1
+    if str(image.dtype) != "uint8":
+        raise TypeError(f"a picture's values are uint8, not {image.dtype}")
+    return png.encode(image.tobytes(), width, height, channels)
 
 
 def missing(modules: list[str], install: list[str]) -> MissingLibraryError:

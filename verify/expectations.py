@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from . import options
+from .dtypes import SHORT_NAMES
 from .safetensors_header import DTYPES
 
 if TYPE_CHECKING:
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .weights import TensorInfo
 
-_SHORT_NAMES = {
-    "fp64": "float64",
-    "double": "float64",
-    "fp32": "float32",
-    "float": "float32",
-    "fp16": "float16",
-    "half": "float16",
-    "bf16": "bfloat16",
-}
 _DTYPES = frozenset(name for name, _ in DTYPES.values()) | frozenset(["complex128"])
 _SHOWN = 5
 
@@ -41,8 +33,8 @@ def _shapes(value: Any) -> str:
 def _dtypes(value: Any) -> str:
     wrong = options.texts(value)
     for name in [] if wrong else options.as_list(value):
-        if _SHORT_NAMES.get(name, name) not in _DTYPES:
-            close = options.nearest(name, _DTYPES | _SHORT_NAMES.keys())
+        if SHORT_NAMES.get(name, name) not in _DTYPES:
+            close = options.nearest(name, _DTYPES | SHORT_NAMES.keys())
             wrong = f"{name!r} is not a type of tensors" + (
                 f"; did you mean {close[0]!r}?" if close else ""
             )
@@ -76,12 +68,16 @@ def check(
     numbers = sum(info.numbers for info in tensors.values())
     for name, found in (("parameters", numbers), ("tensors", len(tensors))):
         if name in wanted:
-            expected = wanted[name]
-            ok = _within(found, expected)
-            told = f"{found:,}" if ok else f"{found:,}, expected {_range(expected)}"
-            context.check(f"{model}: {name}", ok, told, "is this the right model and revision?")
+            check_count(f"{model}: {name}", found, wanted[name], context)
     if "dtype" in wanted:
         _check_dtype(model, tensors, options.as_list(wanted["dtype"]), context)
+
+
+def check_count(name: str, found: int, expected: int | dict[str, int], context: Context) -> None:
+    """Check a number against an exact one, or against `{min, max}`."""
+    ok = _within(found, expected)
+    told = f"{found:,}" if ok else f"{found:,}, expected {_range(expected)}"
+    context.check(name, ok, told, "is this the right model and revision?")
 
 
 def _check_keys(
@@ -132,7 +128,7 @@ def _check_shapes(
 def _check_dtype(
     model: str, tensors: Mapping[str, TensorInfo], wanted: list[str], context: Context
 ) -> None:
-    allowed = {_SHORT_NAMES.get(name, name) for name in wanted}
+    allowed = {SHORT_NAMES.get(name, name) for name in wanted}
     floating = {n: i.dtype for n, i in tensors.items() if i.dtype.startswith(("float", "bfloat"))}
     if not allowed & {name for name in _DTYPES if name.startswith(("float", "bfloat"))}:
         floating = {name: info.dtype for name, info in tensors.items()}

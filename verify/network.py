@@ -25,6 +25,8 @@ _LOOKUPS = {
     "socket.gethostbyaddr": 0,
     "socket.getnameinfo": 0,
 }
+# So urllib3 finds out, when it is imported, whether there is IPv6.
+_IPV6_TRIAL = "::1:0"
 _USES = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}
 
 
@@ -46,7 +48,8 @@ def refuse_sockets(on_refused: Callable[[str], None]) -> None:
             return
         target = _target(event, arguments)
         if target:
-            on_refused(target)
+            if target != _IPV6_TRIAL:
+                on_refused(target)
             raise NetworkRefusedError(target)
 
     sys.addaudithook(hook)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
+from .dtypes import FLOATING, is_floating
+from .pickles import may_be_allowed
 from .protocol import Problem
 
 if TYPE_CHECKING:
@@ -19,7 +22,11 @@ def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
 def check_options(
     options: Mapping[str, Any], rules: Mapping[str, Callable[[Any], str]]
 ) -> list[Problem]:
-    """Apply to each option its rule, which returns what is wrong with the value, or ''."""
+    """Apply to each option its rule, which returns what is wrong with the value, or ''.
+
+    What every probe takes (`GENERAL`) may be there too; a probe's own rule for it goes before.
+    """
+    rules = {**GENERAL, **rules}
     problems = []
     for option, value in options.items():
         if option in rules:
@@ -56,6 +63,11 @@ def texts(value: Any) -> str:
     return f"expected a string or a list of strings, found {value!r}"
 
 
+def positive(value: Any) -> str:
+    """Rule: an integer of 1 or more."""
+    return "" if is_count(value) and value else f"expected a whole number above 0, found {value!r}"
+
+
 def flag(value: Any) -> str:
     """Rule: true or false."""
     return "" if isinstance(value, bool) else f"expected true or false, found {value!r}"
@@ -74,6 +86,99 @@ def count(value: Any) -> str:
     return f"expected a whole number or {{min: …, max: …}}, found {value!r}"
 
 
+def whole(value: Any) -> str:
+    """Rule: an integer of 0 or more."""
+    return "" if is_count(value) else f"expected a whole number of 0 or more, found {value!r}"
+
+
+def number(value: Any) -> str:
+    """Rule: a number."""
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if sound else f"expected a number, found {value!r}"
+
+
+def between(low: int, high: int) -> Callable[[Any], str]:
+    """Return the rule: an integer from `low` to `high`."""
+
+    def rule(value: Any) -> str:
+        if is_count(value) and low <= value <= high:
+            return ""
+        return f"expected a whole number from {low} to {high}, found {value!r}"
+
+    return rule
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
+    """Return the rule: one of these words."""
+
+    def rule(value: Any) -> str:
+        return "" if value in known else f"expected {' or '.join(known)}, found {value!r}"
+
+    return rule
+
+
 def as_list(value: str | list[str]) -> list[str]:
     """Return the list that a string-or-list option stands for."""
     return [value] if isinstance(value, str) else list(value)
+
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:(i?)B)?")
+_GLOBAL = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def memory_bytes(text_: str) -> int | None:
+    """Return the bytes that `8G`, `500MB` or `24GiB` stands for; None if it is no such size."""
+    match = _MEMORY.fullmatch(text_)
+    if match is None:
+        return None
+    unit = 1024 if match[3] else 1000
+    return int(float(match[1]) * unit ** _POWERS[match[2]])
+
+
+def _memory(value: Any) -> str:
+    sound = isinstance(value, str) and memory_bytes(value)
+    return "" if sound else f"expected memory such as 8G, found {value!r}"
+
+
+def seconds(value: Any) -> str:
+    """Rule: a number above 0."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if number and value > 0 else f"expected seconds above 0, found {value!r}"
+
+
+def dtype(value: Any) -> str:
+    """Rule: a number type that models are loaded with."""
+    if is_floating(value):
+        return ""
+    return f"expected one of {', '.join(FLOATING)}, found {value!r}"
+
+
+def _trust(value: Any) -> str:
+    return "" if value == "project" else f"the only value is 'project', found {value!r}"
+
+
+def _allowed_globals(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"expected a mapping from sha256 to names of globals, found {value!r}"
+    for digest, names in value.items():
+        if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            return f"expected a file's sha256 (64 lower-case hex digits), found {digest!r}"
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and _GLOBAL.fullmatch(name) for name in names
+        ):
+            return f"expected a list of names such as argparse.Namespace, found {names!r}"
+        never = [name for name in names if not may_be_allowed(name)]
+        if never:
+            return f"{never[0]} can run anything and cannot be allowed"
+    return ""
+
+
+# What every probe takes: the runner and `weights` see to these, not the probes.
+GENERAL: Mapping[str, Callable[[Any], str]] = {
+    "dtype": dtype,
+    "timeout": seconds,
+    "memory": _memory,
+    "trust": _trust,
+    "allow_globals": _allowed_globals,
+}

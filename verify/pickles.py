@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickletools
+import re
 import zipfile
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -14,6 +15,42 @@ _LEGACY_PICKLES = 5  # magic number, protocol, system, the object, storage keys;
 _STRINGS = frozenset(["SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"])
 _PUTS = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
 _GETS = frozenset(["GET", "BINGET", "LONG_BINGET"])
+
+# What tensors, and the containers that state dicts come in, are rebuilt with.
+_HARMLESS = re.compile(
+    r"collections\.(OrderedDict|Counter)"
+    r"|_codecs\.encode"
+    r"|(builtins|__builtin__)\.(set|bytearray|complex|frozenset)"
+    r"|torch\.(cuda\.)?\w*(Storage|Tensor)"
+    r"|torch\.(Size|device|float\w*|bfloat16|int\d+|uint\d+|bool|complex\d+|q?u?int\w+)"
+    r"|torch\._utils\._rebuild_\w+"
+    r"|torch\._tensor\._rebuild_from_type_v2"
+    r"|torch\.nn\.parameter\.(Parameter|Buffer)"
+    r"|torch\.storage\.(Typed|Untyped)Storage"
+    r"|torch\.serialization\._get_layout"
+)
+# Nobody can allow these: each of them runs whatever it is given, or opens the way to it.
+_NEVER = re.compile(
+    r"(os|posix|nt|sys|subprocess|pty|shutil|socket|ctypes|importlib|runpy|pickle|_pickle|dill"
+    r"|cloudpickle|webbrowser|operator|_operator|functools|types|code|codeop|marshal|commands"
+    r"|multiprocessing|asyncio|timeit|pdb|bdb|cProfile|profile|trace|inspect|pydoc|pip|builtins"
+    r"|__builtin__)(\..*)?"
+)
+
+
+def is_harmless(name: str) -> bool:
+    """Tell whether a global only rebuilds tensors and plain containers."""
+    return _HARMLESS.fullmatch(name) is not None
+
+
+def may_be_allowed(name: str) -> bool:
+    """Tell whether a user may let this global through at all."""
+    return is_harmless(name) or _NEVER.fullmatch(name) is None
+
+
+def refused_globals(path: Path) -> list[str]:
+    """Return the globals that the torch file at `path` asks for beyond tensors, sorted."""
+    return [name for name in wanted_globals(path) if not is_harmless(name)]
 
 
 def wanted_globals(path: Path) -> list[str]:

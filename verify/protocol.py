@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .exhibits import Fingerprint, Picture, Table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
@@ -30,7 +32,9 @@ class ProbeRequest:
     holds the same for other artifacts by id (an adapter's base). `options` is the manifest's
     `probe:` without `type`. `device` is `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `timeout` is in
     seconds and includes imports; `memory_limit` (host) and `min_vram` (GPU) are in bytes. With
-    `gpu_only`, or less GPU memory than `min_vram`, the probe is skipped.
+    `gpu_only`, or less GPU memory than `min_vram`, the probe is skipped. `trust_code` says that
+    the user lets the project's own code be imported (`--trust-project-code`); the manifest has to
+    say so too, `options["trust"] == "project"`.
 
     Raises ValueError for a relative path, another device, or a number that makes no sense.
     """
@@ -48,6 +52,7 @@ class ProbeRequest:
     gpu_only: bool = False
     min_vram: int | None = None
     related: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
@@ -82,11 +87,15 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class Check:
-    """One statement about the artifact: `detail` is what was found, also where it holds."""
+    """One statement about the artifact: `detail` is what was found, also where it holds.
+
+    A `warning` is ok for the model, but will trouble those who use it.
+    """
 
     name: str
     ok: bool
     detail: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,11 +118,17 @@ class ProbeResult:
     checks: tuple[Check, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     log: str = ""
+    fingerprints: tuple[Fingerprint, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return a mapping that `json` can write, for `from_json`."""
-        plain = asdict(self)
+        """Return a mapping that `json` can write, for `from_json`; pictures without their bytes."""
+        plain = dict(vars(self))
+        plain["metrics"] = dict(self.metrics)
         plain["checks"] = [asdict(check) for check in self.checks]
+        for key in ("fingerprints", "tables", "pictures"):
+            plain[key] = [one.to_json() for one in getattr(self, key)]
         return plain
 
     @classmethod
@@ -121,9 +136,11 @@ class ProbeResult:
         """Read what `to_json` returned; unknown keys are left out. Raises KeyError, TypeError."""
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         known["checks"] = tuple(
-            Check(check["name"], check["ok"], check.get("detail", ""))
+            Check(check["name"], check["ok"], check.get("detail", ""), check.get("warning", False))
             for check in plain.get("checks", ())
         )
+        for key, kind in (("fingerprints", Fingerprint), ("tables", Table), ("pictures", Picture)):
+            known[key] = tuple(kind.from_json(one) for one in plain.get(key, ()))
         return cls(**known)
 
 
@@ -162,7 +179,9 @@ class Problem:
 class Probe(Protocol):
     """A kind of proof. A probe's module holds one instance, `PROBE`, and imports only stdlib.
 
-    `requires` are the libraries that every run needs, as (import name, name to install).
+    `requires` are the libraries that every run needs, as (import name, name to install). A probe
+    may have `related`: the options whose values are ids of other artifacts (one, or a list), which
+    it then finds in `request.related` if they are laid out.
     """
 
     type: str

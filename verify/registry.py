@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 GROUP = "fetcher.probes"
 _PACKAGE = __package__ or "fetcher.verify"
-_BUILT_IN = {"state-dict": "state_dict"}
+_BUILT_IN = {
+    "causal-lm": "causal_lm",
+    "class": "class_probe",
+    "compression": "compression",
+    "diffusion": "diffusion",
+    "image-dataset": "image_dataset",
+    "mtcnn": "mtcnn",
+    "sentence-transformer": "sentence_transformer",
+    "state-dict": "state_dict",
+    "stylegan": "stylegan",
+    "vision-encoder": "vision_encoder",
+    "vision-language": "vision_language",
+}
 
 
 class UnknownProbeError(LookupError):

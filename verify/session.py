@@ -80,7 +80,7 @@ def run(envelope: Mapping[str, Any]) -> None:
     network.leave_network()
     request = ProbeRequest.from_json(envelope["request"])
     random.seed(request.seed)
-    context = Context(request, events.emit, Path(envelope["scratch"]))
+    context = Context(request, events.emit, Path(envelope["scratch"]), Path(envelope["pictures"]))
     ending = _attempt(envelope["probe"], request, context)
     if ending["state"] == "failed" and not ending["hint"] and refused:
         ending["hint"] = f"it tried to reach {refused[0]}, and a probe has no network"
@@ -113,7 +113,11 @@ def _attempt(location: Mapping[str, Any], request: ProbeRequest, context: Contex
         return {"state": "failed", "reason": error.reason, "hint": error.hint}
     except BaseException as error:  # also SystemExit: a library's exit is this probe's failure
         traceback.print_exc()
-        return {"state": "failed", **_unexpected(error)}
+        found = _unexpected(error)
+        if any(not check.ok for check in context.checks):  # most likely the cause
+            found["reason"] = f"{_verdict(context)['reason']}; then {found['reason']}"
+            found["hint"] = context.hint or found["hint"]
+        return {"state": "failed", **found}
     return _verdict(context)
 
 

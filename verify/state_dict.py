@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from . import expectations, options
-from .fileformat import SUFFIXES
+from .choice import weight_files
 from .protocol import MissingLibraryError, ProbeError
 from .shards import check_index, weight_sets
 from .weights import open_weights
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from .shards import WeightSet
     from .weights import TensorInfo, WeightFile
 
-# Saved beside weights under the same suffixes by trainers and exporters.
-_NOT_WEIGHTS = (
-    "training_args.bin",
-    "optimizer.*",
-    "scheduler.*",
-    "scaler.*",
-    "rng_state*",
-    "openvino_*.bin",
-)
 _SHOWN = 5
 
 
@@ -63,7 +54,7 @@ class StateDict:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check every model among the artifact's weight files."""
-        chosen = _choose(request)
+        chosen = weight_files(request, options.as_list(request.options.get("files", [])))
         context.device()
         context.metrics.update(parameters=0, tensors=0)
         dtypes: set[str] = set()
@@ -73,32 +64,6 @@ class StateDict:
 
 
 PROBE = StateDict()
-
-
-def _choose(request: ProbeRequest) -> list[str]:
-    """Return the artifact's paths to check; raises ProbeError if a glob finds none."""
-    globs = options.as_list(request.options.get("files", []))
-    chosen = set()
-    for glob in globs:
-        found = [name for name in request.files if fnmatchcase(name, glob)]
-        if not found:
-            close = options.nearest(glob, request.files)
-            meant = f"did you mean {close[0]!r}?" if close else "see the artifact's `files`"
-            raise ProbeError(f"no file of the artifact matches {glob!r}", meant)
-        chosen.update(found)
-    if not globs:
-        chosen.update(name for name in request.files if _is_weights(name))
-    if not chosen:
-        raise ProbeError(
-            f"the artifact has no weight file ({', '.join(SUFFIXES)})",
-            "name its weights in the probe's `files`, or choose another probe type",
-        )
-    return sorted(chosen)
-
-
-def _is_weights(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return name.endswith(SUFFIXES) and not any(fnmatchcase(base, glob) for glob in _NOT_WEIGHTS)
 
 
 def _check_model(weights: WeightSet, request: ProbeRequest, context: Context) -> set[str]:

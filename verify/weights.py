@@ -1,11 +1,14 @@
 """Opens weight files safely and without reading more than is used, whatever their format.
 
 Nothing here executes what a file holds: safetensors has no code, torch files are loaded with
-`weights_only=True` and are refused if that does not do.
+`weights_only=True`. What needs more is refused, unless the manifest allows exactly the globals that
+it asks for, for exactly this file by its sha256.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import inspect
 import mmap
 import warnings
@@ -14,14 +17,13 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import fileformat, finite, nested
+from . import fileformat, finite, nested, pickles
 from .context import describe, missing
-from .pickles import wanted_globals
 from .protocol import ProbeError
 from .safetensors_header import Entry, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from .context import Context
@@ -55,6 +57,10 @@ class WeightFile:
 
     def count_nonfinite(self, name: str, device: str) -> int:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
+        raise NotImplementedError
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
         raise NotImplementedError
 
     def nested_below(self) -> tuple[str, ...]:
@@ -107,12 +113,16 @@ class _SafetensorsFile(WeightFile):
             raise ProbeError(f"safetensors cannot read {name}: {describe(error)}") from error
         return finite.count_in_tensor(self._torch, tensor, device)
 
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._file.get_tensor(name) for name in names}
+
 
 class _MappedFile(WeightFile):
     """Read without torch: the bytes are mapped and numpy looks at their bits."""
 
     def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
+        self._context = context
         self._numpy = context.require("numpy")
         self._entries = entries
         with path.open("rb") as stream:
@@ -121,6 +131,10 @@ class _MappedFile(WeightFile):
     def count_nonfinite(self, name: str, device: str) -> int:
         entry = self._entries[name]
         return finite.count_in_bytes(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
+        raise missing(lacking, lacking)
 
 
 class _TorchFile(WeightFile):
@@ -150,6 +164,9 @@ class _TorchFile(WeightFile):
             return 0  # integers, and tensors without data
         return finite.count_in_tensor(self._torch, tensor, device)
 
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._found[name] for name in names}
+
     def nested_below(self) -> tuple[str, ...]:
         return self._mappings
 
@@ -166,12 +183,18 @@ def _open_torch(context: Context, path: Path, kind: str, key: str) -> WeightFile
     how = {"map_location": "cpu", "weights_only": True}
     if can_map and "mmap" in known:
         how["mmap"] = True
+    allowed = context.allowed_globals
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(str(path), **how)
+        content = _load(torch, path, how)
     except Exception as error:
-        raise _load_error(torch, path, error) from error
+        refused = _refused(torch, path)
+        if not refused:
+            raise _unloadable(path, error) from error
+        names = allowed.get(_sha256(path), ()) if allowed else ()
+        if not set(refused) <= set(names):
+            raise _refusal(path, refused, names) from error
+        content = _load_with(torch, path, how, refused)
+        note = "; ".join([*filter(None, [note]), f"let through: {', '.join(refused)}"])
     return _TorchFile(torch, content, key, note)
 
 
@@ -206,26 +229,72 @@ def _check_archive(path: Path) -> tuple[str, bool]:
     return "", stored
 
 
-def _load_error(torch: Any, path: Path, error: Exception) -> ProbeError:
-    refused = [name for name in wanted_globals(path) if name not in _allowed(torch)]
-    if refused:
-        more = ", …" if len(refused) > _SHOWN_GLOBALS else ""
-        return ProbeError(
-            "refused: beside tensors the pickle asks for "
-            + ", ".join(name[:80] for name in refused[:_SHOWN_GLOBALS])
-            + more,
-            "nothing of it was run; use a file that holds the state_dict alone, best .safetensors",
+def _load(torch: Any, path: Path, how: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(str(path), **how)
+
+
+def _load_with(torch: Any, path: Path, how: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Load a pickle that may use exactly these globals besides those of tensors."""
+    safe_globals = getattr(torch.serialization, "safe_globals", None)
+    if safe_globals is None:
+        raise ProbeError(
+            f"torch {torch.__version__} cannot let single globals through",
+            "upgrade to torch 2.5 or newer",
         )
+    found = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        try:
+            found.append(getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            raise ProbeError(f"{name} is allowed, but not there: {describe(error)}") from error
+    try:
+        with safe_globals(found):
+            return _load(torch, path, how)
+    except Exception as error:
+        raise ProbeError(
+            f"torch does not load it even with {', '.join(names)}: {describe(error)}",
+            "use a file that holds the state_dict alone, best .safetensors",
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for piece in iter(lambda: stream.read(1024 * 1024), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _refused(torch: Any, path: Path) -> list[str]:
+    """Return the globals of a pickle that `weights_only` does not let through."""
+    try:
+        allowed = frozenset(torch._weights_only_unpickler._get_allowed_globals())
+    except AttributeError:  # another torch; then our own list has to do
+        allowed = frozenset()
+    return [name for name in pickles.refused_globals(path) if name not in allowed]
+
+
+def _refusal(path: Path, refused: Sequence[str], allowed: Sequence[str]) -> ProbeError:
+    shown = ", ".join(name[:80] for name in refused[:_SHOWN_GLOBALS])
+    more = ", …" if len(refused) > _SHOWN_GLOBALS else ""
+    reason = f"refused: beside tensors the pickle asks for {shown}{more}"
+    plain = "nothing of it was run; use a file that holds the state_dict alone, best .safetensors"
+    if len(refused) > _SHOWN_GLOBALS or not all(pickles.may_be_allowed(name) for name in refused):
+        return ProbeError(reason, plain)
+    needed = sorted({*refused, *allowed})
+    return ProbeError(
+        reason,
+        f"{plain}; or, if you trust this file, allow exactly these for exactly this file: "
+        f"`probe: {{allow_globals: {{{_sha256(path)}: [{', '.join(needed)}]}}}}`",
+    )
+
+
+def _unloadable(path: Path, error: Exception) -> ProbeError:
     return ProbeError(
         f"torch cannot load it: {describe(error)} ({path.stat().st_size:,} bytes; it may be "
         "truncated or damaged)",
         _FETCH_AGAIN,
     )
-
-
-def _allowed(torch: Any) -> frozenset[str]:
-    """Return what `weights_only` lets through; only for messages, so its absence is no harm."""
-    try:
-        return frozenset(torch._weights_only_unpickler._get_allowed_globals())
-    except AttributeError:
-        return frozenset()

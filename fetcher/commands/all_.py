@@ -58,7 +58,7 @@ def command(
         if verify and not found.interrupted:
             from fetcher.commands.verify import verify_into
 
-            verify_into(found, space, plan, show=not (quiet or as_json))
+            verify_into(found, space, plan, quiet=quiet, show=not (quiet or as_json))
         space.progress.events.send("end", exit_code=found.exit_code, summary=found.summary)
         if as_json:
             report.print_json(found)

@@ -65,7 +65,9 @@ def command(
             problems += publishers.of_project(space)
         seconds = time.monotonic() - space.started
         if junit:
-            problems += common.write_report(junit, formats.junit(findings, seconds))
+            problems += common.write_report(
+                junit, formats.junit("fetch check", formats.cases_of(findings), seconds)
+            )
         if sarif:
             problems += common.write_report(sarif, formats.sarif(findings))
         found = report.of_plan(plan, problems, seconds)

@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import naming, report, reports
+from fetcher import formats, naming, report, reports
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
-from fetcher.errors import Problem, UsageError
+from fetcher.errors import UsageError
+from fetcher.livetable import LiveTable
 from fetcher.patterns import nearest
-from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Plan
+from fetcher.plan import ArtifactPlan, Plan
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root
 from fetcher.report import Report
 from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fetcher.verify.protocol import ProbeRequest, ProbeResult
+    from fetcher.probing import Outcome, Settings
+    from fetcher.verify.protocol import ProbeResult
 
-_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_HEADING = (
+    *("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "INFER", "MEMORY"),
+    *("GPU", "DEVICE", "DTYPE", "GOLDEN"),
+)
 
 
 def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -40,12 +45,40 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @common.into_option
 @click.option("--device", default="auto", metavar="auto|cpu|cuda:N|mps", help="Where to run.")
 @click.option("--dtype", metavar="DTYPE", help="Number type to load with, such as float16.")
-@click.option("--timeout", default=600.0, metavar="SECONDS", help="Longest time for one probe.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Longest time for one probe.")
+@click.option("--memory", metavar="SIZE", help="Most host memory for one probe, such as 8G.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Probes at once; default: as cores and memory allow.",
+)
 @click.option("--python", metavar="PATH", help="The interpreter whose libraries must load it.")
+@click.option("--require-all", is_flag=True, help="A probe that is skipped is a failure.")
+@click.option(
+    "--update-golden", is_flag=True, help="Store fingerprints of the outputs for later runs."
+)
+@click.option(
+    "--trust-project-code",
+    "trust_code",
+    is_flag=True,
+    help="Import the project's own code where the manifest says `trust: project`.",
+)
 @common.junit_option
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a report as one page, with pictures.",
+)
 @common.json_option
 def command(
-    names: tuple[str, ...], as_json: bool, into: Path | None, junit: Path | None, **options: Any
+    names: tuple[str, ...],
+    as_json: bool,
+    into: Path | None,
+    junit: Path | None,
+    html: Path | None,
+    **options: Any,
 ) -> int:
     """Load each artifact that has a probe, on the target device, and check what it answers.
 
@@ -53,33 +86,59 @@ def command(
     runs in a process of its own, offline, under the project's interpreter (the active virtual
     environment, unless --python names another). A probe that fails leads to exit code 8.
     """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(options["device"])):
-        raise UsageError(f"--device {options['device']}: expected auto, cpu, cuda:N or mps")
+    settings = _settings(**options)
     manifests, artifacts = _split(names)
     with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
         artifacts, notes = naming.translated(artifacts, space.wanted)
         common.explain(notes)
         _check_names(space, artifacts)
         planner = space.planner(quick=True)
-        wanted = [pair for pair in space.wanted if pair[1].id in artifacts]
+        plan = planner.plan(space.wanted, space.lock)
+        parts = [part for part in plan.artifacts if part.artifact.id in artifacts]
         if not artifacts:
-            fetched = space.in_scope(planner.rows.values())
-            wanted = [pair for pair in fetched if pair[1].probe is not None]
-        parts = planner.plan(wanted, space.lock).artifacts
-        results = run_probes(parts, space.options.into, show=not as_json, **options)
-        found = Report({"probes": len(results), "seconds": _since(space)})
-        _add(found, results)
+            scope = {a.full_name for _, a in space.in_scope(planner.rows.values()) if a.probe}
+            parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
+        outcome = _prove(space, parts, plan, settings, quiet=False)
+        seconds = time.monotonic() - space.started
+        found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
+        _add(found, outcome)
         reports.keep_results(space.options.into, "verify", found)
         if junit:
-            found.problems += common.write_report(junit, _junit(results))
+            text = formats.junit("fetch verify", _cases(outcome.results), seconds)
+            found.problems += common.write_report(junit, text)
+        if html:
+            from fetcher.probe_page import page
+
+            title = ", ".join(names) or space.project.root.name
+            text = page(outcome.results, outcome.golden, title, seconds)
+            found.problems += common.write_report(html, text)
         if as_json:
             report.print_json(found)
+        else:
+            _print(outcome)
         report.print_problems(found.problems)
         return found.exit_code
 
 
-def _since(space: Workspace) -> float:
-    return round(time.monotonic() - space.started, 3)
+def _settings(
+    device: str, dtype: str | None, timeout: float | None, memory: str | None, **others: Any
+) -> Settings:
+    """What the flags say, checked."""
+    from fetcher.probing import Settings
+    from fetcher.verify import dtypes
+    from fetcher.verify.options import memory_bytes
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda:N or mps")
+    if dtype is not None and not dtypes.is_floating(dtype):
+        raise UsageError(f"--dtype {dtype}: expected one of {', '.join(dtypes.FLOATING)}")
+    if timeout is not None and not 0 < timeout < 1e7:
+        raise UsageError(f"--timeout {timeout:g}: expected seconds above 0")
+    size = memory_bytes(memory) if memory is not None else None
+    if memory is not None and not size:
+        raise UsageError(f"--memory {memory}: expected a size such as 8G or 500M")
+    dtype = dtypes.SHORT_NAMES.get(dtype, dtype) if dtype else None
+    return Settings(device, dtype, timeout, size, **others)
 
 
 def _check_names(space: Workspace, names: Sequence[str]) -> None:
@@ -93,125 +152,117 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
             )
 
 
-def verify_into(found: Report, space: Workspace, plan: Plan, *, show: bool) -> None:
+def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
+    from fetcher.probing import Settings
+
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    _add(found, run_probes(parts, space.options.into, show=show))
-
-
-def run_probes(
-    parts: Sequence[ArtifactPlan],
-    tree: Path,
-    *,
-    show: bool,
-    device: str = "auto",
-    dtype: str | None = None,
-    timeout: float = 600.0,
-    python: str | None = None,
-) -> list[ProbeResult]:
-    """Probe each artifact; one that is not laid out fails without being loaded."""
-    from fetcher.verify.protocol import ProbeResult
-    from fetcher.verify.runner import run_probes as run
-
-    results: list[ProbeResult] = []
-    requests: list[ProbeRequest] = []
-    for part in parts:
-        kind = str((part.artifact.probe or {}).get("type", ""))
-        if not kind:
-            hint = "add `probe: {type: state-dict}` to its manifest"
-            results.append(ProbeResult(part.artifact.id, "", "skipped", "it has no probe", hint))
-        elif any(item.action not in {KEEP, UNVERIFIED} for item in part.items) or not part.items:
-            results.append(
-                ProbeResult(
-                    part.artifact.id,
-                    kind,
-                    "failed",
-                    f"not laid out: {part.state}",
-                    "run `fetch all` first",
-                )
-            )
-        else:
-            requests.append(_request(part, tree, device, dtype, timeout))
-    results += run(requests, python=python)
+    outcome = _prove(space, parts, _all_of(space, plan), Settings(), quiet=quiet)
+    _add(found, outcome)
     if show:
-        _print(results)
-    return results
+        _print(outcome)
 
 
-def _request(
-    part: ArtifactPlan, tree: Path, device: str, dtype: str | None, timeout: float
-) -> ProbeRequest:
-    from fetcher.verify.protocol import ProbeRequest
-
-    options = dict(part.artifact.probe or {})
-    kind = str(options.pop("type"))
-    info = part.artifact.info
-    vram = re.fullmatch(r"([\d.]+) ?([KMGT])i?B?", str(info.get("min_vram", "")))
-    try:
-        return ProbeRequest(
-            part.artifact.id,
-            kind,
-            (tree / part.unit.layout.root).absolute(),
-            {item.file.path: Path(item.path).absolute() for item in part.items if not item.hub},
-            options,
-            device=device,
-            dtype=dtype,
-            timeout=timeout,
-            gpu_only=info.get("device") == "gpu-only",
-            min_vram=int(float(vram[1]) * _UNITS[vram[2]]) if vram else None,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _add(found: Report, results: Sequence[ProbeResult]) -> None:
-    found.results = [result.to_json() for result in results]
-    found.summary["failed_probes"] = sum(result.state == "failed" for result in results)
-    found.problems += [
-        Problem("probe", result.reason, result.hint, result.artifact)
-        for result in results
-        if result.state == "failed"
+def _all_of(space: Workspace, plan: Plan) -> Plan:
+    """The plan with the artifacts that this run did not select: a probe may refer to them."""
+    selected = {part.artifact.full_name for part in plan.artifacts}
+    others = [
+        (unit, artifact)
+        for unit in space.units
+        for artifact in unit.manifest.artifacts.values()
+        if artifact.full_name not in selected
     ]
+    more = space.planner(quick=True).plan(others, space.lock).artifacts
+    return Plan(plan.tree, [*plan.artifacts, *more])
 
 
-def _print(results: Sequence[ProbeResult]) -> None:
-    rows = [("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "MEMORY", "DEVICE")]
-    for result in results:
-        metrics = result.metrics
-        parameters, load = metrics.get("parameters"), metrics.get("load_seconds")
-        memory = metrics.get("peak_memory_bytes")
-        rows.append(
-            (
-                result.artifact,
-                result.type or "-",
-                result.state,
-                f"{parameters:,}" if parameters is not None else "-",
-                f"{load:.2f} s" if load is not None else "-",
-                human_bytes(memory) if memory is not None else "-",
-                str(metrics.get("device") or "-"),
-            )
+def _prove(
+    space: Workspace, parts: Sequence[ArtifactPlan], plan: Plan, settings: Settings, quiet: bool
+) -> Outcome:
+    from fetcher.probing import prove
+
+    table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
+    try:
+        return prove(
+            parts,
+            plan,
+            space.project.root,
+            settings,
+            on_result=lambda result, how: table.finish(result.artifact, _row(result, how)),
+            on_tick=table.tick,
         )
-    print_table(rows)
-    for result in results:
+    finally:
+        table.end()
+
+
+def _add(found: Report, outcome: Outcome) -> None:
+    results = outcome.results
+    found.results = [
+        {**result.to_json(), "golden": how or None}
+        for result, how in zip(results, outcome.golden, strict=True)
+    ]
+    found.summary["failed_probes"] = sum(result.state == "failed" for result in results)
+    found.summary["skipped_probes"] = sum(result.state == "skipped" for result in results)
+    found.problems += outcome.problems
+
+
+def _row(result: ProbeResult, golden: str) -> tuple[str, ...]:
+    metrics = result.metrics
+    numbers = metrics.get("parameters")
+    return (
+        result.artifact,
+        result.type or "-",
+        result.state,
+        f"{numbers:,}" if isinstance(numbers, int) else "-",
+        _seconds(metrics.get("load_seconds")),
+        _seconds(metrics.get("infer_seconds")),
+        _size(metrics.get("peak_memory_bytes")),
+        _size(metrics.get("peak_gpu_memory_bytes")),
+        str(metrics.get("device") or "-"),
+        str(metrics.get("dtype") or "-"),
+        golden or "-",
+    )
+
+
+def _seconds(value: Any) -> str:
+    return f"{value:.2f} s" if isinstance(value, (int, float)) else "-"
+
+
+def _size(value: Any) -> str:
+    return human_bytes(value) if isinstance(value, (int, float)) else "-"
+
+
+def _print(outcome: Outcome) -> None:
+    pairs = list(zip(outcome.results, outcome.golden, strict=True))
+    rows = [_row(result, how) for result, how in pairs]
+    kept = [
+        n for n in range(len(_HEADING)) if n < 3 or any(row[n] != "-" for row in rows)
+    ]  # no empty columns
+    print_table([tuple(row[n] for n in kept) for row in (_HEADING, *rows)])
+    for result, how in pairs:
         if result.state == "skipped":
             print(f"skipped {result.artifact}: {result.reason}")
+        for check in result.checks:
+            if check.warning:
+                print(f"warning {result.artifact}: {check.name}: {check.detail}")
+        if how == "stored":
+            print(f"stored {result.artifact}: what it answered is in fetch.golden.json")
 
 
-def _junit(results: Sequence[ProbeResult]) -> str:
-    from xml.sax.saxutils import quoteattr
-
-    bad = sum(result.state == "failed" for result in results)
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuite name="fetch verify" tests="{len(results)}" failures="{bad}">',
-    ]
-    for result in results:
-        seconds = result.metrics.get("seconds") or 0
-        case = (
-            f"  <testcase classname={quoteattr(result.type or '-')} "
-            f'name={quoteattr(result.artifact)} time="{seconds:.3f}"'
+def _cases(results: Sequence[ProbeResult]) -> list[formats.Case]:
+    return [
+        formats.Case(
+            result.artifact,
+            result.type or "no probe",
+            {"passed": "ok", "failed": "probe", "skipped": "skipped"}[result.state],
+            result.reason,
+            _details(result),
+            result.metrics.get("seconds") or 0.0,
         )
-        tag = {"failed": "failure", "skipped": "skipped"}.get(result.state)
-        body = f"><{tag} message={quoteattr(result.reason)}/></testcase>" if tag else "/>"
-        lines.append(case + body)
-    return "\n".join([*lines, "</testsuite>", ""])
+        for result in results
+    ]
+
+
+def _details(result: ProbeResult) -> str:
+    failed = [f"{c.name}: {c.detail}" for c in result.checks if not c.ok]
+    return "\n".join([*failed, *([f"hint: {result.hint}"] if result.hint else []), result.log])

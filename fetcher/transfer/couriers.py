@@ -114,7 +114,7 @@ class Couriers:
 
     def _fork(self, tasks: Sequence[_Task], network: Network) -> list[int]:
         """Start the processes; returns the ends of the pipes through which they report."""
-        share = max(1, network.settings.jobs)
+        share = max(1, network.settings.jobs // PROCESSES)
         ends: list[int] = []
         gc.freeze()  # what the collector never touches stays shared
         for _ in range(PROCESSES):

@@ -150,10 +150,10 @@ def test_one_failure_does_not_stop_the_others() -> None:
         [misbehaving(do) for do in wanted],
         python=sys.executable,
         jobs=3,
-        on_result=lambda result: seen.append(result.artifact),
+        on_result=lambda number, result: seen.append(f"{number} {result.artifact}"),
     )
     assert [result.artifact for result in results] == wanted, "the order of the requests"
-    assert sorted(seen) == sorted(wanted)
+    assert sorted(seen) == [f"{n} {name}" for n, name in enumerate(wanted)]
     assert [r.state for r in results] == ["passed", "failed", "failed", "failed", "passed"]
 
 
@@ -168,7 +168,7 @@ def test_no_requests() -> None:
 
 
 def test_an_exception_of_the_callback_kills_the_children() -> None:
-    def stop(_: ProbeResult) -> None:
+    def stop(_: int, __: ProbeResult) -> None:
         raise RuntimeError("enough")
 
     begun = time.monotonic()

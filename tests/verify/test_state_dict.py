@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import hashlib
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -344,3 +346,50 @@ def test_right_options() -> None:
             "index": False,
         }
     )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_exactly_the_named_globals_of_exactly_this_file_can_be_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"w": torch.ones(2), "args": argparse.Namespace(lr=1)}, file)
+    refused = state_dict(tmp_path)
+    assert "refused: beside tensors the pickle asks for argparse.Namespace" in refused.reason
+    line = f"allow_globals: {{{_digest(file)}: [argparse.Namespace]}}"
+    assert line in refused.hint, "the hint can be copied into the manifest"
+    allowed = {_digest(file): ["argparse.Namespace"]}
+    passed = state_dict(tmp_path, allow_globals=allowed)
+    assert passed.state == "passed", passed.reason
+    assert "let through: argparse.Namespace" in passed.checks[0].detail
+    torch.save({"w": torch.zeros(2), "args": argparse.Namespace(lr=1)}, file)
+    assert "refused" in state_dict(tmp_path, allow_globals=allowed).reason, "another file"
+    torch.save({"w": torch.ones(2), "a": argparse.Namespace(), "b": datetime.date(1, 1, 1)}, file)
+    part = state_dict(tmp_path, allow_globals={_digest(file): ["argparse.Namespace"]})
+    assert "datetime.date" in part.hint and "argparse.Namespace" in part.hint
+
+
+def test_what_can_run_anything_cannot_be_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"w": torch.ones(2), "x": RunsCode(tmp_path / "marker")}, file)
+    refused = state_dict(tmp_path, "w.pt")
+    assert "posix.mkdir" in refused.reason and "allow_globals" not in refused.hint
+    for name in ("posix.mkdir", "os.system", "builtins.eval", "subprocess.Popen", "os.path.join"):
+        forced = state_dict(tmp_path, "w.pt", allow_globals={_digest(file): [name]})
+        assert f"{name} can run anything and cannot be allowed" in forced.reason
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({}, "a mapping from sha256"),
+        ({"abc": ["a.b"]}, "a file's sha256"),
+        ({"a" * 64: "a.b"}, "a list of names"),
+        ({"a" * 64: ["Namespace"]}, "a list of names"),
+    ],
+)
+def test_what_is_allowed_has_a_form(tmp_path: Path, value: Any, told: str) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
+    assert told in state_dict(tmp_path, allow_globals=value).reason

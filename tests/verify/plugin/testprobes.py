@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import getpass
+import importlib
 import json
 import mmap
 import os
@@ -16,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+from fetcher.verify.options import GENERAL, check_options
 from fetcher.verify.protocol import ProbeError, ProbeSkipped, Problem
 
 _SERVER = ("127.0.0.1", 9)
@@ -201,12 +203,59 @@ def leaves_a_thread(request, context):
     context.check("done", True)
 
 
+def shows(request, context):
+    png = importlib.import_module("fetcher.verify.png")
+
+    class Grey:
+        shape, dtype = (3, 2), "uint8"
+
+        def tobytes(self):
+            return bytes(6)
+
+    context.picture("ours", Grey(), "grey")
+    context.picture("theirs", png.encode(bytes(768), 16, 16, 3))
+    context.table("numbers", ("name", "value"), [("x", 1.5)])
+    context.fingerprint("output", [1.0, 2.0, 3.0])
+    context.check("done", True)
+    context.warn("careful", "look out", "do this")
+
+
+def shows_typed(request, context):
+    context.metrics["dtype"] = "float32"
+    context.fingerprint("output", request.options.get("values", [1.0, 2.0, 3.0]))
+    context.check("done", True)
+
+
+def tells_files(request, context):
+    related = {
+        name: {key: str(path) for key, path in files.items()}
+        for name, files in request.related.items()
+    }
+    files = {key: str(path) for key, path in request.files.items()}
+    context.check("told", True, json.dumps({"files": files, "related": related}))
+
+
+def shows_what_it_should_not(request, context):
+    pictures = context.scratch.parent / "pictures"
+    os.mkfifo(pictures / "0001.png")
+    (pictures / "0002.png").symlink_to("/etc/passwd")
+    lines = [{"event": "picture", "name": "x", "file": f"000{n}.png"} for n in (1, 2, 3)]
+    lines += [{"event": "fingerprint", "name": "x", "samples": [1e999]}]
+    with (context.scratch.parent / "events").open("a") as stream:
+        stream.write("\n".join(json.dumps(line) for line in lines) + "\n")
+    context.check("done", True)
+
+
 class Misbehave:
     type = "misbehave"
     requires = ()
+    related = ("base",)
 
     def validate_options(self, options):
-        return [] if options.get("do") in globals() else [Problem("do", "no such thing")]
+        if options.get("do") not in globals():
+            return [Problem("do", "no such thing")]
+        rules = dict.fromkeys(options, lambda value: "")
+        return check_options(options, {key: rules[key] for key in options if key not in GENERAL})
 
     def run(self, request, context):
         globals()[request.options["do"]](request, context)

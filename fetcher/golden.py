@@ -1,0 +1,116 @@
+"""fetch.golden.json: what probes found once, to be compared with what they find later.
+
+Committed beside fetch.lock. Per artifact, probe and number type there are a few numbers of each
+output, one line an output, so that a diff is readable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import DocumentProblem, InvalidDocument
+from fetcher.files import write_atomically
+from fetcher.verify.exhibits import Fingerprint
+from fetcher.verify.options import GENERAL
+
+NAME = "fetch.golden.json"
+SCHEMA = "fetch.golden/1"
+_LIMIT = 64 * 1024 * 1024  # bytes
+
+# Of an artifact by its full name, a probe's type and the number type.
+Key = tuple[str, str, str]
+
+
+@dataclass
+class Entry:
+    """The fingerprints of one probe's outputs, and the probe's options they were taken with."""
+
+    options: str
+    prints: dict[str, Fingerprint] = field(default_factory=dict)
+
+
+def fingerprint_options(options: Mapping[str, Any]) -> str:
+    """A short digest of those options that change what a probe finds."""
+    plain = {name: value for name, value in options.items() if name not in GENERAL}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read(root: Path) -> dict[Key, Entry]:
+    """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
+    path = root / NAME
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise _invalid("it is too large")
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise _invalid("it is not UTF-8") from None
+    try:
+        return _decode(json.loads(text))
+    except json.JSONDecodeError as error:
+        what = f"it is not JSON: {error.msg}"
+        if "<<<<<<<" in text:
+            what = "a merge left it with conflict marks"
+        raise _invalid(what, error.lineno, error.colno) from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _invalid(f"it is not what fetch writes: {error}") from None
+
+
+def write(root: Path, entries: Mapping[Key, Entry]) -> None:
+    """Write all entries, sorted. Raises OSError."""
+    tree: dict[str, Any] = {}
+    for (artifact, probe, dtype), entry in sorted(entries.items()):
+        tree.setdefault(artifact, {}).setdefault(probe, {})[dtype] = entry
+    lines = ["{", f' "schema": "{SCHEMA}",', ' "probes": {']
+    for artifact, probes in tree.items():
+        lines.append(f"  {json.dumps(artifact)}: {{")
+        for probe, dtypes in probes.items():
+            lines.append(f"   {json.dumps(probe)}: {{")
+            for dtype, entry in dtypes.items():
+                lines.append(f"    {json.dumps(dtype)}: {{")
+                lines.append(f'     "options": {json.dumps(entry.options)},')
+                lines.append('     "outputs": {')
+                lines += [
+                    _closed(f"      {json.dumps(name)}: {_line(one)}", name, entry.prints)
+                    for name, one in entry.prints.items()
+                ]
+                lines += ["     }", _closed("    }", dtype, dtypes)]
+            lines.append(_closed("   }", probe, probes))
+        lines.append(_closed("  }", artifact, tree))
+    write_atomically(root / NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
+
+
+def _closed(text: str, name: str, among: Mapping[str, Any]) -> str:
+    return text if name == list(among)[-1] else text + ","
+
+
+def _line(one: Fingerprint) -> str:
+    plain = one.to_json()
+    del plain["name"], plain["tolerance"]
+    return json.dumps(plain)
+
+
+def _decode(plain: Any) -> dict[Key, Entry]:
+    if plain["schema"] != SCHEMA:
+        raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA!r}")
+    entries: dict[Key, Entry] = {}
+    for artifact, probes in plain["probes"].items():
+        for probe, dtypes in probes.items():
+            for dtype, found in dtypes.items():
+                prints = {
+                    name: Fingerprint.from_json({**one, "name": name})
+                    for name, one in found["outputs"].items()
+                }
+                entries[artifact, probe, dtype] = Entry(str(found["options"]), prints)
+    return entries
+
+
+def _invalid(what: str, line: int = 1, column: int = 1) -> InvalidDocument:
+    hint = "mend it, or remove it and run `fetch verify --update-golden`"
+    return InvalidDocument([DocumentProblem(NAME, line, column, what, hint)])

@@ -1,0 +1,312 @@
+"""Proves what was laid out: makes the probes' requests, runs them, and judges what they found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fetcher import golden
+from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.patterns import nearest
+from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
+from fetcher.verify.fingerprints import difference
+from fetcher.verify.options import memory_bytes
+from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult
+from fetcher.verify.registry import UnknownProbeError, load_probe
+from fetcher.verify.runner import run_probes
+
+_TIMEOUT = 600.0  # seconds
+_CEILING = 0.9  # of the memory that is available at the start
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to probe: `timeout` in seconds, `memory` in bytes; None: the manifest's, else default."""
+
+    device: str = "auto"
+    dtype: str | None = None
+    timeout: float | None = None
+    memory: int | None = None
+    python: str | None = None
+    jobs: int | None = None
+    trust_code: bool = False
+    require_all: bool = False
+    update_golden: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a run of probes found.
+
+    `golden` says for each result how its outputs compare with those stored: same, differs, none,
+    stale (stored for other options) or stored; "" if there is nothing to compare.
+    """
+
+    results: list[ProbeResult] = field(default_factory=list)
+    golden: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+Watch = Callable[[Mapping[str, str]], None]
+
+
+def _related(part: ArtifactPlan) -> dict[str, list[str]]:
+    """The probe's options that name other artifacts, with the ids."""
+    options = part.artifact.probe or {}
+    try:
+        wanted = getattr(load_probe(str(options.get("type"))), "related", ())
+    except (UnknownProbeError, ImportError):
+        return {}
+    found = {name: options[name] for name in wanted if name in options}
+    return {
+        name: [str(one) for one in (value if isinstance(value, list) else [value])]
+        for name, value in found.items()
+    }
+
+
+def prove(
+    parts: Sequence[ArtifactPlan],
+    plan: Plan,
+    root: Path,
+    settings: Settings,
+    *,
+    on_result: Callable[[ProbeResult, str], None] | None = None,
+    on_tick: Watch | None = None,
+) -> Outcome:
+    """Run the probes of `parts`; `plan` also has the artifacts that they refer to.
+
+    `on_result` is called with each judged result and its golden word. `root` is the project's,
+    where fetch.golden.json is. Raises InvalidDocument, UsageError.
+    """
+    stored = golden.read(root)
+    found = [_prepare(part, plan, settings) for part in parts]
+    ready = [number for number, one in enumerate(found) if isinstance(one, ProbeRequest)]
+    judged = {n: (one, "") for n, one in enumerate(found) if isinstance(one, ProbeResult)}
+
+    def judge(ran: int, result: ProbeResult) -> None:
+        part = parts[ready[ran]]
+        result, how = _compare(_with_files(result, part), part, stored, settings.update_golden)
+        judged[ready[ran]] = result, how
+        if on_result is not None:
+            on_result(result, how)
+
+    def tick(doing: Mapping[int, str]) -> None:
+        if on_tick is not None:
+            on_tick({parts[ready[ran]].artifact.id: stage for ran, stage in doing.items()})
+
+    for result, how in judged.values():
+        if on_result is not None:
+            on_result(result, how)
+    run_probes(
+        [one for one in found if isinstance(one, ProbeRequest)],
+        python=settings.python,
+        jobs=settings.jobs,
+        on_result=judge,
+        on_tick=tick if on_tick is not None else None,
+    )
+    outcome = Outcome([judged[n][0] for n in range(len(parts))])
+    outcome.golden = [judged[n][1] for n in range(len(parts))]
+    if "stored" in outcome.golden:
+        try:
+            golden.write(root, stored)
+        except OSError as error:
+            outcome.problems.append(from_os_error(error, f"writing {golden.NAME}").problem)
+    outcome.problems += _problems(outcome.results, settings.require_all)
+    return outcome
+
+
+def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem]:
+    bad = {"failed", "skipped"} if require_all else {"failed"}
+    return [
+        Problem(
+            "probe",
+            f"skipped: {result.reason}" if result.state == "skipped" else result.reason,
+            result.hint,
+            result.artifact,
+        )
+        for result in results
+        if result.state in bad
+    ]
+
+
+# Requests
+
+
+def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest | ProbeResult:
+    """The request for an artifact's probe, or the result that is clear without running it."""
+    name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
+    if not kind:
+        hint = "add `probe: {type: state-dict}` to its manifest"
+        return ProbeResult(name, "", "skipped", "it has no probe", hint)
+    absent = [item for item in part.items if not _stands(item)]
+    if absent or not part.items:
+        what = f"{absent[0].target} is missing" if absent else "nothing is known of its files yet"
+        more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
+        return ProbeResult(
+            name, kind, "failed", f"not laid out: {what}{more}", "run `fetch all` first"
+        )
+    related: dict[str, Mapping[str, Path]] = {}
+    for option, ids in _related(part).items():
+        for other in ids:
+            found = _find(other, part, plan)
+            if found is None:
+                known = [one.artifact.id for one in plan.artifacts]
+                close = nearest(other, known)
+                hint = f"did you mean {close!r}?" if close else "see `fetch list`"
+                told = f"the probe's {option!r} names {other!r}, which is no artifact"
+                return ProbeResult(name, kind, "failed", told, hint)
+            if found.items and all(_stands(item) for item in found.items):
+                related[other] = _placed(found)
+    return _request(part, kind, plan.tree, related, settings)
+
+
+def _stands(item: Item) -> bool:
+    return item.action in {KEEP, UNVERIFIED} or Path(item.path).exists()
+
+
+def _find(name: str, part: ArtifactPlan, plan: Plan) -> ArtifactPlan | None:
+    """The artifact of that id: of the same manifest if there is one."""
+    same = [one for one in plan.artifacts if one.artifact.id == name]
+    same.sort(key=lambda one: one.artifact.manifest != part.artifact.manifest)
+    return same[0] if same else None
+
+
+def _placed(part: ArtifactPlan) -> dict[str, Path]:
+    """Where each of the artifact's files stands; of several places, where most of them are."""
+    items = [item for item in part.items if not item.hub] or part.items
+    bases = Counter(_base(item) for item in items)
+    best: dict[str, Item] = {}
+    for item in items:
+        known = best.get(item.file.path)
+        if known is None or bases[_base(item)] > bases[_base(known)]:
+            best[item.file.path] = item
+    return {name: Path(item.path).absolute() for name, item in best.items()}
+
+
+def _base(item: Item) -> str:
+    """The folder that an artifact's own paths begin in, for an item that kept its path."""
+    place = item.path.replace("\\", "/")
+    ending = "/" + item.file.path
+    return place.removesuffix(ending) if place.endswith(ending) else place
+
+
+def _request(
+    part: ArtifactPlan,
+    kind: str,
+    tree: Path,
+    related: Mapping[str, Mapping[str, Path]],
+    settings: Settings,
+) -> ProbeRequest:
+    options = {name: value for name, value in (part.artifact.probe or {}).items() if name != "type"}
+    info = part.artifact.info
+    timeout = settings.timeout or _number(options.get("timeout")) or _TIMEOUT
+    try:
+        return ProbeRequest(
+            part.artifact.id,
+            kind,
+            (tree / part.unit.layout.root).absolute(),
+            _placed(part),
+            options,
+            device=settings.device,
+            dtype=settings.dtype,
+            timeout=timeout,
+            memory_limit=settings.memory or _size(options.get("memory")) or _ceiling(),
+            gpu_only=info.get("device") == "gpu-only",
+            min_vram=_size(info.get("min_vram")),
+            related=related,
+            trust_code=settings.trust_code,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _number(value: Any) -> float | None:
+    """A manifest's number; what is none is told by the runner with the other options."""
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return float(value) if sound else None
+
+
+def _size(value: Any) -> int | None:
+    return memory_bytes(value) if isinstance(value, str) else None
+
+
+def _ceiling() -> int | None:
+    """Most of what is free: a probe that wants more is stopped before the system stops others."""
+    from fetcher.verify.estimate import memory_available
+
+    there = memory_available()
+    return int(there * _CEILING) if there else None
+
+
+# Judging
+
+
+def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
+    """Add the check that the files are those of the lock, where some are not."""
+    changed = [
+        item.target
+        for item in part.items
+        if item.action not in {KEEP, UNVERIFIED} and not item.writable
+    ]
+    if not changed or result.state == "skipped":
+        return result
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    verb = "are" if more else "is"
+    told = f"{changed[0]}{more} {verb} not what fetch.lock says"
+    hint = "`fetch all --overwrite` restores the locked files; `fetch check` names all differences"
+    return _failing(result, Check("files are as locked", False, told), hint)
+
+
+def _compare(
+    result: ProbeResult,
+    part: ArtifactPlan,
+    stored: dict[golden.Key, golden.Entry],
+    update: bool,
+) -> tuple[ProbeResult, str]:
+    """Compare a result's outputs with those stored, or store them; returns how that went."""
+    prints = {one.name: one for one in result.fingerprints}
+    dtype = result.metrics.get("dtype")
+    if not prints or not isinstance(dtype, str):
+        return result, ""
+    key = (part.artifact.full_name, result.type, dtype)
+    options = golden.fingerprint_options(part.artifact.probe or {})
+    if update:
+        if result.state != "passed":
+            return result, ""
+        stored[key] = golden.Entry(options, prints)
+        return result, "stored"
+    entry = stored.get(key)
+    if entry is None:
+        return result, "none"
+    if entry.options != options:
+        told = "stored for other options of the probe; `fetch verify --update-golden` renews it"
+        check = Check("golden", True, told, warning=True)
+        return replace(result, checks=(*result.checks, check)), "stale"
+    how = "same"
+    for name, then in entry.prints.items():
+        told = difference(then, prints[name], dtype) if name in prints else "it was not found"
+        check = Check(f"{name} as before ({golden.NAME})", not told, told)
+        if told:
+            how = "differs"
+            hint = (
+                "the weights are other ones under the same name (swapped, retrained or damaged): "
+                "`fetch check --deep` compares every byte; if the change is meant, run "
+                "`fetch verify --update-golden`"
+            )
+            result = _failing(result, check, hint)
+        else:
+            result = replace(result, checks=(*result.checks, check))
+    return result, how
+
+
+def _failing(result: ProbeResult, check: Check, hint: str) -> ProbeResult:
+    """A result that fails with this check too; it is the reason if there was none."""
+    checks = (*result.checks, check)
+    told = f"{check.name}: {check.detail}"
+    if result.state == "passed":
+        return replace(result, state="failed", reason=told, hint=hint, checks=checks)
+    reason = f"{result.reason}; {told}" if result.reason else told
+    return replace(result, reason=reason, hint=result.hint or hint, checks=checks)

@@ -1,0 +1,56 @@
+"""Every artifact of the catalog has a probe; what manifests and docs show of probes is valid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fetcher.verify import load_probe, probe_types
+
+import fetcher
+
+ROOT = Path(fetcher.__file__).parent.parent
+PAGE = ROOT / "docs/verify.md"
+
+
+def catalog() -> Iterator[tuple[str, Any]]:
+    for name in ("quickstart", "ohlora"):
+        manifest = yaml.safe_load((ROOT / f"manifests/{name}.yaml").read_text("utf-8"))
+        for key, artifact in manifest["artifacts"].items():
+            yield f"{name}/{key}", artifact.get("probe")
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    text = PAGE.read_text("utf-8")
+    for number, body in enumerate(re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)):
+        probe = yaml.safe_load(body).get("probe")
+        if probe is not None:
+            yield f"docs-{number}", probe
+
+
+@pytest.mark.parametrize(("name", "probe"), [*catalog(), *documented()])
+def test_the_probe_is_there_and_valid(name: str, probe: Any) -> None:
+    assert probe is not None, "it has no probe"
+    options = dict(probe)
+    assert not load_probe(options.pop("type")).validate_options(options)
+
+
+def test_every_probe_is_documented() -> None:
+    text = PAGE.read_text("utf-8")
+    for kind in probe_types():
+        if kind in {"causal-lm", "sentence-transformer", "state-dict"}:
+            continue
+        assert f"## {kind}\n" in text, kind
+        for option in re.findall(r"^\s+\"(\w+)\": ", _rules(kind), re.M):
+            assert f"`{option}`" in text, f"{kind}: {option}"
+
+
+def _rules(kind: str) -> str:
+    """The source of a probe's `validate_options`."""
+    import inspect
+
+    return inspect.getsource(type(load_probe(kind)).validate_options)

@@ -1,0 +1,201 @@
+"""Makes small language models, adapters and encoders with the libraries that save real ones.
+
+Run as a script under any interpreter: `python textmodels.py KIND FOLDER [key=value …]`; a tiny
+GPT-NeoX, a PEFT adapter for it, an S-BERT. The pinned environment makes the files as Oh-LoRA's are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+END = "<|endoftext|>"
+TEXT = [
+    "The quick brown fox jumps over the lazy dog.",
+    "안녕하세요. 오늘 기분이 어때요?",
+]
+
+
+def byte_tokenizer(folder: Path) -> None:
+    """A byte-level BPE tokenizer with all special tokens being the end of text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXT * 10, trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, pad_token=END
+    ).save_pretrained(folder)
+
+
+def gpt_neox(
+    folder: Path,
+    layers: int = 2,
+    hidden: int = 64,
+    seed: int = 0,
+    inner: int = 128,
+    vocabulary: int = 512,
+    heads: int = 4,
+    shards: str = "120KB",
+    half: bool = True,
+) -> None:
+    """A GPT-NeoX in three shards with an index, as float16."""
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    torch.manual_seed(seed)
+    config = GPTNeoXConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=256,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = GPTNeoXForCausalLM(config)
+    if half:
+        model = model.half()
+    model.save_pretrained(folder, max_shard_size=shards)
+    byte_tokenizer(folder)
+
+
+def gpt2(folder: Path) -> None:
+    """A decoder of another family, of the same width."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=512,
+        n_embd=64,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    byte_tokenizer(folder)
+
+
+def adapter(
+    folder: Path, base: str, rank: int = 8, noise: float = 0.2, named: str = "", seed: int = 1
+) -> None:
+    """A LoRA adapter of the model in `base`, trained if `noise` is not 0."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=16,
+        lora_dropout=0.05,
+        init_lora_weights="gaussian",
+        target_modules=["query_key_value"],
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(model, config)
+    for name, parameter in model.named_parameters():
+        if noise and "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=noise)
+    model.save_pretrained(folder)
+    byte_tokenizer(folder)
+    path = folder / "adapter_config.json"
+    saved = json.loads(path.read_text())
+    saved["base_model_name_or_path"] = named or r"C:\Users\author\models\polyglot_original"
+    path.write_text(json.dumps(saved, indent=2))
+
+
+def word_tokenizer(folder: Path) -> int:
+    """A BERT WordPiece tokenizer with vocab.txt; returns the number of words."""
+    from transformers import BertTokenizerFast
+
+    special = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = special + letters + [f"##{letter}" for letter in letters] + [".", "?", "[", "]", ":"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    return len(words)
+
+
+def sbert(
+    folder: Path,
+    hidden: int = 32,
+    seed: int = 0,
+    normalise: bool = False,
+    layers: int = 2,
+    heads: int = 4,
+    inner: int = 64,
+    vocabulary: int = 0,
+) -> None:
+    """A RoBERTa encoder with mean pooling in the form of sentence-transformers."""
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    torch.manual_seed(seed)
+    count = word_tokenizer(folder)
+    RobertaModel(
+        RobertaConfig(
+            vocab_size=vocabulary or count + 100,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=inner,
+            max_position_embeddings=130,
+            type_vocab_size=1,
+            pad_token_id=1,
+        )
+    ).save_pretrained(folder)
+    modules: list[dict[str, Any]] = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {
+            "idx": 1,
+            "name": "1",
+            "path": "1_Pooling",
+            "type": "sentence_transformers.models.Pooling",
+        },
+    ]
+    if normalise:
+        kind = "sentence_transformers.models.Normalize"
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": kind})
+    pooling = {"word_embedding_dimension": hidden, "pooling_mode_mean_tokens": True}
+    pooling["pooling_mode_cls_token"] = False
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 64, "do_lower_case": True})
+    )
+    (folder / "config_sentence_transformers.json").write_text("{}")
+
+
+def main() -> None:
+    """Make every model that a JSON list on standard input asks for: [[kind, folder, {…}], …]."""
+    makers: dict[str, Any] = {
+        "gpt_neox": gpt_neox,
+        "gpt2": gpt2,
+        "adapter": adapter,
+        "sbert": sbert,
+    }
+    for kind, folder, arguments in json.load(sys.stdin):
+        makers[kind](Path(folder), **arguments)
+
+
+if __name__ == "__main__":
+    main()

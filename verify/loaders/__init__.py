@@ -1,0 +1,95 @@
+"""Loads laid-out models with their own libraries; shared by probes and by applications.
+
+Each module holds one kind of model and imports its libraries inside functions. Read by the
+project's interpreter as well: syntax of Python 3.8. What cannot be loaded raises LoadError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..protocol import ProbeError
+from ..safetensors_header import read_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+
+class LoadError(ProbeError):
+    """The model cannot be loaded: `reason` in one sentence, `hint` what to do about it."""
+
+
+def version(module: ModuleType) -> tuple[int, ...]:
+    """Return a library's version as numbers, `4.51.3` as (4, 51, 3)."""
+    numbers = []
+    for part in str(getattr(module, "__version__", "0")).split(".")[:3]:
+        digits = "".join(c for c in part if c.isdigit())
+        numbers.append(int(digits or 0))
+    return tuple(numbers)
+
+
+def dtype_argument(transformers: ModuleType, dtype: Any) -> dict[str, Any]:
+    """Return the keyword that `from_pretrained` of this release calls the number type."""
+    return {"dtype" if version(transformers) >= (4, 56) else "torch_dtype": dtype}
+
+
+def quiet(transformers: ModuleType) -> None:
+    """Keep a library from telling in passing what is told here in words of its own."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """Return an exception's type and the first line of what it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def is_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory ran out, on the GPU or the host."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+
+
+def explained(error: Exception, folder: Path, kind: Any) -> Exception:
+    """Return what transformers said of a folder in words that help; memory's end as it is."""
+    if is_memory(error):
+        return error
+    told = str(error)
+    if "Unrecognized" in told or "does not recognize this architecture" in told:
+        return LoadError(
+            f"the installed transformers does not know the model in {folder}: {first_line(error)}",
+            "upgrade transformers in the project's environment",
+        )
+    difference = misfit(kind, folder)
+    if difference:
+        return LoadError(
+            f"the weights in {folder} do not fit its configuration: {difference}",
+            "configuration and weights are of different models: fetch both from one revision",
+        )
+    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")
+
+
+def misfit(kind: Any, folder: Path) -> str:
+    """Say how the weights in a folder differ in shape from what its config.json describes.
+
+    `kind` is the transformers class to build. Returns '' if nothing differs, or nothing can be
+    told. The model is built without memory, so this is quick.
+    """
+    import torch
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        with torch.device("meta"):
+            wanted = {
+                name: tuple(t.shape) for name, t in kind.from_config(config).named_parameters()
+            }
+        for file in sorted(folder.glob("*.safetensors")):
+            for name, entry in read_header(file).items():
+                shape = wanted.get(name, wanted.get(name.partition(".")[2], entry.shape))
+                if shape != entry.shape:
+                    return f"{name} is {list(entry.shape)}, config.json describes {list(shape)}"
+    except Exception:  # this only serves a message
+        pass
+    return ""

@@ -1,0 +1,157 @@
+"""Causal language models from a laid-out folder, with a PEFT adapter or without.
+
+Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
+project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import LoadError, dtype_argument, explained, first_line, is_memory, quiet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A loaded model in eval mode with its tokenizer.
+
+    `missing` are tensors of the architecture that no file held, and that are therefore random;
+    `unused` are tensors of the files that the architecture does not have.
+    """
+
+    model: Any
+    tokenizer: Any
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def load(
+    folder: Path, *, adapter: Path | None = None, device: str = "cpu", dtype: Any = "auto"
+) -> CausalLM:
+    """Load the model in `folder`, with the adapter in the folder `adapter` if given.
+
+    `dtype` is torch's type, or `auto`: as stored. The tokenizer is the adapter's if it has one.
+    Raises LoadError.
+    """
+    model, missing, unused = load_model(folder, dtype)
+    if adapter is not None:
+        model = attach_adapter(model, adapter)
+    tokenizer = load_tokenizer(tokenizer_folder(folder, adapter))
+    return CausalLM(model.to(device).eval(), tokenizer, missing, unused)
+
+
+def load_model(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """Load the model alone, on the CPU; returns it with its `missing` and `unused` tensors."""
+    import transformers
+
+    quiet(transformers)
+    try:
+        model, told = transformers.AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **dtype_argument(transformers, dtype),
+        )
+    except Exception as error:
+        raise explained(error, folder, transformers.AutoModelForCausalLM) from error
+    missing = tuple(sorted(told.get("missing_keys", ())))
+    unused = tuple(sorted(told.get("unexpected_keys", ())))
+    return model.eval(), missing, unused
+
+
+def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
+    """Return the folder whose tokenizer counts: the adapter's, if it brings one along."""
+    if adapter is not None and any((adapter / name).exists() for name in TOKENIZER_FILES):
+        return adapter
+    return folder
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load a tokenizer from a folder. Raises LoadError."""
+    import transformers
+
+    quiet(transformers)
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise LoadError(
+            f"no tokenizer is laid out in {folder}: none of {', '.join(TOKENIZER_FILES)}",
+            "add the tokenizer's files to the artifact's `files`",
+        )
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise LoadError(
+            f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
+            "are all its files there? fetch check tells which are missing or modified",
+        ) from error
+
+
+def attach_adapter(model: Any, adapter: Path) -> Any:
+    """Put the PEFT adapter of a folder on a loaded base; what its configuration says of a base does
+    not matter. Raises LoadError.
+    """
+    import peft
+
+    try:
+        return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
+    except Exception as error:
+        if is_memory(error):
+            raise
+        raise LoadError(
+            f"the adapter in {adapter} does not go on this base: {first_line(error)}",
+            "is this the base that it was trained on?",
+        ) from error
+
+
+def inputs_of(tokenizer: Any, model: Any, text: str) -> dict[str, Any]:
+    """Return a prompt's `input_ids` and `attention_mask`, int64 of shape (1, tokens), on the
+    model's device. Some tokenizers also return token_type_ids, which decoders do not take.
+    """
+    encoded = tokenizer(text, return_tensors="pt")
+    device = next(model.parameters()).device
+    return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
+
+
+def pad_id(tokenizer: Any, model: Any) -> int | None:
+    """Return the token to pad with: the tokenizer's, else the model's, else an end of text."""
+    found = [getattr(tokenizer, "pad_token_id", None), model.config.pad_token_id]
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    found += [tokenizer.eos_token_id, ends[0] if isinstance(ends, (list, tuple)) else ends]
+    return next((number for number in found if number is not None), None)
+
+
+def generate(loaded: CausalLM, text: str, new_tokens: int) -> list[int]:
+    """Continue a prompt greedily and return the ids of the new tokens, at most `new_tokens`."""
+    import torch
+
+    inputs = inputs_of(loaded.tokenizer, loaded.model, text)
+    with torch.inference_mode():
+        # The files may ask for sampling; greedy is what can be told apart from yesterday's.
+        output = loaded.model.generate(
+            **inputs,
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=pad_id(loaded.tokenizer, loaded.model),
+        )
+    return [int(token) for token in output[0][inputs["input_ids"].shape[1] :]]
+
+
+def logits_of(loaded: CausalLM, text: str) -> Any:
+    """Return the logits of a prompt's last position, float32 of shape (vocabulary,), on the CPU."""
+    import torch
+
+    inputs = inputs_of(loaded.tokenizer, loaded.model, text)
+    with torch.inference_mode():
+        return loaded.model(**inputs).logits[0, -1].float().cpu()

@@ -1,0 +1,96 @@
+"""Sentence encoders (S-BERT) from a laid-out folder.
+
+Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
+project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import dtype_argument, explained, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+POOLINGS = ("mean", "cls", "max")
+
+
+def load(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    dtype: Any = None,
+    pooling: str | None = None,
+    max_seq_length: int | None = None,
+) -> Any:
+    """Load the encoder in `folder` and return a SentenceTransformer in eval mode.
+
+    With `pooling` it is put together from the encoder and one pooling layer, as projects do whose
+    folder has no modules.json; else as modules.json says. `dtype` is torch's type, None: as the
+    library does by default. Raises LoadError.
+    """
+    import sentence_transformers
+    import transformers
+
+    quiet(transformers)
+    arguments = {} if dtype is None else dtype_argument(transformers, dtype)
+    try:
+        if pooling is None:
+            model = sentence_transformers.SentenceTransformer(
+                str(folder),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs=arguments,
+            )
+        else:
+            model = _assemble(sentence_transformers, folder, device, arguments, pooling)
+    except Exception as error:
+        raise explained(error, folder, transformers.AutoModel) from error
+    if max_seq_length is not None:
+        model.max_seq_length = max_seq_length
+    return model.eval()
+
+
+def _assemble(
+    library: Any, folder: Path, device: str, arguments: dict[str, Any], pooling: str
+) -> Any:
+    try:  # where release 6 keeps them
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    except ImportError:
+        from sentence_transformers.models import Pooling, Transformer
+    local = {"local_files_only": True, "trust_remote_code": False}
+    import inspect
+
+    known = inspect.signature(Transformer.__init__).parameters
+    names = {"model_args": "model_kwargs", "tokenizer_args": "processor_kwargs"}
+    names["config_args"] = "config_kwargs"
+    keys = {old: old if old in known else new for old, new in names.items()}
+    given = {
+        keys["model_args"]: {**local, **arguments},
+        keys["tokenizer_args"]: dict(local),
+        keys["config_args"]: dict(local),
+    }
+    encoder = Transformer(str(folder), **given)
+    size = getattr(encoder, "get_embedding_dimension", None)
+    size = size or encoder.get_word_embedding_dimension
+    return library.SentenceTransformer(
+        modules=[encoder, Pooling(size(), pooling_mode=pooling)], device=device
+    )
+
+
+def encode(model: Any, sentences: Sequence[str]) -> Any:
+    """Return the embeddings of sentences, float32 of shape (sentences, dimension), on the CPU."""
+    import torch
+
+    with torch.inference_mode():
+        found = model.encode(list(sentences), convert_to_tensor=True, show_progress_bar=False)
+    return found.float().cpu()
+
+
+def encoder_of(model: Any) -> Any:
+    """Return the transformers model inside."""
+    first = model[0]
+    return getattr(first, "auto_model", None) or first.model

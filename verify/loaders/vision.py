@@ -1,0 +1,229 @@
+"""Vision encoders and vision-language models from a laid-out folder, through transformers.
+
+Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
+project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from . import LoadError, dtype_argument, explained, first_line, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# By the release of transformers, newest first.
+_LANGUAGE_AUTOS = (
+    "AutoModelForMultimodalLM",
+    "AutoModelForImageTextToText",
+    "AutoModelForVision2Seq",
+)
+_SPEECH = ("talker.", "token2wav.")
+
+
+def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """Load an encoder on the CPU in eval mode.
+
+    Returns it with its `missing` tensors, which no file held and are random, and `unused` ones,
+    which it does not have. Raises LoadError.
+    """
+    import transformers
+
+    return _load(transformers.AutoModel, folder, dtype)
+
+
+def load_language_model(
+    folder: Path, config: Mapping[str, Any], dtype: Any
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """Load a vision-language model as `load_encoder` does; `config` is its config.json."""
+    import transformers
+
+    named = str((config.get("architectures") or [""])[0])
+    core = re.sub(r"(ForConditionalGeneration|Model)$", "", named)
+    # Qwen-Omni: the part that sees and writes; the one that speaks is not needed for it.
+    names = (f"{core}ThinkerForConditionalGeneration", named, *_LANGUAGE_AUTOS)
+    found = next((getattr(transformers, n) for n in names if n and hasattr(transformers, n)), None)
+    if found is None:
+        raise LoadError(
+            f"the installed transformers {transformers.__version__} has no {named}",
+            "upgrade transformers in the project's environment",
+        )
+    model, missing, unused = _load(found, folder, dtype)
+    return model, missing, tuple(n for n in unused if not n.startswith(_SPEECH))
+
+
+def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    import transformers
+
+    quiet(transformers)
+    try:
+        model, told = auto.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **dtype_argument(transformers, dtype),
+        )
+    except Exception as error:
+        raise explained(error, folder, auto) from error
+    missing = tuple(sorted(told.get("missing_keys", ())))
+    unused = tuple(sorted(told.get("unexpected_keys", ())))
+    return model.eval(), missing, unused
+
+
+def load_processor(folder: Path, config: Mapping[str, Any]) -> Any:
+    """Load what turns pictures and texts into inputs; `config` is config.json. Raises LoadError.
+
+    Some processors also take videos and therefore need torchvision; without it, for models that
+    count a picture's tokens by its grid (Qwen), one for pictures alone is put together.
+    """
+    import transformers
+
+    quiet(transformers)
+    told = "transformers finds only a tokenizer there"
+    try:
+        found = transformers.AutoProcessor.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+        if hasattr(found, "image_processor"):
+            return found
+    except Exception as error:
+        told = first_line(error)
+    plain = _picture_processor(transformers, folder, config)
+    if plain is None:
+        raise LoadError(
+            f"no processor for pictures can be loaded from {folder}: {told}",
+            "are preprocessor_config.json and the tokenizer's files laid out? Some processors need "
+            "torchvision",
+        )
+    return plain
+
+
+def _picture_processor(
+    transformers: Any, folder: Path, config: Mapping[str, Any]
+) -> PictureProcessor | None:
+    inner = config.get("thinker_config") or config
+    token = inner.get("image_token_id", inner.get("image_token_index"))
+    pictures = load_image_processor(folder)
+    if token is None or getattr(pictures, "merge_size", None) is None:
+        return None
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception:  # the first error says what is wrong
+        return None
+    return PictureProcessor(pictures, tokenizer, tokenizer.convert_ids_to_tokens(token))
+
+
+class PictureProcessor:
+    """Text and one picture to a Qwen model's inputs: a token for each merged patch of the grid."""
+
+    def __init__(self, pictures: Any, tokenizer: Any, image_token: str) -> None:
+        self.image_token = image_token
+        self.tokenizer = tokenizer
+        self.chat_template = tokenizer.chat_template
+        self._pictures = pictures
+
+    def apply_chat_template(self, messages: Any, **how: Any) -> Any:
+        """Write messages as the tokenizer's template does."""
+        return self.tokenizer.apply_chat_template(messages, **how)
+
+    def __call__(self, text: Sequence[str], images: Sequence[Any], **how: Any) -> dict[str, Any]:
+        """Return input_ids, attention_mask, pixel_values and image_grid_thw."""
+        seen = self._pictures(images=list(images), **how)
+        merged = self._pictures.merge_size**2
+        counts = [int(grid.prod()) // merged for grid in seen["image_grid_thw"]]
+        filled = [
+            one.replace(self.image_token, self.image_token * counts[n], 1)
+            for n, one in enumerate(text)
+        ]
+        return {**self.tokenizer(filled, **how), **seen}
+
+
+def load_image_processor(folder: Path) -> Any | None:
+    """Return what turns pictures into an encoder's input; None if this environment has none.
+
+    Some of them need torchvision; `prepared` does without.
+    """
+    import transformers
+
+    quiet(transformers)
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except Exception:  # told by what is done instead
+        return None
+
+
+def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
+    """Return pictures (N, 3, H, W) in 0..1 as preprocessor_config.json wants them.
+
+    `side` is the model's own size in pixels, for settings that name none.
+    """
+    import torch
+
+    if settings.get("do_resize", True):
+        picture = torch.nn.functional.interpolate(
+            picture,
+            size=_target(settings.get("size") or side, picture.shape[2], picture.shape[3]),
+            mode="bicubic" if settings.get("resample") == 3 else "bilinear",  # Pillow's number
+            align_corners=False,
+            antialias=True,
+        ).clamp(0, 1)
+    if settings.get("do_center_crop"):
+        high, wide = _target(settings.get("crop_size") or side, side, side)
+        top, left = (picture.shape[2] - high) // 2, (picture.shape[3] - wide) // 2
+        picture = picture[:, :, max(0, top) :, max(0, left) :][:, :, :high, :wide]
+    if settings.get("do_normalize", True):
+        mean, std = (
+            torch.tensor(settings.get(key, [0.5] * 3)).view(1, 3, 1, 1)
+            for key in ("image_mean", "image_std")
+        )
+        picture = (picture - mean) / std
+    return picture
+
+
+def _target(size: Any, height: int, width: int) -> tuple[int, int]:
+    """Return height and width that a picture is scaled to; `shortest_edge` keeps its shape."""
+    if isinstance(size, dict):
+        if "height" in size and "width" in size:
+            return int(size["height"]), int(size["width"])
+        edge = int(size.get("shortest_edge") or size.get("longest_edge") or min(height, width))
+        shorter = min(height, width)
+        return edge * height // shorter, edge * width // shorter
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def picture_features(model: Any, pixels: Any) -> Any:
+    """Return one vector a picture, (N, width): the model's embedding, else its pooled states."""
+    answer = (
+        model.get_image_features(pixel_values=pixels)
+        if hasattr(model, "get_image_features")
+        else model(pixel_values=pixels)
+    )
+    return _vector(answer)
+
+
+def text_features(model: Any, tokens: Mapping[str, Any]) -> Any:
+    """Return one vector a text, (N, width), of a model that has both sides."""
+    return _vector(model.get_text_features(**tokens))
+
+
+def _vector(answer: Any) -> Any:
+    for name in ("image_embeds", "text_embeds", "pooler_output"):
+        found = getattr(answer, name, None)
+        if found is not None:
+            return found
+    states = getattr(answer, "last_hidden_state", None)
+    return (
+        answer
+        if states is None
+        else states.flatten(2).mean(-1)
+        if states.dim() == 4
+        else (states[:, 0])
+    )
