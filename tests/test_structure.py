@@ -57,6 +57,7 @@ ORDER = [
     {"register"},
     {"modelconfig"},
     {"golden", "probe_page", "livetable"},
+    {"probe_defaults"},
     {"probing"},
     {"commands"},
     {"__main__"},
