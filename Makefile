@@ -67,6 +67,7 @@ bench: .venv-bench/.installed
 schemas: .venv-test/.installed
 	$(TEST)/fetch schema manifest > docs/manifest.schema.json
 	$(TEST)/fetch schema layout > docs/layout.schema.json
+	$(TEST)/fetch schema settings > docs/settings.schema.json
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

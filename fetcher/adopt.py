@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
-from fetcher.files import git_blob_of, sha256_of
+from fetcher.files import git_blob_of, md5_of, sha256_of
 from fetcher.lock import LockedArtifact
 from fetcher.manifest import Artifact
 from fetcher.patterns import nearest
@@ -121,10 +121,21 @@ def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
     return entry._replace(sha256=sha256, size=size)
 
 
+def _split(name: str, aliases: Mapping[str, str]) -> tuple[str, str]:
+    """Artifact id and file of `artifact/file`; an alias may itself have slashes."""
+    for alias in sorted(aliases, key=len, reverse=True):
+        if name == alias or name.startswith(alias + "/"):
+            return aliases[alias], name[len(alias) + 1 :]
+    artifact, _, path = name.partition("/")
+    return artifact, path
+
+
 def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     """The artifact and file that `--as` names, resolved if it has to be."""
-    artifact_id, _, path = name.partition("/")
     artifacts = {artifact.id: artifact for _, artifact in space.wanted}
+    artifact_id, path = _split(
+        name, {alias: i for i, a in artifacts.items() for alias in a.info.get("aliases", ())}
+    )
     if artifact_id not in artifacts:
         close = nearest(artifact_id, artifacts)
         raise UsageError(
@@ -155,6 +166,14 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     return artifact, files[path]
 
 
+def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
+    if entry.sha256:
+        return sha256 == entry.sha256
+    if entry.git_blob:
+        return git_blob_of(path) == entry.git_blob
+    return entry.md5 is not None and md5_of(path) == entry.md5
+
+
 def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
     """Take one file as what `name` (artifact/file) says it is; a known digest must match."""
     artifact, entry = _find(space, name)
@@ -162,8 +181,8 @@ def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
         with open(path, "rb") as stream:  # noqa: PTH123
             complaint = page_complaint(stream.read(1024), entry.path)
         sha256, size = sha256_of(path), os.stat(path).st_size
-        known = entry.sha256 or entry.git_blob
-        same = sha256 == entry.sha256 if entry.sha256 else git_blob_of(path) == entry.git_blob
+        known = entry.sha256 or entry.git_blob or entry.md5
+        same = _is_known(path, entry, sha256)
         if known and not same:
             raise Failure(
                 "digest-mismatch",

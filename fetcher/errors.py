@@ -59,6 +59,7 @@ EXIT_CODES = {
     "auth": AUTH,
     "lock": LOCK,
     "probe": PROBE,
+    "memory": PROBE,
     "disk-space": DISK,
     "permission": DISK,
 }
@@ -129,6 +130,7 @@ class Failure(FetchError):
     ) -> None:
         super().__init__(message, hint)
         self.problem = Problem(code, message, hint, artifact, file)
+        self.detail = ""  # a finer word than the code, where there is one
         self.exit_code = self.problem.exit_code
 
     def problems(self) -> list[Problem]:

@@ -114,9 +114,7 @@ def remove_quietly(path: str) -> None:
         pass
 
 
-def sha256_of(path: str) -> str:
-    """The sha256 of a file's bytes. Raises OSError."""
-    digest = hashlib.sha256()
+def _digest_of(path: str, digest: Any) -> str:
     with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
         head = stream.read(_SMALL)
         digest.update(head)
@@ -125,7 +123,18 @@ def sha256_of(path: str) -> str:
             buffer = memoryview(bytearray(_CACHED))
             while count := stream.readinto(buffer):
                 digest.update(buffer[:count])
-    return digest.hexdigest()
+    found: str = digest.hexdigest()
+    return found
+
+
+def sha256_of(path: str) -> str:
+    """The sha256 of a file's bytes. Raises OSError."""
+    return _digest_of(path, hashlib.sha256())
+
+
+def md5_of(path: str) -> str:
+    """The md5 of a file's bytes, which is no proof against malice. Raises OSError."""
+    return _digest_of(path, hashlib.md5(usedforsecurity=False))
 
 
 def git_blob_hasher(size: int) -> Any:
@@ -135,12 +144,7 @@ def git_blob_hasher(size: int) -> Any:
 
 def git_blob_of(path: str) -> str:
     """The git blob id of a file's bytes. Raises OSError."""
-    digest = git_blob_hasher(os.stat(native(path)).st_size)
-    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    blob: str = digest.hexdigest()
-    return blob
+    return _digest_of(path, git_blob_hasher(os.stat(native(path)).st_size))
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _HINT = "restore {} from git, or delete it and run `fetch lock`"
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _MAX_SIZE = 2**63 - 1
@@ -94,7 +95,7 @@ def _file(item: Any, where: str) -> FileEntry:
     if not isinstance(item, dict):
         raise LockError(f"{where}: a file is no object")
     path, size = item.get("path"), item.get("size")
-    sha256, git_blob = item.get("sha256"), item.get("git_blob")
+    sha256, git_blob, md5 = item.get("sha256"), item.get("git_blob"), item.get("md5")
     if not isinstance(path, str):
         raise LockError(f"{where}: a file has no path")
     try:
@@ -103,10 +104,10 @@ def _file(item: Any, where: str) -> FileEntry:
         raise LockError(f"{where}: path {printable(path)!r} {error}") from error
     if size is not None and (type(size) is not int or not 0 <= size <= _MAX_SIZE):
         raise LockError(f"{where}: {path} has the size {_shown(size)}")
-    for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1)):
+    for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1), (md5, _MD5)):
         if digest is not None and not (isinstance(digest, str) and pattern.fullmatch(digest)):
             raise LockError(f"{where}: {path} has the digest {_shown(digest)}")
-    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True)
+    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
@@ -164,7 +165,7 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     item: dict[str, Any] = {"path": file.path}
-    for name in ("size", "sha256", "git_blob"):
+    for name in ("size", "sha256", "git_blob", "md5"):
         if (value := getattr(file, name)) is not None:
             item[name] = value
     if file.lfs:

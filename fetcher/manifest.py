@@ -13,17 +13,16 @@ from typing import Any
 
 from fetcher import yamltree
 from fetcher.paths import BadPath, check_relative
-from fetcher.patterns import BadPattern, compile_glob, expand, is_glob, literal_names
+from fetcher.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
+from fetcher.record import DESCRIPTION, MEMORY
 from fetcher.schema import (
     INVALID,
     Boolean,
     Field,
     Integer,
-    Json,
     JsonSchema,
     ListOf,
     MapOf,
-    Number,
     Raw,
     Record,
     Text,
@@ -36,19 +35,6 @@ from fetcher.yamltree import Document, Node
 
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
-TASKS = (
-    "image-compression",
-    "generative-reconstruction",
-    "retrieval-embedding",
-    "text-generation",
-    "image-generation",
-    "segmentation",
-    "face-detection",
-    "image-classification",
-    "vision-encoder",
-    "vision-language",
-)
-KINDS = ("model", "dataset")
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,8 @@ class FilesType(Type):
             if name is INVALID or facts is INVALID:
                 sound = False
             else:
-                known[name] = FileEntry(name, facts.get("size"), facts.get("sha256"))
+                size, sha256, md5 = (facts.get(fact) for fact in ("size", "sha256", "md5"))
+                known[name] = FileEntry(name, size, sha256, md5=md5)
         return (tuple(known), known) if sound else INVALID
 
     def json_schema(self) -> JsonSchema:
@@ -126,78 +113,13 @@ _FACTS = Record(
     {
         "size": Field(Integer(0), "size in bytes"),
         "sha256": Field(Text(r"[0-9a-f]{64}", "64 lower-case hex digits"), "sha256 of the bytes"),
+        "md5": Field(
+            Text(r"[0-9a-f]{32}", "32 lower-case hex digits"),
+            "md5 that the publisher states; checked at the first download, which locks the sha256",
+        ),
     },
     expected="a mapping with size and sha256",
 )
-_TEXTS = ListOf(Text(), or_one=True, unique=True)
-_SIZE = ListOf(Integer(1), length=2)
-_BOUNDS = ListOf(Number(), length=2)
-
-# The descriptive record: what people and the catalog read; nothing here changes what is fetched.
-DESCRIPTION: dict[str, Field] = {
-    "name": Field(Text(), "the name that people use"),
-    "description": Field(Text(multiline=True), "a few sentences"),
-    "kind": Field(Text(choices=KINDS), "model or dataset"),
-    "task": Field(
-        Text(r"[a-z0-9]+(-[a-z0-9]+)*", "a task such as " + ", ".join(TASKS[:3])),
-        "what it does: " + ", ".join(TASKS),
-    ),
-    "framework": Field(Text(choices=("pytorch", "tensorflow", "jax", "other")), "its framework"),
-    "class_path": Field(Text(r"[A-Za-z_][\w.:]*", "a dotted path"), "the class that loads it"),
-    "io": Field(
-        Record(
-            "io",
-            {
-                "size": Field(Text(choices=("fixed", "variable")), "fixed or variable input size"),
-                "resolution": Field(_SIZE, "height and width in pixels"),
-                "input_range": Field(_BOUNDS, "lowest and highest input"),
-                "output_range": Field(_BOUNDS, "lowest and highest output"),
-            },
-        ),
-        "inputs and outputs",
-    ),
-    "interface": Field(
-        ListOf(
-            Text(choices=("reconstruct", "encode", "decode", "compress", "decompress")),
-            or_one=True,
-            unique=True,
-        ),
-        "methods it offers",
-    ),
-    "benchmarks": Field(_TEXTS, "benchmarks it is measured on"),
-    "metrics": Field(_TEXTS, "metrics such as psnr, ssim, lpips, bpp"),
-    "owner": Field(Text(), "who answers for it"),
-    "visibility": Field(Text(choices=("private", "organization", "public")), "who may see it"),
-    "license": Field(Text(), "licence, by its SPDX id if it has one"),
-    "citation": Field(Text(multiline=True), "how to cite it"),
-    "max_batch_size": Field(Integer(1), "largest batch"),
-    "attributes": Field(MapOf(Text(), Json()), "further facts, such as codebook size"),
-    "device": Field(Text(choices=("gpu-only", "cpu-allowed")), "where it can run"),
-    "min_vram": Field(Text(r"\d+(\.\d+)? ?[KMGT]i?B?", "memory such as 8G"), "GPU memory needed"),
-    "parameters": Field(Text(r"\d+(\.\d+)?[KMBT]?", "a number such as 1.3B"), "parameter count"),
-    "tags": Field(_TEXTS, "free words to find it by"),
-    "requires_auth": Field(Boolean(), "whether the repository wants a token"),
-    "type": Field(Text(), "pipeline type of an image generator"),
-    "params": Field(
-        Record(
-            "params",
-            {
-                "default_steps": Field(Integer(1), "denoising steps"),
-                "max_steps": Field(Integer(1), "most denoising steps"),
-                "guidance_scale": Field(Number(), "classifier-free guidance"),
-                "supports_i2i": Field(Boolean(), "whether it edits images"),
-                "max_tokens": Field(Integer(1), "longest prompt in tokens"),
-                "default_size": Field(_SIZE, "width and height in pixels"),
-                "max_size": Field(_SIZE, "largest width and height in pixels"),
-                "negative_prompt": Field(Boolean(), "whether it takes a negative prompt"),
-            },
-            open=True,
-        ),
-        "generation parameters",
-    ),
-    "aliases": Field(_TEXTS, "other names that commands accept"),
-}
-
 _PROBE = Record(
     "a probe",
     {"type": Field(Text(r"[a-z0-9-]+", "a probe's type"), "kind of probe", required=True)},
@@ -259,11 +181,25 @@ ARTIFACT = Record(
     },
 )
 
+_COMBINATION = Record(
+    "a combination",
+    {
+        "gpu": Field(Text(), "the graphics card, such as T4", required=True),
+        "vram": Field(MEMORY, "its memory, such as 16G", required=True),
+        "artifacts": Field(
+            ListOf(_ID_TYPE, unique=True), "artifacts that fit on it together", required=True
+        ),
+    },
+)
+
 MANIFEST_FIELDS = {
     "manifest": Field(_ID_TYPE, "the manifest's name", required=True),
     "title": Field(Text(), "a title for people"),
     "description": Field(Text(multiline=True), "what the project is"),
     "layout": Field(_ID_TYPE, "the layout's name; default: the manifest's"),
+    "combinations": Field(
+        ListOf(_COMBINATION), "artifacts that are used together, by graphics card"
+    ),
     "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, filled=True), "artifacts by id", required=True),
 }
 _HEAD = Record(
@@ -300,7 +236,10 @@ class Artifact:
         request = self.request
         if request.files is None and not request.exclude:
             return ""
-        known = [[e.path, e.size, e.sha256] for e in (request.known or {}).values()]
+        known = [
+            [e.path, e.size, e.sha256, *([e.md5] if e.md5 else [])]
+            for e in (request.known or {}).values()
+        ]
         wanted = [list(request.files or ()), list(request.exclude), known]
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
@@ -341,6 +280,7 @@ class Manifest:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    combinations: tuple[dict[str, Any], ...] = ()
     path: Path | None = None
 
 
@@ -380,6 +320,36 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
             manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
 
 
+def _check_aliases(artifacts: Node, manifest: Manifest, document: Document) -> None:
+    """An alias leads to one artifact: note those that two share, or that are another's id."""
+    owners: dict[str, str] = {}
+    for key, value in artifacts.pairs:
+        node = node_of(value, "aliases")
+        for item in node.items if node.kind == "sequence" else [node] * (node is not value):
+            other = owners.setdefault(item.text, key.text)
+            if item.text in manifest.declared:
+                document.problem(
+                    item,
+                    f"alias {item.text!r} is an artifact's own id",
+                    "remove it: that name is taken",
+                )
+            elif other != key.text:
+                document.problem(
+                    item, f"alias {item.text!r} already leads to {other!r}", "remove one of the two"
+                )
+
+
+def _check_combinations(root: Node, manifest: Manifest, document: Document) -> None:
+    node = node_of(root, "combinations")
+    for entry in node.items if node is not root else []:
+        chosen = node_of(entry, "artifacts")
+        for item in chosen.items if chosen is not entry else []:
+            if item.text not in manifest.declared:
+                close = nearest(item.text, manifest.declared)
+                hint = f"did you mean {close!r}?" if close else ""
+                document.problem(item, f"there is no artifact {item.text!r} here", hint)
+
+
 def _id_under(root: Node, key: str, default: str) -> str:
     """The id that stands under `key`: `default` if the key is not there, "" if it is no id."""
     node = node_of(root, key)
@@ -405,6 +375,7 @@ def decode(document: Document) -> Manifest | None:
         file=document.name,
         title=values.get("title", ""),
         description=values.get("description", ""),
+        combinations=values.get("combinations", ()),
         layout=_id_under(root, "layout", name),
         name_place=(name_node.line, name_node.column),
         layout_place=(layout_node.line, layout_node.column),
@@ -412,6 +383,8 @@ def decode(document: Document) -> Manifest | None:
     artifacts = node_of(root, "artifacts")
     if artifacts is not root:
         _artifacts(artifacts, manifest, document)
+        _check_aliases(artifacts, manifest, document)
+        _check_combinations(root, manifest, document)
     return manifest
 
 

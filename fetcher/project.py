@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher import layout as layouts
@@ -32,12 +32,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which artifacts a command takes, as the command line says."""
+    """Which artifacts a command takes, as the command line says.
+
+    `exact`: of these manifests only the named artifacts are taken, optional ones too.
+    """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     optional: bool = False
+    exact: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def picks(self, artifact: Artifact) -> bool:
         """Whether the artifact is taken; naming an optional one exactly is enough."""
@@ -52,6 +56,8 @@ class Selection:
             return False
         if self.groups and not set(self.groups) & set(artifact.groups):
             return False
+        if artifact.manifest in self.exact:
+            return artifact.id in self.exact[artifact.manifest]
         return not artifact.optional or self.optional or bool(names & set(self.only))
 
     def check(self, units: Iterable[Unit]) -> None:
@@ -99,7 +105,7 @@ def _shown(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
-def _catalog(kind: str) -> Path:
+def catalog_folder(kind: str) -> Path:
     """The built-in manifests or layouts: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "catalog" / kind
@@ -122,7 +128,7 @@ class Project:
         """Names of the manifests in reach: the project's, then the catalog's."""
         own = [path.stem for path in _yaml_files(self.root / "manifests")]
         return own + [
-            path.stem for path in _yaml_files(_catalog("manifests")) if path.stem not in own
+            path.stem for path in _yaml_files(catalog_folder("manifests")) if path.stem not in own
         ]
 
     def own_manifests(self) -> list[Path]:
@@ -137,7 +143,7 @@ class Project:
             if path.is_file():
                 return path
             raise UsageError(f"manifest {name} is not there", "check the path")
-        for folder in (self.root / "manifests", _catalog("manifests")):
+        for folder in (self.root / "manifests", catalog_folder("manifests")):
             for suffix in SUFFIXES:
                 if (folder / (name + suffix)).is_file():
                     return folder / (name + suffix)
@@ -150,7 +156,7 @@ class Project:
     def _layout_folders(self, path: Path) -> list[Path]:
         """Where the layout of the manifest file `path` may lie, nearest first."""
         beside = path.resolve().parent
-        return [beside.parent / "layouts", beside, self.root / "layouts", _catalog("layouts")]
+        return [beside.parent / "layouts", beside, self.root / "layouts", catalog_folder("layouts")]
 
     def inputs(self, names: Sequence[str] = ()) -> list[Path]:
         """Every file that `load` may read for these names, and the lock. Raises UsageError."""
@@ -230,7 +236,7 @@ class Project:
 
     def _catalog_names(self) -> list[str]:
         own = {path.stem for path in self.own_manifests()}
-        return [p.stem for p in _yaml_files(_catalog("manifests")) if p.stem not in own]
+        return [p.stem for p in _yaml_files(catalog_folder("manifests")) if p.stem not in own]
 
 
 def artifacts_of(units: Iterable[Unit], selection: Selection) -> Iterator[tuple[Unit, Artifact]]:

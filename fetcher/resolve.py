@@ -78,7 +78,10 @@ def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact | None) -> 
     files = []
     for file in fresh.files:
         known = before.get(file.path)
-        same = known is not None and known.git_blob and known.git_blob == file.git_blob
+        same = known is not None and (
+            (known.git_blob and known.git_blob == file.git_blob)
+            or (known.md5 and (known.md5, known.size) == (file.md5, file.size))
+        )
         learned = known.sha256 if known is not None and same else None
         files.append(file._replace(sha256=file.sha256 or learned))
     return replace(fresh, files=tuple(files))

@@ -181,6 +181,30 @@ class Boolean(Type):
 
 
 @dataclass(frozen=True)
+class Either(Type):
+    """A value of the first type that takes it."""
+
+    types: tuple[Type, ...]
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """What is expected, in words."""
+        return " or ".join(item.expected for item in self.types)
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """The value as the first type that has no complaint reads it."""
+        for item in self.types:
+            value = item.decode(node, Document(document.name))
+            if value is not INVALID:
+                return value
+        return self.wrong(node, document)
+
+    def json_schema(self) -> JsonSchema:
+        """Any of them."""
+        return {"anyOf": [item.json_schema() for item in self.types]}
+
+
+@dataclass(frozen=True)
 class Json(Type):
     """Any value, read by the rules of YAML 1.2's core schema: what JSON can hold."""
 

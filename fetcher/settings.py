@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from fetcher import yamltree
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.schema import INVALID, Boolean, Field, Integer, ListOf, Record, Text
+from fetcher.runtimefile import RUNTIME
+from fetcher.schema import INVALID, Boolean, Field, Integer, JsonSchema, ListOf, Record, Text
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
@@ -44,7 +45,13 @@ SPECS: dict[str, Spec] = {
     "connect_timeout": Spec(("FETCH_CONNECT_TIMEOUT",), "seconds to wait for a connection", "10"),
     "hf_endpoint": Spec(("HF_ENDPOINT",), "the Hugging Face Hub's address", PUBLIC_HUB),
     "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "token for the Hub", secret=True),
-    "hub_cache": Spec(("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"), "the Hugging Face cache"),
+    "hub_cache": Spec(
+        ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_CACHE_DIR"), "the Hugging Face cache"
+    ),
+    "primary_model": Spec(("PRIMARY_MODEL",), "the model that an application uses", "sdxl"),
+    "enable_fallback": Spec(
+        ("ENABLE_FALLBACK",), "use the next model where that one cannot be had", "true"
+    ),
     "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
     "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
     "github_enterprise_token": Spec(
@@ -66,6 +73,7 @@ FILE_FIELDS: dict[str, Field] = {
     "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
     "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
+    "runtime": Field(RUNTIME, "which model an application uses, and how it is loaded"),
 }
 SCHEMA = Record("fetch.yaml", FILE_FIELDS)
 
@@ -84,6 +92,7 @@ class Settings:
 
     root: Path
     values: dict[str, Value] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)  # as fetch.yaml has it
 
     def text(self, name: str) -> str:
         """The raw text of a setting, "" if it is not set."""
@@ -123,12 +132,20 @@ class Settings:
     @property
     def offline(self) -> bool:
         """Whether the network may not be used."""
-        text = self.text("offline").strip().lower()
+        return self._truth("offline")
+
+    @property
+    def enable_fallback(self) -> bool:
+        """Whether the next model is used where the primary one cannot be had."""
+        return self._truth("enable_fallback")
+
+    def _truth(self, name: str) -> bool:
+        text = self.text(name).strip().lower()
         if text in {"1", "true", "yes", "on"}:
             return True
         if text in {"", "0", "false", "no", "off"}:
             return False
-        raise self._fail("offline", "1 or 0")
+        raise self._fail(name, "1 or 0")
 
     @property
     def jobs(self) -> int:
@@ -236,26 +253,32 @@ class Settings:
         """Raise UsageError for the first setting that cannot be used."""
         _ = self.store, self.offline, self.jobs, self.link, self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
+        _ = self.enable_fallback
 
 
-def _from_file(root: Path, problems: list[DocumentProblem]) -> dict[str, Value]:
+def _from_file(
+    root: Path, problems: list[DocumentProblem]
+) -> tuple[dict[str, Value], dict[str, Any]]:
+    """The settings as text, and `runtime` as it is."""
     path = root / "fetch.yaml"
     if not path.is_file():
-        return {}
+        return {}, {}
     document = yamltree.read(path, "fetch.yaml")
     if document.empty:
-        return {}
+        return {}, {}
     decoded: Any = INVALID
     if document.root is not None:
         decoded = SCHEMA.decode(document.root, document)
     problems += document.problems
     if decoded is INVALID:
-        return {}
+        return {}, {}
     texts = {}
-    for name, value in decoded.items():
+    runtime = decoded.pop("runtime", {})
+    chosen = {name: value for name, value in runtime.items() if name in SPECS}
+    for name, value in {**decoded, **chosen}.items():
         text = "\n".join([*value, ""]) if isinstance(value, tuple) else str(value)
         texts[name] = Value(text.lower() if isinstance(value, bool) else text, "fetch.yaml")
-    return texts
+    return texts, runtime
 
 
 def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[str, Value]:
@@ -288,7 +311,7 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     Raises InvalidDocument for a wrong fetch.yaml; a wrong value raises UsageError when used.
     """
     problems: list[DocumentProblem] = []
-    values = _from_file(root, problems)
+    values, runtime = _from_file(root, problems)
     if problems:
         raise InvalidDocument(problems)
     values |= _from_env_file(root)
@@ -305,4 +328,13 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
             text = "\n".join([*value, ""])
         flag = "from" if name == "mirrors" else name.replace("_", "-")
         values[name] = Value(text, f"--{flag}")
-    return Settings(root, values)
+    return Settings(root, values, runtime)
+
+
+def json_schema() -> JsonSchema:
+    """The format of fetch.yaml as JSON Schema."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fetch.yaml",
+        **SCHEMA.json_schema(),
+    }

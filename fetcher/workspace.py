@@ -116,7 +116,7 @@ class Workspace:
 
     def seal(self, plan: Plan) -> None:
         """Remember that all of a plan is done, so that the next run can see it at a glance."""
-        if not (self.names or self.project.own_manifests()):
+        if not plan.artifacts or not (self.names or self.project.own_manifests()):
             return
         if not seals.can_seal(plan, self.settings.link):
             return
@@ -141,7 +141,8 @@ class Workspace:
         selection = self.options.selection
 
         def counts(artifact: Artifact) -> bool:
-            if artifact.id in selection.only or artifact.full_name in placed:
+            exact = selection.exact.get(artifact.manifest, ())
+            if artifact.id in {*selection.only, *exact} or artifact.full_name in placed:
                 return True
             if artifact.optional and not selection.optional:
                 return False

@@ -294,6 +294,9 @@ def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
         what = " ".join(filter(None, [error.context, error.problem]))
     else:
         what = str(error).splitlines()[0]
+    if "maximum nesting depth" in what:  # the parser's own bound, met before ours
+        document.at(line, column, f"nested deeper than {MAX_DEPTH} levels")
+        return
     lines = text.split("\n")
     found = lines[line - 1] if line <= len(lines) else ""
     hint = ""

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 MODULES: dict[str, Any] = {"manifest": manifest, "layout": layout}
 
 
-@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize("kind", [*MODULES, "settings"])
 def test_the_published_schema_is_current(kind: str, cli: Cli) -> None:
     published = (ROOT / "docs" / f"{kind}.schema.json").read_text("utf-8")
     assert published == cli("schema", kind).out, "run `make schemas`"

@@ -36,6 +36,7 @@ FILES = st.builds(
     st.none() | HEX,
     st.none() | HEX.map(lambda text: text[:40]),
     st.booleans(),
+    st.none() | HEX.map(lambda text: text[:32]),
 )
 ARTIFACTS = st.builds(
     LockedArtifact,

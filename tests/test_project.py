@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_every_count_of_a_sibling_is_that_of_its_names() -> None:
                 assert len(artifact.literal_names) == artifact.count
 
 
-def picked(*, optional: bool = False, **options: tuple[str, ...]) -> list[str]:
+def picked(*, optional: bool = False, **options: Any) -> list[str]:
     text = (
         "manifest: m\nartifacts:\n"
         "  a: {source: 'hf:o/a', groups: runtime, aliases: [first]}\n"

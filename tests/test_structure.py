@@ -19,8 +19,18 @@ DOCS = PACKAGE.parent / "docs"
 
 # From left to right; a module may import from its own place and from those before it.
 ORDER = [
-    {"errors", "paths", "patterns", "yamltree", "schema", "sniff", "files"},
-    {"settings", "edits"},
+    {
+        "errors",
+        "paths",
+        "patterns",
+        "yamltree",
+        "schema",
+        "sniff",
+        "files",
+        "runtimefile",
+        "record",
+    },
+    {"settings", "edits", "vram"},
     {"network", "state"},
     {"sources", "mirror"},
     {"events"},
@@ -28,18 +38,27 @@ ORDER = [
     {"layout", "lock", "store"},
     {"crosscheck"},
     {"project", "resolve", "stored"},
+    {"naming"},
     {"plan"},
     {"planner", "seal"},
     {"hubcache"},
-    {"transfer", "place", "preflight", "report"},
+    {"transfer", "place", "preflight", "report", "access"},
     {"workspace"},
+    {"reports"},
+    {"leaderboard"},
     {"workflow"},
     {"check", "adopt", "storekeeping"},
     {"shipping"},
     {"server"},
     {"formats"},
     {"verify"},
+    {"gpu"},
+    {"recommend", "runtime"},
+    {"yamledit"},
+    {"register"},
+    {"modelconfig"},
     {"golden", "probe_page", "livetable"},
+    {"probe_defaults"},
     {"probing"},
     {"commands"},
     {"__main__"},
@@ -106,10 +125,11 @@ def test_every_exit_code_and_setting_is_documented() -> None:
 def test_starting_up_imports_nothing_heavy() -> None:
     code = (
         "import sys; from fetcher.commands import run; run(['--help'])\n"
-        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'pycurl', 'yaml', 'sqlite3'}\n"
+        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'pycurl', 'yaml', 'ruamel',"
+        " 'prompt_toolkit', 'sqlite3'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "import fetcher.commands.all_\n"
-        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers'}\n"
+        "import fetcher.commands.all_, fetcher.commands.add\n"
+        "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers', 'ruamel'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

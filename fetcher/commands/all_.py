@@ -49,6 +49,7 @@ def command(
                 print(report.summary_line(report.of_seal(seal)))
             return 0
     with common.workspace(manifests, quiet=quiet, readonly=dry_run, **options) as space:
+        common.note_if_empty(space)
         run = Run(space)
         plan = run.plan()
         if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fetcher import lock
+from fetcher import lock, naming
 from fetcher import seal as seals
 from fetcher import settings as all_settings
 from fetcher import workspace as workspaces
@@ -17,7 +18,7 @@ from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.events import Events
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection, find_root
+from fetcher.project import Project, Selection, Unit, find_root
 from fetcher.seal import Seal
 from fetcher.settings import Settings
 from fetcher.state import FOLDER, State
@@ -157,6 +158,37 @@ def write_report(path: Path, text: str) -> list[Problem]:
     return []
 
 
+def interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def confirmed(yes: bool, question: str = "Write these changes?") -> bool:
+    """Ask in a terminal, unless the answer is given; scripts are not asked."""
+    return yes or not interactive() or click.confirm(question, default=True)
+
+
+def chosen(project: Project, names: Sequence[str]) -> tuple[list[Unit], list[naming.Pair]]:
+    """Units and artifacts that names stand for; without names, all that are in reach."""
+    if not names:
+        units = project.load_everything()
+        return units, naming.pairs_of(units)
+    wanted = naming.sort_out(project, names)
+    explain(wanted.notes)
+    units = project.load(wanted.manifests)
+    return units, [
+        (unit, artifact)
+        for unit, artifact in naming.pairs_of(units)
+        if artifact.id in wanted.exact.get(unit.manifest.name, {artifact.id})
+    ]
+
+
+def explain(notes: Sequence[str]) -> None:
+    """Say on stderr which artifacts aliases stand for."""
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}", file=sys.stderr)
+
+
 def _settings(flags: Mapping[str, Any], mirrors: Sequence[str]) -> tuple[Path, Settings]:
     root = find_root(Path.cwd())
     flags = {**flags, "mirrors": tuple(mirrors)}
@@ -184,6 +216,8 @@ def sealed(
     project, tree = Project(root), (into or root).absolute()
     if not (tree / FOLDER).is_dir() or not (manifests or project.own_manifests()):
         return None
+    if not naming.are_manifests(project, manifests):
+        return None  # which manifests hold these artifacts is only known once all are read
     selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
     state = State(tree)
     try:
@@ -193,6 +227,20 @@ def sealed(
         return None  # the plan will say what is wrong
     finally:
         state.close()
+
+
+def note_if_empty(space: Workspace) -> None:
+    """Say why nothing is chosen, where all that was meant is optional."""
+    optional = [artifact for _, artifact in naming.pairs_of(space.units) if artifact.optional]
+    if not space.wanted and optional:
+        open_ones = [item for item in optional if not item.info.get("requires_auth")]
+        example = (open_ones or optional)[0].id
+        names = ", ".join(unit.manifest.name for unit in space.units)
+        print(
+            f"note: all {len(optional)} artifacts of {names} are optional, so none is taken\n"
+            f"hint: name some (fetch all {example}), or --include-optional takes all",
+            file=sys.stderr,
+        )
 
 
 @contextmanager
@@ -225,16 +273,22 @@ def workspace(
         for location in mirrors:
             check_location(location, root)
     project = Project(root)
-    units = project.load(manifests or _locked_manifests(project))
+    wanted = naming.sort_out(project, manifests)
+    units = project.load(wanted.manifests or _locked_manifests(project))
+    pairs = naming.pairs_of(units)
+    only, notes = naming.translated(only, pairs)
+    skip, more = naming.translated(skip, pairs)
+    explain([*wanted.notes, *notes, *more])
     options = Options(
         into=(into or root).absolute(),
-        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional),
+        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional, wanted.exact),
         locked=locked,
         update=lambda _: update,
         overwrite=overwrite,
     )
     progress = Progress(quiet=quiet, events=Events(json_events))
-    space = Workspace(project, units, settings, options, progress, readonly, tuple(manifests))
+    names = tuple(wanted.manifests)
+    space = Workspace(project, units, settings, options, progress, readonly, names)
     try:
         yield space
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
+from fetcher import naming, report
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.manifest import Artifact
@@ -34,7 +34,10 @@ def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
         wanted = filters[field]
         if wanted and str(artifact.info.get(field, "")).lower() != wanted.lower():
             return False
-    return not filters["tag"] or filters["tag"] in artifact.info.get("tags", ())
+    if filters["visibility"] not in {None, naming.visibility_of(artifact)}:
+        return False
+    tags = [tag.lower() for tag in artifact.info.get("tags", ())]
+    return not filters["tag"] or filters["tag"].lower() in tags
 
 
 @click.command("list")
@@ -43,17 +46,17 @@ def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
 @click.option("--tag", metavar="TAG", help="Only artifacts with this tag.")
 @click.option("--owner", metavar="OWNER", help="Only artifacts of this owner.")
 @click.option("--framework", metavar="NAME", help="Only artifacts of this framework.")
+@click.option(
+    "--visibility",
+    type=click.Choice(["private", "organization", "public"]),
+    help="Only artifacts that these may see.",
+)
 @common.json_option
 def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) -> int:
     """List the artifacts of the project's manifests and of the built-in catalog."""
     project = Project(find_root(Path.cwd()))
-    units = project.load(manifests) if manifests else project.load_everything()
-    chosen = [
-        artifact
-        for unit in units
-        for artifact in unit.manifest.artifacts.values()
-        if _matches(artifact, filters)
-    ]
+    _, pairs = common.chosen(project, manifests)
+    chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
     if as_json:
         found = report.Report({"artifacts": len(chosen)})
         found.results = [describe(artifact) for artifact in chosen]

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from fetcher import report
+from fetcher import naming, report
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.manifest import Artifact
@@ -33,6 +33,9 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
         return any(fnmatch.fnmatchcase(artifact.id, name) for name in names)
 
     with common.workspace(manifests, optional=True, quiet=True) as space:
+        known, notes = naming.translated(names, space.wanted)
+        common.explain(notes)
+        names = tuple(known)
         for name in names:
             if not any(fnmatch.fnmatchcase(a.id, name) for _, a in space.wanted):
                 raise UsageError(f"--update {name}: no such artifact", "fetch list")

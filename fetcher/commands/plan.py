@@ -30,6 +30,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
     Nothing is written, not even the lock.
     """
     with common.workspace(manifests, quiet=True, readonly=True, **options) as space:
+        common.note_if_empty(space)
         run = Run(space)
         return show_plan(space, run.plan(), run.problems, as_json)
 

@@ -8,11 +8,12 @@ import click
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(["manifest", "layout"]))
+@click.argument("kind", type=click.Choice(["manifest", "layout", "settings"]))
 def command(kind: str) -> int:
-    """Print the JSON Schema of manifests or layouts, for completion in editors."""
-    from fetcher import layout, manifest
+    """Print the JSON Schema of manifests, layouts or fetch.yaml, for completion in editors."""
+    from fetcher import layout, manifest, settings
 
-    schema = manifest.json_schema() if kind == "manifest" else layout.json_schema()
+    makers = {"manifest": manifest, "layout": layout, "settings": settings}
+    schema = makers[kind].json_schema()
     print(json.dumps(schema, indent=2))
     return 0

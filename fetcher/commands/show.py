@@ -6,31 +6,22 @@ from pathlib import Path
 
 import click
 
-from fetcher import lock, report
+from fetcher import lock, naming, report
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
-from fetcher.errors import UsageError
 from fetcher.layout import placements
 from fetcher.manifest import Artifact
-from fetcher.patterns import nearest
 from fetcher.progress import human_bytes
 from fetcher.project import Project, Unit, find_root
 
 
 def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
-    """Artifacts of this id or alias, or `manifest/id`. Raises UsageError."""
-    units = project.load_everything()
-    every = [(unit, a) for unit in units for a in unit.manifest.artifacts.values()]
-    found = [
-        (unit, artifact)
-        for unit, artifact in every
-        if name in {artifact.id, artifact.full_name} or name in artifact.info.get("aliases", ())
-    ]
+    """Artifacts of this id, `manifest/id`, alias or repository. Raises UsageError."""
+    every = naming.pairs_of(project.load_everything())
+    found, note = naming.matching(every, name)
     if not found:
-        close = nearest(name, [artifact.id for _, artifact in every])
-        raise UsageError(
-            f"no artifact {name!r}", f"did you mean {close!r}?" if close else "see `fetch list`"
-        )
+        raise naming.unknown(name, every)
+    common.explain([note] * bool(note))
     return found
 
 
@@ -75,11 +66,18 @@ def command(name: str, as_json: bool) -> int:
     return 0
 
 
+def _shown(value: object) -> str:
+    """A value of a record for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _print(result: dict[str, object]) -> None:
     files = result.pop("files")
     for key, value in result.items():
         if value not in (None, [], "", False):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            shown = _shown(value)
             print(f"{key + ':':<14} {shown}")
     assert isinstance(files, list)
     if not files:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats, report
+from fetcher import formats, naming, report, reports
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
@@ -89,6 +89,8 @@ def command(
     settings = _settings(**options)
     manifests, artifacts = _split(names)
     with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
+        artifacts, notes = naming.translated(artifacts, space.wanted)
+        common.explain(notes)
         _check_names(space, artifacts)
         planner = space.planner(quick=True)
         plan = planner.plan(space.wanted, space.lock)
@@ -100,6 +102,7 @@ def command(
         seconds = time.monotonic() - space.started
         found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
+        reports.keep_results(space.options.into, "verify", found)
         if junit:
             text = formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 class FileEntry(NamedTuple):
     """One exact file of an artifact; what is not known (yet) is None.
 
-    `size` is in bytes, `sha256` and `git_blob` are lower-case hex. `lfs` marks a file that lies
-    in Git LFS, where `sha256` is that of the content and not of the pointer.
+    `size` is in bytes; `sha256`, `git_blob` and `md5` are lower-case hex. `lfs` marks a file that
+    lies in Git LFS, where `sha256` is that of the content and not of the pointer. `md5` is what
+    some publishers state: it is checked while no sha256 is known, but identifies nothing, since
+    two contents with one md5 can be made.
     """
 
     path: str
@@ -34,6 +36,7 @@ class FileEntry(NamedTuple):
     sha256: str | None = None
     git_blob: str | None = None
     lfs: bool = False
+    md5: str | None = None
 
     @property
     def key(self) -> str:
@@ -154,6 +157,10 @@ class Source(ABC):
         """A URL whose HEAD tells whether the files may be had, or None if nothing can tell."""
         return None
 
+    def check_access(self, network: Network) -> bool:
+        """Ask once whether the files may be had; False if nothing can tell. Raises Failure."""
+        return False
+
     def page(self, network: Network) -> str:
         """The page a person would visit, or ""."""
         return ""
@@ -229,4 +236,5 @@ def merge_known(entry: FileEntry, request: Request, where: str) -> FileEntry:
     return entry._replace(
         size=entry.size if known.size is None else known.size,
         sha256=known.sha256 or entry.sha256,
+        md5=known.md5 or entry.md5,
     )

@@ -122,7 +122,11 @@ class GitHub(Source):
             hint = "wait" if sent else "set GITHUB_TOKEN: 5000 requests per hour instead of 60"
             return Failure("network", f"{self.repo}: GitHub's rate limit is used up", hint)
         if answer.status == 401:
-            return Failure("auth", f"{self.repo}: GitHub refused the token", "renew GITHUB_TOKEN")
+            failure = Failure(
+                "auth", f"{self.repo}: GitHub refused the token", "renew GITHUB_TOKEN"
+            )
+            failure.detail = "bad-token"
+            return failure
         if answer.status == 403:
             return Failure("auth", f"{self.repo}: access denied (HTTP 403)", self.page(network))
         if answer.status in {404, 409, 422}:
@@ -132,6 +136,18 @@ class GitHub(Source):
                 hint += "; if it is private, set GITHUB_TOKEN"
             return Failure("not-found", f"{self.repo} or its {what} is not there", hint)
         return Failure("network", f"{self.repo}: GitHub answered HTTP {answer.status}")
+
+    def info(self, network: Network) -> dict[str, Any]:
+        """What GitHub says of the repository: description, licence, topics. Raises Failure."""
+        found = self._get(self._api, network).json()
+        if not isinstance(found, dict):
+            raise Failure("refused", f"{self.describe()}: GitHub's answer is no object")
+        return found
+
+    def check_access(self, network: Network) -> bool:
+        """One request for the repository itself."""
+        self._get(self._api, network)
+        return True
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """The commit (one request unless it is pinned) and one request for the whole tree."""

@@ -176,11 +176,13 @@ class HuggingFace(Source):
         sent = network.authorization(network.hub + "/") is not None
         login = "set HF_TOKEN or run `hf auth login`"
         if code == "GatedRepo":
-            if status == 401 or not sent:
-                hint = f"ask for access at {page}, then {login}"
-            else:
-                hint = f"your token has no access yet: ask for it at {page} and wait for approval"
-            return Failure("gated", f"{self.repo} is gated", hint)
+            text = headers.get("x-error-message", "").lower()
+            detail = "no-token" if status == 401 or not sent else _gate(text)
+            failure = Failure(
+                "gated", f"{self.repo} is gated{_GATES[detail]}", _gate_hint(detail, page, login)
+            )
+            failure.detail = detail
+            return failure
         if code == "RevisionNotFound":
             return Failure(
                 "revision-not-found",
@@ -190,7 +192,9 @@ class HuggingFace(Source):
         if code == "EntryNotFound":
             return Failure("missing-upstream", f"{self.describe()}: no such folder or file")
         if status == 401 and sent and code != "RepoNotFound":
-            return Failure("auth", f"{self.repo}: the Hub refused the token", f"{login} anew")
+            failure = Failure("auth", f"{self.repo}: the Hub refused the token", f"{login} anew")
+            failure.detail = "bad-token"
+            return failure
         if code == "RepoNotFound" or status in {401, 404}:
             hint = f"check the name at {page}"
             if sent:
@@ -198,10 +202,34 @@ class HuggingFace(Source):
             else:
                 hint += f"; if it is private, {login}"
             kind = "auth" if status == 401 else "not-found"
-            return Failure(kind, f"{self.repo} does not exist, or is private", hint)
+            failure = Failure(kind, f"{self.repo} does not exist, or is private", hint)
+            failure.detail = "no-repository"
+            return failure
         if status == 403:
             return Failure("auth", f"{self.repo}: access denied (HTTP 403)", f"see {page}")
         return Failure("network", f"{self.repo}: the Hub answered HTTP {status}", "try again later")
+
+    def info(self, network: Network) -> dict[str, Any]:
+        """What the Hub says of the repository: tags, licence, gating. Raises Failure."""
+        revision = quote(self.revision, safe="")
+        answer = network.get_json(self._api(network, f"revision/{revision}"))
+        self._check(answer, network)
+        found = answer.json()
+        if not isinstance(found, dict):
+            raise Failure("refused", f"{self.describe()}: the Hub's answer is no object")
+        return found
+
+    def check_access(self, network: Network) -> bool:
+        """The Hub's own question; a mirror that does not know it is asked for a small file."""
+        url = self._api(network, "auth-check")
+        answer = network.get_json(url)
+        if answer.status == 404 and "x-error-code" not in answer.headers:
+            url = self._resolve_url(self.revision, ".gitattributes", network)
+            answer = network.request(url, method="HEAD", follow=False)
+            if answer.status in {302, 307} or answer.headers.get("x-error-code") == "EntryNotFound":
+                return True
+        self._check(answer, network)
+        return True
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
         full = f"{self.path}/{path}" if self.path else path
@@ -215,6 +243,36 @@ class HuggingFace(Source):
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""
         return UrlCandidate(self.type, self._resolve_url(revision, path, network))
+
+
+_GATES = {
+    "no-token": "",
+    "not-approved": "",
+    "pending": ": your request waits for its authors",
+    "rejected": ": its authors have rejected your request",
+    "narrow-token": ", and your token may not read gated repositories",
+}
+
+
+def _gate(text: str) -> str:
+    """Which of _GATES the Hub's message about a gated repository means."""
+    if "fine-grained" in text:
+        return "narrow-token"
+    if "awaiting" in text:
+        return "pending"
+    return "rejected" if "rejected" in text else "not-approved"
+
+
+def _gate_hint(detail: str, page: str, login: str) -> str:
+    if detail == "no-token":
+        return f"ask for access at {page}, then {login}"
+    if detail == "narrow-token":
+        return "allow your fine-grained token to read public gated repositories, in its settings"
+    if detail == "pending":
+        return f"see {page}; run again when they have approved it"
+    if detail == "rejected":
+        return f"see {page}; choose another model, or write to its authors"
+    return f"your token has no access yet: ask for it at {page} and wait for approval"
 
 
 def _only_entry(headers: dict[str, str]) -> bool:

@@ -130,6 +130,17 @@ class Url(Source):
         told = plain and not page and re.fullmatch(r"\d{1,15}", length)
         return (int(length) or None) if told else None
 
+    def check_access(self, network: Network) -> bool:
+        """One HEAD, where there is one URL to ask."""
+        if self._is_folder or not self.url.startswith("http"):
+            return False
+        answer = network.request(self.url, method="HEAD", tries=2)
+        if answer.status in {401, 403}:
+            raise Failure("auth", f"{public_url(self.url)}: access denied (HTTP {answer.status})")
+        if answer.status in {404, 410}:
+            raise Failure("not-found", f"{public_url(self.url)} is not there")
+        return answer.status == 200
+
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""
         url = self._location(file.path)
@@ -182,6 +193,13 @@ class Local(Source):
         except OSError as error:
             raise from_os_error(error, f"reading {error.filename or base}") from error
         return Resolved("", files)
+
+    def check_access(self, network: Network) -> bool:
+        """Whether it is there."""
+        base = self._base(network)
+        if not base.exists():
+            raise Failure("not-found", f"{base} is not there", "check the source's path")
+        return True
 
     @staticmethod
     def _list(base: Path) -> Iterator[tuple[str, Path]]:

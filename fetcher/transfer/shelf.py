@@ -16,7 +16,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import Stat, git_blob_hasher, remove_quietly, sync_filesystem, write_new
+from fetcher.files import (
+    Stat,
+    git_blob_hasher,
+    md5_of,
+    remove_quietly,
+    sync_filesystem,
+    write_new,
+)
 from fetcher.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store import Store
 from fetcher.transfer.hashing import digests_of
@@ -191,6 +198,8 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
         wrong, found = "digest-mismatch", f"sha256 {sha256} instead of {wanted.sha256}"
     elif not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
         wrong, found = "digest-mismatch", f"git blob {git_blob} instead of {wanted.git_blob}"
+    elif not wanted.sha256 and wanted.md5 and (md5 := _md5(item)) != wanted.md5:
+        wrong, found = "digest-mismatch", f"md5 {md5} instead of {wanted.md5}"
     if not wrong and (wanted.sha256 or (wanted.key and item.size > POINTER_BYTES)):
         return
     head = item.data[:1024] if item.data is not None else _head(item.path)
@@ -204,6 +213,12 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
         raise Failure(wrong, f"{origin} delivered {found}")
     if not item.size and wanted.size != 0:
         raise Failure("not-a-file", f"{origin} delivered an empty file")
+
+
+def _md5(item: Arrived) -> str:
+    if item.data is not None:
+        return hashlib.md5(item.data, usedforsecurity=False).hexdigest()
+    return md5_of(item.path)
 
 
 def _head(path: str) -> bytes:

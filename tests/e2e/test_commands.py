@@ -191,6 +191,8 @@ def test_verify_from_the_command_line(tmp_path: Path, cli: Cli, hub: HubServer) 
     assert states == {"good": "passed", "nan": "failed"}
     assert cli("verify", "good", "--junit", junit).code == 0 and "good" in junit.read_text()
     assert cli("verify", "plain").code == 0
+    ranked = cli("report", "--json").json["results"]
+    assert [item["id"] for item in ranked] == ["good"] and ranked[0]["metric"] == "load_seconds"
     assert cli("verify", "godo").code == 2
 
 

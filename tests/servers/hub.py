@@ -25,6 +25,8 @@ ACTIONS = {
     "discussions",
 }
 FILE_ACTIONS = ("resolve", "raw")
+_PENDING = "is awaiting a review from the repo authors."
+_REJECTED = "has been rejected by the repo's authors."
 EXPANDED_PAGE = 50  # the hub lists fewer entries a page when each carries its last commit
 
 
@@ -43,6 +45,7 @@ class HubServer(Server):
         self.cdn = Cdn(cdn_port)
         self.page_size = page_size
         self.resolve_cache = resolve_cache  # redirect small files on this host, as the hub does
+        self.knows_auth_check = True  # mirrors often do not
         self.link_origin: str | None = None  # another origin for the next page, to see who follows
         self.repos: dict[tuple[str, str], Repo] = {}
         self.users: dict[str, User] = {}
@@ -142,9 +145,18 @@ class HubServer(Server):
         name: str = "tester",
         approved: Iterable[str] = (),
         private: Iterable[str] = (),
+        pending: Iterable[str] = (),
+        rejected: Iterable[str] = (),
+        reads_gated: bool = True,
     ) -> User:
-        """A valid token: which gated repositories it may read, which private ones it may see."""
-        self.users[token] = User(token, name, set(approved), set(private))
+        """A valid token: which gated repositories it may read, which private ones it may see.
+
+        `pending` and `rejected` are requests for access; a fine-grained token may lack the right
+        to read gated repositories at all (`reads_gated`).
+        """
+        user = User(token, name, set(approved), set(private), set(pending), set(rejected))
+        user.reads_gated = reads_gated
+        self.users[token] = user
         return self.users[token]
 
     def limit(self, bucket: str, quota: int, window: float = 300) -> None:
@@ -186,7 +198,7 @@ class HubServer(Server):
         if action in ("", "revision"):
             commit = self._commit(repo, revision)
             return Response.json(_info(repo, commit, request.query.get("blobs") == "true"))
-        if action == "auth-check":
+        if action == "auth-check" and self.knows_auth_check:
             self._check_gate(repo, user)
             return Response.json({"ok": True})
         if action == "refs":
@@ -257,8 +269,17 @@ class HubServer(Server):
             raise refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}") from None
 
     def _check_gate(self, repo: Repo, user: User | None) -> None:
-        if not repo.gated or (user is not None and repo.id in user.approved):
+        if not repo.gated:
             return
+        if user is not None and not user.reads_gated:
+            text = "Please enable access to public gated repositories in your fine-grained token"
+            raise refusal(403, "GatedRepo", f"{text} settings to view this repository.")
+        if user is not None and repo.id in user.approved:
+            return
+        for group, state in (("pending", _PENDING), ("rejected", _REJECTED)):
+            if user is not None and repo.id in getattr(user, group):
+                text = f"Your request to access {repo.kind} {repo.id} {state}"
+                raise refusal(403, "GatedRepo", text)
         start = f"Access to {repo.kind} {repo.id} is restricted"
         if user is None:
             text = f"{start}. You must have access to it and be authenticated to access it."

@@ -19,6 +19,9 @@ class User:
     name: str = "tester"
     approved: set[str] = field(default_factory=set)  # gated repositories
     private: set[str] = field(default_factory=set)  # private repositories
+    pending: set[str] = field(default_factory=set)  # gated ones that it has asked for
+    rejected: set[str] = field(default_factory=set)
+    reads_gated: bool = True  # what a fine-grained token may lack
 
 
 @dataclass

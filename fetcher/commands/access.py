@@ -1,0 +1,107 @@
+"""`fetch access`: which repositories may be had."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fetcher import access, naming, report, settings
+from fetcher.access import Answer, Question
+from fetcher.commands import common
+from fetcher.errors import Problem, UsageError, hint_of
+from fetcher.network import Network
+from fetcher.project import Project, find_root
+from fetcher.sources.addresses import repository_of
+
+
+def _questions(project: Project, names: Sequence[str], hub: str) -> list[Question]:
+    """What to ask: repositories named outright, and the artifacts that the names stand for."""
+    outright: list[Question] = []
+    others: list[str] = []
+    pairs = naming.pairs_of(project.load_everything()) if names else []
+    known = set(project.names())
+    for name in names:
+        try:
+            source = repository_of(name, hub)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from error
+        if source is None or name in known or naming.matching(pairs, name)[0]:
+            others.append(name)
+        else:
+            outright.append(Question(source))
+    if names and not others:
+        return outright
+    wanted = naming.sort_out(project, others)
+    common.explain(wanted.notes)
+    found = []
+    for unit in project.load(wanted.manifests):
+        exact = wanted.exact.get(unit.manifest.name)
+        for artifact in unit.manifest.artifacts.values():
+            if exact is None or artifact.id in exact:
+                needed = bool(names) or not artifact.optional
+                found.append(Question(artifact.source, artifact.id, artifact.manifest, needed))
+    return [*found, *outright]
+
+
+@click.command("access")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@common.json_option
+def command(names: tuple[str, ...], as_json: bool) -> int:
+    """Ask each repository, with your token, if its files may be had.
+
+    NAME is a manifest, an artifact, one of its aliases, or a repository such as owner/name or the
+    address of its page; without NAME, all of the project's manifests. What is optional is shown
+    but needed only if it was named; exit code 6 if something needed cannot be had.
+    """
+    started = time.monotonic()
+    root = find_root(Path.cwd())
+    found = settings.load(root)
+    found.check()
+    network = Network(found)
+    answers = access.ask_all(_questions(Project(root), names, network.hub), network)
+    problems = [problem for answer in answers if (problem := answer.failing)]
+    accessible = sum(answer.state == access.OK for answer in answers)
+    result = report.Report(
+        {
+            "artifacts": len(answers),
+            "accessible": accessible,
+            "seconds": round(time.monotonic() - started, 3),
+        },
+        problems=problems,
+        results=[answer.to_json() for answer in answers],
+    )
+    if as_json:
+        report.print_json(result)
+    else:
+        _print(answers, accessible, bool(found.hf_token))
+    return result.exit_code
+
+
+def _print(answers: Sequence[Answer], accessible: int, has_token: bool) -> None:
+    width = max(map(len, access.LABELS.values()))
+    hints: dict[str, None] = {}
+    for answer in answers:
+        line = f"{access.LABELS[answer.state]:<{width}}  {answer.name}"
+        if not answer.question.needed:
+            line += " (optional)"
+        print(f"{line}{_more(answer)}")
+        if answer.problem and (hint := hint_of(answer.problem)):
+            hints.setdefault(hint.replace(answer.page, "its page") if answer.page else hint)
+    print(f"\n{accessible} of {len(answers)} can be had")
+    if not has_token and any(answer.state == access.GATED for answer in answers):
+        hints.setdefault("no Hugging Face token is set: gates open only to one")
+    for hint in hints:
+        print(f"hint: {hint}")
+
+
+def _more(answer: Answer) -> str:
+    if answer.state == access.OK:
+        return "" if not answer.question.artifact else f"  {answer.question.source.describe()}"
+    if answer.state == access.UNKNOWN:
+        return f"  {answer.question.source.describe()} cannot tell before the download"
+    problem = answer.problem or Problem("internal", "")
+    page = f"  {answer.page}" if answer.page else ""
+    return f"{page}  {problem.message}"

@@ -1,0 +1,174 @@
+"""`fetch add`: register a model or dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import report
+from fetcher import settings as all_settings
+from fetcher.commands import common
+from fetcher.errors import UsageError
+from fetcher.network import Network
+from fetcher.project import Project, find_root
+from fetcher.register import changes, placing
+from fetcher.register.fields import FIELDS
+from fetcher.register.record import from_json
+from fetcher.register.session import InvalidForm, Session
+from fetcher.store import Store
+
+_LARGEST_JSON = 4 * 1024 * 1024
+
+
+def _field_options(function: Callable[..., int]) -> Callable[..., int]:
+    """One option for each field of the form."""
+    for item in reversed(FIELDS):
+        example = f" Such as {item.example}." if item.example else ""
+        option = click.option(
+            item.flag,
+            f"field_{item.key.replace('.', '__')}",
+            metavar="|".join(item.choices) if item.closed else "VALUE",
+            help=f"{item.help[0].upper()}{item.help[1:]}.{example}",
+        )
+        function = option(function)
+    return function
+
+
+@click.command("add")
+@click.argument("source", required=False)
+@click.option("--checkpoint", metavar="SOURCE", help="The same as SOURCE.")
+@click.option("--upload", is_flag=True, help="Take the file or folder into the store.")
+@click.option("--id", "identifier", metavar="ID", help="Its id; default: from the name.")
+@_field_options
+@click.option(
+    "--from-json",
+    metavar="FILE",
+    help="Read the fields from a JSON object; - for stdin.",
+)
+@click.option("--manifest", default="", metavar="NAME", help="The manifest that takes it.")
+@click.option("--place", default="", metavar="FOLDER", help="Where its files shall stand.")
+@click.option("--interactive", "-i", is_flag=True, help="Ask for every field.")
+@click.option("--skip-import", is_flag=True, help="Do not try to import the class.")
+@click.option("--python", metavar="PATH", help="The interpreter that must import the class.")
+@click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@common.json_option
+def command(
+    source: str | None,
+    checkpoint: str | None,
+    upload: bool,
+    identifier: str | None,
+    from_json: str | None,
+    manifest: str,
+    place: str,
+    interactive: bool,
+    skip_import: bool,
+    python: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **fields: str | None,
+) -> int:
+    """Register a model or dataset in the project's manifest and layout.
+
+    SOURCE is a Hub or GitHub repository (hf:owner/name, github:owner/name, or the address of its
+    page), a URL, or a path. Nothing else is needed for a repository: name, task, licence,
+    framework, files and gating are read from it. Without SOURCE, in a terminal, every field is
+    asked for, in five steps. The changes are shown before they are written.
+    """
+    given = {name.removeprefix("field_").replace("__", "."): text for name, text in fields.items()}
+    given = {key: text for key, text in given.items() if text is not None}
+    source = _one_source(source, checkpoint)
+    ask = interactive or not (source or given or from_json or identifier)
+    if ask and (not common.interactive() or as_json):
+        raise UsageError(
+            "nothing to add, and nobody to ask",
+            "name a source (fetch add hf:owner/name), give fields by flags, or --from-json FILE",
+        )
+    session, source = _session(manifest, from_json, source)
+    for item in FIELDS:
+        if item.key in given:
+            session.draft.set_text(item, given[item.key] or "")
+    session.draft.id = identifier or session.draft.id
+    if source:
+        session.set_checkpoint(source, upload)
+    elif upload:
+        raise UsageError("--upload needs SOURCE, a file or folder", "fetch add --upload model.pt")
+    if ask:
+        from fetcher.commands.add_prompts import ask_all
+
+        ask_all(session, python, skip_import)
+    elif not skip_import:
+        session.check_class(python)
+    return _finish(session, place, dry_run, yes, as_json, by_flags=not from_json)
+
+
+def _one_source(source: str | None, checkpoint: str | None) -> str | None:
+    if source and checkpoint and source != checkpoint:
+        raise UsageError("SOURCE and --checkpoint name two places", "give one of them")
+    return source or checkpoint
+
+
+def _session(manifest: str, json_file: str | None, source: str | None) -> tuple[Session, str]:
+    """A session with the fields of the JSON file, and the checkpoint that it names."""
+    root = find_root(Path.cwd())
+    project = Project(root)
+    settings = all_settings.load(root)
+    settings.check()
+    data = _read_json(json_file) if json_file else {}
+    named = data.get("manifest") if isinstance(data, dict) else None
+    wanted = manifest or (named if isinstance(named, str) else "")
+    session = Session(
+        project, placing.manifest_for(project, wanted), Network(settings), Store(settings.store)
+    )
+    if json_file:
+        session.draft, written = from_json(data)
+        source = source or written
+    return session, source or ""
+
+
+def _read_json(name: str) -> Any:
+    try:
+        if name == "-":
+            text = sys.stdin.read(_LARGEST_JSON + 1)
+        else:
+            with Path(name).open(encoding="utf-8-sig") as stream:
+                text = stream.read(_LARGEST_JSON + 1)
+        if len(text) > _LARGEST_JSON:
+            raise UsageError(f"--from-json {name}: larger than {_LARGEST_JSON >> 20} MiB")
+        return json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"--from-json {name}: {error}", "expected one JSON object") from error
+
+
+def _finish(
+    session: Session, place: str, dry_run: bool, yes: bool, as_json: bool, *, by_flags: bool
+) -> int:
+    try:
+        edits = session.changes(place)
+    except InvalidForm as invalid:
+        invalid.flags = by_flags
+        raise
+    result = report.Report({"id": session.draft.id, "manifest": session.manifest})
+    result.results = [{"id": session.draft.id, **session.draft.record()}]
+    result.summary |= {"notes": session.notes, "written": False}
+    if not as_json:
+        for note in session.notes:
+            print(f"note: {note}")
+        print(changes.diff(edits), end="")
+    if not dry_run and common.confirmed(yes or as_json):
+        changes.write(session.root, edits)
+        result.summary["written"] = True
+    if as_json:
+        result.summary["diff"] = changes.diff(edits)
+        report.print_json(result)
+    elif result.summary["written"]:
+        print(f"added {session.manifest}/{session.draft.id}; next: fetch all {session.draft.id}")
+    else:
+        print("nothing was written")
+    return 0

@@ -1,0 +1,145 @@
+"""The questions of `fetch add` in a terminal, with completion; the rest is `fetcher.register`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from prompt_toolkit import prompt
+from prompt_toolkit.completion import Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+
+from fetcher.errors import Failure, UsageError
+from fetcher.register import placing
+from fetcher.register.fields import FIELDS, STEPS, FormField
+from fetcher.register.session import Session
+
+
+class _Words(Completer):
+    """Completes the word after the last comma from a few choices."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def get_completions(self, document: Document, complete_event: Any) -> Iterable[Completion]:
+        start = document.text_before_cursor.rpartition(",")[2].lstrip()
+        for word in self.words:
+            if word.lower().startswith(start.lower()):
+                yield Completion(word, start_position=-len(start))
+
+
+class _Sources(Completer):
+    """Completes the beginnings of sources, and paths."""
+
+    def __init__(self) -> None:
+        self.starts = _Words(("hf:", "github:", "https://huggingface.co/", "https://github.com/"))
+        self.paths = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, complete_event: Any) -> Iterable[Completion]:
+        yield from self.starts.get_completions(document, complete_event)
+        if ":" not in document.text_before_cursor:
+            yield from self.paths.get_completions(document, complete_event)
+
+
+def _ask(label: str, default: str, completer: Completer | None) -> str:
+    text: str = prompt(
+        FormattedText([("bold", f"  {label}: ")]),
+        default=default,
+        completer=completer,
+        complete_while_typing=False,
+    )
+    return text.strip()
+
+
+def _shown(value: Any) -> str:
+    """A value as a person would type it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        if all(isinstance(item, dict) for item in value.values()):
+            return ", ".join(value)
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return str(value)
+
+
+def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
+    """Every field in five steps; what is wrong is said, and asked again."""
+    session.draft.values.setdefault("kind", "model")
+    print(
+        f"Adding to manifests/{session.manifest}.yaml. Tab completes; an empty answer is skipped."
+    )
+    for number, title in enumerate(STEPS):
+        print(f"\nStep {number + 1} of {len(STEPS)}: {title}")
+        for item in FIELDS:
+            if item.step != number:
+                continue
+            if item.key == "class_path":
+                _ask_checkpoint(session)
+            if not (item.key == "files" and _pinned(session)):
+                _ask_field(session, item, python, skip_import)
+            if item.key == "name":
+                _ask_id(session)
+    print()
+
+
+def _pinned(session: Session) -> bool:
+    return session.checkpoint is not None and session.checkpoint.files is not None
+
+
+def _ask_field(session: Session, item: FormField, python: str | None, skip_import: bool) -> None:
+    value = session.draft.values.get(item.key)
+    default = "" if value is None else _shown(value)
+    label = item.label + (f" ({item.example})" if item.example and not default else "")
+    while True:
+        text = _ask(label, default, _Words(item.choices) if item.choices else None)
+        if value is not None and text == default:
+            wrong = session.draft.errors.get(item.key, [])
+        else:
+            wrong = session.draft.set_text(item, text)
+        if not wrong and item.key == "class_path" and text and not skip_import:
+            session.check_class(python)
+            wrong = session.draft.errors.get("class_path", [])
+        if not wrong:
+            return
+        for line in wrong:
+            print(f"    {line}")
+        value, default = None, text
+
+
+def _ask_id(session: Session) -> None:
+    taken = placing.taken_ids(session.root, session.manifest)
+    default = session.draft.id or session.proposed_id()
+    while True:
+        wrong = session.draft.set_id(_ask("Id", default, None), taken)
+        if not wrong:
+            return
+        for line in wrong:
+            print(f"    {line}")
+
+
+def _ask_checkpoint(session: Session) -> None:
+    if session.checkpoint is not None:
+        return
+    while True:
+        text = _ask("Checkpoint (hf:owner/name, a URL or a path)", "", _Sources())
+        if not text:
+            print("    is needed: a repository, a URL or a file")
+            continue
+        local = not text.startswith(("hf:", "github:", "http://", "https://"))
+        try:
+            upload = local and (session.root / text).expanduser().exists()
+            answer = (
+                _ask("Take it into the store (yes, no)", "yes", _Words(("yes", "no")))
+                if (upload)
+                else "no"
+            )
+            before = len(session.notes)
+            session.set_checkpoint(text, upload and answer.lower() in {"y", "yes"})
+            for note in session.notes[before:]:
+                print(f"    {note}")
+            return
+        except (UsageError, Failure) as error:
+            print(f"    {error.message}" + (f" ({error.hint})" if error.hint else ""))

@@ -1,0 +1,93 @@
+"""`fetch import FILE`: convert a model_config.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import modelconfig, report, yamledit
+from fetcher.commands import common
+from fetcher.errors import InvalidDocument, UsageError
+from fetcher.modelconfig import Converted
+from fetcher.project import SUFFIXES, find_root
+from fetcher.register import changes
+from fetcher.register.changes import Change
+from fetcher.yamltree import parse
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", metavar="NAME", help="The manifest's name; default: from the file's name.")
+@click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@common.json_option
+def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Convert FILE, the model_config.yaml of an image generator, into this project's own files.
+
+    Its models become manifests/NAME.yaml and layouts/NAME.yaml, its settings `runtime:` in
+    fetch.yaml. No key is lost: what is not known is kept, and named. The changes are shown first.
+    """
+    root = find_root(Path.cwd())
+    name = modelconfig.name_for(file, name)
+    converted = modelconfig.read(file)
+    edits = _changes(root, name, converted, file.name)
+    if problems := changes.problems(edits):
+        raise InvalidDocument(problems)
+    result = report.Report({"artifacts": len(converted.artifacts), "written": False})
+    result.results = [{"id": key, **record} for key, record in converted.artifacts.items()]
+    result.summary |= {"runtime": converted.runtime, "notes": converted.notes}
+    if not as_json:
+        print(changes.diff(edits), end="")
+        for note in converted.notes:
+            print(f"note: {note}")
+    if not dry_run and common.confirmed(yes or as_json):
+        changes.write(root, edits)
+        result.summary["written"] = True
+    if as_json:
+        report.print_json(result)
+    elif result.summary["written"]:
+        paths = [edit.path for edit in edits if edit.before != edit.after]
+        print(f"written: {', '.join(paths)}" if paths else "nothing to change")
+        print(f"next: fetch access {name}, fetch runtime --fetch")
+    return 0
+
+
+def _changes(root: Path, name: str, converted: Converted, origin: str) -> list[Change]:
+    title = f"Imported from {origin}" if re.fullmatch(r"[\w. -]+", origin) else "Imported"
+    found = []
+    for folder, text in (
+        ("manifests", converted.manifest(name, title)),
+        ("layouts", converted.layout(name)),
+    ):
+        path = f"{folder}/{name}.yaml"
+        there = [path for suffix in SUFFIXES if (root / folder / (name + suffix)).exists()]
+        if there and changes.read_text(root, path) != text:
+            raise UsageError(f"{path} is there already", "choose another name with --name")
+        found.append(changes.change(root, path, text))
+    before = changes.read_text(root, "fetch.yaml")
+    found.append(Change("fetch.yaml", before, _with_runtime(before, converted.runtime)))
+    return found
+
+
+def _with_runtime(text: str, runtime: Mapping[str, Any]) -> str:
+    """fetch.yaml with the keys of `runtime:` added; what says something else is not changed."""
+    document = parse(text.encode(), "fetch.yaml")
+    whole = yamledit.plain(document.root, document) if document.root is not None else {}
+    there = whole.get("runtime") if isinstance(whole, Mapping) else None
+    if not runtime:
+        return text
+    if not isinstance(there, Mapping):
+        return yamledit.put(text, [], "runtime", runtime, "fetch.yaml")
+    for key, value in runtime.items():
+        if key in there and there[key] != value:
+            raise UsageError(
+                f"fetch.yaml has another runtime: {key}: already",
+                "remove it there, then import again",
+            )
+        if key not in there:
+            text = yamledit.put(text, ["runtime"], key, value, "fetch.yaml")
+    return text

@@ -1,0 +1,158 @@
+"""`fetch recommend`: which models fit this GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fetcher import gpu, recommend, report, vram
+from fetcher.commands import common
+from fetcher.commands.plan import print_table
+from fetcher.errors import UsageError
+from fetcher.gpu import Card
+from fetcher.patterns import nearest
+from fetcher.progress import human_bytes
+from fetcher.project import Project, find_root
+from fetcher.recommend import Choice, Fit
+
+
+def _card(name: str | None, memory: str | None, python: str | None) -> Card:
+    """The card to recommend for: as given, else this machine's largest."""
+    if memory is not None:
+        size = vram.bytes_of(memory, "G")
+        if not size:
+            raise UsageError(f"--vram {memory}: expected gigabytes, such as 24 or 24G")
+        return Card(name or "", size, "--vram")
+    if name is not None:
+        size = vram.memory_of(name)
+        if size is None:
+            close = nearest(name, vram.cards())
+            known = ", ".join(vram.cards())
+            raise UsageError(
+                f"--gpu {name}: the memory of this card is not known",
+                f"did you mean {close!r}? else give it: --vram 24"
+                if close
+                else f"give it: --vram 24; known cards: {known}",
+            )
+        return Card(name, size, "--gpu")
+    found = gpu.detect(python)
+    if not found:
+        raise UsageError(
+            "no GPU is found (asked nvidia-smi and torch)",
+            "say for which card: --gpu T4, or --vram 24",
+        )
+    return found[0]
+
+
+@click.command("recommend")
+@common.manifests_argument
+@click.option("--gpu", "name", metavar="NAME", help="For this card, such as T4 or A100-80GB.")
+@click.option("--vram", "memory", metavar="GB", help="For this much GPU memory, such as 24.")
+@click.option(
+    "--dtype",
+    type=click.Choice(list(vram.BYTES)),
+    default="float16",
+    show_default=True,
+    help="Number type that the weights are loaded as.",
+)
+@click.option("--task", metavar="TASK", help="Look only at models for this task.")
+@click.option("--python", metavar="PATH", help="The interpreter whose torch is asked.")
+@click.option("--fetch", "fetch", is_flag=True, help="Go on to fetch what is recommended.")
+@common.json_option
+def command(
+    manifests: tuple[str, ...],
+    name: str | None,
+    memory: str | None,
+    dtype: str,
+    task: str | None,
+    python: str | None,
+    fetch: bool,
+    as_json: bool,
+) -> int:
+    """Say which models fit this machine's GPU, which to use together, and why others do not fit.
+
+    The card is found by nvidia-smi or the project's torch, or given. Combinations that a manifest
+    lists for a card come first; for other cards, the largest that fit by the estimate.
+    """
+    project = Project(find_root(Path.cwd()))
+    units, pairs = common.chosen(project, manifests)
+    card = _card(name, memory, python)
+    known = [
+        found
+        for found in recommend.fits(pairs, card.memory, dtype)
+        if task in {None, found.artifact.info.get("task")}
+    ]
+    choice = recommend.choose(units, card.name, card.memory, dtype) if task is None else None
+    if task is not None:
+        choice = _largest_of(known)
+    if not as_json:
+        _print(card, dtype, known, choice)
+    if fetch:
+        return _fetch(choice, as_json)
+    result = report.Report(
+        {
+            "gpu": card.name or None,
+            "vram_bytes": card.memory,
+            "origin": card.origin,
+            "dtype": dtype,
+            "estimate": vram.ESTIMATE,
+            "recommended": [a.full_name for a in choice.artifacts] if choice else [],
+            "recommended_by": choice.origin if choice else None,
+        },
+        results=[found.to_json(_is_chosen(found, choice)) for found in known],
+    )
+    if as_json:
+        report.print_json(result)
+    return 0
+
+
+def _largest_of(known: Sequence[Fit]) -> Choice | None:
+    fitting = [found for found in known if found.fits and found.parameters]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda found: found.parameters or 0)
+    return Choice((best.artifact,), "estimate", f"the largest that fits: {best.reason}")
+
+
+def _is_chosen(found: Fit, choice: Choice | None) -> bool:
+    return choice is not None and any(found.artifact is item for item in choice.artifacts)
+
+
+def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
+    what = f"{card.name}, " if card.name else ""
+    print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
+    print(f"estimate: {vram.ESTIMATE}\n")
+    rows = [("ARTIFACT", "TASK", "PARAMETERS", "FITS", "WHY")]
+    for found in known:
+        count = vram.human_count(found.parameters) if found.parameters else "?"
+        fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
+        task = str(found.artifact.info.get("task", ""))
+        rows.append((found.artifact.id, task, count, fits, found.reason))
+    print_table(rows)
+    if choice is None:
+        print("\nnothing to recommend: no combination of the catalog fits")
+        return
+    names = " + ".join(artifact.id for artifact in choice.artifacts)
+    print(f"\n* recommended: {names} ({choice.reason})")
+    gated = [a.id for a in choice.artifacts if a.info.get("requires_auth")]
+    if gated:
+        print(f"  gated: {', '.join(gated)}; check with: fetch access {' '.join(gated)}")
+    print(f"  fetch all {' '.join(artifact.id for artifact in choice.artifacts)}")
+
+
+def _fetch(choice: Choice | None, as_json: bool) -> int:
+    from fetcher.workflow import Run
+
+    if choice is None:
+        raise UsageError("nothing fits, so there is nothing to fetch", "see --dtype int8 or int4")
+    with common.workspace([artifact.full_name for artifact in choice.artifacts]) as space:
+        run = Run(space)
+        found = run.execute(run.plan())
+        if as_json:
+            report.print_json(found)
+        else:
+            print(report.summary_line(found))
+        report.print_problems(found.problems)
+        return found.exit_code

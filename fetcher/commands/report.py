@@ -1,0 +1,97 @@
+"""`fetch report`: what has been measured, ranked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetcher import leaderboard, report
+from fetcher.commands import common
+from fetcher.commands.plan import print_table
+from fetcher.errors import UsageError
+from fetcher.leaderboard import Board, Table
+from fetcher.project import Project, find_root
+
+
+@click.command("report")
+@common.manifests_argument
+@common.into_option
+@click.option("--metric", default="", metavar="NAME", help="Rank by this, such as psnr.")
+@click.option("--task", default="", metavar="TASK", help="Only models for this task.")
+@click.option(
+    "--visibility",
+    type=click.Choice(leaderboard.VISIBILITIES),
+    default="public",
+    show_default=True,
+    help="The least public models to include.",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the tables as one page.",
+)
+@common.json_option
+def command(
+    manifests: tuple[str, ...],
+    into: Path | None,
+    metric: str,
+    task: str,
+    visibility: str,
+    html: Path | None,
+    as_json: bool,
+) -> int:
+    """Rank what `fetch verify` has measured, by task and benchmark.
+
+    Models whose record says `visibility: private` or `organization` stay out of the terminal, the
+    JSON and the page, unless --visibility asks for them.
+    """
+    root = find_root(Path.cwd())
+    project = Project(root)
+    _, pairs = common.chosen(project, manifests)
+    measured = leaderboard.gather(into or root, pairs)
+    known = sorted({name for item in measured for name in item.metrics})
+    if metric and metric not in known:
+        raise UsageError(
+            f"--metric {metric}: nothing has been measured by it",
+            f"measured: {', '.join(known)}" if known else "fetch verify measures",
+        )
+    board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
+    result = report.Report(
+        {"artifacts": board.seen - board.hidden, "tables": len(board.tables)},
+        results=leaderboard.to_json(board),
+    )
+    if html:
+        title = f"Measured in {root.name}"
+        result.problems += common.write_report(html, leaderboard.html(board, title))
+    if as_json:
+        report.print_json(result)
+    else:
+        _print(board, visibility)
+    report.print_problems(result.problems)
+    return result.exit_code
+
+
+def _print(board: Board, visibility: str) -> None:
+    for table in board.tables:
+        print(leaderboard.title_of(table))
+        print_table(_rows(table))
+        print()
+    if not board.seen:
+        print("nothing has been measured yet: fetch verify")
+    if board.hidden:
+        what = report.counted(board.hidden, "measurement")
+        print(f"{what} left out as not public" if visibility == "public" else f"{what} left out")
+
+
+def _rows(table: Table) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("#", "MODEL", *(name.upper() for name in table.metrics), "DEVICE", "SEEN BY")
+    ]
+    for rank, item in table.rows:
+        figures = (leaderboard.shown(name, item.metrics.get(name)) for name in table.metrics)
+        device = item.device or "-"
+        name = item.artifact.full_name
+        rows.append((str(rank or "-"), name, *figures, device, item.visibility))
+    return rows

@@ -1,0 +1,153 @@
+"""`fetch runtime`: which model of the chain is used, and why."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher import gpu, naming, report, reports, runtime, settings, vram
+from fetcher.commands import common
+from fetcher.errors import UsageError, from_os_error
+from fetcher.manifest import Artifact
+from fetcher.naming import Pair
+from fetcher.plan import KEEP
+from fetcher.project import Project, find_root
+from fetcher.runtime import NoneUsable, NotUsable, Runtime, Used
+from fetcher.workflow import Run
+
+
+@dataclass(frozen=True)
+class _Obtain:
+    """Look for one model of the chain in the tree, and fetch it if that is wanted."""
+
+    pairs: list[Pair]
+    config: Runtime
+    memory: int | None
+    into: Path | None
+    fetch: bool
+
+    def __call__(self, name: str) -> Artifact:
+        """The artifact, laid out. Raises NotUsable."""
+        _, artifact = runtime.find(self.pairs, name)
+        if "type" in artifact.info or "class_path" in artifact.info:
+            try:
+                self.config.pipeline_class(artifact)
+            except UsageError as error:
+                raise NotUsable("unknown", error.message, error.hint) from error
+        runtime.check_fits(artifact, self.config, self.memory)
+        with common.workspace(
+            [artifact.full_name], into=self.into, quiet=not self.fetch, readonly=not self.fetch
+        ) as space:
+            plan = space.planner(quick=True).plan(space.wanted, space.lock)
+            items = list(plan.items)
+            if items and all(item.action == KEEP for item in items):
+                return artifact
+            if not self.fetch:
+                text = "is not in the tree" if not items else "is not complete in the tree"
+                raise NotUsable("missing", text, f"fetch all {artifact.id}, or --fetch")
+            run = Run(space)
+            found = run.execute(run.plan())
+        if found.interrupted:
+            raise KeyboardInterrupt
+        if found.problems:
+            first = next((p for p in found.problems if p.code in {"gated", "auth"}), None)
+            problem = first or found.problems[0]
+            reason = "gated" if first else "missing"
+            raise NotUsable(reason, problem.message, problem.hint)
+        return artifact
+
+
+def _memory(name: str | None, size: str | None) -> int | None:
+    if size is not None:
+        if found := vram.bytes_of(size, "G"):
+            return found
+        raise UsageError(f"--vram {size}: expected gigabytes, such as 24 or 24G")
+    if name is not None:
+        if found := vram.memory_of(name):
+            return found
+        raise UsageError(
+            f"--gpu {name}: the memory of this card is not known", "give it: --vram 24"
+        )
+    cards = gpu.detect(ask_torch=False)
+    return cards[0].memory if cards else None
+
+
+def _settings_of(artifact: Artifact, config: Runtime) -> dict[str, Any]:
+    """What loading this model goes by."""
+    return {
+        "class": config.pipeline_class(artifact),
+        "params": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in artifact.info.get("params", {}).items()
+        },
+        "memory": dict(config.memory),
+        "max_prompt_tokens": config.prompt_limit(artifact),
+    }
+
+
+@click.command("runtime")
+@common.into_option
+@click.option("--fetch", is_flag=True, help="Fetch the first model of the chain that can be had.")
+@click.option("--gpu", "name", metavar="NAME", help="Judge by this card, such as T4.")
+@click.option("--vram", "size", metavar="GB", help="Judge by this much GPU memory.")
+@common.json_option
+def command(
+    into: Path | None, fetch: bool, name: str | None, size: str | None, as_json: bool
+) -> int:
+    """Show which model the project's `runtime:` settings come to, and why.
+
+    The primary model is tried first, then the fallback models; one that is gated, missing, too
+    large for the GPU or of an unknown type is passed over, and the reason is kept in
+    .fetch/reports/runtime.json.
+    """
+    started = time.monotonic()
+    root = find_root(Path.cwd())
+    found = settings.load(root)
+    found.check()
+    config = runtime.load(found)
+    pairs = naming.pairs_of(Project(root).load_everything())
+    obtain = _Obtain(pairs, config, _memory(name, size), into, fetch)
+    result = report.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
+    used: Used[Artifact] | None = None
+    try:
+        used = runtime.first_usable(config.chain, obtain)
+        passed = used.passed
+    except NoneUsable as failure:
+        passed, result.problems = failure.passed, failure.problems()
+    result.summary |= {
+        "used": used.value.full_name if used else None,
+        "fallback": bool(used and passed),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    result.results = [{**item.to_json(), "state": "passed-over"} for item in passed]
+    if used:
+        about = _settings_of(used.value, config)
+        result.results.append({"model": used.model, "state": "used", **about})
+    try:
+        reports.save(into or root, "runtime", result)
+    except OSError as error:
+        result.problems.append(from_os_error(error, f"writing {error.filename}").problem)
+    if as_json:
+        report.print_json(result)
+    else:
+        _print(result, found.origin("primary_model"))
+    report.print_problems(result.problems)
+    return result.exit_code
+
+
+def _print(result: report.Report, origin: str) -> None:
+    print(f"chain: {', '.join(result.summary['chain'])} (primary model from {origin})")
+    for item in result.results or ():
+        if item["state"] == "used":
+            print(f"used         {item['model']}: {item['class']}")
+            for key in ("params", "memory"):
+                if item[key]:
+                    print(f"             {key}: {item[key]}")
+            if item["max_prompt_tokens"]:
+                print(f"             prompts up to {item['max_prompt_tokens']} tokens")
+        else:
+            print(f"passed over  {item['model']}: {item['reason']}: {item['message']}")

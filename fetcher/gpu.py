@@ -1,0 +1,70 @@
+"""Which graphics cards this machine has: nvidia-smi is asked, else the project's torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from fetcher.verify.environment import interpreter
+
+_SECONDS = 60
+
+# Runs under the project's interpreter: torch is never imported into this process.
+_ASK_TORCH = """
+import json, torch
+found = []
+if torch.cuda.is_available():
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        found.append([about.name, about.total_memory])
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One graphics card: its name, its memory in bytes, and who says so."""
+
+    name: str
+    memory: int
+    origin: str
+
+
+def detect(python: str | None = None, *, ask_torch: bool = True) -> list[Card]:
+    """The cards of this machine, the largest first; empty where there is none."""
+    found = _nvidia_smi() or (_torch(interpreter(python)) if ask_torch else [])
+    return sorted(found, key=lambda card: -card.memory)
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _nvidia_smi() -> list[Card]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    cards = []
+    for line in _output(query).splitlines():
+        name, _, memory = line.rpartition(",")
+        if name and memory.strip().isdecimal():  # "[N/A]" where the memory is the machine's own
+            cards.append(Card(name.strip(), int(memory) * 1024**2, "nvidia-smi"))
+    return cards
+
+
+def _torch(python: str) -> list[Card]:
+    try:
+        found = json.loads(_output([python or sys.executable, "-c", _ASK_TORCH]) or "[]")
+        return [Card(str(name), int(memory), "torch") for name, memory in found]
+    except (ValueError, TypeError):
+        return []

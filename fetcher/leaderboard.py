@@ -1,0 +1,265 @@
+"""What has been measured, ranked: the reports that `fetch verify` leaves, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fetcher import reports
+from fetcher.manifest import Artifact
+from fetcher.naming import Pair, visibility_of
+
+VISIBILITIES = ("public", "organization", "private")
+# Metrics of quality and what is better; of cost, less is better. Others: more is better.
+_QUALITY = ("psnr", "ssim", "lpips", "bpp", "fid", "accuracy", "recall", "perplexity")
+_LESS = {"lpips", "bpp", "fid", "rfid", "perplexity", "loss", "mse", "mae", "wer"}
+_COST = ("infer_seconds", "load_seconds", "peak_memory_bytes", "peak_gpu_memory_bytes")
+_NO_METRIC = {"parameters", "tensors", "files", "seconds", "seed", "peak_resident_bytes"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One artifact on one benchmark: its record and figures."""
+
+    artifact: Artifact
+    benchmark: str
+    metrics: Mapping[str, float]
+    device: str = ""
+    dtype: str = ""
+    time: str = ""
+
+    @property
+    def visibility(self) -> str:
+        """Who may see it."""
+        return visibility_of(self.artifact)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One ranking: rows of (rank or None, measurement), best first."""
+
+    task: str
+    benchmark: str
+    metric: str
+    rows: tuple[tuple[int | None, Measured], ...]
+    metrics: tuple[str, ...]
+
+
+@dataclass
+class Board:
+    """All tables, and how many artifacts were left out because of who may see them."""
+
+    tables: list[Table] = field(default_factory=list)
+    hidden: int = 0
+    seen: int = 0
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether a lower value of a metric ranks higher."""
+    return metric in _LESS or metric.endswith(("seconds", "bytes", "loss", "error"))
+
+
+def gather(tree: Path, pairs: Sequence[Pair]) -> list[Measured]:
+    """Every passed measurement of a known artifact; the latest of each artifact and benchmark."""
+    by_id: dict[str, list[Artifact]] = {}
+    for _, artifact in pairs:
+        by_id.setdefault(artifact.id, []).append(artifact)
+    found: dict[tuple[str, str], Measured] = {}
+    for path in sorted(reports.folder_of(tree).glob("verify*.json"), key=_age):
+        report = reports.read(path) or {}
+        for item in report.get("results") or ():
+            for measured in _measured(item, by_id):
+                found[measured.artifact.full_name, measured.benchmark] = measured
+    return list(found.values())
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _measured(item: Any, by_id: Mapping[str, Sequence[Artifact]]) -> Iterator[Measured]:
+    """What one result says; anything that does not look like one says nothing."""
+    if not isinstance(item, dict) or item.get("state") not in {"passed", "ok", None}:
+        return
+    name, metrics = item.get("artifact", item.get("id")), item.get("metrics")
+    if not isinstance(name, str) or not isinstance(metrics, dict):
+        return
+    manifest, _, short = name.rpartition("/")
+    manifest = manifest or str(item.get("manifest") or "")
+    named = by_id.get(short, ())
+    artifact = next((a for a in named if manifest in {"", a.manifest}), None)
+    if artifact is None:
+        return
+    device, dtype = (str(metrics.get(key) or "") for key in ("device", "dtype"))
+    when = str(item.get("time") or "")
+    own, several = _numbers(metrics), metrics.get("benchmarks")
+    if isinstance(several, dict) and several:
+        cost = {name: value for name, value in own.items() if name in _COST}
+        for benchmark, inner in several.items():
+            if isinstance(inner, dict) and (numbers := _numbers(inner)):
+                yield Measured(artifact, str(benchmark), {**cost, **numbers}, device, dtype, when)
+    elif own:
+        dataset = (artifact.probe or {}).get("dataset")
+        benchmark = item.get("benchmark") or metrics.get("benchmark") or dataset
+        yield Measured(artifact, _shown_name(benchmark), own, device, dtype, when)
+
+
+def _shown_name(benchmark: Any) -> str:
+    """One data set's name, or those of several."""
+    if isinstance(benchmark, list | tuple):
+        return ", ".join(map(str, benchmark))
+    return str(benchmark or "")
+
+
+def _numbers(metrics: Mapping[Any, Any]) -> dict[str, float]:
+    return {
+        str(key): float(value)
+        for key, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def board(
+    measured: Iterable[Measured], *, widest: str = "public", metric: str = "", task: str = ""
+) -> Board:
+    """Rank what may be seen; one table for each task and benchmark."""
+    visible = VISIBILITIES[: VISIBILITIES.index(widest) + 1]
+    result = Board()
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for item in measured:
+        kind = str(item.artifact.info.get("task") or "other")
+        if task and kind != task:
+            continue
+        result.seen += 1
+        if item.visibility not in visible:
+            result.hidden += 1
+        else:
+            groups.setdefault((kind, item.benchmark), []).append(item)
+    for (kind, benchmark), items in sorted(groups.items()):
+        chosen = metric or _metric_for(items)
+        if chosen:
+            result.tables.append(_ranked(kind, benchmark, chosen, items))
+    return result
+
+
+def _metric_for(items: Sequence[Measured]) -> str:
+    """What to rank by: the first metric that a record names and that was measured."""
+    there = {name for item in items for name in item.metrics}
+    named = [str(name) for item in items for name in item.artifact.info.get("metrics", ())]
+    choices = (*named, *_QUALITY, *_COST, *sorted(there - _NO_METRIC))
+    return next((name for name in choices if name in there), "")
+
+
+def _ranked(task: str, benchmark: str, metric: str, items: Sequence[Measured]) -> Table:
+    sign = 1 if less_is_better(metric) else -1
+    with_value = [item for item in items if metric in item.metrics]
+    with_value.sort(key=lambda item: (sign * item.metrics[metric], item.artifact.full_name))
+    rows: list[tuple[int | None, Measured]] = []
+    for index, item in enumerate(with_value):
+        tied = index and with_value[index - 1].metrics[metric] == item.metrics[metric]
+        rows.append((rows[-1][0] if tied else index + 1, item))
+    rows += [(None, item) for item in items if metric not in item.metrics]
+    return Table(task, benchmark, metric, tuple(rows), _columns(metric, items))
+
+
+def _columns(metric: str, items: Sequence[Measured]) -> tuple[str, ...]:
+    """The metrics to show: the ranking one first, then quality, then cost."""
+    there = {name for item in items for name in item.metrics} - _NO_METRIC
+    known = [name for name in (*_QUALITY, *_COST) if name in there]
+    other = sorted(there - {*_QUALITY, *_COST})
+    return tuple(dict.fromkeys([metric, *known, *other]))[:7]
+
+
+def to_json(found: Board) -> list[dict[str, Any]]:
+    """The rows of all tables, for the JSON report's `results`."""
+    return [
+        {
+            "task": table.task,
+            "benchmark": table.benchmark or None,
+            "metric": table.metric,
+            "less_is_better": less_is_better(table.metric),
+            "rank": rank,
+            "id": item.artifact.id,
+            "manifest": item.artifact.manifest,
+            "name": item.artifact.name,
+            "owner": item.artifact.info.get("owner"),
+            "visibility": item.visibility,
+            "value": item.metrics.get(table.metric),
+            "metrics": dict(item.metrics),
+            "device": item.device or None,
+            "dtype": item.dtype or None,
+            "time": item.time or None,
+        }
+        for table in found.tables
+        for rank, item in table.rows
+    ]
+
+
+def shown(metric: str, value: float | None) -> str:
+    """A figure for people."""
+    if value is None:
+        return "-"
+    if metric.endswith("bytes"):
+        return f"{value / 1e9:.2f} GB"
+    if metric.endswith("seconds"):
+        return f"{value:.3g} s"
+    return f"{value:.4g}"
+
+
+def title_of(table: Table) -> str:
+    """A heading: what is ranked, on what, by what."""
+    where = f" on {table.benchmark}" if table.benchmark else ""
+    order = "lower is better" if less_is_better(table.metric) else "higher is better"
+    return f"{table.task}{where}, by {table.metric} ({order})"
+
+
+_STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 2rem; }
+th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #8886; }
+th:nth-child(2), td:nth-child(2) { text-align: left; }
+tr.first td { font-weight: 600; }
+small { color: #888; }
+"""
+
+
+def html(found: Board, title: str) -> str:
+    """One page without scripts or references to other hosts; every text is escaped."""
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+    ]
+    if not found.tables:
+        parts.append("<p>Nothing has been measured yet.</p>")
+    for table in found.tables:
+        parts.append(f"<h2>{escape(title_of(table))}</h2>")
+        heads = "".join(f"<th>{escape(name)}</th>" for name in table.metrics)
+        parts.append(
+            f'<div class="wide"><table><tr><th>#</th><th>model</th>{heads}<th>device</th></tr>'
+        )
+        parts += [_html_row(table, rank, item) for rank, item in table.rows]
+        parts.append("</table></div>")
+    return "\n".join([*parts, "</body></html>", ""])
+
+
+def _html_row(table: Table, rank: int | None, item: Measured) -> str:
+    cells = "".join(f"<td>{shown(name, item.metrics.get(name))}</td>" for name in table.metrics)
+    about = " · ".join(filter(None, (item.artifact.full_name, item.artifact.info.get("owner"))))
+    device = escape(" ".join(filter(None, (item.device, item.dtype))) or "-")
+    mark = ' class="first"' if rank == 1 else ""
+    return (
+        f"<tr{mark}><td>{rank or '-'}</td><td>{escape(item.artifact.name)}<br>"
+        f"<small>{escape(about)}</small></td>{cells}<td>{device}</td></tr>"
+    )

@@ -1,0 +1,153 @@
+"""What people call an artifact: its id, an alias, or the repository that it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fetcher.errors import UsageError
+from fetcher.manifest import Artifact
+from fetcher.patterns import nearest
+from fetcher.project import SUFFIXES, Project, Unit
+
+Pair = tuple[Unit, Artifact]
+
+
+def pairs_of(units: Iterable[Unit]) -> list[Pair]:
+    """Every artifact with its unit, in file order."""
+    return [(unit, item) for unit in units for item in unit.manifest.artifacts.values()]
+
+
+def _repository(artifact: Artifact) -> str:
+    """`owner/name` of a Hub or GitHub source, else ""."""
+    return str(getattr(artifact.source, "repo", ""))
+
+
+def matching(pairs: Sequence[Pair], name: str) -> tuple[list[Pair], str]:
+    """The artifacts called `name`, and a line that explains it if it is no id.
+
+    An id (or manifest/id) may stand in several manifests; an alias or a repository must lead to
+    one artifact. Raises UsageError for one that leads to several.
+    """
+    found = [pair for pair in pairs if name in {pair[1].id, pair[1].full_name}]
+    if found:
+        return found, ""
+    found = [pair for pair in pairs if name in pair[1].info.get("aliases", ())]
+    found = found or [pair for pair in pairs if "/" in name and name == _repository(pair[1])]
+    if len(found) > 1:
+        raise _ambiguous(name, found)
+    return found, explanation(name, found[0][1]) if found else ""
+
+
+def _ambiguous(name: str, found: Sequence[Pair]) -> UsageError:
+    names = [artifact.full_name for _, artifact in found]
+    return UsageError(
+        f"{name!r} can mean {', '.join(names[:-1])} or {names[-1]}",
+        "name one of them with its manifest in front",
+    )
+
+
+def one(pairs: Sequence[Pair], name: str) -> tuple[Pair, str]:
+    """The one artifact called `name`, and a line that explains it if it is no id.
+
+    Where several manifests have the id, those of the first one's folder count: the project's own
+    stand before the catalog's. Raises UsageError if there is none or more than one.
+    """
+    found, note = matching(pairs, name)
+    if not found:
+        raise unknown(name, pairs)
+    first = found[0][0].manifest.path
+    beside = [
+        pair
+        for pair in found
+        if first is None or (pair[0].manifest.path or first).parent == first.parent
+    ]
+    if len(beside) > 1:
+        raise _ambiguous(name, beside)
+    return beside[0], note
+
+
+def explanation(name: str, artifact: Artifact) -> str:
+    """One line that says which artifact a name stands for."""
+    return f"{name} is {artifact.full_name}, from {artifact.source.describe()}"
+
+
+def visibility_of(artifact: Artifact) -> str:
+    """Who may see it: as its record says; what lies on this machine only is private."""
+    fallback = "private" if artifact.source.type == "local" else "public"
+    return str(artifact.info.get("visibility") or fallback)
+
+
+def known_names(pairs: Iterable[Pair]) -> list[str]:
+    """Ids and aliases, for suggestions."""
+    return [name for _, a in pairs for name in (a.id, *a.info.get("aliases", ()))]
+
+
+def unknown(name: str, pairs: Iterable[Pair], what: str = "artifact") -> UsageError:
+    """The error for a name that nothing is called."""
+    close = nearest(name, known_names(pairs))
+    return UsageError(
+        f"no {what} {name!r}", f"did you mean {close!r}?" if close else "see `fetch list`"
+    )
+
+
+def translated(names: Iterable[str], pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """Names with aliases replaced by ids, and a line about each that was; globs stay."""
+    result, notes = [], []
+    for name in names:
+        found, note = matching(pairs, name)
+        result.append(found[0][1].id if found and note else name)
+        notes += [note] * bool(note)
+    return result, notes
+
+
+@dataclass
+class Wanted:
+    """What the arguments of a command name: whole manifests, and single artifacts.
+
+    `exact` maps a manifest that is not wanted as a whole to the ids wanted of it. `notes` explain
+    aliases, one line each.
+    """
+
+    manifests: list[str] = field(default_factory=list)
+    exact: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def _is_manifest(name: str, known: Iterable[str]) -> bool:
+    return name in known or name.endswith(SUFFIXES) or os.path.isfile(name)
+
+
+def are_manifests(project: Project, names: Sequence[str]) -> bool:
+    """Whether all names are those of manifests; no file is read."""
+    known = project.names() if names else []
+    return all(_is_manifest(name, known) for name in names)
+
+
+def sort_out(project: Project, names: Sequence[str]) -> Wanted:
+    """Tell manifests from artifacts, aliases and repositories. Raises UsageError."""
+    known = project.names()
+    wanted = Wanted([name for name in names if _is_manifest(name, known)])
+    others = [name for name in names if not _is_manifest(name, known)]
+    if not others:
+        return wanted
+    pairs = pairs_of(project.load_everything())
+    whole = set(wanted.manifests)
+    for name in others:
+        if not matching(pairs, name)[0]:
+            close = nearest(name, [*known, *known_names(pairs)])
+            raise UsageError(
+                f"no manifest or artifact {name!r}",
+                f"did you mean {close!r}?" if close else f"manifests: {', '.join(known)}",
+            )
+        (unit, artifact), note = one(pairs, name)
+        wanted.notes += [note] * bool(note)
+        stem = unit.manifest.path.stem if unit.manifest.path else unit.manifest.name
+        if stem in whole:
+            continue
+        if stem not in wanted.manifests:
+            wanted.manifests.append(stem)
+        chosen = {*wanted.exact.get(unit.manifest.name, ()), artifact.id}
+        wanted.exact[unit.manifest.name] = tuple(sorted(chosen))
+    return wanted

@@ -1,0 +1,80 @@
+"""Changes of a project's files: shown as a diff, checked as a whole, then written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher import layout as layouts
+from fetcher import manifest as manifests
+from fetcher import settings, yamledit
+from fetcher.crosscheck import cross_check
+from fetcher.errors import DocumentProblem, UsageError
+from fetcher.files import write_atomically
+from fetcher.yamltree import parse
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file: `path` relative to the project's root, its text before ("" for none) and after."""
+
+    path: str
+    before: str
+    after: str
+
+
+def read_text(root: Path, path: str) -> str:
+    """A file's text, "" if it is not there. Raises UsageError for one that is no text."""
+    try:
+        return (root / path).read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text", "save it as UTF-8") from error
+
+
+def change(root: Path, path: str, after: str) -> Change:
+    """The change that makes a file say `after`."""
+    return Change(path, read_text(root, path), after)
+
+
+def diff(changes: Iterable[Change]) -> str:
+    """All changes as one unified diff."""
+    return "".join(yamledit.diff(item.before, item.after, item.path) for item in changes)
+
+
+def problems(changes: Iterable[Change]) -> list[DocumentProblem]:
+    """What would be wrong with the project's files after these changes.
+
+    A manifest and the layout of its name are judged together where both are among them.
+    """
+    found: list[DocumentProblem] = []
+    documents = {item.path: parse(item.after.encode(), item.path) for item in changes}
+    decoded_layouts = {}
+    for path, document in documents.items():
+        if path.startswith("layouts/"):
+            decoded_layouts[Path(path).stem] = layouts.decode(document), document
+        elif path == "fetch.yaml" and document.root is not None:
+            settings.SCHEMA.decode(document.root, document)
+    for path, document in documents.items():
+        if path.startswith("manifests/"):
+            manifest = manifests.decode(document)
+            if manifest is None:
+                continue
+            layout, layout_document = decoded_layouts.get(manifest.layout, (None, document))
+            if layout is not None:
+                cross_check(manifest, layout, document, layout_document)
+    for document in documents.values():
+        found += document.problems
+    return found
+
+
+def write(root: Path, changes: Iterable[Change]) -> None:
+    """Write every changed file, each at once. Raises UsageError if one changed meanwhile."""
+    changed = [item for item in changes if item.before != item.after]
+    for item in changed:
+        if read_text(root, item.path) != item.before:
+            raise UsageError(f"{item.path} was changed meanwhile", "run the command again")
+    for item in changed:
+        write_atomically(root / item.path, item.after.encode())

@@ -1,0 +1,121 @@
+"""Where a checkpoint comes from: a repository, a URL, a path, or an upload into the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import UsageError, from_os_error
+from fetcher.files import sha256_of
+from fetcher.manifest import ARTIFACT
+from fetcher.paths import BadPath, check_relative
+from fetcher.register.nodes import judge, node_of_value
+from fetcher.sources.addresses import repository_of
+from fetcher.sources.base import Source
+from fetcher.store import Store
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`yaml` is what stands under `source`; `source` the same, decoded. `name` is proposed.
+
+    `files` is what stands under `files`, for a checkpoint whose digest is known.
+    """
+
+    yaml: Any
+    source: Source
+    name: str
+    files: Any = None
+
+
+def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
+    """A repository, its page's address, a URL, or a path. Raises UsageError."""
+    try:
+        found = repository_of(text, hub)
+    except ValueError as error:
+        raise UsageError(f"{text}: {error}") from error
+    looks_local = text.startswith((".", "/", "~")) or text.startswith("local:")
+    path = Path(text.removeprefix("local:")).expanduser()
+    if looks_local or (found is None and "://" not in text) or _is_there(root, path, found):
+        return of_path(path, root)
+    if found is None:
+        return _of_url(text)
+    written = _yaml_of(found)
+    _, wrong = judge(node_of_value(written), _SOURCE)
+    if wrong:
+        raise UsageError(f"{text}: {'; '.join(wrong)}")
+    return Checkpoint(written, found, str(getattr(found, "repo", "")).rpartition("/")[2])
+
+
+def _is_there(root: Path, path: Path, found: Source | None) -> bool:
+    """Whether what could also be owner/name is a file or folder here."""
+    return found is not None and ":" not in str(path) and (root / path).exists()
+
+
+def _yaml_of(source: Source) -> dict[str, Any]:
+    """The long form without what is default."""
+    values: dict[str, Any] = {"type": source.type}
+    for name, field in source.__dataclass_fields__.items():  # type: ignore[attr-defined]
+        value = getattr(source, name)
+        if name in type(source).fields and value != field.default:
+            values[name] = value
+    return values
+
+
+def _of_url(text: str) -> Checkpoint:
+    source, wrong = judge(node_of_value(text), ARTIFACT.fields["source"].type)
+    if wrong:
+        raise UsageError(f"{text}: {'; '.join(wrong)}")
+    name = Path(text.partition("?")[0]).stem or "model"
+    return Checkpoint(text, source, name)
+
+
+def of_path(path: Path, root: Path) -> Checkpoint:
+    """A file or folder on this machine; below the project's root, relative to it."""
+    full = root / path
+    if not full.exists():
+        raise UsageError(f"{path} is not there", "expected a repository, a URL, a file or a folder")
+    text = _relative(full, root)
+    source, wrong = judge(node_of_value({"type": "local", "path": text}), _SOURCE)
+    if wrong:
+        raise UsageError(f"{path}: {'; '.join(wrong)}")
+    return Checkpoint({"type": "local", "path": text}, source, full.stem)
+
+
+_SOURCE = ARTIFACT.fields["source"].type
+
+
+def _relative(full: Path, root: Path) -> str:
+    try:
+        return Path(os.path.abspath(full)).relative_to(root.absolute()).as_posix()
+    except ValueError:
+        return str(full.absolute())
+
+
+def upload(path: Path, root: Path, store: Store, name: str = "") -> Checkpoint:
+    """Take one file, or every file of a folder, into the store; their digests pin the record.
+
+    `name` is what a single file is called, if not as it is here. Raises UsageError, Failure.
+    """
+    base = of_path(path, root)
+    full = root / path
+    listed = [full] if full.is_file() else sorted(p for p in full.rglob("*") if p.is_file())
+    files: dict[str, Any] = {}
+    try:
+        for item in listed:
+            label = name or item.name if full.is_file() else item.relative_to(full).as_posix()
+            try:
+                check_relative(label)
+            except BadPath as error:
+                raise UsageError(f"{item}: {label!r} {error}", "rename it") from error
+            sha256 = sha256_of(str(item))
+            if not store.has(sha256):
+                store.add_file(str(item), sha256, False)
+            files[label] = {"size": item.stat().st_size, "sha256": sha256}
+    except OSError as error:
+        raise from_os_error(error, f"taking {path} into the store {store.root}") from error
+    if not files:
+        raise UsageError(f"{path} has no files")
+    return Checkpoint(base.yaml, base.source, base.name, files)

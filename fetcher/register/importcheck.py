@@ -1,0 +1,100 @@
+"""Whether a class can be imported: tried in a child process of the project's interpreter.
+
+The class's module is somebody's code; it is never imported into this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher.verify.environment import child_environment, interpreter
+
+_SECONDS = 120
+_METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
+
+_CODE = """
+import importlib, inspect, json, os, sys
+path, methods = sys.argv[1], sys.argv[2].split(",")
+sys.path.insert(0, os.getcwd())
+out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
+def found():
+    parts = path.replace(":", ".").split(".")
+    error = None
+    for width in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:width])
+        try:
+            thing = importlib.import_module(name)
+        except ModuleNotFoundError as wrong:
+            if wrong.name is None or not (name + ".").startswith(wrong.name + "."):
+                raise
+            error = wrong
+            continue
+        for part in parts[width:]:
+            if not hasattr(thing, part):
+                raise AttributeError("module %s has no %s" % (name, ".".join(parts[width:])))
+            thing = getattr(thing, part)
+        return thing
+    raise error or ImportError("a module and a class are needed, such as package.module.Class")
+try:
+    thing = found()
+    if not callable(thing):
+        raise TypeError("%s is a %s, not a class or function" % (path, type(thing).__name__))
+    bases = [base.__module__.split(".")[0] for base in getattr(thing, "__mro__", ())]
+    answer = {"ok": True, "methods": [m for m in methods if callable(getattr(thing, m, None))],
+              "bases": bases}
+except BaseException as wrong:
+    answer = {"ok": False, "error": "%s: %s" % (type(wrong).__name__, wrong)}
+json.dump(answer, out); out.close()
+"""
+
+
+@dataclass(frozen=True)
+class ImportCheck:
+    """What the child found: `error` in words, or the interface and framework of the class."""
+
+    python: str
+    error: str = ""
+    interface: tuple[str, ...] = ()
+    framework: str = ""
+
+
+def check(class_path: str, root: Path, python: str | None = None) -> ImportCheck:
+    """Import a class under the project's interpreter, in the project's folder."""
+    chosen = interpreter(python)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = child_environment(Path(scratch), 0, None, os.environ)
+        command = [chosen, "-c", _CODE, class_path, ",".join(_METHODS)]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired:
+            return ImportCheck(chosen, f"importing it takes longer than {_SECONDS} s")
+        except OSError as error:
+            return ImportCheck(chosen, f"{chosen} cannot be started: {error.strerror}")
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return ImportCheck(chosen, f"the import ended the process: {last[:200]}")
+    if not answer.get("ok"):
+        return ImportCheck(chosen, str(answer.get("error"))[:300])
+    bases = set(answer["bases"])
+    framework = next(
+        (name for name, top in (("pytorch", "torch"), ("tensorflow", "keras"), ("jax", "flax"))
+         if top in bases),
+        "",
+    )  # fmt: skip
+    return ImportCheck(chosen, "", tuple(answer["methods"]), framework)

@@ -1,0 +1,102 @@
+"""Where a new record goes: into which manifest and layout, as changes of their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fetcher import yamledit
+from fetcher.errors import UsageError
+from fetcher.manifest import ID
+from fetcher.project import SUFFIXES, Project
+from fetcher.register.changes import Change, read_text
+from fetcher.register.ids import propose
+from fetcher.schema import node_of
+from fetcher.yamltree import parse
+
+
+def manifest_for(project: Project, wanted: str = "") -> str:
+    """The name of the manifest that takes a new record.
+
+    As wanted, else the project's only one, else one named after its folder. Raises UsageError
+    where the project has several.
+    """
+    if wanted:
+        if not re.fullmatch(ID, wanted):
+            raise UsageError(f"--manifest {wanted}: expected letters, digits, '_', '-' and '.'")
+        return wanted
+    own = [path.stem for path in project.own_manifests()]
+    if len(own) > 1:
+        raise UsageError(
+            f"the project has several manifests: {', '.join(own)}", "name one with --manifest"
+        )
+    return own[0] if own else propose(project.root.absolute().name)
+
+
+def taken_ids(root: Path, manifest: str) -> set[str]:
+    """Ids that the manifest has already, and names that lead to them."""
+    document = parse(read_text(root, path_of(root, "manifests", manifest)).encode(), manifest)
+    if document.root is None:
+        return set()
+    artifacts = node_of(document.root, "artifacts")
+    found = set()
+    for key, value in artifacts.pairs if artifacts is not document.root else ():
+        found.add(key.text)
+        aliases = node_of(value, "aliases")
+        found |= {item.text for item in aliases.items}
+    return found
+
+
+def path_of(root: Path, folder: str, name: str) -> str:
+    """The file of a manifest or layout, relative to the root; the one that is there, if any."""
+    for suffix in SUFFIXES:
+        if (root / folder / (name + suffix)).exists():
+            return f"{folder}/{name}{suffix}"
+    return f"{folder}/{name}.yaml"
+
+
+def changes_for(
+    root: Path, manifest: str, identifier: str, record: Mapping[str, Any], folder: str = ""
+) -> list[Change]:
+    """The manifest with the record, and the layout with a folder for it.
+
+    `folder` is where its files shall stand; default: models/ID, or datasets/ID.
+    """
+    path = path_of(root, "manifests", manifest)
+    before = read_text(root, path)
+    text = before or f"manifest: {manifest}\n"
+    after = yamledit.put(text, ["artifacts"], identifier, record, path)
+    layout = _layout_name(after, manifest)
+    layout_path = path_of(root, "layouts", layout)
+    layout_before = read_text(root, layout_path)
+    kind = "datasets" if record.get("kind") == "dataset" else "models"
+    target = (folder or f"{kind}/{identifier}").rstrip("/")
+    layout_after = _with_place(
+        layout_before or f"layout: {layout}\n", target, identifier, layout_path
+    )
+    return [Change(path, before, after), Change(layout_path, layout_before, layout_after)]
+
+
+def _layout_name(text: str, manifest: str) -> str:
+    document = parse(text.encode(), manifest)
+    node = document.root and node_of(document.root, "layout")
+    return node.text if node and node.kind == "scalar" else manifest
+
+
+def _with_place(text: str, target: str, identifier: str, name: str) -> str:
+    """The layout's text with the artifact's folder, below the deepest folder that is there."""
+    document = parse(text.encode(), name)
+    tree = node_of(document.root, "tree") if document.root is not None else None
+    steps = target.split("/")
+    path = ["tree"]
+    while tree is not None and tree is not document.root and len(steps) > 1:
+        below = node_of(tree, steps[0])
+        if below is tree or below.kind != "mapping":
+            break
+        tree, path, steps = below, [*path, steps[0]], steps[1:]
+    if len(path) == 1 and len(steps) > 1:
+        # A folder of its own, so that the next one finds it.
+        path, steps = [*path, steps[0]], steps[1:]
+    return yamledit.put(text, path, "/".join(steps) + "/", identifier, name)

@@ -1,0 +1,160 @@
+"""One registration: a draft, what upstream says of it, and the changes that it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
+from fetcher.network import Network
+from fetcher.progress import human_bytes
+from fetcher.project import Project
+from fetcher.register import changes, checkpoint, importcheck, placing, upstream
+from fetcher.register.changes import Change
+from fetcher.register.checkpoint import Checkpoint
+from fetcher.register.fields import BY_KEY, EXTRA
+from fetcher.register.ids import propose
+from fetcher.register.record import Draft
+from fetcher.store import Store
+
+# Asked of a repository in vain where these say that it cannot be reached.
+_UNREACHABLE = {"network", "offline"}
+
+
+class InvalidForm(FetchError):
+    """Fields are wrong; `errors` are words by field key."""
+
+    exit_code = USAGE
+
+    def __init__(self, errors: Mapping[str, list[str]], flags: bool = False) -> None:
+        self.errors = dict(errors)
+        self.flags = flags
+        super().__init__("; ".join(f"{key}: {', '.join(words)}" for key, words in errors.items()))
+
+    def problems(self) -> list[Problem]:
+        """One problem a mistake, with the field in front."""
+        found = []
+        for key, words in self.errors.items():
+            known = BY_KEY.get(key)
+            label = known.flag if known and self.flags else key
+            hint = f"such as {known.example}" if known and known.example else ""
+            found += [Problem("usage", f"{label}: {text}", hint) for text in words]
+        return found
+
+
+@dataclass
+class Session:
+    """What `fetch add`, or a web form, goes through. Nothing is written before `write`.
+
+    `notes` are lines for people. `manifest` is the name of the one that takes the record.
+    """
+
+    project: Project
+    manifest: str
+    network: Network
+    store: Store
+    draft: Draft = field(default_factory=Draft)
+    found: upstream.Upstream | None = None
+    checkpoint: Checkpoint | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def root(self) -> Path:
+        """The project's root."""
+        return self.project.root
+
+    def set_checkpoint(self, text: str, upload: bool = False) -> None:
+        """Take the checkpoint, and fill empty fields with what upstream says of it.
+
+        Raises UsageError, Failure (a repository that is not there, or not readable).
+        """
+        if upload:
+            path = Path(text.removeprefix("local:")).expanduser()
+            taken = checkpoint.upload(path, self.root, self.store)
+        else:
+            taken = checkpoint.of_text(text, self.root, self.network.hub)
+        self.checkpoint = taken
+        self.draft.source = taken.yaml
+        self.draft.errors.pop("source", None)
+        if taken.files is not None:
+            self.draft.set_value("files", taken.files)
+        self._ask_upstream(taken)
+
+    def _ask_upstream(self, taken: Checkpoint) -> None:
+        try:
+            self.found = upstream.read(taken.source, self.network)
+        except Failure as failure:
+            if failure.problem.code not in _UNREACHABLE or not self.draft.values.get("name"):
+                raise
+            self.notes.append(f"not read upstream: {failure.message}")
+            return
+        self.notes += self.found.notes
+        if self.found.files:
+            count = len(self.found.files)
+            self.notes.append(f"{count} files, {human_bytes(self.found.size)}")
+        if self.found.gated:
+            self.notes.append(f"gated ({self.found.gated}): see `fetch access`")
+        for key, value in self.found.values.items():
+            if key not in self.draft.values and key not in self.draft.errors:
+                self.draft.set_value(key, value)
+                self.draft.errors.pop(key, None)  # upstream's mistake is nobody's here
+        if "name" not in self.draft.values and taken.name:
+            self.draft.set_value("name", self.found.name if self.found.values else taken.name)
+
+    def proposed_id(self) -> str:
+        """An id from the name that nothing else in the manifest has."""
+        name = str(self.draft.values.get("name", ""))
+        return propose(name, placing.taken_ids(self.root, self.manifest))
+
+    def check_class(self, python: str | None) -> importcheck.ImportCheck | None:
+        """Import `class_path` in a child; its framework and interface fill empty fields."""
+        path = self.draft.values.get("class_path")
+        if not path:
+            return None
+        checked = importcheck.check(str(path), self.root, python)
+        if checked.error:
+            words = f"{path} cannot be imported by {checked.python}: {checked.error}"
+            self.draft.errors["class_path"] = [words]
+            return checked
+        self.draft.errors.pop("class_path", None)
+        if checked.interface and "interface" not in self.draft.values:
+            self.draft.set_value("interface", list(checked.interface))
+        if checked.framework and "framework" not in self.draft.values:
+            self.draft.set_value("framework", checked.framework)
+        return checked
+
+    def settle(self) -> None:
+        """Choose the id if none is, and note what is missing. Raises InvalidForm."""
+        draft = self.draft
+        draft.values.setdefault("kind", "model")
+        if not draft.id and draft.values.get("name"):
+            draft.id = self.proposed_id()
+        elif draft.id:
+            draft.set_id(draft.id, placing.taken_ids(self.root, self.manifest))
+        wrong = {**draft.errors, **draft.missing()}
+        if wrong:
+            raise InvalidForm(wrong)
+
+    def changes(self, folder: str = "") -> list[Change]:
+        """The files as they will be. Raises InvalidForm, InvalidDocument."""
+        self.settle()
+        found = placing.changes_for(
+            self.root, self.manifest, self.draft.id, self.draft.record(), folder
+        )
+        if problems := changes.problems(found):
+            raise InvalidDocument(problems)
+        return found
+
+    def write(self, folder: str = "") -> list[Change]:
+        """Write the changes, and return them."""
+        found = self.changes(folder)
+        changes.write(self.root, found)
+        return found
+
+
+def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's values by field key: what a form shows of it."""
+    flat = {f"io.{key}": value for key, value in (record.get("io") or {}).items()}
+    return {**flat, **{key: record[key] for key in (*BY_KEY, *EXTRA) if key in record}}

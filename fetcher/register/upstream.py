@@ -1,0 +1,195 @@
+"""What the Hub or GitHub says of a repository, as values of the form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fetcher.errors import Failure
+from fetcher.network import Network
+from fetcher.patterns import compile_glob
+from fetcher.record import TASKS
+from fetcher.runtime import pipeline_type_of
+from fetcher.sources.base import FileEntry, Request, Source
+from fetcher.sources.github import GitHub
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.vram import human_count
+
+_TASKS = {
+    "text-to-image": "image-generation",
+    "image-to-image": "image-generation",
+    "unconditional-image-generation": "image-generation",
+    "feature-extraction": "retrieval-embedding",
+    "sentence-similarity": "retrieval-embedding",
+    "image-feature-extraction": "vision-encoder",
+    "zero-shot-image-classification": "vision-encoder",
+    "image-text-to-text": "vision-language",
+    "video-text-to-text": "vision-language",
+    "visual-question-answering": "vision-language",
+    "any-to-any": "vision-language",
+    "image-segmentation": "segmentation",
+}
+# Licence ids of the Hub's cards that differ from SPDX ids in more than their case.
+_LICENSES = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "bsd-2-clause": "BSD-2-Clause",
+    "gpl-3.0": "GPL-3.0",
+    "agpl-3.0": "AGPL-3.0",
+    "lgpl-3.0": "LGPL-3.0",
+    "mpl-2.0": "MPL-2.0",
+    "cc0-1.0": "CC0-1.0",
+}
+# The same weights once more, for other frameworks: left out where safetensors are there.
+_DOUBLES = (
+    *("**/*.bin", "**/*.h5", "**/*.msgpack", "**/*.ckpt", "**/*.onnx*", "**/*openvino*"),
+    *("onnx/**", "openvino/**", "coreml/**", "**/rust_model.ot"),
+)
+_TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+@dataclass
+class Upstream:
+    """Values by field key; `files` with sizes, `gated` as the Hub says, `notes` for people."""
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    files: Sequence[FileEntry] = ()
+    gated: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size or 0 for entry in self.files)
+
+
+def read(source: Source, network: Network) -> Upstream:
+    """Ask where the source comes from. Raises Failure."""
+    if isinstance(source, HuggingFace):
+        return _of_hub(source, network)
+    if isinstance(source, GitHub):
+        return _of_github(source, network)
+    return Upstream(source.describe())
+
+
+def _text(value: Any) -> str:
+    """A listing's value if it is a line of text, else ""."""
+    return value if isinstance(value, str) and _TEXT.fullmatch(value) else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _of_hub(source: HuggingFace, network: Network) -> Upstream:
+    info = source.info(network)
+    found = Upstream(source.repo.rpartition("/")[2])
+    card, tags = _mapping(info.get("cardData")), info.get("tags")
+    words = [_text(tag) for tag in tags] if isinstance(tags, list) else []
+    values = found.values
+    values["kind"] = "dataset" if source.repo_type == "dataset" else "model"
+    if task := _task(_text(info.get("pipeline_tag"))):
+        values["task"] = task
+    library = _text(info.get("library_name"))
+    if framework := _framework(library, words):
+        values["framework"] = framework
+    if licence := _licence(card, words):
+        values["license"] = licence
+    if owner := _text(info.get("author")) or source.repo.partition("/")[0]:
+        values["owner"] = owner
+    total = _mapping(info.get("safetensors")).get("total")
+    if isinstance(total, int) and total > 0:
+        values["parameters"] = human_count(total)
+    gated = info.get("gated")
+    found.gated = gated if isinstance(gated, str) else ""
+    if found.gated or info.get("private") is True:
+        values["requires_auth"] = True
+    values["visibility"] = "private" if info.get("private") is True else "public"
+    pipeline = _text(_mapping(_mapping(info.get("config")).get("diffusers")).get("_class_name"))
+    if pipeline:
+        values.setdefault("task", "image-generation")
+        values |= pipeline_type_of(pipeline)
+    papers = [word.removeprefix("arxiv:") for word in words if word.startswith("arxiv:")]
+    if papers:
+        values["citation"] = f"arXiv:{papers[0]}"
+    own = [word for word in words if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,30}", word)]
+    kept = [word for word in own if word not in {library, "region", "endpoints_compatible"}]
+    if kept:
+        values["tags"] = kept[:6]
+    _list(source, network, found)
+    return found
+
+
+def _task(tag: str) -> str:
+    if tag in TASKS:
+        return tag
+    return _TASKS.get(tag, tag if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", tag) else "")
+
+
+def _framework(library: str, words: Sequence[str]) -> str:
+    for name, signs in (
+        ("pytorch", {"transformers", "diffusers", "sentence-transformers", "timm", "peft"}),
+        ("pytorch", {"pytorch", "safetensors"}),
+        ("tensorflow", {"keras", "tf", "tf-keras", "tensorflow"}),
+        ("jax", {"jax", "flax"}),
+    ):
+        if signs & {library, *words}:
+            return name
+    return ""
+
+
+def _licence(card: Mapping[str, Any], words: Sequence[str]) -> str:
+    tagged = next((word[8:] for word in words if word.startswith("license:")), "")
+    short = _text(card.get("license")) or tagged
+    if short == "other":
+        return _text(card.get("license_name")) or short
+    return _LICENSES.get(short.lower(), short)
+
+
+def _of_github(source: GitHub, network: Network) -> Upstream:
+    info = source.info(network)
+    found = Upstream(source.repo.rpartition("/")[2])
+    values = found.values
+    values["kind"] = "model"
+    if text := _text(info.get("description")):
+        values["description"] = text
+    licence = _text(_mapping(info.get("license")).get("spdx_id"))
+    if licence and licence != "NOASSERTION":
+        values["license"] = licence
+    values["owner"] = _text(_mapping(info.get("owner")).get("login")) or source.repo.split("/")[0]
+    values["visibility"] = "private" if info.get("private") is True else "public"
+    if info.get("private") is True:
+        values["requires_auth"] = True
+    topics = info.get("topics")
+    if isinstance(topics, list) and (tags := [word for item in topics if (word := _text(item))]):
+        values["tags"] = tags[:6]
+    _list(source, network, found)
+    return found
+
+
+def _covered(path: str, globs: Sequence[str]) -> bool:
+    return any(compile_glob(glob).fullmatch(path) for glob in globs)
+
+
+def _list(source: Source, network: Network, found: Upstream) -> None:
+    """The files; where several forms of the same weights lie side by side, safetensors."""
+    try:
+        found.files = source.resolve(Request(), network).files
+    except Failure as failure:
+        found.notes.append(f"its files cannot be listed: {failure.message}")
+        return
+    if any(entry.path.endswith(".safetensors") for entry in found.files):
+        left_out: list[str] = []
+        for glob in _DOUBLES:
+            regex = compile_glob(glob)
+            if any(regex.fullmatch(e.path) and not _covered(e.path, left_out) for e in found.files):
+                left_out.append(glob)
+        if left_out:
+            found.values["exclude"] = left_out
+            kept = [entry for entry in found.files if not _covered(entry.path, left_out)]
+            found.files = kept
+            found.notes.append("weights that are there as safetensors are taken in that form only")

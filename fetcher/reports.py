@@ -1,0 +1,65 @@
+"""`.fetch/reports/`: what commands leave behind for others to read, one JSON report each."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import Failure
+from fetcher.files import write_atomically
+from fetcher.report import SCHEMA, Report, print_json
+from fetcher.state import FOLDER, State
+
+_LARGEST = 64 * 1024 * 1024
+
+
+def folder_of(tree: Path) -> Path:
+    """Where the reports of a tree lie."""
+    return tree / FOLDER / "reports"
+
+
+def save(tree: Path, name: str, report: Report) -> None:
+    """Keep a command's report as `name`.json, in place of the one before. Raises OSError."""
+    State(tree).ensure_folder()
+    text = io.StringIO()
+    print_json(report, text)
+    write_atomically(folder_of(tree) / f"{name}.json", text.getvalue().encode())
+
+
+def save_results(tree: Path, name: str, report: Report, now: str) -> None:
+    """Keep a report whose `results` are about single artifacts: what an earlier run found out
+    about others stays. `now` (ISO 8601) is noted with each result. Raises OSError.
+    """
+    fresh = [{**item, "time": now} for item in report.results or ()]
+    about = {item.get("artifact") for item in fresh}
+    before = read(folder_of(tree) / f"{name}.json") or {}
+    kept = [
+        item
+        for item in before.get("results") or ()
+        if isinstance(item, dict) and item.get("artifact") not in about
+    ]
+    save(tree, name, replace(report, results=[*kept, *fresh]))
+
+
+def keep_results(tree: Path, name: str, report: Report) -> None:
+    """As `save_results`, now; a tree that cannot be written keeps nothing, and that is no error."""
+    from datetime import datetime, timezone
+
+    now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
+    with suppress(OSError, Failure):
+        save_results(tree, name, report, now)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A report that a command has left, None if it is none: whatever lies there is only data."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None

@@ -1,0 +1,95 @@
+"""What people paste: a Hub or GitHub page, or a source's short form."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from fetcher.sources.base import Source
+from fetcher.sources.github import GitHub
+from fetcher.sources.huggingface import REPO, HuggingFace
+
+_HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+_GITHUB_HOSTS = {"github.com", "www.github.com"}
+_SHORT: dict[str, type[Source]] = {
+    "hf": HuggingFace,
+    "huggingface": HuggingFace,
+    "gh": GitHub,
+    "github": GitHub,
+}
+_NO_OWNER = {"api", "docs", "models", "spaces", "datasets", "settings", "join", "login", "blog"}
+
+
+def source_of(text: str, hub: str = "") -> Source | None:
+    """The repository that a page's address or a short form leads to, None if it is neither.
+
+    `hub` is the address of another Hub, whose pages count as well. Raises ValueError for a short
+    form that is wrong, and for a page of these hosts that shows no repository.
+    """
+    text = text.strip()
+    if text.startswith(("http://", "https://")):
+        return _of_page(text, hub)
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in _SHORT:
+        kind = _SHORT[prefix]
+        return kind(**kind.from_short(rest))
+    return None
+
+
+def repository_of(text: str, hub: str = "") -> Source | None:
+    """As `source_of`, and a bare owner/name is a model of the Hub."""
+    found = source_of(text, hub)
+    if found is None and text.count("/") == 1 and re.fullmatch(REPO, text):
+        return HuggingFace(text)
+    return found
+
+
+def _of_page(url: str, hub: str) -> Source | None:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return None
+    segments = [unquote(part) for part in parts.path.split("/") if part]
+    own = urlsplit(hub)
+    if host in _HUB_HOSTS or (own.hostname and (host, port) == (own.hostname, own.port)):
+        found = _of_hub(segments)
+    elif host in _GITHUB_HOSTS and segments[2:4] != ["releases", "download"]:
+        found = _of_github(segments)
+    else:
+        return None
+    if found is None:
+        raise ValueError("is a web page, and not that of a repository")
+    return found
+
+
+def _of_hub(segments: list[str]) -> Source | None:
+    kind = "model"
+    if segments and segments[0] in {"datasets", "spaces", "models"}:
+        kind, segments = segments[0].removesuffix("s"), segments[1:]
+    if not segments or segments[0] in _NO_OWNER:
+        return None
+    width = 1 if len(segments) == 1 or segments[1] in {"tree", "blob", "resolve"} else 2
+    repo, rest = "/".join(segments[:width]), segments[width:]
+    if not re.fullmatch(REPO, repo):
+        return None
+    revision, path = "main", ""
+    if len(rest) > 1 and rest[0] in {"tree", "blob", "resolve"}:
+        revision, path = rest[1], "/".join(rest[2:])
+        if rest[0] != "tree":  # a file's page: its folder
+            path = path.rpartition("/")[0]
+    return HuggingFace(repo, kind, revision, path)
+
+
+def _of_github(segments: list[str]) -> Source | None:
+    if len(segments) < 2:
+        return None
+    repo, rest = f"{segments[0]}/{segments[1].removesuffix('.git')}", segments[2:]
+    if rest[:2] == ["releases", "tag"] and len(rest) > 2:
+        return GitHub(repo, release=rest[2])
+    if rest[:1] == ["releases"]:
+        return GitHub(repo, release="latest")
+    if len(rest) > 1 and rest[0] in {"tree", "blob"}:
+        path = "/".join(rest[2:])
+        return GitHub(repo, rest[1], path if rest[0] == "tree" else path.rpartition("/")[0])
+    return GitHub(repo)
