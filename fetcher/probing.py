@@ -12,6 +12,7 @@ from fetcher import golden
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.patterns import nearest
 from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
+from fetcher.probe_defaults import options_of
 from fetcher.verify.fingerprints import difference
 from fetcher.verify.options import memory_bytes
 from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult
@@ -55,9 +56,9 @@ Watch = Callable[[Mapping[str, str]], None]
 
 def _related(part: ArtifactPlan) -> dict[str, list[str]]:
     """The probe's options that name other artifacts, with the ids."""
-    options = part.artifact.probe or {}
+    options = options_of(part.artifact)
     try:
-        wanted = getattr(load_probe(str(options.get("type"))), "related", ())
+        wanted = getattr(load_probe(str((part.artifact.probe or {}).get("type"))), "related", ())
     except (UnknownProbeError, ImportError):
         return {}
     found = {name: options[name] for name in wanted if name in options}
@@ -152,6 +153,8 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest
     for option, ids in _related(part).items():
         for other in ids:
             found = _find(other, part, plan)
+            if found is None and option not in (part.artifact.probe or {}):
+                continue  # a benchmark that the record names and nobody has declared
             if found is None:
                 known = [one.artifact.id for one in plan.artifacts]
                 close = nearest(other, known)
@@ -201,7 +204,7 @@ def _request(
     related: Mapping[str, Mapping[str, Path]],
     settings: Settings,
 ) -> ProbeRequest:
-    options = {name: value for name, value in (part.artifact.probe or {}).items() if name != "type"}
+    options = options_of(part.artifact)
     info = part.artifact.info
     timeout = settings.timeout or _number(options.get("timeout")) or _TIMEOUT
     try:

@@ -135,7 +135,8 @@ class Project:
         """The project's own manifest files."""
         return _yaml_files(self.root / "manifests")
 
-    def _manifest_path(self, name: str) -> Path:
+    def manifest_path(self, name: str) -> Path:
+        """The file of a manifest: the project's own, else the catalog's. Raises UsageError."""
         looks_like_path = name.endswith(SUFFIXES) or "/" in name or os.sep in name
         if looks_like_path:
             path = Path(name)
@@ -159,7 +160,7 @@ class Project:
 
     def inputs(self, names: Sequence[str] = ()) -> list[Path]:
         """Every file that `load` may read for these names, and the lock. Raises UsageError."""
-        paths = [self._manifest_path(name) for name in names] or self.own_manifests()
+        paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         folders = {folder for path in paths for folder in self._layout_folders(path)}
         layouts = [file for folder in folders for file in _yaml_files(folder)]
         return [*paths, *layouts, *(self.root / name for name in SETTLED)]
@@ -205,7 +206,7 @@ class Project:
 
         Raises InvalidDocument with every problem of every file, UsageError for unknown names.
         """
-        paths = [self._manifest_path(name) for name in names] or self.own_manifests()
+        paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         if not paths:
             raise UsageError(
                 f"no manifests in {_shown(self.root)}",

@@ -16,7 +16,7 @@ from .loaders.strict import listed
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from .context import Context
     from .protocol import ProbeRequest, Problem
@@ -32,10 +32,10 @@ class Compression:
 
     Options: `class_path`, `args`, `paths`, `checkpoint` (one file), `key` (as in the probe
     `class`), `interface` (methods to try; default: those of reconstruct, encode, decode, compress
-    and decompress that the model has), `dataset` (id of an artifact with pictures; default:
-    generated ones), `images` (how many), `size` ([height, width]), `input_range` ([low, high] of
-    the model's pixels, default [0, 1]), `codebook_size` (bits of codes: log2 of it), and the
-    least and most that is accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
+    and decompress that the model has), `dataset` (ids of artifacts with pictures; default:
+    generated ones), `images` (how many of each), `size` ([height, width]), `input_range`
+    ([low, high] of the model's pixels, default [0, 1]), `codebook_size` (bits of codes: log2 of
+    it), and the least and most that is accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
     """
 
     type = "compression"
@@ -49,7 +49,7 @@ class Compression:
             "checkpoint": options.text,
             "key": options.text,
             "interface": _interface,
-            "dataset": options.text,
+            "dataset": options.texts,
             "images": options.between(1, 64),
             "size": _size,
             "input_range": inputs.interval,
@@ -63,10 +63,11 @@ class Compression:
         project_code.require_trust(request)
         torch = context.require("torch")
         model = _loaded(request, context)
-        originals, source = _originals(request, context)
-        context.stage("coding pictures")
-        with torch.no_grad():
-            _Codec(model, request, context).run(originals, source)
+        codec = _Codec(model, request, context)
+        for name, originals, source in _originals(request, context):
+            context.stage(f"coding pictures {source}")
+            with torch.no_grad():
+                codec.run(name, originals, source)
 
 
 PROBE = Compression()
@@ -99,23 +100,36 @@ def _loaded(request: ProbeRequest, context: Context) -> Any:
     return model
 
 
-def _originals(request: ProbeRequest, context: Context) -> tuple[list[Any], str]:
-    """Return the pictures to code, each (1, 3, H, W) in 0..1, and where they are from."""
+def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, list[Any], str]]:
+    """Yield (data set or "", pictures as (1, 3, H, W) in 0..1, where they are from) of each.
+
+    Where no data set has pictures here, generated ones stand for all of them.
+    """
     torch, wanted = context.require("torch"), request.options
     count = wanted.get("images", 4)
     height, width = wanted.get("size", (256, 256))
-    dataset = wanted.get("dataset")
-    files = request.related.get(dataset, {}) if dataset else {}
-    names = sorted(name for name in files if name.lower().endswith(_PICTURES))
-    if names:
-        step = max(1, len(names) // count)
-        read = (images.read(context, files[name]) for name in names[::step][:count])
-        return [images.resized(torch, one, height, width) for one in read], f"from {dataset}"
-    source = "generated"
-    if dataset:
-        source += f", as {dataset} is not laid out"
-    made = images.generated(torch, height, width, request.seed, count)
-    return list(made.split(1)), source
+    datasets = options.as_list(wanted.get("dataset", []))
+    found = False
+    for dataset in datasets:
+        files = request.related.get(dataset, {})
+        names = sorted(name for name in files if name.lower().endswith(_PICTURES))
+        if names:
+            step = max(1, len(names) // count)
+            read = (images.read(context, files[name]) for name in names[::step][:count])
+            yield (
+                dataset,
+                [images.resized(torch, one, height, width) for one in read],
+                (f"from {dataset}"),
+            )
+            found = True
+        elif len(datasets) > 1:
+            context.check(f"data set {dataset}", True, "it has no pictures here: not measured")
+    if not found:
+        source = "generated"
+        if datasets:
+            source += f", as {listed(datasets)} is not laid out"
+        made = images.generated(torch, height, width, request.seed, count)
+        yield "", list(made.split(1)), source
 
 
 class _Codec:
@@ -130,8 +144,11 @@ class _Codec:
         given = options.as_list(request.options.get("interface", []))
         self._methods = given or [name for name in _METHODS if callable(getattr(model, name, None))]
 
-    def run(self, originals: list[Any], source: str) -> None:
-        """Try every route that the methods allow; metrics are the first route's."""
+    def run(self, dataset: str, originals: list[Any], source: str) -> None:
+        """Try every route that the methods allow; metrics are the first route's.
+
+        Those of the first data set stand for the model; each has its own under `benchmarks`.
+        """
         routes = [
             route for route in _ROUTES if all(name in self._methods for name in route if name)
         ]
@@ -144,6 +161,7 @@ class _Codec:
         rows: list[tuple[Any, ...]] = []
         for route in routes:
             title = " and ".join(name for name in route if name)
+            title += f" on {dataset}" if self._context.metrics.get("benchmarks") else ""
             there = [self._through(route, original) for original in originals]
             back = [picture for picture, _ in there]
             if not self._well_formed(title, originals, back):
@@ -152,15 +170,25 @@ class _Codec:
             found = self._measured(title, originals, back, sum(bits for _, bits in there))
             self._bounded(title, found)
             if not rows:
-                self._show(title, found, originals, back)
+                self._show(dataset, title, found, originals, back)
             rows.append((title, *(v if v is None else round(v, 4) for v in found.values())))
         columns = ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
         self._context.table("Quality", columns, rows, f"{len(originals)} pictures, {source}")
 
     def _show(
-        self, title: str, found: Mapping[str, Any], originals: list[Any], back: list[Any]
+        self,
+        dataset: str,
+        title: str,
+        found: Mapping[str, Any],
+        originals: list[Any],
+        back: list[Any],
     ) -> None:
-        self._context.metrics.update(found)
+        metrics = self._context.metrics
+        if dataset:
+            metrics.setdefault("benchmarks", {})[dataset] = dict(found)
+            if len(metrics["benchmarks"]) > 1:
+                return
+        metrics.update(found)
         shown = grids.grid(self._torch, [originals[:6], back[:6]], 0.0, 1.0)
         self._context.picture(title, shown, "row 1: originals; row 2: what comes back")
         self._context.fingerprint(f"{title}: picture", back[0])

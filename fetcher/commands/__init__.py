@@ -32,6 +32,7 @@ COMMANDS = {
     "add": ("add", "Register a model or dataset."),
     "import": ("import_", "Convert the model_config.yaml of an image generator."),
     "mirror": ("mirror", "Carry artifacts to other sites: bundles, registries, signatures."),
+    "serve": ("serve", "Serve models and datasets to clients of the Hub, GitHub and fetch."),
     "gc": ("gc", "Remove what no project needs from the store."),
     "store": ("store", "Look into the store: du, ls, check."),
     "config": ("config", "Show every setting and where it comes from."),

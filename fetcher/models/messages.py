@@ -32,6 +32,7 @@ def normalised(messages: Any) -> list[Message]:
 def _message(one: Any) -> Message:
     more: Message = {}
     role: Any
+    content: Any
     if isinstance(one, str):
         role, content = "user", one
     elif isinstance(one, Mapping):

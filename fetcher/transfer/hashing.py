@@ -17,6 +17,9 @@ from typing import Any
 from fetcher.files import BLOCK, git_blob_hasher
 from fetcher.paths import native
 
+# Read at a time, into one buffer: fresh memory for each piece would cost more than the digest.
+_PIECE = 512 << 10
+
 
 @dataclass(eq=False)
 class Tail:
@@ -47,6 +50,7 @@ class TailHasher:
     def __init__(self) -> None:
         self._tails: list[Tail] = []
         self._wake = threading.Condition()
+        self._buffer = memoryview(bytearray(_PIECE))
         self._stop = False
         self._thread: threading.Thread | None = None
 
@@ -118,15 +122,16 @@ class TailHasher:
             stream.seek(tail.hashed)
             while not (tail.dropped or self._stop) and tail.hashed < tail.written:
                 left = tail.written - tail.hashed
-                if left < BLOCK and not tail.done:
+                if left < _PIECE and not tail.done:
                     return
-                block = stream.read(min(left, BLOCK))
-                if not block:
+                size = stream.readinto(self._buffer[: min(left, _PIECE)])
+                if not size:
                     raise OSError(errno.EIO, "the file ends early", tail.path)
+                block = self._buffer[:size]
                 tail.sha256.update(block)
                 if tail.git:
                     tail.git.update(block)
-                tail.hashed += len(block)
+                tail.hashed += size
 
 
 def digests_of(path: str, git: bool) -> tuple[str, str]:

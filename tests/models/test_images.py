@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fetcher.errors import UsageError
-from fetcher.models import BaseImagePipeline, ModelManager, ModelSpec
+from fetcher.models import BaseImagePipeline, ModelManager
 from fetcher.runtime import NoneUsable
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import hub
@@ -30,7 +30,7 @@ def project(root: Path, chain: str, more: str = "") -> None:
         "artifacts:\n"
         "  flux-dev: {source: hf:bfl/flux, type: flux, requires_auth: true}\n"
         "  sdxl:\n    source: hf:open/sdxl\n    type: sdxl\n    aliases: [SDXL]\n"
-        "    params: {default_steps: 2, max_steps: 4, default_size: [64, 64], max_size: [128, 64]}\n"
+        "    params: {max_steps: 4, default_size: [64, 64], max_size: [128, 64]}\n"
         + more,
         "tree:\n  models:\n    flux-dev/: flux-dev\n    sdxl/: sdxl\n"
         + ("    sd3/: sd3\n" if more else ""),

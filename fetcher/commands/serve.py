@@ -1,0 +1,285 @@
+"""`fetch serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fetcher import settings as all_settings
+from fetcher.errors import UsageError
+from fetcher.progress import human_bytes
+from fetcher.project import find_root
+from fetcher.report import counted
+
+if TYPE_CHECKING:
+    from fetcher.server.app import Options
+    from fetcher.server.listen import Listen
+    from fetcher.server.site import Place, Site
+    from fetcher.server.upstream import HubUpstream
+    from fetcher.settings import Settings
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
+
+
+@click.command("serve")
+@click.argument("bundles", nargs=-1, metavar="[BUNDLE]...", type=click.Path())
+@click.option(
+    "--store",
+    "store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Serve a whole store: every project that it knows, and every content by digest.",
+)
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Address.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port; 0 for any that is free.",
+)
+@click.option("--cert", type=_FILE, metavar="FILE", help="TLS: the certificate and its chain, PEM.")
+@click.option("--key", type=_FILE, metavar="FILE", help="TLS: the certificate's key, PEM.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    default="",
+    help="What clients reach this server by, if a proxy stands before it.",
+)
+@click.option(
+    "--trust-forwarded",
+    is_flag=True,
+    help="Believe X-Forwarded-Proto, -Host and -Prefix: only behind a proxy that sets them.",
+)
+@click.option(
+    "--tokens",
+    type=_FILE,
+    metavar="FILE",
+    help="Lines of NAME RIGHTS TOKEN: who may see private artifacts, and who may upload.",
+)
+@click.option("--require-token", is_flag=True, help="Serve nothing without a token.")
+@click.option(
+    "--access-log", metavar="FILE", default="", help="Log every request; - for standard output."
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    default="",
+    help="Fetch what is not here from this Hub, once, and keep it in the store.",
+)
+@click.option(
+    "--verify-key",
+    type=_FILE,
+    metavar="FILE",
+    help="Refuse bundles that are not signed with this public key (PEM).",
+)
+@click.option(
+    "--nginx-config",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write a configuration with which nginx serves the same, and end.",
+)
+def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
+    """Serve what a project, a store or bundles hold, to unmodified clients.
+
+    In a project: the artifacts of its fetch.lock that are in the store. With BUNDLE: those of
+    bundles, read in place. Clients of the Hugging Face Hub need HF_ENDPOINT only.
+    """
+    root = find_root(Path.cwd())
+    settings = all_settings.load(root, {"verify_key": _absolute(flags.pop("verify_key"))})
+    settings.check()
+    _check(bundles, store, flags)
+    from fetcher.server.site import Site
+
+    site = Site(list(_places(bundles, store, root, settings, flags)), _say)
+    site.load()
+    if flags["nginx_config"] is not None:
+        from fetcher.server.nginx import write_configuration
+
+        listen = f"{flags['host']}:{flags['port']}"
+        pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
+        for line in write_configuration(site.view, flags["nginx_config"], listen, pair):
+            print(line)
+        return 0
+    return _serve(site, store or settings.store, bool(bundles), settings, flags)
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.expanduser().absolute())
+
+
+def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) -> None:
+    """Raise UsageError for flags that do not go together."""
+    if bundles and store is not None:
+        raise UsageError("a bundle and --store exclude each other", "choose one")
+    if store is not None and not (store / "blobs" / "sha256").is_dir():
+        raise UsageError(
+            f"--store {store}: no store there (no folder blobs/sha256)",
+            "name a store's folder, such as the one `fetch store du` shows",
+        )
+    if flags["require_token"] and flags["tokens"] is None:
+        raise UsageError("--require-token needs --tokens FILE", "write a line NAME read TOKEN")
+    if flags["public_url"] and not _PUBLIC.fullmatch(flags["public_url"]):
+        raise UsageError(
+            f"--public-url {flags['public_url']}: expected an http or https URL",
+            "such as https://mirror.example.org/models",
+        )
+    if bundles and flags["upstream"]:
+        raise UsageError("--upstream needs a store to keep what it fetches", "serve a store")
+
+
+def _places(
+    bundles: tuple[str, ...],
+    store: Path | None,
+    root: Path,
+    settings: Settings,
+    flags: dict[str, Any],
+) -> Iterator[Place]:
+    from fetcher.mirror.trust import refuse_unsigned
+    from fetcher.server.site import BundlePlace, StorePlace
+
+    if bundles:
+        yield BundlePlace(bundles, settings.verify_key)
+        return
+    refuse_unsigned(str(store or settings.store), settings.verify_key)
+    if store is not None:
+        yield StorePlace(store.absolute(), everything=True)
+    elif (root / "fetch.lock").is_file() or flags["upstream"]:
+        yield StorePlace(settings.store, (root,), pulled=bool(flags["upstream"]))
+    else:
+        raise UsageError(
+            f"nothing to serve: {root} has no fetch.lock",
+            "run `fetch all` in a project first; or name a bundle, or --store DIR",
+        )
+
+
+def _serve(
+    site: Site, store: Path, only_bundles: bool, settings: Settings, flags: dict[str, Any]
+) -> int:
+    try:
+        import granian  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "fetch serve needs granian, which is not installed",
+            "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
+        ) from None
+    from fetcher.server.access import Tokens
+    from fetcher.server.app import App, Options
+    from fetcher.server.library import Library
+    from fetcher.server.listen import Listen, check_certificate, open_socket, run
+    from fetcher.server.metrics import Metrics
+    from fetcher.server.proofs import Proofs
+    from fetcher.server.sending import Service
+    from fetcher.server.upload import Upload
+    from fetcher.store import Store
+
+    listen = Listen(flags["host"], flags["port"], flags["cert"], flags["key"])
+    check_certificate(listen)
+    options = Options(
+        Tokens(flags["tokens"]),
+        flags["require_token"],
+        flags["public_url"].rstrip("/"),
+        flags["trust_forwarded"],
+        _access_log(flags["access_log"]),
+        _say,
+    )
+    metrics = Metrics()
+    upstream = _upstream(flags["upstream"], store, settings, metrics)
+
+    async def main() -> bool:
+        sock = open_socket(listen)
+        upload = None if only_bundles else Upload(Store(store))
+        library = Library(site, upstream)
+        app = App(library, options, metrics, upload)
+        stores = [upstream.store] if upstream else []
+        proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
+        service = Service(app, proofs)
+        listen.port = sock.getsockname()[1]
+        try:
+            ended = await run(service, listen, sock, lambda: _greet(site, listen, options, flags))
+        finally:
+            service.close()
+            if upstream is not None:
+                upstream.close()
+        return ended
+
+    ended = asyncio.run(main())
+    _say("stopped" if ended else "stopped; downloads that were running are cut off")
+    sys.stdout.flush()
+    os._exit(0)  # threads that wait for a client or for upstream would keep the process
+
+
+def _upstream(url: str, store: Path, settings: Settings, metrics: Any) -> HubUpstream | None:
+    if not url:
+        return None
+    from fetcher.server.upstream import HubUpstream
+    from fetcher.store import Store
+
+    return HubUpstream(url, Store(store), settings, metrics, _say)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _access_log(target: str) -> Any:
+    if not target:
+        return None
+    try:
+        file = None if target == "-" else Path(target).open("a", encoding="utf-8")  # noqa: SIM115
+        stream = file or sys.stdout
+    except OSError as error:
+        raise UsageError(
+            f"--access-log {target}: {error.strerror}", "choose another file"
+        ) from None
+
+    def log(line: str) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        stream.write(f"{stamp} {line}\n")
+        stream.flush()
+
+    return log
+
+
+def _greet(site: Site, listen: Listen, options: Options, flags: dict[str, Any]) -> None:
+    """Say what is served, and the lines that a user copies."""
+    import socket
+
+    artifacts = site.view.artifacts
+    held = [item for item in artifacts if item.files]
+    private = [item for item in held if item.record.get("visibility") == "private"]
+    everyone = listen.host in {"0.0.0.0", "::"}
+    host = socket.gethostname() if everyone else listen.host
+    host = f"[{host}]" if ":" in host else host
+    scheme = "https" if listen.cert else "http"
+    url = options.public_url or f"{scheme}://{host}:{listen.port}"
+    files = counted(sum(len(item.files) for item in held), "file")
+    size = human_bytes(sum(item.size for item in held))
+    where = ", ".join(place.label for place in site.places)
+    print(f"serving {counted(len(held), 'artifact')} ({files}, {size}) of {where} at {url}")
+    print(f"  Hugging Face clients  export HF_ENDPOINT={url}")
+    print(f"  fetch                 fetch all --from {url}")
+    if any(item.origin.get("type") == "github" for item in held):
+        rule = f"https://raw.githubusercontent.com/={url}/gh/"
+        print(f'  GitHub files          export FETCH_REWRITE="{rule}"')
+    if flags["upstream"]:
+        print(f"what is not here is fetched from {flags['upstream']}, once")
+    if not held and not flags["upstream"]:
+        print("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
+    if private and not options.tokens:
+        print(f"{counted(len(private), 'private artifact')} shown to nobody: see --tokens")
+    loopback = listen.host in {"127.0.0.1", "::1", "localhost"}
+    if loopback and not options.public_url:
+        print("only this machine can reach it: --host ADDRESS lets others in")
+    elif options.tokens and not listen.cert and not options.public_url.startswith("https"):
+        print("tokens travel in clear text: use --cert and --key, or a proxy that has TLS")
+    print("Ctrl-C ends it", flush=True)

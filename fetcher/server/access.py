@@ -1,0 +1,158 @@
+"""Who asks, and what they may see: bearer tokens, their rights, and artifacts' visibility."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher.errors import UsageError
+
+RIGHTS = ("read", "upload")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whoever a token stands for. `globs` are the artifacts that it may read, by full name."""
+
+    name: str = ""
+    upload: bool = False
+    globs: tuple[str, ...] = ()
+
+    def may_see(self, full_name: str, record: Mapping[str, Any]) -> bool:
+        """Whether an artifact with this record exists for them."""
+        if record.get("visibility", "public") != "private":
+            return True
+        return any(fnmatch.fnmatchcase(full_name, glob) for glob in self.globs)
+
+
+ANONYMOUS = Identity()
+
+
+@dataclass
+class Tokens:
+    """Tokens of a file, read again when it changes; kept as digests only.
+
+    A line is `NAME RIGHTS TOKEN`: rights are `read`, `read=GLOB` and `upload`, joined by commas;
+    the token is itself or `sha256:` and its digest.
+    """
+
+    path: Path | None = None
+    _known: list[tuple[bytes, Identity]] = field(default_factory=list)
+    _seen: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.refresh(strict=True)
+
+    def __bool__(self) -> bool:
+        return self.path is not None
+
+    def refresh(self, strict: bool = False) -> str:
+        """Read the file if it changed; what is wrong with it then, or "". Raises UsageError.
+
+        A file that became unreadable lets nobody in; one with a mistake in it keeps the old ones.
+        """
+        if self.path is None:
+            return ""
+        try:
+            stat = os.stat(self.path)
+            seen = stat.st_mtime_ns, stat.st_size, stat.st_ino
+            if seen == self._seen:
+                return ""
+            self._seen = seen
+            self._known = _parse(self.path.read_text("utf-8"), self.path)
+        except UsageError as error:
+            if strict:
+                raise
+            return error.message
+        except (OSError, UnicodeDecodeError) as error:
+            if strict:
+                raise UsageError(f"{self.path} cannot be read: {error}", "check --tokens") from None
+            complaint = f"{self.path} cannot be read: {error}" if self._known else ""
+            self._known, self._seen = [], None
+            return complaint
+        return ""
+
+    def identify(self, header: str | None) -> Identity | None:
+        """Whose token an Authorization header carries; None for one that nobody has."""
+        token = token_of(header)
+        if token is None:
+            return ANONYMOUS
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        found = None
+        for known, identity in self._known:  # all of them: the time tells nothing
+            if hmac.compare_digest(known, digest):
+                found = identity
+        return found
+
+
+def token_of(header: str | None) -> str | None:
+    """The token of an Authorization header: Bearer, or Basic with the token as password."""
+    kind, _, value = (header or "").strip().partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip() or None
+    if kind.lower() == "basic":
+        try:
+            text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            return None
+        return text.partition(":")[2] or None
+    return None
+
+
+def _parse(text: str, path: Path) -> list[tuple[bytes, Identity]]:
+    found: list[tuple[bytes, Identity]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        # The line itself may hold a token: it is never shown.
+        where = f"{path}:{number}"
+        if len(words) != 3:
+            raise UsageError(
+                f"{where}: expected NAME RIGHTS TOKEN, found {len(words)} words",
+                "such as: ci read,upload sha256:<digest of the token>",
+            )
+        name, rights, token = words
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{where}: a name is letters, digits and . _ @ -", "rename it")
+        found.append((_digest(token, where), _identity(name, rights, where)))
+    return found
+
+
+def _digest(token: str, where: str) -> bytes:
+    if _DIGEST.fullmatch(token):
+        return bytes.fromhex(token.removeprefix("sha256:"))
+    if token.startswith("sha256:") or not _TOKEN.fullmatch(token):
+        raise UsageError(
+            f"{where}: the token is too short, or its sha256 is not 64 hex digits",
+            "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _identity(name: str, rights: str, where: str) -> Identity:
+    upload, globs = False, []
+    for right in rights.split(","):
+        kind, given, glob = right.partition("=")
+        if kind == "read":
+            globs.append(glob if given and glob else "*")
+        elif right == "upload":
+            upload = True
+        else:
+            raise UsageError(
+                f"{where}: rights are read, read=GLOB and upload, joined by commas",
+                "such as: read=ohlora/*,upload",
+            )
+    return Identity(name, upload, tuple(globs))

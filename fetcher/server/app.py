@@ -1,0 +1,183 @@
+"""From a request to its answer: who asks, which part answers, what the log and metrics say.
+
+    /healthz /metrics           this server
+    /blobs /files /projects /v2 contents, artifacts, an OCI registry   (fetcher.server.plain)
+    /gh/                        GitHub's file addresses                (fetcher.server.github)
+    /api/ and ID/resolve/…      the Hub                                (fetcher.server.hub)
+    /  and /-/                  kept for pages about what is held: no repository is called `-`
+
+A file's address on the Hub comes first where such a repository is held, so that none is hidden
+by a name of ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from inspect import isawaitable
+
+from fetcher import __version__
+from fetcher.paths import printable
+from fetcher.server.access import ANONYMOUS, Tokens
+from fetcher.server.github import github_file
+from fetcher.server.hub import Hub
+from fetcher.server.library import Library
+from fetcher.server.message import Refused, Request, Response, refusal, text_response
+from fetcher.server.metrics import CONTENT_TYPE, Metrics
+from fetcher.server.plain import Files, Registry, blob_response
+from fetcher.server.upload import Upload
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+
+
+@dataclass
+class Options:
+    """How to serve."""
+
+    tokens: Tokens = field(default_factory=Tokens)
+    require_token: bool = False
+    public_url: str = ""
+    trust_forwarded: bool = False
+    log: Callable[[str], None] | None = None
+    say: Callable[[str], None] = lambda _: None
+
+
+class App:
+    """Answers requests. `pages` are further handlers by first segment, "" for the front page."""
+
+    def __init__(
+        self,
+        library: Library,
+        options: Options,
+        metrics: Metrics | None = None,
+        upload: Upload | None = None,
+    ) -> None:
+        self.library = library
+        self.options = options
+        self.metrics = metrics or Metrics()
+        self.upload = upload
+        self.hub = Hub(library)
+        files, registry = Files(library), Registry(library)
+        self.pages: dict[str, Handler] = {
+            "": self._front,
+            "healthz": lambda _: text_response("ok\n"),
+            "metrics": self._metrics,
+            "api": self.hub.api,
+            "blobs": self._blob,
+            "files": files.handle,
+            "projects": files.document,
+            "v2": registry.handle,
+            "gh": lambda request: github_file(request, library),
+        }
+        self._tokens_looked = 0.0
+        self.damaged: Callable[[], int] = lambda: 0
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to one request; every error is one too."""
+        self.library.site.refresh()
+        try:
+            self._admit(request)
+            return await self._route(request)
+        except Refused as refused:
+            return refused.response
+
+    def _admit(self, request: Request) -> None:
+        """Find out who asks. Raises Refused.
+
+        A token that nobody has is no error where nobody needs one: clients send the token that
+        they have for the Hub to whatever stands in its place.
+        """
+        options = self.options
+        now = time.monotonic()
+        if options.tokens and now - self._tokens_looked > 1:
+            self._tokens_looked = now
+            if complaint := options.tokens.refresh():
+                options.say(complaint)
+        identity = options.tokens.identify(request.headers("authorization"))
+        if identity is None and options.tokens:
+            self.metrics.add("fetch_denied_tokens_total")
+        request.identity = identity or ANONYMOUS
+        if request.path == "/healthz" or not options.require_token:
+            return
+        if not (request.identity.globs or request.identity.upload):
+            wrong = "does not know this token" if identity is None else "wants a token"
+            raise refusal(
+                401,
+                f"This mirror {wrong}: set HF_TOKEN to one that its operator gave you",
+                headers={"WWW-Authenticate": 'Bearer realm="fetch", Basic realm="fetch"'},
+            )
+
+    async def _route(self, request: Request) -> Response:
+        if request.method in {"PUT", "POST"} and request.segments[0] == "blobs":
+            if self.upload is None:
+                raise refusal(403, "This mirror takes no uploads")
+            return await self.upload.take(request)
+        posts = request.method == "POST" and request.segments[0] == "api"
+        if request.method not in {"GET", "HEAD"} and not posts:
+            raise refusal(405, "This mirror is read-only", headers={"Allow": "GET, HEAD"})
+        address = self.hub.file_address(request.segments)
+        page = self.pages.get(request.segments[0])
+        if address is not None and (page is None or self._held(request, address)):
+            return await self.hub.file(request, address)
+        if page is None:
+            raise refusal(404, "Nothing is served at this address")
+        made = page(request)
+        return await made if isawaitable(made) else made
+
+    def _held(self, request: Request, address: tuple[str, str, str, list[str]]) -> bool:
+        return self.library.view.repo(address[0], address[1], request.identity) is not None
+
+    def _blob(self, request: Request) -> Response:
+        rest = request.segments[1:]
+        if len(rest) != 2 or rest[0] != "sha256":
+            raise refusal(404, "contents are at /blobs/sha256/<64 hex digits>")
+        return blob_response(request, self.library, rest[1])
+
+    def _metrics(self, request: Request) -> Response:
+        artifacts = self.library.view.artifacts
+        text = self.metrics.text(
+            artifacts=len(artifacts),
+            files=sum(len(item.files) for item in artifacts),
+            held_bytes=sum(item.size for item in artifacts),
+            damaged_contents_total=self.damaged(),
+        )
+        return text_response(text, kind=CONTENT_TYPE)
+
+    def _front(self, request: Request) -> Response:
+        if request.path != "/":
+            raise refusal(404, "Nothing is served at this address")
+        base = request.base
+        held = len(self.library.view.visible(request.identity))
+        lines = [
+            f"fetch {__version__}: a mirror of {held} artifacts",
+            "",
+            f"export HF_ENDPOINT={base}    # then any Hugging Face client works",
+            f"fetch all --from {base}      # by digest, for projects with a fetch.lock",
+            f"{base}/files/                # what is held, as JSON",
+        ]
+        return text_response("\n".join(lines) + "\n")
+
+    def finished(self, request: Request, status: int, size: int, seconds: float) -> None:
+        """Count and log an answer that begins to leave."""
+        part = request.segments[0]
+        part = part if part in self.pages and part else "hub"
+        self.metrics.add(
+            "fetch_requests_total", part=part, method=_method(request), status=str(status)
+        )
+        self.metrics.add("fetch_response_bytes_total", size)
+        if self.options.log is not None:
+            self.options.log(
+                f'{request.client} {request.identity.name or "-"} "{_method(request)} '
+                f'{_shown(request.path)}" {status} {size} {seconds * 1000:.1f}ms'
+            )
+
+
+def _method(request: Request) -> str:
+    """A method, but not whatever text a client puts in its place."""
+    return request.method if request.method in {"GET", "HEAD", "POST", "PUT"} else "OTHER"
+
+
+def _shown(path: str) -> str:
+    """A path on one line, without the query, which may hold what is nobody's business."""
+    return printable(path if len(path) <= 500 else path[:500] + "…").replace('"', "%22")

@@ -1,0 +1,255 @@
+"""The Hub's addresses: info, revisions, trees, paths and files of models, datasets and spaces.
+
+/api/{models,datasets,spaces}[/ID[/ACTION[/REVISION[/PATH]]]]
+/[datasets/|spaces/]ID/resolve/REVISION/PATH
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+from fetcher.server.files import file_response
+from fetcher.server.library import Found, Library, missing
+from fetcher.server.message import Request, Response, json_response, refusal
+from fetcher.server.repos import Repo, Snapshot
+
+KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+PAGE = 1000
+MAX_PAGE = 10_000
+_ACTIONS = {
+    "revision",
+    "tree",
+    "paths-info",
+    "refs",
+    "commits",
+    "auth-check",
+    "xet-read-token",
+    "discussions",
+    "treesize",
+}
+_FILE_ACTIONS = ("resolve", "raw")
+# Nobody knows when a commit was made; clients want a date where they ask for one.
+_DATE = "1970-01-01T00:00:00.000Z"
+
+
+class Hub:
+    """Answers what the Hub's clients ask, from a library."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    @staticmethod
+    def file_address(segments: list[str]) -> tuple[str, str, str, list[str]] | None:
+        """(kind, id, action, revision and path) if this is a file's address."""
+        kind = KINDS.get(segments[0], "")
+        rest = segments[1:] if kind else segments
+        for width in (2, 1):
+            if len(rest) > width + 2 and rest[width] in _FILE_ACTIONS and all(rest[:width]):
+                return kind or "model", "/".join(rest[:width]), rest[width], rest[width + 1 :]
+        return None
+
+    async def file(self, request: Request, address: tuple[str, str, str, list[str]]) -> Response:
+        """A file, or with `raw` what git has of it."""
+        kind, name, action, rest = address
+        commit, entry = await self.library.entry(request, kind, name, rest)
+        headers = {"X-Repo-Commit": commit}
+        if action == "raw" and not entry.git_blob:
+            return Response(200, {**headers, "Content-Type": "text/plain"}, entry.pointer)
+        headers["X-Linked-Size"] = str(entry.size)
+        headers["X-Linked-Etag"] = f'"{entry.etag}"'
+        upstream = self.library.upstream
+        content = self.library.content(entry)
+        live = upstream.arriving(kind, name, commit, entry) if upstream and not content else None
+        return file_response(entry, content, headers, live)
+
+    async def api(self, request: Request) -> Response:
+        """Everything below /api/."""
+        segments = request.segments[1:]
+        if segments == ["agent-harnesses"]:
+            return json_response({"harnesses": []})
+        if segments == ["whoami-v2"]:
+            return _whoami(request)
+        kind = KINDS.get(segments[0])
+        if kind is None:
+            raise refusal(404, "This mirror serves models, datasets and spaces, and no more")
+        rest = segments[1:]
+        if not rest or rest == [""]:
+            return self._search(request, kind)
+        short = len(rest) == 1 or rest[1] in _ACTIONS
+        name, rest = (rest[0], rest[1:]) if short else ("/".join(rest[:2]), rest[2:])
+        if request.method == "POST" and rest[:1] != ["paths-info"]:
+            raise refusal(403, "This mirror is read-only for the Hub's clients")
+        return await self._action(request, kind, name, rest)
+
+    async def _action(self, request: Request, kind: str, name: str, rest: list[str]) -> Response:
+        action = rest[0] if rest else ""
+        if action not in {"", *_ACTIONS} or action in {"xet-read-token", "discussions"}:
+            self.library.held(request, kind, name)
+            raise refusal(404, f"This mirror has no {action}")
+        found, path = await self.library.commit(request, kind, name, rest[1:] or ["main"])
+        if action in {"", "revision"}:
+            if path:
+                raise refusal(404, f"No revision {'/'.join(rest[1:])}", "RevisionNotFound")
+            return await self._info(request, found)
+        if action == "auth-check":
+            return json_response({"ok": True})
+        if action == "refs":
+            return json_response(refs_of(found.repo))
+        if action == "commits":
+            return json_response([_commit_record(found.snapshot.commit)])
+        if action == "tree":
+            return self._tree(request, found.snapshot, path)
+        if action == "treesize":
+            sizes = [e.size for p, e in found.snapshot.files.items() if _is_below(p, path)]
+            return json_response({"path": f"/{path}", "size": sum(sizes)})
+        return await self._paths_info(request, found.snapshot)
+
+    def _search(self, request: Request, kind: str) -> Response:
+        words, author = request.params.get("search", "").lower(), request.params.get("author")
+        limit = request.whole_number("limit", 1000, 0, 1000)
+        found = [
+            described(repo, repo.snapshots[repo.refs["main"]].commit)
+            for repo in self.library.view.repos(kind, request.identity)
+            if words in repo.id.lower() and author in (None, repo.id.partition("/")[0])
+        ]
+        return json_response(found[:limit])
+
+    async def _info(self, request: Request, found: Found) -> Response:
+        repo, snapshot = found.repo, found.snapshot
+        info = described(repo, snapshot.commit)
+        info |= await self.library.card(snapshot)
+        info |= repo.info
+        info["siblings"] = [
+            entry.sibling(request.truth("blobs")) for entry in snapshot.files.values()
+        ]
+        info["usedStorage"] = sum(entry.size for entry in snapshot.files.values())
+        return json_response(info)
+
+    def _tree(self, request: Request, snapshot: Snapshot, folder: str) -> Response:
+        folder = folder.strip("/")
+        try:
+            paths = snapshot.listing(folder, request.truth("recursive"))
+        except KeyError:
+            raise missing(folder, snapshot.commit) from None
+        limit = request.whole_number("limit", PAGE, 1, MAX_PAGE)
+        cursor = request.params.get("cursor", "")
+        if cursor:
+            last = _uncursor(cursor)
+            paths = [path for path in paths if path > last]
+        page = paths[:limit]
+        answer = json_response([_record(request, snapshot, path) for path in page])
+        if len(paths) > limit:
+            token = urlsafe_b64encode(page[-1].encode("utf-8", "surrogatepass")).decode()
+            query = urlencode({**request.params, "limit": str(limit), "cursor": token})
+            answer.headers["Link"] = f'<{request.base}{quote(request.path)}?{query}>; rel="next"'
+        return answer
+
+    async def _paths_info(self, request: Request, snapshot: Snapshot) -> Response:
+        body = await request.body()
+        paths: Any
+        try:
+            if "json" in (request.headers("content-type") or ""):
+                paths = json.loads(body)["paths"]
+            else:
+                paths = parse_qs(body.decode(), max_num_fields=100_000).get("paths", [])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise refusal(400, "expected a form or JSON with `paths`") from None
+        if not isinstance(paths, list):
+            paths = [paths]
+        wanted = [str(path).strip("/") for path in paths]
+        return json_response(
+            [_record(request, snapshot, path) for path in wanted if path in snapshot.records]
+        )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
+def _uncursor(text: str) -> str:
+    try:
+        return urlsafe_b64decode(text.encode("ascii")).decode("utf-8", "surrogatepass")
+    except ValueError:
+        raise refusal(400, "this cursor is not one of this mirror's") from None
+
+
+def _record(request: Request, snapshot: Snapshot, path: str) -> dict[str, Any]:
+    record = snapshot.records[path]
+    if not request.truth("expand"):
+        return record
+    commit = {"id": snapshot.commit, "title": "held by this mirror", "date": _DATE}
+    return {**record, "lastCommit": commit}
+
+
+def described(repo: Repo, commit: str) -> dict[str, Any]:
+    """What is known of a repository without reading its files."""
+    record = repo.record
+    tags = [str(tag) for tag in record.get("tags", ())]
+    if licence := record.get("license"):
+        tags.append(f"license:{str(licence).lower()}")
+    found: dict[str, Any] = {
+        "_id": _id_of(repo),
+        "id": repo.id,
+        "author": repo.id.partition("/")[0] if "/" in repo.id else None,
+        "sha": commit,
+        "private": record.get("visibility") == "private",
+        "gated": False,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": tags,
+    }
+    if repo.kind == "model":
+        found["modelId"] = repo.id
+    return found
+
+
+def _id_of(repo: Repo) -> str:
+    return hashlib.sha1(f"{repo.kind}/{repo.id}".encode()).hexdigest()[:24]
+
+
+def refs_of(repo: Repo) -> dict[str, Any]:
+    """Branches and tags; which of them a name is, only its form can tell."""
+    found: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
+    for name, commit in repo.refs.items():
+        group, ref = "branches", f"refs/heads/{name}"
+        if name.startswith("refs/convert/"):
+            group, ref = "converts", name
+        elif name.startswith("refs/"):
+            continue
+        elif name[:1] in "v0123456789" and name[1:2].isdigit():
+            group, ref = "tags", f"refs/tags/{name}"
+        found[group].append({"name": name, "ref": ref, "targetCommit": commit})
+    return found
+
+
+def _commit_record(commit: str) -> dict[str, Any]:
+    return {
+        "id": commit,
+        "title": "held by this mirror",
+        "message": "",
+        "date": _DATE,
+        "authors": [],
+    }
+
+
+def _whoami(request: Request) -> Response:
+    name = request.identity.name
+    if not name:
+        raise refusal(401, "This mirror knows no such token")
+    token = {"displayName": name, "role": "write" if request.identity.upload else "read"}
+    return json_response(
+        {
+            "type": "user",
+            "id": "0" * 24,
+            "name": name,
+            "fullname": name,
+            "isPro": False,
+            "orgs": [],
+            "auth": {"type": "access_token", "accessToken": {**token, "createdAt": _DATE}},
+        }
+    )

@@ -1,0 +1,140 @@
+"""Where handlers look things up: what is held here and, if there is one, what is upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fetcher.mirror.holdings import Extent
+from fetcher.server.cards import MAX_CARD, card_of
+from fetcher.server.message import Content, Live, Refused, Request, refusal
+from fetcher.server.repos import Entry, Repo, Snapshot
+from fetcher.server.site import Site, View
+
+
+class Upstream(Protocol):
+    """A Hub that is asked for what is not here (see `fetcher.server.upstream`)."""
+
+    async def snapshot(self, request: Request, kind: str, name: str, revision: str) -> Found | None:
+        """A whole commit; None if the upstream has no such repository or cannot be asked."""
+
+    async def entry(
+        self, request: Request, kind: str, name: str, revision: str, path: str
+    ) -> tuple[str, Entry | None] | None:
+        """(commit, file) without a listing; None as above."""
+
+    def repo(self, kind: str, name: str) -> Repo | None:
+        """What is known of a repository so far."""
+
+    def locate(self, entry: Entry) -> tuple[str, tuple[Extent, ...]] | None:
+        """(sha256, place) of an entry that was fetched before."""
+
+    def arriving(self, kind: str, name: str, commit: str, entry: Entry) -> Live:
+        """The bytes of a file that is fetched for this, or already on its way."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A repository and one of its commits."""
+
+    repo: Repo
+    snapshot: Snapshot
+
+
+class Library:
+    """Repositories, files and contents as one request may see them."""
+
+    def __init__(self, site: Site, upstream: Upstream | None = None) -> None:
+        self.site = site
+        self.upstream = upstream
+        self._cards: dict[str, dict[str, Any]] = {}
+
+    @property
+    def view(self) -> View:
+        """The latest view of what is held."""
+        return self.site.view
+
+    def held(self, request: Request, kind: str, name: str) -> Repo:
+        """A repository of which something is held. Raises Refused."""
+        repo = self.view.repo(kind, name, request.identity)
+        if repo is None:
+            raise refusal(404, f"This mirror holds nothing of {kind} {name}", "RepoNotFound")
+        return repo
+
+    def _split(self, request: Request, kind: str, name: str, rest: list[str]) -> tuple[str, str]:
+        known = self.upstream.repo(kind, name) if self.upstream else None
+        known = known or self.view.repo(kind, name, request.identity) or Repo(kind, name)
+        return known.split(rest)
+
+    async def commit(
+        self, request: Request, kind: str, name: str, rest: list[str]
+    ) -> tuple[Found, str]:
+        """The repository at the revision that `rest` begins with, and the path after it."""
+        revision, path = self._split(request, kind, name, rest)
+        if self.upstream is not None:
+            found = await self.upstream.snapshot(request, kind, name, revision)
+            if found is not None:
+                return found, path
+        repo = self.held(request, kind, name)
+        return Found(repo, self._snapshot(repo, revision)), path
+
+    @staticmethod
+    def _snapshot(repo: Repo, revision: str) -> Snapshot:
+        snapshot = repo.find(revision)
+        if snapshot is None:
+            held = ", ".join([*repo.refs, *repo.snapshots][:10])
+            message = f"This mirror does not hold {repo.id} at {revision}; it holds {held}"
+            raise refusal(404, message, "RevisionNotFound")
+        return snapshot
+
+    async def entry(
+        self, request: Request, kind: str, name: str, rest: list[str]
+    ) -> tuple[str, Entry]:
+        """(commit, file) of an address. Raises Refused, with the commit where that is known."""
+        revision, path = self._split(request, kind, name, rest)
+        found = None
+        if self.upstream is not None:
+            found = await self.upstream.entry(request, kind, name, revision, path)
+        if found is None:
+            repo = self.held(request, kind, name)
+            snapshot = self._snapshot(repo, revision)
+            found = snapshot.commit, snapshot.files.get(path)
+        commit, entry = found
+        if entry is None:
+            raise missing(path, commit)
+        return commit, entry
+
+    async def card(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What a repository's README says of it to machines, as the Hub shows it in its info."""
+        entry = snapshot.files.get("README.md")
+        content = self.content(entry) if entry and entry.size <= MAX_CARD else None
+        if content is None:
+            return {}
+        if content.sha256 not in self._cards:
+            if len(self._cards) > 256:
+                self._cards.clear()
+            self._cards[content.sha256] = await asyncio.to_thread(card_of, content)
+        return self._cards[content.sha256]
+
+    def content(self, entry: Entry) -> Content | None:
+        """Where an entry's bytes lie here, if they do."""
+        found = self.content_of(entry.sha256) if entry.sha256 else None
+        if found is None and self.upstream is not None and (there := self.upstream.locate(entry)):
+            return _content(*there)
+        return found
+
+    def content_of(self, sha256: str) -> Content | None:
+        """Where a content lies here, if it does."""
+        extents = self.view.locate(sha256)
+        return None if extents is None else _content(sha256, extents)
+
+
+def _content(sha256: str, extents: tuple[Extent, ...]) -> Content:
+    return Content(sha256, sum(extent.length for extent in extents), extents)
+
+
+def missing(path: str, commit: str = "") -> Refused:
+    """A file or folder that is not there, as clients take it for granted."""
+    headers = {"X-Repo-Commit": commit} if commit else {}
+    return refusal(404, f"This mirror does not hold {path or 'that'}", "EntryNotFound", headers)

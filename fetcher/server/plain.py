@@ -1,0 +1,226 @@
+"""Addresses of this mirror's own: contents by digest, files by artifact, an OCI registry's.
+
+/blobs/sha256/HEX                   what `fetch all --from http://…` asks for
+/files/[MANIFEST/[ARTIFACT/[PATH]]] a listing as JSON, or a file
+/projects/NAME                      fetch.lock, manifests and layouts of what is held
+/v2/…                               an OCI registry, to pull from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fetcher import lock as locks
+from fetcher.mirror import oci
+from fetcher.mirror.holdings import HeldArtifact, Holdings
+from fetcher.server.access import Identity
+from fetcher.server.files import file_response, media_type
+from fetcher.server.library import Library, missing
+from fetcher.server.message import Refused, Request, Response, json_response, refusal
+from fetcher.server.repos import entry_of
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def blob_response(request: Request, library: Library, sha256: str) -> Response:
+    """A content by its digest. Raises Refused."""
+    content = None
+    if _HEX.fullmatch(sha256) and library.view.may_read(request.identity, sha256):
+        content = library.content_of(sha256)
+    if content is None:
+        raise refusal(404, "This mirror does not hold that content")
+    headers = {"ETag": f'"{sha256}"', "Content-Type": "application/octet-stream"}
+    return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{sha256}"}, content)
+
+
+class Files:
+    """Artifacts and their files."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def handle(self, request: Request) -> Response:
+        """Whatever is below /files/."""
+        rest = request.segments[1:]
+        artifacts = self.library.view.visible(request.identity)
+        if rest[-1] == "":
+            rest = rest[:-1]
+        if len(rest) < 2:
+            chosen = [item for item in artifacts if not rest or item.manifest == rest[0]]
+            if rest and not chosen:
+                raise missing(rest[0])
+            return json_response({"artifacts": [_summary(item) for item in chosen]})
+        found = [item for item in artifacts if [item.manifest, item.id] == rest[:2]]
+        if not found:
+            raise missing("/".join(rest[:2]))
+        artifact = found[-1]  # the latest project's
+        if len(rest) == 2:
+            return json_response({**_summary(artifact), "files": _listing(artifact)})
+        path = "/".join(rest[2:])
+        file = next((file for file in artifact.files if file.path == path), None)
+        if file is None:
+            raise missing(path)
+        entry = entry_of(file)
+        return file_response(entry, self.library.content(entry))
+
+    def document(self, request: Request) -> Response:
+        """A project's own file: the lock that a client at this site needs, and its manifests.
+
+        Of the lock a client sees what it may see; a manifest with more than that is not shown.
+        """
+        name = "/".join(request.segments[1:])
+        for held in reversed(self.library.view.holdings):
+            data = dict(public_documents(held, request.identity)).get(name)
+            if data is not None:
+                etag = f'"{hashlib.sha256(data).hexdigest()}"'
+                return Response(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
+        raise missing(name)
+
+
+def public_documents(held: Holdings, identity: Identity) -> Iterator[tuple[str, bytes]]:
+    """The documents of a place as somebody may see them."""
+    hidden = {
+        (item.manifest, item.id)
+        for item in held.artifacts()
+        if not identity.may_see(item.full_name, item.record)
+    }
+    for name, data in held.documents().items():
+        shown = _without(name, data, hidden) if hidden else data
+        if shown is not None:
+            yield name, shown
+
+
+def _without(name: str, data: bytes, hidden: set[tuple[str, str]]) -> bytes | None:
+    """A document that does not tell of these artifacts, None if that is all it could do."""
+    if name == locks.NAME:
+        lock = locks.loads(data.decode())
+        for key in hidden:
+            lock.artifacts.pop(key, None)
+        return locks.dumps(lock).encode()
+    return None
+
+
+def _summary(artifact: HeldArtifact) -> dict[str, Any]:
+    return {
+        "manifest": artifact.manifest,
+        "id": artifact.id,
+        "name": artifact.record.get("name", artifact.id),
+        "source": artifact.source,
+        "revision": artifact.revision,
+        "license": artifact.record.get("license"),
+        "file_count": len(artifact.files),
+        "bytes": artifact.size,
+    }
+
+
+def _listing(artifact: HeldArtifact) -> list[dict[str, Any]]:
+    return [
+        {"path": file.path, "size": file.size, "sha256": file.sha256} for file in artifact.files
+    ]
+
+
+@dataclass
+class _Images:
+    """One repository of the registry: its documents by sha256, manifests' digests by tag."""
+
+    blobs: dict[str, bytes]
+    tags: dict[str, str]
+    kinds: dict[str, str]  # media types of manifests and indexes by sha256
+
+
+class Registry:
+    """The pulling half of the OCI distribution protocol.
+
+    An artifact is a repository: `oras pull HOST/MANIFEST/ARTIFACT:latest` restores its files. The
+    repository `all` has everything as one bundle, for `fetch mirror pull oci://HOST/all`.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._made: dict[tuple[object, ...], _Images] = {}
+
+    def handle(self, request: Request) -> Response:
+        """Whatever is below /v2/."""
+        rest = request.segments[1:]
+        version = {"Docker-Distribution-API-Version": "registry/2.0"}
+        if rest in ([], [""]):
+            return json_response({}, version)
+        if rest == ["_catalog"]:
+            names = {_repository(item) for item in self.library.view.visible(request.identity)}
+            return json_response({"repositories": sorted(names | {_EVERYTHING})}, version)
+        if len(rest) < 3 or rest[-2] not in {"manifests", "blobs", "tags"}:
+            raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
+        name = "/".join(rest[:-2])
+        images = self._images(request.identity, name)
+        made = self._answer(request, images, rest[-2], rest[-1], name)
+        made.headers |= version
+        return made
+
+    def _answer(
+        self, request: Request, images: _Images, action: str, ref: str, name: str
+    ) -> Response:
+        if action == "tags":
+            return json_response({"name": name, "tags": sorted(images.tags)})
+        digest = (images.tags.get(ref) or ref).removeprefix("sha256:")
+        data = images.blobs.get(digest)
+        if action == "blobs" and data is None:
+            return blob_response(request, self.library, digest)
+        kind = images.kinds.get(digest, "") if action == "manifests" else "application/octet-stream"
+        if data is None or not kind:
+            raise _oci_refusal("MANIFEST_UNKNOWN", f"{name} has no {ref}", 404)
+        headers = {"Content-Type": kind, "ETag": f'"{digest}"'}
+        return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{digest}"}, data)
+
+    def _images(self, identity: Identity, name: str) -> _Images:
+        view = self.library.view
+        chosen = {
+            item.full_name: item
+            for item in view.visible(identity)
+            if item.files and name in {_EVERYTHING, _repository(item)}
+        }
+        if not chosen and name != _EVERYTHING:
+            raise _oci_refusal("NAME_UNKNOWN", f"this registry has no {name}", 404)
+        key = (name, view, *map(id, chosen.values()))
+        if key not in self._made:
+            if len(self._made) > 64 or any(other[1] is not view for other in self._made):
+                self._made.clear()
+            documents: dict[str, bytes] = {}
+            for held in view.holdings if name == _EVERYTHING else ():
+                documents |= public_documents(held, identity)
+            self._made[key] = _built(list(chosen.values()), documents, name == _EVERYTHING)
+        return self._made[key]
+
+
+_EVERYTHING = "all"
+
+
+def _built(artifacts: list[HeldArtifact], documents: dict[str, bytes], everything: bool) -> _Images:
+    """`latest` is the bundle's index, or an artifact's manifest; `partN` those that follow it."""
+    built = oci.build(artifacts, documents)
+    entries = json.loads(built.index)["manifests"]
+    kinds = {entry["digest"].removeprefix("sha256:"): oci.MANIFEST_TYPE for entry in entries}
+    if everything:
+        index = hashlib.sha256(built.index).hexdigest()
+        tags = {"latest": f"sha256:{index}"}
+        return _Images(built.blobs | {index: built.index}, tags, kinds | {index: oci.INDEX_TYPE})
+    ((_, parts),) = built.tags.items()
+    tags = {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
+    return _Images(built.blobs, tags, kinds)
+
+
+def _repository(artifact: HeldArtifact) -> str:
+    """The name in the registry, where upper case is not allowed."""
+    return artifact.full_name.lower()
+
+
+def _oci_refusal(code: str, message: str, status: int) -> Refused:
+    found = refusal(status, message)
+    body = {"errors": [{"code": code, "message": message}]}
+    found.response.body = json.dumps(body).encode()
+    return found

@@ -1,0 +1,224 @@
+"""Files on their way from upstream: each once, into the store, while clients read along."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from fetcher.errors import Problem
+from fetcher.files import git_blob_hasher
+from fetcher.network import Network
+from fetcher.progress import Progress
+from fetcher.server.feeding import CutOff
+from fetcher.server.message import Refused, refusal
+from fetcher.server.metrics import Metrics
+from fetcher.settings import Settings, Value
+from fetcher.sources.base import Candidate, FileEntry
+from fetcher.store import Store
+from fetcher.transfer.engine import Engine
+from fetcher.transfer.jobs import Delivered, Job
+
+_LARGE_AT_ONCE = 8
+# While one batch of small files is brought to disk, the next is on its way.
+_SMALL_LANES = 4
+_CONNECTIONS = "4"  # for a large file
+_BATCH = 256
+_PIECE = 1 << 20
+_POLL_SECONDS = 0.03
+
+
+class Flight:
+    """One file on its way. `sha256` is set when it has landed, `problem` if it never will."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.done = threading.Event()
+        self.sha256 = ""
+        self.problem: Problem | None = None
+
+    def available(self) -> tuple[str, int]:
+        """Where its bytes lie so far, and up to where none is missing."""
+        body = self.job.body
+        if body is None:
+            return "", 0
+        cells = body.cells  # of the engine's thread: only looked at here
+        reached = next((cell.at for cell in cells if not cell.whole), cells[-1].at)
+        return body.part.path, reached
+
+
+class Puller:
+    """Runs the transfer engine: a large file by itself, small ones in batches."""
+
+    def __init__(
+        self, settings: Settings, store: Store, metrics: Metrics, say: Callable[[str], None]
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.metrics = metrics
+        self.say = say
+        self._flights: dict[str, Flight] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._networks: list[Network] = []
+        self._small: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._large = ThreadPoolExecutor(_LARGE_AT_ONCE, thread_name_prefix="pull")
+        for _ in range(_SMALL_LANES):
+            threading.Thread(target=self._run_small, name="pull-small", daemon=True).start()
+
+    def close(self) -> None:
+        """End every transfer; what arrived of large files stays for the next run."""
+        self._closed = True
+        with self._lock:
+            for network in self._networks:
+                network.interrupt()
+        for _ in range(_SMALL_LANES):
+            self._small.put(None)
+        self._large.shutdown(wait=False, cancel_futures=True)
+
+    def live(
+        self, file: FileEntry, candidates: Sequence[Candidate]
+    ) -> Callable[[int, int], Iterator[bytes]]:
+        """What gives the bytes of a file from one offset up to another (see `Response.live`)."""
+        return lambda start, stop: self._read_along(self._flight(file, candidates), start, stop)
+
+    def _flight(self, file: FileEntry, candidates: Sequence[Candidate]) -> Flight:
+        with self._lock:
+            flight = self._flights.get(file.key)
+            if flight is None:
+                flight = Flight(Job("upstream", file, list(candidates)))
+                self._flights[file.key] = flight
+                if flight.job.small:
+                    self._small.put(flight)
+                else:
+                    self._large.submit(self._run, [flight], _CONNECTIONS)
+            return flight
+
+    def _run_small(self) -> None:
+        while (first := self._small.get()) is not None:
+            batch = [first]
+            with suppress(queue.Empty):
+                while len(batch) < _BATCH and (following := self._small.get_nowait()):
+                    batch.append(following)
+            self._run(batch, self.settings.text("jobs"))
+
+    def _run(self, flights: list[Flight], jobs: str) -> None:
+        """Get these files; every flight has ended afterwards, whatever happens."""
+        by_job = {id(flight.job): flight for flight in flights}
+
+        def landed(batch: list[Delivered]) -> None:
+            for item in batch:
+                flight = by_job[id(item.job)]
+                flight.sha256 = item.sha256
+                self._end(flight, "fetched", item.downloaded)
+
+        values = self.settings.values | {"jobs": Value(jobs, "default")}
+        settings = Settings(self.settings.root, values)
+        network = Network(settings, self.say)
+        with self._lock:
+            self._networks.append(network)
+        try:
+            if not self._closed:
+                with Engine(network, self.store, Progress(quiet=True), landed) as engine:
+                    for job, problem in engine.run([flight.job for flight in flights]):
+                        by_job[id(job)].problem = problem
+        except Exception as error:
+            self.say(f"upstream: {type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                self._networks = [item for item in self._networks if item is not network]
+            for flight in flights:
+                if not flight.done.is_set():
+                    flight.problem = flight.problem or Problem("network", "interrupted")
+                    self._end(flight, "failed", flight.job.received)
+                    self.say(f"upstream: {flight.job.file.path}: {flight.problem.message}")
+
+    def _end(self, flight: Flight, outcome: str, received: int) -> None:
+        with self._lock:
+            self._flights.pop(flight.job.file.key, None)
+        self.metrics.add("fetch_upstream_requests_total", outcome=outcome)
+        self.metrics.add("fetch_upstream_bytes_total", received)
+        flight.done.set()
+
+    # Reading along
+
+    def _read_along(self, flight: Flight, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes as they arrive; the last one only once the whole file is proven.
+
+        What left before may come from a try that turned out wrong: it is compared at the end.
+        Raises CutOff, or Refused if nothing was sent yet.
+        """
+        position, furthest = start, 0
+        check = _Check(flight.job.file) if (start, stop) == (0, flight.job.file.size) else None
+        while not flight.done.wait(0 if furthest else _POLL_SECONDS):
+            if self._closed:
+                raise CutOff("the server stops")
+            path, there = flight.available()
+            if path and there < furthest:
+                raise CutOff(f"{flight.job.file.path}: upstream began anew")
+            furthest = max(furthest, there)
+            ready = min(there, stop - 1)
+            if position >= ready:
+                time.sleep(_POLL_SECONDS)
+                continue
+            for piece in _between(path, position, ready):
+                position += len(piece)
+                if check:
+                    check.add(piece)
+                yield piece
+        if flight.problem is not None:
+            if position == start:
+                raise _refused(flight.problem)
+            raise CutOff(flight.problem.message)
+        held = b""
+        for piece in _between(self.store.blob_path(flight.sha256), position, stop):
+            if held:
+                yield held
+            if check:
+                check.add(piece)
+            held = piece
+        if check and not check.sound():
+            raise CutOff(f"{flight.job.file.path}: upstream sent wrong bytes first")
+        yield held
+
+
+class _Check:
+    """The digest of what was sent."""
+
+    def __init__(self, file: FileEntry) -> None:
+        self._wanted = file.sha256 or file.git_blob
+        self._hasher: Any = hashlib.sha256() if file.sha256 else git_blob_hasher(file.size or 0)
+
+    def add(self, piece: bytes) -> None:
+        self._hasher.update(piece)
+
+    def sound(self) -> bool:
+        return bool(self._hasher.hexdigest() == self._wanted)
+
+
+def _between(path: str, start: int, stop: int) -> Iterator[bytes]:
+    """Bytes of a file that may vanish meanwhile: then there are none."""
+    try:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+            stream.seek(start)
+            while start < stop and (piece := stream.read(min(stop - start, _PIECE))):
+                start += len(piece)
+                yield piece
+    except FileNotFoundError:
+        return
+
+
+def _refused(problem: Problem) -> Refused:
+    """A failed transfer as clients understand it."""
+    if problem.code == "gated":
+        return refusal(403, problem.message, "GatedRepo")
+    if problem.code in {"not-found", "missing-upstream"}:
+        return refusal(404, problem.message, "EntryNotFound")
+    if problem.code == "disk-space":
+        return refusal(507, problem.message)
+    return refusal(502, problem.message)

@@ -1,0 +1,225 @@
+"""Repositories as the Hub and GitHub show them, made of the files that are held of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from fetcher.mirror.holdings import HeldArtifact
+from fetcher.paths import BadPath, check_relative
+from fetcher.sources.base import FileEntry
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHORT = re.compile(r"[0-9a-f]{7,39}")
+_REF = re.compile(r"refs/(?:heads|tags)/(.+)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a repository. `sha256` is None for a small file that was not fetched yet.
+
+    What lies in Git LFS is known to clients by its sha256, other files by their git id; a file
+    whose git id nobody knows is shown as one in LFS, for which the sha256 is enough.
+    """
+
+    path: str
+    size: int
+    sha256: str | None
+    git_blob: str | None = None
+
+    @property
+    def etag(self) -> str:
+        """What the Hub's clients know the content by."""
+        return self.git_blob or self.sha256 or ""
+
+    @cached_property
+    def pointer(self) -> bytes:
+        """The text that git has in place of a file in LFS."""
+        lines = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+        return lines.format(self.sha256, self.size).encode()
+
+    @property
+    def oid(self) -> str:
+        """The id that git has for it."""
+        if self.git_blob:
+            return self.git_blob
+        return hashlib.sha1(b"blob %d\0" % len(self.pointer) + self.pointer).hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """The entry of a tree listing."""
+        found: dict[str, Any] = {"type": "file", "oid": self.oid, "size": self.size}
+        if not self.git_blob:
+            found["lfs"] = {
+                "oid": self.sha256,
+                "size": self.size,
+                "pointerSize": len(self.pointer),
+            }
+        return {**found, "path": self.path}
+
+    def sibling(self, blobs: bool) -> dict[str, Any]:
+        """The entry of a repository's info."""
+        if not blobs:
+            return {"rfilename": self.path}
+        found: dict[str, Any] = {"rfilename": self.path, "size": self.size, "blobId": self.oid}
+        if not self.git_blob:
+            found["lfs"] = {
+                "sha256": self.sha256,
+                "size": self.size,
+                "pointerSize": len(self.pointer),
+            }
+        return found
+
+
+def entry_of(file: FileEntry, path: str = "") -> Entry:
+    """A held or listed file as an entry; `path` if it is called otherwise there."""
+    git_blob = None if file.lfs else file.git_blob
+    return Entry(path or file.path, file.size or 0, file.sha256, git_blob)
+
+
+@dataclass
+class Snapshot:
+    """A commit: its files by path."""
+
+    commit: str
+    files: dict[str, Entry] = field(default_factory=dict)
+
+    @cached_property
+    def folders(self) -> dict[str, str]:
+        """Git's tree id of every folder; "" is the root."""
+        children: dict[str, list[tuple[bytes, bytes]]] = {"": []}
+        for path, entry in self.files.items():
+            folder, _, name = path.rpartition("/")
+            children.setdefault(folder, []).append(_child(b"100644", name, entry.oid))
+            while folder:
+                folder = folder.rpartition("/")[0]
+                children.setdefault(folder, [])
+        ids: dict[str, str] = {}
+        for folder in sorted(children, key=lambda name: (-name.count("/") if name else 1, name)):
+            body = b"".join(data for _, data in sorted(children[folder]))
+            ids[folder] = hashlib.sha1(b"tree %d\0" % len(body) + body).hexdigest()
+            if folder:
+                above, _, name = folder.rpartition("/")
+                children[above].append(_child(b"40000", name, ids[folder]))
+        return ids
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Every folder and file as the tree call lists them, by path and in its order."""
+        found = {path: entry.record() for path, entry in self.files.items()}
+        for path, oid in self.folders.items():
+            if path:
+                found[path] = {"type": "directory", "oid": oid, "size": 0, "path": path}
+        return dict(sorted(found.items()))
+
+    def listing(self, folder: str, recursive: bool) -> list[str]:
+        """Paths below a folder, in order; KeyError if there is no such folder."""
+        if folder not in self.folders:
+            raise KeyError(folder)
+        start = folder + "/" if folder else ""
+        return [
+            path
+            for path in self.records
+            if path.startswith(start) and (recursive or "/" not in path[len(start) :])
+        ]
+
+
+def _child(mode: bytes, name: str, oid: str) -> tuple[bytes, bytes]:
+    raw = name.encode("utf-8", "surrogatepass")
+    order = raw + b"/" if mode == b"40000" else raw
+    return order, mode + b" " + raw + b"\0" + bytes.fromhex(oid)
+
+
+@dataclass
+class Repo:
+    """A repository: its commits, and which of them its branches and tags mean."""
+
+    kind: str
+    id: str
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    releases: dict[str, Snapshot] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the id in a file's address."""
+        return "" if self.kind == "model" else f"{self.kind}s/"
+
+    def find(self, revision: str) -> Snapshot | None:
+        """By branch, tag, full name of a ref, commit, or the beginning of a commit."""
+        named = _REF.fullmatch(revision)
+        for name in (revision, named[1] if named else revision):
+            if name in self.refs:
+                return self.snapshots.get(self.refs[name])
+        if revision in self.snapshots:
+            return self.snapshots[revision]
+        if _SHORT.fullmatch(revision):
+            found = [commit for commit in self.snapshots if commit.startswith(revision)]
+            return self.snapshots[found[0]] if len(found) == 1 else None
+        return None
+
+    def split(self, segments: list[str]) -> tuple[str, str]:
+        """(revision, path) of an address whose revision may have slashes: the longest known."""
+        for width in range(len(segments), 1, -1):
+            revision = "/".join(segments[:width])
+            named = _REF.fullmatch(revision)
+            if revision in self.refs or (named and named[1] in self.refs):
+                return revision, "/".join(segments[width:])
+        width = 3 if segments[0] == "refs" and len(segments) > 3 else 1
+        return "/".join(segments[:width]), "/".join(segments[width:])
+
+
+def _commit_of(artifact: HeldArtifact) -> str:
+    """The commit; of a lock that only knows a branch, a made-up one that its files determine."""
+    if COMMIT.fullmatch(artifact.revision):
+        return artifact.revision
+    lines = [f"{file.sha256} {file.size} {file.path}" for file in artifact.files]
+    text = "\n".join([artifact.source, artifact.revision, *sorted(lines)])
+    return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _put(snapshot: Snapshot, files: Iterable[FileEntry], folder: str) -> None:
+    for file in files:
+        path = f"{folder}/{file.path}" if folder else file.path
+        try:
+            check_relative(path)  # the folder may come from a bundle
+        except BadPath:
+            continue
+        snapshot.files.setdefault(path, entry_of(file, path))
+
+
+def merged(kind: str, name: str, artifacts: Iterable[HeldArtifact]) -> Repo:
+    """One repository of all artifacts that come from it, the latest said last.
+
+    Where no artifact follows the default branch, that branch is the last one's commit: clients
+    ask for it, whatever revision they were told.
+    """
+    default = "HEAD" if kind == "github" else "main"
+    repo = Repo(kind, name)
+    last = ""
+    for artifact in artifacts:
+        repo.record = artifact.record
+        origin, commit = artifact.origin, _commit_of(artifact)
+        if origin.get("release"):
+            tag = artifact.revision or str(origin["release"])
+            release = repo.releases.setdefault(tag, Snapshot(commit))
+            _put(release, artifact.files, "")
+            continue
+        snapshot = repo.snapshots.setdefault(commit, Snapshot(commit))
+        _put(snapshot, artifact.files, str(origin.get("path") or ""))
+        wanted = str(origin.get("ref" if kind == "github" else "revision") or default)
+        named = _REF.fullmatch(wanted)
+        wanted = named[1] if named else wanted
+        if not COMMIT.fullmatch(wanted):
+            repo.refs[wanted] = commit
+        last = commit
+    if last:
+        repo.refs.setdefault(default, last)
+        if kind == "github" and not repo.refs.keys() & {"main", "master"}:
+            repo.refs["main"] = repo.refs["master"] = repo.refs[default]
+    return repo

@@ -1,0 +1,279 @@
+"""What a server has to show: the holdings of its places, looked at again when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from fetcher.errors import FetchError
+from fetcher.mirror.bundle import SUMS, open_bundles
+from fetcher.mirror.holdings import Extent, HeldArtifact, Holdings
+from fetcher.mirror.trust import require
+from fetcher.server.access import Identity
+from fetcher.server.recall import folders
+from fetcher.server.repos import Repo, merged
+from fetcher.store import Store
+from fetcher.stored import StoredBlobs, StoredProject
+from fetcher.storekeeping import projects
+
+# How often a busy server looks whether its places changed.
+_LOOK_SECONDS = 1.0
+
+
+class Place(Protocol):
+    """Somewhere that holds something; what is there may change."""
+
+    @property
+    def label(self) -> str:
+        """What to call it."""
+
+    def signature(self) -> object:
+        """A value that changes when the holdings may have changed; costs a few stats."""
+
+    def open(self) -> list[Holdings]:
+        """What is there now. Raises FetchError."""
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _project_signature(root: Path) -> tuple[object, ...]:
+    manifests = root / "manifests"
+    files = sorted(manifests.iterdir()) if manifests.is_dir() else []
+    return _stat(root / "fetch.lock"), *((path.name, _stat(path)) for path in files)
+
+
+@dataclass
+class StorePlace:
+    """A store: with the projects at `roots`, or with all that it knows (`everything`).
+
+    `pulled` adds what was fetched from upstream in earlier runs.
+    """
+
+    path: Path
+    roots: tuple[Path, ...] = ()
+    everything: bool = False
+    pulled: bool = False
+
+    @property
+    def label(self) -> str:
+        """The store's folder."""
+        return str(self.path)
+
+    def _roots(self) -> list[Path]:
+        known: Iterable[Path] = folders(self.path) if self.pulled else ()
+        if self.everything:
+            known = projects(Store(self.path, readonly=True))
+        return [*self.roots, *(root for root in known if root not in self.roots)]
+
+    def signature(self) -> object:
+        """Times of the folders in which something appears when the store is filled."""
+        folders = [self.path / name for name in ("blobs/sha256", "stamps", "projects")]
+        return (
+            [_stat(folder) for folder in folders],
+            [_project_signature(root) for root in self._roots()],
+        )
+
+    def open(self) -> list[Holdings]:
+        """The projects, the one whose lock is oldest first, and all other contents."""
+        store = Store(self.path, readonly=True)
+        found: list[tuple[float, StoredProject]] = []
+        for root in self._roots():
+            lock = _stat(root / "fetch.lock")
+            if lock is not None:
+                found.append((lock[0], StoredProject(root, store)))
+        holdings: list[Holdings] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
+        return [*holdings, StoredBlobs(store)] if self.everything or not found else holdings
+
+
+@dataclass
+class BundlePlace:
+    """Bundles: folders, tar files or volumes. `key` is the public key that they are signed with."""
+
+    paths: tuple[str, ...]
+    key: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """The first one's name, and how many there are."""
+        more = len(self.paths) - 1
+        return self.paths[0] + (f" and {more} more" if more else "")
+
+    def signature(self) -> object:
+        """Stats of the files, and of a folder's list of digests."""
+        paths = [Path(path) for path in self.paths]
+        return [_stat(path / SUMS if path.is_dir() else path) for path in paths]
+
+    def open(self) -> list[Holdings]:
+        """The bundles. Raises Failure unless each is whole and, with a key, signed with it."""
+        opened = open_bundles(self.paths)
+        for bundle in opened:
+            require(bundle, self.key)
+        return list(opened)
+
+
+@dataclass(eq=False)
+class View:
+    """All holdings at one time. Repositories are put together when they are first asked for."""
+
+    holdings: Sequence[Holdings] = ()
+    artifacts: list[HeldArtifact] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _by_repo: dict[tuple[str, str], list[HeldArtifact]] = field(default_factory=dict)
+    _owners: dict[str, list[HeldArtifact]] = field(default_factory=dict)
+    _made: dict[tuple[object, ...], Repo] = field(default_factory=dict)
+    _stores: list[Store] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, holdings: Sequence[Holdings]) -> View:
+        """The view of these holdings; files that are not there are left out."""
+        view = cls(holdings)
+        for held in holdings:
+            view.problems += getattr(held, "problems", [])
+            store = getattr(held, "store", None)
+            if isinstance(store, Store) and store not in view._stores:
+                store.stamps()  # read here, and not while somebody waits
+                view._stores.append(store)
+            for artifact in held.artifacts():
+                files = (f for f in artifact.files if f.sha256 and _has(held, f.sha256))
+                view._add(replace(artifact, files=tuple(files)))
+        return view
+
+    def _add(self, artifact: HeldArtifact) -> None:
+        self.artifacts.append(artifact)
+        for file in artifact.files:
+            owners = self._owners.setdefault(file.sha256 or "", [])
+            if not owners or owners[-1] is not artifact:
+                owners.append(artifact)
+        if not artifact.files:
+            return
+        origin = artifact.origin
+        repo = str(origin.get("repo", ""))
+        if origin.get("type") == "huggingface":
+            kind = str(origin.get("repo_type") or "model")
+            self._by_repo.setdefault((kind, repo), []).append(artifact)
+        elif origin.get("type") == "github":
+            self._by_repo.setdefault(("github", repo.lower()), []).append(artifact)
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """Where a content lies now."""
+        for held in self.holdings:
+            if (found := held.locate(sha256)) is not None:
+                return found
+        return None
+
+    def stamped(self, sha256: str, stat: os.stat_result, more: Iterable[Store] = ()) -> bool:
+        """Whether one of these stores has recorded this very file as one that it has proven."""
+        for store in (*self._stores, *more):
+            stamp = store.stamps().get(sha256)
+            if stamp and stamp[:3] == (stat.st_size, stat.st_mtime_ns, stat.st_ino):
+                return True
+        return False
+
+    def visible(self, identity: Identity) -> list[HeldArtifact]:
+        """The artifacts that exist for somebody."""
+        return [item for item in self.artifacts if identity.may_see(item.full_name, item.record)]
+
+    def may_read(self, identity: Identity, sha256: str) -> bool:
+        """Whether a content may be had by its digest.
+
+        One that is in no artifact may be a private one's left-over: where there are private
+        artifacts, it takes a token that sees all of them.
+        """
+        owners = self._owners.get(sha256, self.artifacts)
+        check = any if sha256 in self._owners else all
+        return check(identity.may_see(item.full_name, item.record) for item in owners)
+
+    def repo(self, kind: str, name: str, identity: Identity) -> Repo | None:
+        """A repository as somebody may see it, None if there is nothing of it for them."""
+        key = (kind, name.lower() if kind == "github" else name)
+        artifacts = [
+            item
+            for item in self._by_repo.get(key, ())
+            if identity.may_see(item.full_name, item.record)
+        ]
+        if not artifacts:
+            return None
+        made = (*key, *map(id, artifacts))
+        if made not in self._made:
+            self._made[made] = merged(kind, name, artifacts)
+        return self._made[made]
+
+    def repos(self, kind: str, identity: Identity) -> list[Repo]:
+        """All repositories of a kind that somebody may see, by name."""
+        names = sorted(name for found, name in self._by_repo if found == kind)
+        return [repo for name in names if (repo := self.repo(kind, name, identity))]
+
+
+def _has(held: Holdings, sha256: str) -> bool:
+    return held.locate(sha256) is not None
+
+
+class Site:
+    """The places, and the latest view of them."""
+
+    def __init__(self, places: Iterable[Place], say: Callable[[str], None] = lambda _: None):
+        self.places = list(places)
+        self.say = say
+        self._signatures: list[object] = [None] * len(self.places)
+        self._opened: list[list[Holdings]] = [[] for _ in self.places]
+        self._said: set[str] = set()
+        self._looked = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self.view = View()
+
+    def load(self) -> None:
+        """Look at every place now. Raises FetchError."""
+        self._look(strict=True)
+
+    def refresh(self) -> None:
+        """Look, in the background, whether something changed; cheap to call for every request."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS or self._looking is not None:
+            return
+        self._looked = now
+        self._looking = asyncio.ensure_future(self._look_again())
+
+    async def _look_again(self) -> None:
+        try:
+            await asyncio.to_thread(self._look, False)
+        except Exception as error:  # a place that cannot be read keeps its latest view
+            self._tell(f"{type(error).__name__}: {error}")
+        finally:
+            self._looking = None
+            self._looked = time.monotonic()
+
+    def _look(self, strict: bool) -> None:
+        changed = False
+        for index, place in enumerate(self.places):
+            signature = place.signature()
+            if signature == self._signatures[index] and not strict:
+                continue
+            try:
+                self._opened[index] = place.open()
+            except FetchError as error:
+                if strict:
+                    raise
+                self._tell(f"{place.label}: {error.message}; what was there before is served on")
+            self._signatures[index] = signature
+            changed = True
+        if changed:
+            view = View.of([held for opened in self._opened for held in opened])
+            for problem in view.problems:
+                self._tell(f"{problem}; its artifacts count as private")
+            self.view = view
+
+    def _tell(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)

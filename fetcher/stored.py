@@ -1,0 +1,159 @@
+"""The holdings of a project: what its lock names, as far as it lies in the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fetcher import lock as locks
+from fetcher import manifest as manifests
+from fetcher.errors import FetchError
+from fetcher.lock import LockedArtifact
+from fetcher.manifest import Artifact, Manifest
+from fetcher.mirror.holdings import Extent, HeldArtifact
+from fetcher.project import SUFFIXES, Project
+from fetcher.sources.base import FileEntry
+from fetcher.sources.github import GitHub
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.store import Store
+
+
+class StoredProject:
+    """A project's locked artifacts and the blobs of a store (see `fetcher.mirror.holdings`).
+
+    `only` keeps other contents of the store out of reach: a store is shared by projects that need
+    not know of each other. `problems` names manifests that could not be read; as nobody can tell
+    what they say of visibility, their artifacts count as private.
+    """
+
+    def __init__(self, root: Path, store: Store, only: bool = True) -> None:
+        self.root = root
+        self.store = store
+        self.label = str(root)
+        self.problems: list[str] = []
+        self._lock = locks.read(root)
+        self._project = Project(root)
+        self._manifests = dict(self._load_manifests())
+        self._artifacts = tuple(self._held())
+        self._digests = (
+            {file.sha256 for item in self._artifacts for file in item.files} if only else None
+        )
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """Every locked artifact, sorted by manifest and id."""
+        return self._artifacts
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """The blob's file, if it is in the store."""
+        if self._digests is not None and sha256 not in self._digests:
+            return None
+        return blob_extents(self.store, sha256)
+
+    def documents(self) -> Mapping[str, bytes]:
+        """`fetch.lock`, the manifests that it names, and their layouts."""
+        found = {}
+        for name, path in self._document_files():
+            try:
+                found[name] = path.read_bytes()
+            except OSError:
+                continue
+        return found
+
+    def _document_files(self) -> Iterator[tuple[str, Path]]:
+        yield locks.NAME, self.root / locks.NAME
+        for name, manifest in self._manifests.items():
+            if manifest is None or manifest.path is None:
+                continue
+            yield f"manifests/{name}.yaml", manifest.path
+            beside = manifest.path.resolve().parent.parent / "layouts"
+            for suffix in SUFFIXES:
+                if manifest.layout and (path := beside / (manifest.layout + suffix)).is_file():
+                    yield f"layouts/{manifest.layout}.yaml", path
+                    break
+
+    def _load_manifests(self) -> Iterator[tuple[str, Manifest | None]]:
+        for name in sorted({manifest for manifest, _ in self._lock.artifacts}):
+            try:
+                path = self._project.manifest_path(name)
+                manifest, document = manifests.load(path, str(path))
+                problem = str(document.problems[0]) if document.problems else ""
+            except FetchError as error:
+                manifest, problem = None, error.message
+            if problem:
+                self.problems.append(f"{self.root}: {problem}")
+            yield name, None if problem else manifest
+
+    def _held(self) -> Iterator[HeldArtifact]:
+        for (manifest, name), locked in sorted(self._lock.artifacts.items()):
+            declared = self._manifests[manifest]
+            artifact = declared.artifacts.get(name) if declared else None
+            if declared is not None and artifact is None:
+                continue  # removed from the manifest since
+            record = dict(artifact.info) if artifact else {"visibility": "private"}
+            origin = _origin(locked, artifact)
+            files = tuple(filter(None, map(self._known, locked.files)))
+            yield HeldArtifact(
+                manifest, name, locked.source, origin, locked.revision, files, record
+            )
+
+    def _known(self, file: FileEntry) -> FileEntry | None:
+        """The file with its size and sha256; None if these are not known here."""
+        sha256 = file.sha256
+        if not sha256 and file.git_blob:
+            sha256 = self.store.by_git_blob(file.git_blob)
+        if not sha256:
+            return None
+        size = file.size
+        if size is None:
+            try:
+                size = os.stat(self.store.blob_path(sha256)).st_size
+            except OSError:
+                return None
+        return file._replace(sha256=sha256, size=size)
+
+
+def _origin(locked: LockedArtifact, artifact: Artifact | None) -> dict[str, Any]:
+    """The fields of the source that the lock names."""
+    if artifact is not None and artifact.source.describe() == locked.source:
+        return {"type": artifact.source.type, **asdict(artifact.source)}  # type: ignore[call-overload]
+    prefix, _, rest = locked.source.partition(":")
+    for short, kind in (("hf", HuggingFace), ("github", GitHub)):
+        if prefix == short:
+            try:
+                return {"type": kind.type, **asdict(kind(**kind.from_short(rest)))}
+            except (ValueError, TypeError):
+                break
+    return {"type": prefix}
+
+
+def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
+    """Where a blob of the store lies, None if it is not there."""
+    path = store.blob_path(sha256)
+    try:
+        size = os.stat(path).st_size
+    except OSError:
+        return None
+    return (Extent(path, 0, size),) if size else ()
+
+
+class StoredBlobs:
+    """A store without projects: contents by digest, no artifacts."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.label = str(store.root)
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """None."""
+        return ()
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """The blob's file, if it is in the store."""
+        return blob_extents(self.store, sha256)
+
+    def documents(self) -> Mapping[str, bytes]:
+        """None."""
+        return {}
