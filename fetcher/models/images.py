@@ -68,8 +68,9 @@ class BaseImagePipeline(BaseModel):
         guidance: float | None,
     ) -> dict[str, Any]:
         params: Mapping[str, Any] = self.spec.info.get("params", {})
-        steps = steps if steps is not None else params.get("default_steps", _STEPS)
         most = params.get("max_steps")
+        usual_steps = params.get("default_steps", min(_STEPS, most or _STEPS))
+        steps = steps if steps is not None else usual_steps
         if not isinstance(steps, int) or steps < 1 or (most and steps > most):
             raise UsageError(f"steps: {steps}", f"expected 1 to {most}" if most else "at least 1")
         size = size if size is not None else params.get("default_size")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fetcher import lock, naming, obtain
+from fetcher import lock, naming, obtain, probe_defaults
 from fetcher import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.models import folders
@@ -183,7 +183,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     """The model that an artifact is; with its manifest in front where two have its id."""
     artifact, files = part.artifact, placed(part)
-    options = {key: value for key, value in (artifact.probe or {}).items() if key != "type"}
+    options = probe_defaults.options_of(artifact)
     folder = _folder(files)
     told = str((artifact.probe or {}).get("type", ""))
     kind, loader = (
@@ -193,9 +193,6 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     if seen and (kind == "other" or (kind == seen[0] and seen[1] == "onnx")):
         kind, loader = seen[:2]
         options = {**seen[2], **options}
-    for key in ("class_path",):
-        if key in artifact.info:
-            options.setdefault(key, artifact.info[key])
     repository = str(getattr(artifact.source, "repo", ""))
     others = [artifact.full_name, *artifact.info.get("aliases", ()), repository]
     return ModelSpec(

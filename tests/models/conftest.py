@@ -39,7 +39,7 @@ def nothing_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tiny` (a GPT-NeoX with a chat template), `plain` (another, without), `lora` (its adapter)."""
+    """`tiny`: a GPT-NeoX with a chat template; `plain`: one without; `lora`: an adapter of tiny."""
     for name in ("torch", "transformers", "peft"):
         pytest.importorskip(name)
     from tests.verify import textmodels

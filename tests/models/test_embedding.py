@@ -50,7 +50,7 @@ def exported(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns("*.safetensors", "*.bin")
     shutil.copytree(minilm, folder, ignore=unwanted)
 
-    class States(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class States(torch.nn.Module):  # type: ignore[misc]
         def __init__(self, inner: Any) -> None:
             super().__init__()
             self.inner = inner

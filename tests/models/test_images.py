@@ -30,8 +30,7 @@ def project(root: Path, chain: str, more: str = "") -> None:
         "artifacts:\n"
         "  flux-dev: {source: hf:bfl/flux, type: flux, requires_auth: true}\n"
         "  sdxl:\n    source: hf:open/sdxl\n    type: sdxl\n    aliases: [SDXL]\n"
-        "    params: {max_steps: 4, default_size: [64, 64], max_size: [128, 64]}\n"
-        + more,
+        "    params: {max_steps: 4, default_size: [64, 64], max_size: [128, 64]}\n" + more,
         "tree:\n  models:\n    flux-dev/: flux-dev\n    sdxl/: sdxl\n"
         + ("    sd3/: sd3\n" if more else ""),
     )
@@ -76,7 +75,7 @@ def test_a_gated_primary_gives_way_and_the_reason_is_kept(
     assert picture.tobytes() == pipeline.generate("a lighthouse at dusk", **QUICK).tobytes()
     assert picture.tobytes() != pipeline.generate("a lighthouse", seed=1, **QUICK).tobytes()
     again = manager.get_image_pipeline()
-    assert again is pipeline and again.passed[0].reason == "missing", "nothing is fetched by itself"
+    assert again is pipeline and again.passed[0].reason == "missing"
     assert manager.get_image_pipeline("SDXL") is pipeline and pipeline.passed == ()
     for how, told in (
         ({"steps": 5}, "steps: 5"),
@@ -84,7 +83,7 @@ def test_a_gated_primary_gives_way_and_the_reason_is_kept(
         ({"size": (64, 128)}, "size"),
     ):
         with pytest.raises(UsageError, match=told):
-            pipeline.generate("x", **how)  # type: ignore[arg-type]
+            pipeline.generate("x", **how)
     with pytest.raises(UsageError, match="the prompt is empty"):
         pipeline.generate(" ")
     assert manager.unload_all().models == (pipeline.spec.key,)

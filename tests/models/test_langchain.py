@@ -57,7 +57,8 @@ def test_a_chat_model_passes_as_langchain_s(
         [("system", "You are Oh-Rora."), ("user", "hi")], max_new_tokens=8, temperature=0
     )
     assert chain.invoke({"who": "Oh-Rora", "text": "hi"}) == str(expected)
-    assert chat.bind(max_tokens=2).invoke("hello").usage_metadata["output_tokens"] == 2
+    usage = chat.bind(max_tokens=2).invoke("hello").usage_metadata
+    assert usage is not None and usage["output_tokens"] == 2
     text = str(batch[0].content)
     assert chat.invoke("hello", stop=[text[2:4]]).content == text[: text.index(text[2:4])]
     with pytest.raises(UsageError, match="image_url"):

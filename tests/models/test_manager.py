@@ -23,7 +23,7 @@ from fetcher.models import (
     prometheus_text,
     register_model,
 )
-from fetcher.models.manager import TransformersChatModel
+from fetcher.models.chat import TransformersChatModel
 from tests.conftest import Cli, write_project
 from tests.models.conftest import Place
 
@@ -122,7 +122,7 @@ def test_settings_choose_the_models(
     env.write_text("LOCAL_MODELS_DIR=elsewhere\nDEFAULT_CHAT_MODEL=plain\nMODEL_DTYPE=bfloat16\n")
     model = manager.get_chat_model()
     assert model.name == "plain" and manager.get_chat_model() is model
-    with model.in_use() as (engine, _):  # type: ignore[attr-defined]
+    with model.in_use() as (engine, _):
         assert str(engine.model.dtype) == "torch.bfloat16"
     shown = cli("config").out
     assert "elsewhere" in shown and "default_chat_model" in shown
@@ -265,7 +265,7 @@ class Letters(BaseEmbeddingModel):
     def __init__(self) -> None:
         self.alive = False
 
-    def load(self) -> Letters:  # type: ignore[override]
+    def load(self) -> Letters:
         self.alive = True
         return self
 
@@ -281,7 +281,8 @@ def test_own_classes_register_by_name(built: Path, place: Place, manager: ModelM
     model = manager.get_embedding_model("letters")
     assert isinstance(model, Letters) and model.alive and model.embed_documents(["abc"]) == [[3.0]]
     assert manager.get_embedding_model("letters") is model
-    assert manager.unload("letters").models == ("letters",) and not model.alive
+    assert manager.unload("letters").models == ("letters",)
+    assert model.__dict__["alive"] is False
     with pytest.raises(UsageError, match="which is no BaseLLMModel"):
         manager.get_chat_model("letters")
     place(built / "tiny")
@@ -298,8 +299,8 @@ def test_own_classes_register_by_name(built: Path, place: Place, manager: ModelM
     assert listed["letters"]["origin"] == "registered" and listed["tiny"]["loaded"]
     for name, wrong in (("a@b", Quick), ("", Quick), ("x", 5)):
         with pytest.raises(UsageError):
-            register_model(name, wrong)  # type: ignore[arg-type]
-    register_model("own", Own)  # type: ignore[arg-type]
+            register_model(name, wrong)
+    register_model("own", Own)
     with pytest.raises(UsageError, match="registered as a Own"):
         manager.get_chat_model("own")
 
