@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class BaseModel:
             if self._engine is not None:
                 return self
             for module, install, extra in self.libraries:
-                _import(module, install, extra)
+                require(module, install, extra)
             memory.reset_peak()
             failure: ModelError | None = None
             try:
@@ -107,8 +108,8 @@ class BaseModel:
                     engine = self._load()
             except Exception as error:
                 failure = _in_our_words(self.spec, error)
-                # The frames of the exception hold what was loaded so far.
-                failure.__cause__ = error.with_traceback(None)
+                failure.__cause__ = error
+                _let_go(error)
             if failure is not None:
                 memory.release()
                 raise failure
@@ -201,7 +202,8 @@ class BaseModel:
         return dtypes.of_torch(sys.modules["torch"], self.spec.dtype)
 
 
-def _import(module: str, install: str, extra: str) -> None:
+def require(module: str, install: str, extra: str) -> None:
+    """Import a library. Raises ModelError that says how to install it."""
     try:
         importlib.import_module(module)
     except ImportError as error:
@@ -211,6 +213,15 @@ def _import(module: str, install: str, extra: str) -> None:
             f"{module} {told}",
             f"pip install {install}, or fetcher[{extra}]" if absent else f"reinstall {install}",
         ) from error
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear the frames of an exception and of its causes: they hold what was loaded so far."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _in_our_words(spec: ModelSpec, error: Exception) -> ModelError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
 from fetcher.models import messages as texts
-from fetcher.models.base import BaseModel, ModelError, NotLoaded
+from fetcher.models.base import BaseModel, ModelError, NotLoaded, require
 from fetcher.verify.loaders import first_line
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ class TransformersChatModel(BaseLLMModel):
 
         folder, adapter = self.spec.folder, None
         if self.spec.base is not None:
-            import peft  # noqa: F401
-
+            require("peft", "peft", "verify")
             folder, adapter = self.spec.base.folder, self.spec.folder
         if folder is None:
             raise ModelError(f"{self.name}: its files are not together in one folder")

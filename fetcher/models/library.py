@@ -143,8 +143,11 @@ class Library:
         there = [spec.key for spec in specs if spec.kind == kind]
         close = nearest(name, [*there, *(spec.name for spec in specs)])
         hint = f"did you mean {close!r}? " if close else ""
+        models = self.settings().local_models_dir
+        none = f"there is none: lay one out with fetch all, or put it into {models / 'NAME'}"
+        names = _names(specs, kind)
         return UsageError(
-            f"no {kind} model {name!r}", f"{hint}there are: {_names(specs, kind) or 'none'}"
+            f"no {kind} model {name!r}", hint + (f"there are: {names}" if names else none)
         )
 
 

@@ -246,7 +246,7 @@ class ModelManager:
         if spec is None:
             spec = self._spec(named or self._only(kind, settings), kind, settings)
             spec = replace(spec, loader=backend) if backend is not None else spec
-        found = self._loaded(spec, base, lambda model: None)
+        found = self._loaded(spec, base, _as_is)
         with self._lock:
             self._known[asked] = spec
         return found
@@ -273,6 +273,11 @@ class ModelManager:
         self, name: str, config: Runtime, settings: Settings, fetch: bool
     ) -> BaseImagePipeline:
         """One model of the chain, loaded. Raises NotUsable, ModelError."""
+        asked = ("image", name, "", settings.model_device, settings.model_dtype)
+        with self._lock:
+            spec = self._known.get(asked)
+        if spec is not None:
+            return self._loaded(spec, BaseImagePipeline, _as_is)
         if self._maker(name) is None:
             self._ensure(name, config, settings, fetch)
         try:
@@ -284,7 +289,10 @@ class ModelManager:
             if isinstance(model, BaseImagePipeline):
                 model.runtime = config
 
-        return self._loaded(spec, BaseImagePipeline, prepare)
+        found = self._loaded(spec, BaseImagePipeline, prepare)
+        with self._lock:
+            self._known[asked] = spec
+        return found
 
     def _ensure(self, name: str, config: Runtime, settings: Settings, fetch: bool) -> None:
         """See that an artifact can be used, and fetch it if wanted. Raises NotUsable."""
@@ -363,23 +371,32 @@ class ModelManager:
         return model
 
     def _drop(self, keys: list[_Key], timeout: float | None) -> Freed:
-        freed = Freed()
+        freed, failures = Freed(), []
         for key in keys:
-            with self._lock:
-                entry = self._entries.get(key)
-            if entry is None:
-                continue
-            with entry.lock:
-                if entry.dropped:
-                    continue
-                if entry.model is not None:
-                    freed += _unload(entry.model, timeout)
-                entry.dropped = True
-                entry.model = None
-                with self._lock:
-                    self._entries.pop(key, None)
-                    self._known = {k: spec for k, spec in self._known.items() if spec.key != key[1]}
+            try:
+                freed += self._drop_one(key, timeout)
+            except ModelError as error:  # still in use: the others are unloaded first
+                failures.append(error)
         memory.release()
+        if failures:
+            raise failures[0]
+        return freed
+
+    def _drop_one(self, key: _Key, timeout: float | None) -> Freed:
+        freed = Freed()
+        with self._lock:
+            entry = self._entries.get(key)
+        if entry is None:
+            return freed
+        with entry.lock:
+            if entry.dropped:
+                return freed
+            if entry.model is not None:
+                freed = _unload(entry.model, timeout)
+            entry.dropped, entry.model = True, None
+            with self._lock:
+                self._entries.pop(key, None)
+                self._known = {k: spec for k, spec in self._known.items() if spec.key != key[1]}
         return freed
 
     def _maker(self, name: str) -> Maker | None:
@@ -404,6 +421,10 @@ class ModelManager:
 def all_managers() -> list[ModelManager]:
     """Every manager of this process."""
     return list(ModelManager._made.values())
+
+
+def _as_is(model: BaseModel) -> None:
+    """What is to be done with a model before it is loaded: nothing."""
 
 
 def _in_memory(model: BaseModel) -> bool:
