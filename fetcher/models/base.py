@@ -228,7 +228,7 @@ def _in_our_words(spec: ModelSpec, error: Exception) -> ModelError:
     if isinstance(error, ModelError):
         return error
     if isinstance(error, ProbeError):
-        return ModelError(f"{spec.name}: {error.reason}", error.hint)
+        return ModelError(f"{spec.name}: {error.reason}", error.hint or "are all its files there?")
     if is_memory(error):
         return ModelError(
             f"{spec.name}: memory ran out while it was loaded",

@@ -105,7 +105,7 @@ class BaseLLMModel(BaseModel):
         told: Callable[[str], bool] | None,
     ) -> ChatReply:
         """Answer; `told` takes each piece of text, and says whether to go on."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has neither invoke nor _reply")
 
 
 def _generation(how: Mapping[str, Any]) -> Generation:

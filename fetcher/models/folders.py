@@ -66,7 +66,10 @@ def scan(root: Path, models: Path) -> list[ModelSpec]:
     cache's `models--owner--name/snapshots/revision/`. Versions of a name stand in their order.
     """
     found: list[ModelSpec] = []
+    whole = {models.resolve(), *models.resolve().parents}
     for folder in _children(models):
+        if folder.resolve() in whole:
+            continue  # a link that leads back
         if folder.name.startswith(_CACHED):
             name = folder.name.removeprefix(_CACHED).replace("--", "/")
             found += _versions(root, name, folder / "snapshots", _current(folder))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fetcher import lock, naming, obtain, probe_defaults
 from fetcher import settings as all_settings
-from fetcher.errors import UsageError
+from fetcher.errors import InvalidDocument, UsageError
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
@@ -52,7 +53,8 @@ class Library:
 
     def settings(self) -> Settings:
         """The settings as they are now: default, fetch.yaml, .env, environment."""
-        return all_settings.load(self.root)
+        with _first_problem():
+            return all_settings.load(self.root)
 
     def pairs(self, everything: bool = False) -> list[Pair]:
         """The artifacts of the project's own manifests and of those in its lock; or all in reach.
@@ -73,7 +75,8 @@ class Library:
         with self._lock:
             before = self._read.get(everything)
             if before is None or before[0] != marks:
-                before = marks, naming.pairs_of(self.project.load(names))
+                with _first_problem():
+                    before = marks, naming.pairs_of(self.project.load(names))
                 self._read[everything] = before
             return before[1]
 
@@ -149,6 +152,17 @@ class Library:
         return UsageError(
             f"no {kind} model {name!r}", hint + (f"there are: {names}" if names else none)
         )
+
+
+@contextmanager
+def _first_problem() -> Iterator[None]:
+    """Let a wrong file say in one sentence what is wrong with it, as UsageError."""
+    try:
+        yield
+    except InvalidDocument as error:
+        first, more = error.found[0], len(error.found) - 1
+        told = f"{first} (and {more} more: `fetch config` shows all)" if more else str(first)
+        raise UsageError(told, first.hint) from None
 
 
 def matching(specs: Sequence[ModelSpec], name: str) -> list[ModelSpec]:

@@ -179,6 +179,7 @@ class ModelManager:
         downloads what is not in the tree. Raises NoneUsable with the reason of each.
         """
         settings = self._library.settings()
+        _check_name(name)
         config = runtime.load(settings)
         chain = config.chain if name is None else (name,)
 
@@ -239,6 +240,7 @@ class ModelManager:
 
     def _get(self, name: str | None, kind: str, base: type[M], backend: str | None = None) -> M:
         settings = self._library.settings()
+        _check_name(name)
         named = name or settings.text(f"default_{kind}_model").strip()
         asked = (kind, named, backend or "", settings.model_device, settings.model_dtype)
         with self._lock:
@@ -421,6 +423,11 @@ class ModelManager:
 def all_managers() -> list[ModelManager]:
     """Every manager of this process."""
     return list(ModelManager._made.values())
+
+
+def _check_name(name: Any) -> None:
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"a model's name is a text, not a {type(name).__name__}")
 
 
 def _as_is(model: BaseModel) -> None:
