@@ -154,6 +154,7 @@ class BaseModel:
     def in_use(self) -> Iterator[tuple[Any, Call]]:
         """What `_load` returned, for one call at a time; the value beside it counts what is done.
 
+        Drop it (`del`) at the end of the block: `unload` in another thread frees it right after.
         Raises NotLoaded.
         """
         me = threading.get_ident()
@@ -171,6 +172,7 @@ class BaseModel:
             with self._turn, self.monitor.calling() as call:
                 yield engine, call
         finally:
+            del engine
             with self._state:
                 self._users.remove(me)
                 self._state.notify_all()

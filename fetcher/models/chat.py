@@ -194,6 +194,7 @@ class TransformersChatModel(BaseLLMModel):
                 raise ModelError(f"{self.name} failed: {first_line(error)}") from error
             call.items = 1
             call.input_tokens, call.output_tokens = written.input_tokens, written.output_tokens
+            del loaded
         if told is not None and halted():
             raise NotLoaded(f"{self.name} was unloaded while it wrote")
         return ChatReply(

@@ -57,7 +57,8 @@ class BaseCompressionModel(BaseModel):
             except Exception as error:
                 raise ModelError(f"{self.name}: {method} failed: {first_line(error)}") from error
             call.items = int(value.shape[0]) if len(getattr(value, "shape", ())) == 4 else 1
-            return answer
+            del engine, found
+        return answer
 
     def _run(self, method: Any, value: Any) -> Any:
         return method(value)

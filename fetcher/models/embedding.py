@@ -38,16 +38,15 @@ class BaseEmbeddingModel(BaseModel):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise UsageError("embed_documents takes a list of texts", "embed_query takes one text")
         with self.in_use() as (engine, call):
-            if not texts:
-                return []
             try:
-                found = self._embed(engine, texts, prompt)
+                found = self._embed(engine, texts, prompt) if texts else []
             except ModelError:
                 raise
             except Exception as error:
                 raise ModelError(f"{self.name} failed: {first_line(error)}") from error
             call.items = len(texts)
-            return found
+            del engine
+        return found
 
     def _embed(self, engine: Any, texts: Sequence[str], prompt: str) -> list[list[float]]:
         raise NotImplementedError

@@ -58,7 +58,8 @@ class BaseImagePipeline(BaseModel):
                     f"{self.name} failed: {reason}", getattr(error, "hint", "")
                 ) from error
             call.items = 1
-            return found
+            del engine
+        return found
 
     def _settings(
         self,

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import gpu, naming, obtain, runtime
+from fetcher import gpu, naming, obtain, reports, runtime
 from fetcher.errors import UsageError
 from fetcher.models import memory, stats
 from fetcher.models.base import BaseModel, Freed, ModelError
@@ -27,6 +27,7 @@ from fetcher.models.library import Library, matching
 from fetcher.models.spec import ModelSpec
 from fetcher.naming import Pair
 from fetcher.project import find_root
+from fetcher.report import Report
 from fetcher.runtime import NotUsable, Runtime
 from fetcher.settings import Settings
 
@@ -235,6 +236,12 @@ class ModelManager:
     def metrics_text(self) -> str:
         """The same, as Prometheus reads it."""
         return stats.render(self.stats())
+
+    def save_stats(self) -> None:
+        """Leave the counters in .fetch/reports/models.json, for a server of another process:
+        `fetcher.models.stats.saved_text(tree)` renders them. Raises OSError.
+        """
+        reports.save(self._library.tree, "models", Report(results=self.stats()))
 
     # Within
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from fetcher.models import memory
@@ -188,6 +189,26 @@ def prometheus_text() -> str:
     for one in manager.all_managers():
         found += one.stats()
     return render(found)
+
+
+def saved_text(tree: Path) -> str:
+    """What `manager.save_stats()` left in a tree, possibly by another process; "" if nothing is
+    there. Whatever lies there is only data.
+    """
+    from fetcher import reports
+
+    found = reports.read(reports.folder_of(tree) / "models.json") or {}
+    results = found.get("results")
+    if not isinstance(results, list):
+        return ""
+    known = {field for _, _, field in _METRICS.values()}
+    return render(
+        [
+            {k: v for k, v in one.items() if k not in known or isinstance(v, (int, float))}
+            for one in results
+            if isinstance(one, dict)
+        ]
+    )
 
 
 def _number(value: Any) -> str:

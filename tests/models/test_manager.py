@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fetcher.models import (
     register_model,
 )
 from fetcher.models.chat import TransformersChatModel
+from fetcher.models.stats import saved_text
 from tests.conftest import Cli, write_project
 from tests.models.conftest import Place
 
@@ -229,6 +231,20 @@ def test_unloading_waits_for_calls_that_have_begun(manager: ModelManager) -> Non
     assert manager.get_chat_model("slow").loaded
 
 
+def test_nothing_of_a_model_is_left(built: Path, place: Place, manager: ModelManager) -> None:
+    place(built / "tiny")
+    model = manager.get_chat_model()
+    with model.in_use() as (engine, _):
+        inner = weakref.ref(engine.model)
+        del engine
+    model.invoke("hello", max_new_tokens=2)
+    stream = model.stream("hello", max_new_tokens=200)
+    next(stream)
+    manager.unload("tiny")
+    assert inner() is None, "though the stream has not been read to its end"
+    stream.close()  # type: ignore[attr-defined]
+
+
 def test_threads_that_get_use_and_unload_at_random_never_see_a_half(manager: ModelManager) -> None:
     register_model("quick", Quick)
     stop = time.monotonic() + 0.5
@@ -334,6 +350,12 @@ def test_what_it_costs_is_told(built: Path, place: Place, manager: ModelManager)
     assert f"fetch_model_output_tokens_total{{{labels}}} 5\n" in text
     assert f"fetch_model_loaded{{{labels}}} 1\n" in text
     assert text.count("# TYPE fetch_model_loaded gauge") == 1 and text.endswith("\n")
+    assert saved_text(manager.root) == ""
+    manager.save_stats()
+    assert saved_text(manager.root) == text, "as another process reads it"
+    report = manager.root / ".fetch/reports/models.json"
+    report.write_text(report.read_text().replace('"calls": 2', '"calls": "<x>"'))
+    assert "<x>" not in saved_text(manager.root)
     manager.unload_all()
     assert f"fetch_model_loaded{{{labels}}} 0\n" in prometheus_text()
 
