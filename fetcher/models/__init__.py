@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fetcher.models.compression import BaseCompressionModel
     from fetcher.models.embedding import BaseEmbeddingModel
     from fetcher.models.images import BaseImagePipeline
-    from fetcher.models.manager import ModelManager, register_model
+    from fetcher.models.manager import ModelManager
+    from fetcher.models.registry import register_model
     from fetcher.models.spec import ModelSpec
     from fetcher.models.stats import ModelStats, prometheus_text
 
@@ -50,7 +51,7 @@ _HOMES = {
     "ModelStats": "stats",
     "NotLoaded": "base",
     "prometheus_text": "stats",
-    "register_model": "manager",
+    "register_model": "registry",
 }
 
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fetcher import gpu, naming, obtain, reports, runtime
 from fetcher.errors import UsageError
-from fetcher.models import memory, stats
+from fetcher.models import stats
 from fetcher.models.base import BaseModel, Freed, ModelError
-from fetcher.models.chat import BaseLLMModel, TransformersChatModel
-from fetcher.models.compression import BaseCompressionModel, CodecModel
+from fetcher.models.chat import BaseLLMModel
+from fetcher.models.compression import BaseCompressionModel
 from fetcher.models.embedding import (
     BaseEmbeddingModel,
-    OnnxEmbeddingModel,
-    SentenceTransformerModel,
 )
-from fetcher.models.images import BaseImagePipeline, DiffusersPipeline
+from fetcher.models.images import BaseImagePipeline
 from fetcher.models.library import Library, matching
+from fetcher.models.pool import Pool, as_is
+from fetcher.models.registry import REGISTERED, kind_of, maker_of, register_model
 from fetcher.models.spec import ModelSpec
 from fetcher.naming import Pair
 from fetcher.project import find_root
@@ -32,50 +28,6 @@ from fetcher.runtime import NotUsable, Runtime
 from fetcher.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
-
-_LOADERS: dict[str, type[BaseModel]] = {
-    "transformers": TransformersChatModel,
-    "sentence-transformers": SentenceTransformerModel,
-    "onnx": OnnxEmbeddingModel,
-    "diffusers": DiffusersPipeline,
-    "codec": CodecModel,
-}
-_BASES: dict[str, type[BaseModel]] = {
-    "chat": BaseLLMModel,
-    "embedding": BaseEmbeddingModel,
-    "image": BaseImagePipeline,
-    "compression": BaseCompressionModel,
-}
-
-Maker = Callable[..., BaseModel]
-_REGISTERED: dict[str, Maker] = {}
-
-
-def register_model(name: str, make: Maker) -> None:
-    """Let `name` be loaded by a class of your own, or by what a function returns.
-
-    `make` is called with the ModelSpec (whose `folder` is None where nothing of that name is
-    there), or without arguments if it takes none. It also replaces the class of a laid-out model.
-    Packages register through entry points in the group `fetcher.models`.
-    """
-    if not name or "@" in name:
-        raise UsageError(f"{name!r} is no name for a model", "letters, digits, '-', '_', '.', '/'")
-    if not callable(make):
-        raise UsageError(f"{name}: {make!r} is neither a class nor a function")
-    _REGISTERED[name] = make
-
-
-class _Entry:
-    """A model that is loaded, or that a thread is loading."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.model: BaseModel | None = None
-        self.dropped = False
-
-
-# What tells models in memory apart: kind, name@version, loader, device, dtype.
-_Key = tuple[str, str, str, str, str]
 
 
 class ModelManager:
@@ -109,11 +61,7 @@ class ModelManager:
     def _start(self, root: Path, tree: Path) -> None:
         self.root = root
         self._library = Library(root, tree)
-        self._lock = threading.Lock()
-        self._entries: dict[_Key, _Entry] = {}
-        # What a name means while its model is in memory.
-        self._known: dict[_Key, ModelSpec] = {}
-        self._history: dict[tuple[str, str, str], BaseModel] = {}
+        self._pool = Pool()
 
     register = staticmethod(register_model)
 
@@ -121,7 +69,7 @@ class ModelManager:
 
     def list_available_models(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The metadata of every model that can be loaded, of one kind if given, without loading."""
-        known = set(self._loaded_specs())
+        known = self._pool.loaded()
         specs = [*self._library.specs(), *self._custom()]
         return [
             {**spec.to_json(), "loaded": (spec.kind, spec.key) in known}
@@ -164,7 +112,7 @@ class ModelManager:
         """A codec, loaded. Its class is the project's own code: it is imported only if the manifest
         says `trust: project` and the caller `trust_code=True`.
         """
-        if not trust_code and self._maker(name) is None:
+        if not trust_code and maker_of(name) is None:
             raise UsageError(
                 f"{name} is loaded by the project's own code",
                 "get_compression_model(name, trust_code=True) if you trust it",
@@ -202,20 +150,11 @@ class ModelManager:
         Returns what that gave back: nothing if it was not loaded. Raises ModelError if calls take
         longer than `timeout` seconds.
         """
-        with self._lock:
-            keys = [
-                key
-                for key, entry in self._entries.items()
-                if (entry.model and matching([entry.model.spec], name))
-                or name in {key[1], key[1].partition("@")[0]}
-            ]
-        return self._drop(keys, timeout)
+        return self._pool.drop(self._pool.keys(name), timeout)
 
     def unload_all(self, timeout: float | None = None) -> Freed:
         """Unload every model and hand their memory back to the GPU's driver and the system."""
-        with self._lock:
-            keys = list(self._entries)
-        return self._drop(keys, timeout)
+        return self._pool.drop(self._pool.keys(), timeout)
 
     def close(self) -> Freed:
         """Unload everything; the next ModelManager of this project is a new one."""
@@ -229,9 +168,7 @@ class ModelManager:
 
     def stats(self) -> list[dict[str, Any]]:
         """The counters of each model that was loaded so far; see ModelStats."""
-        with self._lock:
-            models = list(self._history.values())
-        return [model.monitor.read().to_json() for model in models]
+        return [model.monitor.read().to_json() for model in self._pool.history()]
 
     def metrics_text(self) -> str:
         """The same, as Prometheus reads it."""
@@ -250,18 +187,16 @@ class ModelManager:
         _check_name(name)
         named = name or settings.text(f"default_{kind}_model").strip()
         asked = (kind, named, backend or "", settings.model_device, settings.model_dtype)
-        with self._lock:
-            spec = self._known.get(asked) if named else None
+        spec = self._pool.known(asked) if named else None
         if spec is None:
             spec = self._spec(named or self._only(kind, settings), kind, settings)
             spec = replace(spec, loader=backend) if backend is not None else spec
-        found = self._loaded(spec, base, _as_is)
-        with self._lock:
-            self._known[asked] = spec
+        found = self._pool.get(spec, base, as_is)
+        self._pool.remember(asked, spec)
         return found
 
     def _spec(self, name: str, kind: str, settings: Settings) -> ModelSpec:
-        if self._maker(name) is None:
+        if maker_of(name) is None:
             return self._library.find(name, kind, settings)
         there = matching(self._library.specs(settings), name)
         found = there[-1] if there else ModelSpec(name, kind, "custom", root=self.root)
@@ -283,11 +218,10 @@ class ModelManager:
     ) -> BaseImagePipeline:
         """One model of the chain, loaded. Raises NotUsable, ModelError."""
         asked = ("image", name, "", settings.model_device, settings.model_dtype)
-        with self._lock:
-            spec = self._known.get(asked)
+        spec = self._pool.known(asked)
         if spec is not None:
-            return self._loaded(spec, BaseImagePipeline, _as_is)
-        if self._maker(name) is None:
+            return self._pool.get(spec, BaseImagePipeline, as_is)
+        if maker_of(name) is None:
             self._ensure(name, config, settings, fetch)
         try:
             spec = self._spec(name, "image", settings)
@@ -298,9 +232,8 @@ class ModelManager:
             if isinstance(model, BaseImagePipeline):
                 model.runtime = config
 
-        found = self._loaded(spec, BaseImagePipeline, prepare)
-        with self._lock:
-            self._known[asked] = spec
+        found = self._pool.get(spec, BaseImagePipeline, prepare)
+        self._pool.remember(asked, spec)
         return found
 
     def _ensure(self, name: str, config: Runtime, settings: Settings, fetch: bool) -> None:
@@ -333,98 +266,14 @@ class ModelManager:
         cards = gpu.detect(ask_torch=False)
         return cards[0].memory if cards else None
 
-    def _loaded(self, spec: ModelSpec, base: type[M], prepare: Callable[[BaseModel], None]) -> M:
-        """The model of a spec: loaded by one thread, while others that want it wait."""
-        key = (spec.kind, spec.key, spec.loader, spec.device, spec.dtype)
-        while True:
-            with self._lock:
-                entry = self._entries.setdefault(key, _Entry())
-            with entry.lock:
-                if entry.dropped:
-                    continue  # unloaded in between: begin again
-                if entry.model is None or not _in_memory(entry.model):
-                    try:
-                        entry.model = self._make(spec, base, prepare)
-                    except BaseException:
-                        entry.dropped = True
-                        with self._lock:
-                            self._entries.pop(key, None)
-                        raise
-                found = entry.model
-                assert isinstance(found, base)
-                return found
-
-    def _make(self, spec: ModelSpec, base: type[M], prepare: Callable[[BaseModel], None]) -> M:
-        make = self._maker(spec.name) or _LOADERS.get(spec.loader)
-        if make is None:
-            raise ModelError(f"{spec.name}: no class here loads it", "register_model(name, Class)")
-        with self._lock:
-            model = self._history.get((spec.kind, spec.key, spec.loader))
-        if model is None or model.spec != spec:
-            before, model = model, _call(make, spec)
-            if not isinstance(model, base):
-                raise UsageError(
-                    f"{spec.name} was registered as a {type(model).__name__}, which is no "
-                    f"{base.__name__}",
-                    f"let it inherit from fetcher.models.{base.__name__}",
-                )
-            if not hasattr(model, "monitor"):  # its own __init__ did not call ours
-                BaseModel.__init__(model, spec)
-            if before is not None:
-                model.monitor = before.monitor
-        prepare(model)
-        with self._lock:
-            self._history[spec.kind, spec.key, spec.loader] = model
-        model.load()
-        assert isinstance(model, base)
-        return model
-
-    def _drop(self, keys: list[_Key], timeout: float | None) -> Freed:
-        freed, failures = Freed(), []
-        for key in keys:
-            try:
-                freed += self._drop_one(key, timeout)
-            except ModelError as error:  # still in use: the others are unloaded first
-                failures.append(error)
-        memory.release()
-        if failures:
-            raise failures[0]
-        return freed
-
-    def _drop_one(self, key: _Key, timeout: float | None) -> Freed:
-        freed = Freed()
-        with self._lock:
-            entry = self._entries.get(key)
-        if entry is None:
-            return freed
-        with entry.lock:
-            if entry.dropped:
-                return freed
-            if entry.model is not None:
-                freed = _unload(entry.model, timeout)
-            entry.dropped, entry.model = True, None
-            with self._lock:
-                self._entries.pop(key, None)
-                self._known = {k: spec for k, spec in self._known.items() if spec.key != key[1]}
-        return freed
-
-    def _maker(self, name: str) -> Maker | None:
-        """What was registered for a name, its version left out."""
-        found = _REGISTERED.get(name) or _REGISTERED.get(name.rpartition("@")[0])
-        return found or _plugged_in(name)
-
     def _custom(self) -> list[ModelSpec]:
         """Registered models of which nothing lies in a folder."""
         there = self._library.specs()
         return [
-            ModelSpec(name, _kind(make), "custom", origin="registered", root=self.root)
-            for name, make in _REGISTERED.items()
+            ModelSpec(name, kind_of(make), "custom", origin="registered", root=self.root)
+            for name, make in REGISTERED.items()
             if not matching(there, name)
         ]
-
-    def _loaded_specs(self) -> list[tuple[str, str]]:
-        with self._lock:
-            return [key[:2] for key, entry in self._entries.items() if entry.model is not None]
 
 
 def all_managers() -> list[ModelManager]:
@@ -435,48 +284,3 @@ def all_managers() -> list[ModelManager]:
 def _check_name(name: Any) -> None:
     if name is not None and not isinstance(name, str):
         raise UsageError(f"a model's name is a text, not a {type(name).__name__}")
-
-
-def _as_is(model: BaseModel) -> None:
-    """What is to be done with a model before it is loaded: nothing."""
-
-
-def _in_memory(model: BaseModel) -> bool:
-    """Whether a model is loaded; classes that load in a way of their own are believed."""
-    return type(model).load is not BaseModel.load or model.loaded
-
-
-def _unload(model: BaseModel, timeout: float | None) -> Freed:
-    """Unload; a class that does so in a way of its own need not know of timeouts."""
-    if type(model).unload is BaseModel.unload:
-        return model.unload(timeout)
-    before = memory.read()
-    model.unload()
-    memory.release()
-    after = memory.read()
-    gone = before.gpu - after.gpu, before.resident - after.resident
-    return Freed((model.spec.key,), gone[0], gone[0], gone[1], gone[1])
-
-
-def _kind(make: Maker) -> str:
-    return getattr(make, "kind", "other") if isinstance(make, type) else "other"
-
-
-def _call(make: Maker, spec: ModelSpec) -> BaseModel:
-    try:
-        inspect.signature(make).bind(spec)
-    except TypeError:
-        return make()
-    except ValueError:  # nothing is known of its arguments
-        pass
-    return make(spec)
-
-
-def _plugged_in(name: str) -> Maker | None:
-    point = _points().get(name)
-    return point.load() if point is not None else None
-
-
-@lru_cache(maxsize=1)
-def _points() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group="fetcher.models")}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.models import ModelManager
+from fetcher.models import ModelManager, registry
 from fetcher.models import manager as managers
 
 TEMPLATE = (
@@ -34,7 +34,7 @@ def nothing_left() -> Iterator[None]:
     yield
     for one in managers.all_managers():
         one.close()
-    managers._REGISTERED.clear()
+    registry.REGISTERED.clear()
 
 
 @pytest.fixture(scope="session")
