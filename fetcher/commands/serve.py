@@ -172,6 +172,7 @@ def _serve(
             "fetch serve needs granian, which is not installed",
             "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
+    from fetcher.models.stats import saved_text
     from fetcher.server.access import Tokens
     from fetcher.server.app import App, Options
     from fetcher.server.library import Library
@@ -200,6 +201,7 @@ def _serve(
         upload = None if only_bundles else Upload(Store(store))
         library = Library(site, upstream)
         app = App(library, options, metrics, upload)
+        app.model_metrics = lambda: saved_text(settings.root)
         stores = [upstream.store] if upstream else []
         proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)
