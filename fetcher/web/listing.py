@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import reports
-from fetcher.errors import FetchError
+from fetcher.errors import FetchError, InvalidDocument
 from fetcher.lock import read as read_lock
 from fetcher.mirror.holdings import HeldArtifact
 from fetcher.naming import Pair
@@ -160,7 +160,11 @@ class Listing:
             signature = await asyncio.to_thread(self._sign, view)
             old = started - self._looked > max(_LOOK_SECONDS, 20 * self._cost)
             if anew or old or self._shown is None or signature != self._signature:
+                before = self._shown.problems if self._shown else []
                 self._shown = await asyncio.to_thread(self._look, view)
+                for problem in self._shown.problems:
+                    if problem not in before:
+                        self.site.say(f"the catalog is not shown as a whole: {problem}")
                 self._signature = signature
                 self._looked = time.monotonic()
                 self._cost = self._looked - started
@@ -209,7 +213,7 @@ class Listing:
                 project, units, self.settings, options, Progress(quiet=True), True, tuple(names)
             )
         except (FetchError, OSError) as error:
-            shown.problems.append(getattr(error, "message", str(error)))
+            shown.problems += _words(error)
             return
         try:
             plan = space.planner(quick=True).plan(space.wanted, space.lock)
@@ -218,9 +222,16 @@ class Listing:
                 cards[card.full_name] = card
                 shown.pairs.append((part.unit, part.artifact))
         except (FetchError, OSError) as error:
-            shown.problems.append(getattr(error, "message", str(error)))
+            shown.problems += _words(error)
         finally:
             space.close()
+
+
+def _words(error: FetchError | OSError) -> list[str]:
+    """What is wrong, the first of many mistakes in words."""
+    if isinstance(error, InvalidDocument):
+        return [str(problem) for problem in error.found[:5]]
+    return [error.message if isinstance(error, FetchError) else str(error)]
 
 
 def _time(path: Path) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ def _operation(
         "401": _answer("a token is needed", _ref("Error")),
         "403": _answer("the right `upload` is needed, or the server is read-only", _ref("Error")),
     }
-    security = {"security": [{"token": []}]} if writes else {}
+    security: dict[str, Any] = {"security": [{"token": []}]} if writes else {}
     return {"summary": summary, "responses": {**answers, **(refused if writes else {})}, **security,
             **more}  # fmt: skip
 

@@ -227,6 +227,8 @@ def _table(table: Table, t: Translator) -> dict[str, Any]:
         "order": t(order, metric=table.metric),
         "metrics": table.metrics,
         "rows": rows,
-        "plot": plots.bars(ranked, plot),
-        "rate": plots.scatter(points, plot + ", bpp", "bpp", table.metric),
+        "plots": [
+            plots.bars(ranked, plot),
+            plots.scatter(points, plot + ", bpp", "bpp", table.metric),
+        ],
     }

@@ -104,7 +104,7 @@ def redirect(request: Request, path: str, headers: Mapping[str, str] | None = No
 
 def static(name: str) -> Response | None:
     """A file of the pages' own."""
-    kinds = {"web.css": "text/css", "web.js": "text/javascript"}
+    kinds = {"web.css": "text/css", "web.js": "text/javascript", "icon.svg": "image/svg+xml"}
     if name not in kinds:
         return None
     headers = {**SAFE, "Content-Type": f"{kinds[name]}; charset=utf-8"}

@@ -102,6 +102,7 @@ class Uploads:
             self._busy.discard(upload.id)
 
     async def _append(self, upload: Upload, offset: int, request: Request) -> Upload:
+        assert request.chunks is not None
         part = self.folder / f"{upload.id}.part"
         there = part.stat().st_size
         if offset != there:
@@ -110,7 +111,7 @@ class Uploads:
         received = 0
         try:
             with part.open("ab", buffering=0) as stream:
-                async for chunk in request.chunks() if request.chunks else _nothing():
+                async for chunk in request.chunks():
                     received += len(chunk)
                     if received > room:
                         raise refusal(413, "more bytes came than were announced")
@@ -158,11 +159,6 @@ class Uploads:
                 if time.time() - part.stat().st_mtime > _OLD_SECONDS:
                     remove_quietly(str(part))
                     remove_quietly(str(part.with_suffix(".json")))
-
-
-async def _nothing() -> Any:
-    for chunk in ():
-        yield chunk
 
 
 def _write_all(stream: Any, chunk: bytes) -> None:

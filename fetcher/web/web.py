@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode
@@ -28,7 +29,7 @@ from fetcher.web.sessions import COOKIE, Sessions, same_origin, set_cookie
 from fetcher.web.uploads import MOST_BYTES, Uploads
 
 _LARGEST_FORM = 1 << 20
-_OPEN = ("/-/login", "/-/static/web.css", "/-/static/web.js")
+_OPEN = ("/-/login", "/-/static/web.css", "/-/static/web.js", "/-/static/icon.svg")
 _WRONG_TOKEN_SECONDS = 0.5
 
 
@@ -118,7 +119,7 @@ class Web:
         return self._render(request, "message.html", values, answer.status)
 
     def _render(
-        self, request: Request, template: str, values: dict[str, object], status: int = 200
+        self, request: Request, template: str, values: Mapping[str, object], status: int = 200
     ) -> Response:
         writable = self.registrar is not None
         return render.page(
