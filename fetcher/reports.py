@@ -65,7 +65,9 @@ def keep_pictures(tree: Path, pictures: Mapping[str, bytes]) -> None:
     named = {
         picture.get("sha256")
         for item in report.get("results") or ()
-        for picture in item.get("pictures") or ()
+        if isinstance(item, dict) and isinstance(item.get("pictures"), list)
+        for picture in item["pictures"]
+        if isinstance(picture, dict)
     }
     folder = folder_of(tree) / "pictures"
     with suppress(OSError, Failure):

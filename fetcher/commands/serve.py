@@ -242,9 +242,11 @@ def _serve(
         proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)
         listen.port = sock.getsockname()[1]
+        first_look = asyncio.ensure_future(web.listing.shown())  # so that nobody waits for it
         try:
             ended = await run(service, listen, sock, lambda: _greet(site, listen, options, flags))
         finally:
+            first_look.cancel()
             web.close()
             service.close()
             if upstream is not None:

@@ -37,6 +37,7 @@ _PARTS = {
     "huggingface": ("hf_repo", "hf_revision", "hf_path"),
     "github": ("gh_repo", "gh_ref", "gh_path"),
 }
+_HOSTS = {"huggingface": {"huggingface.co", "hf.co"}, "github": {"github.com"}}
 _WHERE = {"huggingface": "hf_repo", "github": "gh_repo", "url": "url", "local": "server_path"}
 _OWN_FIELDS = {
     "id": "id",
@@ -279,8 +280,14 @@ def _source_kind(form: Mapping[str, list[str]]) -> str:
 def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any, t: Translator) -> str:
     """The short form of a repository; "" if none was named."""
     repo, revision, path = (_one(form, key) for key in _PARTS[kind])
-    if not repo or repo.startswith(("http://", "https://")):
-        return repo
+    if repo.startswith(("http://", "https://")):
+        if not revision and not path:
+            return repo
+        host, _, repo = repo.partition("://")[2].rstrip("/").partition("/")
+        if host not in _HOSTS[kind]:
+            raise Wrong(_WHERE[kind], t("bad_repository"))
+    if not repo:
+        return ""
     repo = repo.removeprefix("hf:").removeprefix("github:")
     needs_owner = kind == "github" and "/" not in repo
     if not _REPO.fullmatch(repo) or needs_owner:

@@ -144,12 +144,12 @@ class Listing:
 
     async def shown(self) -> Shown:
         """The catalog; looked at again in the background, waited for only where it must be."""
-        due = time.monotonic() - self._checked > 1
-        if (due or self._stale) and self._making is None:
+        if time.monotonic() - self._checked > 1 and self._making is None:
             self._making = asyncio.ensure_future(self._make(self._stale))
-        if self._making is not None and (self._shown is None or self._stale):
+        while self._shown is None or self._stale:
+            if self._making is None:
+                self._making = asyncio.ensure_future(self._make(True))
             await asyncio.shield(self._making)
-        assert self._shown is not None
         return self._shown
 
     async def _make(self, anew: bool) -> None:
@@ -168,6 +168,9 @@ class Listing:
                 self._signature = signature
                 self._looked = time.monotonic()
                 self._cost = self._looked - started
+        except Exception as error:  # what was shown before is shown on
+            self.site.say(f"the catalog cannot be read: {type(error).__name__}: {error}")
+            self._shown = self._shown or Shown()
         finally:
             self._checked = time.monotonic()
             self._making = None

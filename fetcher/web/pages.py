@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,11 @@ def _commands(card: Card, t: Translator, base: str) -> Iterable[tuple[str, str]]
     name = card.id
     yield t("use_fetch"), f"fetch all {name} --from {base}\nfetch verify {name}"
     if card.repo and card.held:
-        repo = shlex.quote(card.repo)
+        kind = next((k for k in ("dataset", "space") if card.source.startswith(f"hf:{k}s/")), "")
+        repo = shlex.quote(card.repo) + (f" --repo-type {kind}" if kind else "")
         yield t("use_hub"), f"export HF_ENDPOINT={base}\nhf download {repo}"
-        code = f"snapshot_download({card.repo!r}, endpoint={base!r})"
+        more = f", repo_type={kind!r}" if kind else ""
+        code = f"snapshot_download({card.repo!r}{more}, endpoint={base!r})"
         yield t("use_python"), f"from huggingface_hub import snapshot_download\n{code}"
     elif card.held and card.files:
         path = quote(f"/files/{card.manifest}/{card.id}/{card.files[0].path}")
@@ -188,9 +191,13 @@ def board(shown: Shown, identity: Identity, root: Path | None, t: Translator) ->
     """The rankings of what somebody may see."""
     if root is None:
         return {"tables": []}
+    # A report names artifacts by id: where a private one has the same, nobody can tell whose it is.
+    ids = Counter(artifact.id for _, artifact in shown.pairs)
+    closed = {a.id for _, a in shown.pairs if a.info.get("visibility") == "private"}
+    pairs = [pair for pair in shown.pairs if ids[pair[1].id] == 1 or pair[1].id not in closed]
     measured = [
         item
-        for item in leaderboard.gather(root, shown.pairs)
+        for item in leaderboard.gather(root, pairs)
         if identity.may_see(item.artifact.full_name, item.artifact.info)
     ]
     found = leaderboard.board(measured, widest="private")

@@ -27,7 +27,7 @@ def hub() -> Iterator[HubServer]:
 
 
 @contextmanager
-def opened(home: Path, hub: HubServer, *arguments: str | Path) -> Iterator[Place]:
+def opened(home: Path, hub: HubServer, *arguments: str | Path, **more: str) -> Iterator[Place]:
     """A fetched project below `home`, served."""
     root = home / "project"
     (root / "src").mkdir(parents=True)
@@ -43,7 +43,7 @@ def opened(home: Path, hub: HubServer, *arguments: str | Path) -> Iterator[Place
     (root / ".fetch/reports/verify.json").write_text(json.dumps(report(digest)))
     (root / "models/vqgan-8/b.bin").unlink()
     tokens = ("--tokens", home / "tokens")
-    with serving(home, *tokens, *arguments, cwd=root, HF_ENDPOINT=hub.url) as mirror:
+    with serving(home, *tokens, *arguments, cwd=root, HF_ENDPOINT=hub.url, **more) as mirror:
         yield Place(home, root, mirror, hub)
 
 
@@ -58,4 +58,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterator[
 def writable(tmp_path: Path, hub: HubServer) -> Iterator[Callable[..., Place]]:
     """Make a server of one's own."""
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(opened(tmp_path, hub, *arguments))
+        yield lambda *arguments, **more: stack.enter_context(
+            opened(tmp_path, hub, *arguments, **more)
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -126,6 +126,9 @@ class Place:
         found = re.search(r'name="csrf" value="([^"]+)"', text_of(self.page("/", **cookie)))
         assert found
         return found[1]
+
+
+Make = Callable[..., Place]
 
 
 def text_of(answer: Answer) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server.kit import fetch
-from tests.web.kit import READER, WRITER, Place, tags_of, text_of, words_of
+from tests.servers.github import GitHubServer
+from tests.web.kit import READER, WRITER, Make, Place, tags_of, text_of, words_of
 
 VQGAN: dict[str, Any] = {
     "name": "VQGAN ImageNet (f=16), 2048",
@@ -63,9 +65,11 @@ class Writer:
         return self.place.post("/-/add", form, self.cookie)
 
 
-@pytest.mark.parametrize("how", ["huggingface", "path", "url", "json"])
-def test_the_manifest_is_the_one_that_fetch_add_writes(writable: type[Place], how: str) -> None:
-    place: Place = _with_folder(writable)
+@pytest.mark.parametrize("how", ["huggingface", "github", "path", "url", "json"])
+def test_the_manifest_is_the_one_that_fetch_add_writes(
+    writable: Make, how: str, github: GitHubServer
+) -> None:
+    place = writable("--allow-folder", "src", FETCH_REWRITE=github.rewrite)
     twin = place.home / "twin" / "project"
     shutil.copytree(place.root, twin, symlinks=True)
     writer = Writer(place)
@@ -73,6 +77,10 @@ def test_the_manifest_is_the_one_that_fetch_add_writes(writable: type[Place], ho
     if how == "huggingface":
         form |= {"kind_of_source": "huggingface", "hf_repo": "o/small"}
         checkpoint = "hf:o/small"
+    elif how == "github":
+        form |= {"kind_of_source": "github", "gh_repo": "https://github.com/g/r",
+                 "gh_ref": "main", "gh_path": "weights"}  # fmt: skip
+        checkpoint = "github:g/r@main:weights"
     elif how == "url":
         form |= {"kind_of_source": "url", "url": "https://example.org/last.ckpt"}
         checkpoint = "https://example.org/last.ckpt"
@@ -94,18 +102,13 @@ def test_the_manifest_is_the_one_that_fetch_add_writes(writable: type[Place], ho
         done = place.page(answer.headers["location"], **writer.cookie)
         assert "Registered." in words_of(done)
         more = _flags(VQGAN)
-    fetch(place.home, "add", checkpoint, *more, cwd=twin, HF_ENDPOINT=place.hub.url)
+    environment = {"HF_ENDPOINT": place.hub.url, "FETCH_REWRITE": github.rewrite}
+    fetch(place.home, "add", checkpoint, *more, cwd=twin, **environment)
     assert _files(place.root) == _files(twin)
 
 
-def _with_folder(writable: Any) -> Place:
-    """A server that lets files below the project's `src` be registered."""
-    found: Place = writable("--allow-folder", "src")
-    return found
-
-
-def test_what_was_registered_is_fetched(writable: type[Place]) -> None:
-    place: Place = writable()
+def test_what_was_registered_is_fetched(writable: Make) -> None:
+    place = writable()
     answer = Writer(place).send(name="Another", kind_of_source="huggingface", hf_repo="o/small",
                                 hf_file="config.json")  # fmt: skip
     assert answer.status == 303, words_of(answer)
@@ -130,6 +133,7 @@ def test_what_was_registered_is_fetched(writable: type[Place]) -> None:
         ({"hf_repo": "../../etc"}, "hf_repo", "owner/name"),
         ({"hf_repo": "o/absent"}, "hf_repo", "o/absent"),
         ({"hf_repo": ""}, "hf_repo", "is needed"),
+        ({"hf_repo": "https://example.org/o/m", "hf_revision": "x"}, "hf_repo", "owner/name"),
         ({"kind_of_source": "github", "gh_repo": "nothing"}, "gh_repo", "owner/name"),
         ({"kind_of_source": "url", "url": "file:///etc/passwd"}, "url", "http"),
         ({"kind_of_source": "local", "server_path": "/etc/passwd"}, "server_path", "not below"),
@@ -159,6 +163,13 @@ def test_mistakes_stand_beside_their_fields_and_nothing_is_lost(
             "checkbox", "radio", "hidden"} and "value" in shown[name]:  # fmt: skip
             assert shown[name]["value"] == value.strip(), name
     assert _files(form_place.place.root) == before
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubServer]:
+    with GitHubServer(tmp_path_factory.mktemp("github")) as found:
+        found.add_repo("g/r", {"weights/net.pt": b"net", "README.md": b"text"})
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -276,8 +287,8 @@ def test_json_that_is_none(form_place: Writer) -> None:
     assert dry.status == 200 and dry.json()["written"] is False and "+  x:" in dry.json()["diff"]
 
 
-def test_uploads_go_on_where_they_were_and_end_in_the_store(writable: type[Place]) -> None:
-    place: Place = writable("--max-upload", "1M")
+def test_uploads_go_on_where_they_were_and_end_in_the_store(writable: Make) -> None:
+    place = writable("--max-upload", "1M")
     data = bytes(range(256)) * 1000
     begun = place.call("/-/api/uploads", {"name": "last.ckpt", "size": len(data)}, WRITER)
     assert begun.status == 201, begun.body

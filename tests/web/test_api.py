@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from tests.server.kit import bearer
-from tests.web.kit import OTHER, READER, WRITER, Place, words_of
+from tests.web.kit import OTHER, READER, WRITER, Make, Place, words_of
 
 
 def _schema(place: Place, name: str) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def test_the_hubs_addresses_stay_the_hubs(place: Place) -> None:
     assert place.mirror.ask("/api/jobs/" + "0" * 32).status == 404
 
 
-def test_models_and_their_chain(writable: type[Place]) -> None:
-    place: Place = writable()
+def test_models_and_their_chain(writable: Make) -> None:
+    place = writable()
     (place.root / "fetch.yaml").write_text("runtime: {}\n")
     found = place.mirror.ask("/models").json()
     assert {item["id"] for item in found["models"]} == {"vqgan-16", "vqgan-8", "small", "evil"}
@@ -66,8 +66,8 @@ def test_models_and_their_chain(writable: type[Place]) -> None:
     assert place.mirror.ask("/status", "POST", body=b"").status == 405
 
 
-def test_a_verification_runs_as_a_process_and_tells_how_it_goes(writable: type[Place]) -> None:
-    place: Place = writable()
+def test_a_verification_runs_as_a_process_and_tells_how_it_goes(writable: Make) -> None:
+    place = writable()
     path = "/-/api/models/demo/small/verify"
     assert place.call(path, {}).status == 401
     assert place.call(path, {}, READER).status == 403

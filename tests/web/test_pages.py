@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import write_project
 from tests.server.kit import bearer, serving
-from tests.web.kit import HTML, PNG, READER, WRITER, Place, tags_of, text_of, words_of
+from tests.web.kit import HTML, PNG, READER, WRITER, Make, Place, tags_of, text_of, words_of
 
 PAGES = ["/", "/-/", "/-/artifact/demo/vqgan-16", "/-/artifact/demo/evil", "/-/leaderboard",
          "/-/login", "/-/nothing", "/-/artifact/demo/hidden", "/-/add"]  # fmt: skip
@@ -187,9 +187,9 @@ def test_a_large_catalog_comes_in_light_pages(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_cannot_be_read_is_named_to_those_who_can_mend_it(
-    writable: type[Place],
+    writable: Make,
 ) -> None:
-    place: Place = writable()
+    place = writable()
     path = place.root / "manifests/demo.yaml"
     path.write_text(path.read_text() + "  broken: [1]\n")
     found = ""
@@ -208,8 +208,8 @@ def test_a_manifest_that_cannot_be_read_is_named_to_those_who_can_mend_it(
     assert place.mirror.ask("/healthz", headers=bearer(READER)).status == 200
 
 
-def test_without_a_token_a_browser_is_led_to_the_login(writable: type[Place]) -> None:
-    place: Place = writable("--require-token")
+def test_without_a_token_a_browser_is_led_to_the_login(writable: Make) -> None:
+    place = writable("--require-token")
     answer = place.page("/-/leaderboard")
     assert answer.status == 303
     assert answer.headers["location"] == "/-/login?next=%2F-%2Fleaderboard"
