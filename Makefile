@@ -31,7 +31,7 @@ lint: .venv-test/.installed
 types: .venv-test/.installed
 	rm -rf build && $(TEST)/pip install $(PIP_FLAGS) --no-deps --target build/types .
 	cd build/types && MYPYPATH=. ../../$(TEST)/mypy --config-file ../../setup.cfg -p fetcher
-	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests
+	MYPYPATH=build/types $(TEST)/mypy --config-file setup.cfg tests benchmarks
 
 # What some tests run against; where it cannot be installed they are skipped.
 programs:

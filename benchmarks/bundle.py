@@ -99,7 +99,7 @@ class Bench:
     def tar(self) -> float:
         """Seconds of tar for the same files."""
         self.plain.unlink(missing_ok=True)
-        command = ["tar", "cf", self.plain, "-C", self.project / "data", "."]
+        command = ["tar", "cf", str(self.plain), "-C", str(self.project / "data"), "."]
         seconds = self._timed(lambda: subprocess.run(command, check=True))
         self.plain.unlink()
         return seconds

@@ -20,18 +20,34 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.state import Row
 
 
-def cached_blob(cache: Path, source: Source, file: FileEntry) -> str | None:
-    """The cache's blob of a file, which is named by its digest, or None. Nothing is read."""
-    name = file.sha256 if file.lfs else file.git_blob
-    if not isinstance(source, HuggingFace) or not name:
-        return None
-    path = cache / source.cache_folder / "blobs" / name
-    try:
-        stat = os.lstat(path)
-    except OSError:
-        return None
-    whole = stats.S_ISREG(stat.st_mode) and file.size in {None, stat.st_size}
-    return str(path) if whole else None
+class CachedBlobs:
+    """What a Hugging Face cache already holds, found by digest. Nothing is read."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._folders: dict[Source, str] = {}  # "" for a repository that is not there
+
+    def find(self, source: Source, file: FileEntry) -> str | None:
+        """The cache's blob of a file, which is named by its digest, or None."""
+        folder = self._folders.get(source)
+        if folder is None:
+            folder = self._folders[source] = self._folder(source)
+        name = file.sha256 if file.lfs else file.git_blob
+        if not folder or not name:
+            return None
+        path = f"{folder}{os.sep}{name}"
+        try:
+            stat = os.lstat(path)
+        except OSError:
+            return None
+        whole = stats.S_ISREG(stat.st_mode) and file.size in {None, stat.st_size}
+        return path if whole else None
+
+    def _folder(self, source: Source) -> str:
+        if not isinstance(source, HuggingFace):
+            return ""
+        folder = self._cache / source.cache_folder / "blobs"
+        return str(folder) if folder.is_dir() else ""
 
 
 class HubCache:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
-from fetcher.hubcache import cached_blob
+from fetcher.hubcache import CachedBlobs
 from fetcher.network import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
@@ -84,10 +84,10 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     if network.offline or network.settings.mirrors:
         return []
     asked: dict[str, list[ArtifactPlan]] = {}
-    cache = network.settings.hub_cache
+    cached = CachedBlobs(network.settings.hub_cache)
     for part in plan.artifacts:
         gets = any(
-            item.action == GET and cached_blob(cache, item.artifact.source, item.file) is None
+            item.action == GET and cached.find(item.artifact.source, item.file) is None
             for item in part.items
         )
         if gets and isinstance(part.artifact.source, HuggingFace) and not part.artifact.mirrors:
@@ -123,6 +123,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
     """Without network: what is neither in the tree nor in the store, if no mirror may have it."""
     if not network.offline or any("://" not in mirror for mirror in network.settings.mirrors):
         return []
+    cached = CachedBlobs(network.settings.hub_cache)
     return [
         Problem(
             "offline",
@@ -133,7 +134,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
         for item in plan.items
         if item.action == GET
         and not isinstance(item.artifact.source, Local)
-        and cached_blob(network.settings.hub_cache, item.artifact.source, item.file) is None
+        and cached.find(item.artifact.source, item.file) is None
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fetcher import preflight, report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.files import Stat
-from fetcher.hubcache import cached_blob
+from fetcher.hubcache import CachedBlobs
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
@@ -36,6 +36,9 @@ class Run:
         self.learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self.downloaded_files = self.downloaded_bytes = 0
         self.rows: list[Row] = []
+        self._cached = CachedBlobs(space.settings.hub_cache)
+        mirrors = [BlobMirror(location) for location in space.settings.mirrors]
+        self._chosen_mirrors = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
         self._unopened: set[str] = set()
         self._recorded = time.monotonic()
 
@@ -178,12 +181,10 @@ class Run:
         file = items[0].file
         found: list[Candidate] = []
         for item in items:
-            cached = cached_blob(self.space.settings.hub_cache, item.artifact.source, item.file)
+            cached = self._cached.find(item.artifact.source, item.file)
             if cached is not None:
                 found.append(PathCandidate("hf-cache", cached, link=True))
-        for location in self.space.settings.mirrors:
-            mirror = BlobMirror(location)
-            label = f"mirror:{mirror.describe()}"
+        for mirror, label in self._chosen_mirrors:
             found += [_chosen(c, label) for c in mirror.candidates("", file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]

@@ -28,6 +28,7 @@ from fetcher.sources.base import (
 MAX_PAGES = 20_000
 REPO = r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -233,8 +234,11 @@ class HuggingFace(Source):
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
         full = f"{self.path}/{path}" if self.path else path
-        revision = quote(revision or self.revision, safe="")
-        return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{quote(full)}"
+        revision = revision or self.revision
+        if not _COMMIT.fullmatch(revision):
+            revision = quote(revision, safe="")
+        name = full if _PLAIN.fullmatch(full) else quote(full)
+        return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{name}"
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path."""

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fetcher.files import BLOCK, git_blob_hasher
+from fetcher.files import BLOCK, git_blob_hasher, start_writing_out
 from fetcher.paths import native
 
 # Read at a time, into one buffer: fresh memory for each piece would cost more than the digest.
 _PIECE = 512 << 10
+_SENT_AT_ONCE = 8 << 20
 
 
 @dataclass(eq=False)
@@ -30,6 +31,7 @@ class Tail:
     written: int = 0
     done: bool = False
     hashed: int = 0
+    sent: int = 0  # so far the system was told to bring it to disk
     dropped: bool = False
     finished: bool = False
     sha256: Any = field(default_factory=hashlib.sha256)
@@ -132,6 +134,10 @@ class TailHasher:
                 if tail.git:
                     tail.git.update(block)
                 tail.hashed += size
+                if tail.hashed - tail.sent >= _SENT_AT_ONCE:
+                    # What is on its way to disk early need not be waited for at the end.
+                    start_writing_out(stream.fileno(), tail.sent, tail.hashed - tail.sent)
+                    tail.sent = tail.hashed
 
 
 def digests_of(path: str, git: bool) -> tuple[str, str]:

@@ -1,0 +1,258 @@
+"""The loop of a courier process: ask, prove, write, report; what does not go smoothly goes back.
+
+`fetcher.transfer.couriers` starts these processes and reads what they report.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import marshal
+import os
+import signal
+import struct
+import traceback
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import pycurl
+
+from fetcher.errors import Failure
+from fetcher.files import end_with_parent, git_blob_hasher, unique_name, write_new
+from fetcher.network import (
+    REDIRECTS,
+    RETRY_STATUS,
+    Network,
+    never_connected,
+    redirect_target,
+)
+from fetcher.sniff import is_pointer
+from fetcher.store import private_prefix
+from fetcher.transfer.jobs import SMALL
+from fetcher.transfer.slot import STALL_SECONDS
+
+RECORD = struct.Struct("<II")  # the tasks from one number to before another
+LENGTH = struct.Struct("<I")  # of a message
+_REPORT = 48  # results in one message
+_MAX_HOPS = 3
+_STREAMS = 4  # requests at a time for each connection that we may have, where they can share one
+
+
+class Task(NamedTuple):
+    """What a courier needs to know of a job."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    size: int
+    sha256: str | None
+    git_blob: str | None
+
+
+class _Handle:
+    """One request at a time. `origin` is what it is set up for."""
+
+    def __init__(self) -> None:
+        self.curl: Any = pycurl.Curl()
+        self.index = -1
+        self.hops = 0
+        self.url = ""
+        self.origin: object = None
+        self.chunks: list[bytes] = []
+
+
+class _Loop:
+    """The loop of one process."""
+
+    def __init__(
+        self, tasks: Sequence[Task], taken: int, writer: int, network: Network, folder: str
+    ) -> None:
+        self.tasks = tasks
+        self.taken = taken
+        self.writer = writer
+        self.network = network
+        self.folder = folder
+        self.multi = pycurl.CurlMulti()
+        self.mine: list[int] = []
+        self.done: list[tuple[Any, ...]] = []
+        self.back: list[int] = []
+        self.halted = False
+        self.by_curl: dict[int, _Handle] = {}
+
+    def run(self, connections: int) -> None:
+        """Work until there is nothing to take."""
+        free = []
+        secure = any(task.url.startswith("https") for task in self.tasks[:1])
+        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
+        for _ in range(connections * (_STREAMS if secure else 1)):
+            handle = _Handle()
+            self._prepare(handle, secure)
+            self.by_curl[id(handle.curl)] = handle
+            free.append(handle)
+        busy = 0
+        while True:
+            while free and (index := self._next()) is not None:
+                handle = free.pop()
+                if self._start(handle, index):
+                    busy += 1
+                else:
+                    free.append(handle)
+            if not busy:
+                break
+            self.multi.perform()
+            ended = self._reap()
+            if not ended:
+                self.multi.select(1.0)
+                continue
+            for handle in ended:
+                if not self._go_on(handle):
+                    busy -= 1
+                    free.append(handle)
+            if len(self.done) + len(self.back) >= _REPORT:
+                self._report()
+        self._report()
+
+    def _next(self) -> int | None:
+        if not self.mine and not self.halted:
+            record = os.read(self.taken, RECORD.size)
+            if len(record) == RECORD.size:
+                start, stop = RECORD.unpack(record)
+                self.mine = list(range(stop - 1, start - 1, -1))
+            else:
+                self.halted = True
+        return self.mine.pop() if self.mine else None
+
+    def _prepare(self, handle: _Handle, secure: bool) -> None:
+        curl = handle.curl
+        if secure:  # where the server speaks HTTP/2, all share one connection
+            curl.setopt(pycurl.PIPEWAIT, 1)
+        self.network.configure_once(curl)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
+        curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
+        curl.setopt(pycurl.WRITEFUNCTION, handle.chunks.append)
+        curl.setopt(pycurl.BUFFERSIZE, 1 << 16)
+        curl.setopt(pycurl.MAXFILESIZE, SMALL)
+
+    def _start(self, handle: _Handle, index: int) -> bool:
+        task = self.tasks[index]
+        handle.index, handle.hops = index, 0
+        try:
+            self._aim(handle, self.network.rewrite(task.url), task.headers)
+        except Failure:
+            self.back.append(index)
+            return False
+        self.multi.add_handle(handle.curl)
+        return True
+
+    def _aim(self, handle: _Handle, url: str, headers: tuple[tuple[str, str], ...]) -> None:
+        handle.url = url
+        # Scheme, host and port as they are written: what differs there is set up anew.
+        origin = url[: url.find("/", 8)], headers
+        if handle.origin == origin and url.isascii():
+            handle.curl.setopt(pycurl.URL, url)
+        else:
+            given = [*headers, ("Accept-Encoding", "identity")]
+            self.network.configure(handle.curl, url, given)
+            handle.origin = origin
+
+    def _reap(self) -> list[_Handle]:
+        """Handles whose request ended; those that libcurl itself gave up give their job back."""
+        ended = []
+        while True:
+            left, succeeded, failed = self.multi.info_read(64)
+            for curl in succeeded:
+                self.multi.remove_handle(curl)
+                ended.append(self.by_curl[id(curl)])
+            for curl, number, _ in failed:
+                handle = self.by_curl[id(curl)]
+                silent = number == pycurl.E_OPERATION_TIMEDOUT or never_connected(curl, number)
+                self.multi.remove_handle(curl)
+                handle.chunks.clear()
+                self._give_back(handle, halt=silent)
+                ended.append(handle)
+            if not left:
+                return ended
+
+    def _go_on(self, handle: _Handle) -> bool:
+        """Judge an answer; True if the handle is under way again, to where a redirect leads."""
+        if handle.index < 0:
+            return False
+        status = handle.curl.getinfo(pycurl.RESPONSE_CODE)
+        chunks = handle.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if status == 200:
+            self._take(handle, body)
+        elif status in REDIRECTS and handle.hops < _MAX_HOPS:
+            return self._follow(handle)
+        else:
+            self._give_back(handle, halt=status in RETRY_STATUS)
+        return False
+
+    def _follow(self, handle: _Handle) -> bool:
+        handle.hops += 1
+        try:
+            url = self.network.redirected(handle.url, redirect_target(handle.curl))
+            self._aim(handle, url, ())
+        except Failure:
+            self._give_back(handle, halt=False)
+            return False
+        self.multi.add_handle(handle.curl)
+        return True
+
+    def _take(self, handle: _Handle, body: bytes) -> None:
+        """Prove a body and write it to a private file."""
+        task = self.tasks[handle.index]
+        sha256, git_blob = hashlib.sha256(body).hexdigest(), ""
+        if task.git_blob is not None:
+            hasher = git_blob_hasher(len(body))
+            hasher.update(body)
+            git_blob = hasher.hexdigest()
+        right = sha256 == task.sha256 if task.sha256 else git_blob == task.git_blob
+        if not right or len(body) != task.size or is_pointer(body):
+            self._give_back(handle, halt=False)
+            return
+        path = f"{self.folder}{os.sep}{private_prefix(sha256)}{unique_name()}"
+        try:
+            stat = write_new(path, body)
+        except OSError:
+            self._give_back(handle, halt=True)
+            return
+        self.done.append((handle.index, path, sha256, git_blob, *stat))
+        handle.index = -1
+
+    def _give_back(self, handle: _Handle, halt: bool) -> None:
+        self.back.append(handle.index)
+        handle.index = -1
+        if halt and not self.halted:
+            self.halted = True
+            self.back += self.mine
+            self.mine.clear()
+            self._report(halt=True)
+
+    def _report(self, halt: bool = False) -> None:
+        message = marshal.dumps((self.done, self.back, halt))
+        self.done.clear()
+        self.back.clear()
+        data = memoryview(LENGTH.pack(len(message)) + message)
+        while data:
+            data = data[os.write(self.writer, data) :]
+
+
+def courier(
+    tasks: Sequence[Task], taken: int, writer: int, network: Network, folder: str, share: int
+) -> NoReturn:
+    """Be a courier process, to its end."""
+    status = 1
+    try:
+        # Ctrl-C is for the engine, which ends its couriers.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_with_parent()
+        gc.disable()
+        _Loop(tasks, taken, writer, network, folder).run(share)
+        status = 0
+    except BaseException:  # the engine takes back what was not reported
+        if os.environ.get("FETCH_DEBUG"):
+            traceback.print_exc()
+    finally:
+        os._exit(status)

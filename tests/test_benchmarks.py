@@ -1,0 +1,18 @@
+"""What the README says of the benchmarks is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks import tables
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_readme_shows_the_measured_table() -> None:
+    found = json.loads((ROOT / "benchmarks/results/transfer.json").read_text("utf-8"))
+    table = tables.table(found)
+    assert table.count("\n") >= 4
+    assert table in (ROOT / "README.md").read_text("utf-8")
+    assert table in (ROOT / "benchmarks/results/transfer.md").read_text("utf-8")
