@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import __version__, reports, runtime
+from fetcher import settings as all_settings
+from fetcher.errors import FetchError
 from fetcher.manifest import Artifact
 from fetcher.register.fields import form_json
 from fetcher.server.message import Request, Response, json_response, refusal
@@ -181,12 +183,23 @@ class Api:
             }
         )
 
+    def _settings(self) -> Settings:
+        """The project's settings as they are now; as they were at the start if they are wrong."""
+        if self.listing.root is None:
+            return self.settings
+        try:
+            found = all_settings.load(self.listing.root)
+            found.check()
+        except FetchError:
+            return self.settings
+        return found
+
     async def runtime(self, request: Request) -> Response:
         """The models, and which of them the project's `runtime:` comes to."""
         shown = await self.listing.shown()
         cards = shown.visible(request.identity)
         seen = {card.full_name for card in cards}
-        config = runtime.load(self.settings)
+        config = runtime.load(await asyncio.to_thread(self._settings))
         names = {name for _, artifact in shown.pairs if artifact.full_name not in seen
                  for name in _names(artifact)}  # fmt: skip
         chain = [name for name in config.chain if name not in names]

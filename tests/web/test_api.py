@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.server.kit import bearer
+from tests.server.kit import bearer, fetch
 from tests.web.kit import OTHER, READER, WRITER, Make, Place, words_of
 
 
@@ -57,10 +57,22 @@ def test_the_hubs_addresses_stay_the_hubs(place: Place) -> None:
 
 def test_models_and_their_chain(writable: Make) -> None:
     place = writable()
-    (place.root / "fetch.yaml").write_text("runtime: {}\n")
     found = place.mirror.ask("/models").json()
     assert {item["id"] for item in found["models"]} == {"vqgan-16", "vqgan-8", "small", "evil"}
     assert found["current"] is None and found["fallback_chain"] == []
+    settings = place.root / "fetch.yaml"
+    settings.write_text(
+        "runtime: {primary_model: small, fallback_models: [hidden, vqgan-16], "
+        "enable_fallback: true}\n"
+    )
+    fetch(place.home, "runtime", cwd=place.root)
+    found = place.mirror.ask("/models").json()
+    assert found["primary"] == "small" and found["current"] == "demo/small"
+    assert found["fallback_chain"] == ["vqgan-16"]
+    found = place.mirror.ask("/models", headers=bearer(READER)).json()
+    assert found["fallback_chain"] == ["hidden", "vqgan-16"]
+    settings.write_text("runtime: {primary_model: [}\n")
+    assert place.mirror.ask("/models").status == 200
     status = place.mirror.ask("/status").json()
     assert status["artifacts"] == 4 and status["states"] == {"complete": 2, "missing": 2}
     assert place.mirror.ask("/status", "POST", body=b"").status == 405

@@ -236,9 +236,18 @@ def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path)
     browser.network(offline=True)
     browser.wait(lambda: "Interrupted" in said.text, "interrupted")
     browser.network()
+    # The page is gone, the part that was sent is not.
+    browser.open("/-/add?lang=en")
+    browser.find("#i-name").send_keys("Uploaded")
+    browser.find("#kind-local").click()
+    browser.requests()
+    browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
+    said = browser.find(".upload output")
     browser.wait(lambda: "Uploaded: last.ckpt" in said.text, "gone on")
     parts = list((browser.place.root / "uploads").glob("*/last.ckpt"))
     assert len(parts) == 1 and parts[0].read_bytes() == data
+    sent = [url for url in browser.requests() if "offset=" in url]
+    assert sent and not any(url.endswith("offset=0") for url in sent), sent
     browser.find('button[value="save"]').click()
     browser.wait(lambda: "Registered." in browser.text(), "registered")
 
