@@ -205,7 +205,7 @@ class Registrar:
             outcome.errors = {"place": [str(problem) for problem in invalid.found[:5]]}
             return None
         outcome.id, outcome.manifest = session.draft.id, session.manifest
-        outcome.diff, outcome.record = changes.diff(found), session.draft.record()
+        outcome.diff, outcome.record = _own_lines(changes.diff(found)), session.draft.record()
         return found
 
     # Checkpoints
@@ -262,6 +262,11 @@ class Registrar:
             self._local(str(source.path), key, t)
         elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
             raise Wrong(key, t("outside"))
+
+
+def _own_lines(diff: str) -> str:
+    """The changed lines alone: those around them may be about artifacts that are private."""
+    return "".join(line for line in diff.splitlines(True) if line[:1] in {"+", "-"})
 
 
 def _words(error: FetchError) -> str:
@@ -329,6 +334,14 @@ def _check_compression(draft: Draft, t: Translator) -> None:
         draft.errors["interface"] = [t("reconstruct_needed")]
 
 
+def _translated(key: str, text: str, t: Translator) -> str:
+    """The schema's words about a value, which are English, with some of the page's own."""
+    if text == "is needed":
+        return t("is_needed")
+    own = {t("reconstruct_needed"), t("is_needed")}
+    return text if key not in BY_KEY or text in own else t("wrong_value", words=text)
+
+
 def view(
     form: Mapping[str, list[str]], outcome: Outcome, registrar: Registrar, t: Translator
 ) -> dict[str, Any]:
@@ -351,7 +364,7 @@ def view(
         )
     errors: dict[str, list[str]] = defaultdict(list)
     for key, words in outcome.errors.items():
-        errors[key] += [t("is_needed") if text == "is needed" else text for text in words]
+        errors[key] += [_translated(key, text, t) for text in words]
     values: dict[str, str] = defaultdict(str, {key: _one(form, key) for key in form})
     values["kind_of_source"] = _source_kind(form)
     labels = {key: t(f"f.{key}") for key in BY_KEY} | {k: t(v) for k, v in _OWN_FIELDS.items()}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
-_ROW, _LABEL, _WIDTH = 26, 190, 640
+_ROW, _LABEL, _WIDTH = 26, 215, 640
 
 
 def bars(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
@@ -19,7 +20,7 @@ def bars(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
     for index, (label, value, words) in enumerate(rows):
         y = index * _ROW
         length = max(room * max(value, 0.0) / high, 1)
-        short = label if len(label) <= 26 else label[:25] + "…"
+        short = _short(label, 26)
         parts.append(
             f'<text x="{_LABEL - 8}" y="{y + 17}" text-anchor="end">{escape(short)}</text>'
             f'<rect class="bar" x="{_LABEL}" y="{y + 4}" width="{length:.1f}" height="18" rx="2"/>'
@@ -48,12 +49,22 @@ def scatter(points: Sequence[tuple[str, float, float]], title: str, across: str,
     for label, x, y in points:
         px = left + 12 + (x - x0) / dx * (_WIDTH - left - 132)
         py = low - 14 - (y - y0) / dy * (low - 48)
-        short = label if len(label) <= 18 else label[:17] + "…"
+        short = _short(label, 16)
         parts.append(
             f'<circle class="bar" cx="{px:.1f}" cy="{py:.1f}" r="5"/>'
             f'<text x="{px + 8:.1f}" y="{py + 4:.1f}">{escape(short)}</text>'
         )
     return _svg(height, title, "".join(parts))
+
+
+def _short(label: str, width: int) -> str:
+    """As much of a label as has room; characters of East Asia are two wide."""
+    taken = 0
+    for index, character in enumerate(label):
+        taken += 2 if east_asian_width(character) in "WF" else 1
+        if taken > width:
+            return label[: max(index - 1, 1)] + "…"
+    return label
 
 
 def _svg(height: int, title: str, inner: str) -> Markup:

@@ -214,6 +214,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "mistakes": ("Please correct these fields", "다음 항목을 고쳐 주세요"),
     "others": ("Others, separated by commas", "그 밖의 값(쉼표로 구분)"),
     "choose": ("choose", "선택"),
+    "wrong_value": ("{words}", "값을 확인하세요: {words}"),
     "is_needed": ("is needed", "필수 항목입니다"),
     "source_needed": (
         "is needed: a repository, a URL or a file",

@@ -95,6 +95,8 @@ def test_the_manifest_is_the_one_that_fetch_add_writes(
         more = ["--name=Named by JSON", "--owner=ana", "--skip-import", "--yes"]
     else:
         shown = writer.send("preview", **form)
+        # Lines around the change may be about what is private.
+        assert "Hidden" not in words_of(shown) and "vqgan-8" not in words_of(shown)
         assert shown.status == 200 and "+  vqgan-imagenet-f16-2048:" in words_of(shown)
         assert _files(place.root) == _files(twin)
         answer = writer.send(**form)
