@@ -41,7 +41,7 @@ programs:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && \
 	    apt-get install -y -qq --no-install-recommends nginx-light docker-registry \
-	      chromium chromium-driver fonts-noto-cjk >/dev/null; \
+	      chromium chromium-driver >/dev/null; \
 	  fi || true; fi; \
 	for program in $$missing; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || \
 	  echo "$$program is not installed: its tests are skipped"; done

@@ -204,8 +204,8 @@ class Listing:
         held: Mapping[str, HeldArtifact],
     ) -> None:
         project = Project(root)
-        locked = {manifest for manifest, _ in read_lock(root).artifacts}
         try:
+            locked = {manifest for manifest, _ in read_lock(root).artifacts}
             own = [str(path) for path in project.own_manifests()]
             names = own + sorted(locked - {Path(path).stem for path in own})
             if not names:

@@ -104,9 +104,9 @@ def redirect(request: Request, path: str, headers: Mapping[str, str] | None = No
 
 def static(name: str) -> Response | None:
     """A file of the pages' own."""
-    kinds = {"web.css": "text/css", "web.js": "text/javascript", "icon.svg": "image/svg+xml"}
-    if name not in kinds:
+    kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+    if name not in {"web.css", "web.js", "job.js", "icon.svg"}:
         return None
-    headers = {**SAFE, "Content-Type": f"{kinds[name]}; charset=utf-8"}
+    headers = {**SAFE, "Content-Type": f"{kinds[name.rpartition('.')[2]]}; charset=utf-8"}
     headers["Cache-Control"] = "public, max-age=300"
     return Response(200, headers, (FOLDER / "static" / name).read_bytes())

@@ -149,7 +149,9 @@ class Web:
                 return await self._verify(request, f"{manifest}/{name}")
             case ["job", name] if not posts:
                 job = await self.api.job(request, name)
-                values = {"job": job.to_json(), "ended": job.ended is not None}
+                told = (job.report or {}).get("errors") or []
+                ended = job.ended is not None
+                values = {"job": job.to_json(), "ended": ended, "problems": told}
                 return self._render(request, "job.html", values)
             case ["picture", sha256] if not posts:
                 return await self._picture(request, sha256)

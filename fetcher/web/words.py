@@ -107,8 +107,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "queued": ("waiting", "대기 중"),
     "running": ("running", "실행 중"),
     "job_reload": (
-        "This page shows the progress; reload it to see more.",
-        "새로 고치면 진행 상황을 볼 수 있습니다.",
+        "Its progress is shown here; without JavaScript, reload the page.",
+        "진행 상황이 여기에 표시됩니다. JavaScript가 없으면 새로 고치세요.",
     ),
     "seconds": ("{number} s", "{number}초"),
     "back_to": ("Back to {name}", "{name}(으)로 돌아가기"),

@@ -252,6 +252,19 @@ def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path)
     browser.wait(lambda: "Registered." in browser.text(), "registered")
 
 
+def test_a_verification_is_followed(browser: Browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open("/-/artifact/demo/small?lang=en")
+    browser.find('form[action*="/-/verify/"] button').send_keys(Keys.ENTER)
+    browser.wait(lambda: "Verification of demo/small" in browser.text(), "the job")
+    ended = 'return document.querySelector("[role=status] .mark").className'
+    over = {"mark failed", "mark skipped", "mark passed"}
+    browser.wait(lambda: browser.driver.execute_script(ended) in over, "its end")
+    if AXE.is_file():
+        _check_with_axe(browser, "the job")
+
+
 def test_the_form_without_a_script(browser: Browser) -> None:
     browser.scripts(False)
     try:
