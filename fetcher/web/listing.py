@@ -81,6 +81,11 @@ class Card:
         """passed, failed, skipped, or "" if nothing was ever proven."""
         return str(self.verified.get("state") or "") if self.verified else ""
 
+    @property
+    def proven_on(self) -> str:
+        """The day of the latest result, "" if it is not known."""
+        return str(self.verified.get("time") or "")[:10] if self.verified else ""
+
     def values(self, facet: str) -> tuple[str, ...]:
         """What it has of one facet."""
         if facet == "tag":
@@ -310,7 +315,8 @@ def _add_proofs(cards: dict[str, Card], root: Path) -> None:
     for card in cards.values():
         by_id.setdefault(card.id, []).append(card)
     report = reports.read(reports.folder_of(root) / "verify.json") or {}
-    for result in report.get("results") or ():
+    results = report.get("results")
+    for result in results if isinstance(results, list) else ():
         if not isinstance(result, dict) or not isinstance(result.get("artifact"), str):
             continue
         manifest, _, name = result["artifact"].rpartition("/")

@@ -158,7 +158,8 @@ def pictures(result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     for item in _dicts(result.get("pictures")):
         sha256 = item.get("sha256")
         if isinstance(sha256, str) and _HASH.fullmatch(sha256):
-            size = {key: int(item.get(key) or 0) for key in ("width", "height")}
+            sides = {key: item.get(key) for key in ("width", "height")}
+            size = {key: side if isinstance(side, int) else 0 for key, side in sides.items()}
             texts = {key: str(item.get(key) or "") for key in ("name", "caption")}
             yield {"sha256": sha256, **size, **texts}
 
