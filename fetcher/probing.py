@@ -142,7 +142,7 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest
     if not kind:
         hint = "add `probe: {type: state-dict}` to its manifest"
         return ProbeResult(name, "", "skipped", "it has no probe", hint)
-    absent = [item for item in part.items if not _stands(item)]
+    absent = [item for item in part.items if not stands(item)]
     if absent or not part.items:
         what = f"{absent[0].target} is missing" if absent else "nothing is known of its files yet"
         more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
@@ -161,12 +161,13 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest
                 hint = f"did you mean {close!r}?" if close else "see `fetch list`"
                 told = f"the probe's {option!r} names {other!r}, which is no artifact"
                 return ProbeResult(name, kind, "failed", told, hint)
-            if found.items and all(_stands(item) for item in found.items):
-                related[other] = _placed(found)
+            if found.items and all(stands(item) for item in found.items):
+                related[other] = placed(found)
     return _request(part, kind, plan.tree, related, settings)
 
 
-def _stands(item: Item) -> bool:
+def stands(item: Item) -> bool:
+    """Whether a file is there, right or not."""
     return item.action in {KEEP, UNVERIFIED} or Path(item.path).exists()
 
 
@@ -177,7 +178,7 @@ def _find(name: str, part: ArtifactPlan, plan: Plan) -> ArtifactPlan | None:
     return same[0] if same else None
 
 
-def _placed(part: ArtifactPlan) -> dict[str, Path]:
+def placed(part: ArtifactPlan) -> dict[str, Path]:
     """Where each of the artifact's files stands; of several places, where most of them are."""
     items = [item for item in part.items if not item.hub] or part.items
     bases = Counter(_base(item) for item in items)
@@ -211,7 +212,7 @@ def _request(
             part.artifact.id,
             kind,
             (tree / part.unit.layout.root).absolute(),
-            _placed(part),
+            placed(part),
             options,
             device=settings.device,
             dtype=settings.dtype,

@@ -17,6 +17,7 @@ from fetcher.schema import INVALID, Boolean, Field, Integer, JsonSchema, ListOf,
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
+DTYPES = ("auto", "float32", "float16", "bfloat16", "float64", "fp32", "fp16", "bf16")
 PUBLIC_HUB = "https://huggingface.co"
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
@@ -52,6 +53,19 @@ SPECS: dict[str, Spec] = {
     "enable_fallback": Spec(
         ("ENABLE_FALLBACK",), "use the next model where that one cannot be had", "true"
     ),
+    "local_models_dir": Spec(
+        ("LOCAL_MODELS_DIR",), "folder with models in folders of their own", "models"
+    ),
+    "default_chat_model": Spec(("DEFAULT_CHAT_MODEL",), "the chat model that applications get"),
+    "default_embedding_model": Spec(
+        ("DEFAULT_EMBEDDING_MODEL",), "the embedding model that applications get"
+    ),
+    "model_device": Spec(
+        ("MODEL_DEVICE",), "where applications load models: auto, cpu, cuda:N, mps", "auto"
+    ),
+    "model_dtype": Spec(
+        ("MODEL_DTYPE",), "number type to load with: auto (as stored), float16, …", "auto"
+    ),
     "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
     "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
     "github_enterprise_token": Spec(
@@ -73,6 +87,13 @@ FILE_FIELDS: dict[str, Field] = {
     "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
     "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
+    "local_models_dir": Field(Text(), SPECS["local_models_dir"].doc),
+    "default_chat_model": Field(Text(), SPECS["default_chat_model"].doc),
+    "default_embedding_model": Field(Text(), SPECS["default_embedding_model"].doc),
+    "model_device": Field(
+        Text(r"auto|cpu|mps|cuda(:\d+)?", "a device such as cuda:0"), SPECS["model_device"].doc
+    ),
+    "model_dtype": Field(Text(choices=DTYPES), SPECS["model_dtype"].doc),
     "runtime": Field(RUNTIME, "which model an application uses, and how it is loaded"),
 }
 SCHEMA = Record("fetch.yaml", FILE_FIELDS)
@@ -249,11 +270,32 @@ class Settings:
         except (OSError, UnicodeDecodeError):
             return ""
 
+    @property
+    def local_models_dir(self) -> Path:
+        """Where models lie in folders of their own."""
+        return self._path(self.text("local_models_dir"))
+
+    @property
+    def model_device(self) -> str:
+        """Where applications load models: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+        text = self.text("model_device").strip().lower()
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", text):
+            raise self._fail("model_device", "auto, cpu, cuda:N or mps")
+        return text
+
+    @property
+    def model_dtype(self) -> str:
+        """The number type that applications load models with, one of DTYPES."""
+        text = self.text("model_dtype").strip().lower()
+        if text not in DTYPES:
+            raise self._fail("model_dtype", "one of " + ", ".join(DTYPES[:5]))
+        return text
+
     def check(self) -> None:
         """Raise UsageError for the first setting that cannot be used."""
         _ = self.store, self.offline, self.jobs, self.link, self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
-        _ = self.enable_fallback
+        _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
 
 
 def _from_file(

@@ -61,6 +61,8 @@ ORDER = [
     {"probe_defaults"},
     {"probing"},
     {"web"},
+    {"obtain"},
+    {"models"},
     {"commands"},
     {"__main__"},
 ]

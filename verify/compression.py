@@ -10,12 +10,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from . import grids, images, inputs, options, project_code, quality
-from .choice import weight_files
 from .context import describe
-from .loaders import class_path
+from .loaders import codec as loader
 from .loaders.strict import listed
 from .protocol import ProbeError
-from .weights import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,34 +87,17 @@ def _size(value: Any) -> str:
 
 
 def _loaded(request: ProbeRequest, context: Context) -> Any:
-    name = _only_file(request)
-    class_name = request.options["class_path"]
     with context.timed("load_seconds"):
-        opened = open_weights(context, request.files[name], name, request.options.get("key", ""))
-        model = project_code.build(request, context)
-        context.stage(f"loading {name}")
-        class_path.load_strictly(model, opened.load(opened.tensors), class_name)
+        codec = loader.load(request, context)
+        opened, name, model = codec.weights, codec.file, codec.model
         bad = [tensor for tensor in opened.tensors if opened.count_nonfinite(tensor, "cpu")]
-        model = model.to(context.device(), context.torch_dtype()).eval()
     counted = sum(parameter.numel() for parameter in model.parameters())
     context.metrics["parameters"] = counted
-    context.check(f"{name}: loads", True, f"{class_name}: {counted:,} parameters")
+    told = f"{request.options['class_path']}: {counted:,} parameters"
+    context.check(f"{name}: loads", True, told)
     told = f"NaN or infinity in {listed(bad)}" if bad else ""
     context.check(f"{name}: finite", not bad, told, "the weights are damaged")
     return model
-
-
-def _only_file(request: ProbeRequest) -> str:
-    if "checkpoint" in request.options:
-        if request.options["checkpoint"] not in request.files:
-            raise ProbeError(
-                f"checkpoint: the artifact has no file {request.options['checkpoint']!r}"
-            )
-        return str(request.options["checkpoint"])
-    found = weight_files(request)
-    if len(found) > 1:
-        raise ProbeError(f"{len(found)} files hold weights: {listed(found)}", "set `checkpoint`")
-    return found[0]
 
 
 def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, list[Any], str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fetcher import gpu, naming, report, reports, runtime, settings, vram
+from fetcher import gpu, naming, obtain, report, reports, runtime, settings, vram
 from fetcher.commands import common
 from fetcher.errors import UsageError, from_os_error
 from fetcher.manifest import Artifact
@@ -17,7 +17,6 @@ from fetcher.naming import Pair
 from fetcher.plan import KEEP
 from fetcher.project import Project, find_root
 from fetcher.runtime import NoneUsable, NotUsable, Runtime, Used
-from fetcher.workflow import Run
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,7 @@ class _Obtain:
             if not self.fetch:
                 text = "is not in the tree" if not items else "is not complete in the tree"
                 raise NotUsable("missing", text, f"fetch all {artifact.id}, or --fetch")
-            run = Run(space)
-            found = run.execute(run.plan())
-        if found.interrupted:
-            raise KeyboardInterrupt
-        if found.problems:
-            first = next((p for p in found.problems if p.code in {"gated", "auth"}), None)
-            problem = first or found.problems[0]
-            reason = "gated" if first else "missing"
-            raise NotUsable(reason, problem.message, problem.hint)
+            obtain.carry_out(space)
         return artifact
 
 
@@ -110,11 +101,11 @@ def command(
     found.check()
     config = runtime.load(found)
     pairs = naming.pairs_of(Project(root).load_everything())
-    obtain = _Obtain(pairs, config, _memory(name, size), into, fetch)
+    look = _Obtain(pairs, config, _memory(name, size), into, fetch)
     result = report.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None
     try:
-        used = runtime.first_usable(config.chain, obtain)
+        used = runtime.first_usable(config.chain, look)
         passed = used.passed
     except NoneUsable as failure:
         passed, result.problems = failure.passed, failure.problems()

@@ -207,6 +207,7 @@ def _serve(
             f"fetch serve needs {error.name}, which is not installed",
             "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
+    from fetcher.models.stats import saved_text
     from fetcher.server.access import Tokens
     from fetcher.server.app import App, Options
     from fetcher.server.library import Library
@@ -238,6 +239,7 @@ def _serve(
         app = App(library, options, metrics, upload)
         most = _bytes(flags["max_upload"]) or 0
         web = Web(app, settings, WebOptions(project, flags["folders"], most))
+        app.model_metrics = lambda: saved_text(settings.root)
         stores = [upstream.store] if upstream else []
         proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)

@@ -82,6 +82,7 @@ class App:
         self.open_paths: tuple[str, ...] = ("/healthz",)
         self._tokens_looked = 0.0
         self.damaged: Callable[[], int] = lambda: 0
+        self.model_metrics: Callable[[], str] = lambda: ""
 
     async def answer(self, request: Request) -> Response:
         """The answer to one request; every error is one too."""
@@ -160,6 +161,9 @@ class App:
             held_bytes=sum(item.size for item in artifacts),
             damaged_contents_total=self.damaged(),
         )
+        # Names of models: only for who may see all of them.
+        if all(request.identity.may_see(item.full_name, item.record) for item in artifacts):
+            text += self.model_metrics()
         return text_response(text, kind=CONTENT_TYPE)
 
     def _front(self, request: Request) -> Response:

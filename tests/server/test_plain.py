@@ -170,6 +170,23 @@ def test_health_metrics_and_the_front_page(mirror: Mirror) -> None:
         assert mirror.ask(nothing).status == 404
 
 
+def test_what_applications_measured_is_told_to_those_who_may_see_all(
+    held: Held, mirror: Mirror
+) -> None:
+    report = held.root / ".fetch/reports/models.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    text = {"schema": "fetch.report/1", "results": [{"name": "secret", "calls": 3}]}
+    report.write_text(json.dumps(text))
+    try:
+        told = mirror.ask("/metrics", headers=bearer("reader-token-1")).body.decode()
+        assert "secret" in told and "fetch_model_" in told
+        assert "secret" not in mirror.ask("/metrics").body.decode()
+        report.write_text("[")
+        assert mirror.ask("/metrics", headers=bearer("reader-token-1")).status == 200
+    finally:
+        report.unlink()
+
+
 @pytest.mark.parametrize(
     "path",
     [

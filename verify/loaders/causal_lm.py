@@ -111,11 +111,13 @@ def attach_adapter(model: Any, adapter: Path) -> Any:
         ) from error
 
 
-def inputs_of(tokenizer: Any, model: Any, text: str) -> dict[str, Any]:
+def inputs_of(tokenizer: Any, model: Any, text: str, special_tokens: bool = True) -> dict[str, Any]:
     """Return a prompt's `input_ids` and `attention_mask`, int64 of shape (1, tokens), on the
     model's device. Some tokenizers also return token_type_ids, which decoders do not take.
+
+    Without `special_tokens` none is added: what a chat template writes has them already.
     """
-    encoded = tokenizer(text, return_tensors="pt")
+    encoded = tokenizer(text, return_tensors="pt", add_special_tokens=special_tokens)
     device = next(model.parameters()).device
     return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
 
@@ -128,22 +130,34 @@ def pad_id(tokenizer: Any, model: Any) -> int | None:
     return next((number for number in found if number is not None), None)
 
 
+# The files may ask for sampling; greedy is what can be told apart from yesterday's.
+GREEDY: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "temperature": None,
+    "top_p": None,
+    "top_k": None,
+}
+
+
 def generate(loaded: CausalLM, text: str, new_tokens: int) -> list[int]:
     """Continue a prompt greedily and return the ids of the new tokens, at most `new_tokens`."""
+    inputs = inputs_of(loaded.tokenizer, loaded.model, text)
+    return continue_ids(loaded, inputs, new_tokens, **GREEDY)
+
+
+def continue_ids(
+    loaded: CausalLM, inputs: dict[str, Any], new_tokens: int, **how: Any
+) -> list[int]:
+    """Continue what `inputs_of` returned; `how` goes to the model's `generate`."""
     import torch
 
-    inputs = inputs_of(loaded.tokenizer, loaded.model, text)
     with torch.inference_mode():
-        # The files may ask for sampling; greedy is what can be told apart from yesterday's.
         output = loaded.model.generate(
             **inputs,
             max_new_tokens=new_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
             pad_token_id=pad_id(loaded.tokenizer, loaded.model),
+            **how,
         )
     return [int(token) for token in output[0][inputs["input_ids"].shape[1] :]]
 

@@ -45,8 +45,11 @@ def load(
     dtype: Any = None,
     variant: str | None = None,
     switches: MemorySwitches = MemorySwitches(),
+    pipeline_class: Any = None,
 ) -> Any:
     """Load the pipeline in `folder` and return it, on `device` unless it is offloaded.
+
+    `pipeline_class` loads it; by default the one that its model_index.json names.
 
     `dtype` is torch's type, None: float32. `variant` is the part of weight files' names before the
     suffix, such as `fp16`. Raises LoadError.
@@ -65,7 +68,8 @@ def load(
     if switches.quantize:
         arguments["quantization_config"] = _quantization(diffusers, folder, device)
     try:
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(str(folder), **arguments)
+        kind = pipeline_class or diffusers.DiffusionPipeline
+        pipeline = kind.from_pretrained(str(folder), **arguments)
     except Exception as error:
         raise _explained(error, folder) from error
     pipeline.set_progress_bar_config(disable=True)

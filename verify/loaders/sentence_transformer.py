@@ -81,12 +81,19 @@ def _assemble(
     )
 
 
-def encode(model: Any, sentences: Sequence[str]) -> Any:
-    """Return the embeddings of sentences, float32 of shape (sentences, dimension), on the CPU."""
+def encode(model: Any, sentences: Sequence[str], prompt: str | None = None) -> Any:
+    """Return the embeddings of sentences, float32 of shape (sentences, dimension), on the CPU.
+
+    `prompt` names one of the model's prompts, such as `query`; it counts if the model has it.
+    """
     import torch
 
+    given = getattr(model, "prompts", None) or {}
+    named = {"prompt_name": prompt} if prompt is not None and given.get(prompt) else {}
     with torch.inference_mode():
-        found = model.encode(list(sentences), convert_to_tensor=True, show_progress_bar=False)
+        found = model.encode(
+            list(sentences), convert_to_tensor=True, show_progress_bar=False, **named
+        )
     return found.float().cpu()
 
 

@@ -1,0 +1,169 @@
+"""Image pipelines: a prompt in, a picture out; through diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fetcher.errors import UsageError
+from fetcher.manifest import Artifact
+from fetcher.models.base import BaseModel, ModelError
+from fetcher.models.spec import ModelSpec
+from fetcher.runtime import Passed, Runtime
+from fetcher.sources.plain import Local
+from fetcher.verify.loaders import first_line
+
+_STEPS = 30
+
+
+class BaseImagePipeline(BaseModel):
+    """An image generator. Subclasses have `_load` and `_draw`, or override load, unload, generate.
+
+    `passed` are the models of the chain that were passed over before this one, and why.
+    """
+
+    kind = "image"
+
+    def __init__(self, spec: ModelSpec | None = None) -> None:
+        super().__init__(spec)
+        self.passed: tuple[Passed, ...] = ()
+        self.runtime = Runtime()
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None = None,
+        steps: int | None = None,
+        size: tuple[int, int] | None = None,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Draw a picture and return it as PIL's Image.
+
+        `size` is (width, height) in pixels. What is left out is as the model's record says
+        (`params`), else as the pipeline does. Raises UsageError, NotLoaded, ModelError.
+        """
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise UsageError("the prompt is empty", "say what the picture shows")
+        given = self._settings(negative_prompt, steps, size, guidance_scale)
+        with self.in_use() as (engine, call):
+            try:
+                found = self._draw(engine, prompt, {**given, "seed": seed})
+            except (UsageError, ModelError):
+                raise
+            except Exception as error:
+                reason = getattr(error, "reason", "") or first_line(error)
+                raise ModelError(
+                    f"{self.name} failed: {reason}", getattr(error, "hint", "")
+                ) from error
+            call.items = 1
+            del engine
+        return found
+
+    def _settings(
+        self,
+        negative: str | None,
+        steps: int | None,
+        size: tuple[int, int] | None,
+        guidance: float | None,
+    ) -> dict[str, Any]:
+        params: Mapping[str, Any] = self.spec.info.get("params", {})
+        most = params.get("max_steps")
+        usual_steps = params.get("default_steps", min(_STEPS, most or _STEPS))
+        steps = steps if steps is not None else usual_steps
+        if not isinstance(steps, int) or steps < 1 or (most and steps > most):
+            raise UsageError(f"steps: {steps}", f"expected 1 to {most}" if most else "at least 1")
+        size = size if size is not None else params.get("default_size")
+        limit = params.get("max_size")
+        if size and limit and any(s > m for s, m in zip(size, limit, strict=True)):
+            raise UsageError(f"size: {list(size)}", f"at most {list(limit)}")
+        usual = params.get("negative_prompt")
+        negative = negative if negative is not None else usual if isinstance(usual, str) else None
+        return {
+            "negative_prompt": None if usual is False else negative,
+            "steps": steps,
+            "width": size[0] if size else None,
+            "height": size[1] if size else None,
+            "guidance_scale": guidance if guidance is not None else params.get("guidance_scale"),
+        }
+
+    def _draw(self, engine: Any, prompt: str, settings: Mapping[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+class DiffusersPipeline(BaseImagePipeline):
+    """A pipeline of diffusers, with the memory settings of `runtime:`."""
+
+    libraries = (
+        ("torch", "torch", "verify"),
+        ("transformers", "transformers", "verify"),
+        ("diffusers", "diffusers", "verify"),
+    )
+
+    def _load(self) -> Any:
+        import torch
+
+        from fetcher.verify.loaders import diffusion
+
+        if self.spec.folder is None:
+            raise ModelError(f"{self.name}: its files are not together in one folder")
+        device = self._device()
+        usual = torch.float32 if device == "cpu" else torch.float16
+        memory = self.runtime.memory
+        switches = diffusion.MemorySwitches(
+            cpu_offload="model" if memory.get("cpu_offload") else None,
+            attention_slicing=bool(memory.get("attention_slicing")),
+            vae_slicing=bool(memory.get("vae_slicing")),
+            vae_tiling=bool(memory.get("vae_tiling")),
+            # On a CPU there is no 8-bit kernel, and nothing that would have to be saved.
+            quantize="8bit" if memory.get("use_8bit") and device.startswith("cuda") else None,
+        )
+        return diffusion.load(
+            self.spec.folder,
+            device=device,
+            dtype=self._dtype(usual),
+            variant=self.spec.options.get("variant"),
+            switches=switches,
+            pipeline_class=_class_of(self.runtime.pipeline_class(self._artifact)),
+        )
+
+    def _unload(self, engine: Any) -> None:
+        if hasattr(engine, "remove_all_hooks"):
+            engine.remove_all_hooks()
+
+    @property
+    def _artifact(self) -> Artifact:
+        return Artifact(self.name, "", Local(str(self.spec.folder)), info=self.spec.info)
+
+    def _draw(self, engine: Any, prompt: str, settings: Mapping[str, Any]) -> Any:
+        from PIL import Image
+
+        from fetcher.verify.loaders import diffusion
+
+        short = self.runtime.shortened(prompt, self._artifact, _counter(engine))
+        found = diffusion.draw(
+            engine, short, max_tokens=self.runtime.prompt_limit(self._artifact), **settings
+        )
+        pixels = (found.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous()
+        return Image.fromarray(pixels.numpy())
+
+
+def _class_of(path: str) -> Any:
+    """The class at module.Class or module:Class."""
+    import importlib
+
+    module, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"the pipeline's class {path} is not there: {first_line(error)}",
+            "upgrade diffusers, or correct runtime: pipelines: in fetch.yaml",
+        ) from error
+
+
+def _counter(pipeline: Any) -> Callable[[str], int] | None:
+    """What counts a text's tokens: the pipeline's tokenizer."""
+    tokenizer = getattr(pipeline, "tokenizer", None)
+    return (lambda text: len(tokenizer(text)["input_ids"])) if tokenizer is not None else None

@@ -1,0 +1,103 @@
+"""Models as LangChain's own types. Importing this needs langchain-core (extra `langchain`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+try:
+    from langchain_core.callbacks import CallbackManagerForLLMRun
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+except ImportError as error:
+    from fetcher.models.base import ModelError
+
+    raise ModelError(
+        "langchain-core is not installed", "pip install langchain-core, or fetcher[langchain]"
+    ) from error
+
+from fetcher.models.base import BaseModel
+from fetcher.models.chat import BaseLLMModel, Generation
+from fetcher.models.embedding import BaseEmbeddingModel
+
+
+class FetchChatModel(BaseChatModel):
+    """A chat model of `fetcher.models`. `generation` are the fields of Generation to use."""
+
+    model: Any
+    generation: dict[str, Any] = {}  # noqa: RUF012 (a field of pydantic, which copies it)
+
+    @property
+    def _llm_type(self) -> str:
+        return "fetch"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        spec = self.model.spec if isinstance(self.model, BaseModel) else None
+        return {
+            "model": spec.name if spec else type(self.model).__name__,
+            "version": spec.version if spec else "",
+            **self.generation,
+        }
+
+    def _how(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+        known = {key: given[key] for key in Generation.__dataclass_fields__ if key in given}
+        if "max_tokens" in given:  # LangChain's usual name
+            known["max_new_tokens"] = given["max_tokens"]
+        if stop:
+            known["stop"] = stop
+        return {**self.generation, **known}
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        model: BaseLLMModel = self.model
+        reply = model.invoke(messages, **self._how(stop, kwargs))
+        message = AIMessage(
+            content=str(reply),
+            response_metadata={
+                "model_name": self._identifying_params["model"],
+                "finish_reason": reply.finish_reason,
+            },
+            usage_metadata={
+                "input_tokens": reply.input_tokens,
+                "output_tokens": reply.output_tokens,
+                "total_tokens": reply.input_tokens + reply.output_tokens,
+            },
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        model: BaseLLMModel = self.model
+        for piece in model.stream(messages, **self._how(stop, kwargs)):
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            if run_manager is not None:
+                run_manager.on_llm_new_token(piece, chunk=chunk)
+            yield chunk
+
+
+class FetchEmbeddings(Embeddings):
+    """An embedding model of `fetcher.models`."""
+
+    def __init__(self, model: BaseEmbeddingModel) -> None:
+        self.model = model
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The vectors of texts."""
+        return self.model.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
+        return self.model.embed_query(text)

@@ -1,0 +1,241 @@
+"""Which models a project has: laid out from manifests, or in folders below LOCAL_MODELS_DIR."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fetcher import lock, naming, obtain, probe_defaults
+from fetcher import settings as all_settings
+from fetcher.errors import InvalidDocument, UsageError
+from fetcher.models import folders
+from fetcher.models.base import ModelError
+from fetcher.models.spec import ModelSpec
+from fetcher.naming import Pair
+from fetcher.patterns import nearest
+from fetcher.plan import ArtifactPlan
+from fetcher.probing import placed
+from fetcher.project import Project
+from fetcher.settings import Settings
+from fetcher.verify.folders import folder_of
+from fetcher.verify.protocol import ProbeError
+
+_BY_PROBE = {
+    "causal-lm": ("chat", "transformers"),
+    "sentence-transformer": ("embedding", "sentence-transformers"),
+    "diffusion": ("image", "diffusers"),
+    "compression": ("compression", "codec"),
+}
+_BY_TASK = {
+    "text-generation": _BY_PROBE["causal-lm"],
+    "retrieval-embedding": _BY_PROBE["sentence-transformer"],
+    "image-generation": _BY_PROBE["diffusion"],
+    "image-compression": _BY_PROBE["compression"],
+}
+_MARKERS = ("adapter_config.json", "model_index.json", "modules.json", "config.json", "model.onnx")
+
+
+class Library:
+    """The models of a project; safe for threads. `tree` is what layouts are relative to."""
+
+    def __init__(self, root: Path, tree: Path) -> None:
+        self.root = root
+        self.tree = tree
+        self.project = Project(root)
+        self._lock = threading.Lock()
+        self._read: dict[bool, tuple[Any, list[Pair]]] = {}
+
+    def settings(self) -> Settings:
+        """The settings as they are now: default, fetch.yaml, .env, environment."""
+        with _first_problem():
+            return all_settings.load(self.root)
+
+    def pairs(self, everything: bool = False) -> list[Pair]:
+        """The artifacts of the project's own manifests and of those in its lock; or all in reach.
+
+        Read again when a file of theirs has changed.
+        """
+        own = self.project.own_manifests()
+        names = [str(path) for path in own]
+        locked = {manifest for manifest, _ in lock.read(self.root).artifacts}
+        if everything:
+            names += [n for n in self.project.names() if n not in {path.stem for path in own}]
+        else:
+            known = set(self.project.names()) - {path.stem for path in own}
+            names += sorted(locked & known)
+        if not names:
+            return []
+        marks = [(str(path), _stamp(path)) for path in self.project.inputs(names)]
+        with self._lock:
+            before = self._read.get(everything)
+            if before is None or before[0] != marks:
+                with _first_problem():
+                    before = marks, naming.pairs_of(self.project.load(names))
+                self._read[everything] = before
+            return before[1]
+
+    def specs(self, settings: Settings | None = None) -> list[ModelSpec]:
+        """Every model that is there, laid-out ones first."""
+        settings = settings or self.settings()
+        pairs = [pair for pair in self.pairs() if pair[1].info.get("kind", "model") == "model"]
+        pairs = obtain.locked(pairs, lock.read(self.root))
+        parts = obtain.laid_out(self.project, pairs, settings, self.tree)
+        ids = Counter(part.artifact.id for part in parts)
+        found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1) for part in parts]
+        taken = {spec.folder.resolve() for spec in found if spec.folder}
+        plain = folders.scan(self.root, settings.local_models_dir)
+        found += [spec for spec in plain if spec.folder and spec.folder.resolve() not in taken]
+        device, dtype = settings.model_device, settings.model_dtype
+        return [replace(spec, device=device, dtype=dtype) for spec in found]
+
+    def find(self, name: str, kind: str, settings: Settings | None = None) -> ModelSpec:
+        """The model of a name, an alias, or either with `@version`; of several versions the last.
+
+        Raises UsageError for a name that no model of this kind has.
+        """
+        specs = self.specs(settings)
+        found = matching(specs, name)
+        of_kind = [spec for spec in found if spec.kind == kind]
+        if not of_kind:
+            raise self._unknown(name, kind, specs, found)
+        return self.with_base(of_kind[-1], specs)
+
+    def with_base(self, spec: ModelSpec, specs: Sequence[ModelSpec]) -> ModelSpec:
+        """An adapter with the model that it acts on: named by the manifest's probe, else by its
+        own configuration. Raises ModelError if that is not there.
+        """
+        if spec.folder is None or not (spec.folder / "adapter_config.json").is_file():
+            return spec
+        named = spec.options.get("base")
+        told = named or folders.read_json(spec.folder / "adapter_config.json").get(
+            "base_model_name_or_path"
+        )
+        told = str(told or "").replace("\\", "/").rstrip("/")
+        last = told.rpartition("/")[2]
+        whole = [one for one in specs if one.kind == "chat" and one.key != spec.key]
+        found = [one for called in (told, last) for one in matching(whole, called)]
+        if not found:
+            raise ModelError(
+                f"{spec.name} is an adapter, and its base {told or '(none named)'!r} is not there",
+                f"lay it out, or put it into {self.settings().local_models_dir / (last or 'NAME')}",
+            )
+        return replace(spec, base=found[-1] if "@" in told else _last(found, found[0].name))
+
+    def _unknown(
+        self, name: str, kind: str, specs: Sequence[ModelSpec], found: Sequence[ModelSpec]
+    ) -> UsageError:
+        if found:
+            return UsageError(
+                f"{name} is no {kind} model, but of kind {found[-1].kind}",
+                f"{kind} models are: {_names(specs, kind)}",
+            )
+        pairs = self.pairs(everything=True)
+        known, note = naming.matching(pairs, name.partition("@")[0])
+        if known:
+            artifact = known[0][1]
+            return UsageError(
+                f"{artifact.full_name} is not in the tree" + (f" ({note})" if note else ""),
+                f"fetch all {artifact.id}",
+            )
+        there = [spec.key for spec in specs if spec.kind == kind]
+        close = nearest(name, [*there, *(spec.name for spec in specs)])
+        hint = f"did you mean {close!r}? " if close else ""
+        models = self.settings().local_models_dir
+        none = f"there is none: lay one out with fetch all, or put it into {models / 'NAME'}"
+        names = _names(specs, kind)
+        return UsageError(
+            f"no {kind} model {name!r}", hint + (f"there are: {names}" if names else none)
+        )
+
+
+@contextmanager
+def _first_problem() -> Iterator[None]:
+    """Let a wrong file say in one sentence what is wrong with it, as UsageError."""
+    try:
+        yield
+    except InvalidDocument as error:
+        first, more = error.found[0], len(error.found) - 1
+        told = f"{first} (and {more} more: `fetch config` shows all)" if more else str(first)
+        raise UsageError(told, first.hint) from None
+
+
+def matching(specs: Sequence[ModelSpec], name: str) -> list[ModelSpec]:
+    """The models of a name, in the order of their versions; `name@version` takes the beginning of
+    a revision, from 4 characters on.
+    """
+    exact = [spec for spec in specs if spec.answers_to(name)]
+    if exact or "@" not in name:
+        return exact
+    plain, _, version = name.rpartition("@")
+    if not version:
+        return []
+    versions = [spec for spec in specs if spec.answers_to(plain)]
+    return [spec for spec in versions if spec.version == version] or [
+        spec for spec in versions if len(version) >= 4 and spec.version.startswith(version)
+    ]
+
+
+def _last(specs: Sequence[ModelSpec], name: str) -> ModelSpec:
+    return [spec for spec in specs if spec.name == name][-1]
+
+
+def _names(specs: Sequence[ModelSpec], kind: str) -> str:
+    return ", ".join(dict.fromkeys(spec.name for spec in specs if spec.kind == kind))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
+    """The model that an artifact is; with its manifest in front where two have its id."""
+    artifact, files = part.artifact, placed(part)
+    options = probe_defaults.options_of(artifact)
+    folder = _folder(files)
+    told = str((artifact.probe or {}).get("type", ""))
+    kind, loader = (
+        _BY_PROBE.get(told) or _BY_TASK.get(str(artifact.info.get("task"))) or ("other", "")
+    )
+    seen = folders.kind_of(folder) if folder is not None else None
+    if seen and (kind == "other" or (kind == seen[0] and seen[1] == "onnx")):
+        kind, loader = seen[:2]
+        options = {**seen[2], **options}
+    repository = str(getattr(artifact.source, "repo", ""))
+    others = [artifact.full_name, *artifact.info.get("aliases", ()), repository]
+    return ModelSpec(
+        artifact.full_name if full else artifact.id,
+        kind,
+        loader,
+        folder=folder,
+        version=part.locked.revision if part.locked else "",
+        origin="tree",
+        files=files,
+        aliases=tuple(name for name in others if name),
+        source=artifact.source.describe(),
+        size=sum(item.file.size or 0 for item in part.items if not item.hub),
+        info=artifact.info,
+        options=options,
+        root=(tree / part.unit.layout.root).absolute(),
+    )
+
+
+def _folder(files: Mapping[str, Path]) -> Path | None:
+    """The folder that libraries load an artifact from; None if its files are not together."""
+    for marker in _MARKERS:
+        named = sorted((n for n in files if n.rpartition("/")[2] == marker), key=len)
+        if named:
+            try:
+                return folder_of(files, named[0], "a model")
+            except ProbeError:
+                return None
+    return None

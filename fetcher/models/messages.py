@@ -1,0 +1,107 @@
+"""Messages as people and libraries write them, brought to one form; and as a model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fetcher.errors import UsageError
+
+Message = dict[str, Any]
+
+# LangChain's types, and other names of the same.
+_ROLES = {"human": "user", "ai": "assistant", "developer": "system", "bot": "assistant"}
+_KNOWN = ("system", "user", "assistant", "tool")
+_EXPECTED = "a text, (role, text), {'role': …, 'content': …} or a LangChain message"
+
+
+def normalised(messages: Any) -> list[Message]:
+    """A list of mappings with `role` and `content`. Raises UsageError for anything else."""
+    if hasattr(messages, "to_messages"):  # a prompt of LangChain
+        messages = messages.to_messages()
+    if isinstance(messages, (str, Mapping)) or hasattr(messages, "content"):
+        messages = [messages]
+    if not isinstance(messages, Sequence) or isinstance(messages, (bytes, bytearray)):
+        raise UsageError(f"messages are a {type(messages).__name__}", f"expected {_EXPECTED}")
+    found = [_message(one) for one in messages]
+    if not found:
+        raise UsageError("there are no messages", f"expected {_EXPECTED}")
+    return found
+
+
+def _message(one: Any) -> Message:
+    more: Message = {}
+    role: Any
+    content: Any
+    if isinstance(one, str):
+        role, content = "user", one
+    elif isinstance(one, Mapping):
+        role, content = one.get("role"), one.get("content")
+        more = {key: one[key] for key in ("tool_calls", "tool_call_id", "name") if one.get(key)}
+    elif isinstance(one, tuple) and len(one) == 2:
+        role, content = one
+    elif hasattr(one, "content") and (hasattr(one, "role") or hasattr(one, "type")):
+        role, content = getattr(one, "role", None) or one.type, one.content
+    else:
+        raise UsageError(f"a message is a {type(one).__name__}", f"expected {_EXPECTED}")
+    role = _ROLES.get(str(role).lower(), str(role).lower())
+    if role not in _KNOWN:
+        raise UsageError(f"a message has the role {role!r}", f"there are {', '.join(_KNOWN)}")
+    return {"role": role, "content": _text(content), **more}
+
+
+def _text(content: Any) -> str:
+    """A message's text, of several parts too; pictures are refused rather than dropped."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        raise UsageError(f"a message's content is a {type(content).__name__}, expected text")
+    parts = []
+    for part in content:
+        text = part if isinstance(part, str) else None
+        if isinstance(part, Mapping) and part.get("type", "text") == "text":
+            text = part.get("text")
+        if not isinstance(text, str):
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise UsageError(f"a message has a part of type {kind!r}", "this model reads text only")
+        parts.append(text)
+    return "".join(parts)
+
+
+def prompt_of(
+    tokenizer: Any, messages: Sequence[Message], template: Mapping[str, Any]
+) -> tuple[str, bool]:
+    """The text that a model continues, and whether its chat template wrote it.
+
+    A template that knows no system messages gets them in front of the first user's. A model without
+    template reads a single message as it is, several as a transcript.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return _transcript(messages), False
+    given = {"tokenize": False, "add_generation_prompt": True, **template}
+    try:
+        return tokenizer.apply_chat_template(list(messages), **given), True
+    except Exception:
+        merged = _without_system(messages)
+        if merged == list(messages):
+            raise
+        return tokenizer.apply_chat_template(merged, **given), True
+
+
+def _transcript(messages: Sequence[Message]) -> str:
+    if len(messages) == 1:
+        return str(messages[0]["content"])
+    lines = [f"{one['role'].capitalize()}: {one['content']}" for one in messages]
+    return "\n".join([*lines, "Assistant:"])
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    told = "\n\n".join(one["content"] for one in messages if one["role"] == "system")
+    rest = [dict(one) for one in messages if one["role"] != "system"]
+    first = next((one for one in rest if one["role"] == "user"), None)
+    if not told or first is None:
+        return list(messages)
+    first["content"] = f"{told}\n\n{first['content']}"
+    return rest

@@ -1,0 +1,83 @@
+"""One artifact in the tree: where it stands, and fetched first if that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetcher.lock import Lock
+from fetcher.naming import Pair
+from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan
+from fetcher.progress import Progress
+from fetcher.project import Project, Selection
+from fetcher.runtime import NotUsable
+from fetcher.settings import Settings
+from fetcher.workflow import Run
+from fetcher.workspace import Options, Workspace
+
+
+def _space(
+    project: Project, pairs: Sequence[Pair], settings: Settings, tree: Path, fetch: bool
+) -> Workspace:
+    exact: dict[str, tuple[str, ...]] = {}
+    for _, artifact in pairs:
+        exact[artifact.manifest] = (*exact.get(artifact.manifest, ()), artifact.id)
+    units = {unit.manifest.name: unit for unit, _ in pairs}
+    paths = [unit.manifest.path for unit in units.values()]
+    options = Options(tree, Selection(exact=exact))
+    return Workspace(
+        project,
+        list(units.values()),
+        settings,
+        options,
+        Progress(quiet=not fetch),
+        readonly=not fetch,
+        names=tuple(str(path) for path in paths if path),
+    )
+
+
+def locked(pairs: Sequence[Pair], lock: Lock) -> list[Pair]:
+    """Those artifacts that the lock knows as the manifests want them."""
+    return [pair for pair in pairs if lock.of(pair[1]) is not None]
+
+
+def laid_out(
+    project: Project, pairs: Sequence[Pair], settings: Settings, tree: Path
+) -> list[ArtifactPlan]:
+    """The plans of those artifacts whose files are all there, by stat; nothing is read."""
+    if not pairs:
+        return []
+    space = _space(project, pairs, settings, tree, False)
+    try:
+        parts = space.planner(quick=True).plan(space.wanted, space.lock).artifacts
+    finally:
+        space.close()
+    return [part for part in parts if is_there(part)]
+
+
+def is_there(part: ArtifactPlan) -> bool:
+    """Whether all files of an artifact are there; a file that the user changed counts as well."""
+    return bool(part.items) and all(
+        item.action in {KEEP, UNVERIFIED} or Path(item.path).exists() for item in part.items
+    )
+
+
+def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:
+    """Fetch one artifact into the tree. Raises NotUsable with the reason."""
+    space = _space(project, [pair], settings, tree, True)
+    try:
+        carry_out(space)
+    finally:
+        space.close()
+
+
+def carry_out(space: Workspace) -> None:
+    """Fetch what a workspace is about. Raises NotUsable with the reason."""
+    run = Run(space)
+    found = run.execute(run.plan())
+    if found.interrupted:
+        raise KeyboardInterrupt
+    if found.problems:
+        first = next((p for p in found.problems if p.code in {"gated", "auth"}), None)
+        problem = first or found.problems[0]
+        raise NotUsable("gated" if first else "missing", problem.message, problem.hint)

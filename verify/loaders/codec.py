@@ -1,0 +1,56 @@
+"""Codecs of a project's own code: built from its class, one checkpoint loaded into it strictly.
+
+Its code is imported only if manifest and user both say so (project_code.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import project_code
+from ..choice import weight_files
+from ..protocol import ProbeError
+from ..weights import WeightFile, open_weights
+from . import class_path, strict
+
+if TYPE_CHECKING:
+    from ..context import Context
+    from ..protocol import ProbeRequest
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A loaded model in eval mode on the device, and the file that its weights are from."""
+
+    model: Any
+    file: str
+    weights: WeightFile
+
+
+def load(request: ProbeRequest, context: Context) -> Codec:
+    """Load the codec that a request's options describe: `class_path`, `args`, `paths`,
+    `checkpoint`, `key`. Raises ProbeSkipped for code that is not trusted, ProbeError.
+    """
+    project_code.require_trust(request)
+    name = _only_file(request)
+    opened = open_weights(context, request.files[name], name, request.options.get("key", ""))
+    model = project_code.build(request, context)
+    context.stage(f"loading {name}")
+    class_path.load_strictly(model, opened.load(opened.tensors), request.options["class_path"])
+    return Codec(model.to(context.device(), context.torch_dtype()).eval(), name, opened)
+
+
+def _only_file(request: ProbeRequest) -> str:
+    if "checkpoint" in request.options:
+        if request.options["checkpoint"] not in request.files:
+            raise ProbeError(
+                f"checkpoint: the artifact has no file {request.options['checkpoint']!r}"
+            )
+        return str(request.options["checkpoint"])
+    found = weight_files(request)
+    if len(found) > 1:
+        raise ProbeError(
+            f"{len(found)} files hold weights: {strict.listed(found)}", "set `checkpoint`"
+        )
+    return found[0]
