@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.workload import Served
 
+UNSYNCED = "fetch all, FETCH_SYNC=0"
 _POOL = Path(__file__).with_name("requests_pool.py")
 
 
@@ -64,6 +65,12 @@ def fetch(served: Served, endpoint: str, folder: Path, *flags: str) -> Peer:
     argv = ["/bin/sh", "-c", f'cd "{project}" && exec "{_program("fetch")}" all --quiet "$@"', "-"]
     fresh = [project / "data", project / ".fetch", project / "fetch.lock", folder / "store"]
     return Peer("fetch all", [*argv, name, *flags], environ, fresh)
+
+
+def fetch_unsynced(served: Served, endpoint: str, folder: Path) -> Peer:
+    """The same without waiting for the disk, as the others do it."""
+    peer = fetch(served, endpoint, folder)
+    return Peer(UNSYNCED, peer.argv, {**peer.environ, "FETCH_SYNC": "0"}, peer.fresh)
 
 
 def hf_download(served: Served, endpoint: str, folder: Path) -> Peer:

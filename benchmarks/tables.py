@@ -11,7 +11,14 @@ _ROWS = (
     ("large", "one file of 2 GiB"),
     ("eight", "8 files of 256 MiB"),
 )
-_PEERS = ("curl --parallel", "curl, sha256sum", "aria2c", "requests pool", "hf download")
+_PEERS = (
+    "fetch all, FETCH_SYNC=0",
+    "curl --parallel",
+    "curl, sha256sum",
+    "aria2c",
+    "requests pool",
+    "hf download",
+)
 
 
 def table(found: dict[str, Any]) -> str:

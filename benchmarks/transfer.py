@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ EIGHT = Workload("eight-256", 8, 256 * MIB)
 SERIES_FILES = [Workload("small-100", 100, 20_000), Workload("small-1000", 1000, 20_000)]
 SERIES_SIZES = [Workload(f"large-{n}", 1, n * MIB) for n in (1, 16, 128, 512)]
 SECTIONS = ("small", "nothing", "clone", "large", "eight", "memory", "files", "sizes")
+
+
+_LARGE_MAKERS: tuple[Callable[..., Peer], ...] = (
+    peers.fetch,
+    peers.fetch_unsynced,
+    partial(peers.curl, digest=True),
+    peers.aria2c,
+    peers.requests_pool,
+    peers.hf_download,
+)
 
 
 class Bench:
@@ -71,7 +82,13 @@ def small(bench: Bench) -> None:
     """10,000 files of 20 kB, cold."""
     (served,) = bench.serve(SMALL)
     with nginx.serving(bench.folder / "served", [served]) as end:
-        makers = (peers.fetch, peers.curl, peers.aria2c, peers.requests_pool)
+        makers = (
+            peers.fetch,
+            peers.fetch_unsynced,
+            peers.curl,
+            peers.aria2c,
+            peers.requests_pool,
+        )
         bench.compare("small", [make(served, end, bench.folder) for make in makers])
         slow = peers.hf_download(served, end, bench.folder)
         found = bench.found["small"]
@@ -114,13 +131,7 @@ def large(bench: Bench) -> None:
     """One file of 2 GiB."""
     (served,) = bench.serve(LARGE)
     with nginx.serving(bench.folder / "served", [served]) as end:
-        contenders = [
-            peers.fetch(served, end, bench.folder),
-            peers.curl(served, end, bench.folder, digest=True),
-            peers.aria2c(served, end, bench.folder),
-            peers.requests_pool(served, end, bench.folder),
-            peers.hf_download(served, end, bench.folder),
-        ]
+        contenders = [make(served, end, bench.folder) for make in _LARGE_MAKERS]
         bench.compare("large", contenders)
 
 
@@ -128,13 +139,7 @@ def eight(bench: Bench) -> None:
     """8 files of 256 MiB."""
     (served,) = bench.serve(EIGHT)
     with nginx.serving(bench.folder / "served", [served]) as end:
-        contenders = [
-            peers.fetch(served, end, bench.folder),
-            peers.curl(served, end, bench.folder, digest=True),
-            peers.aria2c(served, end, bench.folder),
-            peers.requests_pool(served, end, bench.folder),
-            peers.hf_download(served, end, bench.folder),
-        ]
+        contenders = [make(served, end, bench.folder) for make in _LARGE_MAKERS]
         bench.compare("eight", contenders, rounds=min(3, bench.rounds))
 
 

@@ -20,7 +20,6 @@ from fetcher.files import (
     reflink,
     remove_quietly,
     sha256_of,
-    sync_filesystem,
 )
 from fetcher.hubcache import HubCache
 from fetcher.paths import escapes, native
@@ -83,7 +82,7 @@ class Placer:
                 problems.append(_trouble(item, error))
         copies = [one.temporary for one in made if one.copied]
         if copies:
-            sync_filesystem(str(self.tree), copies)
+            self.store.bring_to_disk(str(self.tree), copies)
         for one in made:
             try:
                 rows.append(self._publish(one))
@@ -160,7 +159,7 @@ class Placer:
     def link_blob(self, sha256: str, target: str) -> None:
         """Make the new file `target` from a blob, linked where that can be done."""
         if self._link_or_copy(self.store.blob_path(sha256), target, sha256, 0, False):
-            sync_filesystem(os.path.dirname(target), [target])
+            self.store.bring_to_disk(os.path.dirname(target), [target])
 
     def _ensure_folder(self, folder: str) -> None:
         if folder in self._folders:
@@ -225,7 +224,7 @@ class Placer:
                 raise
             one.temporary = private_name(item.path)
             copy(blob, one.temporary)
-            sync_filesystem(str(self.tree), [one.temporary])
+            self.store.bring_to_disk(str(self.tree), [one.temporary])
             self._publish_new(one)
         return False
 

@@ -39,6 +39,11 @@ SPECS: dict[str, Spec] = {
     ),
     "jobs": Spec(("FETCH_JOBS",), "connections to one host at a time, at most", "16"),
     "link": Spec(("FETCH_LINK",), "how files are placed: " + ", ".join(LINKS), "auto"),
+    "sync": Spec(
+        ("FETCH_SYNC",),
+        "whether files are on disk before they get their names; without, a power cut may tear them",
+        "true",
+    ),
     "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
     "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),
     "rewrite": Spec(("FETCH_REWRITE",), "FROM=TO pairs of URL prefixes, separated by spaces"),
@@ -79,6 +84,7 @@ FILE_FIELDS: dict[str, Field] = {
     "offline": Field(Boolean(), SPECS["offline"].doc),
     "jobs": Field(Integer(1, 256), SPECS["jobs"].doc),
     "link": Field(Text(choices=LINKS), SPECS["link"].doc),
+    "sync": Field(Boolean(), SPECS["sync"].doc),
     "limit_rate": Field(Text(_RATE.pattern, "a rate such as 50M"), SPECS["limit_rate"].doc),
     "mirrors": Field(ListOf(Text(), or_one=True), SPECS["mirrors"].doc),
     "rewrite": Field(
@@ -154,6 +160,11 @@ class Settings:
     def offline(self) -> bool:
         """Whether the network may not be used."""
         return self._truth("offline")
+
+    @property
+    def sync(self) -> bool:
+        """Whether files are brought to disk before they get their names."""
+        return self._truth("sync")
 
     @property
     def enable_fallback(self) -> bool:
@@ -293,7 +304,7 @@ class Settings:
 
     def check(self) -> None:
         """Raise UsageError for the first setting that cannot be used."""
-        _ = self.store, self.offline, self.jobs, self.link, self.limit_rate, self.mirrors
+        _ = self.store, self.offline, self.sync, self.jobs, self.link, self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
         _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
 

@@ -33,6 +33,7 @@ from fetcher.files import (
     sha256_of,
     stat_of,
     sync_file,
+    sync_filesystem,
     unique_name,
     write_atomically,
 )
@@ -115,8 +116,9 @@ def _is_finished(path: Path) -> bool:
 class Store:
     """One store directory. Nothing is created before something is written."""
 
-    def __init__(self, root: Path, readonly: bool = False) -> None:
+    def __init__(self, root: Path, readonly: bool = False, durable: bool = True) -> None:
         self.root = root
+        self.durable = durable
         self.readonly = readonly
         self.blobs = root / "blobs" / "sha256"
         self.partial = root / "partial"
@@ -297,6 +299,14 @@ class Store:
                         continue
 
     # Writing
+
+    def bring_to_disk(self, folder: str, files: list[str]) -> None:
+        """Wait until new files in a folder of any file system are on disk. Raises OSError.
+
+        Not where the user has said that a power cut is no concern (a CI job, a container).
+        """
+        if self.durable:
+            sync_filesystem(folder, files)
 
     def temporary(self, sha256: str = "") -> str:
         """A name of this process's own, on the store's file system.

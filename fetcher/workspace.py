@@ -60,7 +60,7 @@ class Workspace:
     _network: Network | None = None
 
     def __post_init__(self) -> None:
-        self.store = Store(self.settings.store, self.readonly)
+        self.store = Store(self.settings.store, self.readonly, self.settings.sync)
         self.state = State(self.options.into)
         self.lock = locks.read(self.project.root)
         self.options.selection.check(self.units)

@@ -329,3 +329,15 @@ def test_odd_names_among_the_parts(store: Store) -> None:
         (store.root / "partial" / name).write_bytes(b"")
     assert store.claim_part("k").size == 0
     assert _alive(os.getpid())
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_files_are_brought_to_disk_unless_that_is_not_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "fetcher.store.sync_filesystem", lambda folder, files: synced.append(folder)
+    )
+    Store(tmp_path, durable=durable).bring_to_disk("f", ["f/a"])
+    assert synced == (["f"] if durable else [])

@@ -200,7 +200,7 @@ def import_(
     from fetcher.shipping import taking
 
     chosen, progress = _settings(verify_key), Progress(quiet=quiet)
-    store = Store(chosen.store)
+    store = Store(chosen.store, durable=chosen.sync)
     try:
         found = taking.take(bundles, store, chosen.verify_key, project, progress)
     finally:
@@ -356,7 +356,7 @@ def pull(
     from fetcher.shipping import pulling
 
     chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)
-    store = Store(chosen.store)
+    store = Store(chosen.store, durable=chosen.sync)
     network = Network(chosen, progress.say)
     try:
         done = pulling.pull(source, store, network, project, progress)

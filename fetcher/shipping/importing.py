@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import Stat, remove_quietly, sha256_of, sync_filesystem, write_atomically
+from fetcher.files import Stat, remove_quietly, sha256_of, write_atomically
 from fetcher.mirror.bundle import Bundle
 from fetcher.mirror.holdings import part_of
 from fetcher.mirror.moving import copy_into, write_all
@@ -173,7 +173,7 @@ class Importer:
         """Bring all to disk with one sync, then give each its name."""
         if not self._copies:
             return
-        sync_filesystem(str(self.store.blobs), [copy.path for copy in self._copies])
+        self.store.bring_to_disk(str(self.store.blobs), [copy.path for copy in self._copies])
         for copy in self._copies:
             self.store.commit(copy.path, copy.sha256, stat=copy.stat)
             if copy.part is not None:

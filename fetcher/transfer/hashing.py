@@ -49,7 +49,8 @@ class Tail:
 class TailHasher:
     """One thread that hashes every growing file in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, durable: bool = True) -> None:
+        self._durable = durable
         self._tails: list[Tail] = []
         self._wake = threading.Condition()
         self._buffer = memoryview(bytearray(_PIECE))
@@ -134,7 +135,7 @@ class TailHasher:
                 if tail.git:
                     tail.git.update(block)
                 tail.hashed += size
-                if tail.hashed - tail.sent >= _SENT_AT_ONCE:
+                if self._durable and tail.hashed - tail.sent >= _SENT_AT_ONCE:
                     # What is on its way to disk early need not be waited for at the end.
                     start_writing_out(stream.fileno(), tail.sent, tail.hashed - tail.sent)
                     tail.sent = tail.hashed

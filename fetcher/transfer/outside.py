@@ -49,7 +49,7 @@ class Outside:
         self.network = network
         self.store = store
         self.pending = 0  # jobs that somebody else has
-        self.hasher = TailHasher()
+        self.hasher = TailHasher(store.durable)
         self._on_batch = on_batch
         self._on_ready = on_ready
         self._on_lost = on_lost

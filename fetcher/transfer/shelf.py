@@ -21,7 +21,6 @@ from fetcher.files import (
     git_blob_hasher,
     md5_of,
     remove_quietly,
-    sync_filesystem,
     write_new,
 )
 from fetcher.sniff import POINTER_BYTES, is_pointer, page_complaint
@@ -136,7 +135,7 @@ class Shelf:
         """Bring a batch to disk, and give each its name."""
         delivered: list[Delivered] = []
         try:
-            sync_filesystem(str(self.store.blobs), [proof.path for proof in proven])
+            self.store.bring_to_disk(str(self.store.blobs), [proof.path for proof in proven])
         except OSError as error:
             for proof in proven:
                 self._unmade(proof, error)
