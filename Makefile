@@ -35,17 +35,22 @@ types: .venv-test/.installed
 
 # What some tests run against; where it cannot be installed they are skipped.
 programs:
-	@for program in nginx docker-registry; do \
+	@for program in nginx docker-registry chromium chromedriver; do \
 	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && \
-	    apt-get install -y -qq --no-install-recommends nginx-light docker-registry >/dev/null; \
+	    apt-get install -y -qq --no-install-recommends nginx-light docker-registry \
+	      chromium chromium-driver >/dev/null; \
 	  fi || true; fi; \
 	for program in $$missing; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || \
 	  echo "$$program is not installed: its tests are skipped"; done
+	@test -f .venv-test/axe/node_modules/axe-core/axe.min.js || \
+	  npm install --silent --no-save --prefix .venv-test/axe axe-core@4 >/dev/null 2>&1 || \
+	  echo "axe-core is not installed: accessibility is not tested"
 
 unit: .venv-test/.installed .venv-test/pinned/.installed programs
+	FETCH_TEST_AXE=$(CURDIR)/.venv-test/axe/node_modules/axe-core/axe.min.js \
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
 	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
 

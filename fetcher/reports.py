@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,39 @@ def keep_results(tree: Path, name: str, report: Report) -> None:
     now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
     with suppress(OSError, Failure):
         save_results(tree, name, report, now)
+
+
+def keep_pictures(tree: Path, pictures: Mapping[str, bytes]) -> None:
+    """Keep PNGs by their sha256, and remove those that no result of `verify` names any more.
+
+    As `keep_results`, a tree that cannot be written keeps nothing.
+    """
+    report = read(folder_of(tree) / "verify.json") or {}
+    named = {
+        picture.get("sha256")
+        for item in report.get("results") or ()
+        if isinstance(item, dict) and isinstance(item.get("pictures"), list)
+        for picture in item["pictures"]
+        if isinstance(picture, dict)
+    }
+    folder = folder_of(tree) / "pictures"
+    with suppress(OSError, Failure):
+        if pictures:
+            folder.mkdir(parents=True, exist_ok=True)
+        for sha256, png in pictures.items():
+            write_atomically(folder / f"{sha256}.png", png)
+        for path in folder.glob("*.png"):
+            if path.stem not in named:
+                path.unlink()
+
+
+def picture(tree: Path, sha256: str) -> bytes | None:
+    """A kept PNG, None if it is not there or not what it was."""
+    try:
+        data = (folder_of(tree) / "pictures" / f"{sha256}.png").read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
 
 def read(path: Path) -> dict[str, Any] | None:

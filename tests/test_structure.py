@@ -60,6 +60,7 @@ ORDER = [
     {"golden", "probe_page", "livetable"},
     {"probe_defaults"},
     {"probing"},
+    {"web"},
     {"obtain"},
     {"models"},
     {"commands"},

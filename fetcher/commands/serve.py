@@ -83,6 +83,21 @@ _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
     help="Refuse bundles that are not signed with this public key (PEM).",
 )
 @click.option(
+    "--allow-folder",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Let the web form register what lies in this folder; may be given several times.",
+)
+@click.option(
+    "--max-upload",
+    metavar="SIZE",
+    default="100G",
+    show_default=True,
+    help="The largest file that the web form takes.",
+)
+@click.option(
     "--nginx-config",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -110,7 +125,8 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
         for line in write_configuration(site.view, flags["nginx_config"], listen, pair):
             print(line)
         return 0
-    return _serve(site, store or settings.store, bool(bundles), settings, flags)
+    project = None if bundles or store is not None else root
+    return _serve(site, store or settings.store, bool(bundles), settings, flags, project)
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -133,8 +149,21 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) 
             f"--public-url {flags['public_url']}: expected an http or https URL",
             "such as https://mirror.example.org/models",
         )
+    if _bytes(flags["max_upload"]) is None:
+        raise UsageError(f"--max-upload {flags['max_upload']}: expected a size such as 100G")
+    if flags["folders"] and (bundles or store is not None or flags["tokens"] is None):
+        raise UsageError(
+            "--allow-folder is for registering models: it needs a project and --tokens FILE",
+            "write a line NAME read,upload TOKEN",
+        )
     if bundles and flags["upstream"]:
         raise UsageError("--upstream needs a store to keep what it fetches", "serve a store")
+
+
+def _bytes(text: str) -> int | None:
+    from fetcher.vram import bytes_of
+
+    return bytes_of(text, "G")
 
 
 def _places(
@@ -163,13 +192,19 @@ def _places(
 
 
 def _serve(
-    site: Site, store: Path, only_bundles: bool, settings: Settings, flags: dict[str, Any]
+    site: Site,
+    store: Path,
+    only_bundles: bool,
+    settings: Settings,
+    flags: dict[str, Any],
+    project: Path | None,
 ) -> int:
     try:
         import granian  # noqa: F401
-    except ImportError:
+        import jinja2  # noqa: F401
+    except ImportError as error:
         raise UsageError(
-            "fetch serve needs granian, which is not installed",
+            f"fetch serve needs {error.name}, which is not installed",
             "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
     from fetcher.models.stats import saved_text
@@ -182,6 +217,7 @@ def _serve(
     from fetcher.server.sending import Service
     from fetcher.server.upload import Upload
     from fetcher.store import Store
+    from fetcher.web.web import Web, WebOptions
 
     listen = Listen(flags["host"], flags["port"], flags["cert"], flags["key"])
     check_certificate(listen)
@@ -201,14 +237,19 @@ def _serve(
         upload = None if only_bundles else Upload(Store(store))
         library = Library(site, upstream)
         app = App(library, options, metrics, upload)
+        most = _bytes(flags["max_upload"]) or 0
+        web = Web(app, settings, WebOptions(project, flags["folders"], most))
         app.model_metrics = lambda: saved_text(settings.root)
         stores = [upstream.store] if upstream else []
         proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
         service = Service(app, proofs)
         listen.port = sock.getsockname()[1]
+        first_look = asyncio.ensure_future(web.listing.shown())  # so that nobody waits for it
         try:
             ended = await run(service, listen, sock, lambda: _greet(site, listen, options, flags))
         finally:
+            first_look.cancel()
+            web.close()
             service.close()
             if upstream is not None:
                 upstream.close()
@@ -270,6 +311,7 @@ def _greet(site: Site, listen: Listen, options: Options, flags: dict[str, Any]) 
     print(f"serving {counted(len(held), 'artifact')} ({files}, {size}) of {where} at {url}")
     print(f"  Hugging Face clients  export HF_ENDPOINT={url}")
     print(f"  fetch                 fetch all --from {url}")
+    print(f"  a browser             {url}/")
     if any(item.origin.get("type") == "github" for item in held):
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
         print(f'  GitHub files          export FETCH_REWRITE="{rule}"')

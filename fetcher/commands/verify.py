@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -103,6 +104,7 @@ def command(
         found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
         reports.keep_results(space.options.into, "verify", found)
+        reports.keep_pictures(space.options.into, _pictures(outcome))
         if junit:
             text = formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
@@ -198,12 +200,29 @@ def _prove(
 def _add(found: Report, outcome: Outcome) -> None:
     results = outcome.results
     found.results = [
-        {**result.to_json(), "golden": how or None}
+        {**_with_digests(result), "golden": how or None}
         for result, how in zip(results, outcome.golden, strict=True)
     ]
     found.summary["failed_probes"] = sum(result.state == "failed" for result in results)
     found.summary["skipped_probes"] = sum(result.state == "skipped" for result in results)
     found.problems += outcome.problems
+
+
+def _with_digests(result: ProbeResult) -> dict[str, Any]:
+    """The result with the digest of each picture, by which it is kept."""
+    plain = result.to_json()
+    for shown, picture in zip(plain["pictures"], result.pictures, strict=True):
+        shown["sha256"] = hashlib.sha256(picture.png).hexdigest() if picture.png else None
+    return plain
+
+
+def _pictures(outcome: Outcome) -> dict[str, bytes]:
+    return {
+        hashlib.sha256(picture.png).hexdigest(): picture.png
+        for result in outcome.results
+        for picture in result.pictures
+        if picture.png
+    }
 
 
 def _row(result: ProbeResult, golden: str) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class Session:
             if key not in self.draft.values and key not in self.draft.errors:
                 self.draft.set_value(key, value)
                 self.draft.errors.pop(key, None)  # upstream's mistake is nobody's here
-        if "name" not in self.draft.values and taken.name:
+        if not {"name"} & {*self.draft.values, *self.draft.errors} and taken.name:
             self.draft.set_value("name", self.found.name if self.found.values else taken.name)
 
     def proposed_id(self) -> str:

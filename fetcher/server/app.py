@@ -4,7 +4,7 @@
     /blobs /files /projects /v2 contents, artifacts, an OCI registry   (fetcher.server.plain)
     /gh/                        GitHub's file addresses                (fetcher.server.github)
     /api/ and ID/resolve/…      the Hub                                (fetcher.server.hub)
-    /  and /-/                  kept for pages about what is held: no repository is called `-`
+    /  and /-/                  pages about what is held (fetcher.web): no repository is called `-`
 
 A file's address on the Hub comes first where such a repository is held, so that none is hidden
 by a name of ours.
@@ -19,7 +19,7 @@ from inspect import isawaitable
 
 from fetcher import __version__
 from fetcher.paths import printable
-from fetcher.server.access import ANONYMOUS, Tokens
+from fetcher.server.access import ANONYMOUS, Identity, Tokens
 from fetcher.server.github import github_file
 from fetcher.server.hub import Hub
 from fetcher.server.library import Library
@@ -44,7 +44,12 @@ class Options:
 
 
 class App:
-    """Answers requests. `pages` are further handlers by first segment, "" for the front page."""
+    """Answers requests.
+
+    `pages` are further handlers by first segment, "" for the front page; `exact` are handlers of
+    single paths. What is below `writable` segments may be posted to. `session` says who asks where
+    no Authorization header does, `unknown` what somebody without a token is answered, if not 401.
+    """
 
     def __init__(
         self,
@@ -70,6 +75,11 @@ class App:
             "v2": registry.handle,
             "gh": lambda request: github_file(request, library),
         }
+        self.exact: dict[str, Handler] = {}
+        self.writable = {"api"}
+        self.session: Callable[[Request], Identity | None] = lambda _: None
+        self.unknown: Callable[[Request], Response | None] = lambda _: None
+        self.open_paths: tuple[str, ...] = ("/healthz",)
         self._tokens_looked = 0.0
         self.damaged: Callable[[], int] = lambda: 0
         self.model_metrics: Callable[[], str] = lambda: ""
@@ -95,13 +105,18 @@ class App:
             self._tokens_looked = now
             if complaint := options.tokens.refresh():
                 options.say(complaint)
-        identity = options.tokens.identify(request.headers("authorization"))
+        identity: Identity | None = options.tokens.identify(request.headers("authorization"))
         if identity is None and options.tokens:
             self.metrics.add("fetch_denied_tokens_total")
+        own = request.method in {"GET", "HEAD"} or request.segments[0] == "-"
+        if identity is ANONYMOUS and own:  # a cookie alone never writes elsewhere
+            identity = self.session(request)
         request.identity = identity or ANONYMOUS
-        if request.path == "/healthz" or not options.require_token:
+        if not options.require_token or request.path in self.open_paths:
             return
         if not (request.identity.globs or request.identity.upload):
+            if (instead := self.unknown(request)) is not None:
+                raise Refused(instead)
             wrong = "does not know this token" if identity is None else "wants a token"
             raise refusal(
                 401,
@@ -114,9 +129,12 @@ class App:
             if self.upload is None:
                 raise refusal(403, "This mirror takes no uploads")
             return await self.upload.take(request)
-        posts = request.method == "POST" and request.segments[0] == "api"
+        posts = request.method == "POST" and request.segments[0] in self.writable
         if request.method not in {"GET", "HEAD"} and not posts:
             raise refusal(405, "This mirror is read-only", headers={"Allow": "GET, HEAD"})
+        if (single := self.exact.get(request.path)) is not None:
+            made = single(request)
+            return await made if isawaitable(made) else made
         address = self.hub.file_address(request.segments)
         page = self.pages.get(request.segments[0])
         if address is not None and (page is None or self._held(request, address)):

@@ -1,0 +1,1 @@
+"""The catalog in the browser and as JSON: what `fetch serve` shows to people and programs."""

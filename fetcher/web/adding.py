@@ -1,0 +1,384 @@
+"""Registering in the browser and by JSON: the same session that `fetch add` goes through."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fetcher.errors import FetchError, InvalidDocument
+from fetcher.manifest import ARTIFACT
+from fetcher.network import Network
+from fetcher.project import Project
+from fetcher.register import changes, placing
+from fetcher.register.changes import Change
+from fetcher.register.fields import BY_KEY, FIELDS, FormField
+from fetcher.register.ids import propose
+from fetcher.register.nodes import judge, node_of_value, printable
+from fetcher.register.record import Draft, from_json
+from fetcher.register.session import InvalidForm, Session
+from fetcher.schema import ListOf
+from fetcher.settings import Settings
+from fetcher.store import Store
+from fetcher.web.uploads import Uploads
+from fetcher.web.words import Translator
+
+SOURCES = ("huggingface", "github", "local", "url")
+COMPRESSION = ("image-compression", "generative-reconstruction")
+_ADVANCED = {"files", "exclude", "type", "params", "attributes", "max_batch_size", "citation"}
+_AREAS = {"description", "citation"}
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_PARTS = {
+    "huggingface": ("hf_repo", "hf_revision", "hf_path"),
+    "github": ("gh_repo", "gh_ref", "gh_path"),
+}
+_HOSTS = {"huggingface": {"huggingface.co", "hf.co"}, "github": {"github.com"}}
+_WHERE = {"huggingface": "hf_repo", "github": "gh_repo", "url": "url", "local": "server_path"}
+_OWN_FIELDS = {
+    "id": "id",
+    "source": "repository_type",
+    "hf_repo": "repository",
+    "gh_repo": "repository",
+    "url": "address",
+    "server_path": "server_path",
+    "manifest": "into_manifest",
+    "place": "place",
+}
+
+
+@dataclass
+class Outcome:
+    """What a submission came to: `errors` are words by field, `diff` what is or was written."""
+
+    id: str = ""
+    manifest: str = ""
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    diff: str = ""
+    notes: list[str] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    written: bool = False
+
+
+class Wrong(Exception):
+    """One field is wrong."""
+
+    def __init__(self, key: str, words: str) -> None:
+        super().__init__(words)
+        self.key = key
+
+
+class Registrar:
+    """Writes records into a project's manifests. `folders` are those that may be named by path."""
+
+    def __init__(
+        self, root: Path, settings: Settings, uploads: Uploads, folders: tuple[Path, ...] = ()
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.uploads = uploads
+        self.folders = tuple(folder.resolve() for folder in folders)
+        self._writing = asyncio.Lock()
+
+    def manifests(self) -> list[str]:
+        """The manifests that can take a record."""
+        return [path.stem for path in Project(self.root).own_manifests()]
+
+    def propose_id(self, name: str, manifest: str) -> str:
+        """An id for a name, unlike those that the manifest has."""
+        target = self._manifest(manifest)
+        return propose(name[:500], placing.taken_ids(self.root, target)) if name.strip() else ""
+
+    def _manifest(self, wanted: str) -> str:
+        own = self.manifests()
+        chosen = wanted if wanted or len(own) < 2 else own[0]
+        if chosen and own and chosen not in own:
+            raise Wrong("manifest", f"there is no manifest {chosen!r}")
+        return placing.manifest_for(Project(self.root), chosen)
+
+    def _session(self, manifest: str) -> Session:
+        settings = self.settings
+        project = Project(self.root)
+        return Session(project, self._manifest(manifest), Network(settings), Store(settings.store))
+
+    async def from_form(
+        self, form: Mapping[str, list[str]], owner: str, t: Translator, write: bool
+    ) -> Outcome:
+        """Take what the form holds."""
+
+        def fill(session: Session) -> None:
+            _fill(session.draft, form)
+            _check_compression(session.draft, t)
+            try:
+                self._checkpoint_of_form(session, form, owner, t)
+            except FetchError as error:
+                raise Wrong(_WHERE[_source_kind(form)], _words(error)) from error
+
+        place = _one(form, "place")
+        return await self._run(_one(form, "manifest"), place, owner, fill, write)
+
+    async def from_json(self, data: Any, owner: str, t: Translator, write: bool) -> Outcome:
+        """Take a JSON record, as `fetch add --from-json` does; `upload` names a finished upload."""
+        told = data if isinstance(data, Mapping) else {}
+        inner = {k: v for k, v in told.items() if k not in {"upload", "place"}}
+
+        def fill(session: Session) -> None:
+            session.draft, written = from_json(inner if isinstance(data, Mapping) else data)
+            session.draft.values.pop("owner", None)
+            _check_compression(session.draft, t)
+            for mirror in session.draft.values.get("mirrors", ()):
+                self._guard(mirror, "mirrors", t)
+            if session.draft.source is not None and "source" not in session.draft.errors:
+                self._guard(session.draft.source, "source", t)
+            try:
+                if "upload" in told:
+                    found = self.uploads.find(owner, str(told["upload"]))
+                    if not found.path:
+                        raise Wrong("upload", "it is not finished yet")
+                    session.set_checkpoint(f"./{found.path}", upload=True)
+                elif written:
+                    session.set_checkpoint(self._sound(written, t))
+            except FetchError as error:
+                raise Wrong("source", _words(error)) from error
+
+        manifest, place = (str(told.get(key) or "") for key in ("manifest", "place"))
+        return await self._run(manifest, place, owner, fill, write)
+
+    async def _run(
+        self,
+        manifest: str,
+        place: str,
+        owner: str,
+        fill: Callable[[Session], None],
+        write: bool,
+    ) -> Outcome:
+        async with self._writing:
+            return await asyncio.to_thread(self._work, manifest, place, owner, fill, write)
+
+    def _work(
+        self,
+        manifest: str,
+        place: str,
+        owner: str,
+        fill: Callable[[Session], None],
+        write: bool,
+    ) -> Outcome:
+        outcome = Outcome()
+        session = None
+        try:
+            session = self._session(manifest)
+            session.draft.set_value("owner", owner)
+            try:
+                fill(session)
+            except Wrong as wrong:
+                session.draft.errors.setdefault(wrong.key, []).append(str(wrong))
+            session.draft.set_value("owner", owner)
+            found = self._changes(session, place, outcome)
+            if found is not None and write:
+                changes.write(self.root, found)
+                outcome.written = True
+        except Wrong as wrong:
+            outcome.errors.setdefault(wrong.key, []).append(str(wrong))
+        except FetchError as error:
+            outcome.errors.setdefault("manifest", []).append(_words(error))
+        finally:
+            if session is not None:
+                session.store.close()
+                outcome.notes = session.notes
+        return outcome
+
+    def _changes(self, session: Session, place: str, outcome: Outcome) -> list[Change] | None:
+        wrong = dict(session.draft.errors)
+        if any(key in wrong for key in _WHERE.values()):
+            wrong.pop("source", None)
+            session.draft.source = session.draft.source or {}
+        try:
+            found = session.changes(place)
+        except InvalidForm as invalid:
+            outcome.errors = {**invalid.errors}
+            return None
+        except InvalidDocument as invalid:
+            outcome.errors = {"place": [str(problem) for problem in invalid.found[:5]]}
+            return None
+        outcome.id, outcome.manifest = session.draft.id, session.manifest
+        outcome.diff, outcome.record = _own_lines(changes.diff(found)), session.draft.record()
+        return found
+
+    # Checkpoints
+
+    def _checkpoint_of_form(
+        self, session: Session, form: Mapping[str, list[str]], owner: str, t: Translator
+    ) -> None:
+        kind = _source_kind(form)
+        where = _WHERE[kind]
+        if kind in _PARTS:
+            text = _repository(kind, form, session.draft.values.get("kind"), t)
+            if text:
+                session.set_checkpoint(text)
+        elif kind == "url":
+            text = _one(form, "url")
+            if text and urlsplit(text).scheme not in {"http", "https"}:
+                raise Wrong(where, t("bad_address"))
+            if text:
+                session.set_checkpoint(text)
+        elif uploaded := _one(form, "uploaded"):
+            if not self.uploads.owns(owner, uploaded):
+                raise Wrong(where, t("outside"))
+            session.set_checkpoint(f"./{uploaded}", upload=True)
+        elif text := _one(form, "server_path"):
+            session.set_checkpoint(self._local(text, where, t))
+        if session.draft.source is None:
+            raise Wrong(where, t("source_needed"))
+
+    def _local(self, text: str, key: str, t: Translator) -> str:
+        """A path on the server, if it is below a folder that is allowed; links are followed."""
+        try:
+            path = (self.root / text.removeprefix("local:")).resolve()
+            allowed = any(path.is_relative_to(folder) for folder in self.folders)
+        except (OSError, ValueError, RuntimeError):
+            allowed = False
+        if not allowed:
+            raise Wrong(key, t("outside"))
+        return str(path)
+
+    def _sound(self, text: str, t: Translator) -> str:
+        """A checkpoint's text that leads to no file of the server, unless that is allowed."""
+        if re.match(r"(hf:|github:|https?://)", text):
+            return text
+        if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and not (self.root / text).exists():
+            return f"hf:{text}"
+        return self._local(text, "source", t)
+
+    def _guard(self, written: Any, key: str, t: Translator) -> None:
+        """Refuse a source that leads to a file of the server which is not allowed."""
+        source, wrong = judge(node_of_value(written), ARTIFACT.fields["source"].type)
+        if wrong:
+            return  # said elsewhere; a mirror's other forms lead to no file
+        if source.type == "local":
+            self._local(str(source.path), key, t)
+        elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
+            raise Wrong(key, t("outside"))
+
+
+def _own_lines(diff: str) -> str:
+    """The changed lines alone: those around them may be about artifacts that are private."""
+    return "".join(line for line in diff.splitlines(True) if line[:1] in {"+", "-"})
+
+
+def _words(error: FetchError) -> str:
+    return error.message + (f" ({error.hint})" if error.hint else "")
+
+
+def _one(form: Mapping[str, list[str]], key: str) -> str:
+    return form.get(key, [""])[-1].strip()
+
+
+def _source_kind(form: Mapping[str, list[str]]) -> str:
+    kind = _one(form, "kind_of_source")
+    return kind if kind in SOURCES else SOURCES[0]
+
+
+def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any, t: Translator) -> str:
+    """The short form of a repository; "" if none was named."""
+    repo, revision, path = (_one(form, key) for key in _PARTS[kind])
+    if repo.startswith(("http://", "https://")):
+        if not revision and not path:
+            return repo
+        host, _, repo = repo.partition("://")[2].rstrip("/").partition("/")
+        if host not in _HOSTS[kind]:
+            raise Wrong(_WHERE[kind], t("bad_repository"))
+    if not repo:
+        return ""
+    repo = repo.removeprefix("hf:").removeprefix("github:")
+    needs_owner = kind == "github" and "/" not in repo
+    if not _REPO.fullmatch(repo) or needs_owner:
+        raise Wrong(_WHERE[kind], t("bad_repository"))
+    prefix = "github:" if kind == "github" else "hf:"
+    prefix += "datasets/" if kind == "huggingface" and record_kind == "dataset" else ""
+    return prefix + repo + (f"@{revision}" if revision else "") + (f":{path}" if path else "")
+
+
+def _several(item: FormField) -> bool:
+    return isinstance(item.type, ListOf) and bool(item.choices)
+
+
+def _fill(draft: Draft, form: Mapping[str, list[str]]) -> None:
+    for item in FIELDS:
+        if item.key == "owner":
+            continue
+        if _several(item):
+            others = _one(form, f"{item.key}+").split(",")
+            chosen = [text.strip() for text in (*form.get(item.key, ()), *others)]
+            if values := list(dict.fromkeys(filter(None, chosen))):
+                draft.set_value(item.key, values)
+            continue
+        text = _one(form, item.key).replace("\r\n", "\n")
+        if text and not printable(text):
+            draft.errors[item.key] = ["holds control characters"]
+        elif text:
+            draft.set_text(item, text)
+    single = _one(form, "hf_file")
+    if single and _source_kind(form) == "huggingface" and "files" not in draft.values:
+        draft.set_value("files", [single])
+    draft.id = _one(form, "id")
+
+
+def _check_compression(draft: Draft, t: Translator) -> None:
+    """Every compression model can reconstruct: that is what is measured."""
+    needed = draft.values.get("task") in COMPRESSION and draft.values.get("kind") != "dataset"
+    if needed and "reconstruct" not in draft.values.get("interface", ()):
+        draft.errors["interface"] = [t("reconstruct_needed")]
+
+
+def _translated(key: str, text: str, t: Translator) -> str:
+    """The schema's words about a value, which are English, with some of the page's own."""
+    if text == "is needed":
+        return t("is_needed")
+    own = {t("reconstruct_needed"), t("is_needed")}
+    return text if key not in BY_KEY or text in own else t("wrong_value", words=text)
+
+
+def view(
+    form: Mapping[str, list[str]], outcome: Outcome, registrar: Registrar, t: Translator
+) -> dict[str, Any]:
+    """What the form's template shows; what was typed stays."""
+    steps: list[list[dict[str, Any]]] = [[] for _ in range(5)]
+    for item in FIELDS:
+        kind = "select" if item.closed else "area" if item.key in _AREAS else "text"
+        kind = "owner" if item.key == "owner" else "choices" if _several(item) else kind
+        steps[item.step].append(
+            {
+                "key": item.key,
+                "kind": kind,
+                "choices": item.choices,
+                "closed": item.closed,
+                "required": item.required,
+                "example": item.example,
+                "advanced": item.key in _ADVANCED,
+                "chosen": form.get(item.key, []),
+            }
+        )
+    errors: dict[str, list[str]] = defaultdict(list)
+    for key, words in outcome.errors.items():
+        errors[key] += [_translated(key, text, t) for text in words]
+    values: dict[str, str] = defaultdict(str, {key: _one(form, key) for key in form})
+    values["kind_of_source"] = _source_kind(form)
+    labels = {key: t(f"f.{key}") for key in BY_KEY} | {k: t(v) for k, v in _OWN_FIELDS.items()}
+    mistakes = [(key, labels.get(key, key), "; ".join(errors[key])) for key in errors]
+    return {
+        "steps": steps,
+        "form": values,
+        "errors": errors,
+        "mistakes": mistakes,
+        "kinds": SOURCES,
+        "folders": [str(folder) for folder in registrar.folders],
+        "most": registrar.uploads.most,
+        "manifests": registrar.manifests(),
+        "open_advanced": any(key in _ADVANCED or key in {"place", "manifest"} for key in errors),
+        "preview": outcome.diff,
+        "notes": outcome.notes,
+    }

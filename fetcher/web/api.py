@@ -1,0 +1,272 @@
+"""The JSON API, below /-/api/: no repository of the Hub is called `-`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fetcher import __version__, reports, runtime
+from fetcher import settings as all_settings
+from fetcher.errors import FetchError
+from fetcher.manifest import Artifact
+from fetcher.register.fields import form_json
+from fetcher.server.message import Request, Response, json_response, refusal
+from fetcher.settings import Settings
+from fetcher.web import openapi, pages
+from fetcher.web.adding import Registrar, Wrong
+from fetcher.web.jobs import Job, Jobs
+from fetcher.web.listing import FACETS, Card, Listing
+from fetcher.web.render import SAFE, translator
+from fetcher.web.sessions import Sessions
+
+_LARGEST_JSON = 4 << 20
+
+
+class Api:
+    """Answers programs. `registrar` and `jobs` are None where nothing may be written."""
+
+    def __init__(
+        self,
+        listing: Listing,
+        sessions: Sessions,
+        settings: Settings,
+        registrar: Registrar | None,
+        jobs: Jobs | None,
+    ) -> None:
+        self.listing = listing
+        self.sessions = sessions
+        self.settings = settings
+        self.registrar = registrar
+        self.jobs = jobs
+
+    async def handle(self, request: Request, rest: list[str]) -> Response:
+        """Everything below /-/api/. Raises Refused."""
+        answer = await self._route(request, rest)
+        answer.headers = {**SAFE, "Vary": "Authorization, Cookie", **answer.headers}
+        return answer
+
+    async def _route(self, request: Request, rest: list[str]) -> Response:
+        posts = request.method == "POST"
+        match rest:
+            case ["openapi.json"] if not posts:
+                return json_response(openapi.document(request.base))
+            case ["form"] if not posts:
+                return json_response(form_json())
+            case ["models"]:
+                return await (self._register(request) if posts else self._models(request))
+            case ["models", *name, "verify"] if posts and 1 <= len(name) <= 2:
+                return await self.verify(request, "/".join(name))
+            case ["models", *name] if not posts and 1 <= len(name) <= 2:
+                return json_response(record(await self._find(request, "/".join(name)), True))
+            case ["jobs", name] if not posts:
+                return json_response((await self.job(request, name)).to_json())
+            case ["propose-id"] if not posts:
+                return await self._propose(request)
+            case ["uploads", *name]:
+                return await self._uploads(request, name)
+            case ["status"] if not posts:
+                return await self.status(request)
+            case ["runtime"] if not posts:
+                return await self.runtime(request)
+        raise refusal(404, "there is no such call: see /-/api/openapi.json")
+
+    def writer(self, request: Request, csrf: str = "") -> Registrar:
+        """Who writes, if this request may. Raises Refused."""
+        if self.registrar is None:
+            raise refusal(403, "this server is read-only")
+        if not request.identity.upload:
+            status = 403 if request.identity.name else 401
+            raise refusal(status, "writing takes a token with the right `upload`")
+        posts = request.method == "POST"
+        if posts and not self.sessions.allows(
+            request, csrf or request.headers("x-csrf-token") or ""
+        ):
+            raise refusal(403, "the request is not from a page of this server (no CSRF token)")
+        return self.registrar
+
+    async def _find(self, request: Request, name: str) -> Card:
+        shown = await self.listing.shown()
+        card = pages.find(shown.visible(request.identity), name)
+        if card is None:
+            raise refusal(404, "there is no such artifact, or not for you, or more than one")
+        return card
+
+    async def _models(self, request: Request) -> Response:
+        shown = await self.listing.shown()
+        wanted = {key: request.params.get(key, "")[:200] for key in ("q", *FACETS)}
+        found = [card for card in shown.visible(request.identity) if card.fits(wanted)]
+        limit = request.whole_number("limit", 100, 1, 1000)
+        start = request.whole_number("offset", 0, 0, 10**9)
+        some = found[start : start + limit]
+        return json_response({"total": len(found), "models": [record(c, False) for c in some]})
+
+    async def _register(self, request: Request) -> Response:
+        registrar = self.writer(request)
+        data = await _json(request)
+        dry = request.truth("dry_run")
+        t = translator(request)
+        outcome = await registrar.from_json(data, request.identity.name, t, not dry)
+        if outcome.errors:
+            answer = json_response({"errors": outcome.errors})
+            answer.status = 422
+            return answer
+        self.listing.invalidate()
+        answer = json_response({**vars(outcome)} | {"errors": {}})
+        answer.status = 201 if outcome.written else 200
+        return answer
+
+    async def verify(self, request: Request, name: str, csrf: str = "") -> Response:
+        """Start a verification."""
+        self.writer(request, csrf)
+        card = await self._find(request, name)
+        if self.jobs is None or not any(
+            artifact.full_name == card.full_name
+            for _, artifact in (await self.listing.shown()).pairs
+        ):
+            raise refusal(403, "this server verifies only what its own project declares")
+        answer = json_response(self.jobs.verify(card.full_name).to_json())
+        answer.status = 202
+        return answer
+
+    async def job(self, request: Request, name: str) -> Job:
+        """A verification of an artifact that exists for who asks. Raises Refused."""
+        job = self.jobs.find(name) if self.jobs else None
+        if job is None:
+            raise refusal(404, "there is no such job")
+        await self._find(request, job.artifact)
+        return job
+
+    async def _propose(self, request: Request) -> Response:
+        registrar = self.writer(request)
+        name, manifest = (request.params.get(key, "") for key in ("name", "manifest"))
+        try:
+            found = await asyncio.to_thread(registrar.propose_id, name, manifest)
+        except Wrong as wrong:
+            raise refusal(422, str(wrong)) from None
+        return json_response({"id": found})
+
+    async def _uploads(self, request: Request, name: list[str]) -> Response:
+        uploads, owner = self.writer(request).uploads, request.identity.name
+        if not name and request.method == "POST":
+            data = await _json(request)
+            data = data if isinstance(data, dict) else {}
+            made = await asyncio.to_thread(uploads.begin, owner, data.get("name"), data.get("size"))
+            answer = json_response(made.to_json())
+            answer.status = 201
+            return answer
+        if len(name) != 1:
+            raise refusal(404, "there is no such upload")
+        found = await asyncio.to_thread(uploads.find, owner, name[0])
+        if request.method == "POST":
+            offset = request.params.get("offset", "")
+            if not re.fullmatch(r"\d{1,15}", offset):
+                raise refusal(400, "expected ?offset=BYTES")
+            found = await uploads.take(found, int(offset), request)
+        return json_response(found.to_json())
+
+    async def status(self, request: Request) -> Response:
+        """Numbers of what is held."""
+        cards = (await self.listing.shown()).visible(request.identity)
+        states = Counter(card.state for card in cards)
+        return json_response(
+            {
+                "version": __version__,
+                "artifacts": len(cards),
+                "states": dict(sorted(states.items())),
+                "bytes": sum(card.size for card in cards if card.held),
+                "verified": dict(Counter(card.proof for card in cards if card.proof)),
+                "writable": self.registrar is not None,
+            }
+        )
+
+    def _settings(self) -> Settings:
+        """The project's settings as they are now; as they were at the start if they are wrong."""
+        if self.listing.root is None:
+            return self.settings
+        try:
+            found = all_settings.load(self.listing.root)
+            found.check()
+        except FetchError:
+            return self.settings
+        return found
+
+    async def runtime(self, request: Request) -> Response:
+        """The models, and which of them the project's `runtime:` comes to."""
+        shown = await self.listing.shown()
+        cards = shown.visible(request.identity)
+        seen = {card.full_name for card in cards}
+        config = runtime.load(await asyncio.to_thread(self._settings))
+        names = {name for _, artifact in shown.pairs if artifact.full_name not in seen
+                 for name in _names(artifact)}  # fmt: skip
+        chain = [name for name in config.chain if name not in names]
+        current = _current(self.listing.root)
+        primary = config.primary_model if config.primary_model not in names else ""
+        models = [card for card in cards if card.record.get("kind", "model") == "model"]
+        return json_response(
+            {
+                "models": [_runtime_entry(card) for card in models],
+                "current": current if current in seen else None,
+                "primary": primary or None,
+                "fallback_chain": [name for name in chain if name != config.primary_model],
+            }
+        )
+
+
+def _names(artifact: Artifact) -> list[str]:
+    return [artifact.id, artifact.full_name, *artifact.info.get("aliases", ())]
+
+
+def _current(root: Path | None) -> str | None:
+    """The model that `fetch runtime` chose last."""
+    found = reports.read(reports.folder_of(root) / "runtime.json") if root else None
+    used = ((found or {}).get("summary") or {}).get("used")
+    return used if isinstance(used, str) else None
+
+
+def _runtime_entry(card: Card) -> dict[str, Any]:
+    keys = ("type", "description", "parameters", "min_vram", "requires_auth", "params", "aliases")
+    kept = {key: _plain(card.record[key]) for key in keys if key in card.record}
+    about = {"id": card.id, "manifest": card.manifest, "name": card.name, "state": card.state}
+    return {**about, **kept}
+
+
+def record(card: Card, files: bool) -> dict[str, Any]:
+    """An artifact as the API shows it."""
+    found: dict[str, Any] = {
+        "id": card.id,
+        "manifest": card.manifest,
+        "name": card.name,
+        "source": card.source,
+        "revision": card.revision or None,
+        "state": card.state,
+        "held": card.held,
+        "gated": card.gated,
+        "bytes": card.size,
+        "record": _plain(card.record),
+        "verified": card.verified,
+    }
+    if files:
+        found["files"] = [{**vars(file), "targets": list(file.targets)} for file in card.files]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+async def _json(request: Request) -> Any:
+    kind = (request.headers("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise refusal(415, "expected Content-Type: application/json")
+    body = await request.body(_LARGEST_JSON)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise refusal(400, "the body is no JSON") from None

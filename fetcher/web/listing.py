@@ -1,0 +1,329 @@
+"""What the catalog shows: artifacts with their files, where these stand, and the last proof."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fetcher import reports
+from fetcher.errors import FetchError, InvalidDocument
+from fetcher.lock import read as read_lock
+from fetcher.mirror.holdings import HeldArtifact
+from fetcher.naming import Pair
+from fetcher.plan import ArtifactPlan
+from fetcher.progress import Progress
+from fetcher.project import Project, Selection
+from fetcher.server.access import Identity
+from fetcher.server.site import Site, View
+from fetcher.settings import Settings
+from fetcher.workspace import Options, Workspace
+
+STATES = ("complete", "partial", "missing", "modified", "conflict")
+FACETS = ("task", "framework", "tag", "owner", "gated", "state")
+# A tree is looked at again after this long, and never more than a twentieth of the time.
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file: its digest, and where the layout puts it."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """One artifact. `verified` is its latest result of `fetch verify`, as the report has it."""
+
+    manifest: str
+    id: str
+    record: Mapping[str, Any]
+    source: str
+    revision: str
+    files: tuple[FileRow, ...]
+    state: str
+    held: bool
+    repo: str = ""
+    verified: Mapping[str, Any] | None = None
+    haystack: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The id with its manifest."""
+        return f"{self.manifest}/{self.id}"
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return str(self.record.get("name") or self.id)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as far as sizes are known."""
+        return sum(file.size or 0 for file in self.files)
+
+    @property
+    def gated(self) -> bool:
+        """Whether its source wants a token."""
+        return self.record.get("requires_auth") is True
+
+    @property
+    def proof(self) -> str:
+        """passed, failed, skipped, or "" if nothing was ever proven."""
+        return str(self.verified.get("state") or "") if self.verified else ""
+
+    @property
+    def proven_on(self) -> str:
+        """The day of the latest result, "" if it is not known."""
+        return str(self.verified.get("time") or "")[:10] if self.verified else ""
+
+    def values(self, facet: str) -> tuple[str, ...]:
+        """What it has of one facet."""
+        if facet == "tag":
+            return tuple(str(tag) for tag in self.record.get("tags", ()))
+        if facet == "gated":
+            return ("yes",) if self.gated else ("no",)
+        if facet == "state":
+            return (self.state,)
+        value = self.record.get(facet)
+        return (str(value),) if value else ()
+
+    def fits(self, wanted: Mapping[str, str]) -> bool:
+        """Whether it has every word of `q` and the value of every facet that is wanted."""
+        words = wanted.get("q", "").lower().split()
+        if any(word not in self.haystack for word in words):
+            return False
+        return all(not wanted.get(f) or wanted[f] in self.values(f) for f in FACETS)
+
+
+@dataclass
+class Shown:
+    """The catalog at one time. `problems` say what could not be read."""
+
+    cards: list[Card] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def visible(self, identity: Identity) -> list[Card]:
+        """The artifacts that exist for somebody, by name."""
+        return [card for card in self.cards if identity.may_see(card.full_name, card.record)]
+
+
+def facets(cards: Iterable[Card]) -> dict[str, list[tuple[str, int]]]:
+    """The values of each facet with their numbers; the hundred most frequent, by name."""
+    cards = list(cards)
+    found = {}
+    for name in FACETS:
+        counted = Counter(value for card in cards for value in card.values(name))
+        found[name] = sorted(counted.most_common(100))
+    return found
+
+
+class Listing:
+    """Keeps the catalog of a site and, where there is one, of its project."""
+
+    def __init__(self, site: Site, root: Path | None, settings: Settings) -> None:
+        self.site = site
+        self.root = root
+        self.settings = settings
+        self._shown: Shown | None = None
+        self._stale = False
+        self._signature: object = None
+        self._checked = 0.0
+        self._looked = 0.0
+        self._cost = 0.0
+        self._making: asyncio.Task[None] | None = None
+
+    def invalidate(self) -> None:
+        """The next look waits for what is there then."""
+        self._stale = True
+
+    async def shown(self) -> Shown:
+        """The catalog; looked at again in the background, waited for only where it must be."""
+        if time.monotonic() - self._checked > 1 and self._making is None:
+            self._making = asyncio.ensure_future(self._make(self._stale))
+        while self._shown is None or self._stale:
+            if self._making is None:
+                self._making = asyncio.ensure_future(self._make(True))
+            await asyncio.shield(self._making)
+        return self._shown
+
+    async def _make(self, anew: bool) -> None:
+        self._stale = False
+        started = time.monotonic()
+        try:
+            view = self.site.view
+            signature = await asyncio.to_thread(self._sign, view)
+            old = started - self._looked > max(_LOOK_SECONDS, 20 * self._cost)
+            if anew or old or self._shown is None or signature != self._signature:
+                before = self._shown.problems if self._shown else []
+                self._shown = await asyncio.to_thread(self._look, view)
+                for problem in self._shown.problems:
+                    if problem not in before:
+                        self.site.say(f"the catalog is not shown as a whole: {problem}")
+                self._signature = signature
+                self._looked = time.monotonic()
+                self._cost = self._looked - started
+        except Exception as error:  # what was shown before is shown on
+            self.site.say(f"the catalog cannot be read: {type(error).__name__}: {error}")
+            self._shown = self._shown or Shown()
+        finally:
+            self._checked = time.monotonic()
+            self._making = None
+
+    def _sign(self, view: View) -> object:
+        if self.root is None:
+            return id(view)
+        manifests = self.root / "manifests"
+        paths = [self.root / "fetch.lock", reports.folder_of(self.root) / "verify.json"]
+        paths += sorted(manifests.iterdir()) if manifests.is_dir() else []
+        return id(view), [(str(path), _time(path)) for path in paths]
+
+    def _look(self, view: View) -> Shown:
+        shown = Shown()
+        cards: dict[str, Card] = {}
+        held = {item.full_name: item for item in view.artifacts}
+        for place in view.holdings:
+            for item in place.artifacts():
+                cards[item.full_name] = _card_of_held(item, held.get(item.full_name))
+        if self.root is not None:
+            self._add_project(self.root, shown, cards, held)
+            _add_proofs(cards, self.root)
+        shown.cards = sorted(cards.values(), key=lambda card: (card.name.lower(), card.full_name))
+        return shown
+
+    def _add_project(
+        self,
+        root: Path,
+        shown: Shown,
+        cards: dict[str, Card],
+        held: Mapping[str, HeldArtifact],
+    ) -> None:
+        project = Project(root)
+        try:
+            locked = {manifest for manifest, _ in read_lock(root).artifacts}
+            own = [str(path) for path in project.own_manifests()]
+            names = own + sorted(locked - {Path(path).stem for path in own})
+            if not names:
+                return
+            units = project.load(names)
+            options = Options(root.absolute(), Selection(optional=True))
+            space = Workspace(
+                project, units, self.settings, options, Progress(quiet=True), True, tuple(names)
+            )
+        except (FetchError, OSError) as error:
+            shown.problems += _words(error)
+            return
+        try:
+            plan = space.planner(quick=True).plan(space.wanted, space.lock)
+            for part in plan.artifacts:
+                card = _card_of_part(part, part.artifact.full_name in held)
+                cards[card.full_name] = card
+                shown.pairs.append((part.unit, part.artifact))
+        except (FetchError, OSError) as error:
+            shown.problems += _words(error)
+        finally:
+            space.close()
+
+
+def _words(error: FetchError | OSError) -> list[str]:
+    """What is wrong, the first of many mistakes in words."""
+    if isinstance(error, InvalidDocument):
+        return [str(problem) for problem in error.found[:5]]
+    return [error.message if isinstance(error, FetchError) else str(error)]
+
+
+def _time(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _haystack(full_name: str, record: Mapping[str, Any], source: str) -> str:
+    fields = ("name", "description", "task", "framework", "owner", "license", "parameters")
+    texts = [full_name, source, *(str(record.get(key, "")) for key in fields)]
+    texts += [str(item) for key in ("tags", "aliases") for item in record.get(key, ())]
+    return "\n".join(texts).lower()
+
+
+def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> Card:
+    files = tuple(FileRow(f.path, f.size, f.sha256) for f in item.files)
+    present = len(there.files) if there else 0
+    state = "complete" if files and present == len(files) else "partial" if present else "missing"
+    return Card(
+        item.manifest,
+        item.id,
+        dict(item.record),
+        item.source,
+        item.revision,
+        files,
+        state,
+        bool(present),
+        _repo(item.origin),
+        haystack=_haystack(item.full_name, item.record, item.source),
+    )
+
+
+def _repo(origin: Mapping[str, Any]) -> str:
+    """The repository's id, where Hub clients find it here."""
+    is_hub = origin.get("type") == "huggingface"
+    return str(origin.get("repo") or "") if is_hub else ""
+
+
+def _card_of_part(part: ArtifactPlan, held: bool) -> Card:
+    artifact = part.artifact
+    targets: dict[str, list[str]] = {}
+    for item in part.items:
+        targets.setdefault(item.file.path, []).append(item.target)
+    entries = list(part.locked.files) if part.locked else []
+    entries = entries or list((artifact.request.known or {}).values())
+    files = tuple(
+        FileRow(entry.path, entry.size, entry.sha256, tuple(targets.get(entry.path, ())))
+        for entry in entries
+    )
+    source = artifact.source.describe()
+    is_hub = artifact.source.type == "huggingface"
+    return Card(
+        artifact.manifest,
+        artifact.id,
+        dict(artifact.info),
+        source,
+        part.locked.revision if part.locked else "",
+        files,
+        part.state,
+        held,
+        str(getattr(artifact.source, "repo", "")) if is_hub else "",
+        haystack=_haystack(artifact.full_name, artifact.info, source),
+    )
+
+
+def _add_proofs(cards: dict[str, Card], root: Path) -> None:
+    """Note the results of `fetch verify`; one that may be about a private artifact of the same
+    id elsewhere is left out."""
+    by_id: dict[str, list[Card]] = {}
+    for card in cards.values():
+        by_id.setdefault(card.id, []).append(card)
+    report = reports.read(reports.folder_of(root) / "verify.json") or {}
+    results = report.get("results")
+    for result in results if isinstance(results, list) else ():
+        if not isinstance(result, dict) or not isinstance(result.get("artifact"), str):
+            continue
+        manifest, _, name = result["artifact"].rpartition("/")
+        manifest = manifest or str(result.get("manifest") or "")
+        named = [card for card in by_id.get(name, ()) if manifest in {"", card.manifest}]
+        closed = any(card.record.get("visibility") == "private" for card in named)
+        if len(named) > 1 and closed:
+            continue
+        for card in named:
+            cards[card.full_name] = Card(**{**vars(card), "verified": result})

@@ -1,0 +1,167 @@
+"""Checkpoints that a browser sends in parts, to go on where it was interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from fetcher.files import remove_quietly, write_atomically
+from fetcher.paths import BadPath, check_relative
+from fetcher.server.message import Request, refusal
+from fetcher.state import FOLDER
+
+PLACE = "uploads"
+MOST_BYTES = 100 << 30
+_PART = 64 << 20
+_SPARE = 1 << 30
+_UNFINISHED = 8
+_OLD_SECONDS = 7 * 24 * 3600
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass
+class Upload:
+    """One file on its way. `path` is where it stands once it is whole, relative to the root."""
+
+    id: str
+    name: str
+    size: int
+    owner: str
+    received: int = 0
+    path: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What its sender sees."""
+        return {key: value for key, value in asdict(self).items() if key != "owner"}
+
+
+class Uploads:
+    """Files below `.fetch/uploads` until they are whole, then below `uploads` in the project."""
+
+    def __init__(self, root: Path, most: int = MOST_BYTES) -> None:
+        self.root = root
+        self.most = most
+        self.folder = root / FOLDER / "uploads"
+        self._busy: set[str] = set()
+
+    def begin(self, owner: str, name: Any, size: Any) -> Upload:
+        """A new upload. Raises Refused."""
+        if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool):
+            raise refusal(422, "expected a name and a size in bytes")
+        try:
+            check_relative(name)
+            sound = "/" not in name and not name.startswith(".") and len(name.encode()) <= 200
+        except (BadPath, UnicodeEncodeError):
+            sound = False
+        if not sound:
+            raise refusal(422, "that is no plain file name")
+        if not 0 < size <= self.most:
+            raise refusal(413, f"a file has 1 to {self.most} bytes here")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(self.folder).free < size + _SPARE:
+            raise refusal(507, "the server's disk has no room for that")
+        self._sweep()
+        own = [item for item in self._known() if item.owner == owner and not item.path]
+        if len(own) >= _UNFINISHED:
+            raise refusal(429, f"{len(own)} uploads of yours are not finished yet")
+        made = Upload(token_hex(16), name, size, owner)
+        (self.folder / f"{made.id}.part").touch()
+        self._save(made)
+        return made
+
+    def find(self, owner: str, name: str) -> Upload:
+        """An upload of somebody's own. Raises Refused."""
+        found = self._load(name) if _ID.fullmatch(name) else None
+        if found is None or found.owner != owner:
+            raise refusal(404, "there is no such upload")
+        return found
+
+    def owns(self, owner: str, path: str) -> bool:
+        """Whether a finished upload of somebody stands at a path."""
+        return any(item.path == path and item.owner == owner for item in self._known())
+
+    async def take(self, upload: Upload, offset: int, request: Request) -> Upload:
+        """Append a part that begins at `offset`. Raises Refused, 409 where it does not fit."""
+        if upload.path:
+            return upload
+        if upload.id in self._busy:
+            raise refusal(409, "another part of it is on its way")
+        self._busy.add(upload.id)
+        try:
+            return await self._append(upload, offset, request)
+        finally:
+            self._busy.discard(upload.id)
+
+    async def _append(self, upload: Upload, offset: int, request: Request) -> Upload:
+        assert request.chunks is not None
+        part = self.folder / f"{upload.id}.part"
+        there = part.stat().st_size
+        if offset != there:
+            raise refusal(409, f"{there} bytes are here: send what follows them")
+        room = min(upload.size - there, _PART)
+        received = 0
+        try:
+            with part.open("ab", buffering=0) as stream:
+                async for chunk in request.chunks():
+                    received += len(chunk)
+                    if received > room:
+                        raise refusal(413, "more bytes came than were announced")
+                    await asyncio.to_thread(_write_all, stream, chunk)
+        except OSError as error:
+            raise refusal(507, f"the file cannot be written: {error.strerror}") from None
+        if part.stat().st_size == upload.size:
+            await asyncio.to_thread(self._finish, upload, part)
+        upload.received = upload.size if upload.path else part.stat().st_size
+        return upload
+
+    def _finish(self, upload: Upload, part: Path) -> None:
+        place = self.root / PLACE
+        folder = place / upload.id[:8]
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = place / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(part, folder / upload.name)
+        upload.path = f"{PLACE}/{upload.id[:8]}/{upload.name}"
+        self._save(upload)
+
+    def _save(self, upload: Upload) -> None:
+        write_atomically(self.folder / f"{upload.id}.json", json.dumps(asdict(upload)).encode())
+
+    def _load(self, name: str) -> Upload | None:
+        try:
+            found = Upload(**json.loads((self.folder / f"{name}.json").read_text("utf-8")))
+            part = self.folder / f"{name}.part"
+            found.received = found.size if found.path else part.stat().st_size
+        except (OSError, ValueError, TypeError):
+            return None
+        return found
+
+    def _known(self) -> list[Upload]:
+        found = (self._load(path.stem) for path in self.folder.glob("*.json"))
+        return [item for item in found if item is not None]
+
+    def _sweep(self) -> None:
+        """Remove parts that nobody has added to for a week."""
+        for part in self.folder.glob("*.part"):
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > _OLD_SECONDS:
+                    remove_quietly(str(part))
+                    remove_quietly(str(part.with_suffix(".json")))
+
+
+def _write_all(stream: Any, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[stream.write(view) :]

@@ -1,0 +1,280 @@
+"""The pages in a real browser: what is seen, by keyboard, with and without scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.hub import HubServer
+from tests.web.conftest import opened
+from tests.web.kit import WRITER, Place
+
+selenium = pytest.importorskip("selenium")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
+)
+AXE = Path(os.environ.get("FETCH_TEST_AXE", ".venv-test/axe/node_modules/axe-core/axe.min.js"))
+FLAGS = [
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--hide-scrollbars", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--lang=en"),
+]
+PAGES = ["/", "/-/artifact/demo/vqgan-16", "/-/leaderboard", "/-/add", "/-/login", "/-/nothing"]
+
+
+class Browser:
+    """A headless Chromium that asks one server."""
+
+    def __init__(self, driver: Any, place: Place) -> None:
+        self.driver = driver
+        self.place = place
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.place.mirror.url + path)
+
+    def size(self, width: int, dark: bool = False) -> None:
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def scripts(self, on: bool) -> None:
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not on})
+
+    def network(self, *, offline: bool = False, upload: int = -1) -> None:
+        self.driver.execute_cdp_cmd(
+            "Network.emulateNetworkConditions",
+            {"offline": offline, "latency": 0, "downloadThroughput": -1,
+             "uploadThroughput": upload},
+        )  # fmt: skip
+
+    def find(self, css: str) -> Any:
+        return self.driver.find_element("css selector", css)
+
+    def text(self) -> str:
+        """What is read on the page, whichever is there just now."""
+        return str(
+            self.driver.execute_script("return document.body ? document.body.innerText : ''")
+        )
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def tab_to(self, css: str) -> None:
+        """Press Tab until something has the focus: it can be reached, and it is seen there."""
+        from selenium.webdriver.common.keys import Keys
+
+        for _ in range(120):
+            self.keys(Keys.TAB)
+            script = "return document.activeElement.matches(arguments[0])"
+            if self.driver.execute_script(script, css):
+                return
+        raise AssertionError(f"{css} cannot be reached by Tab")
+
+    def wait(self, ready: Callable[[], object], what: str) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if ready():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{what}: {self.text()[:2000]}")
+
+    def requests(self) -> set[str]:
+        """Every address that was asked for since the last call."""
+        found = set()
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                found.add(message["params"]["request"]["url"])
+        return found
+
+    def sign_in(self) -> None:
+        from selenium.webdriver.common.keys import Keys
+
+        self.open("/-/login?next=/-/add")
+        self.tab_to("#token")
+        self.keys(WRITER, Keys.ENTER)
+        self.wait(lambda: self.driver.current_url.endswith("/-/add"), "signed in")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterator[Browser]:
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    home = tmp_path_factory.mktemp("browser")
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={home / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    with opened(home / "site", hub, "--allow-folder", "src") as place:
+        driver = Chrome(options, Service(str(DRIVER)))
+        try:
+            found = Browser(driver, place)
+            driver.execute_cdp_cmd("Network.enable", {})
+            found.size(1280)
+            found.sign_in()
+            yield found
+        finally:
+            driver.quit()
+
+
+@pytest.mark.parametrize(
+    ("width", "language", "dark"), [(1280, "en", False), (390, "ko", True), (390, "en", False)]
+)
+def test_every_page_is_whole_and_accessible(
+    browser: Browser, width: int, language: str, dark: bool
+) -> None:
+    browser.size(width, dark)
+    browser.requests()
+    browser.driver.get_log("browser")
+    for path in PAGES:
+        browser.open(f"{path}?lang={language}")
+        wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide} pixels wide"
+        if AXE.is_file():
+            _check_with_axe(browser, path)
+    asked = browser.requests()
+    assert asked and all(url.startswith(browser.place.mirror.url) for url in asked), asked
+    said = [entry["message"] for entry in browser.driver.get_log("browser")]
+    assert all("/-/nothing" in text for text in said), said
+    browser.size(1280)
+
+
+def _check_with_axe(browser: Browser, path: str) -> None:
+    browser.driver.execute_script(AXE.read_text("utf-8"))
+    found = browser.driver.execute_async_script(
+        "const done = arguments[0]; axe.run(document).then(r => done(r.violations), e => done(e))"
+    )
+    told = [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found]
+    assert told == [], (path, told)
+
+
+def test_the_catalog_without_a_script_and_by_keyboard(browser: Browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.scripts(False)
+    try:
+        browser.open("/?lang=en")
+        browser.keys(Keys.TAB)
+        assert "Skip to the content" in browser.text()
+        browser.find("#q").send_keys("openimages", Keys.ENTER)
+        browser.wait(lambda: "q=openimages" in browser.driver.current_url, "searched")
+        assert "1 artifact" in browser.text()
+        browser.find("tbody a").send_keys(Keys.ENTER)
+        browser.wait(lambda: "weights do not fit" in browser.text(), "the artifact's page")
+        browser.find('a[hreflang="ko"]').send_keys(Keys.ENTER)
+        browser.wait(lambda: "대상 트리" in browser.text(), "in Korean")
+        browser.find('a[hreflang="en"]').send_keys(Keys.ENTER)
+        browser.wait(lambda: "Target tree" in browser.text(), "in English again")
+    finally:
+        browser.scripts(True)
+
+
+def test_a_model_is_registered_by_keyboard(browser: Browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open("/-/add?lang=en")
+    browser.tab_to("#i-name")
+    browser.keys("VQGAN ImageNet (f=16), 2048")
+    value = "return document.getElementById('i-id').value"
+    browser.wait(lambda: browser.driver.execute_script(value) == "vqgan-imagenet-f16-2048", "an id")
+    browser.tab_to("#i-task")
+    browser.keys("image-compression")
+    browser.tab_to("#i-hf_repo")
+    browser.keys("o/small", Keys.ENTER)
+    browser.wait(lambda: "Please correct" in browser.text(), "the mistake is told")
+    assert "must offer reconstruct" in browser.text()
+    focus = "return document.activeElement.id"
+    assert browser.driver.execute_script(focus) == "mistakes"
+    assert browser.find("#i-hf_repo").get_attribute("value") == "o/small"
+    browser.tab_to('[name="interface"][value="reconstruct"]')
+    browser.keys(Keys.SPACE)
+    browser.tab_to('button[value="preview"]')
+    browser.keys(Keys.ENTER)
+    browser.wait(lambda: "This will be written" in browser.text(), "the preview")
+    assert "vqgan-imagenet-f16-2048:" in browser.text() and "owner: ana" in browser.text()
+    browser.tab_to('button[value="save"]')
+    browser.keys(Keys.ENTER)
+    browser.wait(lambda: "Registered." in browser.text(), "registered")
+    manifest = (browser.place.root / "manifests/demo.yaml").read_text()
+    assert "vqgan-imagenet-f16-2048:" in manifest
+
+
+def test_the_fields_follow_the_kind_of_source(browser: Browser) -> None:
+    browser.open("/-/add?lang=en")
+    shown = {"huggingface": "#i-hf_repo", "github": "#i-gh_repo", "url": "#i-url",
+             "local": "#i-server_path"}  # fmt: skip
+    for kind in shown:
+        browser.find(f"#kind-{kind}").click()
+        for other, css in shown.items():
+            assert browser.find(css).is_displayed() == (other == kind), (kind, css)
+    assert browser.find("#i-upload").is_displayed()
+
+
+def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path) -> None:
+    data = os.urandom(9 << 20)
+    (tmp_path / "last.ckpt").write_bytes(data)
+    browser.open("/-/add?lang=en")
+    browser.find("#i-name").send_keys("Uploaded")
+    browser.find("#kind-local").click()
+    browser.network(upload=6 << 20)
+    browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
+    said = browser.find(".upload output")
+    browser.wait(lambda: "4.2 MB of 9.4 MB" in said.text, "the first part")
+    browser.network(offline=True)
+    browser.wait(lambda: "Interrupted" in said.text, "interrupted")
+    browser.network()
+    # The page is gone, the part that was sent is not.
+    browser.open("/-/add?lang=en")
+    browser.find("#i-name").send_keys("Uploaded")
+    browser.find("#kind-local").click()
+    browser.requests()
+    browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
+    said = browser.find(".upload output")
+    browser.wait(lambda: "Uploaded: last.ckpt" in said.text, "gone on")
+    parts = list((browser.place.root / "uploads").glob("*/last.ckpt"))
+    assert len(parts) == 1 and parts[0].read_bytes() == data
+    sent = [url for url in browser.requests() if "offset=" in url]
+    assert sent and not any(url.endswith("offset=0") for url in sent), sent
+    browser.find('button[value="save"]').click()
+    browser.wait(lambda: "Registered." in browser.text(), "registered")
+
+
+def test_a_verification_is_followed(browser: Browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open("/-/artifact/demo/small?lang=en")
+    browser.find('form[action*="/-/verify/"] button').send_keys(Keys.ENTER)
+    browser.wait(lambda: "Verification of demo/small" in browser.text(), "the job")
+    ended = 'return document.querySelector("[role=status] .mark").className'
+    over = {"mark failed", "mark skipped", "mark passed"}
+    browser.wait(lambda: browser.driver.execute_script(ended) in over, "its end")
+    if AXE.is_file():
+        _check_with_axe(browser, "the job")
+
+
+def test_the_form_without_a_script(browser: Browser) -> None:
+    browser.scripts(False)
+    try:
+        browser.open("/-/add?lang=ko")
+        browser.find("#i-name").send_keys("Plain")
+        browser.find("#kind-local").click()
+        assert "JavaScript" in browser.text()
+        browser.find("#i-server_path").send_keys("src/c.bin")
+        browser.find('button[value="preview"]').click()
+        browser.wait(lambda: "다음 내용이 기록됩니다" in browser.text(), "the preview")
+        assert browser.find("#i-id").get_attribute("value") == "plain"
+    finally:
+        browser.scripts(True)
