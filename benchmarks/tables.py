@@ -12,7 +12,6 @@ _ROWS = (
     ("eight", "8 files of 256 MiB"),
 )
 _PEERS = (
-    "fetch all, FETCH_SYNC=0",
     "curl --parallel",
     "curl, sha256sum",
     "aria2c",
