@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -139,10 +140,9 @@ def requests_pool(served: Served, endpoint: str, folder: Path) -> Peer:
 
 def versions() -> dict[str, str]:
     """The first line that each tool prints of its version."""
-    found = {}
+    found = {"hf": f"huggingface_hub {importlib.metadata.version('huggingface_hub')}"}
     for name, argv in {
         "fetch": [_program("fetch"), "--version"],
-        "hf": [_program("hf"), "version"],
         "aria2c": [_program("aria2c"), "--version"],
         "curl": [_program("curl"), "--version"],
     }.items():

@@ -50,7 +50,8 @@ def _details(found: dict[str, Any]) -> str:
         table(found),
         "",
         "`fetch` checks every digest, brings all to disk, places the files and writes the lock; "
-        "curl checks and places nothing, `hf download` checks no digest.",
+        "curl checks and places nothing, `hf download` checks no digest; none of the others waits "
+        "for the disk.",
     ]
     if "clone" in found:
         seconds = found["clone"]["fetch all"]["median"]
