@@ -165,7 +165,7 @@ class Run:
                 self._save_lock()
             self._place(placer, ready)
 
-        space.progress.begin(len(waiting), plan.bytes_to_get())
+        space.progress.begin(len(waiting), sum(job.file.size or 0 for job in waiting))
         with Engine(space.network, space.store, space.progress, on_batch) as engine:
             failed = engine.run(list(waiting))
         for job, problem in failed:

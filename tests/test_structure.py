@@ -27,6 +27,7 @@ ORDER = [
         "schema",
         "sniff",
         "files",
+        "prometheus",
         "runtimefile",
         "record",
     },

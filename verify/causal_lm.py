@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import adapters, finite, folders, options
 from .expectations import check_count
+from .loaded import check_tensors
 from .loaders import causal_lm as loader
+from .loaders.strict import listed
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8
-_SHOWN = 5
 
 
 class CausalLanguageModel:
@@ -127,20 +128,7 @@ def _load(
     with context.timed("load_seconds"):
         model, missing, unused = loader.load_model(folder, _dtype(context))
     context.metrics["dtype"] = str(model.dtype).replace("torch.", "")
-    context.check(
-        "every tensor comes from a file",
-        not missing,
-        f"{len(missing)} tensors are in no file, so they are random: {_listed(missing)}"
-        if missing
-        else type(model).__name__,
-        "weights and config.json are of different models, or files are missing",
-    )
-    if unused:
-        context.warn(
-            "every tensor is used",
-            f"{len(unused)} tensors of the files are not in the model: {_listed(unused)}",
-            "is this the right config.json?",
-        )
+    check_tensors(model, missing, unused, context)
     if adapter is not None:
         context.stage(f"putting {adapter.name} on {folder.name}")
         if tensors:
@@ -191,7 +179,7 @@ def _check_finite(torch: Any, model: Any, context: Context) -> None:
     context.check(
         "weights are finite",
         not bad,
-        f"NaN or infinity in {_listed(bad)}" if bad else "",
+        f"NaN or infinity in {listed(bad)}" if bad else "",
         "the weights are damaged, training diverged, or the dtype is too narrow for them",
     )
 
@@ -270,7 +258,3 @@ def _check_effect(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
         f"the logits are the same with and without it{why}",
         "it was saved before training, or it is not this base's; take it from a trained checkpoint",
     )
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(list(names)[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
+
+from fetcher.prometheus import resident_bytes
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reading:
 
 def read() -> Reading:
     """Measure now."""
-    return Reading(_resident(), _on_gpus("memory_allocated"))
+    return Reading(resident_bytes(), _on_gpus("memory_allocated"))
 
 
 def peak_gpu() -> int:
@@ -76,13 +77,3 @@ def _on_gpus(measure: str) -> int:
     if torch is None:
         return 0
     return sum(int(getattr(torch.cuda, measure)(n)) for n in range(torch.cuda.device_count()))
-
-
-def _resident() -> int:
-    if sys.platform != "linux":
-        return 0
-    try:
-        with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.models import memory
+from fetcher.prometheus import escaped
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -168,7 +169,7 @@ def render(found: list[dict[str, Any]]) -> str:
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
         for stats in found:
             labels = ",".join(
-                f'{label}="{_escaped(str(stats.get(key, "")))}"'
+                f'{label}="{escaped(str(stats.get(key, "")))}"'
                 for label, key in (("model", "name"), ("kind", "kind"), ("version", "version"))
             )
             lines.append(f"{name}{{{labels}}} {_number(stats.get(field, 0))}")
@@ -213,7 +214,3 @@ def saved_text(tree: Path) -> str:
 
 def _number(value: Any) -> str:
     return str(int(value)) if isinstance(value, (bool, int)) else repr(round(float(value), 6))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

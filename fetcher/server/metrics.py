@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from fetcher import __version__
+from fetcher.prometheus import escaped, resident_bytes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -48,7 +47,7 @@ class Metrics:
         now["fetch_start_time_seconds", ()] = round(self.started, 3)
         for name, value in gauges.items():
             now[f"fetch_{name}", ()] = value
-        if memory := _resident_bytes():
+        if memory := resident_bytes():
             now["process_resident_memory_bytes", ()] = memory
         return "\n".join(_lines(now)) + "\n"
 
@@ -61,19 +60,5 @@ def _lines(values: dict[tuple[str, tuple[tuple[str, str], ...]], Any]) -> Iterat
             kind, text = _HELP[name]
             yield f"# HELP {name} {text}"
             yield f"# TYPE {name} {kind}"
-        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+        shown = ",".join(f'{key}="{escaped(text)}"' for key, text in labels)
         yield f"{name}{{{shown}}} {value}" if shown else f"{name} {value}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _resident_bytes() -> int:
-    if sys.platform != "linux":
-        return 0
-    try:
-        with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -193,7 +193,6 @@ class Body:
             return
         there = self.cells[0].got
         recorded = [max(0, min(CELL, there - start)) for start in range(0, self.size, CELL)]
-        recorded[-1] = min(recorded[-1], self.size - (len(recorded) - 1) * CELL)
         text = _HEADER.pack(_MAGIC, self.size, CELL) + b"".join(map(_GOT.pack, recorded))
         # Before anything is written beyond the beginning: the file's size then says nothing.
         write_atomically(Path(self._map_path), text)
