@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,6 +108,16 @@ class Mirror:
                 return Answer(answer.status, found, error.partial, cut=True)
         finally:
             line.close()
+
+    def says(self, word: str, seconds: float = 20) -> bool:
+        """Whether a line of its standard error holds `word`, by and by: a pipe and a thread
+        lie between."""
+        deadline = time.monotonic() + seconds
+        while not any(word in line for line in list(self.said)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def raw(self, data: bytes) -> bytes:
         """Whatever comes back for these bytes."""
