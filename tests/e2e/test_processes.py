@@ -166,7 +166,7 @@ def test_an_unreachable_host_costs_seconds(
     started = time.monotonic()
     code, output = finish(start("all", cwd=tmp_path))
     assert code == 0, output
-    assert time.monotonic() - started < 9
+    assert time.monotonic() - started < 20
     assert output.count("taking it from mirror:") == 1
     assert (tmp_path / "m/w.bin").read_bytes() == b"abc"
     for sock in [silent, *fillers]:

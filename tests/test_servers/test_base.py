@@ -109,7 +109,7 @@ def test_small_files_are_fast(server: FileServer) -> None:
                 got += len(line.recv(1 << 16))
             got = 0
     assert len(server.requests) == 1001
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
 
 
 def test_log_has_query_and_headers(server: FileServer) -> None:
@@ -193,7 +193,7 @@ def test_stall_ends_with_the_server() -> None:
         with pytest.raises(TimeoutError):
             ask(server.url + "/a", timeout=0.2)
         start = time.monotonic()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_slow_and_delay(server: FileServer) -> None:
@@ -203,7 +203,7 @@ def test_slow_and_delay(server: FileServer) -> None:
     for name in ("short", "empty"):
         start = time.monotonic()
         ask(f"{server.url}/{name}")
-        assert 0.15 < time.monotonic() - start < 5
+        assert 0.15 < time.monotonic() - start < 20
 
 
 def test_flip(server: FileServer) -> None:

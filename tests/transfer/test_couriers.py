@@ -219,7 +219,7 @@ def test_kills(run: Run, files: FileServer, batch: Batch, victim: str) -> None:
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -247,7 +247,7 @@ def test_ctrl_c(run: Run, files: FileServer, batch: Batch) -> None:
     started = time.monotonic()
     child.send_signal(signal.SIGINT)
     child.wait()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert len(couriers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in couriers)
 
 

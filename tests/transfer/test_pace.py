@@ -64,7 +64,7 @@ def test_a_slow_place_is_overtaken(run: Run) -> None:
         slow.faults.add("f.bin", "slow", rate=100_000)
         started = time.monotonic()
         done = run.one(entry("f.bin", data), one, other)
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 30
     assert done.origin == "mirror:1"
     assert "is slow" in run.said and "going on from mirror:1" in run.said
     # What the slow one had brought was not fetched again.

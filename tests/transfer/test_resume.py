@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_what_the_next_run_completes(
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Engine(run.network, run.store, progress) as engine:
         engine.run([run.job(entry("f.bin", LARGE), url)])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     stall.times = 0
     run.fresh_network()
     assert run.one(entry("f.bin", LARGE), url).downloaded == 3_000_000

@@ -78,6 +78,14 @@ def hangs(request, context):
     time.sleep(600)
 
 
+def meets(request, context):
+    """Ends only when as many as `count` of its kind run."""
+    folder = Path(request.options["folder"])
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < request.options["count"]:
+        time.sleep(0.02)
+
+
 def eats_memory(request, context):
     context.stage("eating")
     eaten = []
