@@ -31,6 +31,7 @@ from fetcher.files import (
     remove_quietly,
     run_id,
     sha256_of,
+    spread_subfolders,
     stat_of,
     sync_file,
     sync_filesystem,
@@ -41,6 +42,7 @@ from fetcher.files import (
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
 _PROVEN = re.compile(r"([0-9a-f]{64})\.([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
+_FOLDER = re.compile(r"([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
@@ -141,6 +143,7 @@ class Store:
         try:
             for folder in (self.blobs, self.partial, self.root / "stamps"):
                 folder.mkdir(parents=True, exist_ok=True)
+            spread_subfolders(str(self.partial))
             if not (self.root / "oci-layout").exists():
                 marker = json.dumps({"imageLayoutVersion": "1.0.0"})
                 write_atomically(self.root / "oci-layout", marker.encode())
@@ -315,20 +318,38 @@ class Store:
         """
         return f"{self.partial}{os.sep}{private_prefix(sha256)}{unique_name()}"
 
+    def private_folder(self) -> str:
+        """A new folder for the private files of one of our processes. Raises OSError."""
+        path = f"{self.partial}{os.sep}{_host()}.{unique_name()}"
+        os.mkdir(path)
+        return path
+
     def recover(self) -> int:
         """Publish what dead processes had proven and not published yet; returns how many."""
-        found = 0
         if self.readonly or not self.partial.is_dir():
             return 0
-        for path in list(self.partial.glob("*.tmp")):
+        found = self._recover_from(self.partial)
+        for folder in list(self.partial.glob("*.tmp")):
+            name = _FOLDER.fullmatch(folder.name)
+            if name is None or name[3] == run_id():
+                continue
+            with suppress(OSError):
+                if self._orphaned(("", name[1], int(name[2])), folder.stat().st_mtime):
+                    found += self._recover_from(folder)
+                    folder.rmdir()
+        if found:
+            self.flush()
+        return found
+
+    def _recover_from(self, folder: Path) -> int:
+        found = 0
+        for path in list(folder.glob("*.tmp")):
             name = _PROVEN.fullmatch(path.name)
             if name is None or name[4] == run_id():
                 continue
             with suppress(OSError):
                 if self._orphaned((name[1], name[2], int(name[3])), path.stat().st_mtime):
                     found += self._recover(str(path), name[1])
-        if found:
-            self.flush()
         return found
 
     def _recover(self, path: str, sha256: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,17 @@ def test_reflink_or_nothing(tmp_path: Path) -> None:
         assert target.read_bytes() == b"data"
     else:
         assert not target.exists()
+
+
+def test_spreading_subfolders_is_a_hint(tmp_path: Path) -> None:
+    files.spread_subfolders(str(tmp_path))
+    files.spread_subfolders(str(tmp_path))
+    files.spread_subfolders("/proc")  # a file system that knows no such thing
+    lsattr = shutil.which("lsattr")
+    if lsattr is not None:
+        done = subprocess.run([lsattr, "-d", tmp_path], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and "e" in done.stdout.split()[0]:  # extents: ext4
+            assert "T" in done.stdout.split()[0]
 
 
 @pytest.mark.parametrize("number", [None, errno.EXDEV, errno.ENOSYS, errno.EPERM, 0])

@@ -54,6 +54,7 @@ class Couriers:
     """The processes of one run. `on_arrived` and `on_back` are called in reader threads.
 
     `jobs` is the couriers' own list: what has arrived or was given back is taken out of it.
+    Raises OSError if there is no place for what they write; then none was started.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Couriers:
         self.store = store
         self._on_arrived = on_arrived
         self._on_back = on_back
+        # Of their own: in one folder they would wait for each other with each file.
+        self._folders = [store.private_folder() for _ in range(PROCESSES)]
         self._lock = threading.Lock()
         self._draining = threading.Lock()
         self._halted = self._closed = False
@@ -89,13 +92,13 @@ class Couriers:
         share = max(1, network.settings.jobs // PROCESSES)
         ends: list[int] = []
         gc.freeze()  # what the collector never touches stays shared
-        for _ in range(PROCESSES):
+        for folder in self._folders:
             reader, writer = os.pipe()
             pid = os.fork()
             if pid == 0:
                 for end in (self._tokens, reader, *ends):
                     os.close(end)
-                courier(tasks, self._taken, writer, network, str(self.store.partial), share)
+                courier(tasks, self._taken, writer, network, folder, share)
             os.close(writer)
             ends.append(reader)
             self._pids.append(pid)
@@ -183,6 +186,12 @@ class Couriers:
         os.close(self._taken)
         for pid in self._pids:
             os.waitpid(pid, 0)
+
+    def remove(self) -> None:
+        """Remove the couriers' folders, when all that they brought is published."""
+        for folder in self._folders:
+            with suppress(OSError):  # what is left in one is published by the next run
+                os.rmdir(folder)
 
 
 def _task(job: Job) -> Task:

@@ -93,6 +93,8 @@ class Outside:
         try:
             self.hasher.close()
             self._shelf.close()
+            if self._couriers is not None:
+                self._couriers.remove()
         finally:
             while not self._inbox.empty():
                 self._inbox.get()()
@@ -109,8 +111,13 @@ class Outside:
             (fit if eligible(job) else others).append(job)
         if len(fit) < FEWEST:
             return others + [job for job in fit if job is not None]
+        put, back = self._shelf.put, self._returned
         self.pending += len(fit)
-        self._couriers = Couriers(fit, self.network, self.store, self._shelf.put, self._returned)
+        try:
+            self._couriers = Couriers(fit, self.network, self.store, put, back)
+        except OSError:  # the engine will say what is wrong with the store
+            self.pending -= len(fit)
+            return others + [job for job in fit if job is not None]
         return others
 
     def take(self, job: Job, candidate: Candidate) -> None:

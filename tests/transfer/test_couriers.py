@@ -108,6 +108,7 @@ def test_they_are_used_and_ask_for_each_file_once(
     found = batch.get(run.root)
     assert found["used"] and not found["failed"] and not found["said"]
     assert len(found["delivered"]) == len(files.requests) == COUNT
+    assert run.leftovers() == []
     assert found["downloaded"] == sum(map(len, batch.contents.values()))
     assert batch.all_there(run.store) and run.leftovers() == []
     assert all(mode & 0o222 == 0 for mode in _modes(run.store))
@@ -209,6 +210,7 @@ def test_kills(run: Run, files: FileServer, batch: Batch, victim: str) -> None:
         there.recover()
         assert sum(1 for _ in there.digests()) >= len(files.requests) - 40
         there.close()
+        assert run.leftovers() == []
     else:
         os.kill(couriers[0], signal.SIGKILL)
         assert child.stdout is not None
@@ -269,3 +271,22 @@ def test_what_a_dead_process_proved_is_recovered_and_nothing_else(run: Run) -> N
     assert Path(store.blob_path(sha256(data))).read_bytes() == data
     assert not Path(store.blob_path(sha256(b"x"))).exists()
     assert len(run.leftovers()) == 1, "a living process keeps its own"
+
+
+def test_what_dead_couriers_proved_is_recovered(run: Run) -> None:
+    store, data = run.store, payload(3000, 1)
+    store.prepare()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+
+    def folder_of(pid: int) -> Path:
+        path = Path(store.private_folder())
+        return path.rename(path.with_name(path.name.replace(f".{os.getpid()}-", f".{pid}-f")))
+
+    theirs, alive = folder_of(dead.pid), folder_of(os.getppid())
+    for folder in (theirs, alive):
+        name = Path(store.temporary(sha256(data))).name
+        (folder / name.replace(f".{os.getpid()}-", f".{dead.pid}-f")).write_bytes(data)
+    assert store.recover() == 1
+    assert Path(store.blob_path(sha256(data))).read_bytes() == data
+    assert run.leftovers() == [alive.name]
