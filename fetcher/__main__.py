@@ -12,7 +12,9 @@ def main() -> None:
 
     from fetcher.commands import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # the tables go with the process: nobody need search through them once more
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -262,8 +262,12 @@ def publish(temporary: str, target: str) -> None:
 
     Raises FileExistsError, OSError; the private file is gone either way.
     """
-    if _rename_new(temporary, target):
-        return
+    try:
+        if rename_new(temporary, target):
+            return
+    except FileExistsError:
+        remove_quietly(temporary)
+        raise
     try:
         if sys.platform == "win32":
             os.rename(native(temporary), native(target))  # refuses to replace there
@@ -280,8 +284,11 @@ def publish(temporary: str, target: str) -> None:
         remove_quietly(temporary)
 
 
-def _rename_new(temporary: str, target: str) -> bool:
-    """Linux's rename that refuses to replace; False where it cannot be used."""
+def rename_new(temporary: str, target: str) -> bool:
+    """Linux's rename that refuses to replace; False where it cannot be used.
+
+    Raises FileExistsError; both files then are as they were.
+    """
     rename = getattr(_libc(), "renameat2", None)
     if rename is None:
         return False
@@ -289,6 +296,5 @@ def _rename_new(temporary: str, target: str) -> bool:
     if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE) == 0:
         return True
     if ctypes.get_errno() == errno.EEXIST:
-        remove_quietly(temporary)
         raise FileExistsError(errno.EEXIST, "exists", target)
     return False

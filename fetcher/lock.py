@@ -24,6 +24,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _HINT = "restore {} from git, or delete it and run `fetch lock`"
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _MAX_SIZE = 2**63 - 1
+_quoted = json.encoder.encode_basestring
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,17 @@ def read(root: Path) -> Lock:
 
 
 def _file_line(file: FileEntry) -> str:
-    item: dict[str, Any] = {"path": file.path}
-    for name in ("size", "sha256", "git_blob", "md5"):
-        if (value := getattr(file, name)) is not None:
-            item[name] = value
-    if file.lfs:
-        item["lfs"] = True
-    return json.dumps(item, ensure_ascii=False)
+    # Written by hand: there may be a million of them.
+    text = f'{{"path": {_quoted(file.path)}'
+    if file.size is not None:
+        text += f', "size": {file.size}'
+    if file.sha256 is not None:
+        text += f', "sha256": {_quoted(file.sha256)}'
+    if file.git_blob is not None:
+        text += f', "git_blob": {_quoted(file.git_blob)}'
+    if file.md5 is not None:
+        text += f', "md5": {_quoted(file.md5)}'
+    return text + (', "lfs": true}' if file.lfs else "}")
 
 
 def dumps(lock: Lock) -> str:

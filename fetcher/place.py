@@ -33,7 +33,7 @@ MAX_DUPLICATE = 16 * 1024 * 1024
 _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Made:
     """A private file that only needs its name; `copied` ones must be brought to disk first.
 
@@ -97,7 +97,7 @@ class Placer:
     def _make(self, item: Item, sha256: str, stat: Stat | None) -> _Made:
         if item.aside:
             self._clear_way(item)
-        self._ensure_folder(os.path.dirname(item.path))
+        self._ensure_folder(item.target.rpartition("/")[0])
         if self._links_directly(item, sha256):
             self._linked.add(sha256)
             return _Made(item, sha256, "", False, stat)
@@ -161,10 +161,11 @@ class Placer:
         if self._link_or_copy(self.store.blob_path(sha256), target, sha256, 0, False):
             self.store.bring_to_disk(os.path.dirname(target), [target])
 
-    def _ensure_folder(self, folder: str) -> None:
-        if folder in self._folders:
+    def _ensure_folder(self, relative: str) -> None:
+        if relative in self._folders:
             return
-        leak = escapes(self.tree, Path(folder))
+        folder = self.tree / relative
+        leak = escapes(self.tree, folder)
         if leak is not None:
             raise Failure(
                 "bad-path",
@@ -172,7 +173,7 @@ class Placer:
                 "replace it by a folder",
             )
         Path(native(folder)).mkdir(parents=True, exist_ok=True)
-        self._folders.add(folder)
+        self._folders.add(relative)
 
     # Giving it its name
 

@@ -16,7 +16,7 @@ from fetcher.files import git_blob_of, sha256_of
 from fetcher.layout import Placement, owner_of, placements
 from fetcher.lock import Lock, LockedArtifact
 from fetcher.manifest import Artifact
-from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, native
+from fetcher.paths import BadPath, PathClaims, check_relative, native
 from fetcher.plan import (
     BLOCKED,
     CONFLICT,
@@ -172,9 +172,9 @@ class Planner:
             return False
         other = self._claims.claim(item.target)
         if other is None:
-            self._claimed[collision_key(item.target)] = item
+            self._claimed[item.target] = item
             return True
-        same = self._claimed.get(collision_key(item.target))
+        same = self._claimed.get(other)
         if other == item.target and same is not None and _same_content(same.file, item.file):
             return False  # the same content, wanted by two manifests
         taken = f" of {same.artifact.id}" if same is not None else ""

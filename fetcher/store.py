@@ -29,6 +29,7 @@ from fetcher.files import (
     copy,
     reflink,
     remove_quietly,
+    rename_new,
     run_id,
     sha256_of,
     spread_subfolders,
@@ -87,6 +88,11 @@ def _host() -> str:
     except OSError:
         pass
     return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-") or "host"
+
+
+def _stamp_line(sha256: str, stamp: Stamp) -> str:
+    size, mtime_ns, inode, git_blob = stamp
+    return f"{sha256}\t{size}\t{mtime_ns}\t{inode}\t{git_blob}\n"
 
 
 def private_prefix(sha256: str) -> str:
@@ -192,7 +198,7 @@ class Store:
         if self._by_git is not None and git_blob:
             self._by_git[git_blob] = sha256
         if not self.readonly:
-            self._unwritten.append("\t".join(map(str, (sha256, *stamp))) + "\n")
+            self._unwritten.append(_stamp_line(sha256, stamp))
 
     def flush(self) -> None:
         """Let other processes see the stamps made so far."""
@@ -227,7 +233,7 @@ class Store:
         merged: dict[str, Stamp] = {}
         for path in files:
             self._read_stamps(path, merged)
-        text = "".join("\t".join(map(str, (key, *stamp))) + "\n" for key, stamp in merged.items())
+        text = "".join(_stamp_line(sha256, stamp) for sha256, stamp in merged.items())
         # A run that is quiet for hours makes its file anew with its next stamps.
         stem = files[-1].name.partition(".")[0]
         target = files[-1].with_name(f"{stem}{_MERGED}")
@@ -373,11 +379,15 @@ class Store:
             os.chmod(temporary, 0o444)
             stat = stat_of(temporary)
         path = self.blob_path(sha256)
-        if self.has(sha256):
+        try:
+            renamed = rename_new(temporary, path)
+        except FileExistsError:
+            renamed = False
+        if not renamed and self.has(sha256):
             # Another run was faster. Replacing its blob would break links that are being made.
             remove_quietly(temporary)
             stat = stat_of(path)
-        else:
+        elif not renamed:
             os.replace(temporary, path)
         self._stamp(sha256, stat, git_blob)
         return stat

@@ -215,9 +215,9 @@ class Run:
     def _learn(self, item: Item, sha256: str, size: int) -> None:
         """Remember a digest that the lock does not have yet."""
         if item.file.sha256 is None or item.file.size is None:
-            key = item.artifact.manifest, item.artifact.id
-            entry = item.file._replace(sha256=sha256, size=size)
-            self.learned.setdefault(key, {})[item.file.path] = entry
+            found = self.learned.setdefault((item.artifact.manifest, item.artifact.id), {})
+            if item.file.path not in found:
+                found[item.file.path] = item.file._replace(sha256=sha256, size=size)
 
     def _finish(self, plan: Plan) -> None:
         """Write what was learned into the state and the lock, and leave the store tidy."""

@@ -62,7 +62,7 @@ def test_publish_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: bool, link: bool
 ) -> None:
     if not rename:
-        monkeypatch.setattr(files, "_rename_new", lambda *_: False)
+        monkeypatch.setattr(files, "rename_new", lambda *_: False)
     if not link:
 
         def refuse(*_: object) -> None:
