@@ -325,10 +325,8 @@ class Store:
         return f"{self.partial}{os.sep}{private_prefix(sha256)}{unique_name()}"
 
     def private_folder(self) -> str:
-        """A new folder for the private files of one of our processes. Raises OSError."""
-        path = f"{self.partial}{os.sep}{_host()}.{unique_name()}"
-        os.mkdir(path)
-        return path
+        """A folder's name, for the private files of one of our processes; it is to make it."""
+        return f"{self.partial}{os.sep}{_host()}.{unique_name()}"
 
     def recover(self) -> int:
         """Publish what dead processes had proven and not published yet; returns how many."""

@@ -22,6 +22,9 @@ from fetcher.sources.base import (
 )
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
+from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used
+from fetcher.transfer.engine import Engine
+from fetcher.transfer.jobs import Delivered, Job
 from fetcher.workspace import Workspace
 
 _RECORD_SECONDS = 2.0
@@ -41,6 +44,18 @@ class Run:
         self._chosen_mirrors = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
         self._unopened: set[str] = set()
         self._recorded = time.monotonic()
+        self._couriers = self._start_couriers()
+
+    def _start_couriers(self) -> Couriers | None:
+        """Processes for many small files, now that this one is small."""
+        space = self.space
+        known = [space.lock.of(artifact) for _, artifact in space.wanted]
+        few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
+        if few or space.readonly or not known or not can_be_used(space.network):
+            return None
+        couriers = Couriers(space.network, space.store)
+        space.resources.callback(couriers.close)
+        return couriers
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
@@ -135,9 +150,6 @@ class Run:
         groups = plan.to_get()
         if not groups:
             return
-        from fetcher.transfer.engine import Engine
-        from fetcher.transfer.jobs import Delivered, Job
-
         space = self.space
         waiting: dict[Job, list[Item]] = {}
         revisions = {
@@ -166,7 +178,8 @@ class Run:
             self._place(placer, ready)
 
         space.progress.begin(len(waiting), sum(job.file.size or 0 for job in waiting))
-        with Engine(space.network, space.store, space.progress, on_batch) as engine:
+        couriers, self._couriers = self._couriers, None  # they serve once
+        with Engine(space.network, space.store, space.progress, on_batch, couriers) as engine:
             failed = engine.run(list(waiting))
         for job, problem in failed:
             self.problems += [

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class Workspace:
     state: State = field(init=False)
     lock: locks.Lock = field(init=False)
     started: float = field(default_factory=time.monotonic)
+    resources: ExitStack = field(default_factory=ExitStack)  # what else is to be closed
     _network: Network | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class Workspace:
 
     def close(self) -> None:
         """Release what is open."""
+        self.resources.close()
         self.store.close()
         self.state.close()
 

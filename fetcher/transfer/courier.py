@@ -10,10 +10,11 @@ import hashlib
 import marshal
 import os
 import signal
+import socket
 import struct
 import traceback
-from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import pycurl
 
@@ -31,21 +32,14 @@ from fetcher.store import private_prefix
 from fetcher.transfer.jobs import SMALL
 from fetcher.transfer.slot import STALL_SECONDS
 
-RECORD = struct.Struct("<II")  # the tasks from one number to before another
-LENGTH = struct.Struct("<I")  # of a message
+# url, headers, size, sha256, git blob: what a courier needs to know of a job.
+Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
+
+LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
+LENGTH = struct.Struct("<I")  # of a report
 _REPORT = 48  # results in one message
 _MAX_HOPS = 3
 _STREAMS = 4  # requests at a time for each connection that we may have, where they can share one
-
-
-class Task(NamedTuple):
-    """What a courier needs to know of a job."""
-
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    size: int
-    sha256: str | None
-    git_blob: str | None
 
 
 class _Handle:
@@ -54,6 +48,7 @@ class _Handle:
     def __init__(self) -> None:
         self.curl: Any = pycurl.Curl()
         self.index = -1
+        self.task: Task = "", (), 0, None, None
         self.hops = 0
         self.url = ""
         self.origin: object = None
@@ -63,25 +58,27 @@ class _Handle:
 class _Loop:
     """The loop of one process."""
 
-    def __init__(
-        self, tasks: Sequence[Task], taken: int, writer: int, network: Network, folder: str
-    ) -> None:
-        self.tasks = tasks
-        self.taken = taken
+    def __init__(self, packets: socket.socket, writer: int, network: Network, folder: str) -> None:
+        self.packets = packets
         self.writer = writer
         self.network = network
         self.folder = folder
         self.multi = pycurl.CurlMulti()
-        self.mine: list[int] = []
+        self.mine: list[tuple[int, Task]] = []  # the next one last
         self.done: list[tuple[Any, ...]] = []
         self.back: list[int] = []
-        self.halted = False
+        self.halted = False  # nothing more is to be taken
         self.by_curl: dict[int, _Handle] = {}
 
     def run(self, connections: int) -> None:
         """Work until there is nothing to take."""
+        self._receive()
+        if not self.mine:
+            return
+        with suppress(OSError):  # the first file will tell
+            os.mkdir(self.folder)
         free = []
-        secure = any(task.url.startswith("https") for task in self.tasks[:1])
+        secure = self.mine[-1][1][0].startswith("https")
         self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
         for _ in range(connections * (_STREAMS if secure else 1)):
             handle = _Handle()
@@ -90,9 +87,9 @@ class _Loop:
             free.append(handle)
         busy = 0
         while True:
-            while free and (index := self._next()) is not None:
+            while free and self._has_next(wait=not busy):
                 handle = free.pop()
-                if self._start(handle, index):
+                if self._start(handle, *self.mine.pop()):
                     busy += 1
                 else:
                     free.append(handle)
@@ -111,15 +108,23 @@ class _Loop:
                 self._report()
         self._report()
 
-    def _next(self) -> int | None:
+    def _has_next(self, wait: bool) -> bool:
         if not self.mine and not self.halted:
-            record = os.read(self.taken, RECORD.size)
-            if len(record) == RECORD.size:
-                start, stop = RECORD.unpack(record)
-                self.mine = list(range(stop - 1, start - 1, -1))
-            else:
-                self.halted = True
-        return self.mine.pop() if self.mine else None
+            self._receive(0 if wait else socket.MSG_DONTWAIT)
+        return bool(self.mine)
+
+    def _receive(self, flags: int = 0) -> None:
+        """Take tasks, if there are any."""
+        try:
+            packet = self.packets.recv(LONGEST, flags)
+        except BlockingIOError:
+            return
+        if not packet:
+            self.halted = True
+            return
+        start, tasks = marshal.loads(packet)
+        self.mine = list(enumerate(tasks, start))
+        self.mine.reverse()
 
     def _prepare(self, handle: _Handle, secure: bool) -> None:
         curl = handle.curl
@@ -132,11 +137,10 @@ class _Loop:
         curl.setopt(pycurl.BUFFERSIZE, 1 << 16)
         curl.setopt(pycurl.MAXFILESIZE, SMALL)
 
-    def _start(self, handle: _Handle, index: int) -> bool:
-        task = self.tasks[index]
-        handle.index, handle.hops = index, 0
+    def _start(self, handle: _Handle, index: int, task: Task) -> bool:
+        handle.index, handle.task, handle.hops = index, task, 0
         try:
-            self._aim(handle, self.network.rewrite(task.url), task.headers)
+            self._aim(handle, self.network.rewrite(task[0]), task[1])
         except Failure:
             self.back.append(index)
             return False
@@ -201,14 +205,14 @@ class _Loop:
 
     def _take(self, handle: _Handle, body: bytes) -> None:
         """Prove a body and write it to a private file."""
-        task = self.tasks[handle.index]
+        _, _, size, known, known_git_blob = handle.task
         sha256, git_blob = hashlib.sha256(body).hexdigest(), ""
-        if task.git_blob is not None:
+        if known_git_blob is not None:
             hasher = git_blob_hasher(len(body))
             hasher.update(body)
             git_blob = hasher.hexdigest()
-        right = sha256 == task.sha256 if task.sha256 else git_blob == task.git_blob
-        if not right or len(body) != task.size or is_pointer(body):
+        right = sha256 == known if known else git_blob == known_git_blob
+        if not right or len(body) != size or is_pointer(body):
             self._give_back(handle, halt=False)
             return
         path = f"{self.folder}{os.sep}{private_prefix(sha256)}{unique_name()}"
@@ -225,7 +229,7 @@ class _Loop:
         handle.index = -1
         if halt and not self.halted:
             self.halted = True
-            self.back += self.mine
+            self.back += [index for index, _ in self.mine]
             self.mine.clear()
             self._report(halt=True)
 
@@ -239,7 +243,7 @@ class _Loop:
 
 
 def courier(
-    tasks: Sequence[Task], taken: int, writer: int, network: Network, folder: str, share: int
+    packets: socket.socket, writer: int, network: Network, folder: str, share: int
 ) -> NoReturn:
     """Be a courier process, to its end."""
     status = 1
@@ -249,7 +253,7 @@ def courier(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()
         gc.disable()
-        _Loop(tasks, taken, writer, network, folder).run(share)
+        _Loop(packets, writer, network, folder).run(share)
         status = 0
     except BaseException:  # the engine takes back what was not reported
         if os.environ.get("FETCH_DEBUG"):

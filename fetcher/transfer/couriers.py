@@ -9,13 +9,13 @@ asks for patience or cannot be reached, all that is left goes back.
 
 from __future__ import annotations
 
-import gc
 import marshal
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,7 @@ from fetcher.files import Stat
 from fetcher.network import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
-from fetcher.transfer.courier import LENGTH, RECORD, Task, courier
+from fetcher.transfer.courier import LENGTH, LONGEST, Task, courier
 from fetcher.transfer.jobs import Arrived, Job
 
 # Below this, starting processes costs more than it gives.
@@ -45,74 +45,88 @@ def eligible(job: Job) -> bool:
     )
 
 
-def can_fork() -> bool:
-    """Whether this process can be forked safely: Linux, and no other thread runs."""
-    return sys.platform == "linux" and threading.active_count() == 1
+def can_be_used(network: Network) -> bool:
+    """Whether there may be couriers: on Linux, while no other thread runs, without a rate."""
+    return (
+        sys.platform == "linux"
+        and threading.active_count() == 1
+        and not network.settings.limit_rate
+        and not network.offline
+    )
 
 
 class Couriers:
-    """The processes of one run. `on_arrived` and `on_back` are called in reader threads.
-
-    `jobs` is the couriers' own list: what has arrived or was given back is taken out of it.
-    Raises OSError if there is no place for what they write; then none was started.
+    """The processes of one run, which wait for jobs. To be started before tables grow large:
+    what a process has when it forks, it shares with the others only until it is touched.
     """
 
-    def __init__(
-        self,
-        jobs: list[Job | None],
-        network: Network,
-        store: Store,
-        on_arrived: Callable[[Arrived], None],
-        on_back: Callable[[list[Job]], None],
-    ) -> None:
-        self.jobs = jobs
-        self.store = store
-        self._on_arrived = on_arrived
-        self._on_back = on_back
+    def __init__(self, network: Network, store: Store) -> None:
         # Of their own: in one folder they would wait for each other with each file.
         self._folders = [store.private_folder() for _ in range(PROCESSES)]
+        # Whoever is free takes the next packet.
+        self._taken, self._given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._jobs: list[Job | None] = []
         self._lock = threading.Lock()
         self._draining = threading.Lock()
         self._halted = self._closed = False
         self._running = PROCESSES
-        self._step = max(1, min(64, len(jobs) // 64))
-        self._taken, self._tokens = os.pipe()
+        self._threads: list[threading.Thread] = []
         self._pids: list[int] = []
-        ends = self._fork([_task(job) for job in jobs if job is not None], network)
-        self._giver = threading.Thread(target=self._hand_out, name="giver", daemon=True)
-        self._readers = [
-            threading.Thread(target=self._read, args=(end,), name="reader", daemon=True)
-            for end in ends
-        ]
-        for thread in (self._giver, *self._readers):
-            thread.start()
-
-    def _fork(self, tasks: Sequence[Task], network: Network) -> list[int]:
-        """Start the processes; returns the ends of the pipes through which they report."""
+        self._ends: list[int] = []
         share = max(1, network.settings.jobs // PROCESSES)
-        ends: list[int] = []
-        gc.freeze()  # what the collector never touches stays shared
         for folder in self._folders:
             reader, writer = os.pipe()
             pid = os.fork()
             if pid == 0:
-                for end in (self._tokens, reader, *ends):
+                self._given.close()
+                for end in (reader, *self._ends):
                     os.close(end)
-                courier(tasks, self._taken, writer, network, folder, share)
+                courier(self._taken, writer, network, folder, share)
             os.close(writer)
-            ends.append(reader)
+            self._ends.append(reader)
             self._pids.append(pid)
-        gc.unfreeze()
-        return ends
+
+    def send(
+        self,
+        jobs: list[Job],
+        on_arrived: Callable[[Arrived], None],
+        on_back: Callable[[list[Job]], None],
+    ) -> None:
+        """Have these jobs done, once. Both callbacks run in threads of their own."""
+        self._jobs.extend(jobs)
+        self._on_arrived = on_arrived
+        self._on_back = on_back
+        self._threads = [threading.Thread(target=self._hand_out, name="giver", daemon=True)]
+        for end in self._ends:
+            reader = threading.Thread(target=self._read, args=(end,), name="reader", daemon=True)
+            self._threads.append(reader)
+        self._ends = []
+        for thread in self._threads:
+            thread.start()
 
     def _hand_out(self) -> None:
-        """Let the couriers take the jobs in turn; the pipe holds what nobody has taken yet."""
-        for start in range(0, len(self.jobs), self._step):
-            if self._halted:
-                break
-            stop = min(start + self._step, len(self.jobs))
-            os.write(self._tokens, RECORD.pack(start, stop))
-        os.close(self._tokens)
+        """Let the couriers take the jobs in turn; the socket holds what nobody has taken yet."""
+        step = max(1, min(64, len(self._jobs) // 64))
+        try:
+            for start in range(0, len(self._jobs), step):
+                self._give(start, min(start + step, len(self._jobs)))
+        finally:
+            self._given.close()
+
+    def _give(self, start: int, stop: int) -> None:
+        if self._halted:
+            return
+        jobs = self._jobs[start:stop]
+        message = marshal.dumps((start, [_task(job) for job in jobs if job is not None]))
+        if len(message) <= LONGEST:
+            with suppress(OSError):  # nobody is left to take it: see _ended
+                self._given.send(message)
+        elif stop - start > 1:
+            middle = (start + stop) // 2
+            self._give(start, middle)
+            self._give(middle, stop)
+        else:
+            self._give_back([start])
 
     def _read(self, reader: int) -> None:
         """Pass on what one courier reports, until it has ended."""
@@ -133,7 +147,7 @@ class Couriers:
 
     def _pass_on(self, done: list[tuple[Any, ...]], back: list[int]) -> None:
         for index, path, sha256, git_blob, size, mtime_ns, inode in done:
-            job, self.jobs[index] = self.jobs[index], None
+            job, self._jobs[index] = self._jobs[index], None
             assert job is not None
             job.received += size
             stat = Stat(size, mtime_ns, inode)
@@ -148,7 +162,7 @@ class Couriers:
         """Give those jobs to the engine that are still here."""
         found = []
         for index in indices:
-            job, self.jobs[index] = self.jobs[index], None
+            job, self._jobs[index] = self._jobs[index], None
             if job is not None:
                 found.append(job)
         if found:
@@ -158,7 +172,7 @@ class Couriers:
         """Take what no courier has begun away from them; it goes back when they have ended."""
         self._halted = True
         with self._draining:
-            while os.read(self._taken, RECORD.size):
+            while self._taken.recv(LONGEST):
                 pass
 
     def _ended(self) -> None:
@@ -167,25 +181,28 @@ class Couriers:
             self._running -= 1
             if self._running:
                 return
+        self._halt()
         if not self._closed:
-            self._give_back(range(len(self.jobs)))
+            self._give_back(range(len(self._jobs)))
 
     def close(self) -> None:
         """End the processes, if they still run; nothing arrives from now on.
 
         What they have proven and not reported is published by the next run.
         """
+        if self._closed:
+            return
         self._closed = self._halted = True
         for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for thread in self._readers:
-            thread.join()
-        self._halt()
-        self._giver.join()
-        os.close(self._taken)
-        for pid in self._pids:
             os.waitpid(pid, 0)
+        for thread in self._threads:
+            thread.join()
+        for end in self._ends:
+            os.close(end)
+        self._given.close()
+        self._taken.close()
 
     def remove(self) -> None:
         """Remove the couriers' folders, when all that they brought is published."""
@@ -198,4 +215,4 @@ def _task(job: Job) -> Task:
     candidate, file = job.candidates[0], job.file
     assert isinstance(candidate, UrlCandidate) and file.size is not None
     git_blob = None if file.sha256 else file.git_blob
-    return Task(candidate.url, candidate.headers, file.size, file.sha256, git_blob)
+    return candidate.url, candidate.headers, file.size, file.sha256, git_blob

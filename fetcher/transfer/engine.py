@@ -20,6 +20,7 @@ from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.agenda import Agenda
 from fetcher.transfer.body import Body, Cell
+from fetcher.transfer.couriers import Couriers
 from fetcher.transfer.hosts import Host, Hosts
 from fetcher.transfer.jobs import Arrived, Delivered, Job
 from fetcher.transfer.mending import Mending
@@ -48,7 +49,10 @@ _YOUNG_SECONDS = 3.0
 
 
 class Engine:
-    """One run's transfers. Use as a context manager."""
+    """One run's transfers. Use as a context manager.
+
+    `couriers`: processes that were started for it; else it starts its own where it can.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Engine:
         store: Store,
         progress: Progress,
         on_batch: Callable[[list[Delivered]], None] = lambda _: None,
+        couriers: Couriers | None = None,
     ) -> None:
         self.network = network
         self.store = store
@@ -74,6 +79,7 @@ class Engine:
             network,
             store,
             on_batch,
+            couriers,
             on_ready=lambda job: self._agenda.add([job]),
             on_lost=self._mending.give_up_candidate,
             on_delivered=self._delivered,

@@ -20,7 +20,7 @@ from fetcher.sources.base import (
     WheelCandidate,
 )
 from fetcher.store import Store
-from fetcher.transfer.couriers import FEWEST, Couriers, can_fork, eligible
+from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used, eligible
 from fetcher.transfer.elsewhere import copy_of, copy_of_extents
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.jobs import Arrived, Delivered, Job
@@ -40,6 +40,7 @@ class Outside:
         network: Network,
         store: Store,
         on_batch: Callable[[list[Delivered]], None],
+        couriers: Couriers | None = None,
         *,
         on_ready: Callable[[Job], None],
         on_lost: Callable[[Job, Failure], None],
@@ -59,7 +60,7 @@ class Outside:
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
         self._rack = WheelRack(store)
         self._shelf = Shelf(store, self._shelved, self._disproved)
-        self._couriers: Couriers | None = None
+        self._couriers = couriers
 
     @property
     def held_bytes(self) -> int:
@@ -103,21 +104,18 @@ class Outside:
 
     def send_couriers(self, jobs: Iterable[Job]) -> list[Job]:
         """Let processes of their own get many small files; returns the other jobs."""
-        if self.network.settings.limit_rate or self.network.offline or not can_fork():
+        if self._couriers is None and not can_be_used(self.network):
             return list(jobs)
-        fit: list[Job | None] = []
+        fit: list[Job] = []
         others: list[Job] = []
         for job in jobs:
             (fit if eligible(job) else others).append(job)
         if len(fit) < FEWEST:
-            return others + [job for job in fit if job is not None]
-        put, back = self._shelf.put, self._returned
+            return others + fit
+        if self._couriers is None:
+            self._couriers = Couriers(self.network, self.store)
         self.pending += len(fit)
-        try:
-            self._couriers = Couriers(fit, self.network, self.store, put, back)
-        except OSError:  # the engine will say what is wrong with the store
-            self.pending -= len(fit)
-            return others + [job for job in fit if job is not None]
+        self._couriers.send(fit, self._shelf.put, self._returned)
         return others
 
     def take(self, job: Job, candidate: Candidate) -> None:

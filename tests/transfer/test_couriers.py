@@ -44,7 +44,7 @@ run.fresh_network()
 delivered = []
 with Engine(run.network, run.store, Progress(run.stream, quiet=True), delivered.extend) as engine:
     failed = engine.run(jobs)
-    used = engine._outside._couriers is not None
+    used = bool(engine._outside._couriers and engine._outside._couriers._jobs)
 run.store.close()
 print(json.dumps({
     "used": used,
@@ -281,7 +281,9 @@ def test_what_dead_couriers_proved_is_recovered(run: Run) -> None:
 
     def folder_of(pid: int) -> Path:
         path = Path(store.private_folder())
-        return path.rename(path.with_name(path.name.replace(f".{os.getpid()}-", f".{pid}-f")))
+        path = path.with_name(path.name.replace(f".{os.getpid()}-", f".{pid}-f"))
+        path.mkdir()
+        return path
 
     theirs, alive = folder_of(dead.pid), folder_of(os.getppid())
     for folder in (theirs, alive):
