@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fetcher import preflight, report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
@@ -22,10 +23,10 @@ from fetcher.sources.base import (
 )
 from fetcher.sources.plain import BlobMirror
 from fetcher.state import Row
-from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used
-from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Delivered, Job
 from fetcher.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fetcher.transfer.couriers import Couriers
 
 _RECORD_SECONDS = 2.0
 
@@ -48,6 +49,8 @@ class Run:
 
     def _start_couriers(self) -> Couriers | None:
         """Processes for many small files, now that this one is small."""
+        from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used
+
         space = self.space
         known = [space.lock.of(artifact) for _, artifact in space.wanted]
         few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
@@ -150,6 +153,9 @@ class Run:
         groups = plan.to_get()
         if not groups:
             return
+        from fetcher.transfer.engine import Engine
+        from fetcher.transfer.jobs import Delivered, Job
+
         space = self.space
         waiting: dict[Job, list[Item]] = {}
         revisions = {

@@ -29,7 +29,8 @@ from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.jobs import Arrived, Delivered
 
 _BATCH = 1024
-_GATHER_SECONDS = 0.3
+_GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more
+_SYNC_SHARE = 5
 _QUIET_SECONDS = 0.02
 
 
@@ -60,6 +61,7 @@ class Shelf:
         self.on_refused = on_refused
         self.held_bytes = 0
         self.crash: BaseException | None = None
+        self._sync_seconds = _GATHER_SECONDS
         self._queue: queue.SimpleQueue[Arrived | None] = queue.SimpleQueue()
         self._count_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -100,7 +102,8 @@ class Shelf:
     def _gather(self) -> list[Arrived | None]:
         """Wait for work, and a moment longer for more: a sync costs the same for many files."""
         batch = [self._queue.get()]
-        deadline = time.monotonic() + _GATHER_SECONDS
+        patience = min(_GATHER_SECONDS, self._sync_seconds * _SYNC_SHARE)
+        deadline = time.monotonic() + patience
         while len(batch) < _BATCH and batch[-1] is not None and time.monotonic() < deadline:
             try:
                 batch.append(self._queue.get(timeout=_QUIET_SECONDS))
@@ -134,12 +137,14 @@ class Shelf:
     def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
         """Bring a batch to disk, and give each its name."""
         delivered: list[Delivered] = []
+        began = time.monotonic()
         try:
             self.store.bring_to_disk(str(self.store.blobs), [proof.path for proof in proven])
         except OSError as error:
             for proof in proven:
                 self._unmade(proof, error)
             return delivered
+        self._sync_seconds = time.monotonic() - began
         for proof in proven:
             try:
                 delivered.append(self._publish(proof))
