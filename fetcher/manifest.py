@@ -120,9 +120,15 @@ _FACTS = Record(
     },
     expected="a mapping with size and sha256",
 )
-_PROBE = Record(
+PROBE = Record(
     "a probe",
-    {"type": Field(Text(r"[a-z0-9-]+", "a probe's type"), "kind of probe", required=True)},
+    {
+        "type": Field(
+            Text(r"[a-z0-9-]+", "a probe's type (lower-case letters, digits and '-')"),
+            "kind of probe",
+            required=True,
+        )
+    },
     open=True,
 )
 
@@ -176,7 +182,7 @@ ARTIFACT = Record(
         "groups": Field(ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"),
         "writable": Field(Boolean(), "place as copies, for files that are trained in place"),
         "signature": Field(SignatureType(), "by whom the model's own model.sig must be signed"),
-        "probe": Field(_PROBE, "how `fetch verify` proves that it works"),
+        "probe": Field(PROBE, "how `fetch verify` proves that it works"),
         **DESCRIPTION,
     },
 )
@@ -264,7 +270,8 @@ class Artifact:
 
 @dataclass
 class Manifest:
-    """One manifest file. `places` gives (line, column) of each artifact's key.
+    """One manifest file. `places` gives (line, column) of each artifact's key, `probe_places` of
+    the type of its probe.
 
     `declared` are the ids of all artifacts, those that could not be read included. `layout` is
     "" where the file names none that could be one.
@@ -280,6 +287,7 @@ class Manifest:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    probe_places: dict[str, tuple[int, int]] = field(default_factory=dict)
     combinations: tuple[dict[str, Any], ...] = ()
     path: Path | None = None
 
@@ -318,6 +326,8 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
         values = ARTIFACT.decode(value, document)
         if values is not INVALID:
             manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
+            kind = node_of(node_of(value, "probe"), "type")
+            manifest.probe_places[key.text] = kind.line, kind.column
 
 
 def _check_aliases(artifacts: Node, manifest: Manifest, document: Document) -> None:

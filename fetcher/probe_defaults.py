@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fetcher.manifest import Artifact
 from fetcher.yamledit import jsonable
 
+# Where a record says what the `compression` probe calls so.
+IN_RECORD: dict[str, tuple[str, ...]] = {
+    "class_path": ("class_path",),
+    "interface": ("interface",),
+    "size": ("io", "resolution"),
+    "input_range": ("io", "input_range"),
+    "codebook_size": ("attributes", "codebook_size"),
+    "dataset": ("benchmarks",),
+}
+
 
 def options_of(artifact: Artifact) -> dict[str, Any]:
     """The probe's options without its type; those of a codec are filled from its record.
 
-    A record's `class_path`, `interface`, `io`, `attributes.codebook_size` and `benchmarks` are the
-    default of what the `compression` probe calls so; what the probe says itself wins.
+    What `IN_RECORD` names is the default; what the probe says itself wins.
     """
     given = {name: value for name, value in (artifact.probe or {}).items() if name != "type"}
     if (artifact.probe or {}).get("type") != "compression":
         return given
-    info = artifact.info
-    io, attributes = info.get("io", {}), info.get("attributes", {})
-    found = {
-        "class_path": info.get("class_path"),
-        "interface": info.get("interface"),
-        "size": io.get("resolution"),
-        "input_range": io.get("input_range"),
-        "codebook_size": attributes.get("codebook_size"),
-        "dataset": info.get("benchmarks"),
-    }
+    found = {option: _look_up(artifact.info, path) for option, path in IN_RECORD.items()}
     return {**{key: jsonable(value) for key, value in found.items() if value}, **given}
+
+
+def _look_up(info: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = info
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -16,7 +16,7 @@ from fetcher.probe_defaults import options_of
 from fetcher.verify.fingerprints import difference
 from fetcher.verify.options import memory_bytes
 from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult
-from fetcher.verify.registry import UnknownProbeError, load_probe
+from fetcher.verify.registry import UnknownProbeError, find_probe, load_probe
 from fetcher.verify.runner import run_probes
 
 _TIMEOUT = 600.0  # seconds
@@ -59,7 +59,7 @@ def _related(part: ArtifactPlan) -> dict[str, list[str]]:
     options = options_of(part.artifact)
     try:
         wanted = getattr(load_probe(str((part.artifact.probe or {}).get("type"))), "related", ())
-    except (UnknownProbeError, ImportError):
+    except Exception:  # not there, or a broken plug-in: its own result says so
         return {}
     found = {name: options[name] for name in wanted if name in options}
     return {
@@ -142,6 +142,8 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest
     if not kind:
         hint = "add `probe: {type: state-dict}` to its manifest"
         return ProbeResult(name, "", "skipped", "it has no probe", hint)
+    if unknown := _unknown(part, kind):
+        return unknown
     absent = [item for item in part.items if not stands(item)]
     if absent or not part.items:
         what = f"{absent[0].target} is missing" if absent else "nothing is known of its files yet"
@@ -164,6 +166,20 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest
             if found.items and all(stands(item) for item in found.items):
                 related[other] = placed(found)
     return _request(part, kind, plan.tree, related, settings)
+
+
+def _unknown(part: ArtifactPlan, kind: str) -> ProbeResult | None:
+    """The result of a probe of a type that is not there, with the place that names it."""
+    try:
+        find_probe(kind)
+    except UnknownProbeError as error:
+        manifest = part.unit.manifest
+        line, column = manifest.probe_places[part.artifact.id]
+        told = f"{manifest.file}:{line}:{column}: {error}"
+        return ProbeResult(part.artifact.id, kind, "failed", told, error.hint)
+    except ImportError:
+        pass  # a plug-in without its module: the runner says so
+    return None
 
 
 def stands(item: Item) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.layout import Layout
 from fetcher.manifest import Artifact, Manifest
 from fetcher.patterns import nearest
+from fetcher.yamltree import Document
 
 MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
 SUFFIXES = (".yaml", ".yml")
@@ -123,6 +124,8 @@ class Project:
     """The manifests and layouts in reach; `root` holds fetch.lock."""
 
     root: Path
+    # What else looks at each manifest that is read, and notes mistakes in its document.
+    examine: Callable[[Manifest, Document], None] | None = None
 
     def names(self) -> list[str]:
         """Names of the manifests in reach: the project's, then the catalog's."""
@@ -183,6 +186,8 @@ class Project:
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         manifest, document = manifests.load(path, _shown(path))
         unit = None
+        if manifest is not None and self.examine is not None:
+            self.examine(manifest, document)
         if manifest is not None and manifest.layout:
             layout_path = self._layout_path(manifest, path)
             if layout_path is None:

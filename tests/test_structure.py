@@ -60,6 +60,7 @@ ORDER = [
     {"modelconfig"},
     {"golden", "probe_page", "livetable"},
     {"probe_defaults"},
+    {"probe_options"},
     {"probing"},
     {"web"},
     {"obtain"},

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import adapters, finite, folders, options
+from . import adapters, finite, folders
 from .expectations import check_count
 from .loaded import check_tensors
 from .loaders import causal_lm as loader
 from .loaders.strict import listed
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -38,15 +39,9 @@ class CausalLanguageModel:
     requires = (("torch", "torch"), ("transformers", "transformers"))
     related = ("base",)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "base": options.text,
-            "prompt": options.text,
-            "new_tokens": options.positive,
-            "parameters": options.count,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check the files, load them, and let the model write."""

@@ -12,6 +12,7 @@ from . import images, inputs, options, project_code
 from .choice import weight_files
 from .context import describe
 from .loaders import class_path, strict
+from .option_rules import problems_of
 from .protocol import MissingLibraryError, ProbeError, ProbeSkipped
 from .weights import open_weights
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from .protocol import ProbeRequest, Problem
 
 _SAME = 1e-3  # of the answer's spread, between two runs on a GPU
-
-
-def _call(value: Any) -> str:
-    sound = isinstance(value, str) and value.isidentifier() and not value.startswith("__")
-    return "" if sound else f"expected the name of a method, found {value!r}"
 
 
 class ClassProbe:
@@ -44,22 +40,9 @@ class ClassProbe:
     type = "class"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            **project_code.RULES,
-            "checkpoint": options.texts,
-            "key": options.text,
-            "inputs": inputs.problem,
-            "image": options.text,
-            "size": inputs.size,
-            "call": _call,
-            "outputs": inputs.shapes_problem,
-            "output_range": inputs.interval,
-        }
-        return options.check_options(options_, rules) + project_code.needed(
-            options_, "class_path", ("inputs", "image")
-        )
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove the class with each of its checkpoints."""

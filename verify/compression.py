@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from . import grids, images, inputs, options, project_code, quality
+from . import grids, images, options, project_code, quality
 from .context import describe
 from .loaders import codec as loader
 from .loaders.strict import listed
+from .option_rules import METHODS, problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from .context import Context
     from .protocol import ProbeRequest, Problem
 
-_METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
-_SMALLEST = 64  # pixels a side, for LPIPS
 
 
 class Compression:
@@ -42,21 +41,9 @@ class Compression:
     requires = (("torch", "torch"),)
     related = ("dataset",)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            **project_code.RULES,
-            "checkpoint": options.text,
-            "key": options.text,
-            "interface": _interface,
-            "dataset": options.texts,
-            "images": options.between(1, 64),
-            "size": _size,
-            "input_range": inputs.interval,
-            "codebook_size": options.between(2, 2**31),
-            **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
-        }
-        return options.check_options(options_, rules) + project_code.needed(options_, "class_path")
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Load the codec strictly, and send pictures through it."""
@@ -71,19 +58,6 @@ class Compression:
 
 
 PROBE = Compression()
-
-
-def _interface(value: Any) -> str:
-    wrong = options.texts(value)
-    for name in [] if wrong else options.as_list(value):
-        if name not in _METHODS:
-            return f"{name!r} is none of {', '.join(_METHODS)}"
-    return wrong
-
-
-def _size(value: Any) -> str:
-    wrong = inputs.size(value)
-    return wrong or ("" if min(value) >= _SMALLEST else f"at least {_SMALLEST} pixels a side")
 
 
 def _loaded(request: ProbeRequest, context: Context) -> Any:
@@ -142,7 +116,7 @@ class _Codec:
         self._low, self._high = request.options.get("input_range", (0, 1))
         self._wanted = request.options
         given = options.as_list(request.options.get("interface", []))
-        self._methods = given or [name for name in _METHODS if callable(getattr(model, name, None))]
+        self._methods = given or [name for name in METHODS if callable(getattr(model, name, None))]
 
     def run(self, dataset: str, originals: list[Any], source: str) -> None:
         """Try every route that the methods allow; metrics are the first route's.

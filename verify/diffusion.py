@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import folders, grids, inputs, options
+from . import folders, grids
 from .expectations import check_count
 from .loaded import check_finite
 from .loaders import diffusion as loader
 from .loaders.strict import listed
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -43,20 +44,9 @@ class Diffusion:
     type = "diffusion"
     requires = (("torch", "torch"), ("diffusers", "diffusers"), ("transformers", "transformers"))
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            **dict.fromkeys(("prompt", "negative_prompt", "variant"), options.text),
-            "steps": options.between(1, 200),
-            "size": _size,
-            "guidance_scale": options.number,
-            "max_tokens": options.between(1, 4096),
-            "parameters": options.count,
-            "cpu_offload": options.one_of(*loader.OFFLOADS),
-            "quantize": options.one_of(*loader.QUANTIZATIONS),
-            **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check the files of every part, load the pipeline, and draw."""
@@ -86,11 +76,6 @@ class Diffusion:
 
 
 PROBE = Diffusion()
-
-
-def _size(value: Any) -> str:
-    wrong = inputs.size(value)
-    return wrong or ("" if all(side % 8 == 0 for side in value) else "must be multiples of 8")
 
 
 def _default_dtype(context: Context) -> str:

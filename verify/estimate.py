@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .dtypes import SHORT_NAMES
+from .dtypes import CODES, SHORT_NAMES
 from .fileformat import SUFFIXES
 from .protocol import ProbeError
-from .safetensors_header import DTYPES, read_header
+from .safetensors_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def _loaded(path: Path, width: int | None) -> int:
         size = path.stat().st_size
         if width is None or path.suffix != ".safetensors":
             return size
-        stored = [DTYPES[entry.code][1] // 8 for entry in read_header(path).values()]
+        stored = [CODES[entry.code][1] // 8 for entry in read_header(path).values()]
     except (OSError, ProbeError):
         return 0
     return size * width // max(stored, default=width) if max(stored, default=0) else size

@@ -6,48 +6,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from . import options
-from .dtypes import SHORT_NAMES
-from .safetensors_header import DTYPES
+from .dtypes import SHORT_NAMES, TENSORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .context import Context
     from .weights import TensorInfo
 
-_DTYPES = frozenset(name for name, _ in DTYPES.values()) | frozenset(["complex128"])
 _SHOWN = 5
-
-
-def _shapes(value: Any) -> str:
-    if not isinstance(value, dict) or not value:
-        return f"expected a mapping from tensor names to shapes, found {value!r}"
-    for name, shape in value.items():
-        if not isinstance(shape, list) or not all(
-            size is None or size == -1 or options.is_count(size) for size in shape
-        ):
-            return f"expected a list of sizes (-1 or null: any) for {name!r}, found {shape!r}"
-    return ""
-
-
-def _dtypes(value: Any) -> str:
-    wrong = options.texts(value)
-    for name in [] if wrong else options.as_list(value):
-        if SHORT_NAMES.get(name, name) not in _DTYPES:
-            close = options.nearest(name, _DTYPES | SHORT_NAMES.keys())
-            wrong = f"{name!r} is not a type of tensors" + (
-                f"; did you mean {close[0]!r}?" if close else ""
-            )
-    return wrong
-
-
-RULES: Mapping[str, Callable[[Any], str]] = {
-    "keys": options.texts,
-    "shapes": _shapes,
-    "parameters": options.count,
-    "tensors": options.count,
-    "dtype": _dtypes,
-}
 
 
 def check(
@@ -57,7 +24,7 @@ def check(
     wanted: Mapping[str, Any],
     context: Context,
 ) -> None:
-    """Check one model's tensors against the options in `wanted` that `RULES` names.
+    """Check one model's tensors against the options in `wanted`.
 
     `nested` are the names of the state dicts in the file, if it holds several.
     """
@@ -130,7 +97,7 @@ def _check_dtype(
 ) -> None:
     allowed = {SHORT_NAMES.get(name, name) for name in wanted}
     floating = {n: i.dtype for n, i in tensors.items() if i.dtype.startswith(("float", "bfloat"))}
-    if not allowed & {name for name in _DTYPES if name.startswith(("float", "bfloat"))}:
+    if not allowed & {name for name in TENSORS if name.startswith(("float", "bfloat"))}:
         floating = {name: info.dtype for name, info in tensors.items()}
     wrong = [f"{name} is {dtype}" for name, dtype in floating.items() if dtype not in allowed]
     told = ", ".join(wrong[:_SHOWN]) + (", …" if len(wrong) > _SHOWN else "")

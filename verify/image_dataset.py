@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from . import inputs, options
+from . import options
 from .choice import matching
 from .context import describe
 from .expectations import check_count
 from .loaders.strict import listed
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -45,18 +46,9 @@ class ImageDataset:
     type = "image-dataset"
     requires = (("PIL.Image", "pillow"),)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "files": options.texts,
-            "sample": options.between(1, 10**9),
-            "size": inputs.size,
-            "mode": options.texts,
-            "format": options.texts,
-            "numbering": _numbering,
-            "count": options.count,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Decode the pictures, and check names, sizes and number."""
@@ -78,16 +70,6 @@ class ImageDataset:
 
 
 PROBE = ImageDataset()
-
-
-def _numbering(value: Any) -> str:
-    if isinstance(value, bool):
-        return ""
-    if isinstance(value, dict) and set(value) <= {"first", "last", "gaps"}:
-        bounds = [value[key] for key in ("first", "last") if key in value]
-        if all(options.is_count(n) for n in bounds) and isinstance(value.get("gaps", True), bool):
-            return ""
-    return f"expected true, false or {{first: 0, last: 9999, gaps: true}}, found {value!r}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .options import is_count
+from .options import inside, is_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +30,16 @@ def problem(value: Any) -> str:
     """Rule: a description of inputs."""
     if _is_shape(value) or _is_tensor(value):
         return _problem(value)
-    if isinstance(value, list) and value:
-        return next((told for told in map(_problem, value) if told), "")
-    if isinstance(value, dict) and value:
-        return next((told for told in map(_problem, value.values()) if told), "")
+    if isinstance(value, (list, dict)) and value:
+        return _first_problem(value)
     return (
         f"expected a shape such as [1, 3, 224, 224], or several by order or name, found {value!r}"
     )
+
+
+def _first_problem(parts: list[Any] | dict[str, Any]) -> str:
+    pairs = parts.items() if isinstance(parts, dict) else enumerate(parts)
+    return next((inside(told, key) for key, part in pairs if (told := _problem(part))), "")
 
 
 def _problem(value: Any) -> str:
@@ -49,19 +52,20 @@ def _problem(value: Any) -> str:
         plain = isinstance(value, (bool, int, float, str)) or value is None
         return "" if plain else f"expected a shape or a mapping, found {value!r}"
     if not _is_tensor(value):
-        return next((told for told in map(_problem, value.values()) if told), "")
+        return _first_problem(value)
     unknown = sorted(set(value) - _KEYS)
     if unknown:
         return f"an input has shape, range, dtype or value, not {', '.join(map(str, unknown))}"
     if value.get("dtype", "float32") not in _TYPES:
-        return f"dtype {value['dtype']!r} is none of {', '.join(_TYPES)}"
+        return inside(f"dtype {value['dtype']!r} is none of {', '.join(_TYPES)}", "dtype")
     if "value" in value:
-        return "" if isinstance(value["value"], (list, int, float)) else "value: expected numbers"
-    return (
-        (interval(value["range"]) if "range" in value else "")
-        or ("" if _is_shape(value["shape"]) else f"expected a shape, found {value['shape']!r}")
-        or _problem(value["shape"])
-    )
+        sound = isinstance(value["value"], (list, int, float))
+        return "" if sound else inside("value: expected numbers", "value")
+    if "range" in value and (told := interval(value["range"])):
+        return inside(told, "range")
+    shape = value["shape"]
+    told = _problem(shape) if _is_shape(shape) else f"expected a shape, found {shape!r}"
+    return inside(told, "shape")
 
 
 def _is_tensor(value: Any) -> bool:

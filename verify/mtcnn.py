@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import images, mtcnn_nets, options
+from . import images, mtcnn_nets
 from .choice import matching, weight_files
 from .loaders import strict
+from .option_rules import problems_of
 from .protocol import MissingLibraryError, ProbeError
 from .weights import open_weights
 
@@ -33,9 +34,9 @@ class Mtcnn:
     type = "mtcnn"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        return options.check_options(options_, dict.fromkeys(mtcnn_nets.NETS, options.text))
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove each of the three nets."""

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .dtypes import FLOATING, is_floating
-from .pickles import may_be_allowed
-from .protocol import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    Key = str | int  # of a mapping or a list
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one option of a manifest's `probe:`; `option` is its key.
+
+    `path` leads to the place inside the option's value. `unknown`: the probe has no such option,
+    so that the key is wrong and not its value. An option that the manifest has not is lacking.
+    """
+
+    option: str
+    message: str
+    hint: str = ""
+    unknown: bool = False
+    path: tuple[Key, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+
+
+class _Inside(str):
+    """What is wrong inside a value, with the way there."""
+
+    path: tuple[Key, ...]
+
+
+def inside(message: str, *path: Key) -> str:
+    """Return what a rule says of a part of its value: the way there is kept for the place."""
+    if not message:
+        return ""
+    told = _Inside(message)
+    told.path = (*path, *getattr(message, "path", ()))
+    return told
+
+
+_LONGEST = 240  # characters of a message
+
 
 def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """Return up to three of `known` that `word` may have meant, best first."""
+    import difflib  # most manifests have no mistake
+
     return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.5))
 
 
@@ -29,14 +67,18 @@ def check_options(
     rules = {**GENERAL, **rules}
     problems = []
     for option, value in options.items():
-        if option in rules:
-            message = rules[option](value)
-        else:
-            close = nearest(str(option), rules)
-            message = f"no such option; {_meant(close, rules)}"
-        if message:
-            problems.append(Problem(str(option), message))
+        if option not in rules:
+            hint = _meant(nearest(str(option), rules), rules)
+            problems.append(Problem(str(option), "no such option", hint, unknown=True))
+        elif message := rules[option](value):
+            path = getattr(message, "path", ())
+            problems.append(Problem(str(option), _short(message), path=path))
     return problems
+
+
+def _short(message: str) -> str:
+    """Return a message that fits on a screen, though it may show a long value."""
+    return message if len(message) <= _LONGEST else message[: _LONGEST - 1] + "…"
 
 
 def _meant(close: tuple[str, ...], known: Iterable[str]) -> str:
@@ -58,9 +100,11 @@ def text(value: Any) -> str:
 def texts(value: Any) -> str:
     """Rule: a string, or a list of strings, none of them empty."""
     values = value if isinstance(value, list) and value else [value]
-    if all(isinstance(item, str) and item for item in values):
-        return ""
-    return f"expected a string or a list of strings, found {value!r}"
+    for number, item in enumerate(values):
+        if not isinstance(item, str) or not item:
+            told = f"expected a string or a list of strings, found {item!r}"
+            return inside(told, number) if values is value else told
+    return ""
 
 
 def positive(value: Any) -> str:
@@ -78,8 +122,10 @@ def count(value: Any) -> str:
     if is_count(value):
         return ""
     if isinstance(value, dict) and value and set(value) <= {"min", "max"}:
-        if not all(is_count(bound) for bound in value.values()):
-            return f"min and max must be whole numbers of 0 or more, found {value!r}"
+        for key, bound in value.items():
+            if not is_count(bound):
+                told = f"min and max must be whole numbers of 0 or more, found {bound!r}"
+                return inside(told, key)
         if value.get("min", 0) > value.get("max", value.get("min", 0)):
             return f"min {value['min']} is above max {value['max']}"
         return ""
@@ -124,6 +170,7 @@ def as_list(value: str | list[str]) -> list[str]:
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:(i?)B)?")
 _GLOBAL = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_MOST = 2**63  # bytes
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -133,7 +180,8 @@ def memory_bytes(text_: str) -> int | None:
     if match is None:
         return None
     unit = 1024 if match[3] else 1000
-    return int(float(match[1]) * unit ** _POWERS[match[2]])
+    size = float(match[1]) * unit ** _POWERS[match[2]]
+    return int(size) if size < _MOST else None
 
 
 def _memory(value: Any) -> str:
@@ -159,18 +207,22 @@ def _trust(value: Any) -> str:
 
 
 def _allowed_globals(value: Any) -> str:
+    from .pickles import may_be_allowed  # brings in what reads pickles
+
     if not isinstance(value, dict) or not value:
         return f"expected a mapping from sha256 to names of globals, found {value!r}"
     for digest, names in value.items():
         if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-            return f"expected a file's sha256 (64 lower-case hex digits), found {digest!r}"
+            told = f"expected a file's sha256 (64 lower-case hex digits), found {digest!r}"
+            return inside(told, str(digest))
         if not isinstance(names, list) or not all(
             isinstance(name, str) and _GLOBAL.fullmatch(name) for name in names
         ):
-            return f"expected a list of names such as argparse.Namespace, found {names!r}"
-        never = [name for name in names if not may_be_allowed(name)]
-        if never:
-            return f"{never[0]} can run anything and cannot be allowed"
+            told = f"expected a list of names such as argparse.Namespace, found {names!r}"
+            return inside(told, digest)
+        for number, name in enumerate(names):
+            if not may_be_allowed(name):
+                return inside(f"{name} can run anything and cannot be allowed", digest, number)
     return ""
 
 

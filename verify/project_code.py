@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from . import options
 from .loaders import class_path
-from .protocol import ProbeSkipped, Problem
+from .protocol import ProbeSkipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from .context import Context
     from .protocol import ProbeRequest
-
-
-def _args(value: Any) -> str:
-    if isinstance(value, list):
-        return ""
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return ""
-    return f"expected a list of arguments or a mapping of named ones, found {value!r}"
-
-
-def _paths(value: Any) -> str:
-    wrong = options.texts(value)
-    for name in [] if wrong else options.as_list(value):
-        if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or "\\" in name:
-            return f"expected a folder relative to the root, found {name!r}"
-    return wrong
-
-
-RULES: Mapping[str, Callable[[Any], str]] = {
-    "class_path": class_path.problem,
-    "args": _args,
-    "paths": _paths,
-}
-
-
-def needed(given: Mapping[str, Any], option: str, one_of: tuple[str, ...] = ()) -> list[Problem]:
-    """Return the problems of options of which one, or one of several, is lacking."""
-    problems = [] if option in given else [Problem(option, "is needed")]
-    if one_of and not any(name in given for name in one_of):
-        problems.append(Problem(one_of[0], f"{' or '.join(one_of)} is needed"))
-    return problems
 
 
 def require_trust(request: ProbeRequest) -> None:

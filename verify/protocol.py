@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .exhibits import Fingerprint, Picture, Table
+from .options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,17 +164,6 @@ def complete_metrics(found: Mapping[str, Any]) -> dict[str, Any]:
     metrics["libraries"] = {}
     metrics.update(found)
     return metrics
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with one option of a manifest's `probe:`; `option` is its key."""
-
-    option: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.option}: {self.message}"
 
 
 class Probe(Protocol):

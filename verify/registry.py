@@ -8,7 +8,6 @@ another interpreter, so it is located here by file, not imported.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from .options import nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from .protocol import Probe
 
 GROUP = "fetcher.probes"
@@ -78,6 +79,11 @@ def probe_types() -> tuple[str, ...]:
     return tuple(sorted({*_BUILT_IN, *_plugins()}))
 
 
+def is_built_in(wanted: str) -> bool:
+    """Tell whether this type is one of fetch's own; nothing is imported."""
+    return wanted in _BUILT_IN
+
+
 def find_probe(wanted: str) -> ProbeLocation:
     """Locate a probe by type.
 
@@ -116,9 +122,11 @@ def load_probe(wanted: str) -> Probe:
     return cast("Probe", probe)
 
 
-def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
+def _plugins() -> dict[str, EntryPoint]:
+    import importlib.metadata  # takes longer than all built-in probes together
+
     found = importlib.metadata.entry_points(group=GROUP)
-    by_name: dict[str, importlib.metadata.EntryPoint] = {}
+    by_name: dict[str, EntryPoint] = {}
     for point in sorted(found, key=lambda point: (point.name, point.value)):
         by_name.setdefault(point.name, point)
     return by_name

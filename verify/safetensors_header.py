@@ -7,38 +7,13 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .dtypes import CODES
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADER_LIMIT = 100_000_000  # bytes, the format's own
-
-# Code of the format: torch's name and the bits of one element.
-DTYPES = {
-    "BOOL": ("bool", 8),
-    "U8": ("uint8", 8),
-    "I8": ("int8", 8),
-    "U16": ("uint16", 16),
-    "I16": ("int16", 16),
-    "U32": ("uint32", 32),
-    "I32": ("int32", 32),
-    "U64": ("uint64", 64),
-    "I64": ("int64", 64),
-    "F4": ("float4_e2m1fn_x2", 4),
-    "F6_E2M3": ("float6_e2m3", 6),
-    "F6_E3M2": ("float6_e3m2", 6),
-    "F8_E4M3": ("float8_e4m3fn", 8),
-    "F8_E4M3FNUZ": ("float8_e4m3fnuz", 8),
-    "F8_E5M2": ("float8_e5m2", 8),
-    "F8_E5M2FNUZ": ("float8_e5m2fnuz", 8),
-    "F8_E8M0": ("float8_e8m0fnu", 8),
-    "F16": ("float16", 16),
-    "BF16": ("bfloat16", 16),
-    "F32": ("float32", 32),
-    "F64": ("float64", 64),
-    "C64": ("complex64", 64),
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +28,7 @@ class Entry:
     @property
     def dtype(self) -> str:
         """Return torch's name of the element type."""
-        return DTYPES[self.code][0]
+        return CODES[self.code][0]
 
 
 def read_header(path: Path) -> dict[str, Entry]:
@@ -108,9 +83,9 @@ def _entry(name: str, value: Any, start: int) -> Entry:
         raise ProbeError(f"the header's entry for {name!r} is not valid") from None
     if any(isinstance(number, bool) or not isinstance(number, int) for number in sizes):
         raise ProbeError(f"the header's numbers for {name!r} are not whole")
-    if code not in DTYPES:
+    if code not in CODES:
         raise ProbeError(f"tensor {name!r} has a type that is not known here: {code!r}")
-    bits = DTYPES[code][1]
+    bits = CODES[code][1]
     for number in shape:
         bits *= number
     if min(sizes, default=0) < 0 or end - begin != (bits + 7) // 8:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import finite, folders, options
+from . import finite, folders
 from .expectations import check_count
 from .loaders import sentence_transformer as loader
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -63,16 +64,9 @@ class SentenceTransformer:
         ("sentence_transformers", "sentence-transformers"),
     )
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "dimension": options.positive,
-            "pairs": _pairs_rule,
-            "pooling": _pooling_rule,
-            "max_seq_length": options.positive,
-            "parameters": options.count,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check the files, load them, and compare sentences."""
@@ -99,28 +93,6 @@ class SentenceTransformer:
 
 
 PROBE = SentenceTransformer()
-
-
-def _pairs_rule(value: Any) -> str:
-    if value is False or (isinstance(value, str) and value in _PAIRS):
-        return ""
-    wanted = "expected {similar: [[a, b], …], dissimilar: [[a, b], …]}, en, ko or false"
-    if not isinstance(value, dict) or set(value) != {"similar", "dissimilar"}:
-        return f"{wanted}, found {value!r}"
-    for pairs in value.values():
-        if not isinstance(pairs, list) or not pairs or len(pairs) > 50:
-            return f"{wanted}; each a list of 1 to 50 pairs"
-        for pair in pairs:
-            texts = isinstance(pair, list) and all(isinstance(t, str) and t for t in pair)
-            if not texts or len(pair) != 2:
-                return f"a pair is two texts, found {pair!r}"
-    return ""
-
-
-def _pooling_rule(value: Any) -> str:
-    if value in loader.POOLINGS:
-        return ""
-    return f"expected one of {', '.join(loader.POOLINGS)}, found {value!r}"
 
 
 def _folder(files: Mapping[str, Path], pooling: str | None) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import expectations, options
 from .choice import weight_files
+from .option_rules import problems_of
 from .protocol import MissingLibraryError, ProbeError
 from .shards import check_index, weight_sets
 from .weights import open_weights
@@ -41,16 +42,9 @@ class StateDict:
     type = "state-dict"
     requires: tuple[tuple[str, str], ...] = ()  # depends on the files' formats
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "files": options.texts,
-            "key": options.text,
-            "nonfinite": options.texts,
-            "index": options.flag,
-            **expectations.RULES,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check every model among the artifact's weight files."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import grids, options, project_code, stylegan_net, stylegan_sizes
 from .choice import matching, weight_files
 from .loaders import class_path, strict
+from .option_rules import problems_of
 from .protocol import MissingLibraryError, ProbeError
 from .weights import open_weights
 
@@ -41,21 +42,9 @@ class StyleGan:
     type = "stylegan"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "generator": options.texts,
-            "discriminator": options.texts,
-            "key": options.text,
-            "resolution": _resolution,
-            "label": options.whole,
-            "embedding": options.whole,
-            "images": options.between(2, 16),
-            "trunc_psi": _psi,
-            "trunc_layers": options.between(1, 18),
-            **project_code.RULES,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove every net of the chosen files."""
@@ -79,17 +68,6 @@ class StyleGan:
 
 
 PROBE = StyleGan()
-
-
-def _resolution(value: Any) -> str:
-    known = [8 << n for n in range(8)]
-    return "" if value in known else f"expected one of {known}, found {value!r}"
-
-
-def _psi(value: Any) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
-        return ""
-    return f"expected a number from 0 to below 1, found {value!r}"
 
 
 def _roles(request: ProbeRequest) -> list[tuple[str, str]]:

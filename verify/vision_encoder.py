@@ -12,6 +12,7 @@ from .context import describe
 from .expectations import check_count
 from .loaders import causal_lm, vision
 from .loaders.strict import listed
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -42,16 +43,9 @@ class VisionEncoder:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "image": options.text,
-            "texts": options.texts,
-            "match": options.whole,
-            "dimension": options.count,
-            "parameters": options.count,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check the files, load the encoder, and compare what it says of pictures."""

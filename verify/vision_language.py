@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import folders, images, loaded, options
+from . import folders, images, loaded
 from .context import describe
 from .loaders import is_memory, vision
+from .option_rules import problems_of
 from .protocol import ProbeError
 
 if TYPE_CHECKING:
@@ -37,16 +38,9 @@ class VisionLanguage:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, options_: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
         """Return all problems of the manifest's options."""
-        rules = {
-            "prompt": options.text,
-            "new_tokens": options.between(1, 256),
-            "image": options.text,
-            "template": _template,
-            "parameters": options.count,
-        }
-        return options.check_options(options_, rules)
+        return problems_of(self.type, given)
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check the files, load the model, and ask it."""
@@ -71,11 +65,6 @@ class VisionLanguage:
 
 
 PROBE = VisionLanguage()
-
-
-def _template(value: Any) -> str:
-    wrong = options.text(value)
-    return wrong or ("" if "{prompt}" in value else "must hold {prompt}, and the picture token")
 
 
 def _pictures(request: ProbeRequest, context: Context) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fetcher import report
+from fetcher import probe_options, report
 from fetcher.commands import common
 from fetcher.commands.plan import show_plan
 from fetcher.workflow import Run
@@ -48,7 +48,10 @@ def command(
             if not quiet:
                 print(report.summary_line(report.of_seal(seal)))
             return 0
-    with common.workspace(manifests, quiet=quiet, readonly=dry_run, **options) as space:
+    probes = probe_options.examine_all if verify else probe_options.examine
+    with common.workspace(
+        manifests, quiet=quiet, readonly=dry_run, probes=probes, **options
+    ) as space:
         common.note_if_empty(space)
         run = Run(space)
         plan = run.plan()

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import click
 
-from fetcher import lock, naming
+from fetcher import lock, naming, probe_options
 from fetcher import seal as seals
 from fetcher import settings as all_settings
 from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.events import Events
+from fetcher.manifest import Manifest
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, find_root
@@ -23,6 +24,7 @@ from fetcher.seal import Seal
 from fetcher.settings import Settings
 from fetcher.state import FOLDER, State
 from fetcher.workspace import Options, Workspace
+from fetcher.yamltree import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -259,6 +261,7 @@ def workspace(
     quiet: bool = False,
     readonly: bool = False,
     json_events: Path | None = None,
+    probes: Callable[[Manifest, Document], None] = probe_options.examine,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command."""
@@ -272,7 +275,7 @@ def workspace(
 
         for location in mirrors:
             check_location(location, root)
-    project = Project(root)
+    project = Project(root, probes)
     wanted = naming.sort_out(project, manifests)
     units = project.load(wanted.manifests or _locked_manifests(project))
     pairs = naming.pairs_of(units)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats, naming, report, reports
+from fetcher import formats, naming, probe_options, report, reports
 from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
@@ -89,7 +89,14 @@ def command(
     """
     settings = _settings(**options)
     manifests, artifacts = _split(names)
-    with common.workspace(manifests, into=into, optional=True, quiet=True, readonly=True) as space:
+    with common.workspace(
+        manifests,
+        into=into,
+        optional=True,
+        quiet=True,
+        readonly=True,
+        probes=probe_options.examine_all,
+    ) as space:
         artifacts, notes = naming.translated(artifacts, space.wanted)
         common.explain(notes)
         _check_names(space, artifacts)

@@ -351,7 +351,7 @@ def test_bad_checkpoints_fail(clone: Path) -> None:
     ("given", "told"),
     [
         ({"inputs": [1]}, "class_path: is needed"),
-        ({"class_path": "a.B"}, "inputs: inputs or image is needed"),
+        ({"class_path": "a.B"}, "inputs or image: is needed"),
         ({"class_path": "a.B", "inputs": "1x3"}, "inputs: expected a shape such as"),
         (
             {"class_path": "a.B", "inputs": [[1, 2], {"shape": [1], "rnage": [0, 1]}]},

@@ -145,7 +145,7 @@ def test_options_are_judged() -> None:
     rules = {"files": options.texts, "index": options.flag, "tensors": options.count}
     assert options.check_options({"files": "*.pt", "index": False, "tensors": 3}, rules) == []
     problems = options.check_options({"file": "x", "index": "no", "tensors": True}, rules)
-    assert problems[0] == Problem("file", "no such option; did you mean 'files'?")
+    assert problems[0] == Problem("file", "no such option", "did you mean 'files'?", unknown=True)
     assert [str(problem) for problem in problems[1:]] == [
         "index: expected true or false, found 'no'",
         "tensors: expected a whole number or {min: …, max: …}, found True",

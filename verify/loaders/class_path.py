@@ -7,28 +7,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..class_names import IN_FILE
 from ..context import describe
 from ..options import nearest
 from . import LoadError, strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_IN_FILE = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)")
-
-
-def problem(value: Any) -> str:
-    """Rule: `package.module.Class`, or `folder/file.py:Class` relative to the project's root."""
-    if isinstance(value, str) and (_DOTTED.fullmatch(value) or _IN_FILE.fullmatch(value)):
-        return ""
-    return f"expected package.module.Class or folder/file.py:Class, found {value!r}"
 
 
 def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[..., Any]:
@@ -38,7 +28,7 @@ def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[...
     by default the root itself. Raises LoadError that says what could not be found or imported.
     """
     folders = [_folder(root, name) for name in paths] or [root]
-    in_file = _IN_FILE.fullmatch(class_path)
+    in_file = IN_FILE.fullmatch(class_path)
     if in_file:
         file = root / in_file["file"]
         if not file.is_file():

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-OFFLOADS = ("model", "sequential")
-QUANTIZATIONS = ("8bit",)
 # Parts that hold most of a pipeline's weights; the VAE loses too much in 8 bits.
 _QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-POOLINGS = ("mean", "cls", "max")
-
 
 def load(
     folder: Path,

@@ -1,0 +1,129 @@
+"""Mistakes in the options of a manifest's probes, each with its place.
+
+The rules are those by which the probes themselves judge (`fetcher.verify.option_rules`); nothing
+that would run a probe is imported for them. Probes of other packages are code of theirs: they are
+asked only where probes are going to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fetcher.manifest import PROBE, Manifest
+from fetcher.schema import INVALID, node_of
+from fetcher.yamltree import Document, Node
+
+if TYPE_CHECKING:
+    from fetcher.verify.options import Problem
+
+_Judge = Callable[[str, Mapping[str, Any]], "Iterable[Problem]"]
+
+
+def examine(manifest: Manifest, document: Document) -> None:
+    """Note what is wrong with the options of fetch's own probes.
+
+    Another type is no mistake here: the package that brings it may be missing on this machine.
+    """
+    _examine(manifest, document, _built_in)
+
+
+def examine_all(manifest: Manifest, document: Document) -> None:
+    """Note what is wrong with any probe's options; those of other packages are imported."""
+    _examine(manifest, document, _any)
+
+
+def _built_in(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
+    from fetcher.verify.option_rules import RULES, problems_of
+
+    return problems_of(kind, options) if kind in RULES else ()
+
+
+def _any(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
+    from fetcher.verify.options import Problem
+    from fetcher.verify.registry import is_built_in, load_probe
+
+    if is_built_in(kind):
+        return _built_in(kind, options)
+    try:
+        found = load_probe(kind).validate_options(options)
+        return [problem for problem in found if isinstance(problem, Problem)]
+    except Exception:  # not there, or broken: told as this probe's result, and others are run
+        return ()
+
+
+def _examine(manifest: Manifest, document: Document, judge: _Judge) -> None:
+    for name, artifact, probe in _probes(document):
+        found = _options(manifest, name, probe)
+        if found is None:
+            continue
+        kind, options, whole = found
+        for problem in judge(kind, options):
+            given = problem.option in options
+            if given or whole:
+                place = _place(problem, artifact, probe) if given else probe
+                document.problem(place, *_told(problem, kind, given))
+
+
+def _probes(document: Document) -> Iterator[tuple[str, Node, Node]]:
+    """Each artifact's id, its node and its probe's."""
+    if document.root is None:
+        return
+    artifacts = node_of(document.root, "artifacts")
+    for key, artifact in artifacts.pairs if artifacts is not document.root else ():
+        probe = node_of(artifact, "probe")
+        if probe is not artifact and probe.kind == "mapping":
+            yield key.text, artifact, probe
+
+
+def _options(
+    manifest: Manifest, name: str, probe: Node
+) -> tuple[str, Mapping[str, Any], bool] | None:
+    """The probe's type, its options, and whether these are all; None if it cannot be read.
+
+    Of an artifact with other mistakes only the probe itself is known, not what its record adds.
+    """
+    artifact = manifest.artifacts.get(name)
+    if artifact is not None and artifact.probe is not None:
+        from fetcher.probe_defaults import options_of
+
+        return str(artifact.probe["type"]), options_of(artifact), True
+    values = PROBE.decode(probe, Document(""))
+    return None if values is INVALID else (values.pop("type"), values, False)
+
+
+def _told(problem: Problem, kind: str, given: bool) -> tuple[str, str]:
+    """Message and hint."""
+    if problem.unknown:
+        return f"probe {kind!r} has no option {problem.option!r}", problem.hint
+    if given:
+        return f"probe {kind!r}: {problem.option}: {problem.message}", problem.hint
+    hint = f"add it beside `type: {kind}`"
+    return f"probe {kind!r}: {problem.option} {problem.message}", problem.hint or hint
+
+
+def _place(problem: Problem, artifact: Node, probe: Node) -> Node:
+    """The option's name or value, or the part of the value that is wrong."""
+    for key, value in probe.pairs:
+        if key.text == problem.option:
+            return key if problem.unknown else _inner(value, problem.path)
+    return _inner(_in_record(problem.option, artifact), problem.path)
+
+
+def _inner(node: Node, path: Iterable[str | int]) -> Node:
+    """The node that a path leads to, as far as there is one."""
+    for step in path:
+        if isinstance(step, int):
+            if not 0 <= step < len(node.items):
+                break
+            node = node.items[step]
+        else:
+            node = node_of(node, step)
+    return node
+
+
+def _in_record(option: str, artifact: Node) -> Node:
+    """Where the artifact's record says what the probe leaves out."""
+    from fetcher.probe_defaults import IN_RECORD
+
+    return _inner(artifact, IN_RECORD.get(option, ()))
