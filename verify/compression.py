@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import grids, images, options, project_code, quality
 from .context import describe
+from .expectations import check_count
 from .loaders import codec as loader
 from .loaders.strict import listed
 from .option_rules import METHODS, problems_of
@@ -34,7 +35,8 @@ class Compression:
     and decompress that the model has), `dataset` (ids of artifacts with pictures; default:
     generated ones), `images` (how many of each), `size` ([height, width]), `input_range`
     ([low, high] of the model's pixels, default [0, 1]), `codebook_size` (bits of codes: log2 of
-    it), and the least and most that is accepted: `min_psnr`, `min_ssim`, `max_lpips`, `max_bpp`.
+    it), `parameters` (exact or `{min, max}`), and the least and most that is accepted: `min_psnr`,
+    `min_ssim`, `max_lpips`, `max_bpp`.
     """
 
     type = "compression"
@@ -69,6 +71,8 @@ def _loaded(request: ProbeRequest, context: Context) -> Any:
     context.metrics["parameters"] = counted
     told = f"{request.options['class_path']}: {counted:,} parameters"
     context.check(f"{name}: loads", True, told)
+    if "parameters" in request.options:
+        check_count("parameters", counted, request.options["parameters"], context)
     told = f"NaN or infinity in {listed(bad)}" if bad else ""
     context.check(f"{name}: finite", not bad, told, "the weights are damaged")
     return model

@@ -5,6 +5,7 @@ What each option means is in `ImageDataset`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -40,7 +41,8 @@ class ImageDataset:
     (decode so many, chosen by the seed; default: all), `size` ([height, width] of every picture),
     `mode` (Pillow's name of the pixel type, one or a list: RGB, L, …), `format` (JPEG, PNG, …),
     `numbering` (false: names need not be numbers; true: they are, without gaps; `{first, last,
-    gaps: true}` says more), `count` (how many, exact or `{min, max}`).
+    gaps: true}` says more), `count` (how many, exact or `{min, max}`), `duplicates` (whether the
+    same picture may be there twice; default: that is a warning).
     """
 
     type = "image-dataset"
@@ -55,7 +57,7 @@ class ImageDataset:
         context.require("PIL.Image", "pillow")
         wanted = request.options
         names = _pictures(request)
-        context.metrics.update(pictures=len(names), device="cpu")
+        context.metrics.update(pictures=len(names), device="cpu", dtype="uint8")
         if "count" in wanted:
             check_count("count", len(names), wanted["count"], context)
         if wanted.get("numbering"):
@@ -74,13 +76,17 @@ PROBE = ImageDataset()
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one picture is: width, height, mode, format and mean, or why it cannot be decoded."""
+    """What one picture is: width, height, mode, format and mean, or why it cannot be decoded.
+
+    Pictures with the same `pixels` look the same, whatever their files are like.
+    """
 
     name: str
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     format: str = ""
     mean: float = 0.0
+    pixels: bytes = b""
     error: str = ""
 
 
@@ -110,9 +116,16 @@ def _decode(pillow: Any, name: str, path: Path) -> _Seen:
             with pillow.open(path) as picture:
                 picture.load()
                 mean = picture.convert("L").resize((1, 1), pillow.Resampling.BOX).getpixel((0, 0))
-                return _Seen(name, picture.size, picture.mode, picture.format or "", float(mean))
+                kind = picture.format or ""
+                return _Seen(name, picture.size, picture.mode, kind, float(mean), _pixels(picture))
     except Exception as error:  # a damaged picture fails in many ways
         return _Seen(name, error=_in_words(path, error))
+
+
+def _pixels(picture: Any) -> bytes:
+    shown = picture.convert("RGBA") if picture.mode == "P" else picture
+    about = f"{shown.size} {shown.mode} ".encode()
+    return hashlib.blake2b(about + shown.tobytes(), digest_size=16).digest()
 
 
 def _in_words(path: Path, error: Exception) -> str:
@@ -129,6 +142,8 @@ def _in_words(path: Path, error: Exception) -> str:
         return "a web page"
     if "cannot identify" in str(error):
         return f"not a picture: it begins with {head[:4].hex()}"
+    if "truncated" in str(error).lower():
+        return f"truncated: {path.stat().st_size:,} bytes are there"
     return describe(error)
 
 
@@ -159,9 +174,27 @@ def _judge(
     for key, of_one in (("mode", lambda one: one.mode), ("format", lambda one: one.format)):
         if key in wanted:
             _all_are(whole, key, set(options.as_list(wanted[key])), of_one, context)
+    if wanted.get("duplicates") is not True:
+        _check_copies(whole, wanted.get("duplicates") is None, context)
     if not broken and not sampled:
         step = max(1, len(whole) // _PRINTS)
         context.fingerprint("mean brightness", [one.mean for one in whole[::step]][:_PRINTS], 0.05)
+
+
+def _check_copies(whole: Sequence[_Seen], lenient: bool, context: Context) -> None:
+    """Check that no two files show the same picture, as when a server answers every name alike."""
+    first: dict[bytes, str] = {}
+    copies = [
+        f"{one.name} is {first[one.pixels]}"
+        for one in whole
+        if first.setdefault(one.pixels, one.name) != one.name
+    ]
+    name, told = "every picture is another one", f"{len(copies):,} are copies: {listed(copies)}"
+    hint = "fetch them again; or, if copies are meant, say `duplicates: true`"
+    if copies and lenient:
+        context.warn(name, told, hint)
+    else:
+        context.check(name, not copies, told if copies else f"{len(whole):,} pictures", hint)
 
 
 def _all_are(

@@ -160,6 +160,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "size": _codec_size,
         "input_range": inputs.interval,
         "codebook_size": options.between(2, 2**31),
+        "parameters": options.count,
         **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
     },
     "diffusion": {
@@ -181,6 +182,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "format": options.texts,
         "numbering": _numbering,
         "count": options.count,
+        "duplicates": options.flag,
     },
     "mtcnn": dict.fromkeys(("pnet", "rnet", "onet"), options.text),
     "sentence-transformer": {

@@ -12,6 +12,7 @@ from ..protocol import ProbeError
 from ..safetensors_header import read_header
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -82,14 +83,37 @@ def misfit(kind: Any, folder: Path) -> str:
     try:
         config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
         with torch.device("meta"):
-            wanted = {
-                name: tuple(t.shape) for name, t in kind.from_config(config).named_parameters()
-            }
+            model = _build(kind, config)
+        wanted = {name: tuple(t.shape) for name, t in model.named_parameters()}
         for file in sorted(folder.glob("*.safetensors")):
             for name, entry in read_header(file).items():
-                shape = wanted.get(name, wanted.get(name.partition(".")[2], entry.shape))
-                if shape != entry.shape:
-                    return f"{name} is {list(entry.shape)}, config.json describes {list(shape)}"
+                shapes = _described(name, wanted)
+                if shapes and entry.shape not in shapes:
+                    shape = list(shapes[0])
+                    return f"{name} is {list(entry.shape)}, config.json describes {shape}"
     except Exception:  # this only serves a message
         pass
     return ""
+
+
+def _build(kind: Any, config: Any) -> Any:
+    """Return a new model of one of the Auto classes, or of a class of its own."""
+    if hasattr(kind, "from_config"):
+        return kind.from_config(config)
+    if not isinstance(config, kind.config_class):  # Qwen-Omni's parts have theirs inside
+        config = next(part for part in vars(config).values() if isinstance(part, kind.config_class))
+    return kind._from_config(config)
+
+
+def _described(name: str, wanted: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the shapes of the parameters that a file's tensor may be.
+
+    Files and releases of transformers put different words before a parameter's name.
+    """
+    ending = name
+    while ending:
+        found = [s for n, s in wanted.items() if n == ending or n.endswith("." + ending)]
+        if found:
+            return found
+        ending = ending.partition(".")[2]
+    return []

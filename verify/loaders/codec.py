@@ -5,16 +5,19 @@ Its code is imported only if manifest and user both say so (project_code.py).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import project_code
 from ..choice import weight_files
-from ..protocol import ProbeError
+from ..protocol import MissingLibraryError, ProbeError
 from ..weights import WeightFile, open_weights
-from . import class_path, strict
+from . import LoadError, class_path, strict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..context import Context
     from ..protocol import ProbeRequest
 
@@ -34,11 +37,26 @@ def load(request: ProbeRequest, context: Context) -> Codec:
     """
     project_code.require_trust(request)
     name = _only_file(request)
-    opened = open_weights(context, request.files[name], name, request.options.get("key", ""))
+    key = request.options.get("key", "")
+    with _about(name):
+        opened = open_weights(context, request.files[name], name, key)
     model = project_code.build(request, context)
     context.stage(f"loading {name}")
-    class_path.load_strictly(model, opened.load(opened.tensors), request.options["class_path"])
+    with _about(name):
+        tensors = opened.load(opened.tensors)
+        class_path.load_strictly(model, tensors, request.options["class_path"])
     return Codec(model.to(context.device(), context.torch_dtype()).eval(), name, opened)
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Say of which file an error is."""
+    try:
+        yield
+    except MissingLibraryError:
+        raise
+    except ProbeError as error:
+        raise LoadError(f"{name}: {error.reason}", error.hint) from error
 
 
 def _only_file(request: ProbeRequest) -> str:
