@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -146,10 +147,27 @@ def _output_lost(error: OSError) -> int:
     return 9
 
 
+def _nobody_reads() -> int:
+    """The reader of our output (head, less) has gone: nothing is wrong."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    with suppress(OSError):
+        sys.stderr.flush()
+        return 0
+    os.dup2(nowhere, 2)  # it read both
+    return 0
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
-    as_json = "--json" in arguments
     _terminate_like_interrupt()
+    try:
+        return _run(arguments, "--json" in arguments)
+    except BrokenPipeError:
+        return _nobody_reads()
+
+
+def _run(arguments: Sequence[str], as_json: bool) -> int:
     try:
         outcome: Any = cli.main(list(arguments), prog_name="fetch", standalone_mode=False)
         sys.stdout.flush()
@@ -167,10 +185,12 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
+    except SystemExit as stop:
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click saw the reader go
+            raise BrokenPipeError from stop
+        raise
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Exception as error:
         from fetcher.errors import FetchError, from_os_error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,21 @@ def test_a_reader_that_goes_away_ends_nothing(project: Path, cli: Cli) -> None:
 def test_events_that_cannot_be_written(project: Path, cli: Cli) -> None:
     result = cli("all", "--json-events", "absent/events")
     assert result.code == 2 and "--json-events absent/events" in result.err
+
+
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize("command", [["--help"], ["schema", "manifest"], ["no-such-command"]])
+def test_a_reader_that_goes_away_is_no_error(command: list[str], streams: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "fetcher", *command],
+        stdout=writer,
+        stderr=writer if streams == "both" else subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    wrong = command == ["no-such-command"] and streams == "stdout"
+    assert done.returncode == (2 if wrong else 0)
+    assert wrong or not done.stderr, done.stderr
