@@ -11,7 +11,7 @@ from fetcher.errors import UsageError, from_os_error
 from fetcher.files import sha256_of
 from fetcher.manifest import ARTIFACT
 from fetcher.paths import BadPath, check_relative
-from fetcher.register.nodes import judge, node_of_value
+from fetcher.register.nodes import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
 from fetcher.sources.base import Source
 from fetcher.store import Store
@@ -35,7 +35,7 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     try:
         found = repository_of(text, hub)
     except ValueError as error:
-        raise UsageError(f"{text}: {error}") from error
+        raise UsageError(f"{short(text)}: {error}") from error
     looks_local = text.startswith((".", "/", "~")) or text.startswith("local:")
     path = Path(text.removeprefix("local:")).expanduser()
     if looks_local or (found is None and "://" not in text) or _is_there(root, path, found):
@@ -45,7 +45,7 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     written = _yaml_of(found)
     _, wrong = judge(node_of_value(written), _SOURCE)
     if wrong:
-        raise UsageError(f"{text}: {'; '.join(wrong)}")
+        raise UsageError(f"{short(text)}: {'; '.join(wrong)}")
     return Checkpoint(written, found, str(getattr(found, "repo", "")).rpartition("/")[2])
 
 
@@ -67,7 +67,7 @@ def _yaml_of(source: Source) -> dict[str, Any]:
 def _of_url(text: str) -> Checkpoint:
     source, wrong = judge(node_of_value(text), ARTIFACT.fields["source"].type)
     if wrong:
-        raise UsageError(f"{text}: {'; '.join(wrong)}")
+        raise UsageError(f"{short(text)}: {'; '.join(wrong)}")
     name = Path(text.partition("?")[0]).stem or "model"
     return Checkpoint(text, source, name)
 
@@ -76,7 +76,9 @@ def of_path(path: Path, root: Path) -> Checkpoint:
     """A file or folder on this machine; below the project's root, relative to it."""
     full = root / path
     if not full.exists():
-        raise UsageError(f"{path} is not there", "expected a repository, a URL, a file or a folder")
+        raise UsageError(
+            f"{short(str(path))} is not there", "expected a repository, a URL, a file or a folder"
+        )
     text = _relative(full, root)
     source, wrong = judge(node_of_value({"type": "local", "path": text}), _SOURCE)
     if wrong:

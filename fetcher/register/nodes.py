@@ -71,6 +71,11 @@ def printable(value: Any) -> bool:
     return not isinstance(value, list | tuple) or all(printable(item) for item in value)
 
 
+def short(text: str) -> str:
+    """What somebody wrote, cut for a message."""
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
 def judge(node: Node, kind: Type) -> tuple[Any, list[str]]:
     """(the value, []) or (INVALID, what is wrong in words)."""
     document = Document("value")

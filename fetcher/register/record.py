@@ -11,7 +11,7 @@ from fetcher.manifest import ARTIFACT, ID
 from fetcher.patterns import nearest
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
-from fetcher.register.nodes import judge, node_of_text, node_of_value, printable
+from fetcher.register.nodes import judge, node_of_text, node_of_value, printable, short
 from fetcher.schema import INVALID
 from fetcher.yamledit import jsonable
 
@@ -72,9 +72,11 @@ class Draft:
         wrong = []
         if not re.fullmatch(ID, text):
             better = propose(text, taken)
-            wrong = [f"{text!r} is no id of letters, digits, '_', '-' and '.': {better} would be"]
+            wrong = [
+                f"{short(text)!r} is no id of letters, digits, '_', '-' and '.': {better} would be"
+            ]
         elif text.lower() in {item.lower() for item in taken}:
-            wrong = [f"{text!r} is taken: {propose(text, taken)} is free"]
+            wrong = [f"{short(text)!r} is taken: {propose(text, taken)} is free"]
         self.id = text
         if wrong:
             self.errors["id"] = wrong

@@ -117,6 +117,12 @@ class Refused(Exception):
         super().__init__(response.status)
         self.response = response
 
+    @property
+    def words(self) -> str:
+        """What is wrong, "" for an answer that does not say."""
+        body = self.response.body
+        return str(json.loads(body).get("error", "")) if isinstance(body, bytes) and body else ""
+
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """A value as JSON."""

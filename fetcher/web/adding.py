@@ -25,6 +25,7 @@ from fetcher.register.session import InvalidForm, Session
 from fetcher.schema import ListOf
 from fetcher.settings import Settings
 from fetcher.store import Store
+from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads
 from fetcher.web.words import Translator
 
@@ -39,6 +40,7 @@ _PARTS = {
 }
 _HOSTS = {"huggingface": {"huggingface.co", "hf.co"}, "github": {"github.com"}}
 _WHERE = {"huggingface": "hf_repo", "github": "gh_repo", "url": "url", "local": "server_path"}
+_OUTSIDE = "is not below a folder that this server allows"
 _OWN_FIELDS = {
     "id": "id",
     "source": "repository_type",
@@ -53,7 +55,7 @@ _OWN_FIELDS = {
 
 @dataclass
 class Outcome:
-    """What a submission came to: `errors` are words by field, `diff` what is or was written."""
+    """What a submission came to: `errors` by field in English, `diff` what is or was written."""
 
     id: str = ""
     manifest: str = ""
@@ -105,23 +107,21 @@ class Registrar:
         project = Project(self.root)
         return Session(project, self._manifest(manifest), Network(settings), Store(settings.store))
 
-    async def from_form(
-        self, form: Mapping[str, list[str]], owner: str, t: Translator, write: bool
-    ) -> Outcome:
+    async def from_form(self, form: Mapping[str, list[str]], owner: str, write: bool) -> Outcome:
         """Take what the form holds."""
 
         def fill(session: Session) -> None:
             _fill(session.draft, form)
-            _check_compression(session.draft, t)
+            _check_compression(session.draft)
             try:
-                self._checkpoint_of_form(session, form, owner, t)
+                self._checkpoint_of_form(session, form, owner)
             except FetchError as error:
                 raise Wrong(_WHERE[_source_kind(form)], _words(error)) from error
 
         place = _one(form, "place")
         return await self._run(_one(form, "manifest"), place, owner, fill, write)
 
-    async def from_json(self, data: Any, owner: str, t: Translator, write: bool) -> Outcome:
+    async def from_json(self, data: Any, owner: str, write: bool) -> Outcome:
         """Take a JSON record, as `fetch add --from-json` does; `upload` names a finished upload."""
         told = data if isinstance(data, Mapping) else {}
         inner = {k: v for k, v in told.items() if k not in {"upload", "place"}}
@@ -129,11 +129,11 @@ class Registrar:
         def fill(session: Session) -> None:
             session.draft, written = from_json(inner if isinstance(data, Mapping) else data)
             session.draft.values.pop("owner", None)
-            _check_compression(session.draft, t)
+            _check_compression(session.draft)
             for mirror in session.draft.values.get("mirrors", ()):
-                self._guard(mirror, "mirrors", t)
+                self._guard(mirror, "mirrors")
             if session.draft.source is not None and "source" not in session.draft.errors:
-                self._guard(session.draft.source, "source", t)
+                self._guard(session.draft.source, "source")
             try:
                 if "upload" in told:
                     found = self.uploads.find(owner, str(told["upload"]))
@@ -141,7 +141,7 @@ class Registrar:
                         raise Wrong("upload", "it is not finished yet")
                     session.set_checkpoint(f"./{found.path}", upload=True)
                 elif written:
-                    session.set_checkpoint(self._sound(written, t))
+                    session.set_checkpoint(self._sound(written))
             except FetchError as error:
                 raise Wrong("source", _words(error)) from error
 
@@ -211,30 +211,30 @@ class Registrar:
     # Checkpoints
 
     def _checkpoint_of_form(
-        self, session: Session, form: Mapping[str, list[str]], owner: str, t: Translator
+        self, session: Session, form: Mapping[str, list[str]], owner: str
     ) -> None:
         kind = _source_kind(form)
         where = _WHERE[kind]
         if kind in _PARTS:
-            text = _repository(kind, form, session.draft.values.get("kind"), t)
+            text = _repository(kind, form, session.draft.values.get("kind"))
             if text:
                 session.set_checkpoint(text)
         elif kind == "url":
             text = _one(form, "url")
             if text and urlsplit(text).scheme not in {"http", "https"}:
-                raise Wrong(where, t("bad_address"))
+                raise Wrong(where, "expected an http or https address")
             if text:
                 session.set_checkpoint(text)
         elif uploaded := _one(form, "uploaded"):
             if not self.uploads.owns(owner, uploaded):
-                raise Wrong(where, t("outside"))
+                raise Wrong(where, _OUTSIDE)
             session.set_checkpoint(f"./{uploaded}", upload=True)
         elif text := _one(form, "server_path"):
-            session.set_checkpoint(self._local(text, where, t))
+            session.set_checkpoint(self._local(text, where))
         if session.draft.source is None:
-            raise Wrong(where, t("source_needed"))
+            raise Wrong(where, "is needed: a repository, a URL or a file")
 
-    def _local(self, text: str, key: str, t: Translator) -> str:
+    def _local(self, text: str, key: str) -> str:
         """A path on the server, if it is below a folder that is allowed; links are followed."""
         try:
             path = (self.root / text.removeprefix("local:")).resolve()
@@ -242,26 +242,26 @@ class Registrar:
         except (OSError, ValueError, RuntimeError):
             allowed = False
         if not allowed:
-            raise Wrong(key, t("outside"))
+            raise Wrong(key, _OUTSIDE)
         return str(path)
 
-    def _sound(self, text: str, t: Translator) -> str:
+    def _sound(self, text: str) -> str:
         """A checkpoint's text that leads to no file of the server, unless that is allowed."""
         if re.match(r"(hf:|github:|https?://)", text):
             return text
         if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and not (self.root / text).exists():
             return f"hf:{text}"
-        return self._local(text, "source", t)
+        return self._local(text, "source")
 
-    def _guard(self, written: Any, key: str, t: Translator) -> None:
+    def _guard(self, written: Any, key: str) -> None:
         """Refuse a source that leads to a file of the server which is not allowed."""
         source, wrong = judge(node_of_value(written), ARTIFACT.fields["source"].type)
         if wrong:
             return  # said elsewhere; a mirror's other forms lead to no file
         if source.type == "local":
-            self._local(str(source.path), key, t)
+            self._local(str(source.path), key)
         elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
-            raise Wrong(key, t("outside"))
+            raise Wrong(key, _OUTSIDE)
 
 
 def _own_lines(diff: str) -> str:
@@ -282,7 +282,7 @@ def _source_kind(form: Mapping[str, list[str]]) -> str:
     return kind if kind in SOURCES else SOURCES[0]
 
 
-def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any, t: Translator) -> str:
+def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any) -> str:
     """The short form of a repository; "" if none was named."""
     repo, revision, path = (_one(form, key) for key in _PARTS[kind])
     if repo.startswith(("http://", "https://")):
@@ -290,13 +290,13 @@ def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any, t: T
             return repo
         host, _, repo = repo.partition("://")[2].rstrip("/").partition("/")
         if host not in _HOSTS[kind]:
-            raise Wrong(_WHERE[kind], t("bad_repository"))
+            raise Wrong(_WHERE[kind], "expected owner/name")
     if not repo:
         return ""
     repo = repo.removeprefix("hf:").removeprefix("github:")
     needs_owner = kind == "github" and "/" not in repo
     if not _REPO.fullmatch(repo) or needs_owner:
-        raise Wrong(_WHERE[kind], t("bad_repository"))
+        raise Wrong(_WHERE[kind], "expected owner/name")
     prefix = "github:" if kind == "github" else "hf:"
     prefix += "datasets/" if kind == "huggingface" and record_kind == "dataset" else ""
     return prefix + repo + (f"@{revision}" if revision else "") + (f":{path}" if path else "")
@@ -327,19 +327,11 @@ def _fill(draft: Draft, form: Mapping[str, list[str]]) -> None:
     draft.id = _one(form, "id")
 
 
-def _check_compression(draft: Draft, t: Translator) -> None:
+def _check_compression(draft: Draft) -> None:
     """Every compression model can reconstruct: that is what is measured."""
     needed = draft.values.get("task") in COMPRESSION and draft.values.get("kind") != "dataset"
     if needed and "reconstruct" not in draft.values.get("interface", ()):
-        draft.errors["interface"] = [t("reconstruct_needed")]
-
-
-def _translated(key: str, text: str, t: Translator) -> str:
-    """The schema's words about a value, which are English, with some of the page's own."""
-    if text == "is needed":
-        return t("is_needed")
-    own = {t("reconstruct_needed"), t("is_needed")}
-    return text if key not in BY_KEY or text in own else t("wrong_value", words=text)
+        draft.errors["interface"] = ["a compression model must offer reconstruct"]
 
 
 def view(
@@ -364,7 +356,7 @@ def view(
         )
     errors: dict[str, list[str]] = defaultdict(list)
     for key, words in outcome.errors.items():
-        errors[key] += [_translated(key, text, t) for text in words]
+        errors[key] += [translated(text, t) for text in words]
     values: dict[str, str] = defaultdict(str, {key: _one(form, key) for key in form})
     values["kind_of_source"] = _source_kind(form)
     labels = {key: t(f"f.{key}") for key in BY_KEY} | {k: t(v) for k, v in _OWN_FIELDS.items()}
@@ -380,5 +372,5 @@ def view(
         "manifests": registrar.manifests(),
         "open_advanced": any(key in _ADVANCED or key in {"place", "manifest"} for key in errors),
         "preview": outcome.diff,
-        "notes": outcome.notes,
+        "notes": [translated(note, t) for note in outcome.notes],
     }

@@ -14,12 +14,13 @@ from fetcher import settings as all_settings
 from fetcher.errors import FetchError
 from fetcher.manifest import Artifact
 from fetcher.register.fields import form_json
-from fetcher.server.message import Request, Response, json_response, refusal
+from fetcher.server.message import Refused, Request, Response, json_response, refusal
 from fetcher.settings import Settings
 from fetcher.web import openapi, pages
 from fetcher.web.adding import Registrar, Wrong
 from fetcher.web.jobs import Job, Jobs
 from fetcher.web.listing import FACETS, Card, Listing
+from fetcher.web.messages import translated
 from fetcher.web.render import SAFE, translator
 from fetcher.web.sessions import Sessions
 
@@ -67,7 +68,7 @@ class Api:
             case ["propose-id"] if not posts:
                 return await self._propose(request)
             case ["uploads", *name]:
-                return await self._uploads(request, name)
+                return await self._uploads_told(request, name)
             case ["status"] if not posts:
                 return await self.status(request)
             case ["runtime"] if not posts:
@@ -108,8 +109,7 @@ class Api:
         registrar = self.writer(request)
         data = await _json(request)
         dry = request.truth("dry_run")
-        t = translator(request)
-        outcome = await registrar.from_json(data, request.identity.name, t, not dry)
+        outcome = await registrar.from_json(data, request.identity.name, not dry)
         if outcome.errors:
             answer = json_response({"errors": outcome.errors})
             answer.status = 422
@@ -148,6 +148,16 @@ class Api:
         except Wrong as wrong:
             raise refusal(422, str(wrong)) from None
         return json_response({"id": found})
+
+    async def _uploads_told(self, request: Request, name: list[str]) -> Response:
+        """The form shows what is refused: to somebody at a browser, in the page's language."""
+        try:
+            return await self._uploads(request, name)
+        except Refused as refused:
+            if not self.sessions.of(request):
+                raise
+            told = translated(refused.words, translator(request))
+            raise refusal(refused.response.status, told) from None
 
     async def _uploads(self, request: Request, name: list[str]) -> Response:
         uploads, owner = self.writer(request).uploads, request.identity.name

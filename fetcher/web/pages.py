@@ -16,6 +16,7 @@ from fetcher.progress import human_bytes
 from fetcher.server.access import Identity
 from fetcher.web import plots
 from fetcher.web.listing import FACETS, Card, Shown, facets
+from fetcher.web.messages import translated
 from fetcher.web.words import Translator
 
 PAGE = 50
@@ -25,7 +26,9 @@ _FACTS = ("task", "framework", "owner", "licence", "visibility", "parameters", "
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def catalog(shown: Shown, identity: Identity, params: Mapping[str, str]) -> dict[str, Any]:
+def catalog(
+    shown: Shown, identity: Identity, params: Mapping[str, str], t: Translator
+) -> dict[str, Any]:
     """One page of the artifacts that fit the filters."""
     cards = shown.visible(identity)
     wanted = {key: params.get(key, "")[:200] for key in ("q", *FACETS)}
@@ -49,7 +52,7 @@ def catalog(shown: Shown, identity: Identity, params: Mapping[str, str]) -> dict
         "after": link(number + 1),
         "nothing": not cards,
         # A private artifact's manifest may be named there.
-        "problems": shown.problems if identity.upload else [],
+        "problems": [translated(text, t) for text in shown.problems if identity.upload],
     }
 
 

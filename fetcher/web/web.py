@@ -25,6 +25,7 @@ from fetcher.web.adding import Outcome, Registrar
 from fetcher.web.api import Api
 from fetcher.web.jobs import Jobs
 from fetcher.web.listing import Listing
+from fetcher.web.messages import translated
 from fetcher.web.sessions import COOKIE, Sessions, same_origin, set_cookie
 from fetcher.web.uploads import MOST_BYTES, Uploads
 
@@ -108,15 +109,12 @@ class Web:
         try:
             return await self._page(request, rest)
         except Refused as refused:
-            return self._error(request, refused.response)
+            return self._error(request, refused)
 
-    def _error(self, request: Request, answer: Response) -> Response:
-        body = answer.body if isinstance(answer.body, bytes) else b"{}"
-        t = render.translator(request)
-        words = str(json.loads(body).get("error", ""))
-        message = t("not_found") if answer.status == 404 else t.known(words, words)
-        values = {"message": message}
-        return self._render(request, "message.html", values, answer.status)
+    def _error(self, request: Request, refused: Refused) -> Response:
+        t, status, words = render.translator(request), refused.response.status, refused.words
+        message = t("not_found") if status == 404 else t.known(words, translated(words, t))
+        return self._render(request, "message.html", {"message": message}, status)
 
     def _render(
         self, request: Request, template: str, values: Mapping[str, object], status: int = 200
@@ -130,8 +128,8 @@ class Web:
         posts = request.method == "POST"
         match rest:
             case [] if not posts:
-                shown = await self.listing.shown()
-                values = pages.catalog(shown, request.identity, request.params)
+                shown, t = await self.listing.shown(), render.translator(request)
+                values = pages.catalog(shown, request.identity, request.params, t)
                 return self._render(request, "catalog.html", values)
             case ["artifact", manifest, name] if not posts:
                 return await self._artifact(request, f"{manifest}/{name}")
@@ -233,7 +231,7 @@ class Web:
         form = await _form(request)
         registrar = self._writer(request, form.get("csrf", [""])[-1])
         write = form.get("action", [""])[-1] == "save"
-        outcome = await registrar.from_form(form, request.identity.name, t, write)
+        outcome = await registrar.from_form(form, request.identity.name, write)
         if outcome.written:
             self.listing.invalidate()
             path = f"/-/artifact/{quote(outcome.manifest)}/{quote(outcome.id)}"

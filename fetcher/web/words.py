@@ -198,6 +198,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "upload_ready": ("Uploaded: {name}", "올림 완료: {name}"),
     "upload_state": ("{done} of {total}", "{total} 중 {done}"),
     "upload_lost": ("Interrupted; trying again…", "연결이 끊겨 다시 시도합니다…"),
+    "upload_failed": (
+        "The server cannot be reached: choose the file again later to go on.",
+        "서버에 연결할 수 없습니다. 나중에 파일을 다시 고르면 이어서 보냅니다.",
+    ),
     "server_path": ("Path on the server", "서버의 경로"),
     "server_path_help": ("Below {folders}", "{folders} 아래"),
     "no_folders": (
@@ -215,21 +219,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "others": ("Others, separated by commas", "그 밖의 값(쉼표로 구분)"),
     "choose": ("choose", "선택"),
     "wrong_value": ("{words}", "값을 확인하세요: {words}"),
-    "is_needed": ("is needed", "필수 항목입니다"),
-    "source_needed": (
-        "is needed: a repository, a URL or a file",
-        "필수 항목입니다: 저장소, 주소 또는 파일",
-    ),
-    "reconstruct_needed": (
-        "a compression model must offer reconstruct",
-        "압축 모델은 reconstruct를 제공해야 합니다",
-    ),
-    "bad_repository": ("expected owner/name", "소유자/이름 형식이어야 합니다"),
-    "bad_address": ("expected an http or https address", "http 또는 https 주소여야 합니다"),
-    "outside": (
-        "is not below a folder that this server allows",
-        "이 서버가 허용한 폴더 아래에 있지 않습니다",
-    ),
     "example": ("Such as {text}", "예: {text}"),
     "required": ("required", "필수"),
     "registered": (

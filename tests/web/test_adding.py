@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from fetcher.register.fields import FIELDS
 from tests.server.kit import fetch
 from tests.servers.github import GitHubServer
 from tests.web.kit import READER, WRITER, Make, Place, tags_of, text_of, words_of
+from tests.web.korean import HANGUL, english_in
+from tests.web.test_messages import VALUES
 
 VQGAN: dict[str, Any] = {
     "name": "VQGAN ImageNet (f=16), 2048",
@@ -60,9 +64,9 @@ class Writer:
         self.cookie = place.sign_in(token)
         self.csrf = place.csrf(self.cookie)
 
-    def send(self, action: str = "save", **fields: Any) -> Any:
+    def send(self, action: str = "save", language: str = "en", **fields: Any) -> Any:
         form = {"csrf": self.csrf, "action": action, **fields}
-        return self.place.post("/-/add", form, self.cookie)
+        return self.place.post(f"/-/add?lang={language}", form, self.cookie)
 
 
 @pytest.mark.parametrize("how", ["huggingface", "github", "path", "url", "json"])
@@ -164,6 +168,30 @@ def test_mistakes_stand_beside_their_fields_and_nothing_is_lost(
         if name in shown and isinstance(value, str) and shown[name].get("type") not in {
             "checkbox", "radio", "hidden"} and "value" in shown[name]:  # fmt: skip
             assert shown[name]["value"] == value.strip(), name
+    korean = _beside(form_place.send(language="ko", **{**sound, **fields}))
+    assert korean.keys() == _beside(answer).keys()
+    for told in korean.values():
+        assert HANGUL.search(told) and not english_in(told), told
+    assert _files(form_place.place.root) == before
+
+
+def _beside(answer: Any) -> dict[str, str]:
+    """What is wrong with each field, as the page says it."""
+    found = re.findall(r'id="e-([^"]+)">([^<]*)<', text_of(answer))
+    return {key: html.unescape(words) for key, words in found}
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_whatever_is_wrong_a_korean_page_says_it_in_korean(form_place: Writer, value: str) -> None:
+    before = _files(form_place.place.root)
+    fields = {item.key: [value] for item in FIELDS} | {"id": value, "place": value}
+    for kind, key in (("huggingface", "hf_repo"), ("github", "gh_repo"), ("url", "url")):
+        sent = {**fields, key: value, "kind_of_source": kind}
+        answer = form_place.send("preview", "ko", **sent)
+        told = _beside(answer)
+        assert told and text_of(answer).count('role="alert"') == 1
+        for words in told.values():
+            assert HANGUL.search(words) and not english_in(words, value), words
     assert _files(form_place.place.root) == before
 
 

@@ -50,7 +50,7 @@ def test_whatever_a_report_says_makes_a_page(result: dict[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(["q", *FACETS]), st.text(max_size=20)))
 def test_filters_take_any_text(wanted: dict[str, str]) -> None:
     cards = [_card(), _card(id="y", record={"tags": ["a"], "requires_auth": True})]
-    found = pages.catalog(Shown(cards), ANONYMOUS, wanted)
+    found = pages.catalog(Shown(cards), ANONYMOUS, wanted, Translator("en"))
     assert all(card in cards for card in found["cards"]) and found["pages"] == 1
 
 

@@ -68,7 +68,7 @@ async function send(chosen) {
       return;
     } catch (error) {
       state = null;
-      if (error.final || ++failed > 100) { said.textContent = error.message; return; }
+      if (error.final || ++failed > 100) { said.textContent = error.final ? error.message : form.dataset.failed; return; }
       said.textContent = form.dataset.lost;
       await pause(Math.min(500 * failed, 10000));
     }
