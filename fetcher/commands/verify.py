@@ -16,6 +16,7 @@ from fetcher.commands import common
 from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
 from fetcher.livetable import LiveTable
+from fetcher.manifest import Artifact
 from fetcher.patterns import nearest
 from fetcher.plan import ArtifactPlan, Plan
 from fetcher.progress import human_bytes
@@ -102,7 +103,7 @@ def command(
         _check_names(space, artifacts)
         planner = space.planner(quick=True)
         plan = planner.plan(space.wanted, space.lock)
-        parts = [part for part in plan.artifacts if part.artifact.id in artifacts]
+        parts = [part for part in plan.artifacts if _is_named(part.artifact, artifacts)]
         if not artifacts:
             scope = {a.full_name for _, a in space.in_scope(planner.rows.values()) if a.probe}
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
@@ -150,10 +151,15 @@ def _settings(
     return Settings(device, dtype, timeout, size, **others)
 
 
+def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
+    """Whether names hold its id, alone or with its manifest."""
+    return artifact.id in names or artifact.full_name in names
+
+
 def _check_names(space: Workspace, names: Sequence[str]) -> None:
     known = [artifact.id for _, artifact in space.wanted]
     for name in names:
-        if name not in known:
+        if not any(_is_named(artifact, [name]) for _, artifact in space.wanted):
             close = nearest(name, known)
             raise UsageError(
                 f"no artifact or manifest {name!r}",

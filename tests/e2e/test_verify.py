@@ -131,6 +131,12 @@ def test_a_skip_is_a_failure_where_all_are_required(project: Path, cli: Cli) -> 
     assert len(pictures) == 2 and "1 passed, 1 skipped" in page.text
 
 
+def test_an_artifact_may_be_named_with_its_manifest(project: Path, cli: Cli) -> None:
+    found = cli("verify", "p/one", "--json")
+    assert [item["artifact"] for item in found.json["results"]] == ["one"], found.err
+    assert "no artifact or manifest 'q/one'" in cli("verify", "q/one").err
+
+
 def test_golden_numbers_are_for_the_options_they_were_taken_with(project: Path, cli: Cli) -> None:
     manifest = project / "manifests/p.yaml"
     plain = manifest.read_text()
