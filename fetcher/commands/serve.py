@@ -16,7 +16,7 @@ import click
 from fetcher import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.progress import human_bytes
-from fetcher.project import find_root
+from fetcher.project import Project, find_root
 from fetcher.report import counted
 
 if TYPE_CHECKING:
@@ -106,8 +106,9 @@ _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
 def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     """Serve what a project, a store or bundles hold, to unmodified clients.
 
-    In a project: the artifacts of its fetch.lock that are in the store. With BUNDLE: those of
-    bundles, read in place. Clients of the Hugging Face Hub need HF_ENDPOINT only.
+    In a project: the artifacts of its fetch.lock that are in the store; before there is one, the
+    catalog of its manifests alone. With BUNDLE: those of bundles, read in place. Clients of the
+    Hugging Face Hub need HF_ENDPOINT only.
     """
     root = find_root(Path.cwd())
     settings = all_settings.load(root, {"verify_key": _absolute(flags.pop("verify_key"))})
@@ -182,13 +183,21 @@ def _places(
     refuse_unsigned(str(store or settings.store), settings.verify_key)
     if store is not None:
         yield StorePlace(store.absolute(), everything=True)
-    elif (root / "fetch.lock").is_file() or flags["upstream"]:
+    elif _has_something(root, flags):
         yield StorePlace(settings.store, (root,), pulled=bool(flags["upstream"]))
     else:
         raise UsageError(
-            f"nothing to serve: {root} has no fetch.lock",
+            f"nothing to serve: {root} has no fetch.lock"
+            + (" and no manifests" if flags["nginx_config"] is None else ""),
             "run `fetch all` in a project first; or name a bundle, or --store DIR",
         )
+
+
+def _has_something(root: Path, flags: dict[str, Any]) -> bool:
+    """Files to serve, a Hub to fetch them from, or manifests whose catalog can be shown."""
+    if (root / "fetch.lock").is_file() or flags["upstream"]:
+        return True
+    return flags["nginx_config"] is None and bool(Project(root).own_manifests())
 
 
 def _serve(

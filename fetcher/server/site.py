@@ -85,7 +85,7 @@ class StorePlace:
         )
 
     def open(self) -> list[Holdings]:
-        """The projects, the one whose lock is oldest first, and all other contents."""
+        """The projects that have a lock, the oldest first, and all other contents if wanted."""
         store = Store(self.path, readonly=True)
         found: list[tuple[float, StoredProject]] = []
         for root in self._roots():
@@ -93,7 +93,9 @@ class StorePlace:
             if lock is not None:
                 found.append((lock[0], StoredProject(root, store)))
         holdings: list[Holdings] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
-        return [*holdings, StoredBlobs(store)] if self.everything or not found else holdings
+        # The store's other contents are no business of those who ask a project's server.
+        others = self.everything or (self.pulled and not found)
+        return [*holdings, StoredBlobs(store)] if others else holdings
 
 
 @dataclass

@@ -92,7 +92,8 @@ def _shown(value: Any) -> str:
 
 def _commands(card: Card, t: Translator, base: str) -> Iterable[tuple[str, str]]:
     name = card.id
-    yield t("use_fetch"), f"fetch all {name} --from {base}\nfetch verify {name}"
+    here = f" --from {base}" if card.held else ""
+    yield t("use_fetch"), f"fetch all {name}{here}\nfetch verify {name}"
     if card.repo and card.held:
         kind = next((k for k in ("dataset", "space") if card.source.startswith(f"hf:{k}s/")), "")
         repo = shlex.quote(card.repo) + (f" --repo-type {kind}" if kind else "")
