@@ -150,11 +150,18 @@ def _proof(result: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         **{key: str(result.get(key) or "") for key in ("state", "type", "time", "reason", "hint")},
+        "shown_time": _moment(str(result.get("time") or "")),
         "checks": checks[:100],
         "tables": tables,
         "metrics": [(key, _figure(key, metrics[key])) for key in metrics if _plain(metrics[key])],
         "pictures": list(pictures(result)),
     }
+
+
+def _moment(time: str) -> str:
+    """A time for people, to the minute; as it stands if it is none of ours."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+(\+00:00)?(.*)", time)
+    return f"{found[1]} {found[2]} {'UTC' if found[3] else found[4]}".strip() if found else time
 
 
 def pictures(result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -190,6 +197,15 @@ def _figure(key: str, value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return leaderboard.shown(key, value) if isinstance(value, float) else str(value)
+
+
+def job(told: Mapping[str, Any], ended: bool) -> dict[str, Any]:
+    """A verification: what failed, and why something was left out."""
+    report = told.get("report") or {}
+    skipped = [item for item in _dicts(report.get("results")) if item.get("state") == "skipped"]
+    reasons = [str(item["reason"]) for item in skipped if item.get("reason")]
+    problems = _dicts(report.get("errors"))
+    return {"job": told, "ended": ended, "problems": problems, "reasons": reasons}
 
 
 def board(shown: Shown, identity: Identity, root: Path | None, t: Translator) -> dict[str, Any]:

@@ -7,26 +7,28 @@ from unicodedata import east_asian_width
 
 from markupsafe import Markup, escape
 
-_ROW, _LABEL, _WIDTH = 26, 215, 640
+_ROW, _LONGEST, _WIDTH = 46, 80, 640
 
 
 def bars(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
-    """Horizontal bars of (label, value, value in words), from 0."""
+    """Horizontal bars of (label, value, value in words), from 0; as wide as there is room."""
     if not rows:
         return Markup("")
     high = max(0.0, *(value for _, value, _ in rows)) or 1.0
-    room = _WIDTH - _LABEL - 90
     parts = []
     for index, (label, value, words) in enumerate(rows):
         y = index * _ROW
-        length = max(room * max(value, 0.0) / high, 1)
-        short = _short(label, 26)
+        length = max(_LONGEST * max(value, 0.0) / high, 0.5)
         parts.append(
-            f'<text x="{_LABEL - 8}" y="{y + 17}" text-anchor="end">{escape(short)}</text>'
-            f'<rect class="bar" x="{_LABEL}" y="{y + 4}" width="{length:.1f}" height="18" rx="2"/>'
-            f'<text x="{_LABEL + length + 6:.1f}" y="{y + 17}">{escape(words)}</text>'
+            f'<text x="0" y="{y + 15}">{escape(_short(label, 40))}</text>'
+            f'<rect class="bar" x="0" y="{y + 21}" width="{length:.2f}%" height="16" rx="2"/>'
+            f'<text x="{length:.2f}%" dx="6" y="{y + 34}">{escape(words)}</text>'
         )
-    return _svg(len(rows) * _ROW + 4, title, "".join(parts))
+    height = len(rows) * _ROW
+    return Markup(
+        f'<svg class="plot" height="{height}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(parts)}</svg>"
+    )
 
 
 def scatter(points: Sequence[tuple[str, float, float]], title: str, across: str, up: str) -> Markup:
@@ -54,7 +56,10 @@ def scatter(points: Sequence[tuple[str, float, float]], title: str, across: str,
             f'<circle class="bar" cx="{px:.1f}" cy="{py:.1f}" r="5"/>'
             f'<text x="{px + 8:.1f}" y="{py + 4:.1f}">{escape(short)}</text>'
         )
-    return _svg(height, title, "".join(parts))
+    return Markup(
+        f'<svg class="plot wide" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
+    )
 
 
 def _short(label: str, width: int) -> str:
@@ -65,10 +70,3 @@ def _short(label: str, width: int) -> str:
         if taken > width:
             return label[: max(index - 1, 1)] + "…"
     return label
-
-
-def _svg(height: int, title: str, inner: str) -> Markup:
-    return Markup(
-        f'<svg class="plot" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}">{inner}</svg>'
-    )

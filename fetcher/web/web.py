@@ -147,9 +147,7 @@ class Web:
                 return await self._verify(request, f"{manifest}/{name}")
             case ["job", name] if not posts:
                 job = await self.api.job(request, name)
-                told = (job.report or {}).get("errors") or []
-                ended = job.ended is not None
-                values = {"job": job.to_json(), "ended": ended, "problems": told}
+                values = pages.job(job.to_json(), job.ended is not None)
                 return self._render(request, "job.html", values)
             case ["picture", sha256] if not posts:
                 return await self._picture(request, sha256)

@@ -27,7 +27,21 @@ FLAGS = [
     *("--hide-scrollbars", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--lang=en"),
 ]
-PAGES = ["/", "/-/artifact/demo/vqgan-16", "/-/leaderboard", "/-/add", "/-/login", "/-/nothing"]
+PAGES = [
+    *("/", "/?q=absent", "/-/artifact/demo/vqgan-16", "/-/artifact/demo/vqgan-8", "/-/leaderboard"),
+    *("/-/artifact/demo/evil", "/-/add", "/-/login", "/-/nothing"),
+]
+
+
+# Elements whose own text is wider than they are, and that cannot be scrolled to its end.
+CUT = """
+return [...document.querySelectorAll("main *, header *")].filter(e => {
+  const seen = e.getClientRects().length && getComputedStyle(e).position !== "absolute";
+  const typed = ["INPUT", "SELECT", "TEXTAREA", "OPTION"].includes(e.tagName);
+  return seen && !typed && !e.closest("svg, .scroll, pre") && e.scrollWidth > e.clientWidth + 1
+    && e.clientWidth > 0;
+}).map(e => e.outerHTML.slice(0, 120));
+"""
 
 
 class Browser:
@@ -58,6 +72,11 @@ class Browser:
 
     def find(self, css: str) -> Any:
         return self.driver.find_element("css selector", css)
+
+    def there(self, css: str) -> bool:
+        """Whether the page that is there just now has such an element."""
+        script = "return document.querySelector(arguments[0]) !== null"
+        return bool(self.driver.execute_script(script, css))
 
     def text(self) -> str:
         """What is read on the page, whichever is there just now."""
@@ -130,9 +149,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory, hub: HubServer) -> Iterato
             driver.quit()
 
 
-@pytest.mark.parametrize(
-    ("width", "language", "dark"), [(1280, "en", False), (390, "ko", True), (390, "en", False)]
-)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_is_whole_and_accessible(
     browser: Browser, width: int, language: str, dark: bool
 ) -> None:
@@ -140,16 +159,36 @@ def test_every_page_is_whole_and_accessible(
     browser.requests()
     browser.driver.get_log("browser")
     for path in PAGES:
-        browser.open(f"{path}?lang={language}")
-        wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
-        assert wide <= width, f"{path} is {wide} pixels wide"
-        if AXE.is_file():
-            _check_with_axe(browser, path)
+        browser.open(f"{path}{'&' if '?' in path else '?'}lang={language}")
+        _check_page(browser, path, width)
     asked = browser.requests()
     assert asked and all(url.startswith(browser.place.mirror.url) for url in asked), asked
     said = [entry["message"] for entry in browser.driver.get_log("browser")]
     assert all("/-/nothing" in text for text in said), said
+    _fill(browser, language, {"name": "Wrong", "io.resolution": "[", "hf_repo": "nobody/absent"})
+    browser.wait(lambda: browser.there("#mistakes"), "the mistakes")
+    _check_page(browser, "the form with mistakes", width)
+    _fill(browser, language, {"name": "Right", "hf_repo": "o/small"})
+    browser.wait(lambda: browser.there("#preview"), "the preview")
+    _check_page(browser, "the preview", width)
     browser.size(1280)
+
+
+def _fill(browser: Browser, language: str, texts: dict[str, str]) -> None:
+    """Fill the form anew and ask for its preview."""
+    browser.open(f"/-/add?lang={language}")
+    for key, text in texts.items():
+        browser.find(f'[name="{key}"]').send_keys(text)
+    browser.find('button[value="preview"]').click()
+
+
+def _check_page(browser: Browser, what: str, width: int) -> None:
+    wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= width, f"{what} is {wide} pixels wide"
+    cut = browser.driver.execute_script(CUT)
+    assert cut == [], (what, cut)
+    if AXE.is_file():
+        _check_with_axe(browser, what)
 
 
 def _check_with_axe(browser: Browser, path: str) -> None:

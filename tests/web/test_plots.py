@@ -20,9 +20,10 @@ def test_plots_are_sound_and_stay_in_their_frame(values: list[float]) -> None:
     for text in filter(None, (bars, points)):
         root = ElementTree.fromstring(text)
         assert "<b>" not in text and "style" not in text
-        width, height = map(float, root.attrib["viewBox"].split()[2:])
-        numbers = re.findall(r'(?:x|cx|width)="([-\d.einfa]+)"', text)
-        assert all(0 <= float(number) <= width for number in numbers)
+        frame = root.get("viewBox", f"0 0 100 {root.get('height')}")  # bars are in per cent
+        width, height = map(float, frame.split()[2:])
+        numbers = re.findall(r'[ c](?:x|width)="([-\d.einfa]+)%?"', text)
+        assert numbers and all(0 <= float(number) <= width for number in numbers)
         tall = re.findall(r'(?:y|cy)="([-\d.einfa]+)"', text)
         assert all(0 <= float(number) <= height for number in tall)
     assert (points == "") == (len(values) < 2)
@@ -30,6 +31,6 @@ def test_plots_are_sound_and_stay_in_their_frame(values: list[float]) -> None:
 
 def test_longer_bars_are_larger_values() -> None:
     text = str(plots.bars([("a", 2.0, "2"), ("b", 1.0, "1")], "t"))
-    first, second = (float(found) for found in re.findall(r'rect[^>]* width="([\d.]+)"', text))
+    first, second = (float(found) for found in re.findall(r'rect[^>]* width="([\d.]+)%"', text))
     assert first == pytest.approx(2 * second)
     assert plots.bars([], "t") == ""
