@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import write_project
 from tests.kit import payload
 from tests.server.kit import fetch, serving
+from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
 from tests.web.kit import LAYOUT, MANIFEST, PNG, TOKENS, Place, report
 
@@ -23,6 +24,17 @@ def hub() -> Iterator[HubServer]:
         info = {"pipeline_tag": "text-generation", "tags": ["license:mit", "pytorch"]}
         files = {"config.json": b"{}", "model.safetensors": payload(5000)}
         found.add_repo("o/small", files, info=info)
+        parts = {"sub/config.json": b"{}", "sub/net.bin": payload(3000), "README.md": b"text"}
+        found.add_repo("o/parts", parts, info=info)
+        found.add_commit("o/parts", {"sub/more.bin": payload(70)}, "v2")
+        found.add_repo("o/data", {"data/train.parquet": payload(400)}, "dataset")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubServer]:
+    with GitHubServer(tmp_path_factory.mktemp("github")) as found:
+        found.add_repo("g/r", {"weights/net.pt": b"net", "README.md": b"text"})
         yield found
 
 

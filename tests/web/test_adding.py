@@ -6,7 +6,6 @@ import html
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,13 +192,6 @@ def test_whatever_is_wrong_a_korean_page_says_it_in_korean(form_place: Writer, v
         for words in told.values():
             assert HANGUL.search(words) and not english_in(words, value), words
     assert _files(form_place.place.root) == before
-
-
-@pytest.fixture(scope="module")
-def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubServer]:
-    with GitHubServer(tmp_path_factory.mktemp("github")) as found:
-        found.add_repo("g/r", {"weights/net.pt": b"net", "README.md": b"text"})
-        yield found
 
 
 @pytest.fixture(scope="module")
