@@ -186,7 +186,7 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
     except SystemExit as stop:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click saw the reader go
+        if isinstance(stop.__context__, BrokenPipeError):  # click saw the reader go
             raise BrokenPipeError from stop
         raise
     except BrokenPipeError:
