@@ -168,6 +168,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], as_json: bool) -> int:
+    stdout = sys.stdout
     try:
         outcome: Any = cli.main(list(arguments), prog_name="fetch", standalone_mode=False)
         sys.stdout.flush()
@@ -186,7 +187,7 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # click saw the reader go
+        if sys.stdout is not stdout:  # click wraps it when it sees the reader go
             raise BrokenPipeError from stop
         raise
     except BrokenPipeError:
