@@ -54,7 +54,7 @@ unit: .venv-test/.installed .venv-test/pinned/.installed programs
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
 	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
 
-# Beside the peers; takes half an hour, 15 GB of disk, and a machine that does nothing else.
+# Beside the peers; takes half an hour, 40 GB of disk, and a machine that does nothing else.
 bench: .venv-bench/.installed
 	@for program in nginx aria2c curl; do \
 	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \

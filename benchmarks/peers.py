@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.workload import Served
 
 UNSYNCED = "fetch all, FETCH_SYNC=0"
+_LARGE = 1 << 20
 _POOL = Path(__file__).with_name("requests_pool.py")
 
 
@@ -26,11 +27,25 @@ class Peer:
     environ: Mapping[str, str]
     fresh: list[Path] = field(default_factory=list)
 
-    def clean(self) -> None:
-        """Remove what an earlier run has left."""
+    def clean(self, aside: Path) -> None:
+        """Move what an earlier run has left into `aside`; large files are removed.
+
+        Right after many files are removed, some file systems are slow to make new ones, each
+        tool in its own measure: ext4 without a journal does not use an inode again for a minute.
+        """
         for path in self.fresh:
-            shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True)
+            if not path.exists():
+                continue
+            if _large_files_only(path):
+                shutil.rmtree(path)
+            else:
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / f"{len(list(aside.iterdir()))}-{path.name}")
+
+
+def _large_files_only(folder: Path) -> bool:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(sizes) > len(sizes) * _LARGE
 
 
 def _environ(folder: Path, endpoint: str, **more: str) -> dict[str, str]:

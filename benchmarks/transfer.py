@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ class Bench:
     def __init__(self, folder: Path, rounds: int) -> None:
         self.folder = folder
         self.rounds = rounds
+        self.aside = folder / "aside"
         self.found: dict[str, Any] = {}
 
     def serve(self, *works: Workload) -> list[Served]:
@@ -62,12 +64,13 @@ class Bench:
         for number in range(rounds or self.rounds):
             for peer in contenders:
                 if cold:
-                    peer.clean()
+                    peer.clean(self.aside)
+                os.sync()  # nobody pays for what the one before has written
                 cost = measure.run(peer.argv, peer.environ, self.folder)
                 costs[peer.name].append(cost)
                 print(f"{section} {number + 1}: {peer.name}: {cost.seconds:.2f} s", flush=True)
         for peer in contenders if cold else ():
-            peer.clean()
+            peer.clean(self.aside)
         self.found[section] = {
             name: {
                 "median": round(measure.median(list_), 3),
@@ -102,16 +105,16 @@ def nothing(bench: Bench) -> None:
     with nginx.serving(bench.folder / "served", [served, many]) as end:
         ours, theirs = (m(served, end, bench.folder) for m in (peers.fetch, peers.hf_download))
         for peer in (ours, theirs):
-            peer.clean()
+            peer.clean(bench.aside)
             measure.run(peer.argv, peer.environ, bench.folder)
         bench.compare("nothing", [ours, theirs], cold=False)
-        ours.clean()
-        theirs.clean()
+        ours.clean(bench.aside)
+        theirs.clean(bench.aside)
         ours = peers.fetch(many, end, bench.folder)
-        ours.clean()
+        ours.clean(bench.aside)
         measure.run(ours.argv, ours.environ, bench.folder)
         bench.compare("nothing-100000", [ours], cold=False)
-        ours.clean()
+        ours.clean(bench.aside)
 
 
 def clone(bench: Bench) -> None:
@@ -119,12 +122,12 @@ def clone(bench: Bench) -> None:
     (served,) = bench.serve(SMALL)
     with nginx.serving(bench.folder / "served", [served]) as end:
         first = peers.fetch(served, end, bench.folder)
-        first.clean()
+        first.clean(bench.aside)
         measure.run(first.argv, first.environ, bench.folder)
         second = peers.fetch(served, end, bench.folder, "--offline")
         second.fresh = [path for path in first.fresh if path.name in {"data", ".fetch"}]
         bench.compare("clone", [second])
-        first.clean()
+        first.clean(bench.aside)
 
 
 def large(bench: Bench) -> None:
@@ -156,9 +159,9 @@ def memory(bench: Bench) -> None:
                 makers = makers[:2]
             for make in makers:
                 peer = make(served, end, bench.folder)
-                peer.clean()
+                peer.clean(bench.aside)
                 used = measure.peak_memory(peer.argv, peer.environ, bench.folder)
-                peer.clean()
+                peer.clean(bench.aside)
                 found.setdefault(served.workload.name, {})[peer.name] = round(used / 1e6, 1)
                 print(f"memory: {served.workload.name}: {peer.name}: {used / 1e6:.0f} MB")
         bench.found["memory"] = found
@@ -197,7 +200,7 @@ def main() -> None:
     """Run the chosen sections, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where to work: needs 15 GB; kept if given")
+    parser.add_argument("--folder", type=Path, help="where to work: needs 40 GB; kept if given")
     parser.add_argument("--only", nargs="*", choices=SECTIONS, default=SECTIONS)
     chosen = parser.parse_args()
     folder = (chosen.folder or Path(tempfile.mkdtemp(prefix="bench-"))).absolute()
@@ -218,6 +221,7 @@ def main() -> None:
             RESULTS.mkdir(exist_ok=True)
             target.write_text(json.dumps(bench.found, indent=1) + "\n", "utf-8")
     finally:
+        shutil.rmtree(bench.aside, ignore_errors=True)
         if chosen.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
     tables.write(bench.found, RESULTS)
