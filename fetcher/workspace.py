@@ -39,6 +39,8 @@ class Options:
 
 def mark(project: Project, options: Options, names: Sequence[str], settings: Settings) -> str:
     """The fingerprint under which a plan with these options is sealed. Raises OSError."""
+    if {project.manifest_path(name) for name in names} == set(project.own_manifests()):
+        names = ()  # all of them, named one by one
     choice = [*names, asdict(options.selection), str(settings.hub_cache)]
     return seals.fingerprint(options.into, project.inputs(names), choice)
 

@@ -141,6 +141,18 @@ def test_another_selection_is_another_seal(complete: Path, cli: Cli, plans: list
     assert len(plans) == 1
 
 
+def test_all_manifests_by_name_are_all_manifests(
+    complete: Path, cli: Cli, plans: list[int]
+) -> None:
+    names = [path.stem for path in (complete / "manifests").iterdir()]
+    for command in (["all"], ["all", *names], ["status", *names], ["status"], ["check", *names]):
+        assert cli(*command).code == 0
+    assert plans == [], "one seal serves all of them"
+    (complete / "manifests" / "other.yaml").write_text("manifest: other\nartifacts: {}\n")
+    cli("all", *names)
+    assert plans, "now they are not all"
+
+
 def test_optional_artifacts_that_are_not_there_are_still_shown(
     project: Path, cli: Cli, plans: list[int]
 ) -> None:
