@@ -42,8 +42,8 @@ from fetcher.files import (
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
-_PROVEN = re.compile(r"([0-9a-f]{64})\.([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
-_FOLDER = re.compile(r"([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
+# A proven file begins with its digest; without one it is a process's folder of such files.
+_PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
@@ -333,14 +333,6 @@ class Store:
         if self.readonly or not self.partial.is_dir():
             return 0
         found = self._recover_from(self.partial)
-        for folder in list(self.partial.glob("*.tmp")):
-            name = _FOLDER.fullmatch(folder.name)
-            if name is None or name[3] == run_id():
-                continue
-            with suppress(OSError):
-                if self._orphaned(("", name[1], int(name[2])), folder.stat().st_mtime):
-                    found += self._recover_from(folder)
-                    folder.rmdir()
         if found:
             self.flush()
         return found
@@ -348,12 +340,17 @@ class Store:
     def _recover_from(self, folder: Path) -> int:
         found = 0
         for path in list(folder.glob("*.tmp")):
-            name = _PROVEN.fullmatch(path.name)
+            name = _PRIVATE.fullmatch(path.name)
             if name is None or name[4] == run_id():
                 continue
             with suppress(OSError):
-                if self._orphaned((name[1], name[2], int(name[3])), path.stat().st_mtime):
+                if not self._orphaned((name[1], name[2], int(name[3])), path.stat().st_mtime):
+                    continue
+                if name[1]:
                     found += self._recover(str(path), name[1])
+                else:
+                    found += self._recover_from(path)
+                    path.rmdir()
         return found
 
     def _recover(self, path: str, sha256: str) -> bool:
