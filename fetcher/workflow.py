@@ -52,7 +52,9 @@ class Run:
         from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used
 
         space = self.space
-        known = [space.lock.of(artifact) for _, artifact in space.wanted]
+        # How many files there may be; whether the lock still holds is the plan's to find out.
+        locked = space.lock.artifacts
+        known = [locked.get((item.manifest, item.id)) for _, item in space.wanted]
         few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
         if few or space.readonly or not known or not can_be_used(space.network):
             return None
