@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -151,10 +150,10 @@ def _nobody_reads() -> int:
     """The reader of our output (head, less) has gone: nothing is wrong."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    with suppress(OSError):
+    try:
         sys.stderr.flush()
-        return 0
-    os.dup2(nowhere, 2)  # it read both
+    except OSError:  # it read both
+        os.dup2(nowhere, 2)
     return 0
 
 

@@ -312,11 +312,16 @@ def test_pictures_that_are_damaged_or_others(tmp_path: Path) -> None:
     assert "every picture is another one" not in named(found["fine"])
 
 
+def pictures(folder: Path, count: int) -> Path:
+    """A folder of so many different pictures, named by their numbers."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+    return folder
+
+
 def test_a_picture_that_is_missing(tmp_path: Path, cli: Cli) -> None:
-    files = tmp_path / "files"
-    files.mkdir()
-    for number in range(4):
-        (files / f"{number}.jpg").write_bytes(jpeg(number))
+    files = pictures(tmp_path / "files", 4)
     project_of(tmp_path, files, "{type: image-dataset, numbering: {first: 0, last: 3}, count: 4}")
     assert cli("all").code == 0
     (tmp_path / "m/2.jpg").unlink()
@@ -328,10 +333,7 @@ def test_a_picture_that_is_missing(tmp_path: Path, cli: Cli) -> None:
 
 
 def test_other_pictures_under_the_same_names(tmp_path: Path, cli: Cli) -> None:
-    files = tmp_path / "files"
-    files.mkdir()
-    for number in range(6):
-        (files / f"{number}.jpg").write_bytes(jpeg(number))
+    files = pictures(tmp_path / "files", 6)
     project_of(tmp_path, files, "{type: image-dataset}")
 
     def damage() -> None:
