@@ -241,6 +241,19 @@ def _sound_token(name: str, token: str) -> str:
     return token
 
 
+def _netrc_text() -> str:
+    """All of the user's netrc file in lower case, "" if there is none that can be read."""
+    chosen = os.environ.get("NETRC")
+    home = os.path.expanduser("~")
+    found = ""
+    for path in [chosen] if chosen else [f"{home}/.netrc", f"{home}/_netrc"]:
+        try:
+            found += Path(path).read_text("utf-8", "replace").lower()
+        except OSError:
+            continue
+    return found
+
+
 @dataclass
 class Network:
     """The rules of one run; safe to share among threads."""
@@ -259,6 +272,7 @@ class Network:
         self.offline = settings.offline
         self.hub = settings.hf_endpoint
         self._bundle = _ca_bundle()
+        self._netrc: str | None = None
         self._ended = threading.Event()
         self._tokens: dict[Origin, str] = {}
         if token := _sound_token("HF_TOKEN", settings.hf_token):
@@ -319,7 +333,8 @@ class Network:
             lines.append(f"Authorization: {authorization}")
         curl.setopt(pycurl.URL, ascii_url(url))
         curl.setopt(pycurl.HTTPHEADER, lines)
-        curl.setopt(pycurl.NETRC, 0 if authorization or given else pycurl.NETRC_OPTIONAL)
+        netrc = not (authorization or given) and self._in_netrc(origin_of(url)[1])
+        curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL if netrc else pycurl.NETRC_IGNORED)
 
     def configure_once(self, curl: Any) -> None:
         """Set what holds for every request of a handle's life."""
@@ -332,6 +347,12 @@ class Network:
         curl.setopt(pycurl.CONNECTTIMEOUT, self.settings.connect_timeout)
         if netrc := os.environ.get("NETRC"):
             curl.setopt(pycurl.NETRC_FILE, netrc)
+
+    def _in_netrc(self, host: str) -> bool:
+        """Whether libcurl may find a login there: it would read the file for each request."""
+        if self._netrc is None:
+            self._netrc = _netrc_text()
+        return host in self._netrc or "default" in self._netrc or not host.isascii()
 
     def _handle(self) -> Any:
         curl = getattr(self._local, "curl", None)

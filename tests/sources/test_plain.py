@@ -102,12 +102,35 @@ def test_passwords_come_from_netrc_and_stay_with_their_host(
     assert run.fails(entry("f", DATA), url).code == "auth"
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    run.fresh_network()
     run.one(entry("f", DATA), url)
     with FileServer() as other:
         other.add("f", DATA[:-1])
         files.faults.add("/f", "redirect", to=other.url.replace("127.0.0.1", "localhost") + "/f")
         run.one(entry("f", DATA[:-1]), url)
         assert "authorization" not in other.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("default login me password secret\n", True),
+        ("machine LOCALHOST\n  login me\n  password secret\n", True),
+        ("machine elsewhere login me password secret\n", False),
+        ("", False),
+    ],
+)
+def test_the_netrc_file_in_the_home_folder(
+    tmp_path: Path, files: FileServer, monkeypatch: pytest.MonkeyPatch, text: str, sent: bool
+) -> None:
+    url = files.add("f", DATA).replace("127.0.0.1", "localhost")
+    (tmp_path / ".netrc").write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    Run(tmp_path).one(entry("f", DATA), url)
+    assert files.requests[0].headers.get("authorization") == (
+        "Basic bWU6c2VjcmV0" if sent else None
+    )
 
 
 def test_a_proxy_is_used(
