@@ -47,18 +47,29 @@ class Stat(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _run_id(process: int) -> str:
+def run_id() -> str:
+    """Hex digits that no other process has, nor had."""
     return secrets.token_hex(6)
 
 
-def run_id() -> str:
-    """Hex digits that no other process has, nor had."""
-    return _run_id(os.getpid())
+@lru_cache(maxsize=1)
+def _owner() -> str:
+    return f"{os.getpid()}-{run_id()}"
+
+
+def _forget() -> None:
+    """Be another process than the one that forked."""
+    run_id.cache_clear()
+    _owner.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def unique_name() -> str:
     """A file name that no other process and no other call uses."""
-    return f"{os.getpid()}-{run_id()}-{next(_COUNTER)}.tmp"
+    return f"{_owner()}-{next(_COUNTER)}.tmp"
 
 
 def private_name(path: str) -> str:
@@ -289,12 +300,18 @@ def rename_new(temporary: str, target: str) -> bool:
 
     Raises FileExistsError; both files then are as they were.
     """
-    rename = getattr(_libc(), "renameat2", None)
+    rename = _renameat2()
     if rename is None:
         return False
-    paths = os.fsencode(temporary), os.fsencode(target)
-    if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE) == 0:
+    if not rename(
+        _AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+    ):
         return True
     if ctypes.get_errno() == errno.EEXIST:
         raise FileExistsError(errno.EEXIST, "exists", target)
     return False
+
+
+@lru_cache(maxsize=1)
+def _renameat2() -> Any:
+    return getattr(_libc(), "renameat2", None)

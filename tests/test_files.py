@@ -47,6 +47,15 @@ def test_unique_names_differ_after_a_fork() -> None:
     mine = files.unique_name()
     assert mine != files.unique_name()
     assert files.run_id() == files.run_id()
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        os.write(writer, f"{os.getpid()} {files.run_id()} {files.unique_name()}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        pid, run, name = stream.read().split()
+    assert run != files.run_id() and name.startswith(f"{pid}-{run}-") and int(pid) == child
 
 
 def test_digests(tmp_path: Path) -> None:
