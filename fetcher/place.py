@@ -35,16 +35,12 @@ _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOS
 
 @dataclass(eq=False, slots=True)
 class _Made:
-    """A private file that only needs its name; `copied` ones must be brought to disk first.
-
-    Without a private file the blob itself is linked to the target.
-    """
+    """A private file that only needs its name; `copied` ones must be brought to disk first."""
 
     item: Item
     sha256: str
     temporary: str
     copied: bool
-    blob: Stat | None = None
 
 
 class Placer:
@@ -74,8 +70,10 @@ class Placer:
             try:
                 if item.hub:
                     rows.append(self._hub_cache.place(item, sha256))
+                elif self._links_directly(item, sha256):
+                    rows.append(self._link(item, sha256, stat))
                 else:
-                    made.append(self._make(item, sha256, stat))
+                    made.append(self._make(item, sha256))
             except Failure as failure:
                 problems.append(failure.problem.about(item.artifact.id, item.file.path))
             except OSError as error:
@@ -92,15 +90,18 @@ class Placer:
                 problems.append(_trouble(one.item, error))
         return rows, problems
 
-    # Making the private file
-
-    def _make(self, item: Item, sha256: str, stat: Stat | None) -> _Made:
+    def _prepare(self, item: Item) -> None:
+        """See to the folder that an item goes to."""
         if item.aside:
             self._clear_way(item)
-        self._ensure_folder(item.target.rpartition("/")[0])
-        if self._links_directly(item, sha256):
-            self._linked.add(sha256)
-            return _Made(item, sha256, "", False, stat)
+        folder = item.target.rpartition("/")[0]
+        if folder not in self._folders:
+            self._make_folder(folder)
+
+    # Making the private file
+
+    def _make(self, item: Item, sha256: str) -> _Made:
+        self._prepare(item)
         temporary = private_name(item.path)
         blob = self.store.blob_path(sha256)
         try:
@@ -118,11 +119,11 @@ class Placer:
 
     def _links_directly(self, item: Item, sha256: str) -> bool:
         """Whether a hard link can be made under the final name at once, as one atomic step."""
-        size = item.file.size or 0
-        duplicate = self.link == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
-        ways = {"hardlink"} if not self._no_reflink else {"hardlink", "auto"}
-        plain = not (item.edit or item.writable or item.replaces)
-        return plain and self.link in ways and not duplicate
+        if item.edit or item.writable or item.replaces:
+            return False
+        if self.link == "auto" and self._no_reflink:
+            return sha256 not in self._linked or (item.file.size or 0) > MAX_DUPLICATE
+        return self.link == "hardlink"
 
     def _link_or_copy(self, blob: str, target: str, sha256: str, size: int, writable: bool) -> bool:
         """Make `target` by the chosen way; True if bytes were copied."""
@@ -161,9 +162,7 @@ class Placer:
         if self._link_or_copy(self.store.blob_path(sha256), target, sha256, 0, False):
             self.store.bring_to_disk(os.path.dirname(target), [target])
 
-    def _ensure_folder(self, relative: str) -> None:
-        if relative in self._folders:
-            return
+    def _make_folder(self, relative: str) -> None:
         folder = self.tree / relative
         leak = escapes(self.tree, folder)
         if leak is not None:
@@ -182,18 +181,14 @@ class Placer:
         try:
             if item.aside:
                 self._keep_aside(item)
-            if not one.temporary:
-                if self._link_blob(one) and one.blob is not None:
-                    return row_of(item, one.sha256, one.blob)
-            elif item.replaces and self._still_as_planned(item):
+            if item.replaces and self._still_as_planned(item):
                 os.replace(native(one.temporary), native(item.path))
                 # Renaming one link of a file over another leaves both.
                 remove_quietly(one.temporary)
             else:
                 self._publish_new(one)
         except BaseException:
-            if one.temporary:
-                remove_quietly(one.temporary)
+            remove_quietly(one.temporary)
             raise
         stat = os.lstat(native(item.path))
         sha256 = sha256_of(item.path) if item.edit else one.sha256
@@ -212,22 +207,32 @@ class Placer:
             then.st_ino,
         )
 
-    def _link_blob(self, one: _Made) -> bool:
-        """Link the blob to the target; False if something else was done instead."""
-        item, blob = one.item, self.store.blob_path(one.sha256)
+    def _link(self, item: Item, sha256: str, stat: Stat | None) -> Row:
+        """Link the blob to the target. `stat` is the blob's, if it is known."""
+        self._prepare(item)
+        self._linked.add(sha256)
+        if item.aside:
+            self._keep_aside(item)
+        blob, path = self.store.blob_path(sha256), native(item.path)
         try:
-            os.link(blob, native(item.path))
-            return True
+            os.link(blob, path)
+            return row_of(item, sha256, os.lstat(path) if stat is None else stat)
         except FileExistsError:
-            self._accept_existing(item, one.sha256)
+            self._accept_existing(item, sha256)
         except OSError as error:
             if error.errno not in _NO_LINK or self.link == "hardlink":
                 raise
-            one.temporary = private_name(item.path)
+            self._copy(item, sha256, blob)
+        return row_of(item, sha256, os.lstat(path))
+
+    def _copy(self, item: Item, sha256: str, blob: str) -> None:
+        one = _Made(item, sha256, private_name(item.path), True)
+        try:
             copy(blob, one.temporary)
             self.store.bring_to_disk(str(self.tree), [one.temporary])
             self._publish_new(one)
-        return False
+        finally:
+            remove_quietly(one.temporary)
 
     def _publish_new(self, one: _Made) -> None:
         item = one.item
