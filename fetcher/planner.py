@@ -57,7 +57,7 @@ class Planner:
         self._root = str(tree)
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
-        self._folders: dict[str, Problem | None] = {}
+        self._folders: dict[str, tuple[Problem | None, bool]] = {}
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
@@ -194,6 +194,9 @@ class Planner:
     # One file
 
     def _decide(self, item: Item) -> None:
+        if not item.hub and self._folder(item.target)[1]:
+            self._absent(item)  # a fresh clone: one look for all files of a folder
+            return
         try:
             item.stat = os.stat(item.path) if item.hub else os.lstat(native(item.path))
         except (FileNotFoundError, NotADirectoryError):
@@ -219,11 +222,10 @@ class Planner:
             self._read(item, row)
 
     def _absent(self, item: Item) -> None:
-        if not item.hub:
-            problem = self._folder_problem(item.target.rpartition("/")[0])
-            if problem:
-                self._block(item, problem.code, problem.message, problem.hint)
-                return
+        problem = None if item.hub else self._folder(item.target)[0]
+        if problem:
+            self._block(item, problem.code, problem.message, problem.hint)
+            return
         self._obtain(item)
 
     def overwrite(self, item: Item) -> None:
@@ -245,35 +247,39 @@ class Planner:
             sha256 = self.store.by_git_blob(file.git_blob)
         return sha256 if sha256 and self.store.has(sha256, file.size) else ""
 
-    def _folder_problem(self, folder: str) -> Problem | None:
-        """What keeps files from being placed in a folder of the tree."""
-        if folder not in self._folders:
-            self._folders[folder] = self._inspect(folder)
-        return self._folders[folder]
+    def _folder(self, target: str) -> tuple[Problem | None, bool]:
+        """What keeps files from being placed in a target's folder, and whether it is absent."""
+        folder = target.rpartition("/")[0]
+        found = self._folders.get(folder)
+        if found is None:
+            found = self._folders[folder] = self._inspect(folder)
+        return found
 
-    def _inspect(self, folder: str) -> Problem | None:
+    def _inspect(self, folder: str) -> tuple[Problem | None, bool]:
         real = os.path.realpath(self.tree)
         path = self.tree
         for part in folder.split("/") if folder else ():
             path = path / part
             try:
                 mode = os.lstat(native(path)).st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                return None, True
             except OSError:
-                return None
+                return None, False
             if stats.S_ISLNK(mode):
                 inside = os.path.realpath(path)
                 if inside != real and not inside.startswith(real + os.sep):
-                    return Problem(
+                    problem = Problem(
                         "bad-path",
                         f"{path} is a symlink that leads out of {self.tree}",
                         "replace it by a folder, or choose another --into",
                     )
+                    return problem, False
                 mode = os.stat(path).st_mode if path.exists() else 0
             if not stats.S_ISDIR(mode):
-                return Problem(
-                    "conflict", f"{path} is a file where a folder must be", "move it away"
-                )
-        return None
+                text = f"{path} is a file where a folder must be"
+                return Problem("conflict", text, "move it away"), False
+        return None, False
 
     def _wants(self, item: Item, row: Row) -> bool:
         """Whether a row's content is what the lock wants, as placed or as read."""
