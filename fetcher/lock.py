@@ -166,16 +166,17 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
-    text = f'{{"path": {_quoted(file.path)}'
-    if file.size is not None:
-        text += f', "size": {file.size}'
-    if file.sha256 is not None:
-        text += f', "sha256": {_quoted(file.sha256)}'
-    if file.git_blob is not None:
-        text += f', "git_blob": {_quoted(file.git_blob)}'
-    if file.md5 is not None:
-        text += f', "md5": {_quoted(file.md5)}'
-    return text + (', "lfs": true}' if file.lfs else "}")
+    path, size, sha256, git_blob, lfs, md5 = file
+    text = f'          {{"path": {_quoted(path)}'
+    if size is not None:
+        text += f', "size": {size}'
+    if sha256 is not None:
+        text += f', "sha256": {_quoted(sha256)}'
+    if git_blob is not None:
+        text += f', "git_blob": {_quoted(git_blob)}'
+    if md5 is not None:
+        text += f', "md5": {_quoted(md5)}'
+    return text + (', "lfs": true}' if lfs else "}")
 
 
 def dumps(lock: Lock) -> str:
@@ -185,7 +186,7 @@ def dumps(lock: Lock) -> str:
         head = {"source": item.source, "revision": item.revision}
         if item.selection:
             head["selection"] = item.selection
-        lines = ",\n".join(f"          {_file_line(file)}" for file in item.files)
+        lines = ",\n".join(map(_file_line, item.files))
         body = ",\n".join(
             f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
             for key, value in head.items()
