@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from fetcher.workspace import Workspace
 if TYPE_CHECKING:
     from fetcher.transfer.couriers import Couriers
 
-_RECORD_SECONDS = 2.0
+_RECORD_SECONDS = 0.5
 
 
 class Run:
@@ -165,10 +166,13 @@ class Run:
             for part in plan.artifacts
             if part.locked is not None
         }
-        for items in groups.values():
-            job = Job(items[0].artifact.id, items[0].file, self._candidates(items, revisions))
-            waiting[job] = items
-        del groups
+
+        def jobs() -> Iterator[Job]:
+            for items in groups.values():
+                job = Job(items[0].artifact.id, items[0].file, self._candidates(items, revisions))
+                waiting[job] = items
+                yield job
+            groups.clear()
 
         def on_batch(batch: list[Delivered]) -> None:
             ready: list[tuple[Item, str, Stat | None]] = []
@@ -176,7 +180,8 @@ class Run:
                 for item in waiting.pop(done.job):
                     item.origin = done.origin
                     ready.append((item, done.sha256, done.stat))
-                    self._learn(item, done.sha256, done.size)
+                    if item.file.size is None or not item.file.key:
+                        self._learn(item, done.sha256, done.size)
                 self.downloaded_files += 1 if done.downloaded or not done.size else 0
                 self.downloaded_bytes += done.downloaded
             if any(not done.job.file.key for done in batch):
@@ -185,10 +190,11 @@ class Run:
                 self._save_lock()
             self._place(placer, ready)
 
-        space.progress.begin(len(waiting), sum(job.file.size or 0 for job in waiting))
+        total = sum(items[0].file.size or 0 for items in groups.values())
+        space.progress.begin(len(groups), total)
         couriers, self._couriers = self._couriers, None  # they serve once
         with Engine(space.network, space.store, space.progress, on_batch, couriers) as engine:
-            failed = engine.run(list(waiting))
+            failed = engine.run(jobs())
         for job, problem in failed:
             self.problems += [
                 problem.about(item.artifact.id, item.file.path) for item in waiting[job]
@@ -238,7 +244,8 @@ class Run:
         if item.file.sha256 is None or item.file.size is None:
             found = self.learned.setdefault((item.artifact.manifest, item.artifact.id), {})
             if item.file.path not in found:
-                found[item.file.path] = item.file._replace(sha256=sha256, size=size)
+                path, _, _, git_blob, lfs, md5 = item.file
+                found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5)
 
     def _finish(self, plan: Plan) -> None:
         """Write what was learned into the state and the lock, and leave the store tidy."""

@@ -9,8 +9,10 @@ asks for patience or cannot be reached, all that is left goes back.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
+import queue
 import signal
 import socket
 import sys
@@ -29,6 +31,7 @@ from fetcher.transfer.jobs import Arrived, Job
 # Below this, starting processes costs more than it gives.
 FEWEST = 256
 PROCESSES = 2
+PACKET = 24  # jobs that a courier takes at a time
 
 
 def eligible(job: Job) -> bool:
@@ -66,6 +69,7 @@ class Couriers:
         # Whoever is free takes the next packet.
         self._taken, self._given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._jobs: list[Job | None] = []
+        self._ranges: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._draining = threading.Lock()
         self._halted = self._closed = False
@@ -74,6 +78,7 @@ class Couriers:
         self._pids: list[int] = []
         self._ends: list[int] = []
         share = max(1, network.settings.jobs // PROCESSES)
+        gc.freeze()  # to look for garbage in what all share would make copies of it
         for folder in self._folders:
             reader, writer = os.pipe()
             pid = os.fork()
@@ -86,14 +91,12 @@ class Couriers:
             self._ends.append(reader)
             self._pids.append(pid)
 
-    def send(
+    def begin(
         self,
-        jobs: list[Job],
-        on_arrived: Callable[[Arrived], None],
+        on_arrived: Callable[[list[Arrived]], None],
         on_back: Callable[[list[Job]], None],
     ) -> None:
-        """Have these jobs done, once. Both callbacks run in threads of their own."""
-        self._jobs.extend(jobs)
+        """Take jobs from now on. Both callbacks run in threads of their own."""
         self._on_arrived = on_arrived
         self._on_back = on_back
         self._threads = [threading.Thread(target=self._hand_out, name="giver", daemon=True)]
@@ -104,12 +107,26 @@ class Couriers:
         for thread in self._threads:
             thread.start()
 
+    def send(self, jobs: list[Job]) -> None:
+        """Have these jobs done; those that nobody is left to do come back at once."""
+        with self._lock:
+            start = len(self._jobs)
+            self._jobs.extend(jobs)
+            indices = range(start, len(self._jobs))
+            nobody = not self._running
+        self._ranges.put((indices.start, indices.stop))
+        if nobody:
+            self._give_back(indices)
+
+    def end(self) -> None:
+        """No further jobs will be sent."""
+        self._ranges.put(None)
+
     def _hand_out(self) -> None:
         """Let the couriers take the jobs in turn; the socket holds what nobody has taken yet."""
-        step = max(1, min(64, len(self._jobs) // 64))
         try:
-            for start in range(0, len(self._jobs), step):
-                self._give(start, min(start + step, len(self._jobs)))
+            while (following := self._ranges.get()) is not None:
+                self._give(*following)
         finally:
             self._given.close()
 
@@ -146,15 +163,18 @@ class Couriers:
         self._ended()
 
     def _pass_on(self, done: list[tuple[Any, ...]], back: list[int]) -> None:
+        jobs = self._jobs
+        arrived = []
         for index, path, sha256, git_blob, size, mtime_ns, inode in done:
-            job, self._jobs[index] = self._jobs[index], None
+            job, jobs[index] = jobs[index], None
             assert job is not None
             job.received += size
-            stat = Stat(size, mtime_ns, inode)
-            origin = job.candidates[0].origin
             known = job.file.git_blob  # of two equal strings one is kept
             digests = sha256, known if known == git_blob else git_blob
-            self._on_arrived(Arrived(job, origin, path=path, size=size, digests=digests, stat=stat))
+            stat = Stat(size, mtime_ns, inode)
+            arrived.append(Arrived(job, job.candidates[0].origin, None, path, size, digests, stat))
+        if arrived:
+            self._on_arrived(arrived)
         if back:
             self._give_back(back)
 
@@ -197,6 +217,7 @@ class Couriers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        self.end()
         for thread in self._threads:
             thread.join()
         for end in self._ends:

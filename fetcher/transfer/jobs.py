@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.files import Stat
@@ -118,8 +118,7 @@ class Arrived:
     stat: Stat | None = None  # of a private file that already is read-only
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A content that is now in the store. `downloaded` counts bytes received for it."""
 
     job: Job

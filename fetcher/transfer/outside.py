@@ -20,7 +20,7 @@ from fetcher.sources.base import (
     WheelCandidate,
 )
 from fetcher.store import Store
-from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used, eligible
+from fetcher.transfer.couriers import FEWEST, PACKET, Couriers, can_be_used, eligible
 from fetcher.transfer.elsewhere import copy_of, copy_of_extents
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.jobs import Arrived, Delivered, Job
@@ -61,6 +61,7 @@ class Outside:
         self._rack = WheelRack(store)
         self._shelf = Shelf(store, self._shelved, self._disproved)
         self._couriers = couriers
+        self._sending = False
 
     @property
     def held_bytes(self) -> int:
@@ -103,20 +104,39 @@ class Outside:
     # Handing over
 
     def send_couriers(self, jobs: Iterable[Job]) -> list[Job]:
-        """Let processes of their own get many small files; returns the other jobs."""
+        """Let processes of their own get many small files; returns the other jobs.
+
+        They begin while `jobs` still brings more.
+        """
         if self._couriers is None and not can_be_used(self.network):
             return list(jobs)
         fit: list[Job] = []
         others: list[Job] = []
+        enough = FEWEST
         for job in jobs:
-            (fit if eligible(job) else others).append(job)
-        if len(fit) < FEWEST:
+            if not eligible(job):
+                others.append(job)
+                continue
+            fit.append(job)
+            if len(fit) >= enough:
+                self._send(fit)
+                fit, enough = [], PACKET
+        if enough == FEWEST:
             return others + fit
-        if self._couriers is None:
-            self._couriers = Couriers(self.network, self.store)
-        self.pending += len(fit)
-        self._couriers.send(fit, self._shelf.put, self._returned)
+        assert self._couriers is not None
+        self._send(fit)
+        self._couriers.end()
         return others
+
+    def _send(self, jobs: list[Job]) -> None:
+        if not self._sending:
+            self._sending = True
+            self._couriers = self._couriers or Couriers(self.network, self.store)
+            self._couriers.begin(self._shelf.put_all, self._returned)
+        assert self._couriers is not None
+        self.pending += len(jobs)
+        for start in range(0, len(jobs), PACKET):
+            self._couriers.send(jobs[start : start + PACKET])
 
     def take(self, job: Job, candidate: Candidate) -> None:
         """Have a thread get what no URL leads to."""
@@ -133,7 +153,7 @@ class Outside:
     def shelve(self, arrived: Arrived) -> None:
         """Hand a whole body to the shelf."""
         self.pending += 1
-        self._shelf.put(arrived)
+        self._shelf.put_all([arrived])
 
     def finish_digest(self, arrived: Arrived, tail: Tail, written: int) -> None:
         """Shelve a large body when its last bytes are hashed."""

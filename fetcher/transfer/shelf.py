@@ -62,14 +62,14 @@ class Shelf:
         self.held_bytes = 0
         self.crash: BaseException | None = None
         self._sync_seconds = _GATHER_SECONDS
-        self._queue: queue.SimpleQueue[Arrived | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Arrived] | None] = queue.SimpleQueue()
         self._count_lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def put(self, arrived: Arrived) -> None:
-        """Hand a whole body over."""
+    def put_all(self, arrived: list[Arrived]) -> None:
+        """Hand whole bodies over."""
         with self._count_lock:
-            self.held_bytes += len(arrived.data or b"")
+            self.held_bytes += sum(len(item.data) for item in arrived if item.data)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
                 self._thread.start()
@@ -92,24 +92,29 @@ class Shelf:
             self.crash = error
 
     def _step(self) -> bool:
-        batch = self._gather()
-        ending = batch[-1] is None
-        arrived = [item for item in batch if item is not None]
-        if arrived:
-            self._shelve(arrived)
+        batch, ending = self._gather()
+        if batch:
+            self._shelve(batch)
         return not ending
 
-    def _gather(self) -> list[Arrived | None]:
-        """Wait for work, and a moment longer for more: a sync costs the same for many files."""
-        batch = [self._queue.get()]
+    def _gather(self) -> tuple[list[Arrived], bool]:
+        """Wait for work, and a moment longer for more: a sync costs the same for many files.
+
+        True if it is the last.
+        """
+        batch: list[Arrived] = []
+        following = self._queue.get()
         patience = min(_GATHER_SECONDS, self._sync_seconds * _SYNC_SHARE)
         deadline = time.monotonic() + patience
-        while len(batch) < _BATCH and batch[-1] is not None and time.monotonic() < deadline:
+        while following is not None:
+            batch += following
+            if len(batch) >= _BATCH or time.monotonic() >= deadline:
+                break
             try:
-                batch.append(self._queue.get(timeout=_QUIET_SECONDS))
+                following = self._queue.get(timeout=_QUIET_SECONDS)
             except queue.Empty:
                 break
-        return batch
+        return batch, following is None
 
     def _shelve(self, batch: list[Arrived]) -> None:
         proven: list[_Proven] = []
@@ -122,9 +127,10 @@ class Shelf:
                 self._refuse(item, error)
             else:
                 proven.append(proof)
-            with self._count_lock:
-                self.held_bytes -= len(item.data or b"")
-            item.data = None
+            if item.data is not None:
+                with self._count_lock:
+                    self.held_bytes -= len(item.data)
+                item.data = None
         delivered = self._publish_all(proven) if proven else []
         if delivered:
             self.store.flush()
@@ -179,17 +185,10 @@ class Shelf:
         return _Proven(item, path, sha256, blob, write_new(path, item.data))
 
     def _publish(self, proof: _Proven) -> Delivered:
-        item = proof.item
-        stat = self.store.commit(proof.path, proof.sha256, proof.git_blob, proof.stat)
-        return Delivered(
-            item.job,
-            proof.sha256,
-            proof.git_blob,
-            stat.st_size,
-            item.origin,
-            item.job.received,
-            stat,
-        )
+        item, path, sha256, git_blob, stat = proof
+        stat = self.store.commit(path, sha256, git_blob, stat)
+        job = item.job
+        return Delivered(job, sha256, git_blob, stat.st_size, item.origin, job.received, stat)
 
 
 def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
