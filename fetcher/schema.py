@@ -28,6 +28,9 @@ _ONE_LINE = r"[^\x00-\x1f\x7f]+"
 JsonSchema = dict[str, Any]
 
 
+# Types are made once and never compared; each method made for that would cost start-up time.
+
+
 class Type:
     """A kind of value: `decode` reads it from a node, `json_schema` describes it."""
 
@@ -47,7 +50,7 @@ class Type:
         return INVALID
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Raw(Type):
     """What other code reads from the tree: the node itself."""
 
@@ -62,7 +65,7 @@ class Raw(Type):
         return dict(self.schema)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Text(Type):
     """Text, taken as it stands and never empty; `pattern` must match all of it."""
 
@@ -103,7 +106,7 @@ class Text(Type):
         return {"type": ["string", *types] if types else "string", "pattern": f"^(?:{pattern})$"}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Integer(Type):
     """A whole number in decimal digits."""
 
@@ -143,7 +146,7 @@ def _number(text: str) -> int | float | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Number(Type):
     """A number, whole or with a fraction."""
 
@@ -159,7 +162,7 @@ class Number(Type):
         return {"type": "number"}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Boolean(Type):
     """true or false, and no other word."""
 
@@ -180,7 +183,7 @@ class Boolean(Type):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Either(Type):
     """A value of the first type that takes it."""
 
@@ -204,7 +207,7 @@ class Either(Type):
         return {"anyOf": [item.json_schema() for item in self.types]}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Json(Type):
     """Any value, read by the rules of YAML 1.2's core schema: what JSON can hold."""
 
@@ -239,7 +242,7 @@ class Json(Type):
         return {}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ListOf(Type):
     """A list; with `or_one`, a single item may stand without its brackets.
 
@@ -292,7 +295,7 @@ class ListOf(Type):
         return {"anyOf": [array, self.item.json_schema()]} if self.or_one else array
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class MapOf(Type):
     """A mapping from names to values of one type, with at least one pair if `filled`."""
 
@@ -333,7 +336,7 @@ class MapOf(Type):
         return schema
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Field:
     """One field of a Record: its type, whether it must be there, and a line for the docs."""
 
@@ -342,7 +345,7 @@ class Field:
     required: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Record(Type):
     """A mapping with known keys; decodes to a dict of the keys that are there."""
 

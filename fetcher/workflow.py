@@ -237,7 +237,7 @@ class Run:
                 self._unopened.add(label)
                 self.space.progress.say(f"{label}: {error.message}")
             return []
-        return [replace(candidate, origin=label) for candidate in found]
+        return [candidate._replace(origin=label) for candidate in found]
 
     def _learn(self, item: Item, sha256: str, size: int) -> None:
         """Remember a digest that the lock does not have yet."""
@@ -281,5 +281,5 @@ class Run:
 def _chosen(candidate: Candidate, label: str) -> Candidate:
     """A candidate of a mirror that the user has named: asked before all others."""
     if isinstance(candidate, UrlCandidate):
-        return replace(candidate, origin=label, rank=0)
-    return replace(candidate, origin=label)
+        return candidate._replace(origin=label, rank=0)
+    return candidate._replace(origin=label)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from fetcher.errors import Failure
@@ -46,16 +45,14 @@ class FileEntry(NamedTuple):
         return f"git:{self.git_blob}" if self.git_blob else ""
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """What a source resolved to: a revision that cannot move, and its files."""
 
     revision: str
     files: Sequence[FileEntry]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What an artifact wants of its source: names or globs, exclusions, and known digests."""
 
     files: Sequence[str] | None = None
@@ -63,8 +60,7 @@ class Request:
     known: Mapping[str, FileEntry] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UrlCandidate:
+class UrlCandidate(NamedTuple):
     """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
 
     `manual_hint` says what to do by hand when a login page or an expired link answers. Among
@@ -79,16 +75,14 @@ class UrlCandidate:
     rank: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class DeferredCandidate:
+class DeferredCandidate(NamedTuple):
     """A URL that must be asked for right before the transfer (signed links)."""
 
     origin: str
     prepare: Callable[[Network], UrlCandidate]
 
 
-@dataclass(frozen=True, slots=True)
-class PathCandidate:
+class PathCandidate(NamedTuple):
     """Bytes in a local file; one that nobody changes in place may be linked instead of copied."""
 
     origin: str
@@ -96,16 +90,14 @@ class PathCandidate:
     link: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExtentsCandidate:
+class ExtentsCandidate(NamedTuple):
     """Bytes that lie in pieces of local files: inside a bundle's tar, or across its volumes."""
 
     origin: str
     extents: tuple[Extent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WheelCandidate:
+class WheelCandidate(NamedTuple):
     """Bytes of one member of a wheel that pip can download."""
 
     origin: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.network import Network
@@ -177,7 +176,7 @@ class Outside:
         self._workers.submit(run)
 
     def _prepare(self, job: Job, candidate: DeferredCandidate) -> Callable[[], None]:
-        ready = replace(candidate.prepare(self.network), origin=candidate.origin)
+        ready = candidate.prepare(self.network)._replace(origin=candidate.origin)
 
         def follow_up() -> None:
             job.deferred = ready

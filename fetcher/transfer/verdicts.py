@@ -7,9 +7,8 @@ the verdict.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pycurl
@@ -51,40 +50,34 @@ class Opening(Enum):
     ASIDE = auto()  # this is not the file: keep only the beginning, to be judged
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(NamedTuple):
     """The body is there, as far as the transfer can tell."""
 
 
-@dataclass(frozen=True)
-class Redirect:
+class Redirect(NamedTuple):
     """The answer points elsewhere."""
 
     location: str
 
 
-@dataclass(frozen=True)
-class Decode:
+class Decode(NamedTuple):
     """The same again at once, and let libcurl undo the compression."""
 
 
-@dataclass(frozen=True)
-class Retry:
+class Retry(NamedTuple):
     """A passing fault: another try after a pause; from the first byte if `anew`."""
 
     failure: Failure
     anew: bool = False
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """Not the bytes that were asked for: one more try tells damage on the way from a lie."""
 
     failure: Failure
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """The host asks for patience; None where it does not say how long."""
 
     failure: Failure
@@ -92,23 +85,20 @@ class Wait:
     status: int
 
 
-@dataclass(frozen=True)
-class Unreachable:
+class Unreachable(NamedTuple):
     """The host cannot be reached; `final` where another try would change nothing."""
 
     failure: Failure
     final: bool
 
 
-@dataclass(frozen=True)
-class GiveUp:
+class GiveUp(NamedTuple):
     """This place does not have the file."""
 
     failure: Failure
 
 
-@dataclass(frozen=True)
-class Fatal:
+class Fatal(NamedTuple):
     """No other place would help."""
 
     failure: Failure
