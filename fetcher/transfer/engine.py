@@ -257,15 +257,20 @@ class Engine:
         """Write what came of a large body; end a transfer that brings something else."""
         if slot.cell is None:
             return
-        if not slot.begun and slot.restarts():
-            self._cut(slot.job, but=slot)
+        host = self._busy[slot]
+        if not slot.begun:
+            host.connected(slot.connected_in())
+            if host.near:
+                slot.bound_buffer()
+            if slot.restarts():
+                self._cut(slot.job, but=slot)
         before = slot.received
         if not slot.flush():
             self._ended(slot, pycurl.E_WRITE_ERROR, "")
             return
         job = slot.job
         assert job is not None
-        self._busy[slot].pace.received += slot.received - before
+        host.pace.received += slot.received - before
         if slot.begun and not slot.aside:
             if slot.hops and not job.landed:
                 job.landed = slot.url

@@ -21,6 +21,7 @@ _WINDOW_SECONDS = 0.5
 _WORTH_IT = 1.08  # more connections stay if they make things this much faster
 _HOLD_SECONDS = 5.0
 _NEWEST = 0.3  # weight of the newest measurement in a host's speed
+_NEAR_SECONDS = 0.001
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Host:
     delivered: bool = False
     speed: float = 0.0
     active: int = 0
+    near: bool = False  # a round trip takes next to no time
     tried: int = 0  # jobs that were given to it to learn its speed
     queue: deque[Job] = field(default_factory=deque)
 
@@ -83,6 +85,10 @@ class Host:
     def full(self) -> bool:
         """Whether it has as many connections as it bears."""
         return self.active >= self.pace.limit
+
+    def connected(self, seconds: float) -> None:
+        """Learn from one connecting; other work of the loop can only have made it seem slow."""
+        self.near = self.near or 0 < seconds < _NEAR_SECONDS
 
     def measured(self, received: int, seconds: float) -> None:
         """Learn from one transfer."""

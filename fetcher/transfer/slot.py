@@ -7,6 +7,7 @@ loop deals with it after each turn, in as few system calls as it takes.
 from __future__ import annotations
 
 import re
+import socket
 import time
 
 import pycurl
@@ -25,6 +26,7 @@ _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
 # Larger ones make the lists between two turns outgrow the caches.
 _BUFFER = 64 << 10
+_NEAR_BUFFER = 512 << 10  # Linux makes twice as much of it
 
 
 class Slot:
@@ -146,6 +148,30 @@ class Slot:
     def head(self) -> bytes:
         """The first bytes of a body that is not the file."""
         return self._kept or b"".join(self.chunks)[:_HEAD]
+
+    # The connection
+
+    def connected_in(self) -> float:
+        """Seconds that connecting took, 0 if the connection was there."""
+        since = self.curl.getinfo(pycurl.NAMELOOKUP_TIME)
+        return float(max(0.0, self.curl.getinfo(pycurl.CONNECT_TIME) - since))
+
+    def bound_buffer(self) -> None:
+        """Let little wait for us in the system: enough where the server is near.
+
+        What waits there in megabytes has left the processor's caches when it is read, and is lost
+        if this process is killed.
+        """
+        number = self.curl.getinfo(pycurl.ACTIVESOCKET)
+        if number < 0:
+            return
+        connection = socket.socket(fileno=number)
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEAR_BUFFER)
+        except OSError:
+            pass
+        finally:
+            connection.detach()  # libcurl's own
 
     # Receiving
 

@@ -6,11 +6,13 @@ import itertools
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import pycurl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +20,12 @@ from hypothesis import strategies as st
 from fetcher.errors import Failure
 from fetcher.store import Part
 from fetcher.transfer import body as bodies
+from fetcher.transfer import hosts
+from fetcher.transfer import slot as slots
 from fetcher.transfer.body import Body
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.jobs import Job
+from fetcher.transfer.slot import Slot
 from tests.kit import Run, entry, payload, sha256
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request
@@ -68,6 +73,40 @@ def test_every_byte_is_asked_for_once(run: Run, files: FileServer) -> None:
     assert len(asked) == 21 and asked[0][0] == 0 and asked[-1][1] == len(DATA)
     assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
     assert run.blob(DATA) == DATA and run.leftovers() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count buffers otherwise")
+@pytest.mark.parametrize("near", [True, False])
+def test_little_waits_in_the_system_where_the_server_is_near(
+    run: Run, files: FileServer, monkeypatch: pytest.MonkeyPatch, near: bool
+) -> None:
+    monkeypatch.setattr(hosts, "_NEAR_SECONDS", 10 if near else 0)
+    url = files.add("f", DATA)
+    sizes = set()
+
+    def held(slot: Slot) -> bool:
+        number = slot.curl.getinfo(pycurl.ACTIVESOCKET)
+        if slot.begun and number >= 0:
+            connection = socket.socket(fileno=number)
+            sizes.add(connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+            connection.detach()
+        return flush(slot)
+
+    flush = Slot.flush
+    monkeypatch.setattr(Slot, "flush", held)
+    run.one(entry("f", DATA), url)
+    run.blob(DATA)
+    assert sizes
+    if near:
+        assert sizes == {_bounded()}
+    else:
+        assert _bounded() not in sizes
+
+
+def _bounded() -> int:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, slots._NEAR_BUFFER)
+        return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 def test_slow_connections_are_joined_by_others(run: Run, files: FileServer) -> None:
