@@ -57,7 +57,12 @@ class Bench:
         return [build(work, self.folder / "served") for work in works]
 
     def compare(
-        self, section: str, contenders: Sequence[Peer], rounds: int = 0, cold: bool = True
+        self,
+        section: str,
+        served: Served,
+        contenders: Sequence[Peer],
+        rounds: int = 0,
+        cold: bool = True,
     ) -> None:
         """Run all contenders in turn, round after round."""
         costs: dict[str, list[measure.Cost]] = {peer.name: [] for peer in contenders}
@@ -65,6 +70,7 @@ class Bench:
             for peer in contenders:
                 if cold:
                     peer.clean(self.aside)
+                    served.warm()
                 os.sync()  # nobody pays for what the one before has written
                 cost = measure.run(peer.argv, peer.environ, self.folder)
                 costs[peer.name].append(cost)
@@ -92,10 +98,10 @@ def small(bench: Bench) -> None:
             peers.aria2c,
             peers.requests_pool,
         )
-        bench.compare("small", [make(served, end, bench.folder) for make in makers])
+        bench.compare("small", served, [make(served, end, bench.folder) for make in makers])
         slow = peers.hf_download(served, end, bench.folder)
         found = bench.found["small"]
-        bench.compare("small-hf", [slow], rounds=min(2, bench.rounds))
+        bench.compare("small-hf", served, [slow], rounds=min(2, bench.rounds))
         bench.found["small"] = {**found, **bench.found.pop("small-hf")}
 
 
@@ -107,13 +113,13 @@ def nothing(bench: Bench) -> None:
         for peer in (ours, theirs):
             peer.clean(bench.aside)
             measure.run(peer.argv, peer.environ, bench.folder)
-        bench.compare("nothing", [ours, theirs], cold=False)
+        bench.compare("nothing", served, [ours, theirs], cold=False)
         ours.clean(bench.aside)
         theirs.clean(bench.aside)
         ours = peers.fetch(many, end, bench.folder)
         ours.clean(bench.aside)
         measure.run(ours.argv, ours.environ, bench.folder)
-        bench.compare("nothing-100000", [ours], cold=False)
+        bench.compare("nothing-100000", many, [ours], cold=False)
         ours.clean(bench.aside)
 
 
@@ -126,7 +132,7 @@ def clone(bench: Bench) -> None:
         measure.run(first.argv, first.environ, bench.folder)
         second = peers.fetch(served, end, bench.folder, "--offline")
         second.fresh = [path for path in first.fresh if path.name in {"data", ".fetch"}]
-        bench.compare("clone", [second])
+        bench.compare("clone", served, [second])
         first.clean(bench.aside)
 
 
@@ -135,7 +141,7 @@ def large(bench: Bench) -> None:
     (served,) = bench.serve(LARGE)
     with nginx.serving(bench.folder / "served", [served]) as end:
         contenders = [make(served, end, bench.folder) for make in _LARGE_MAKERS]
-        bench.compare("large", contenders)
+        bench.compare("large", served, contenders)
 
 
 def eight(bench: Bench) -> None:
@@ -143,7 +149,7 @@ def eight(bench: Bench) -> None:
     (served,) = bench.serve(EIGHT)
     with nginx.serving(bench.folder / "served", [served]) as end:
         contenders = [make(served, end, bench.folder) for make in _LARGE_MAKERS]
-        bench.compare("eight", contenders, rounds=min(3, bench.rounds))
+        bench.compare("eight", served, contenders, rounds=min(3, bench.rounds))
 
 
 def memory(bench: Bench) -> None:
@@ -177,7 +183,8 @@ def _series(bench: Bench, section: str, works: Sequence[Workload], slow_up_to: i
             if served.workload.count <= slow_up_to:
                 makers = (peers.aria2c, peers.requests_pool, peers.hf_download)
                 contenders += [make(served, end, bench.folder) for make in makers]
-            bench.compare("series", contenders, rounds=1 if quick else min(3, bench.rounds))
+            rounds = 1 if quick else min(3, bench.rounds)
+            bench.compare("series", served, contenders, rounds)
             key = str(served.workload.count if section == "files" else served.workload.size // MIB)
             found[key] = {name: v["median"] for name, v in bench.found.pop("series").items()}
     bench.found[section] = found
