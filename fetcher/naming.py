@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fetcher.errors import UsageError
-from fetcher.manifest import Artifact
 from fetcher.patterns import nearest
 from fetcher.project import SUFFIXES, Project, Unit
 
-Pair = tuple[Unit, Artifact]
+if TYPE_CHECKING:
+    from fetcher.manifest import Artifact
+
+Pair = tuple[Unit, "Artifact"]
 
 
 def pairs_of(units: Iterable[Unit]) -> list[Pair]:

@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetcher import edits
 from fetcher.errors import Problem
-from fetcher.files import Stat
-from fetcher.lock import LockedArtifact
-from fetcher.manifest import Artifact
-from fetcher.project import Unit
-from fetcher.sources.base import FileEntry
 from fetcher.state import Row
+
+if TYPE_CHECKING:
+    from fetcher.files import Stat
+    from fetcher.lock import LockedArtifact
+    from fetcher.manifest import Artifact
+    from fetcher.project import Unit
+    from fetcher.sources.base import FileEntry
 
 KEEP = "keep"  # there, and right
 PLACE = "place"  # in the store: only to be placed

@@ -8,11 +8,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from fetcher.errors import Problem
 from fetcher.events import Events
-from fetcher.sources.base import FileEntry
+
+if TYPE_CHECKING:
+    from fetcher.sources.base import FileEntry
 
 _REDRAW_SECONDS = 0.1
 _LOG_SECONDS = 5.0

@@ -7,15 +7,15 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fetcher import layout as layouts
-from fetcher import manifest as manifests
-from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.layout import Layout
-from fetcher.manifest import Artifact, Manifest
 from fetcher.patterns import nearest
-from fetcher.yamltree import Document
+
+if TYPE_CHECKING:
+    from fetcher.layout import Layout
+    from fetcher.manifest import Artifact, Manifest
+    from fetcher.yamltree import Document
 
 MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
 SUFFIXES = (".yaml", ".yml")
@@ -184,6 +184,11 @@ class Project:
         return f"write layouts/{manifest.layout}.yaml: where the files go"
 
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
+        # A tree that is sealed needs no manifest to be read.
+        from fetcher import layout as layouts
+        from fetcher import manifest as manifests
+        from fetcher.crosscheck import cross_check
+
         manifest, document = manifests.load(path, _shown(path))
         unit = None
         if manifest is not None and self.examine is not None:

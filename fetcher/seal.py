@@ -15,15 +15,19 @@ import stat as stats
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetcher import __version__
 from fetcher.files import BLOCK
 from fetcher.paths import native
 from fetcher.plan import KEEP, Plan
 from fetcher.state import State
+
+if TYPE_CHECKING:
+    from fetcher.project import Project, Selection
+    from fetcher.settings import Settings
 
 _ENTRY = struct.Struct("<QqQ")  # size, mtime in nanoseconds, inode
 _KEPT = 4  # seals of one tree: for `fetch all`, and for a few selections of artifacts
@@ -43,6 +47,16 @@ class Seal:
     all_of_it: bool
     clean: bool
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def mark(
+    project: Project, tree: Path, selection: Selection, names: Sequence[str], settings: Settings
+) -> str:
+    """The fingerprint under which a plan of these is sealed. Raises OSError, UsageError."""
+    if {project.manifest_path(name) for name in names} == set(project.own_manifests()):
+        names = ()  # all of them, named one by one
+    choice = [*names, asdict(selection), str(settings.hub_cache)]
+    return fingerprint(tree, project.inputs(names), choice)
 
 
 def fingerprint(tree: Path, inputs: Iterable[Path], choice: Sequence[Any]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher import lock as locks
@@ -35,14 +35,6 @@ class Options:
     locked: bool = False
     update: Callable[[Artifact], bool] = lambda _: False
     overwrite: bool = False
-
-
-def mark(project: Project, options: Options, names: Sequence[str], settings: Settings) -> str:
-    """The fingerprint under which a plan with these options is sealed. Raises OSError."""
-    if {project.manifest_path(name) for name in names} == set(project.own_manifests()):
-        names = ()  # all of them, named one by one
-    choice = [*names, asdict(options.selection), str(settings.hub_cache)]
-    return seals.fingerprint(options.into, project.inputs(names), choice)
 
 
 @dataclass
@@ -117,7 +109,8 @@ class Workspace:
 
     def mark(self) -> str:
         """The fingerprint of everything that this space's plan depends on. Raises OSError."""
-        return mark(self.project, self.options, self.names, self.settings)
+        options = self.options
+        return seals.mark(self.project, options.into, options.selection, self.names, self.settings)
 
     def seal(self, plan: Plan) -> None:
         """Remember that all of a plan is done, so that the next run can see it at a glance."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fetcher.errors import DocumentProblem
+
+if TYPE_CHECKING:
+    import yaml
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 40
@@ -22,7 +23,6 @@ MAX_NODES = 2_000_000
 BROKEN = "broken"
 _TEXT_TAGS = {None, "!", "tag:yaml.org,2002:str"}
 _NULLS = {"", "~", "null", "Null", "NULL"}
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Node:
@@ -283,14 +283,18 @@ def _place_of(text: str, error: yaml.YAMLError) -> tuple[int, int]:
     if mark is not None:
         return mark.line + 1, mark.column + 1
     # Only the reader has no mark: a character that YAML does not allow.
-    bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    from yaml.reader import Reader
+
+    bad = Reader.NON_PRINTABLE.search(text)
     start = bad.start() if bad else 0
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
 def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
+    from yaml import MarkedYAMLError
+
     line, column = _place_of(text, error)
-    if isinstance(error, yaml.MarkedYAMLError):
+    if isinstance(error, MarkedYAMLError):
         what = " ".join(filter(None, [error.context, error.problem]))
     else:
         what = str(error).splitlines()[0]
@@ -313,8 +317,11 @@ def parse(data: bytes, name: str) -> Document:
     text = _decode(document, data)
     if text is None:
         return document
+    import yaml  # here, since a run with nothing to do needs none
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        root = _TreeBuilder(document).build(yaml.parse(text, Loader=_LOADER))
+        root = _TreeBuilder(document).build(yaml.parse(text, Loader=loader))
     except _Stop:
         return document
     except yaml.YAMLError as error:

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from fetcher import probe_options, report
+from fetcher import report
 from fetcher.commands import common
-from fetcher.commands.plan import show_plan
-from fetcher.workflow import Run
 
 
 @click.command("all")
@@ -48,6 +46,10 @@ def command(
             if not quiet:
                 print(report.summary_line(report.of_seal(seal)))
             return 0
+    from fetcher import probe_options
+    from fetcher.commands.plan import show_plan
+    from fetcher.workflow import Run
+
     probes = probe_options.examine_all if verify else probe_options.examine
     with common.workspace(
         manifests, quiet=quiet, readonly=dry_run, probes=probes, **options

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fetcher import check, formats, report
+from fetcher import report
 from fetcher.commands import common
 from fetcher.progress import human_bytes
 from fetcher.project import Selection
@@ -50,6 +50,8 @@ def command(
         if seal is not None and seal.all_of_it and seal.clean:
             print(_line(seal.files, seal.files, seal.bytes, deep))
             return 0
+    from fetcher import check, formats
+
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         space.options.selection = Selection(
             space.options.selection.only,

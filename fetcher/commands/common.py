@@ -6,25 +6,26 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fetcher import lock, naming, probe_options
+from fetcher import naming
 from fetcher import seal as seals
 from fetcher import settings as all_settings
-from fetcher import workspace as workspaces
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.events import Events
-from fetcher.manifest import Manifest
-from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, find_root
 from fetcher.seal import Seal
 from fetcher.settings import Settings
 from fetcher.state import FOLDER, State
-from fetcher.workspace import Options, Workspace
-from fetcher.yamltree import Document
+
+if TYPE_CHECKING:  # what a run with nothing to do does without
+    from fetcher.manifest import Manifest
+    from fetcher.plan import ArtifactPlan
+    from fetcher.workspace import Workspace
+    from fetcher.yamltree import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -136,6 +137,8 @@ def _locked_manifests(project: Project) -> list[str]:
     """In a folder without manifests of its own: those of the catalog that were fetched there."""
     if project.own_manifests():
         return []
+    from fetcher import lock
+
     return sorted({manifest for manifest, _ in lock.read(project.root).artifacts})
 
 
@@ -148,6 +151,15 @@ def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
         else part.artifact.full_name
         for part in parts
     }
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def write_report(path: Path, text: str) -> list[Problem]:
@@ -223,7 +235,7 @@ def sealed(
     selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
     state = State(tree)
     try:
-        mark = workspaces.mark(project, Options(tree, selection), tuple(manifests), settings)
+        mark = seals.mark(project, tree, selection, tuple(manifests), settings)
         return seals.load(state, mark)
     except (OSError, UsageError):
         return None  # the plan will say what is wrong
@@ -261,10 +273,16 @@ def workspace(
     quiet: bool = False,
     readonly: bool = False,
     json_events: Path | None = None,
-    probes: Callable[[Manifest, Document], None] = probe_options.examine,
+    probes: Callable[[Manifest, Document], None] | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
-    """Open the project around the current folder for one command."""
+    """Open the project around the current folder for one command.
+
+    `probes` looks at the probes of each manifest; `probe_options.examine` if nothing is said.
+    """
+    from fetcher import probe_options
+    from fetcher.workspace import Options, Workspace
+
     root, settings = _settings(flags, mirrors)
     if locked and update:
         raise UsageError("--locked and --update exclude each other", "choose one")
@@ -275,7 +293,7 @@ def workspace(
 
         for location in mirrors:
             check_location(location, root)
-    project = Project(root, probes)
+    project = Project(root, probes or probe_options.examine)
     wanted = naming.sort_out(project, manifests)
     units = project.load(wanted.manifests or _locked_manifests(project))
     pairs = naming.pairs_of(units)

@@ -9,7 +9,6 @@ import click
 
 from fetcher import report, settings
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.project import find_root
 
 
@@ -51,5 +50,5 @@ def command(as_json: bool) -> int:
     rows = [("SETTING", "VALUE", "FROM", "VARIABLE")]
     for item in results:
         rows.append((item["name"], item["value"] or "-", item["origin"], item["variable"]))
-    print_table(rows)
+    common.print_table(rows)
     return 0

@@ -8,7 +8,6 @@ import click
 
 from fetcher import naming, report
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.manifest import Artifact
 from fetcher.project import Project, find_root
 
@@ -74,5 +73,5 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
                 artifact.source.describe(),
             )
         )
-    print_table(rows)
+    common.print_table(rows)
     return 0

@@ -68,7 +68,7 @@ def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
     names = common.row_names(plan.artifacts)
     for part in plan.artifacts:
         rows.append((names[part.artifact.manifest, part.artifact.id], *_cells(part)))
-    print_table(rows)
+    common.print_table(rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     unknown = [
         report.counted(summary[key], what)
@@ -97,12 +97,3 @@ def _cells(part: ArtifactPlan) -> tuple[str, ...]:
         size = f"{size} and more"
     others = len(part.items) - sum(counts[action] for action in (KEEP, PLACE, GET))
     return (*(str(counts[action]) for action in (KEEP, PLACE, GET)), str(others), size)
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

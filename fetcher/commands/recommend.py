@@ -9,7 +9,6 @@ import click
 
 from fetcher import gpu, recommend, report, vram
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
 from fetcher.gpu import Card
 from fetcher.patterns import nearest
@@ -130,7 +129,7 @@ def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) 
         fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
         task = str(found.artifact.info.get("task", ""))
         rows.append((found.artifact.id, task, count, fits, found.reason))
-    print_table(rows)
+    common.print_table(rows)
     if choice is None:
         print("\nnothing to recommend: no combination of the catalog fits")
         return

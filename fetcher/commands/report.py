@@ -8,7 +8,6 @@ import click
 
 from fetcher import leaderboard, report
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
 from fetcher.leaderboard import Board, Table
 from fetcher.project import Project, find_root
@@ -76,7 +75,7 @@ def command(
 def _print(board: Board, visibility: str) -> None:
     for table in board.tables:
         print(leaderboard.title_of(table))
-        print_table(_rows(table))
+        common.print_table(_rows(table))
         print()
     if not board.seen:
         print("nothing has been measured yet: fetch verify")

@@ -9,7 +9,6 @@ import click
 
 from fetcher import report
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.plan import KEEP, UNVERIFIED
 from fetcher.progress import human_bytes
 
@@ -71,4 +70,4 @@ def _show(results: list[dict[str, Any]]) -> None:
                 human_bytes(result["bytes"]),
             )
         )
-    print_table(rows)
+    common.print_table(rows)

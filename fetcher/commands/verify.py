@@ -13,7 +13,6 @@ import click
 
 from fetcher import formats, naming, probe_options, report, reports
 from fetcher.commands import common
-from fetcher.commands.plan import print_table
 from fetcher.errors import UsageError
 from fetcher.livetable import LiveTable
 from fetcher.manifest import Artifact
@@ -270,7 +269,7 @@ def _print(outcome: Outcome) -> None:
     kept = [
         n for n in range(len(_HEADING)) if n < 3 or any(row[n] != "-" for row in rows)
     ]  # no empty columns
-    print_table([tuple(row[n] for n in kept) for row in (_HEADING, *rows)])
+    common.print_table([tuple(row[n] for n in kept) for row in (_HEADING, *rows)])
     for result, how in pairs:
         if result.state == "skipped":
             print(f"skipped {result.artifact}: {result.reason}")
