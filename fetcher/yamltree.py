@@ -311,6 +311,13 @@ def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
     document.at(line, column, f"not valid YAML: {what}", hint)
 
 
+def _loader() -> Any:
+    """The fastest that is there."""
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def parse(data: bytes, name: str) -> Document:
     """Parse one YAML document; mistakes are collected in `document.problems`."""
     document = Document(name)
@@ -319,9 +326,8 @@ def parse(data: bytes, name: str) -> Document:
         return document
     import yaml  # here, since a run with nothing to do needs none
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        root = _TreeBuilder(document).build(yaml.parse(text, Loader=loader))
+        root = _TreeBuilder(document).build(yaml.parse(text, Loader=_loader()))
     except _Stop:
         return document
     except yaml.YAMLError as error:

@@ -133,7 +133,11 @@ def test_starting_up_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'pycurl', 'yaml', 'ruamel',"
         " 'prompt_toolkit', 'sqlite3'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "import fetcher.commands.all_, fetcher.commands.add\n"
+        # A sealed tree is told of without what only a plan needs.
+        "import fetcher.commands.all_, fetcher.commands.status, fetcher.commands.check\n"
+        "heavy = {'yaml', 'pycurl', 'fetcher.manifest', 'fetcher.planner', 'fetcher.workflow'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "import fetcher.workflow, fetcher.commands.add\n"
         "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers', 'ruamel'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )

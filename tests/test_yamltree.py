@@ -162,7 +162,7 @@ def test_unreadable_files_are_problems(tmp_path: Path) -> None:
 def test_the_pure_python_parser_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: 1\na: 2\nb: &x {c: *x}\nd: !t e\n? {}\n: 1\n"
     with_c = places(text)
-    monkeypatch.setattr(yamltree, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(yamltree, "_loader", lambda: yaml.SafeLoader)
     assert places(text) == with_c
     assert len(with_c) == 4
     assert "not valid YAML" in places("a: \x07")[0]
