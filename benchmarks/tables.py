@@ -38,10 +38,21 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _rounds(found: dict[str, Any]) -> str:
+    """How often each tool has done each work of the table, hf download of the first row apart."""
+    counts = {
+        len(costs["seconds"])
+        for key, _ in _ROWS
+        for name, costs in found.get(key, {}).items()
+        if (key, name) != ("small", "hf download")
+    }
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
+
+
 def _details(found: dict[str, Any]) -> str:
     machine, versions = found["machine"], found["versions"]
     lines = [
-        f"{found['date']}, {found['rounds']} rounds, medians; {machine['cores']} cores "
+        f"{found['date']}, medians of {_rounds(found)} rounds; {machine['cores']} cores "
         f"({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}, "
         f"Python {machine['python']}; nginx, the tools and the disk share the machine.",
         "",
