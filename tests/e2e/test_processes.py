@@ -78,7 +78,7 @@ def test_two_clones_on_one_store(many: Path, cli: Cli) -> None:
 def test_ctrl_c_leaves_what_the_next_run_completes(many: Path, cli: Cli, hub: HubServer) -> None:
     hub.faults.add(r"GET /o/many/resolve", "delay", s=0.02)
     process = start("all", "p", cwd=many)
-    while len(hub.requests) < 60:
+    while len(hub.requests) < 180:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     code, output = finish(process)

@@ -85,12 +85,13 @@ def test_little_waits_in_the_system_where_the_server_is_near(
     sizes = set()
 
     def held(slot: Slot) -> bool:
+        going_on = flush(slot)
         number = slot.curl.getinfo(pycurl.ACTIVESOCKET)
         if slot.begun and number >= 0:
             connection = socket.socket(fileno=number)
             sizes.add(connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
             connection.detach()
-        return flush(slot)
+        return going_on
 
     flush = Slot.flush
     monkeypatch.setattr(Slot, "flush", held)
