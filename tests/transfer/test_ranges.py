@@ -82,7 +82,7 @@ def test_little_waits_in_the_system_where_the_server_is_near(
 ) -> None:
     monkeypatch.setattr(hosts, "_NEAR_SECONDS", 10 if near else 0)
     url = files.add("f", DATA)
-    sizes = set()
+    sizes: set[int] = set()
 
     def held(slot: Slot) -> bool:
         going_on = flush(slot)
@@ -96,7 +96,7 @@ def test_little_waits_in_the_system_where_the_server_is_near(
     flush = Slot.flush
     monkeypatch.setattr(Slot, "flush", held)
     run.one(entry("f", DATA), url)
-    run.blob(DATA)
+    assert run.blob(DATA) == DATA
     assert sizes
     if near:
         assert sizes == {_bounded()}
