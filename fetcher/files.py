@@ -300,18 +300,12 @@ def rename_new(temporary: str, target: str) -> bool:
 
     Raises FileExistsError; both files then are as they were.
     """
-    rename = _renameat2()
+    rename = getattr(_libc(), "renameat2", None)
     if rename is None:
         return False
-    if not rename(
-        _AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-    ):
+    paths = os.fsencode(temporary), os.fsencode(target)
+    if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE) == 0:
         return True
     if ctypes.get_errno() == errno.EEXIST:
         raise FileExistsError(errno.EEXIST, "exists", target)
     return False
-
-
-@lru_cache(maxsize=1)
-def _renameat2() -> Any:
-    return getattr(_libc(), "renameat2", None)

@@ -190,7 +190,7 @@ class Store:
                 continue
 
     def _stamp(self, sha256: str, stat: Stat | os.stat_result, git_blob: str) -> None:
-        known = self.stamps() if self._stamps is None else self._stamps
+        known = self.stamps()
         if not git_blob and sha256 in known:
             git_blob = known[sha256].git_blob
         stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
