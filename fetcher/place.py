@@ -216,13 +216,15 @@ class Placer:
         blob, path = self.store.blob_path(sha256), native(item.path)
         try:
             os.link(blob, path)
-            return row_of(item, sha256, os.lstat(path) if stat is None else stat)
         except FileExistsError:
             self._accept_existing(item, sha256)
         except OSError as error:
             if error.errno not in _NO_LINK or self.link == "hardlink":
                 raise
             self._copy(item, sha256, blob)
+        else:
+            if stat is not None:
+                return row_of(item, sha256, stat)
         return row_of(item, sha256, os.lstat(path))
 
     def _copy(self, item: Item, sha256: str, blob: str) -> None:

@@ -112,11 +112,12 @@ class Couriers:
         with self._lock:
             start = len(self._jobs)
             self._jobs.extend(jobs)
-            indices = range(start, len(self._jobs))
+            stop = len(self._jobs)
             nobody = not self._running
-        self._ranges.put((indices.start, indices.stop))
+        for first in range(start, stop, PACKET):
+            self._ranges.put((first, min(first + PACKET, stop)))
         if nobody:
-            self._give_back(indices)
+            self._give_back(range(start, stop))
 
     def end(self) -> None:
         """No further jobs will be sent."""

@@ -60,7 +60,6 @@ class Outside:
         self._rack = WheelRack(store)
         self._shelf = Shelf(store, self._shelved, self._disproved)
         self._couriers = couriers
-        self._sending = False
 
     @property
     def held_bytes(self) -> int:
@@ -111,31 +110,31 @@ class Outside:
             return list(jobs)
         fit: list[Job] = []
         others: list[Job] = []
-        enough = FEWEST
+        couriers: Couriers | None = None  # once there is enough for them
         for job in jobs:
             if not eligible(job):
                 others.append(job)
                 continue
             fit.append(job)
-            if len(fit) >= enough:
-                self._send(fit)
-                fit, enough = [], PACKET
-        if enough == FEWEST:
+            if len(fit) >= (PACKET if couriers else FEWEST):
+                couriers = couriers or self._begin_couriers()
+                self._send(couriers, fit)
+                fit = []
+        if couriers is None:
             return others + fit
-        assert self._couriers is not None
-        self._send(fit)
-        self._couriers.end()
+        self._send(couriers, fit)
+        couriers.end()
         return others
 
-    def _send(self, jobs: list[Job]) -> None:
-        if not self._sending:
-            self._sending = True
-            self._couriers = self._couriers or Couriers(self.network, self.store)
-            self._couriers.begin(self._shelf.put_all, self._returned)
-        assert self._couriers is not None
+    def _begin_couriers(self) -> Couriers:
+        if self._couriers is None:
+            self._couriers = Couriers(self.network, self.store)
+        self._couriers.begin(self._shelf.put_all, self._returned)
+        return self._couriers
+
+    def _send(self, couriers: Couriers, jobs: list[Job]) -> None:
         self.pending += len(jobs)
-        for start in range(0, len(jobs), PACKET):
-            self._couriers.send(jobs[start : start + PACKET])
+        couriers.send(jobs)
 
     def take(self, job: Job, candidate: Candidate) -> None:
         """Have a thread get what no URL leads to."""
