@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .protocol import Check, ProbeRequest, ProbeResult, Problem
-    from .registry import UnknownProbeError, load_probe, probe_types
-    from .runner import run_probes
+    from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult, Problem
+    from fetcher.verify.registry import UnknownProbeError, load_probe, probe_types
+    from fetcher.verify.runner import run_probes
 
 __all__ = [
     "Check",

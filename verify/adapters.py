@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .folders import read_json
-from .protocol import ProbeError
+from fetcher.verify.folders import read_json
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .context import Context
-    from .safetensors_header import Entry
+    from fetcher.verify.context import Context
+    from fetcher.verify.safetensors_header import Entry
 
 CONFIG = "adapter_config.json"
 _PART = re.compile(r"\.lora_(embedding_)?(?P<side>[AB])(\.weight)?$")

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import adapters, finite, folders
-from .expectations import check_count
-from .loaded import check_tensors
-from .loaders import causal_lm as loader
-from .loaders.strict import listed
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import adapters, finite, folders
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaded import check_tensors
+from fetcher.verify.loaders import causal_lm as loader
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
-    from .safetensors_header import Entry
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
+    from fetcher.verify.safetensors_header import Entry
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8

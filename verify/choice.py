@@ -5,14 +5,14 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from . import options
-from .fileformat import SUFFIXES
-from .protocol import ProbeError
+from fetcher.verify import options
+from fetcher.verify.fileformat import SUFFIXES
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .protocol import ProbeRequest
+    from fetcher.verify.protocol import ProbeRequest
 
 # Saved beside weights under the same suffixes by trainers and exporters.
 _NOT_WEIGHTS = (

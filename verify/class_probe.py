@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import images, inputs, options, project_code
-from .choice import weight_files
-from .context import describe
-from .loaders import class_path, strict
-from .option_rules import problems_of
-from .protocol import MissingLibraryError, ProbeError, ProbeSkipped
-from .weights import open_weights
+from fetcher.verify import images, inputs, options, project_code
+from fetcher.verify.choice import weight_files
+from fetcher.verify.context import describe
+from fetcher.verify.loaders import class_path, strict
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import MissingLibraryError, ProbeError, ProbeSkipped
+from fetcher.verify.weights import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _SAME = 1e-3  # of the answer's spread, between two runs on a GPU
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from . import grids, images, options, project_code, quality
-from .context import describe
-from .expectations import check_count
-from .loaders import codec as loader
-from .loaders.strict import listed
-from .option_rules import METHODS, problems_of
-from .protocol import ProbeError
+from fetcher.verify import grids, images, options, project_code, quality
+from fetcher.verify.context import describe
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaders import codec as loader
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.option_rules import METHODS, problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")

@@ -13,14 +13,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import devices, dtypes, fingerprints, png
-from .protocol import Check, MissingLibraryError
+from fetcher.verify import devices, dtypes, fingerprints, png
+from fetcher.verify.protocol import Check, MissingLibraryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .protocol import ProbeRequest
+    from fetcher.verify.protocol import ProbeRequest
 
 
 class Context:

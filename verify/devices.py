@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .protocol import ProbeError, ProbeSkipped
+from fetcher.verify.protocol import ProbeError, ProbeSkipped
 
 if TYPE_CHECKING:
-    from .context import Context
-    from .protocol import ProbeRequest
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest
 
 
 def choose(torch: Any, wanted: str) -> str:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import folders, grids
-from .expectations import check_count
-from .loaded import check_finite
-from .loaders import diffusion as loader
-from .loaders.strict import listed
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import folders, grids
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaded import check_finite
+from fetcher.verify.loaders import diffusion as loader
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _INDEX = "model_index.json"
 _PROMPT = "a lighthouse on a cliff at dusk"

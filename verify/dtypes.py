@@ -49,7 +49,7 @@ def is_floating(name: Any) -> bool:
 
 def of_torch(torch: Any, name: str) -> Any:
     """Return torch's type of this name. Raises ProbeError for one to which no model is loaded."""
-    from .protocol import ProbeError  # it needs far more than a look at a name does
+    from fetcher.verify.protocol import ProbeError  # it needs far more than a look at a name does
 
     if not is_floating(name):
         raise ProbeError(

@@ -7,15 +7,15 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .dtypes import CODES, SHORT_NAMES
-from .fileformat import SUFFIXES
-from .protocol import ProbeError
-from .safetensors_header import read_header
+from fetcher.verify.dtypes import CODES, SHORT_NAMES
+from fetcher.verify.fileformat import SUFFIXES
+from fetcher.verify.protocol import ProbeError
+from fetcher.verify.safetensors_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .protocol import ProbeRequest
+    from fetcher.verify.protocol import ProbeRequest
 
 LIBRARIES = 600 * 1000 * 1000  # bytes: an interpreter with torch and transformers imported
 _WORKING = 1.25  # activations, and copies while loading

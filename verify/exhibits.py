@@ -13,7 +13,7 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .png import BadPictureError, checked
+from fetcher.verify.png import BadPictureError, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

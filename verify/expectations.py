@@ -5,14 +5,14 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from . import options
-from .dtypes import SHORT_NAMES, TENSORS
+from fetcher.verify import options
+from fetcher.verify.dtypes import SHORT_NAMES, TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .weights import TensorInfo
+    from fetcher.verify.context import Context
+    from fetcher.verify.weights import TensorInfo
 
 _SHOWN = 5
 

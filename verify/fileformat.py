@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .protocol import ProbeError
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from pathlib import Path

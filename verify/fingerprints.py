@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .exhibits import Fingerprint
+from fetcher.verify.exhibits import Fingerprint
 
 SAMPLES = 32
 # What one model's outputs may differ by between devices, library versions and kernels, as a share

@@ -10,16 +10,16 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .fileformat import TORCH_PICKLE, TORCH_ZIP, identify
-from .pickles import refused_globals
-from .protocol import ProbeError
-from .safetensors_header import Entry, read_header
-from .shards import check_index, weight_sets
+from fetcher.verify.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
+from fetcher.verify.pickles import refused_globals
+from fetcher.verify.protocol import ProbeError
+from fetcher.verify.safetensors_header import Entry, read_header
+from fetcher.verify.shards import check_index, weight_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
+    from fetcher.verify.context import Context
 
 _FETCH_AGAIN = "fetch the artifact again"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from . import options
-from .choice import matching
-from .context import describe
-from .expectations import check_count
-from .loaders.strict import listed
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import options
+from fetcher.verify.choice import matching
+from fetcher.verify.context import describe
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")
 _NUMBER = re.compile(r"(.*?)(\d+)(\D*)")

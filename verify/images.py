@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .context import describe
-from .protocol import ProbeError
+from fetcher.verify.context import describe
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .context import Context
+    from fetcher.verify.context import Context
 
 
 def generated(torch: Any, height: int, width: int, seed: int = 0, count: int = 1) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .options import inside, is_count
+from fetcher.verify.options import inside, is_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

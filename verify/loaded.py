@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .expectations import check_count
-from .loaders.strict import listed
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaders.strict import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .context import Context
+    from fetcher.verify.context import Context
 
 
 def check(

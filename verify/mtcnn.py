@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import images, mtcnn_nets
-from .choice import matching, weight_files
-from .loaders import strict
-from .option_rules import problems_of
-from .protocol import MissingLibraryError, ProbeError
-from .weights import open_weights
+from fetcher.verify import images, mtcnn_nets
+from fetcher.verify.choice import matching, weight_files
+from fetcher.verify.loaders import strict
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.weights import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .mtcnn_nets import Sizes
-    from .protocol import ProbeRequest, Problem
-    from .weights import WeightFile
+    from fetcher.verify.context import Context
+    from fetcher.verify.mtcnn_nets import Sizes
+    from fetcher.verify.protocol import ProbeRequest, Problem
+    from fetcher.verify.weights import WeightFile
 
 _SIDE = 160  # pixels
 _SMALLEST_FACE = 20  # pixels

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from . import class_names, inputs, options
-from .dtypes import SHORT_NAMES, TENSORS
-from .options import Problem, inside
+from fetcher.verify import class_names, inputs, options
+from fetcher.verify.dtypes import SHORT_NAMES, TENSORS
+from fetcher.verify.options import Problem, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .dtypes import FLOATING, is_floating
+from fetcher.verify.dtypes import FLOATING, is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -207,7 +207,7 @@ def _trust(value: Any) -> str:
 
 
 def _allowed_globals(value: Any) -> str:
-    from .pickles import may_be_allowed  # brings in what reads pickles
+    from fetcher.verify.pickles import may_be_allowed  # brings in what reads pickles
 
     if not isinstance(value, dict) or not value:
         return f"expected a mapping from sha256 to names of globals, found {value!r}"

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .memory import Meter
+from fetcher.verify.memory import Meter
 
 if TYPE_CHECKING:
     import threading

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import options
-from .loaders import class_path
-from .protocol import ProbeSkipped
+from fetcher.verify import options
+from fetcher.verify.loaders import class_path
+from fetcher.verify.protocol import ProbeSkipped
 
 if TYPE_CHECKING:
-    from .context import Context
-    from .protocol import ProbeRequest
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest
 
 
 def require_trust(request: ProbeRequest) -> None:

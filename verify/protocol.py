@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .exhibits import Fingerprint, Picture, Table
-from .options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
+from fetcher.verify.exhibits import Fingerprint, Picture, Table
+from fetcher.verify.options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from .context import Context
+    from fetcher.verify.context import Context
 
     State = Literal["passed", "failed", "skipped"]
 

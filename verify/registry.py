@@ -12,12 +12,12 @@ import importlib.util
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from .options import nearest
+from fetcher.verify.options import nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from .protocol import Probe
+    from fetcher.verify.protocol import Probe
 
 GROUP = "fetcher.probes"
 _PACKAGE = __package__ or "fetcher.verify"

@@ -12,18 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import environment, exhibits
-from .budget import Budget
-from .estimate import gpu_memory_available, memory_available, memory_needed
-from .process import Ending, Limits, run_bounded
-from .protocol import Check, ProbeResult, complete_metrics
-from .registry import UnknownProbeError, find_probe, load_probe
+from fetcher.verify import environment, exhibits
+from fetcher.verify.budget import Budget
+from fetcher.verify.estimate import gpu_memory_available, memory_available, memory_needed
+from fetcher.verify.process import Ending, Limits, run_bounded
+from fetcher.verify.protocol import Check, ProbeResult, complete_metrics
+from fetcher.verify.registry import UnknownProbeError, find_probe, load_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .protocol import ProbeRequest, State
-    from .registry import ProbeLocation
+    from fetcher.verify.protocol import ProbeRequest, State
+    from fetcher.verify.registry import ProbeLocation
 
 _CHILD = Path(__file__).resolve().with_name("child.py")
 _LOG_LINES = 30

@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .dtypes import CODES
-from .protocol import ProbeError
+from fetcher.verify.dtypes import CODES
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import finite, folders
-from .expectations import check_count
-from .loaders import sentence_transformer as loader
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import finite, folders
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaders import sentence_transformer as loader
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
-    from .safetensors_header import Entry
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
+    from fetcher.verify.safetensors_header import Entry
 
 _PAIRS = {
     "en": {

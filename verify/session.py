@@ -20,14 +20,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from . import devices, network
-from .context import Context, describe, missing
-from .protocol import ProbeError, ProbeRequest, ProbeSkipped
+from fetcher.verify import devices, network
+from fetcher.verify.context import Context, describe, missing
+from fetcher.verify.protocol import ProbeError, ProbeRequest, ProbeSkipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .protocol import Probe
+    from fetcher.verify.protocol import Probe
 
 _PR_SET_PDEATHSIG = 1
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")

@@ -9,20 +9,20 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from . import expectations, options
-from .choice import weight_files
-from .option_rules import problems_of
-from .protocol import MissingLibraryError, ProbeError
-from .shards import check_index, weight_sets
-from .weights import open_weights
+from fetcher.verify import expectations, options
+from fetcher.verify.choice import weight_files
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.shards import check_index, weight_sets
+from fetcher.verify.weights import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
-    from .shards import WeightSet
-    from .weights import TensorInfo, WeightFile
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
+    from fetcher.verify.shards import WeightSet
+    from fetcher.verify.weights import TensorInfo, WeightFile
 
 _SHOWN = 5
 

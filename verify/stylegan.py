@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import grids, options, project_code, stylegan_net, stylegan_sizes
-from .choice import matching, weight_files
-from .loaders import class_path, strict
-from .option_rules import problems_of
-from .protocol import MissingLibraryError, ProbeError
-from .weights import open_weights
+from fetcher.verify import grids, options, project_code, stylegan_net, stylegan_sizes
+from fetcher.verify.choice import matching, weight_files
+from fetcher.verify.loaders import class_path, strict
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.weights import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
-    from .weights import WeightFile
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
+    from fetcher.verify.weights import WeightFile
 
 _KEYS = ("generator_smooth", "generator", "discriminator")  # in the order of preference
 _SAME = 1e-4  # of the picture's spread: less is rounding

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .protocol import ProbeError
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .stylegan_sizes import DiscriminatorSizes, GeneratorSizes
+    from fetcher.verify.stylegan_sizes import DiscriminatorSizes, GeneratorSizes
 
 _FUSED_FROM = 128  # pixels: from here on, resampling is part of the convolution
 _GAIN = math.sqrt(2.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .protocol import ProbeError
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import folders, images, loaded, options
-from .context import describe
-from .expectations import check_count
-from .loaders import causal_lm, vision
-from .loaders.strict import listed
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import folders, images, loaded, options
+from fetcher.verify.context import describe
+from fetcher.verify.expectations import check_count
+from fetcher.verify.loaders import causal_lm, vision
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _TEXTS = ("a photo of a cat", "a red car on a street")
 _SETTINGS = "preprocessor_config.json"

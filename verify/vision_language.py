@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import folders, images, loaded
-from .context import describe
-from .loaders import is_memory, vision
-from .option_rules import problems_of
-from .protocol import ProbeError
+from fetcher.verify import folders, images, loaded
+from fetcher.verify.context import describe
+from fetcher.verify.loaders import is_memory, vision
+from fetcher.verify.option_rules import problems_of
+from fetcher.verify.protocol import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .context import Context
-    from .protocol import ProbeRequest, Problem
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest, Problem
 
 _PROMPT = "What is in this picture?"
 _NEW_TOKENS = 8

@@ -17,16 +17,16 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import fileformat, finite, nested, pickles
-from .context import describe, missing
-from .protocol import ProbeError
-from .safetensors_header import Entry, read_header
+from fetcher.verify import fileformat, finite, nested, pickles
+from fetcher.verify.context import describe, missing
+from fetcher.verify.protocol import ProbeError
+from fetcher.verify.safetensors_header import Entry, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from .context import Context
+    from fetcher.verify.context import Context
 
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
 _SHOWN_GLOBALS = 5

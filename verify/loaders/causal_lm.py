@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, explained, first_line, is_memory, quiet
+from fetcher.verify.loaders import (
+    LoadError,
+    dtype_argument,
+    explained,
+    first_line,
+    is_memory,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

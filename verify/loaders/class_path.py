@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..class_names import IN_FILE
-from ..context import describe
-from ..options import nearest
-from . import LoadError, strict
+from fetcher.verify.class_names import IN_FILE
+from fetcher.verify.context import describe
+from fetcher.verify.loaders import LoadError, strict
+from fetcher.verify.options import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

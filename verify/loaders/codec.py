@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import project_code
-from ..choice import weight_files
-from ..protocol import MissingLibraryError, ProbeError
-from ..weights import WeightFile, open_weights
-from . import LoadError, class_path, strict
+from fetcher.verify import project_code
+from fetcher.verify.choice import weight_files
+from fetcher.verify.loaders import LoadError, class_path, strict
+from fetcher.verify.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.weights import WeightFile, open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..context import Context
-    from ..protocol import ProbeRequest
+    from fetcher.verify.context import Context
+    from fetcher.verify.protocol import ProbeRequest
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, first_line, is_memory, quiet
-from .strict import listed
+from fetcher.verify.loaders import LoadError, first_line, is_memory, quiet
+from fetcher.verify.loaders.strict import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

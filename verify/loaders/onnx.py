@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, first_line, is_memory
+from fetcher.verify.loaders import LoadError, first_line, is_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import dtype_argument, explained, quiet
+from fetcher.verify.loaders import dtype_argument, explained, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

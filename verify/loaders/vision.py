@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import LoadError, dtype_argument, explained, first_line, quiet
+from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
