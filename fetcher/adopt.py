@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
-from fetcher.files import git_blob_of, md5_of, sha256_of
+from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
+from fetcher.fs.patterns import nearest
+from fetcher.fs.sniff import page_complaint
 from fetcher.lock import LockedArtifact
 from fetcher.manifest import Artifact
-from fetcher.patterns import nearest
-from fetcher.sniff import page_complaint
 from fetcher.sources.base import FileEntry
 from fetcher.workspace import Workspace
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fetcher.fs.patterns import compile_glob, expand, is_glob, nearest
+from fetcher.fs.safe_paths import PathClaims
 from fetcher.layout import Entry, Layout, covers, mismatch, target_of
 from fetcher.manifest import Manifest
-from fetcher.paths import PathClaims
-from fetcher.patterns import compile_glob, expand, is_glob, nearest
 from fetcher.yamltree import Document
 
 

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from fetcher import __version__
 from fetcher.check import Finding
-from fetcher.paths import printable
+from fetcher.fs.safe_paths import printable
 
 _LEVELS = {"missing": "error", "modified": "error", "blocked": "error", "extra": "warning"}
 

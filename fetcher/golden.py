@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import DocumentProblem, InvalidDocument
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.verify.exhibits import Fingerprint
 from fetcher.verify.options import GENERAL
 

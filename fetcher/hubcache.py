@@ -12,8 +12,8 @@ import stat as stats
 from collections.abc import Callable
 from pathlib import Path
 
-from fetcher.files import copy, private_name, publish, sha256_of, write_atomically
-from fetcher.paths import BadPath, check_relative
+from fetcher.fs.atomic import copy, private_name, publish, sha256_of, write_atomically
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.plan import Item, row_of
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.huggingface import HuggingFace

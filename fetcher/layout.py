@@ -11,9 +11,9 @@ from typing import Any
 
 from fetcher import yamltree
 from fetcher.errors import Problem
+from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
+from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.manifest import ID, Artifact
-from fetcher.paths import BadPath, PathClaims, check_relative
-from fetcher.patterns import BadPattern, compile_glob, expand, nearest
 from fetcher.schema import (
     INVALID,
     Field,

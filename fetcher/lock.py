@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import LockError
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
+from fetcher.fs.patterns import BadPattern, select
+from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.manifest import ID, Artifact
-from fetcher.paths import BadPath, check_relative, printable
-from fetcher.patterns import BadPattern, select
 from fetcher.sources.base import FileEntry
 
 SCHEMA = "fetch.lock/1"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import yamltree
-from fetcher.paths import BadPath, check_relative
-from fetcher.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
+from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.record import DESCRIPTION, MEMORY
 from fetcher.schema import (
     INVALID,

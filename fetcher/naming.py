@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import UsageError
-from fetcher.patterns import nearest
+from fetcher.fs.patterns import nearest
 from fetcher.project import SUFFIXES, Project, Unit
 
 if TYPE_CHECKING:

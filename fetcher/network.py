@@ -23,7 +23,7 @@ import pycurl
 
 from fetcher import __version__
 from fetcher.errors import Failure, UsageError
-from fetcher.paths import printable
+from fetcher.fs.safe_paths import printable
 from fetcher.settings import Settings
 
 MAX_REDIRECTS = 10

@@ -12,17 +12,9 @@ from pathlib import Path
 
 from fetcher import edits
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import (
-    Stat,
-    copy,
-    private_name,
-    publish,
-    reflink,
-    remove_quietly,
-    sha256_of,
-)
+from fetcher.fs.atomic import Stat, copy, private_name, publish, reflink, remove_quietly, sha256_of
+from fetcher.fs.safe_paths import escapes, native
 from fetcher.hubcache import HubCache
-from fetcher.paths import escapes, native
 from fetcher.plan import Item, row_of
 from fetcher.state import FOLDER, Row
 from fetcher.store import Store

@@ -13,7 +13,7 @@ from fetcher.errors import Problem
 from fetcher.state import Row
 
 if TYPE_CHECKING:
-    from fetcher.files import Stat
+    from fetcher.fs.atomic import Stat
     from fetcher.lock import LockedArtifact
     from fetcher.manifest import Artifact
     from fetcher.project import Unit

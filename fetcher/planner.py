@@ -12,11 +12,11 @@ from pathlib import Path
 
 from fetcher import edits
 from fetcher.errors import Failure, Problem
-from fetcher.files import git_blob_of, sha256_of
+from fetcher.fs.atomic import git_blob_of, sha256_of
+from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
 from fetcher.layout import Placement, owner_of, placements
 from fetcher.lock import Lock, LockedArtifact
 from fetcher.manifest import Artifact
-from fetcher.paths import BadPath, PathClaims, check_relative, native
 from fetcher.plan import (
     BLOCKED,
     CONFLICT,

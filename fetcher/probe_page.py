@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from fetcher import __version__
-from fetcher.paths import printable
+from fetcher.fs.safe_paths import printable
 from fetcher.progress import human_bytes
 from fetcher.verify.protocol import METRICS, ProbeResult
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fetcher import golden
 from fetcher.errors import Problem, UsageError, from_os_error
-from fetcher.patterns import nearest
+from fetcher.fs.patterns import nearest
 from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.probe_defaults import options_of
 from fetcher.verify.fingerprints import difference

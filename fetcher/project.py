@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.patterns import nearest
+from fetcher.fs.patterns import nearest
 
 if TYPE_CHECKING:
     from fetcher.layout import Layout

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.report import SCHEMA, Report, print_json
 from fetcher.state import FOLDER, State
 

@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 
 from fetcher import naming, vram
 from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.fs.patterns import nearest
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair
-from fetcher.patterns import nearest
 from fetcher.progress import human_bytes
 from fetcher.settings import Settings
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fetcher.patterns import nearest
+from fetcher.fs.patterns import nearest
 from fetcher.yamltree import BROKEN, Document, Node
 
 INVALID: Final = object()

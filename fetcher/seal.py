@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetcher import __version__
-from fetcher.files import BLOCK
-from fetcher.paths import native
+from fetcher.fs.atomic import BLOCK
+from fetcher.fs.safe_paths import native
 from fetcher.plan import KEEP, Plan
 from fetcher.state import State
 

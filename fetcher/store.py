@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import (
+from fetcher.fs.atomic import (
     Stat,
     copy,
     reflink,

@@ -11,9 +11,10 @@ from typing import Any
 from fetcher import lock as locks
 from fetcher import manifest as manifests
 from fetcher.errors import FetchError
+from fetcher.fs.extents import Extent
 from fetcher.lock import LockedArtifact
 from fetcher.manifest import Artifact, Manifest
-from fetcher.mirror.holdings import Extent, HeldArtifact
+from fetcher.mirror.holdings import HeldArtifact
 from fetcher.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub

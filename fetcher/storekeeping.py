@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fetcher import lock
 from fetcher.errors import FetchError
-from fetcher.files import remove_quietly
+from fetcher.fs.atomic import remove_quietly
 from fetcher.store import Store
 
 # A blob this young may belong to a run that has not written its lock yet.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fetcher import preflight, report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
-from fetcher.files import Stat
+from fetcher.fs.atomic import Stat
 from fetcher.hubcache import CachedBlobs
 from fetcher.place import Placer
 from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from fetcher import lock as locks
 from fetcher import seal as seals
 from fetcher.errors import LockError
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.manifest import Artifact
 from fetcher.network import Network
 from fetcher.plan import Plan

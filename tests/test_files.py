@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import files
-from fetcher.sniff import page_complaint
+from fetcher.fs import atomic
+from fetcher.fs.sniff import page_complaint
 from tests.kit import git_blob, payload, sha256
 
 
@@ -21,8 +21,8 @@ def names(folder: Path) -> list[str]:
 
 def test_write_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new/folder/file"
-    files.write_atomically(path, b"one")
-    files.write_atomically(path, b"two")
+    atomic.write_atomically(path, b"one")
+    atomic.write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
 
     def full(*_: object) -> None:
@@ -30,39 +30,39 @@ def test_write_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="full"):
-        files.write_atomically(path, b"three")
+        atomic.write_atomically(path, b"three")
     assert path.read_bytes() == b"two" and names(path.parent) == ["file"]
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 255, "ü" * 127, "\udcff" * 200, "日" * 85])
 def test_private_names_fit_beside_any_name(tmp_path: Path, name: str) -> None:
-    found = files.private_name(str(tmp_path / name))
+    found = atomic.private_name(str(tmp_path / name))
     assert os.path.dirname(found) == str(tmp_path)
     assert len(os.fsencode(os.path.basename(found))) <= 255
-    assert found != files.private_name(str(tmp_path / name))
+    assert found != atomic.private_name(str(tmp_path / name))
     Path(found).write_bytes(b"")
 
 
 def test_unique_names_differ_after_a_fork() -> None:
-    mine = files.unique_name()
-    assert mine != files.unique_name()
-    assert files.run_id() == files.run_id()
+    mine = atomic.unique_name()
+    assert mine != atomic.unique_name()
+    assert atomic.run_id() == atomic.run_id()
     reader, writer = os.pipe()
     if not (child := os.fork()):
-        os.write(writer, f"{os.getpid()} {files.run_id()} {files.unique_name()}".encode())
+        os.write(writer, f"{os.getpid()} {atomic.run_id()} {atomic.unique_name()}".encode())
         os._exit(0)
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as stream:
         pid, run, name = stream.read().split()
-    assert run != files.run_id() and name.startswith(f"{pid}-{run}-") and int(pid) == child
+    assert run != atomic.run_id() and name.startswith(f"{pid}-{run}-") and int(pid) == child
 
 
 def test_digests(tmp_path: Path) -> None:
     data = payload(9_000_000)
     (tmp_path / "f").write_bytes(data)
-    assert files.sha256_of(str(tmp_path / "f")) == sha256(data)
-    assert files.git_blob_of(str(tmp_path / "f")) == git_blob(data)
+    assert atomic.sha256_of(str(tmp_path / "f")) == sha256(data)
+    assert atomic.git_blob_of(str(tmp_path / "f")) == git_blob(data)
 
 
 @pytest.mark.parametrize("rename", [True, False])
@@ -71,7 +71,7 @@ def test_publish_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: bool, link: bool
 ) -> None:
     if not rename:
-        monkeypatch.setattr(files, "rename_new", lambda *_: False)
+        monkeypatch.setattr(atomic, "rename_new", lambda *_: False)
     if not link:
 
         def refuse(*_: object) -> None:
@@ -81,33 +81,33 @@ def test_publish_never_overwrites(
     one, two, target = tmp_path / "one", tmp_path / "two", tmp_path / "target"
     one.write_bytes(b"1")
     two.write_bytes(b"2")
-    files.publish(str(one), str(target))
+    atomic.publish(str(one), str(target))
     with pytest.raises(FileExistsError):
-        files.publish(str(two), str(target))
+        atomic.publish(str(two), str(target))
     assert target.read_bytes() == b"1" and names(tmp_path) == ["target"]
     (tmp_path / "dangling").symlink_to("nowhere")
     two.write_bytes(b"2")
     with pytest.raises(FileExistsError):
-        files.publish(str(two), str(tmp_path / "dangling"))
+        atomic.publish(str(two), str(tmp_path / "dangling"))
     two.write_bytes(b"2")
     with pytest.raises(FileNotFoundError):
-        files.publish(str(two), str(tmp_path / "no/folder"))
+        atomic.publish(str(two), str(tmp_path / "no/folder"))
     assert not two.exists()
 
 
 def test_reflink_or_nothing(tmp_path: Path) -> None:
     source, target = tmp_path / "s", tmp_path / "t"
     source.write_bytes(b"data")
-    if files.reflink(str(source), str(target)):
+    if atomic.reflink(str(source), str(target)):
         assert target.read_bytes() == b"data"
     else:
         assert not target.exists()
 
 
 def test_spreading_subfolders_is_a_hint(tmp_path: Path) -> None:
-    files.spread_subfolders(str(tmp_path))
-    files.spread_subfolders(str(tmp_path))
-    files.spread_subfolders("/proc")  # a file system that knows no such thing
+    atomic.spread_subfolders(str(tmp_path))
+    atomic.spread_subfolders(str(tmp_path))
+    atomic.spread_subfolders("/proc")  # a file system that knows no such thing
     lsattr = shutil.which("lsattr")
     if lsattr is not None:
         done = subprocess.run([lsattr, "-d", tmp_path], capture_output=True, text=True, check=False)
@@ -129,10 +129,10 @@ def test_copy_falls_back(
 
     if number is not None:
         monkeypatch.setattr(os, "copy_file_range", odd, raising=False)
-    files.copy(str(source), str(target))
+    atomic.copy(str(source), str(target))
     assert target.read_bytes() == source.read_bytes()
     with pytest.raises(FileExistsError):
-        files.copy(str(source), str(target))
+        atomic.copy(str(source), str(target))
 
 
 def test_copy_tells_of_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_copy_tells_of_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "copy_file_range", full, raising=False)
     with pytest.raises(OSError, match="full"):
-        files.copy(str(tmp_path / "s"), str(tmp_path / "t"))
+        atomic.copy(str(tmp_path / "s"), str(tmp_path / "t"))
 
 
 def test_read_only_files_are_synced_one_by_one(
@@ -153,7 +153,7 @@ def test_read_only_files_are_synced_one_by_one(
     path = tmp_path / "f"
     path.write_bytes(b"x")
     os.chmod(path, 0o444)
-    monkeypatch.setattr(files, "_libc", lambda: None)
+    monkeypatch.setattr(atomic, "_libc", lambda: None)
     opened: list[int] = []
     real = os.open
 
@@ -162,7 +162,7 @@ def test_read_only_files_are_synced_one_by_one(
         return real(name, flags, *rest)
 
     monkeypatch.setattr(os, "open", watched)
-    files.sync_filesystem(str(tmp_path), [str(path)])
+    atomic.sync_filesystem(str(tmp_path), [str(path)])
     if os.name != "nt":
         assert opened == [os.O_RDONLY]
 

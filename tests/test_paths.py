@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.paths import BadPath, PathClaims, check_relative, collision_key, escapes, printable
+from fetcher.fs.safe_paths import (
+    BadPath,
+    PathClaims,
+    check_relative,
+    collision_key,
+    escapes,
+    printable,
+)
 
 PIECES = st.sampled_from(
     [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.patterns import (
+from fetcher.fs.patterns import (
     BadPattern,
     compile_glob,
     expand,

@@ -17,7 +17,7 @@ import click
 from fetcher import __version__, report, settings
 from fetcher.commands import common
 from fetcher.errors import Failure, Problem
-from fetcher.files import reflink
+from fetcher.fs.atomic import reflink
 from fetcher.network import Network, host_of
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes

@@ -238,7 +238,7 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
 
     One line per content, short enough to be carried back to the connected side.
     """
-    from fetcher.files import write_atomically
+    from fetcher.fs.atomic import write_atomically
     from fetcher.mirror.bundle import open_bundles
     from fetcher.shipping import havelist
 

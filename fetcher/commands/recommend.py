@@ -10,8 +10,8 @@ import click
 from fetcher import gpu, recommend, report, vram
 from fetcher.commands import common
 from fetcher.errors import UsageError
+from fetcher.fs.patterns import nearest
 from fetcher.gpu import Card
-from fetcher.patterns import nearest
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root
 from fetcher.recommend import Choice, Fit

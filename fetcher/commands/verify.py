@@ -14,9 +14,9 @@ import click
 from fetcher import formats, naming, probe_options, report, reports
 from fetcher.commands import common
 from fetcher.errors import UsageError
+from fetcher.fs.patterns import nearest
 from fetcher.livetable import LiveTable
 from fetcher.manifest import Artifact
-from fetcher.patterns import nearest
 from fetcher.plan import ArtifactPlan, Plan
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
+from fetcher.fs.extents import Extent
 from fetcher.mirror import oci
 from fetcher.mirror.containers import Container, Folder, open_archive
-from fetcher.mirror.holdings import Extent, HeldArtifact
+from fetcher.mirror.holdings import HeldArtifact
 from fetcher.mirror.joined import parse_sums, sums_path, volume_base
 from fetcher.mirror.oci import MAX_DOCUMENT, Contents, Descriptor
 

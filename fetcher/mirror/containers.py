@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import sha256_of
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.atomic import sha256_of
+from fetcher.fs.extents import Extent
+from fetcher.fs.safe_paths import BadPath, check_relative, native, printable
 from fetcher.mirror.joined import Joined, sums_path, volumes_of
 from fetcher.mirror.tar import Member, scan
-from fetcher.paths import BadPath, check_relative, native, printable
 
 
 class Container(Protocol):

@@ -6,22 +6,12 @@ view, so that whoever serves, checks or imports need not know which of them it i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from fetcher.files import BLOCK
-from fetcher.paths import native
+from fetcher.fs.extents import Extent
 from fetcher.sources.base import FileEntry
-
-
-class Extent(NamedTuple):
-    """A piece of a file on disk: `length` bytes from `offset` on."""
-
-    path: str
-    offset: int
-    length: int
 
 
 @dataclass(frozen=True)
@@ -69,28 +59,3 @@ class Holdings(Protocol):
 
     def documents(self) -> Mapping[str, bytes]:
         """`fetch.lock`, `manifests/NAME.yaml` and `layouts/NAME.yaml` by name."""
-
-
-def part_of(extents: Sequence[Extent], start: int, stop: int) -> tuple[Extent, ...]:
-    """The bytes from `start` up to `stop` of a content, as pieces (for ranges of HTTP)."""
-    found, position = [], 0
-    for path, offset, length in extents:
-        low, high = max(start - position, 0), min(stop - position, length)
-        if low < high:
-            found.append(Extent(path, offset + low, high - low))
-        position += length
-    return tuple(found)
-
-
-def read(extents: Sequence[Extent]) -> Iterator[bytes]:
-    """The bytes of a content in blocks of up to 4 MiB. Raises OSError, EOFError."""
-    for extent in extents:
-        with open(native(extent.path), "rb", buffering=0) as stream:  # noqa: PTH123
-            stream.seek(extent.offset, os.SEEK_SET)
-            left = extent.length
-            while left:
-                block = stream.read(min(left, BLOCK))
-                if not block:
-                    raise EOFError(f"{extent.path} ends early")
-                left -= len(block)
-                yield block

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.mirror.holdings import Extent
-from fetcher.paths import native
+from fetcher.fs.extents import Extent
+from fetcher.fs.safe_paths import native
 
 _NUMBER = re.compile(r"(.+)\.(\d{3,5})")
 

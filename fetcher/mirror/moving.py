@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from fetcher.files import NO_COPY_RANGE
-from fetcher.mirror.holdings import Extent
-from fetcher.paths import native
+from fetcher.fs.atomic import NO_COPY_RANGE
+from fetcher.fs.extents import Extent
+from fetcher.fs.safe_paths import native
 
 BUFFER = 1 << 18
 # Up to here a content is read at once; handing it to another thread costs more than hashing it.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fetcher.errors import Failure, Problem
-from fetcher.files import sha256_of
+from fetcher.fs.atomic import sha256_of
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
 from fetcher.mirror.moving import SMALL, Beside, digest_of
 

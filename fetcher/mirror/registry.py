@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher.errors import Failure, UsageError
+from fetcher.fs.safe_paths import printable
 from fetcher.mirror import oci
 from fetcher.mirror.joined import parse_sums
 from fetcher.mirror.oci import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
 from fetcher.network import Network, Response, host_of
-from fetcher.paths import printable
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
 DEFAULT_TAG = "latest"

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.paths import printable
+from fetcher.fs.safe_paths import printable
 
 _HINT = "pip install 'fetcher[sign]'"
 _MAX_SIGNATURE = 256 << 20

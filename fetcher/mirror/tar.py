@@ -11,8 +11,8 @@ import tarfile
 from typing import NamedTuple
 
 from fetcher.errors import Failure
+from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
 from fetcher.mirror.joined import Joined
-from fetcher.paths import BadPath, PathClaims, check_relative, printable
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)

@@ -10,7 +10,7 @@ from typing import Any
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.mirror.holdings import Extent, part_of
+from fetcher.fs.extents import Extent, part_of
 from fetcher.mirror.moving import open_to_read
 from fetcher.network import (
     RETRY_STATUS,

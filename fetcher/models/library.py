@@ -14,11 +14,11 @@ from typing import Any
 from fetcher import lock, naming, obtain, probe_defaults
 from fetcher import settings as all_settings
 from fetcher.errors import InvalidDocument, UsageError
+from fetcher.fs.patterns import nearest
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.naming import Pair
-from fetcher.patterns import nearest
 from fetcher.plan import ArtifactPlan
 from fetcher.probing import placed
 from fetcher.project import Project

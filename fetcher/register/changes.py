@@ -11,7 +11,7 @@ from fetcher import manifest as manifests
 from fetcher import settings, yamledit
 from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, UsageError
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.yamltree import parse
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import UsageError, from_os_error
-from fetcher.files import sha256_of
+from fetcher.fs.atomic import sha256_of
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.manifest import ARTIFACT
-from fetcher.paths import BadPath, check_relative
 from fetcher.register.nodes import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
 from fetcher.sources.base import Source

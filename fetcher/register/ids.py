@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from fetcher.paths import BadPath, check_relative
+from fetcher.fs.safe_paths import BadPath, check_relative
 
 _LONGEST = 100
 

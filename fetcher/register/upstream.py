@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetcher.errors import Failure
+from fetcher.fs.patterns import compile_glob
 from fetcher.network import Network
-from fetcher.patterns import compile_glob
 from fetcher.record import TASKS
 from fetcher.runtime import pipeline_type_of
 from fetcher.sources.base import FileEntry, Request, Source

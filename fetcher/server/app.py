@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 
 from fetcher import __version__
-from fetcher.paths import printable
+from fetcher.fs.safe_paths import printable
 from fetcher.server.access import ANONYMOUS, Identity, Tokens
 from fetcher.server.github import github_file
 from fetcher.server.hub import Hub

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fetcher import yamltree
-from fetcher.mirror.holdings import read
+from fetcher.fs.extents import read
 from fetcher.server.message import Content
 from fetcher.yamltree import Node
 

@@ -22,7 +22,7 @@ from itertools import count
 from typing import Any
 
 from fetcher.errors import Failure, FetchError
-from fetcher.files import remove_quietly
+from fetcher.fs.atomic import remove_quietly
 
 _STREAMS = 256
 _F_SETPIPE_SZ = 1031

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.extents import Extent
 from fetcher.server.cards import MAX_CARD, card_of
 from fetcher.server.message import Content, Live, Refused, Request, refusal
 from fetcher.server.repos import Entry, Repo, Snapshot

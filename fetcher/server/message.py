@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.extents import Extent
 from fetcher.server.access import ANONYMOUS, Identity
 
 JSON_TYPE = "application/json; charset=utf-8"

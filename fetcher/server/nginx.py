@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.mirror.holdings import HeldArtifact
 from fetcher.server.access import ANONYMOUS
 from fetcher.server.cards import card_of

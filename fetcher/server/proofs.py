@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fetcher.mirror.holdings import Extent, read
-from fetcher.paths import native
+from fetcher.fs.extents import Extent, read
+from fetcher.fs.safe_paths import native
 from fetcher.server.feeding import CutOff
 from fetcher.server.message import Content
 

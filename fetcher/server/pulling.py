@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from fetcher.errors import Problem
-from fetcher.files import git_blob_hasher
+from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network import Network
 from fetcher.progress import Progress
 from fetcher.server.feeding import CutOff

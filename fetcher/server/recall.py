@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fetcher import lock as locks
 from fetcher.errors import FetchError
-from fetcher.files import write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.lock import Lock, LockedArtifact
 from fetcher.server.repos import COMMIT, Repo, Snapshot, entry_of
 from fetcher.sources.base import FileEntry

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.mirror.holdings import HeldArtifact
-from fetcher.paths import BadPath, check_relative
 from fetcher.sources.base import FileEntry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

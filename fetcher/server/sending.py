@@ -10,7 +10,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Any
 
-from fetcher.mirror.holdings import Extent, part_of, read
+from fetcher.fs.extents import Extent, part_of, read
 from fetcher.server.app import App
 from fetcher.server.feeding import Feeder
 from fetcher.server.message import Content, Refused, Request, Response, refusal

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fetcher.files import remove_quietly
+from fetcher.fs.atomic import remove_quietly
 from fetcher.server.message import Request, Response, json_response, refusal
 from fetcher.store import Store
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from fetcher.errors import Failure, UsageError
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.extents import Extent
 from fetcher.network import Network, Response
 from fetcher.server.library import Found
 from fetcher.server.message import Live, Request, refusal

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import Stat, remove_quietly, sha256_of, write_atomically
+from fetcher.fs.atomic import Stat, remove_quietly, sha256_of, write_atomically
+from fetcher.fs.extents import part_of
 from fetcher.mirror.bundle import Bundle
-from fetcher.mirror.holdings import part_of
 from fetcher.mirror.moving import copy_into, write_all
 from fetcher.mirror.oci import Contents
 from fetcher.mirror.proof import Proof

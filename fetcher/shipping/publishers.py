@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import FetchError, Problem
+from fetcher.fs.extents import read
 from fetcher.mirror import publisher
 from fetcher.mirror.bundle import Bundle
-from fetcher.mirror.holdings import read
 from fetcher.sources.base import FileEntry
 from fetcher.workspace import Workspace
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
+from fetcher.fs.extents import Extent, read
 from fetcher.mirror import oci, trust
 from fetcher.mirror.bucket import Bucket
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle, blob_name, open_bundle, record_of
-from fetcher.mirror.holdings import Extent, read
 from fetcher.mirror.oci import MANIFEST_TYPE, Image
 from fetcher.mirror.registry import (
     SIGNATURE_TYPE,

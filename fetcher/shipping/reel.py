@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 
 from fetcher.errors import UsageError
-from fetcher.files import remove_quietly, write_atomically
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.extents import Extent
+from fetcher.fs.safe_paths import native
 from fetcher.mirror.joined import sums_path, volume_name
 from fetcher.mirror.moving import copy_into, pump, write_all
-from fetcher.paths import native
 
 PARTIAL = ".partial"
 _GATHER = 1 << 20

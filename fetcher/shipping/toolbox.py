@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fetcher.errors import Failure, UsageError
-from fetcher.files import sha256_of
-from fetcher.patterns import nearest
+from fetcher.fs.atomic import sha256_of
+from fetcher.fs.patterns import nearest
 from fetcher.transfer.wheels import PIP_TIMEOUT, pip_failure
 
 NAME = "fetcher"

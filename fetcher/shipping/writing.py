@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.files import private_name, remove_quietly, sha256_of, sync_filesystem
+from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_filesystem
+from fetcher.fs.extents import Extent
+from fetcher.fs.safe_paths import native
 from fetcher.mirror.bundle import SIGNATURE, SUMS
-from fetcher.mirror.holdings import Extent
 from fetcher.mirror.joined import sums_path, volume_base, volume_name
 from fetcher.mirror.moving import (
     SMALL,
@@ -29,7 +30,6 @@ from fetcher.mirror.moving import (
     write_all,
 )
 from fetcher.mirror.tar import END, header, padding
-from fetcher.paths import native
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.shipping.plan import Entry, Outline

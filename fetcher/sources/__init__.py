@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fetcher.patterns import nearest
+from fetcher.fs.patterns import nearest
 from fetcher.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
 from fetcher.sources.base import Source
 from fetcher.sources.genforce import GenForce

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from fetcher.errors import Failure
-from fetcher.paths import BadPath, check_relative, printable
-from fetcher.patterns import nearest, select
+from fetcher.fs.patterns import nearest, select
+from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.schema import Field
 
 if TYPE_CHECKING:
-    from fetcher.mirror.holdings import Extent
+    from fetcher.fs.extents import Extent
     from fetcher.network import Network
     from fetcher.yamltree import Document, Node
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fetcher.fs.patterns import nearest
 from fetcher.network import Network
-from fetcher.patterns import nearest
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from fetcher.errors import Failure
-from fetcher.files import git_blob_hasher
+from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network import Network, Response, retry_after
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
+from fetcher.fs.safe_paths import check_relative
 from fetcher.network import Network, Response, origin_of
-from fetcher.paths import check_relative
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import sha256_of
+from fetcher.fs.atomic import sha256_of
+from fetcher.fs.patterns import literal_names
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.network import Network, host_of, public_url
-from fetcher.paths import BadPath, check_relative
-from fetcher.patterns import literal_names
 from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import from_os_error
-from fetcher.files import remove_quietly, write_atomically
-from fetcher.paths import native
+from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.safe_paths import native
 from fetcher.store import Part
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.jobs import Job

@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.files import end_with_parent, git_blob_hasher, unique_name, write_new
+from fetcher.fs.atomic import end_with_parent, git_blob_hasher, unique_name, write_new
+from fetcher.fs.sniff import is_pointer
 from fetcher.network import (
     REDIRECTS,
     RETRY_STATUS,
@@ -27,7 +28,6 @@ from fetcher.network import (
     never_connected,
     redirect_target,
 )
-from fetcher.sniff import is_pointer
 from fetcher.store import private_prefix
 from fetcher.transfer.jobs import SMALL
 from fetcher.transfer.slot import STALL_SECONDS

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from fetcher.files import Stat
+from fetcher.fs.atomic import Stat
 from fetcher.network import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.files import copy, reflink, remove_quietly
-from fetcher.mirror.holdings import Extent
+from fetcher.fs.atomic import copy, reflink, remove_quietly
+from fetcher.fs.extents import Extent
 from fetcher.mirror.moving import copy_into
 from fetcher.store import Part, Store
 

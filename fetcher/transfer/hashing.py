@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fetcher.files import BLOCK, git_blob_hasher, start_writing_out
-from fetcher.paths import native
+from fetcher.fs.atomic import BLOCK, git_blob_hasher, start_writing_out
+from fetcher.fs.safe_paths import native
 
 # Read at a time, into one buffer: fresh memory for each piece would cost more than the digest.
 _PIECE = 512 << 10

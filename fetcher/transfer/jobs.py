@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fetcher.errors import Failure, Problem
-from fetcher.files import Stat
+from fetcher.fs.atomic import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Part
 

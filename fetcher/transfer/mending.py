@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.files import remove_quietly
+from fetcher.fs.atomic import remove_quietly
 from fetcher.network import Network, backoff, host_of
 from fetcher.progress import Progress, human_bytes
 from fetcher.sources.base import UrlCandidate

@@ -13,8 +13,8 @@ import time
 import pycurl
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.fs.sniff import page_complaint
 from fetcher.network import Network, parse_header
-from fetcher.sniff import page_complaint
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.body import Body, Cell
 from fetcher.transfer.jobs import SMALL, Job

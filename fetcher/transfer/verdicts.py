@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pycurl
 
 from fetcher.errors import Failure
+from fetcher.fs.sniff import page_complaint
 from fetcher.network import (
     LONGEST_WAIT,
     REDIRECTS,
@@ -26,7 +27,6 @@ from fetcher.network import (
     redirect_target,
     retry_after,
 )
-from fetcher.sniff import page_complaint
 from fetcher.sources.base import UrlCandidate
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import zlib
 from pathlib import Path
 
 from fetcher.errors import Failure
-from fetcher.files import BLOCK, remove_quietly
-from fetcher.paths import printable
-from fetcher.patterns import nearest
+from fetcher.fs.atomic import BLOCK, remove_quietly
+from fetcher.fs.patterns import nearest
+from fetcher.fs.safe_paths import printable
 from fetcher.store import Store
 from fetcher.transfer.jobs import Arrived, Job
 

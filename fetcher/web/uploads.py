@@ -14,8 +14,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from fetcher.files import remove_quietly, write_atomically
-from fetcher.paths import BadPath, check_relative
+from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.server.message import Request, refusal
 from fetcher.state import FOLDER
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fetcher.errors import Failure
+from fetcher.fs.extents import Extent, part_of
 from fetcher.mirror import oci
-from fetcher.mirror.holdings import Extent, HeldArtifact, part_of
+from fetcher.mirror.holdings import HeldArtifact
 from fetcher.mirror.oci import Descriptor, tag_of
 from fetcher.sources.base import FileEntry
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetcher.fs.safe_paths import check_relative
 from fetcher.manifest import ID
-from fetcher.paths import check_relative
 from fetcher.register.ids import propose
 
 

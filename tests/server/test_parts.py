@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.mirror.holdings import Extent, HeldArtifact
+from fetcher.fs.extents import Extent
+from fetcher.mirror.holdings import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.files import disposition, media_type
 from fetcher.server.message import Content, Request

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
-from fetcher.mirror.holdings import read
 from fetcher.progress import Progress
 from fetcher.storekeeping import YOUNG_SECONDS
 from tests.kit import sha256

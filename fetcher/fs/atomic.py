@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fetcher.paths import native
+from fetcher.fs.safe_paths import native
 
 BLOCK = 1 << 22
 _SMALL = 1 << 16
