@@ -8,7 +8,7 @@ from fetcher.fs.patterns import compile_glob, expand, is_glob, nearest
 from fetcher.fs.safe_paths import PathClaims
 from fetcher.layout import Entry, Layout, covers, mismatch, target_of
 from fetcher.manifest import Manifest
-from fetcher.yamltree import Document
+from fetcher.yamldoc.nodes import Document
 
 
 class _CrossCheck:

@@ -9,12 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fetcher import yamltree
 from fetcher.errors import Problem
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.manifest import ID, Artifact
-from fetcher.schema import (
+from fetcher.sources.base import FileEntry
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import (
     INVALID,
     Field,
     Json,
@@ -26,8 +28,6 @@ from fetcher.schema import (
     Text,
     node_of,
 )
-from fetcher.sources.base import FileEntry
-from fetcher.yamltree import Document, Node
 
 _ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
 _EXPECTED = "an artifact's id, or id/path/in/artifact"
@@ -275,7 +275,7 @@ def _named_anywhere(root: Node) -> set[str]:
 
 def load(path: Path, shown: str) -> tuple[Layout | None, Document]:
     """Read a layout file; `shown` is its name in messages."""
-    document = yamltree.read(path, shown)
+    document = nodes.read(path, shown)
     layout = decode(document)
     if layout:
         layout.path = path

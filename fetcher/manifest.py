@@ -11,11 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fetcher import yamltree
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.record import DESCRIPTION, MEMORY
-from fetcher.schema import (
+from fetcher.sources import SourceType
+from fetcher.sources.base import FileEntry, Request, Source
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import (
     INVALID,
     Boolean,
     Field,
@@ -29,9 +32,6 @@ from fetcher.schema import (
     Type,
     node_of,
 )
-from fetcher.sources import SourceType
-from fetcher.sources.base import FileEntry, Request, Source
-from fetcher.yamltree import Document, Node
 
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
@@ -400,7 +400,7 @@ def decode(document: Document) -> Manifest | None:
 
 def load(path: Path, shown: str) -> tuple[Manifest | None, Document]:
     """Read a manifest file; `shown` is its name in messages."""
-    document = yamltree.read(path, shown)
+    document = nodes.read(path, shown)
     manifest = decode(document)
     if manifest:
         manifest.path = path

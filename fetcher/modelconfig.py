@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fetcher import runtimefile, yamltree
+from fetcher import runtimefile
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.record import DESCRIPTION
 from fetcher.register.ids import propose
-from fetcher.schema import INVALID, Boolean, Record, Type, node_of
 from fetcher.sources.addresses import repository_of
-from fetcher.yamledit import dump, jsonable, plain
-from fetcher.yamltree import Document, Node
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.edit import dump, jsonable, plain
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import INVALID, Boolean, Record, Type, node_of
 
 REPO_KEYS = (
     "repo",
@@ -98,7 +99,7 @@ def _spaced(body: str) -> str:
 
 def read(path: Path) -> Converted:
     """Convert a file. Raises InvalidDocument for what cannot be read or names no repository."""
-    document = yamltree.read(path, str(path))
+    document = nodes.read(path, str(path))
     converted = _Reader(document).convert() if document.root is not None else Converted()
     if document.problems:
         raise InvalidDocument(document.problems)

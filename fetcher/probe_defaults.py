@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fetcher.manifest import Artifact
-from fetcher.yamledit import jsonable
+from fetcher.yamldoc.edit import jsonable
 
 # Where a record says what the `compression` probe calls so.
 IN_RECORD: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fetcher.manifest import PROBE, Manifest
-from fetcher.schema import INVALID, node_of
-from fetcher.yamltree import Document, Node
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import INVALID, node_of
 
 if TYPE_CHECKING:
     from fetcher.verify.options import Problem

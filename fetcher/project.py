@@ -15,7 +15,7 @@ from fetcher.fs.patterns import nearest
 if TYPE_CHECKING:
     from fetcher.layout import Layout
     from fetcher.manifest import Artifact, Manifest
-    from fetcher.yamltree import Document
+    from fetcher.yamldoc.nodes import Document
 
 MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
 SUFFIXES = (".yaml", ".yml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetcher.schema import (
+from fetcher.yamldoc.schema import (
     Boolean,
     Either,
     Field,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetcher.schema import Boolean, Field, Integer, Json, ListOf, MapOf, Record, Text
+from fetcher.yamldoc.schema import Boolean, Field, Integer, Json, ListOf, MapOf, Record, Text
 
 _CLASS = Text(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*", "module.Class")
 

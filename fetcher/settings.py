@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fetcher import yamltree
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.runtimefile import RUNTIME
-from fetcher.schema import INVALID, Boolean, Field, Integer, JsonSchema, ListOf, Record, Text
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.schema import (
+    INVALID,
+    Boolean,
+    Field,
+    Integer,
+    JsonSchema,
+    ListOf,
+    Record,
+    Text,
+)
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
@@ -316,7 +325,7 @@ def _from_file(
     path = root / "fetch.yaml"
     if not path.is_file():
         return {}, {}
-    document = yamltree.read(path, "fetch.yaml")
+    document = nodes.read(path, "fetch.yaml")
     if document.empty:
         return {}, {}
     decoded: Any = INVALID

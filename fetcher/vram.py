@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fetcher import yamltree
-from fetcher.schema import INVALID, Integer, ListOf, MapOf, Text
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.schema import INVALID, Integer, ListOf, MapOf, Text
 
 # Bytes that one parameter takes, by number type.
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.5}
@@ -65,7 +65,7 @@ def human_count(parameters: int) -> str:
 @lru_cache(maxsize=1)
 def cards() -> dict[str, tuple[int, ...]]:
     """Memory in GB of the cards that the catalog knows, smallest first, by name."""
-    document = yamltree.read(Path(__file__).parent / "catalog" / "gpus.yaml")
+    document = nodes.read(Path(__file__).parent / "catalog" / "gpus.yaml")
     found: Any = INVALID
     if document.root is not None:
         found = MapOf(Text(), ListOf(Integer(1))).decode(document.root, document)

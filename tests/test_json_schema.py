@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from fetcher import layout, manifest
-from fetcher.schema import Json
-from fetcher.yamltree import parse
+from fetcher.yamldoc.nodes import parse
+from fetcher.yamldoc.schema import Json
 
 from .conftest import Cli
 

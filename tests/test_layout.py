@@ -10,7 +10,7 @@ from fetcher import manifest as manifests
 from fetcher.crosscheck import cross_check
 from fetcher.layout import Layout, decode, owner_of, placements
 from fetcher.sources.base import FileEntry
-from fetcher.yamltree import Document, parse
+from fetcher.yamldoc.nodes import Document, parse
 
 MANIFEST = """\
 manifest: m

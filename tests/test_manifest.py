@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from fetcher import sources
 from fetcher.manifest import Manifest, decode
-from fetcher.schema import INVALID
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.plain import Local, PyPI, Url
-from fetcher.yamltree import Document, parse
+from fetcher.yamldoc.nodes import Document, parse
+from fetcher.yamldoc.schema import INVALID
 
 
 def load(text: str) -> tuple[Manifest, Document]:

@@ -18,8 +18,8 @@ from fetcher import modelconfig
 from fetcher.errors import InvalidDocument
 from fetcher.register import changes
 from fetcher.register.changes import Change
-from fetcher.yamledit import plain, put
-from fetcher.yamltree import parse
+from fetcher.yamldoc.edit import plain, put
+from fetcher.yamldoc.nodes import parse
 from tests.conftest import Cli
 
 DOCUMENT = """\

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher import manifest as manifests
-from fetcher import probe_options, yamltree
+from fetcher import probe_options
 from fetcher.errors import DocumentProblem
+from fetcher.yamldoc import nodes
 
 from .conftest import Cli, write_project
 from .verify.conftest import plugin_path, plugins
@@ -262,7 +263,7 @@ def probes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def examined(text: str) -> tuple[manifests.Manifest | None, list[DocumentProblem]]:
-    document = yamltree.parse(text.encode("utf-8", "surrogatepass"), "m.yaml")
+    document = nodes.parse(text.encode("utf-8", "surrogatepass"), "m.yaml")
     found = manifests.decode(document)
     if found is not None:
         probe_options.examine_all(found, document)

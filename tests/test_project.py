@@ -265,7 +265,7 @@ def picked(*, optional: bool = False, **options: Any) -> list[str]:
     )
     from fetcher import manifest as manifests
     from fetcher.layout import Layout
-    from fetcher.yamltree import parse
+    from fetcher.yamldoc.nodes import parse
 
     manifest = manifests.decode(parse(text.encode(), "m"))
     assert manifest is not None

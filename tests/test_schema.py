@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.schema import (
+from fetcher.yamldoc.nodes import parse
+from fetcher.yamldoc.schema import (
     INVALID,
     Boolean,
     Field,
@@ -25,7 +26,6 @@ from fetcher.schema import (
     Type,
     node_of,
 )
-from fetcher.yamltree import parse
 
 
 def read(kind: Type, text: str) -> tuple[Any, list[str]]:

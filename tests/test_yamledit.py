@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import UsageError
-from fetcher.yamledit import diff, dump, plain, put
-from fetcher.yamltree import parse
+from fetcher.yamldoc.edit import diff, dump, plain, put
+from fetcher.yamldoc.nodes import parse
 
 FILE = """\
 # the project's models

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetcher import yamltree
-from fetcher.yamltree import Document, Node, parse
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.nodes import Document, Node, parse
 
 
 def places(data: bytes | str) -> list[str]:
@@ -141,28 +141,28 @@ def test_deep_nesting_is_stopped(text: str) -> None:
 
 
 def test_huge_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(yamltree, "MAX_BYTES", 1024**2)
+    monkeypatch.setattr(nodes, "MAX_BYTES", 1024**2)
     path = tmp_path / "huge.yaml"
     with path.open("wb") as stream:
         stream.truncate(10 * 1024**3)
-    [problem] = yamltree.read(path).problems
+    [problem] = nodes.read(path).problems
     assert problem.message == "larger than 1 MiB"
 
 
 def test_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yamltree, "MAX_NODES", 100)
+    monkeypatch.setattr(nodes, "MAX_NODES", 100)
     assert places("[" + "a, " * 200 + "]") == ["1:299: more than 100 nodes"]
 
 
 def test_unreadable_files_are_problems(tmp_path: Path) -> None:
-    assert "No such file" in yamltree.read(tmp_path / "none.yaml", "none.yaml").problems[0].message
-    assert "Is a directory" in yamltree.read(tmp_path).problems[0].message
+    assert "No such file" in nodes.read(tmp_path / "none.yaml", "none.yaml").problems[0].message
+    assert "Is a directory" in nodes.read(tmp_path).problems[0].message
 
 
 def test_the_pure_python_parser_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: 1\na: 2\nb: &x {c: *x}\nd: !t e\n? {}\n: 1\n"
     with_c = places(text)
-    monkeypatch.setattr(yamltree, "_loader", lambda: yaml.SafeLoader)
+    monkeypatch.setattr(nodes, "_loader", lambda: yaml.SafeLoader)
     assert places(text) == with_c
     assert len(with_c) == 4
     assert "not valid YAML" in places("a: \x07")[0]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what a run with nothing to do does without
     from fetcher.manifest import Manifest
     from fetcher.plan import ArtifactPlan
     from fetcher.workspace import Workspace
-    from fetcher.yamltree import Document
+    from fetcher.yamldoc.nodes import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import click
 
-from fetcher import modelconfig, report, yamledit
+from fetcher import modelconfig, report
 from fetcher.commands import common
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.modelconfig import Converted
 from fetcher.project import SUFFIXES, find_root
 from fetcher.register import changes
 from fetcher.register.changes import Change
-from fetcher.yamltree import parse
+from fetcher.yamldoc import edit as yamledit
+from fetcher.yamldoc.nodes import parse
 
 
 @click.command("import")

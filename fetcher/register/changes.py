@@ -8,11 +8,12 @@ from pathlib import Path
 
 from fetcher import layout as layouts
 from fetcher import manifest as manifests
-from fetcher import settings, yamledit
+from fetcher import settings
 from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, UsageError
 from fetcher.fs.atomic import write_atomically
-from fetcher.yamltree import parse
+from fetcher.yamldoc import edit
+from fetcher.yamldoc.nodes import parse
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def change(root: Path, path: str, after: str) -> Change:
 
 def diff(changes: Iterable[Change]) -> str:
     """All changes as one unified diff."""
-    return "".join(yamledit.diff(item.before, item.after, item.path) for item in changes)
+    return "".join(edit.diff(item.before, item.after, item.path) for item in changes)
 
 
 def problems(changes: Iterable[Change]) -> list[DocumentProblem]:

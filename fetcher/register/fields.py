@@ -8,7 +8,7 @@ from typing import Any
 
 from fetcher.manifest import ARTIFACT
 from fetcher.record import DESCRIPTION, TASKS
-from fetcher.schema import Field, Type
+from fetcher.yamldoc.schema import Field, Type
 
 STEPS = (
     "basic",

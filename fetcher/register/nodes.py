@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fetcher.manifest import FilesType
-from fetcher.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
-from fetcher.yamltree import Document, Node, parse
+from fetcher.yamldoc.nodes import Document, Node, parse
+from fetcher.yamldoc.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _BREAK = re.compile(r"[\n\t]")

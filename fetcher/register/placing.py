@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fetcher import yamledit
 from fetcher.errors import UsageError
 from fetcher.manifest import ID
 from fetcher.project import SUFFIXES, Project
 from fetcher.register.changes import Change, read_text
 from fetcher.register.ids import propose
-from fetcher.schema import node_of
-from fetcher.yamltree import parse
+from fetcher.yamldoc import edit
+from fetcher.yamldoc.nodes import parse
+from fetcher.yamldoc.schema import node_of
 
 
 def manifest_for(project: Project, wanted: str = "") -> str:
@@ -67,7 +67,7 @@ def changes_for(
     path = path_of(root, "manifests", manifest)
     before = read_text(root, path)
     text = before or f"manifest: {manifest}\n"
-    after = yamledit.put(text, ["artifacts"], identifier, record, path)
+    after = edit.put(text, ["artifacts"], identifier, record, path)
     layout = _layout_name(after, manifest)
     layout_path = path_of(root, "layouts", layout)
     layout_before = read_text(root, layout_path)
@@ -99,4 +99,4 @@ def _with_place(text: str, target: str, identifier: str, name: str) -> str:
     if len(path) == 1 and len(steps) > 1:
         # A folder of its own, so that the next one finds it.
         path, steps = [*path, steps[0]], steps[1:]
-    return yamledit.put(text, path, "/".join(steps) + "/", identifier, name)
+    return edit.put(text, path, "/".join(steps) + "/", identifier, name)

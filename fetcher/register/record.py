@@ -12,8 +12,8 @@ from fetcher.manifest import ARTIFACT, ID
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
 from fetcher.register.nodes import judge, node_of_text, node_of_value, printable, short
-from fetcher.schema import INVALID
-from fetcher.yamledit import jsonable
+from fetcher.yamldoc.edit import jsonable
+from fetcher.yamldoc.schema import INVALID
 
 # The order of a record's keys in the file.
 ORDER = (
@@ -109,8 +109,8 @@ class Draft:
 def _plain(key: str, node: Any, value: Any) -> Any:
     """The value as JSON types; `files`, `source` and the like as they were written."""
     if key in {"files", "mirrors", "probe"}:
-        from fetcher.schema import Json
-        from fetcher.yamltree import Document
+        from fetcher.yamldoc.nodes import Document
+        from fetcher.yamldoc.schema import Json
 
         return Json().decode(node, Document("value"))
     return jsonable(value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fetcher import yamltree
 from fetcher.fs.extents import read
 from fetcher.server.message import Content
-from fetcher.yamltree import Node
+from fetcher.yamldoc import nodes
+from fetcher.yamldoc.nodes import Node
 
 MAX_CARD = 4 << 20
 _FRONT = re.compile(rb"---[ \t]*\r?\n(.{0,65536}?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -23,7 +23,7 @@ def card_of(content: Content) -> dict[str, Any]:
         found = _FRONT.match(b"".join(read(content.extents)))
     except (OSError, EOFError):
         return {}
-    root = yamltree.parse(found[1], "README.md").root if found else None
+    root = nodes.parse(found[1], "README.md").root if found else None
     if root is None or root.kind != "mapping":
         return {}
     card = {

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fetcher.fs.patterns import nearest
-from fetcher.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
 from fetcher.sources.base import Source
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.plain import BlobMirror, Local, PyPI, Url
-from fetcher.yamltree import Document, Node
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

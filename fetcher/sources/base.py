@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from fetcher.errors import Failure
 from fetcher.fs.patterns import nearest, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
-from fetcher.schema import Field
+from fetcher.yamldoc.schema import Field
 
 if TYPE_CHECKING:
     from fetcher.fs.extents import Extent
     from fetcher.network import Network
-    from fetcher.yamltree import Document, Node
+    from fetcher.yamldoc.nodes import Document, Node
 
 
 class FileEntry(NamedTuple):

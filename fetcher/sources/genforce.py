@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 from fetcher.fs.patterns import nearest
 from fetcher.network import Network
-from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -22,6 +21,7 @@ from fetcher.sources.base import (
     UrlCandidate,
     choose,
 )
+from fetcher.yamldoc.schema import Field, Text
 
 _SHARE = (
     "https://mycuhk-my.sharepoint.com/:u:/g/personal/1155082926_link_cuhk_edu_hk/{}?e={}&download=1"

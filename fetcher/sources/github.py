@@ -13,7 +13,6 @@ from urllib.parse import quote
 from fetcher.errors import Failure
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network import Network, Response, retry_after
-from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,
     DeferredCandidate,
@@ -28,6 +27,7 @@ from fetcher.sources.base import (
     sound_size,
 )
 from fetcher.sources.huggingface import path_complaint
+from fetcher.yamldoc.schema import Field, Text
 
 REPO = r"[A-Za-z0-9][\w.-]{0,99}/[\w.-]{1,100}"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -11,7 +11,6 @@ from urllib.parse import quote, urljoin
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import check_relative
 from fetcher.network import Network, Response, origin_of
-from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -24,6 +23,7 @@ from fetcher.sources.base import (
     shown,
     sound_size,
 )
+from fetcher.yamldoc.schema import Field, Text
 
 MAX_PAGES = 20_000
 REPO = r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}"

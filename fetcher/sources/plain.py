@@ -15,7 +15,6 @@ from fetcher.fs.atomic import sha256_of
 from fetcher.fs.patterns import literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.network import Network, host_of, public_url
-from fetcher.schema import Field, Text
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -29,6 +28,7 @@ from fetcher.sources.base import (
     merge_known,
 )
 from fetcher.sources.huggingface import path_complaint
+from fetcher.yamldoc.schema import Field, Text
 
 _WEB_PAGE = re.compile(
     r"https?://(?:www\.)?(?:github\.com/[^/]+/[^/]+(?:/?$|/(?:blob|tree)/)"

@@ -22,12 +22,12 @@ from fetcher.register.ids import propose
 from fetcher.register.nodes import judge, node_of_value, printable
 from fetcher.register.record import Draft, from_json
 from fetcher.register.session import InvalidForm, Session
-from fetcher.schema import ListOf
 from fetcher.settings import Settings
 from fetcher.store import Store
 from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads
 from fetcher.web.words import Translator
+from fetcher.yamldoc.schema import ListOf
 
 SOURCES = ("huggingface", "github", "local", "url")
 COMPRESSION = ("image-compression", "generative-reconstruction")

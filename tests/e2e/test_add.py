@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from fetcher import manifest, yamltree
+from fetcher import manifest
 from fetcher.manifest import Artifact
+from fetcher.yamldoc import nodes
 from tests.conftest import Cli
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
@@ -41,7 +42,7 @@ VQGAN = [
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Callable[[str], dict[str, Artifact]]:
     def read(name: str) -> dict[str, Artifact]:
-        document = yamltree.read(tmp_path / f"manifests/{name}.yaml")
+        document = nodes.read(tmp_path / f"manifests/{name}.yaml")
         found = manifest.decode(document)
         assert found is not None and document.problems == []
         return found.artifacts

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import fetcher
-from fetcher import layout, manifest, yamltree
+from fetcher import layout, manifest
+from fetcher.yamldoc import nodes
 from tests.conftest import Cli
 from tests.servers.hub import HubServer
 
@@ -64,7 +65,7 @@ def test_the_readme_s_project_works_as_shown(
 
 @pytest.mark.parametrize("body", blocks("docs/manifests.md", "yaml"))
 def test_the_documents_examples_are_valid(body: str) -> None:
-    document = yamltree.parse(body.replace("sha256: …", "sha256: " + "0" * 64).encode(), "doc")
+    document = nodes.parse(body.replace("sha256: …", "sha256: " + "0" * 64).encode(), "doc")
     if body.startswith("manifest:"):
         assert manifest.decode(document) is not None
     else:

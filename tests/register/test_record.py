@@ -12,8 +12,8 @@ from fetcher import manifest
 from fetcher.record import DESCRIPTION
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, STEPS, form_json
 from fetcher.register.record import Draft, from_json
-from fetcher.yamledit import dump
-from fetcher.yamltree import parse
+from fetcher.yamldoc.edit import dump
+from fetcher.yamldoc.nodes import parse
 
 
 def test_the_form_has_every_field_of_a_record_in_five_steps() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import manifest, yamltree
+from fetcher import manifest
+from fetcher.yamldoc import nodes
 
 pexpect = pytest.importorskip("pexpect")
 pyte = pytest.importorskip("pyte")
@@ -152,7 +153,7 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
     terminal.wait("added codecs/vqgan-imagenet-f16-1024")
     assert terminal.end() == 0
     written = tmp_path / "manifests/codecs.yaml"
-    document = yamltree.read(written)
+    document = nodes.read(written)
     loaded = manifest.decode(document)
     assert loaded is not None and document.problems == []
     artifact = loaded.artifacts["vqgan-imagenet-f16-1024"]

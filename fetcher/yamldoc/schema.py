@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fetcher.fs.patterns import nearest
-from fetcher.yamltree import BROKEN, Document, Node
+from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
 INVALID: Final = object()
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fetcher.errors import UsageError
-from fetcher.schema import INVALID, Json, node_of
-from fetcher.yamltree import Document, Node, parse
+from fetcher.yamldoc.nodes import Document, Node, parse
+from fetcher.yamldoc.schema import INVALID, Json, node_of
 
 _WIDTH = 96
 # Text that every reader takes as it stands, within brackets too (words such as `true` are quoted

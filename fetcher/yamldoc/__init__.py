@@ -1,0 +1,1 @@
+"""YAML with line and column: read by a schema, edited without losing comments."""
