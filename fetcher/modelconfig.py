@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fetcher import runtimefile
+from fetcher.config import runtime_schema
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.record import DESCRIPTION
 from fetcher.register.ids import propose
@@ -165,7 +165,7 @@ class _Reader:
 
     def _runtime(self, name: str, key: Node, value: Node, path: str) -> bool:
         runtime = self.result.runtime
-        kind = runtimefile.RUNTIME.fields[name].type
+        kind = runtime_schema.RUNTIME.fields[name].type
         if isinstance(kind, Record) and value.kind == "mapping":
             place = runtime.setdefault(name, {})
             for inner, item in value.pairs:

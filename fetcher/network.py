@@ -22,9 +22,9 @@ from urllib.parse import quote, urlsplit
 import pycurl
 
 from fetcher import __version__
+from fetcher.config.settings import Settings
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
-from fetcher.settings import Settings
 
 MAX_REDIRECTS = 10
 MAX_METADATA_BYTES = 256 * 1024 * 1024

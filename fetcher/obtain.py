@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fetcher.config.settings import Settings
 from fetcher.lock import Lock
 from fetcher.naming import Pair
 from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection
 from fetcher.runtime import NotUsable
-from fetcher.settings import Settings
 from fetcher.workflow import Run
 from fetcher.workspace import Options, Workspace
 

@@ -13,12 +13,12 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from fetcher import naming, vram
+from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair
 from fetcher.progress import human_bytes
-from fetcher.settings import Settings
 
 T = TypeVar("T")
 

@@ -26,8 +26,8 @@ from fetcher.plan import KEEP, Plan
 from fetcher.state import State
 
 if TYPE_CHECKING:
+    from fetcher.config.settings import Settings
     from fetcher.project import Project, Selection
-    from fetcher.settings import Settings
 
 _ENTRY = struct.Struct("<QqQ")  # size, mtime in nanoseconds, inode
 _KEPT = 4  # seals of one tree: for `fetch all`, and for a few selections of artifacts

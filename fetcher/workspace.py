@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fetcher import lock as locks
 from fetcher import seal as seals
+from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.manifest import Artifact
@@ -21,7 +22,6 @@ from fetcher.planner import Planner
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, artifacts_of
 from fetcher.resolve import Resolution, resolve
-from fetcher.settings import Settings
 from fetcher.state import Row, State
 from fetcher.store import Store
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, Problem
 from fetcher.network import Network
 from fetcher.progress import Progress
-from fetcher.settings import Settings, Value
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine

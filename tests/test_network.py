@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.network import (
     Network,
@@ -22,7 +23,6 @@ from fetcher.network import (
     rate_limited,
     retry_after,
 )
-from fetcher.settings import Settings, Value
 from tests.kit import watchdog
 from tests.servers.plain import FileServer
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import settings as all_settings
+from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings, load
 from fetcher.errors import FetchError, InvalidDocument, UsageError
-from fetcher.settings import Settings, load
 
 Write = Callable[[str, str], Path]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import fetcher
-from fetcher import errors, settings
+from fetcher import errors
 from fetcher.commands import COMMANDS, cli
+from fetcher.config import settings
 
 PACKAGE = Path(fetcher.__file__).parent
 DOCS = PACKAGE.parent / "docs"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from fetcher import access, naming, report, settings
+from fetcher import access, naming, report
 from fetcher.access import Answer, Question
 from fetcher.commands import common
+from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network import Network
 from fetcher.project import Project, find_root

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from fetcher import report
-from fetcher import settings as all_settings
 from fetcher.commands import common
+from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.network import Network
 from fetcher.project import Project, find_root

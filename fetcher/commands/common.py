@@ -12,13 +12,13 @@ import click
 
 from fetcher import naming
 from fetcher import seal as seals
-from fetcher import settings as all_settings
+from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.events import Events
 from fetcher.progress import Progress
 from fetcher.project import Project, Selection, Unit, find_root
 from fetcher.seal import Seal
-from fetcher.settings import Settings
 from fetcher.state import FOLDER, State
 
 if TYPE_CHECKING:  # what a run with nothing to do does without

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from fetcher import report, settings
+from fetcher import report
 from fetcher.commands import common
+from fetcher.config import settings
 from fetcher.project import find_root
 
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import click
 
-from fetcher import __version__, report, settings
+from fetcher import __version__, report
 from fetcher.commands import common
+from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.network import Network, host_of

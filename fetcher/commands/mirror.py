@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from fetcher import report, settings
+from fetcher import report
 from fetcher.commands import common
+from fetcher.config import settings
+from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.progress import Progress, human_bytes
 from fetcher.project import find_root
-from fetcher.settings import Settings
 from fetcher.store import Store
 
 _key_option = click.option(

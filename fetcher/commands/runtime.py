@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from fetcher import gpu, naming, obtain, report, reports, runtime, settings, vram
+from fetcher import gpu, naming, obtain, report, reports, runtime, vram
 from fetcher.commands import common
+from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import settings as all_settings
+from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root
 from fetcher.report import counted
 
 if TYPE_CHECKING:
+    from fetcher.config.settings import Settings
     from fetcher.server.app import Options
     from fetcher.server.listen import Listen
     from fetcher.server.site import Place, Site
     from fetcher.server.upstream import HubUpstream
-    from fetcher.settings import Settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")

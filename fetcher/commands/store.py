@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from fetcher import report, settings, storekeeping
+from fetcher import report, storekeeping
 from fetcher.commands import common
+from fetcher.config import settings
 from fetcher.errors import Problem
 from fetcher.progress import human_bytes
 from fetcher.project import find_root

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import lock, naming, obtain, probe_defaults
-from fetcher import settings as all_settings
+from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.models import folders
@@ -22,7 +23,6 @@ from fetcher.naming import Pair
 from fetcher.plan import ArtifactPlan
 from fetcher.probing import placed
 from fetcher.project import Project
-from fetcher.settings import Settings
 from fetcher.verify.folders import folder_of
 from fetcher.verify.protocol import ProbeError
 

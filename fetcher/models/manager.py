@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fetcher import gpu, naming, obtain, reports, runtime
+from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.models import stats
 from fetcher.models.base import BaseModel, Freed, ModelError
@@ -25,7 +26,6 @@ from fetcher.naming import Pair
 from fetcher.project import find_root
 from fetcher.report import Report
 from fetcher.runtime import NotUsable, Runtime
-from fetcher.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 

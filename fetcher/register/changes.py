@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fetcher import layout as layouts
 from fetcher import manifest as manifests
-from fetcher import settings
+from fetcher.config import settings
 from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, UsageError
 from fetcher.fs.atomic import write_atomically

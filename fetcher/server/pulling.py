@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network import Network
@@ -18,7 +19,6 @@ from fetcher.progress import Progress
 from fetcher.server.feeding import CutOff
 from fetcher.server.message import Refused, refusal
 from fetcher.server.metrics import Metrics
-from fetcher.settings import Settings, Value
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
 from fetcher.network import Network, Response
@@ -25,7 +26,6 @@ from fetcher.server.metrics import Metrics
 from fetcher.server.pulling import Puller
 from fetcher.server.recall import Recall
 from fetcher.server.repos import COMMIT, Entry, Repo, Snapshot, entry_of
-from fetcher.settings import Settings, Value
 from fetcher.sources.base import FileEntry, sound_size
 from fetcher.sources.base import Request as Wanted
 from fetcher.sources.huggingface import HuggingFace

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.manifest import ARTIFACT
 from fetcher.network import Network
@@ -22,7 +23,6 @@ from fetcher.register.ids import propose
 from fetcher.register.nodes import judge, node_of_value, printable
 from fetcher.register.record import Draft, from_json
 from fetcher.register.session import InvalidForm, Session
-from fetcher.settings import Settings
 from fetcher.store import Store
 from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads

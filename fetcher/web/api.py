@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import __version__, reports, runtime
-from fetcher import settings as all_settings
+from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
 from fetcher.manifest import Artifact
 from fetcher.register.fields import form_json
 from fetcher.server.message import Refused, Request, Response, json_response, refusal
-from fetcher.settings import Settings
 from fetcher.web import openapi, pages
 from fetcher.web.adding import Registrar, Wrong
 from fetcher.web.jobs import Job, Jobs

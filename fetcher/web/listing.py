@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import reports
+from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.lock import read as read_lock
 from fetcher.mirror.holdings import HeldArtifact
@@ -21,7 +22,6 @@ from fetcher.progress import Progress
 from fetcher.project import Project, Selection
 from fetcher.server.access import Identity
 from fetcher.server.site import Site, View
-from fetcher.settings import Settings
 from fetcher.workspace import Options, Workspace
 
 STATES = ("complete", "partial", "missing", "modified", "conflict")

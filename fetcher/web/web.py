@@ -17,9 +17,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode
 
 from fetcher import reports
+from fetcher.config.settings import Settings
 from fetcher.server.app import App
 from fetcher.server.message import Refused, Request, Response, refusal
-from fetcher.settings import Settings
 from fetcher.web import adding, pages, render
 from fetcher.web.adding import Outcome, Registrar
 from fetcher.web.api import Api

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import fetcher
-from fetcher import reports, settings
+from fetcher import reports
+from fetcher.config import settings
 from fetcher.report import Report
 from fetcher.sources.github import GitHub
 from tests.conftest import Cli

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fetcher import runtime, settings
+from fetcher import runtime
+from fetcher.config import settings
 from fetcher.errors import UsageError
 from fetcher.manifest import Artifact
 from fetcher.runtime import NoneUsable, NotUsable, Runtime, first_usable

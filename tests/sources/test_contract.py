@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.settings import Value
+from fetcher.config.settings import Value
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub

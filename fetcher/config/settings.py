@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.runtimefile import RUNTIME
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
     INVALID,

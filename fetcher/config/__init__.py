@@ -1,0 +1,1 @@
+"""Settings, and what fetch.yaml may say."""
