@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from fetcher import vram
+from fetcher.hardware import memory_estimate
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair
 from fetcher.progress import human_bytes
@@ -53,14 +53,14 @@ class Choice:
 
 def fit(artifact: Artifact, memory: int, dtype: str) -> Fit | None:
     """Whether a model fits into `memory` bytes; None if its record does not tell its size."""
-    count = vram.parameters_of(artifact.info)
-    stated = vram.bytes_of(str(artifact.info.get("min_vram", "")))
+    count = memory_estimate.parameters_of(artifact.info)
+    stated = memory_estimate.bytes_of(str(artifact.info.get("min_vram", "")))
     if count is None and stated is None:
         return None
     if count is None:
         need, how = stated or 0, "as its record states"
     else:
-        need, how = vram.needed([count], dtype), vram.explained(count, dtype)
+        need, how = memory_estimate.needed([count], dtype), memory_estimate.explained(count, dtype)
     if need <= memory:
         return Fit(artifact, count, need, True, f"{human_bytes(need)} ({how})")
     short = f"needs {human_bytes(need)} ({how}), {human_bytes(need - memory)} more than there is"
@@ -72,7 +72,10 @@ def fit(artifact: Artifact, memory: int, dtype: str) -> Fit | None:
 def _smaller(count: int, memory: int, dtype: str) -> str:
     """The widest number type below `dtype` in which it would fit, "" if there is none."""
     for name in ("float16", "int8", "int4"):
-        if vram.BYTES[name] < vram.BYTES[dtype] and vram.needed([count], name) <= memory:
+        if (
+            memory_estimate.BYTES[name] < memory_estimate.BYTES[dtype]
+            and memory_estimate.needed([count], name) <= memory
+        ):
             return name
     return ""
 
@@ -98,19 +101,19 @@ def _combinations(unit: Unit) -> Iterator[tuple[str, int, tuple[Artifact, ...]]]
     for item in unit.manifest.combinations:
         artifacts = unit.manifest.artifacts
         chosen = tuple(artifacts[i] for i in item["artifacts"] if i in artifacts)
-        yield item["gpu"], vram.bytes_of(item["vram"]) or 0, chosen
+        yield item["gpu"], memory_estimate.bytes_of(item["vram"]) or 0, chosen
 
 
 def _listed(unit: Unit, name: str, memory: int, dtype: str) -> Choice | None:
     """The combination that the catalog lists for this card, or for one with as much memory."""
-    if vram.BYTES[dtype] != vram.BYTES["float16"]:
+    if memory_estimate.BYTES[dtype] != memory_estimate.BYTES["float16"]:
         return None  # the lists are made for two bytes a number
     alike = [
         (gpu, size, artifacts)
         for gpu, size, artifacts in _combinations(unit)
         if size * _TOLERANCE <= memory < size * 1.12
     ]
-    own = [item for item in alike if name and vram.same_card(name, item[0])]
+    own = [item for item in alike if name and memory_estimate.same_card(name, item[0])]
     for gpu, size, artifacts in own or alike:
         what = "this card" if own else f"cards of {human_bytes(size)} such as {gpu}"
         return Choice(artifacts, "listed", f"listed in {unit.manifest.name} for {what}")
@@ -128,18 +131,18 @@ def _largest(unit: Unit, memory: int, dtype: str) -> Choice | None:
             (count, artifact)
             for artifact in unit.manifest.artifacts.values()
             if artifact.info.get("task") == task
-            and (count := vram.parameters_of(artifact.info)) is not None
+            and (count := memory_estimate.parameters_of(artifact.info)) is not None
         ]
         for task in tasks
     ]
     possible = [
         combination
         for combination in product(*candidates)
-        if vram.needed([count for count, _ in combination], dtype) <= memory
+        if memory_estimate.needed([count for count, _ in combination], dtype) <= memory
     ]
     if not possible:
         return None
     best = max(possible, key=lambda chosen: [count for count, _ in reversed(chosen)])
-    need = vram.needed([count for count, _ in best], dtype)
+    need = memory_estimate.needed([count for count, _ in best], dtype)
     reason = f"the largest that fit together: {human_bytes(need)} by the estimate"
     return Choice(tuple(artifact for _, artifact in best), "estimate", reason)

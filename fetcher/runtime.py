@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from fetcher import naming, vram
+from fetcher import naming
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.hardware import memory_estimate
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair
 from fetcher.progress import human_bytes
@@ -243,12 +244,12 @@ def check_fits(artifact: Artifact, runtime: Runtime, memory: int | None) -> None
     Nothing is refused where the memory is not known, the record tells no size, or idle parts go
     to the machine's own memory (`cpu_offload`).
     """
-    count = vram.parameters_of(artifact.info)
+    count = memory_estimate.parameters_of(artifact.info)
     if memory is None or count is None or runtime.memory.get("cpu_offload"):
         return
-    need = vram.needed([count], runtime.dtype)
+    need = memory_estimate.needed([count], runtime.dtype)
     if need > memory:
-        how = vram.explained(count, runtime.dtype)
+        how = memory_estimate.explained(count, runtime.dtype)
         raise NotUsable(
             "does-not-fit",
             f"needs {human_bytes(need)} of GPU memory ({how}), {human_bytes(memory)} are there",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import naming, vram
+from fetcher import naming
 from fetcher.errors import UsageError
+from fetcher.hardware import memory_estimate
 from fetcher.manifest import Artifact
 from fetcher.project import Project
 from tests.conftest import Cli, write_project
@@ -65,7 +66,7 @@ def test_every_alias_leads_to_one_artifact_and_to_no_other_repository() -> None:
 def test_sizes_and_gates_of_the_catalog() -> None:
     for name, millions in SIZES.items():
         (_, artifact), _ = naming.one(CATALOG, name)
-        assert vram.parameters_of(artifact.info) == millions * 10**6, name
+        assert memory_estimate.parameters_of(artifact.info) == millions * 10**6, name
         gated = artifact.id.startswith("dinov3")
         assert bool(artifact.info.get("requires_auth")) == gated, name
         assert artifact.optional, "nobody fetches terabytes unasked"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from fetcher import gpu, recommend, report, vram
+from fetcher import recommend, report
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
-from fetcher.gpu import Card
+from fetcher.hardware import gpu, memory_estimate
+from fetcher.hardware.gpu import Card
 from fetcher.progress import human_bytes
 from fetcher.project import Project, find_root
 from fetcher.recommend import Choice, Fit
@@ -20,15 +21,15 @@ from fetcher.recommend import Choice, Fit
 def _card(name: str | None, memory: str | None, python: str | None) -> Card:
     """The card to recommend for: as given, else this machine's largest."""
     if memory is not None:
-        size = vram.bytes_of(memory, "G")
+        size = memory_estimate.bytes_of(memory, "G")
         if not size:
             raise UsageError(f"--vram {memory}: expected gigabytes, such as 24 or 24G")
         return Card(name or "", size, "--vram")
     if name is not None:
-        size = vram.memory_of(name)
+        size = memory_estimate.memory_of(name)
         if size is None:
-            close = nearest(name, vram.cards())
-            known = ", ".join(vram.cards())
+            close = nearest(name, memory_estimate.cards())
+            known = ", ".join(memory_estimate.cards())
             raise UsageError(
                 f"--gpu {name}: the memory of this card is not known",
                 f"did you mean {close!r}? else give it: --vram 24"
@@ -51,7 +52,7 @@ def _card(name: str | None, memory: str | None, python: str | None) -> Card:
 @click.option("--vram", "memory", metavar="GB", help="For this much GPU memory, such as 24.")
 @click.option(
     "--dtype",
-    type=click.Choice(list(vram.BYTES)),
+    type=click.Choice(list(memory_estimate.BYTES)),
     default="float16",
     show_default=True,
     help="Number type that the weights are loaded as.",
@@ -96,7 +97,7 @@ def command(
             "vram_bytes": card.memory,
             "origin": card.origin,
             "dtype": dtype,
-            "estimate": vram.ESTIMATE,
+            "estimate": memory_estimate.ESTIMATE,
             "recommended": [a.full_name for a in choice.artifacts] if choice else [],
             "recommended_by": choice.origin if choice else None,
         },
@@ -122,10 +123,10 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
 def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
     what = f"{card.name}, " if card.name else ""
     print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
-    print(f"estimate: {vram.ESTIMATE}\n")
+    print(f"estimate: {memory_estimate.ESTIMATE}\n")
     rows = [("ARTIFACT", "TASK", "PARAMETERS", "FITS", "WHY")]
     for found in known:
-        count = vram.human_count(found.parameters) if found.parameters else "?"
+        count = memory_estimate.human_count(found.parameters) if found.parameters else "?"
         fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
         task = str(found.artifact.info.get("task", ""))
         rows.append((found.artifact.id, task, count, fits, found.reason))

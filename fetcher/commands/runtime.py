@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from fetcher import gpu, naming, obtain, report, reports, runtime, vram
+from fetcher import naming, obtain, report, reports, runtime
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
+from fetcher.hardware import gpu, memory_estimate
 from fetcher.manifest import Artifact
 from fetcher.naming import Pair
 from fetcher.plan import KEEP
@@ -55,11 +56,11 @@ class _Obtain:
 
 def _memory(name: str | None, size: str | None) -> int | None:
     if size is not None:
-        if found := vram.bytes_of(size, "G"):
+        if found := memory_estimate.bytes_of(size, "G"):
             return found
         raise UsageError(f"--vram {size}: expected gigabytes, such as 24 or 24G")
     if name is not None:
-        if found := vram.memory_of(name):
+        if found := memory_estimate.memory_of(name):
             return found
         raise UsageError(
             f"--gpu {name}: the memory of this card is not known", "give it: --vram 24"

@@ -162,7 +162,7 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) 
 
 
 def _bytes(text: str) -> int | None:
-    from fetcher.vram import bytes_of
+    from fetcher.hardware.memory_estimate import bytes_of
 
     return bytes_of(text, "G")
 

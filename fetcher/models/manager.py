@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import gpu, naming, obtain, reports, runtime
+from fetcher import naming, obtain, reports, runtime
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
+from fetcher.hardware import gpu
 from fetcher.models import stats
 from fetcher.models.base import BaseModel, Freed, ModelError
 from fetcher.models.chat import BaseLLMModel

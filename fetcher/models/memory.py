@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher.prometheus import resident_bytes
+from fetcher.hardware.process_memory import resident_bytes
 
 
 @dataclass(frozen=True)

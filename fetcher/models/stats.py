@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fetcher.hardware.process_memory import escaped
 from fetcher.models import memory
-from fetcher.prometheus import escaped
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

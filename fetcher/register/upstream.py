@@ -9,13 +9,13 @@ from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.fs.patterns import compile_glob
+from fetcher.hardware.memory_estimate import human_count
 from fetcher.network import Network
 from fetcher.record import TASKS
 from fetcher.runtime import pipeline_type_of
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.vram import human_count
 
 _TASKS = {
     "text-to-image": "image-generation",

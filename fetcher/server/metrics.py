@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fetcher import __version__
-from fetcher.prometheus import escaped, resident_bytes
+from fetcher.hardware.process_memory import escaped, resident_bytes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

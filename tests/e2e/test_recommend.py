@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import gpu, vram
+from fetcher.hardware import gpu, memory_estimate
 from fetcher.naming import pairs_of
 from fetcher.project import Project
 from tests.conftest import Cli
@@ -41,7 +41,7 @@ def test_other_cards_get_the_largest_that_fit(cli: Cli, size: int) -> None:
     by_id = {item["id"]: item for item in found["results"]}
     chosen = [name.partition("/")[2] for name in found["summary"]["recommended"]]
     sizes = [by_id[name]["parameters"] for name in chosen]
-    assert vram.needed(sizes, "float16") <= size * 10**9
+    assert memory_estimate.needed(sizes, "float16") <= size * 10**9
     encoder, llm = chosen
     larger = [
         item
@@ -50,7 +50,7 @@ def test_other_cards_get_the_largest_that_fit(cli: Cli, size: int) -> None:
     ]
     smallest = min(i["parameters"] for i in found["results"] if i["task"] == "vision-encoder")
     for item in larger:
-        assert vram.needed([item["parameters"], smallest], "float16") > size * 10**9
+        assert memory_estimate.needed([item["parameters"], smallest], "float16") > size * 10**9
     assert by_id[encoder]["task"] == "vision-encoder"
 
 
@@ -73,16 +73,18 @@ def test_the_estimate_holds_what_the_catalog_states() -> None:
     """min_vram of the built-in records is the estimate, and every list fits its own card."""
     units = Project(Path("/nowhere")).load(["vision-language", "image-generation"])
     for _, artifact in pairs_of(units):
-        count = vram.parameters_of(artifact.info)
-        stated = vram.bytes_of(artifact.info["min_vram"])
+        count = memory_estimate.parameters_of(artifact.info)
+        stated = memory_estimate.bytes_of(artifact.info["min_vram"])
         assert count and stated
-        assert 0 <= stated - vram.needed([count], "float16") <= 10**9, artifact.id
+        assert 0 <= stated - memory_estimate.needed([count], "float16") <= 10**9, artifact.id
     for unit in units:
         for item in unit.manifest.combinations:
             chosen = [unit.manifest.artifacts[name].info for name in item["artifacts"]]
-            sizes = [vram.parameters_of(info) or 0 for info in chosen]
-            assert vram.needed(sizes, "float16") <= (vram.bytes_of(item["vram"]) or 0)
-            assert vram.memory_of(item["gpu"]) == vram.bytes_of(item["vram"])
+            sizes = [memory_estimate.parameters_of(info) or 0 for info in chosen]
+            assert memory_estimate.needed(sizes, "float16") <= (
+                memory_estimate.bytes_of(item["vram"]) or 0
+            )
+            assert memory_estimate.memory_of(item["gpu"]) == memory_estimate.bytes_of(item["vram"])
 
 
 def script(path: Path, body: str) -> None:
@@ -139,7 +141,7 @@ def test_a_wrong_card_is_an_error(cli: Cli, flags: tuple[str, ...], message: str
     ],
 )
 def test_cards_are_known_by_the_names_people_use(name: str, size: int) -> None:
-    assert vram.memory_of(name) == size * 10**9
+    assert memory_estimate.memory_of(name) == size * 10**9
 
 
 def test_it_goes_on_to_fetch(cli: Cli, hub: HubServer, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def human_count(parameters: int) -> str:
 @lru_cache(maxsize=1)
 def cards() -> dict[str, tuple[int, ...]]:
     """Memory in GB of the cards that the catalog knows, smallest first, by name."""
-    document = nodes.read(Path(__file__).parent / "catalog" / "gpus.yaml")
+    document = nodes.read(Path(__file__).parents[1] / "catalog" / "gpus.yaml")
     found: Any = INVALID
     if document.root is not None:
         found = MapOf(Text(), ListOf(Integer(1))).decode(document.root, document)
