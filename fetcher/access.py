@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fetcher.errors import Failure, Problem
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import Source
 
 MOST_AT_ONCE = 16

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.hubcache import CachedBlobs
-from fetcher.network import Network, Response
+from fetcher.network.session import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.progress import human_bytes
 from fetcher.sources.huggingface import HuggingFace

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fetcher.errors import Failure, Problem
 from fetcher.lock import Lock, LockedArtifact, locked
 from fetcher.manifest import Artifact
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import choose
 
 

@@ -16,7 +16,7 @@ from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.manifest import Artifact
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.plan import Plan
 from fetcher.planner import Planner
 from fetcher.progress import Progress

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, Problem
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.progress import Progress
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store import Store

@@ -13,7 +13,7 @@ from fetcher.access import Answer, Question
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.project import Project, find_root
 from fetcher.sources.addresses import repository_of
 

@@ -19,7 +19,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
-from fetcher.network import Network, host_of
+from fetcher.network.session import Network, host_of
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.project import find_root

@@ -305,7 +305,7 @@ def push(
     What is there already is not sent again. Logins are those of `docker login`; buckets take the
     AWS_... variables.
     """
-    from fetcher.network import Network
+    from fetcher.network.session import Network
     from fetcher.shipping import pushing
 
     chosen, progress = _settings(verify_key, jobs=jobs), Progress(quiet=quiet)
@@ -353,7 +353,7 @@ def pull(
     **flags: Any,
 ) -> int:
     """Take everything that was pushed to SOURCE into the store: oci://, s3:// or http(s)://."""
-    from fetcher.network import Network
+    from fetcher.network.session import Network
     from fetcher.shipping import pulling
 
     chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)

@@ -17,7 +17,7 @@ from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.mirror.bundle import blob_name
 from fetcher.mirror.remote import RemoteFolder
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, DeferredCandidate, UrlCandidate
 
 _LOCATION = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\x00-\x20\\]*))?")

@@ -15,7 +15,7 @@ from fetcher.errors import UsageError
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
 from fetcher.mirror.remote import RemoteFolder, RemotePlace, WebFolder
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
     ExtentsCandidate,

@@ -23,7 +23,7 @@ from fetcher.fs.safe_paths import printable
 from fetcher.mirror import oci
 from fetcher.mirror.joined import parse_sums
 from fetcher.mirror.oci import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
-from fetcher.network import Network, Response, host_of
+from fetcher.network.session import Network, Response, host_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
 DEFAULT_TAG = "latest"

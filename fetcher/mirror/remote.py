@@ -12,7 +12,7 @@ from fetcher.mirror import oci
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
 from fetcher.mirror.joined import parse_sums
 from fetcher.mirror.oci import Contents, Descriptor
-from fetcher.network import Network, public_url
+from fetcher.network.session import Network, public_url
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 
 _BLOBS = "blobs/sha256/"

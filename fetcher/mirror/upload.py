@@ -12,7 +12,7 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent, part_of
 from fetcher.mirror.moving import open_to_read
-from fetcher.network import (
+from fetcher.network.session import (
     RETRY_STATUS,
     Network,
     Response,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.progress import human_bytes
 from fetcher.project import Project
 from fetcher.register import changes, checkpoint, importcheck, placing, upstream

@@ -14,7 +14,7 @@ from typing import Any
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.progress import Progress
 from fetcher.server.feeding import CutOff
 from fetcher.server.message import Refused, refusal

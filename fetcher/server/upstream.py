@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
-from fetcher.network import Network, Response
+from fetcher.network.session import Network, Response
 from fetcher.server.library import Found
 from fetcher.server.message import Live, Request, refusal
 from fetcher.server.metrics import Metrics

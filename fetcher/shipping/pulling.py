@@ -12,7 +12,7 @@ from fetcher.mirror.bundle import record_of
 from fetcher.mirror.oci import Contents
 from fetcher.mirror.opening import remote_folder
 from fetcher.mirror.registry import Registry, parse_reference, signed_blobs
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.progress import Progress
 from fetcher.shipping.importing import remember, unpack_project
 from fetcher.sources.base import Candidate

@@ -24,7 +24,7 @@ from fetcher.mirror.registry import (
     upload_url,
 )
 from fetcher.mirror.upload import Uploader
-from fetcher.network import Network, Response
+from fetcher.network.session import Network, Response
 from fetcher.progress import Progress
 
 

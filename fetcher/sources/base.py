@@ -17,7 +17,7 @@ from fetcher.yamldoc.schema import Field
 
 if TYPE_CHECKING:
     from fetcher.fs.extents import Extent
-    from fetcher.network import Network
+    from fetcher.network.session import Network
     from fetcher.yamldoc.nodes import Document, Node
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fetcher.fs.patterns import nearest
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

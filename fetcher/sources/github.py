@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import git_blob_hasher
-from fetcher.network import Network, Response, retry_after
+from fetcher.network.session import Network, Response, retry_after
 from fetcher.sources.base import (
     Candidate,
     DeferredCandidate,

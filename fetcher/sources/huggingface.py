@@ -10,7 +10,7 @@ from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import check_relative
-from fetcher.network import Network, Response, origin_of
+from fetcher.network.session import Network, Response, origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

@@ -14,7 +14,7 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.patterns import literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.network import Network, host_of, public_url
+from fetcher.network.session import Network, host_of, public_url
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

@@ -21,7 +21,7 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.fs.atomic import end_with_parent, git_blob_hasher, unique_name, write_new
 from fetcher.fs.sniff import is_pointer
-from fetcher.network import (
+from fetcher.network.session import (
     REDIRECTS,
     RETRY_STATUS,
     Network,

@@ -22,7 +22,7 @@ from contextlib import suppress
 from typing import Any
 
 from fetcher.fs.atomic import Stat
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.courier import LENGTH, LONGEST, Task, courier

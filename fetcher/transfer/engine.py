@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import pycurl
 
 from fetcher.errors import Failure, Problem
-from fetcher.network import MAX_REDIRECTS, Network, backoff, host_of, retry_after
+from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
 from fetcher.progress import Progress
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import remove_quietly
-from fetcher.network import Network, backoff, host_of
+from fetcher.network.session import Network, backoff, host_of
 from fetcher.progress import Progress, human_bytes
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store

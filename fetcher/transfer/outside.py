@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
     DeferredCandidate,

@@ -14,7 +14,7 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
-from fetcher.network import Network, parse_header
+from fetcher.network.session import Network, parse_header
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.body import Body, Cell
 from fetcher.transfer.jobs import SMALL, Job

@@ -15,7 +15,7 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.sniff import page_complaint
-from fetcher.network import (
+from fetcher.network.session import (
     LONGEST_WAIT,
     REDIRECTS,
     RETRY_STATUS,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.manifest import ARTIFACT
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.project import Project
 from fetcher.register import changes, placing
 from fetcher.register.changes import Change
