@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks import nginx
 from benchmarks.workload import Served, Workload, build
-from fetcher.lock import Lock, LockedArtifact, dumps
+from fetcher.project.lockfile import Lock, LockedArtifact, dumps
 from fetcher.sources.base import FileEntry
 from fetcher.store import Store
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher import reports
-from fetcher.manifest import Artifact
-from fetcher.naming import Pair, visibility_of
+from fetcher.project.manifest import Artifact
+from fetcher.project.names import Pair, visibility_of
 
 VISIBILITIES = ("public", "organization", "private")
 # Metrics of quality and what is better; of cost, less is better. Others: more is better.

@@ -15,7 +15,7 @@ from typing import Any
 
 from fetcher.config import runtime_schema
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.record import DESCRIPTION
+from fetcher.project.fields import DESCRIPTION
 from fetcher.register.ids import propose
 from fetcher.sources.addresses import repository_of
 from fetcher.yamldoc import nodes

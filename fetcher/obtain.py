@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.config.settings import Settings
-from fetcher.lock import Lock
-from fetcher.naming import Pair
 from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection
+from fetcher.project.lockfile import Lock
+from fetcher.project.names import Pair
+from fetcher.project.project import Project, Selection
 from fetcher.runtime import NotUsable
 from fetcher.workflow import Run
 from fetcher.workspace import Options, Workspace

@@ -14,9 +14,9 @@ from fetcher.state import Row
 
 if TYPE_CHECKING:
     from fetcher.fs.atomic import Stat
-    from fetcher.lock import LockedArtifact
-    from fetcher.manifest import Artifact
-    from fetcher.project import Unit
+    from fetcher.project.lockfile import LockedArtifact
+    from fetcher.project.manifest import Artifact
+    from fetcher.project.project import Unit
     from fetcher.sources.base import FileEntry
 
 KEEP = "keep"  # there, and right

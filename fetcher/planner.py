@@ -14,9 +14,6 @@ from fetcher import edits
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import git_blob_of, sha256_of
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
-from fetcher.layout import Placement, owner_of, placements
-from fetcher.lock import Lock, LockedArtifact
-from fetcher.manifest import Artifact
 from fetcher.plan import (
     BLOCKED,
     CONFLICT,
@@ -29,7 +26,10 @@ from fetcher.plan import (
     Item,
     Plan,
 )
-from fetcher.project import Unit
+from fetcher.project.layout import Placement, owner_of, placements
+from fetcher.project.lockfile import Lock, LockedArtifact
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Unit
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.state import FOLDER, Row

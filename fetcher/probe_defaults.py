@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fetcher.manifest import Artifact
+from fetcher.project.manifest import Artifact
 from fetcher.yamldoc.edit import jsonable
 
 # Where a record says what the `compression` probe calls so.

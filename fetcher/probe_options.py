@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fetcher.manifest import PROBE, Manifest
+from fetcher.project.manifest import PROBE, Manifest
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, node_of
 

@@ -8,10 +8,10 @@ from itertools import product
 from typing import Any
 
 from fetcher.hardware import memory_estimate
-from fetcher.manifest import Artifact
-from fetcher.naming import Pair
 from fetcher.progress import human_bytes
-from fetcher.project import Unit
+from fetcher.project.manifest import Artifact
+from fetcher.project.names import Pair
+from fetcher.project.project import Unit
 
 # Drivers tell a little less than the name of a card does.
 _TOLERANCE = 0.94

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from fetcher import naming
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import memory_estimate
-from fetcher.manifest import Artifact
-from fetcher.naming import Pair
 from fetcher.progress import human_bytes
+from fetcher.project import names
+from fetcher.project.manifest import Artifact
+from fetcher.project.names import Pair
 
 T = TypeVar("T")
 
@@ -233,7 +233,7 @@ def first_usable(
 def find(pairs: Sequence[Pair], name: str) -> Pair:
     """The artifact of a name in the chain. Raises NotUsable."""
     try:
-        return naming.one(pairs, name)[0]
+        return names.one(pairs, name)[0]
     except UsageError as error:
         raise NotUsable("unknown", error.message, error.hint) from error
 

@@ -27,7 +27,7 @@ from fetcher.state import State
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings
-    from fetcher.project import Project, Selection
+    from fetcher.project.project import Project, Selection
 
 _ENTRY = struct.Struct("<QqQ")  # size, mtime in nanoseconds, inode
 _KEPT = 4  # seals of one tree: for `fetch all`, and for a few selections of artifacts

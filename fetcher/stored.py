@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fetcher import lock as locks
-from fetcher import manifest as manifests
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
-from fetcher.lock import LockedArtifact
-from fetcher.manifest import Artifact, Manifest
 from fetcher.mirror.holdings import HeldArtifact
-from fetcher.project import SUFFIXES, Project
+from fetcher.project import lockfile as locks
+from fetcher.project import manifest as manifests
+from fetcher.project.lockfile import LockedArtifact
+from fetcher.project.manifest import Artifact, Manifest
+from fetcher.project.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace

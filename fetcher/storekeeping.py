@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetcher import lock
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import remove_quietly
+from fetcher.project import lockfile
 from fetcher.store import Store
 
 # A blob this young may belong to a run that has not written its lock yet.
@@ -102,7 +102,7 @@ def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
     unreadable: list[str] = []
     for root in {*projects(store), *extra}:
         try:
-            locked = lock.read(root)
+            locked = lockfile.read(root)
         except FetchError as error:
             unreadable.append(f"{root}: {error.message}")
             continue

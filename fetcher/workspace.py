@@ -10,18 +10,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetcher import lock as locks
 from fetcher import seal as seals
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
-from fetcher.manifest import Artifact
 from fetcher.network.session import Network
 from fetcher.plan import Plan
 from fetcher.planner import Planner
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection, Unit, artifacts_of
-from fetcher.resolve import Resolution, resolve
+from fetcher.project import lockfile as locks
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Project, Selection, Unit, artifacts_of
+from fetcher.project.resolve import Resolution, resolve
 from fetcher.state import Row, State
 from fetcher.store import Store
 

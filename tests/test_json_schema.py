@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fetcher import layout, manifest
+from fetcher.project import layout, manifest
 from fetcher.yamldoc.nodes import parse
 from fetcher.yamldoc.schema import Json
 

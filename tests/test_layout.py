@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher import manifest as manifests
-from fetcher.crosscheck import cross_check
-from fetcher.layout import Layout, decode, owner_of, placements
+from fetcher.project import manifest as manifests
+from fetcher.project.crosscheck import cross_check
+from fetcher.project.layout import Layout, decode, owner_of, placements
 from fetcher.sources.base import FileEntry
 from fetcher.yamldoc.nodes import Document, parse
 

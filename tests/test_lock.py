@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher import lock as locks
 from fetcher.errors import LockError
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.lock import Lock, LockedArtifact, dumps, loads
-from fetcher.manifest import Artifact
+from fetcher.project import lockfile as locks
+from fetcher.project.lockfile import Lock, LockedArtifact, dumps, loads
+from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Request
 from fetcher.sources.huggingface import HuggingFace
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher import sources
-from fetcher.manifest import Manifest, decode
+from fetcher.project.manifest import Manifest, decode
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.genforce import GenForce

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import naming
 from fetcher.errors import UsageError
 from fetcher.hardware import memory_estimate
-from fetcher.manifest import Artifact
-from fetcher.project import Project
+from fetcher.project import names
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Project
 from tests.conftest import Cli, write_project
 
-CATALOG = naming.pairs_of(Project(Path("/nowhere")).load_everything())
+CATALOG = names.pairs_of(Project(Path("/nowhere")).load_everything())
 NAMES = {
     "Qwen/Qwen3-8B-Instruct": "Qwen/Qwen3-8B",
     "dinov3-vith16": "facebook/dinov3-vith16plus-pretrain-lvd1689m",
@@ -49,7 +49,7 @@ def repository(artifact: Artifact) -> str:
 
 @pytest.mark.parametrize(("name", "repo"), NAMES.items())
 def test_names_lead_to_their_repositories(name: str, repo: str) -> None:
-    (_, artifact), _ = naming.one(CATALOG, name)
+    (_, artifact), _ = names.one(CATALOG, name)
     assert repository(artifact) == repo
 
 
@@ -57,7 +57,7 @@ def test_every_alias_leads_to_one_artifact_and_to_no_other_repository() -> None:
     repositories = {repository(artifact): artifact for _, artifact in CATALOG}
     for _, artifact in CATALOG:
         for alias in artifact.info.get("aliases", ()):
-            (_, found), note = naming.one(CATALOG, alias)
+            (_, found), note = names.one(CATALOG, alias)
             assert found is artifact and artifact.id in note
             other = repositories.get(alias)
             assert other is None or other is artifact, f"{alias} is another repository's own name"
@@ -65,7 +65,7 @@ def test_every_alias_leads_to_one_artifact_and_to_no_other_repository() -> None:
 
 def test_sizes_and_gates_of_the_catalog() -> None:
     for name, millions in SIZES.items():
-        (_, artifact), _ = naming.one(CATALOG, name)
+        (_, artifact), _ = names.one(CATALOG, name)
         assert memory_estimate.parameters_of(artifact.info) == millions * 10**6, name
         gated = artifact.id.startswith("dinov3")
         assert bool(artifact.info.get("requires_auth")) == gated, name
@@ -128,9 +128,9 @@ def test_an_id_in_two_manifests_needs_its_manifest(cli: Cli, twins: Path) -> Non
 
 def test_the_project_s_own_come_before_the_catalog_s() -> None:
     own = [pair for pair in CATALOG if pair[1].id == "sdxl"]
-    assert naming.one(CATALOG, "sdxl")[0][1] is own[0][1]
+    assert names.one(CATALOG, "sdxl")[0][1] is own[0][1]
     with pytest.raises(UsageError, match=r"quickstart/facenet-mtcnn"):
-        naming.one(CATALOG, "facenet-mtcnn")
+        names.one(CATALOG, "facenet-mtcnn")
 
 
 @pytest.mark.parametrize(

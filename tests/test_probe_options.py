@@ -15,9 +15,9 @@ from fetcher.verify.option_rules import RULES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher import manifest as manifests
 from fetcher import probe_options
 from fetcher.errors import DocumentProblem
+from fetcher.project import manifest as manifests
 from fetcher.yamldoc import nodes
 
 from .conftest import Cli, write_project

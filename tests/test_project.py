@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fetcher.errors import InvalidDocument, UsageError
-from fetcher.layout import placements
-from fetcher.project import Project, Selection, Unit, artifacts_of, find_root
+from fetcher.project.layout import placements
+from fetcher.project.project import Project, Selection, Unit, artifacts_of, find_root
 from fetcher.sources.base import FileEntry
 
 from .conftest import Cli, write_project
@@ -263,8 +263,8 @@ def picked(*, optional: bool = False, **options: Any) -> list[str]:
         "  b: {source: 'hf:o/b', optional: true, groups: [runtime, training]}\n"
         "  c: {source: 'hf:o/c'}\n"
     )
-    from fetcher import manifest as manifests
-    from fetcher.layout import Layout
+    from fetcher.project import manifest as manifests
+    from fetcher.project.layout import Layout
     from fetcher.yamldoc.nodes import parse
 
     manifest = manifests.decode(parse(text.encode(), "m"))

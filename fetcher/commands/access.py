@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from fetcher import access, naming, report
+from fetcher import access, report
 from fetcher.access import Answer, Question
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network.session import Network
-from fetcher.project import Project, find_root
+from fetcher.project import names as naming
+from fetcher.project.project import Project, find_root
 from fetcher.sources.addresses import repository_of
 
 

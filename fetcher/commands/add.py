@@ -15,7 +15,7 @@ from fetcher.commands import common
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.network.session import Network
-from fetcher.project import Project, find_root
+from fetcher.project.project import Project, find_root
 from fetcher.register import changes, placing
 from fetcher.register.fields import FIELDS
 from fetcher.register.record import from_json

@@ -12,7 +12,7 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.progress import human_bytes
-from fetcher.project import Selection
+from fetcher.project.project import Selection
 
 
 @click.command("check")

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fetcher import naming
 from fetcher import seal as seals
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.events import Events
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection, Unit, find_root
+from fetcher.project import names as naming
+from fetcher.project.project import Project, Selection, Unit, find_root
 from fetcher.seal import Seal
 from fetcher.state import FOLDER, State
 
 if TYPE_CHECKING:  # what a run with nothing to do does without
-    from fetcher.manifest import Manifest
     from fetcher.plan import ArtifactPlan
+    from fetcher.project.manifest import Manifest
     from fetcher.workspace import Workspace
     from fetcher.yamldoc.nodes import Document
 
@@ -137,9 +137,9 @@ def _locked_manifests(project: Project) -> list[str]:
     """In a folder without manifests of its own: those of the catalog that were fetched there."""
     if project.own_manifests():
         return []
-    from fetcher import lock
+    from fetcher.project import lockfile
 
-    return sorted({manifest for manifest, _ in lock.read(project.root).artifacts})
+    return sorted({manifest for manifest, _ in lockfile.read(project.root).artifacts})
 
 
 def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:

@@ -10,7 +10,7 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
-from fetcher.project import find_root
+from fetcher.project.project import find_root
 
 
 def _effective(found: settings.Settings, name: str) -> str:

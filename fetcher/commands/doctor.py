@@ -22,7 +22,7 @@ from fetcher.fs.atomic import reflink
 from fetcher.network.session import Network, host_of
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
-from fetcher.project import find_root
+from fetcher.project.project import find_root
 
 
 class Finding(NamedTuple):

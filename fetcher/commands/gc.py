@@ -12,7 +12,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import LockError, UsageError
 from fetcher.progress import human_bytes
-from fetcher.project import find_root
+from fetcher.project.project import find_root
 from fetcher.store import Store
 
 

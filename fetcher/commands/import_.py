@@ -13,7 +13,7 @@ from fetcher import modelconfig, report
 from fetcher.commands import common
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.modelconfig import Converted
-from fetcher.project import SUFFIXES, find_root
+from fetcher.project.project import SUFFIXES, find_root
 from fetcher.register import changes
 from fetcher.register.changes import Change
 from fetcher.yamldoc import edit as yamledit

@@ -10,8 +10,8 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import UsageError
-from fetcher.manifest import ID
-from fetcher.project import Project, catalog_folder
+from fetcher.project.manifest import ID
+from fetcher.project.project import Project, catalog_folder
 from fetcher.register import changes
 from fetcher.register.changes import Change
 

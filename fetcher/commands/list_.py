@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from fetcher import naming, report
+from fetcher import report
 from fetcher.commands import common
-from fetcher.manifest import Artifact
-from fetcher.project import Project, find_root
+from fetcher.project import names
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Project, find_root
 
 
 def describe(artifact: Artifact) -> dict[str, object]:
@@ -33,7 +34,7 @@ def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
         wanted = filters[field]
         if wanted and str(artifact.info.get(field, "")).lower() != wanted.lower():
             return False
-    if filters["visibility"] not in {None, naming.visibility_of(artifact)}:
+    if filters["visibility"] not in {None, names.visibility_of(artifact)}:
         return False
     tags = [tag.lower() for tag in artifact.info.get("tags", ())]
     return not filters["tag"] or filters["tag"].lower() in tags

@@ -7,10 +7,11 @@ import time
 
 import click
 
-from fetcher import naming, report
+from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import UsageError
-from fetcher.manifest import Artifact
+from fetcher.project import names as naming
+from fetcher.project.manifest import Artifact
 
 
 @click.command("lock")

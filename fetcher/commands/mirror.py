@@ -16,7 +16,7 @@ from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.progress import Progress, human_bytes
-from fetcher.project import find_root
+from fetcher.project.project import find_root
 from fetcher.store import Store
 
 _key_option = click.option(

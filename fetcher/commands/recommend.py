@@ -14,7 +14,7 @@ from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Card
 from fetcher.progress import human_bytes
-from fetcher.project import Project, find_root
+from fetcher.project.project import Project, find_root
 from fetcher.recommend import Choice, Fit
 
 

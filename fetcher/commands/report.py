@@ -10,7 +10,7 @@ from fetcher import leaderboard, report
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.leaderboard import Board, Table
-from fetcher.project import Project, find_root
+from fetcher.project.project import Project, find_root
 
 
 @click.command("report")

@@ -9,15 +9,16 @@ from typing import Any
 
 import click
 
-from fetcher import naming, obtain, report, reports, runtime
+from fetcher import obtain, report, reports, runtime
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
-from fetcher.manifest import Artifact
-from fetcher.naming import Pair
 from fetcher.plan import KEEP
-from fetcher.project import Project, find_root
+from fetcher.project import names
+from fetcher.project.manifest import Artifact
+from fetcher.project.names import Pair
+from fetcher.project.project import Project, find_root
 from fetcher.runtime import NoneUsable, NotUsable, Runtime, Used
 
 
@@ -102,7 +103,7 @@ def command(
     found = settings.load(root)
     found.check()
     config = runtime.load(found)
-    pairs = naming.pairs_of(Project(root).load_everything())
+    pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)
     result = report.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None

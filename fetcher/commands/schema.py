@@ -11,8 +11,8 @@ import click
 @click.argument("kind", type=click.Choice(["manifest", "layout", "settings"]))
 def command(kind: str) -> int:
     """Print the JSON Schema of manifests, layouts or fetch.yaml, for completion in editors."""
-    from fetcher import layout, manifest
     from fetcher.config import settings
+    from fetcher.project import layout, manifest
 
     makers = {"manifest": manifest, "layout": layout, "settings": settings}
     schema = makers[kind].json_schema()

@@ -16,7 +16,7 @@ import click
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.progress import human_bytes
-from fetcher.project import Project, find_root
+from fetcher.project.project import Project, find_root
 from fetcher.report import counted
 
 if TYPE_CHECKING:

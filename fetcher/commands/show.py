@@ -6,21 +6,22 @@ from pathlib import Path
 
 import click
 
-from fetcher import lock, naming, report
+from fetcher import report
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
-from fetcher.layout import placements
-from fetcher.manifest import Artifact
 from fetcher.progress import human_bytes
-from fetcher.project import Project, Unit, find_root
+from fetcher.project import lockfile, names
+from fetcher.project.layout import placements
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Project, Unit, find_root
 
 
 def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
     """Artifacts of this id, `manifest/id`, alias or repository. Raises UsageError."""
-    every = naming.pairs_of(project.load_everything())
-    found, note = naming.matching(every, name)
+    every = names.pairs_of(project.load_everything())
+    found, note = names.matching(every, name)
     if not found:
-        raise naming.unknown(name, every)
+        raise names.unknown(name, every)
     common.explain([note] * bool(note))
     return found
 
@@ -32,7 +33,7 @@ def command(name: str, as_json: bool) -> int:
     """Show one artifact: source, mirrors, licence, files with digests, and where they go."""
     root = find_root(Path.cwd())
     found = find(Project(root), name)
-    current = lock.read(root)
+    current = lockfile.read(root)
     results = []
     for unit, artifact in found:
         locked = current.of(artifact)

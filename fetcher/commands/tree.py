@@ -10,7 +10,7 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.plan import KEEP, ArtifactPlan
-from fetcher.project import Unit
+from fetcher.project.project import Unit
 
 _SHOWN = 12
 

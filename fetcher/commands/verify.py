@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats, naming, probe_options, report, reports
+from fetcher import formats, probe_options, report, reports
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.livetable import LiveTable
-from fetcher.manifest import Artifact
 from fetcher.plan import ArtifactPlan, Plan
 from fetcher.progress import human_bytes
-from fetcher.project import Project, find_root
+from fetcher.project import names as naming
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Project, find_root
 from fetcher.report import Report
 from fetcher.workspace import Workspace
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fetcher.errors import UsageError
-from fetcher.manifest import Artifact
 from fetcher.models.base import BaseModel, ModelError
 from fetcher.models.spec import ModelSpec
+from fetcher.project.manifest import Artifact
 from fetcher.runtime import Passed, Runtime
 from fetcher.sources.plain import Local
 from fetcher.verify.loaders import first_line

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fetcher import lock, naming, obtain, probe_defaults
+from fetcher import obtain, probe_defaults
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
@@ -19,10 +19,12 @@ from fetcher.fs.patterns import nearest
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
-from fetcher.naming import Pair
 from fetcher.plan import ArtifactPlan
 from fetcher.probing import placed
-from fetcher.project import Project
+from fetcher.project import lockfile
+from fetcher.project import names as naming
+from fetcher.project.names import Pair
+from fetcher.project.project import Project
 from fetcher.verify.folders import folder_of
 from fetcher.verify.protocol import ProbeError
 
@@ -63,7 +65,7 @@ class Library:
         """
         own = self.project.own_manifests()
         names = [str(path) for path in own]
-        locked = {manifest for manifest, _ in lock.read(self.root).artifacts}
+        locked = {manifest for manifest, _ in lockfile.read(self.root).artifacts}
         if everything:
             names += [n for n in self.project.names() if n not in {path.stem for path in own}]
         else:
@@ -84,7 +86,7 @@ class Library:
         """Every model that is there, laid-out ones first."""
         settings = settings or self.settings()
         pairs = [pair for pair in self.pairs() if pair[1].info.get("kind", "model") == "model"]
-        pairs = obtain.locked(pairs, lock.read(self.root))
+        pairs = obtain.locked(pairs, lockfile.read(self.root))
         parts = obtain.laid_out(self.project, pairs, settings, self.tree)
         ids = Counter(part.artifact.id for part in parts)
         found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1) for part in parts]

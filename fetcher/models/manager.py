@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import naming, obtain, reports, runtime
+from fetcher import obtain, reports, runtime
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.hardware import gpu
@@ -23,8 +23,9 @@ from fetcher.models.library import Library, matching
 from fetcher.models.pool import Pool, as_is
 from fetcher.models.registry import REGISTERED, kind_of, maker_of, register_model
 from fetcher.models.spec import ModelSpec
-from fetcher.naming import Pair
-from fetcher.project import find_root
+from fetcher.project import names as naming
+from fetcher.project.names import Pair
+from fetcher.project.project import find_root
 from fetcher.report import Report
 from fetcher.runtime import NotUsable, Runtime
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetcher import layout as layouts
-from fetcher import manifest as manifests
 from fetcher.config import settings
-from fetcher.crosscheck import cross_check
 from fetcher.errors import DocumentProblem, UsageError
 from fetcher.fs.atomic import write_atomically
+from fetcher.project import layout as layouts
+from fetcher.project import manifest as manifests
+from fetcher.project.crosscheck import cross_check
 from fetcher.yamldoc import edit
 from fetcher.yamldoc.nodes import parse
 

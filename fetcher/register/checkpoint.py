@@ -10,7 +10,7 @@ from typing import Any
 from fetcher.errors import UsageError, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.manifest import ARTIFACT
+from fetcher.project.manifest import ARTIFACT
 from fetcher.register.nodes import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
 from fetcher.sources.base import Source

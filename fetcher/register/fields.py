@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher.manifest import ARTIFACT
-from fetcher.record import DESCRIPTION, TASKS
+from fetcher.project.fields import DESCRIPTION, TASKS
+from fetcher.project.manifest import ARTIFACT
 from fetcher.yamldoc.schema import Field, Type
 
 STEPS = (

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fetcher.manifest import FilesType
+from fetcher.project.manifest import FilesType
 from fetcher.yamldoc.nodes import Document, Node, parse
 from fetcher.yamldoc.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
 

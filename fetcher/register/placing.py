@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import UsageError
-from fetcher.manifest import ID
-from fetcher.project import SUFFIXES, Project
+from fetcher.project.manifest import ID
+from fetcher.project.project import SUFFIXES, Project
 from fetcher.register.changes import Change, read_text
 from fetcher.register.ids import propose
 from fetcher.yamldoc import edit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetcher.fs.patterns import nearest
-from fetcher.manifest import ARTIFACT, ID
+from fetcher.project.manifest import ARTIFACT, ID
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
 from fetcher.register.nodes import judge, node_of_text, node_of_value, printable, short

@@ -10,7 +10,7 @@ from typing import Any
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
 from fetcher.network.session import Network
 from fetcher.progress import human_bytes
-from fetcher.project import Project
+from fetcher.project.project import Project
 from fetcher.register import changes, checkpoint, importcheck, placing, upstream
 from fetcher.register.changes import Change
 from fetcher.register.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from fetcher.errors import Failure
 from fetcher.fs.patterns import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.network.session import Network
-from fetcher.record import TASKS
+from fetcher.project.fields import TASKS
 from fetcher.runtime import pipeline_type_of
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.sources.github import GitHub

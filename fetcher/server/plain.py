@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher import lock as locks
 from fetcher.mirror import oci
 from fetcher.mirror.holdings import HeldArtifact, Holdings
+from fetcher.project import lockfile as locks
 from fetcher.server.access import Identity
 from fetcher.server.files import file_response, media_type
 from fetcher.server.library import Library, missing

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetcher import lock as locks
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import write_atomically
-from fetcher.lock import Lock, LockedArtifact
+from fetcher.project import lockfile as locks
+from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.server.repos import COMMIT, Repo, Snapshot, entry_of
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace

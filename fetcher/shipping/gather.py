@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from fetcher import lock as locks
 from fetcher.errors import LockError, Problem
-from fetcher.lock import LockedArtifact
-from fetcher.manifest import Artifact
 from fetcher.mirror.holdings import HeldArtifact
 from fetcher.mirror.oci import as_json
+from fetcher.project import lockfile as locks
+from fetcher.project.lockfile import LockedArtifact
+from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Source
 from fetcher.state import Row
 from fetcher.workspace import Workspace

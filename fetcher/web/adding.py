@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
-from fetcher.manifest import ARTIFACT
 from fetcher.network.session import Network
-from fetcher.project import Project
+from fetcher.project.manifest import ARTIFACT
+from fetcher.project.project import Project
 from fetcher.register import changes, placing
 from fetcher.register.changes import Change
 from fetcher.register.fields import BY_KEY, FIELDS, FormField

@@ -13,7 +13,7 @@ from fetcher import __version__, reports, runtime
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
-from fetcher.manifest import Artifact
+from fetcher.project.manifest import Artifact
 from fetcher.register.fields import form_json
 from fetcher.server.message import Refused, Request, Response, json_response, refusal
 from fetcher.web import openapi, pages

@@ -14,12 +14,12 @@ from typing import Any
 from fetcher import reports
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
-from fetcher.lock import read as read_lock
 from fetcher.mirror.holdings import HeldArtifact
-from fetcher.naming import Pair
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
-from fetcher.project import Project, Selection
+from fetcher.project.lockfile import read as read_lock
+from fetcher.project.names import Pair
+from fetcher.project.project import Project, Selection
 from fetcher.server.access import Identity
 from fetcher.server.site import Site, View
 from fetcher.workspace import Options, Workspace

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from fetcher import manifest
-from fetcher.manifest import Artifact
+from fetcher.project import manifest
+from fetcher.project.manifest import Artifact
 from fetcher.yamldoc import nodes
 from tests.conftest import Cli
 from tests.servers.github import GitHubServer

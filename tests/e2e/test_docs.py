@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fetcher
-from fetcher import layout, manifest
+from fetcher.project import layout, manifest
 from fetcher.yamldoc import nodes
 from tests.conftest import Cli
 from tests.servers.hub import HubServer

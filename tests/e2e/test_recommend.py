@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fetcher.hardware import gpu, memory_estimate
-from fetcher.naming import pairs_of
-from fetcher.project import Project
+from fetcher.project.names import pairs_of
+from fetcher.project.project import Project
 from tests.conftest import Cli
 from tests.servers.hub import HubServer
 

@@ -11,7 +11,7 @@ import pytest
 from fetcher import runtime
 from fetcher.config import settings
 from fetcher.errors import UsageError
-from fetcher.manifest import Artifact
+from fetcher.project.manifest import Artifact
 from fetcher.runtime import NoneUsable, NotUsable, Runtime, first_usable
 from fetcher.sources.huggingface import HuggingFace
 from tests.conftest import Cli, write_project

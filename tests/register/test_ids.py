@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.fs.safe_paths import check_relative
-from fetcher.manifest import ID
+from fetcher.project.manifest import ID
 from fetcher.register.ids import propose
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher import manifest
-from fetcher.record import DESCRIPTION
+from fetcher.project import manifest
+from fetcher.project.fields import DESCRIPTION
 from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, STEPS, form_json
 from fetcher.register.record import Draft, from_json
 from fetcher.yamldoc.edit import dump

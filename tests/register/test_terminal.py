@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import manifest
+from fetcher.project import manifest
 from fetcher.yamldoc import nodes
 
 pexpect = pytest.importorskip("pexpect")

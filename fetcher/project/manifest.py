@@ -13,7 +13,7 @@ from typing import Any
 
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.record import DESCRIPTION, MEMORY
+from fetcher.project.fields import DESCRIPTION, MEMORY
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.yamldoc import nodes

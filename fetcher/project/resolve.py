@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem
-from fetcher.lock import Lock, LockedArtifact, locked
-from fetcher.manifest import Artifact
 from fetcher.network.session import Network
+from fetcher.project.lockfile import Lock, LockedArtifact, locked
+from fetcher.project.manifest import Artifact
 from fetcher.sources.base import choose
 
 

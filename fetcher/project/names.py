@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
-from fetcher.project import SUFFIXES, Project, Unit
+from fetcher.project.project import SUFFIXES, Project, Unit
 
 if TYPE_CHECKING:
-    from fetcher.manifest import Artifact
+    from fetcher.project.manifest import Artifact
 
 Pair = tuple[Unit, "Artifact"]
 

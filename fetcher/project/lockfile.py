@@ -13,7 +13,7 @@ from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.patterns import BadPattern, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
-from fetcher.manifest import ID, Artifact
+from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
 
 SCHEMA = "fetch.lock/1"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fetcher.fs.patterns import compile_glob, expand, is_glob, nearest
 from fetcher.fs.safe_paths import PathClaims
-from fetcher.layout import Entry, Layout, covers, mismatch, target_of
-from fetcher.manifest import Manifest
+from fetcher.project.layout import Entry, Layout, covers, mismatch, target_of
+from fetcher.project.manifest import Manifest
 from fetcher.yamldoc.nodes import Document
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from fetcher.errors import Problem
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
-from fetcher.manifest import ID, Artifact
+from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.nodes import Document, Node

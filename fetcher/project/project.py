@@ -13,8 +13,8 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 
 if TYPE_CHECKING:
-    from fetcher.layout import Layout
-    from fetcher.manifest import Artifact, Manifest
+    from fetcher.project.layout import Layout
+    from fetcher.project.manifest import Artifact, Manifest
     from fetcher.yamldoc.nodes import Document
 
 MARKERS = ("fetch.yaml", "manifests", "fetch.lock")
@@ -108,7 +108,7 @@ def _shown(path: Path) -> str:
 
 def catalog_folder(kind: str) -> Path:
     """The built-in manifests or layouts: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "catalog" / kind
     return installed if installed.is_dir() else package.parent / kind
 
@@ -185,9 +185,9 @@ class Project:
 
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         # A tree that is sealed needs no manifest to be read.
-        from fetcher import layout as layouts
-        from fetcher import manifest as manifests
-        from fetcher.crosscheck import cross_check
+        from fetcher.project import layout as layouts
+        from fetcher.project import manifest as manifests
+        from fetcher.project.crosscheck import cross_check
 
         manifest, document = manifests.load(path, _shown(path))
         unit = None
