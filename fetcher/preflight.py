@@ -109,7 +109,7 @@ def check_mirrors(network: Network) -> list[Problem]:
     problems: list[Problem] = []
     if not network.settings.mirrors:
         return problems
-    from fetcher.mirror.opening import opened
+    from fetcher.mirror.locations import opened
 
     for location in network.settings.mirrors:
         try:

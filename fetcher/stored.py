@@ -10,7 +10,7 @@ from typing import Any
 
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.project import lockfile as locks
 from fetcher.project import manifest as manifests
 from fetcher.project.lockfile import LockedArtifact
@@ -23,7 +23,7 @@ from fetcher.store import Store
 
 
 class StoredProject:
-    """A project's locked artifacts and the blobs of a store (see `fetcher.mirror.holdings`).
+    """A project's locked artifacts and the blobs of a store (see `fetcher.mirror.inventory`).
 
     `only` keeps other contents of the store out of reach: a store is shared by projects that need
     not know of each other. `problems` names manifests that could not be read; as nobody can tell

@@ -289,7 +289,7 @@ def workspace(
     if settings.offline and update:
         raise UsageError("--update needs the network, which may not be used", "drop --update")
     if mirrors:
-        from fetcher.mirror.opening import check_location
+        from fetcher.mirror.locations import check_location
 
         for location in mirrors:
             check_location(location, root)

@@ -18,11 +18,11 @@ from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent
-from fetcher.mirror import oci
+from fetcher.mirror import oci_documents
 from fetcher.mirror.containers import Container, Folder, open_archive
-from fetcher.mirror.holdings import HeldArtifact
-from fetcher.mirror.joined import parse_sums, sums_path, volume_base
-from fetcher.mirror.oci import MAX_DOCUMENT, Contents, Descriptor
+from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.oci_documents import MAX_DOCUMENT, Contents, Descriptor
+from fetcher.mirror.volumes import parse_sums, sums_path, volume_base
 
 SUMS = "SHA256SUMS"
 SIGNATURE = "bundle.sig"
@@ -53,7 +53,7 @@ class Bundle:
         if self.sums.get(INDEX) != hashlib.sha256(index).hexdigest():
             text = f"{self._at(INDEX)} has another digest than {SUMS} says"
             raise Failure("modified", text, "copy the bundle again", file=INDEX)
-        self.contents: Contents = oci.parse(index, self._blob, self.label)
+        self.contents: Contents = oci_documents.parse(index, self._blob, self.label)
 
     def close(self) -> None:
         """Release the files."""

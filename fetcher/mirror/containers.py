@@ -14,8 +14,8 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import BadPath, check_relative, native, printable
-from fetcher.mirror.joined import Joined, sums_path, volumes_of
 from fetcher.mirror.tar import Member, scan
+from fetcher.mirror.volumes import Joined, sums_path, volumes_of
 
 
 class Container(Protocol):

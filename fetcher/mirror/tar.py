@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
-from fetcher.mirror.joined import Joined
+from fetcher.mirror.volumes import Joined
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)

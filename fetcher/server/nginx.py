@@ -16,7 +16,7 @@ from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import write_atomically
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.access import ANONYMOUS
 from fetcher.server.cards import card_of
 from fetcher.server.hub import described, refs_of

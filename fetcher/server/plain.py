@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher.mirror import oci
-from fetcher.mirror.holdings import HeldArtifact, Holdings
+from fetcher.mirror import oci_documents
+from fetcher.mirror.inventory import HeldArtifact, Holdings
 from fetcher.project import lockfile as locks
 from fetcher.server.access import Identity
 from fetcher.server.files import file_response, media_type
@@ -202,13 +202,17 @@ _EVERYTHING = "all"
 
 def _built(artifacts: list[HeldArtifact], documents: dict[str, bytes], everything: bool) -> _Images:
     """`latest` is the bundle's index, or an artifact's manifest; `partN` those that follow it."""
-    built = oci.build(artifacts, documents)
+    built = oci_documents.build(artifacts, documents)
     entries = json.loads(built.index)["manifests"]
-    kinds = {entry["digest"].removeprefix("sha256:"): oci.MANIFEST_TYPE for entry in entries}
+    kinds = {
+        entry["digest"].removeprefix("sha256:"): oci_documents.MANIFEST_TYPE for entry in entries
+    }
     if everything:
         index = hashlib.sha256(built.index).hexdigest()
         tags = {"latest": f"sha256:{index}"}
-        return _Images(built.blobs | {index: built.index}, tags, kinds | {index: oci.INDEX_TYPE})
+        return _Images(
+            built.blobs | {index: built.index}, tags, kinds | {index: oci_documents.INDEX_TYPE}
+        )
     ((_, parts),) = built.tags.items()
     tags = {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
     return _Images(built.blobs, tags, kinds)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.sources.base import FileEntry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -13,7 +13,7 @@ from typing import Protocol
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
 from fetcher.mirror.bundle import SUMS, open_bundles
-from fetcher.mirror.holdings import HeldArtifact, Holdings
+from fetcher.mirror.inventory import HeldArtifact, Holdings
 from fetcher.mirror.trust import require
 from fetcher.server.access import Identity
 from fetcher.server.recall import folders

@@ -10,7 +10,7 @@ from typing import Any
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
-from fetcher.mirror.proof import Proof
+from fetcher.mirror.verify_bundle import Proof
 from fetcher.progress import Progress, human_bytes
 from fetcher.shipping import publishers
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
-from fetcher.mirror.joined import parse_sums, sums_path
+from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.preflight import nearest_folder
 from fetcher.shipping import havelist, publishers, toolbox, writing
 from fetcher.shipping.gather import gather

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fetcher.errors import LockError, Problem
-from fetcher.mirror.holdings import HeldArtifact
-from fetcher.mirror.oci import as_json
+from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.oci_documents import as_json
 from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact

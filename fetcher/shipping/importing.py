@@ -14,9 +14,9 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, remove_quietly, sha256_of, write_atomically
 from fetcher.fs.extents import part_of
 from fetcher.mirror.bundle import Bundle
-from fetcher.mirror.moving import copy_into, write_all
-from fetcher.mirror.oci import Contents
-from fetcher.mirror.proof import Proof
+from fetcher.mirror.copying import copy_into, write_all
+from fetcher.mirror.oci_documents import Contents
+from fetcher.mirror.verify_bundle import Proof
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.store import Part, Store

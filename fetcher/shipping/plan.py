@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fetcher.mirror import oci
+from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import (
     INDEX,
     LAYOUT,
@@ -72,7 +72,7 @@ def outline(
 
     `tool` has files (paths by name below tool/) that come along.
     """
-    built = oci.build(cargo.artifacts, cargo.documents, delta=has is not None)
+    built = oci_documents.build(cargo.artifacts, cargo.documents, delta=has is not None)
     entries = [_inline(LAYOUT, LAYOUT_TEXT), _inline(INDEX, built.index)]
     project = [_inline(PROJECT + name, data) for name, data in sorted(cargo.documents.items())]
     tools = [_of_file(f"tool/{name}", path) for name, path in sorted((tool or {}).items())]

@@ -10,7 +10,7 @@ from typing import Any
 
 from fetcher.errors import FetchError, Problem
 from fetcher.fs.extents import read
-from fetcher.mirror import publisher
+from fetcher.mirror import publisher_signature
 from fetcher.mirror.bundle import Bundle
 from fetcher.sources.base import FileEntry
 from fetcher.workspace import Workspace
@@ -26,7 +26,7 @@ def _problems(
     root: Path,
 ) -> list[Problem]:
     try:
-        publisher.check(artifact, files, signature, signer, root)
+        publisher_signature.check(artifact, files, signature, signer, root)
     except FetchError as error:
         return [
             Problem("signature", problem.message, problem.hint, artifact)
@@ -46,7 +46,7 @@ def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> lis
         locked = space.lock.of(artifact)
         if locked is None:
             continue
-        name = publisher.name_of(artifact.signature)
+        name = publisher_signature.name_of(artifact.signature)
         entry = next((file for file in locked.files if file.path == name), None)
         if entry is None:
             if artifact.signature is not None:
@@ -73,12 +73,14 @@ def of_bundle(bundle: Bundle) -> list[Problem]:
     """What is wrong with the `model.sig` of a bundle's artifacts, whoever made it."""
     problems = []
     for artifact in bundle.artifacts():
-        entry = next((file for file in artifact.files if file.path == publisher.DEFAULT), None)
+        entry = next(
+            (file for file in artifact.files if file.path == publisher_signature.DEFAULT), None
+        )
         extents = bundle.locate(entry.sha256 or "") if entry is not None else None
         if entry is None or extents is None or (entry.size or 0) > _MAX_READ:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, publisher.DEFAULT)
+            path = Path(folder, publisher_signature.DEFAULT)
             path.write_bytes(b"".join(read(extents)))
             problems += _problems(artifact.id, artifact.files, path, None, Path())
     return problems

@@ -9,9 +9,9 @@ from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.mirror.bundle import record_of
-from fetcher.mirror.oci import Contents
-from fetcher.mirror.opening import remote_folder
-from fetcher.mirror.registry import Registry, parse_reference, signed_blobs
+from fetcher.mirror.locations import remote_folder
+from fetcher.mirror.oci_documents import Contents
+from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
 from fetcher.progress import Progress
 from fetcher.shipping.importing import remember, unpack_project

@@ -11,11 +11,10 @@ from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent, read
-from fetcher.mirror import oci, trust
-from fetcher.mirror.bucket import Bucket
+from fetcher.mirror import oci_documents, trust
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle, blob_name, open_bundle, record_of
-from fetcher.mirror.oci import MANIFEST_TYPE, Image
-from fetcher.mirror.registry import (
+from fetcher.mirror.oci_documents import MANIFEST_TYPE, Image
+from fetcher.mirror.oci_registry import (
     SIGNATURE_TYPE,
     Reference,
     Registry,
@@ -23,7 +22,8 @@ from fetcher.mirror.registry import (
     signature_tag,
     upload_url,
 )
-from fetcher.mirror.upload import Uploader
+from fetcher.mirror.s3 import Bucket
+from fetcher.mirror.uploader import Uploader
 from fetcher.network.session import Network, Response
 from fetcher.progress import Progress
 
@@ -110,7 +110,7 @@ class _ToRegistry:
         _in_parallel(blobs, self._blob, self.jobs, self.progress, self.done)
         for image in contents.all_images():
             self._manifest(image)
-        self._put_manifest(self.reference.tag, contents.index, oci.INDEX_TYPE)
+        self._put_manifest(self.reference.tag, contents.index, oci_documents.INDEX_TYPE)
         self._signature()
 
     def _send(
@@ -190,16 +190,16 @@ class _ToRegistry:
             SUMS: self.bundle.container.read(SUMS),
             SIGNATURE: Path(self.bundle.signature).read_bytes(),
         }
-        builder = oci.Builder()
-        config = builder.blob(oci.EMPTY_TYPE, b"{}")
+        builder = oci_documents.Builder()
+        config = builder.blob(oci_documents.EMPTY_TYPE, b"{}")
         layers = [
             {
-                **builder.blob(oci.LAYER_TYPE, data),
+                **builder.blob(oci_documents.LAYER_TYPE, data),
                 "annotations": {"org.opencontainers.image.title": name},
             }
             for name, data in parts.items()
         ]
-        subject = builder.blob(oci.INDEX_TYPE, self.bundle.contents.index)
+        subject = builder.blob(oci_documents.INDEX_TYPE, self.bundle.contents.index)
         for sha256, data in builder.blobs.items():
             if data != self.bundle.contents.index and not self._has(sha256):
                 self._upload(sha256, data, SIGNATURE)
@@ -212,7 +212,7 @@ class _ToRegistry:
             "subject": subject,
         }
         tag = signature_tag(self.reference.tag)
-        self._put_manifest(tag, oci.as_json(manifest), MANIFEST_TYPE)
+        self._put_manifest(tag, oci_documents.as_json(manifest), MANIFEST_TYPE)
 
 
 def _to_bucket(bundle: Bundle, bucket: Bucket, progress: Progress, done: Pushed, jobs: int) -> None:
@@ -251,7 +251,7 @@ def _to_bucket(bundle: Bundle, bucket: Bucket, progress: Progress, done: Pushed,
 
 def _proven_put(bundle: Bundle, bucket: Bucket, name: str) -> None:
     """Send a blob, and take care that no damaged one stays there under its name."""
-    from fetcher.mirror.moving import digest_of
+    from fetcher.mirror.copying import digest_of
 
     extents = bundle.container.extents(name)
     if digest_of(extents) != bundle.sums[name]:

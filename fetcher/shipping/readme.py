@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.progress import human_bytes
 
 _HEAD = """\

@@ -18,8 +18,8 @@ from fetcher.errors import UsageError
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
-from fetcher.mirror.joined import sums_path, volume_name
-from fetcher.mirror.moving import copy_into, pump, write_all
+from fetcher.mirror.copying import copy_into, pump, write_all
+from fetcher.mirror.volumes import sums_path, volume_name
 
 PARTIAL = ".partial"
 _GATHER = 1 << 20

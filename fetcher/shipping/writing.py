@@ -20,16 +20,9 @@ from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_file
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
 from fetcher.mirror.bundle import SIGNATURE, SUMS
-from fetcher.mirror.joined import sums_path, volume_base, volume_name
-from fetcher.mirror.moving import (
-    SMALL,
-    Beside,
-    copy_into,
-    digest_of,
-    open_to_read,
-    write_all,
-)
+from fetcher.mirror.copying import SMALL, Beside, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
+from fetcher.mirror.volumes import sums_path, volume_base, volume_name
 from fetcher.preflight import nearest_folder
 from fetcher.progress import human_bytes
 from fetcher.shipping.plan import Entry, Outline

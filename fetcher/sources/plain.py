@@ -292,6 +292,6 @@ class BlobMirror(Source):
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """Where the mirror has the file's content, if its digest is known. Raises FetchError."""
-        from fetcher.mirror.opening import opened
+        from fetcher.mirror.locations import opened
 
         return opened(self.location, network).candidates(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import copy, reflink, remove_quietly
 from fetcher.fs.extents import Extent
-from fetcher.mirror.moving import copy_into
+from fetcher.mirror.copying import copy_into
 from fetcher.store import Part, Store
 
 

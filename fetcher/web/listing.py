@@ -14,7 +14,7 @@ from typing import Any
 from fetcher import reports
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.plan import ArtifactPlan
 from fetcher.progress import Progress
 from fetcher.project.lockfile import read as read_lock

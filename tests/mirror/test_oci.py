@@ -10,9 +10,9 @@ import pytest
 
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent, part_of
-from fetcher.mirror import oci
-from fetcher.mirror.holdings import HeldArtifact
-from fetcher.mirror.oci import Descriptor, tag_of
+from fetcher.mirror import oci_documents
+from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.oci_documents import Descriptor, tag_of
 from fetcher.sources.base import FileEntry
 
 
@@ -32,14 +32,14 @@ def held(name: str, count: int, manifest: str = "p") -> HeldArtifact:
     return HeldArtifact(manifest, name, "hf:o/m@main", origin, "c0ffee", files, record)
 
 
-def parsed(built: oci.Built) -> oci.Contents:
-    return oci.parse(built.index, lambda d: built.blobs[d.sha256], "here")
+def parsed(built: oci_documents.Built) -> oci_documents.Contents:
+    return oci_documents.parse(built.index, lambda d: built.blobs[d.sha256], "here")
 
 
 def test_what_is_written_is_read_and_no_manifest_is_too_large() -> None:
     artifacts = [held("big", 30_000), held("empty-name.x", 3)]
     documents = {"fetch.lock": b"{}", "manifests/p.yaml": b"manifest: p\n"}
-    built = oci.build(artifacts, documents)
+    built = oci_documents.build(artifacts, documents)
     found = parsed(built)
     assert [a.files for a in found.artifacts] == [a.files for a in artifacts]
     assert found.artifacts == artifacts and found.documents == documents and not found.delta
@@ -48,20 +48,20 @@ def test_what_is_written_is_read_and_no_manifest_is_too_large() -> None:
     for image in found.all_images():
         assert image.descriptor.size <= 4 << 20
     assert [image.descriptor.tag for image in images] == ["p.big", "p.big.part2"]
-    again = oci.build(artifacts[::-1], dict(reversed(documents.items())))
+    again = oci_documents.build(artifacts[::-1], dict(reversed(documents.items())))
     assert again.index == built.index and again.blobs == built.blobs
-    assert parsed(oci.build(artifacts, documents, delta=True)).delta
+    assert parsed(oci_documents.build(artifacts, documents, delta=True)).delta
 
 
 def test_tags_are_valid_and_do_not_meet() -> None:
     pairs = [("a.b", "c"), ("a", "b.c"), ("a", "b"), ("m" * 128, "i" * 128), ("m" * 128, "j" * 128)]
     tags = [tag_of(*pair, part) for pair in pairs for part in (1, 2)]
     assert len(set(tags)) == len(tags)
-    assert all(len(tag) <= 128 and tag != oci.PROJECT_TAG for tag in tags)
+    assert all(len(tag) <= 128 and tag != oci_documents.PROJECT_TAG for tag in tags)
     assert tag_of("ohlora", "polyglot-ko-1.3b") == "ohlora.polyglot-ko-1.3b"
 
 
-def change(built: oci.Built, edit: Any) -> oci.Built:
+def change(built: oci_documents.Built, edit: Any) -> oci_documents.Built:
     """The same documents after `edit` of the first artifact's (index, manifest, config)."""
     index = json.loads(built.index)
     entry = index["manifests"][0]
@@ -71,7 +71,7 @@ def change(built: oci.Built, edit: Any) -> oci.Built:
     blobs = dict(built.blobs)
 
     def keep(value: Any, descriptor: dict[str, Any]) -> None:
-        data = oci.as_json(value)
+        data = oci_documents.as_json(value)
         digest = hashlib.sha256(data).hexdigest()
         blobs[digest] = data
         descriptor.update(digest=f"sha256:{digest}", size=len(data))
@@ -79,7 +79,7 @@ def change(built: oci.Built, edit: Any) -> oci.Built:
     if isinstance(manifest.get("config"), dict):
         keep(config, manifest["config"])
     keep(manifest, entry)
-    return oci.Built(oci.as_json(index), blobs, {})
+    return oci_documents.Built(oci_documents.as_json(index), blobs, {})
 
 
 def retitle(title: Any) -> Any:
@@ -114,24 +114,24 @@ def retitle(title: Any) -> Any:
     ],
 )
 def test_documents_that_are_not_as_they_must_be(edit: Any, said: str) -> None:
-    built = change(oci.build([held("a", 3)], {"fetch.lock": b"{}"}), edit)
+    built = change(oci_documents.build([held("a", 3)], {"fetch.lock": b"{}"}), edit)
     with pytest.raises(Failure, match=said) as caught:
         parsed(built)
     assert caught.value.exit_code == 4
 
 
 def test_a_document_with_other_bytes_than_its_digest() -> None:
-    built = oci.build([held("a", 3)], {"fetch.lock": b"{}"})
+    built = oci_documents.build([held("a", 3)], {"fetch.lock": b"{}"})
 
     def read(descriptor: Descriptor) -> bytes:
         return built.blobs[descriptor.sha256].replace(b"fetch", b"fatch")
 
     with pytest.raises(Failure) as caught:
-        oci.parse(built.index, read, "here")
+        oci_documents.parse(built.index, read, "here")
     assert caught.value.problem.code == "digest-mismatch"
     deep = b'{"manifests":' + b"[" * 100_000
     with pytest.raises(Failure, match="JSON"):
-        oci.parse(deep, read, "here")
+        oci_documents.parse(deep, read, "here")
 
 
 def test_parts_of_pieces() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.mirror.joined import Joined
 from fetcher.mirror.tar import BLOCK, END, header, padding, scan
+from fetcher.mirror.volumes import Joined
 
 
 def member(name: str, data: bytes) -> bytes:

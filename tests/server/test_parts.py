@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.fs.extents import Extent
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.files import disposition, media_type
 from fetcher.server.message import Content, Request

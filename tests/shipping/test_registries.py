@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fetcher.errors import UsageError
-from fetcher.mirror.registry import parse_reference
+from fetcher.mirror.oci_registry import parse_reference
 from tests.conftest import write_project
 from tests.kit import sha256
 from tests.servers.registry import PASSWORD, PROGRAM, TokenServer, docker_config, registry

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
-from fetcher.mirror.holdings import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.sources.base import FileEntry, sound_size
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

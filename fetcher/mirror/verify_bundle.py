@@ -9,7 +9,7 @@ from functools import partial
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import sha256_of
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
-from fetcher.mirror.moving import SMALL, Beside, digest_of
+from fetcher.mirror.copying import SMALL, Beside, digest_of
 
 # What takes a file in while it is proven: (name, its bytes if it is small).
 Take = Callable[[str, bytes | None], None]

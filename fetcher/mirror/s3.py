@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.mirror.bundle import blob_name
-from fetcher.mirror.remote import RemoteFolder
+from fetcher.mirror.remote_folder import RemoteFolder
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, DeferredCandidate, UrlCandidate
 

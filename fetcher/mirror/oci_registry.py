@@ -20,9 +20,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
-from fetcher.mirror import oci
-from fetcher.mirror.joined import parse_sums
-from fetcher.mirror.oci import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
+from fetcher.mirror import oci_documents
+from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
+from fetcher.mirror.volumes import parse_sums
 from fetcher.network.session import Network, Response, host_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
@@ -188,7 +188,7 @@ class Registry:
                 f"{self.reference} is not there",
                 "check repository and tag; fetch mirror push makes it",
             )
-        return oci.parse(index, self.document, str(self.reference))
+        return oci_documents.parse(index, self.document, str(self.reference))
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A document of a bundle: a manifest lies elsewhere than a config or a lock."""

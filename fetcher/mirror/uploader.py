@@ -11,7 +11,7 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent, part_of
-from fetcher.mirror.moving import open_to_read
+from fetcher.mirror.copying import open_to_read
 from fetcher.network.session import (
     RETRY_STATUS,
     Network,

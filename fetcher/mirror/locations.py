@@ -14,7 +14,7 @@ from typing import Protocol
 from fetcher.errors import UsageError
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
-from fetcher.mirror.remote import RemoteFolder, RemotePlace, WebFolder
+from fetcher.mirror.remote_folder import RemoteFolder, RemotePlace, WebFolder
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
@@ -79,7 +79,7 @@ def opened(location: str, network: Network) -> Place:
 def _open(location: str, network: Network) -> Place:
     key = network.settings.verify_key
     if location.startswith("oci://"):
-        from fetcher.mirror.registry import RegistryPlace
+        from fetcher.mirror.oci_registry import RegistryPlace
 
         return RegistryPlace(location, network, key)
     if "://" in location:
@@ -101,7 +101,7 @@ def _open(location: str, network: Network) -> Place:
 def remote_folder(location: str, network: Network) -> RemoteFolder:
     """A folder of files elsewhere. Raises UsageError."""
     if location.startswith("s3://"):
-        from fetcher.mirror.bucket import Bucket
+        from fetcher.mirror.s3 import Bucket
 
         return Bucket(location, network)
     return WebFolder(location, network)

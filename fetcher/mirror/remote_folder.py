@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from fetcher.errors import Failure
-from fetcher.mirror import oci
+from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
-from fetcher.mirror.joined import parse_sums
-from fetcher.mirror.oci import Contents, Descriptor
+from fetcher.mirror.oci_documents import Contents, Descriptor
+from fetcher.mirror.volumes import parse_sums
 from fetcher.network.session import Network, public_url
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 
@@ -38,7 +38,7 @@ class RemoteFolder(ABC):
             raise Failure(
                 "not-found", f"{self.label} has no {INDEX}", "name the folder of a bundle"
             )
-        return oci.parse(index, self._document, self.label)
+        return oci_documents.parse(index, self._document, self.label)
 
     def _document(self, descriptor: Descriptor) -> bytes:
         data = self.get(blob_name(descriptor.sha256))
