@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan
-from fetcher.progress import Progress
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.runtime import NotUsable
+from fetcher.ui.progress import Progress
 from fetcher.workflow import Run
 from fetcher.workspace import Options, Workspace
 

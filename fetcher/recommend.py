@@ -8,10 +8,10 @@ from itertools import product
 from typing import Any
 
 from fetcher.hardware import memory_estimate
-from fetcher.progress import human_bytes
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Unit
+from fetcher.ui.progress import human_bytes
 
 # Drivers tell a little less than the name of a card does.
 _TOLERANCE = 0.94

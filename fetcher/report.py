@@ -22,8 +22,8 @@ from fetcher.plan import (
     Item,
     Plan,
 )
-from fetcher.progress import human_bytes
 from fetcher.seal import Seal
+from fetcher.ui.progress import human_bytes
 
 SCHEMA = "fetch.report/1"
 STARTED = time.perf_counter()

@@ -16,10 +16,10 @@ from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import memory_estimate
-from fetcher.progress import human_bytes
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
+from fetcher.ui.progress import human_bytes
 
 T = TypeVar("T")
 

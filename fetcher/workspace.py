@@ -17,13 +17,13 @@ from fetcher.fs.atomic import write_atomically
 from fetcher.network.session import Network
 from fetcher.plan import Plan
 from fetcher.planner import Planner
-from fetcher.progress import Progress
 from fetcher.project import lockfile as locks
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
 from fetcher.state import Row, State
 from fetcher.store import Store
+from fetcher.ui.progress import Progress
 
 
 @dataclass

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from fetcher import livetable
-from fetcher.livetable import LiveTable, columns
+from fetcher.ui import live_table
+from fetcher.ui.live_table import LiveTable, columns
 
 HEADING = ("NAME", "PROBE", "RESULT", "LOAD")
 
@@ -36,7 +36,7 @@ def screen(written: str) -> list[str]:
 def size(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = os.terminal_size((80, 24))
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: wide)
-    monkeypatch.setattr(livetable, "_REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr(live_table, "_REDRAW_SECONDS", 0.0)
 
 
 def test_a_terminal_sees_the_table_change_and_go_away(monkeypatch: pytest.MonkeyPatch) -> None:

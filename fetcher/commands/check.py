@@ -11,8 +11,8 @@ import click
 
 from fetcher import report
 from fetcher.commands import common
-from fetcher.progress import human_bytes
 from fetcher.project.project import Selection
+from fetcher.ui.progress import human_bytes
 
 
 @click.command("check")

@@ -14,12 +14,12 @@ from fetcher import seal as seals
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
-from fetcher.events import Events
-from fetcher.progress import Progress
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Selection, Unit, find_root
 from fetcher.seal import Seal
 from fetcher.state import FOLDER, State
+from fetcher.ui.events import Events
+from fetcher.ui.progress import Progress
 
 if TYPE_CHECKING:  # what a run with nothing to do does without
     from fetcher.plan import ArtifactPlan

@@ -21,8 +21,8 @@ from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.network.session import Network, host_of
 from fetcher.preflight import nearest_folder
-from fetcher.progress import human_bytes
 from fetcher.project.project import find_root
+from fetcher.ui.progress import human_bytes
 
 
 class Finding(NamedTuple):

@@ -15,9 +15,9 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
-from fetcher.progress import Progress, human_bytes
 from fetcher.project.project import find_root
 from fetcher.store import Store
+from fetcher.ui.progress import Progress, human_bytes
 
 _key_option = click.option(
     "--verify-key",

@@ -14,7 +14,7 @@ from fetcher import preflight, report
 from fetcher.commands import common
 from fetcher.errors import Problem
 from fetcher.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.progress import human_bytes
+from fetcher.ui.progress import human_bytes
 from fetcher.workflow import Run
 from fetcher.workspace import Workspace
 

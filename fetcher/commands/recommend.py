@@ -13,9 +13,9 @@ from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Card
-from fetcher.progress import human_bytes
 from fetcher.project.project import Project, find_root
 from fetcher.recommend import Choice, Fit
+from fetcher.ui.progress import human_bytes
 
 
 def _card(name: str | None, memory: str | None, python: str | None) -> Card:

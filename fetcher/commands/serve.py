@@ -15,9 +15,9 @@ import click
 
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
-from fetcher.progress import human_bytes
 from fetcher.project.project import Project, find_root
 from fetcher.report import counted
+from fetcher.ui.progress import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings

@@ -9,11 +9,11 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
-from fetcher.progress import human_bytes
 from fetcher.project import lockfile, names
 from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Unit, find_root
+from fetcher.ui.progress import human_bytes
 
 
 def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:

@@ -10,7 +10,7 @@ import click
 from fetcher import report
 from fetcher.commands import common
 from fetcher.plan import KEEP, UNVERIFIED
-from fetcher.progress import human_bytes
+from fetcher.ui.progress import human_bytes
 
 
 @click.command("status")

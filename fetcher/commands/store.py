@@ -11,9 +11,9 @@ from fetcher import report, storekeeping
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
-from fetcher.progress import human_bytes
 from fetcher.project.project import find_root
 from fetcher.store import Store
+from fetcher.ui.progress import human_bytes
 
 
 def _open(readonly: bool = True) -> Store:

@@ -9,7 +9,6 @@ from typing import Any
 
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
 from fetcher.network.session import Network
-from fetcher.progress import human_bytes
 from fetcher.project.project import Project
 from fetcher.register import changes, checkpoint, importcheck, placing, upstream
 from fetcher.register.changes import Change
@@ -18,6 +17,7 @@ from fetcher.register.fields import BY_KEY, EXTRA
 from fetcher.register.ids import propose
 from fetcher.register.record import Draft
 from fetcher.store import Store
+from fetcher.ui.progress import human_bytes
 
 # Asked of a repository in vain where these say that it cannot be reached.
 _UNREACHABLE = {"network", "offline"}

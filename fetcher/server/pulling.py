@@ -15,7 +15,6 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network.session import Network
-from fetcher.progress import Progress
 from fetcher.server.feeding import CutOff
 from fetcher.server.message import Refused, refusal
 from fetcher.server.metrics import Metrics
@@ -23,6 +22,7 @@ from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine
 from fetcher.transfer.jobs import Delivered, Job
+from fetcher.ui.progress import Progress
 
 _LARGE_AT_ONCE = 8
 # While one batch of small files is brought to disk, the next is on its way.

@@ -25,7 +25,7 @@ from fetcher.mirror.oci_registry import (
 from fetcher.mirror.s3 import Bucket
 from fetcher.mirror.uploader import Uploader
 from fetcher.network.session import Network, Response
-from fetcher.progress import Progress
+from fetcher.ui.progress import Progress
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any
 from fetcher.errors import Problem
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import open_bundles, record_of
-from fetcher.progress import Progress
 from fetcher.shipping.importing import (
     Importer,
     check_free,
@@ -19,6 +18,7 @@ from fetcher.shipping.importing import (
     unpack_project,
 )
 from fetcher.store import Store
+from fetcher.ui.progress import Progress
 
 
 @dataclass

@@ -24,9 +24,9 @@ from fetcher.mirror.copying import SMALL, Beside, copy_into, digest_of, open_to_
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
 from fetcher.preflight import nearest_folder
-from fetcher.progress import human_bytes
 from fetcher.shipping.plan import Entry, Outline
 from fetcher.shipping.reel import Reel
+from fetcher.ui.progress import human_bytes
 
 MARKER = ".fetch-export"
 Tick = Callable[[int, int], None]  # (bytes, files) that were written

@@ -15,7 +15,6 @@ import pycurl
 
 from fetcher.errors import Failure, Problem
 from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
-from fetcher.progress import Progress
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.agenda import Agenda
@@ -41,6 +40,7 @@ from fetcher.transfer.verdicts import (
     judge,
     manual_hint,
 )
+from fetcher.ui.progress import Progress
 
 _MAX_HELD_BYTES = 64 << 20
 _REVIEW_SECONDS = 0.5

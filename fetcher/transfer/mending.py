@@ -8,7 +8,6 @@ from collections.abc import Callable
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import remove_quietly
 from fetcher.network.session import Network, backoff, host_of
-from fetcher.progress import Progress, human_bytes
 from fetcher.sources.base import UrlCandidate
 from fetcher.store import Store
 from fetcher.transfer.agenda import Agenda
@@ -19,6 +18,7 @@ from fetcher.transfer.hosts import Host, Hosts
 from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job
 from fetcher.transfer.slot import Slot
 from fetcher.transfer.verdicts import Retry, Unreachable, Wait, manual_hint
+from fetcher.ui.progress import Progress, human_bytes
 
 # A try that got this much further than any before it earns new tries.
 _PROGRESS = 16 << 10

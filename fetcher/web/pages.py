@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 from fetcher import leaderboard
 from fetcher.leaderboard import Table
-from fetcher.progress import human_bytes
 from fetcher.server.access import Identity
+from fetcher.ui.progress import human_bytes
 from fetcher.web import plots
 from fetcher.web.listing import FACETS, Card, Shown, facets
 from fetcher.web.messages import translated

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher import __version__
-from fetcher.progress import human_bytes
 from fetcher.server.message import Request, Response
+from fetcher.ui.progress import human_bytes
 from fetcher.web.sessions import Sessions, cookie, set_cookie
 from fetcher.web.words import LANGUAGES, NAMES, Translator, preferred
 

@@ -14,8 +14,8 @@ import pytest
 
 from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
-from fetcher.progress import Progress
 from fetcher.storekeeping import YOUNG_SECONDS
+from fetcher.ui.progress import Progress
 from tests.kit import sha256
 from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported
 

@@ -17,8 +17,8 @@ import pytest
 
 from fetcher.errors import FetchError
 from fetcher.mirror.bundle import blob_name, open_bundle
-from fetcher.progress import Progress
 from fetcher.shipping.checking import prove
+from fetcher.ui.progress import Progress
 from tests.kit import sha256
 from tests.shipping.conftest import FILES, WEIGHTS, Site, exported
 

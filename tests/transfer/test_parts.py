@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from fetcher.errors import Failure, Problem
-from fetcher.progress import Progress, human_bytes, human_seconds
 from fetcher.sources.base import FileEntry
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import MAX_WAITS, Hosts
 from fetcher.transfer.jobs import Job
 from fetcher.transfer.verdicts import is_sign_in
+from fetcher.ui.progress import Progress, human_bytes, human_seconds
 from tests.kit import git_blob, payload, sha256
 
 
@@ -108,7 +108,7 @@ def test_numbers_for_people() -> None:
 
 
 def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetcher.progress._LOG_SECONDS", 0.0)
+    monkeypatch.setattr("fetcher.ui.progress._LOG_SECONDS", 0.0)
     stream = io.StringIO()
     progress = Progress(stream)
     progress.begin(2, 3_000_000)

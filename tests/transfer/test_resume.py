@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from fetcher.progress import Progress
 from fetcher.sources.base import FileEntry
 from fetcher.store import Store
 from fetcher.transfer.engine import Engine
+from fetcher.ui.progress import Progress
 from tests.kit import Run, entry, payload, sha256
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from fetcher.errors import Problem
-from fetcher.events import Events
+from fetcher.ui.events import Events
 
 if TYPE_CHECKING:
     from fetcher.sources.base import FileEntry

@@ -1,0 +1,1 @@
+"""What people and programs see while a run goes on."""
