@@ -25,7 +25,7 @@ from benchmarks import nginx
 from benchmarks.workload import Served, Workload, build
 from fetcher.project.lockfile import Lock, LockedArtifact, dumps
 from fetcher.sources.base import FileEntry
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 _CLIENTS = 64
 

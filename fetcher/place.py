@@ -17,7 +17,7 @@ from fetcher.fs.safe_paths import escapes, native
 from fetcher.hubcache import HubCache
 from fetcher.plan import Item, row_of
 from fetcher.state import FOLDER, Row
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 # A content that several files of one tree share is linked once; further ones are copied up to
 # this size, so that changing one of them in place does not change the others.

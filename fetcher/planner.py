@@ -33,7 +33,7 @@ from fetcher.project.project import Unit
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.state import FOLDER, Row
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 
 class Planner:

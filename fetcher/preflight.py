@@ -13,7 +13,7 @@ from fetcher.network.session import Network, Response
 from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.plain import Local
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
 
 _MARGIN = 32 * 1024 * 1024

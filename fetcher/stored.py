@@ -19,7 +19,7 @@ from fetcher.project.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 
 class StoredProject:

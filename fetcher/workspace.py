@@ -22,7 +22,7 @@ from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
 from fetcher.state import Row, State
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 
 

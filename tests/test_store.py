@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.store import _IN_USE, Store, _alive, _host
+from fetcher.store.store import _IN_USE, Store, _alive, _host
 from tests.kit import git_blob, payload, sha256
 
 DATA = payload(5000)
@@ -37,7 +37,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path)
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
-    monkeypatch.setattr("fetcher.store.sha256_of", counted)
+    monkeypatch.setattr("fetcher.store.store.sha256_of", counted)
     return seen
 
 
@@ -106,7 +106,7 @@ def test_a_change_during_the_reading_is_not_stamped(
         Path(name).write_bytes(b"edited meanwhile")
         return found
 
-    monkeypatch.setattr("fetcher.store.sha256_of", slow)
+    monkeypatch.setattr("fetcher.store.store.sha256_of", slow)
     store.has(DIGEST)
     monkeypatch.undo()
     assert not store.has(DIGEST)
@@ -172,7 +172,7 @@ def test_any_bytes_as_stamps(tmp_path_factory: pytest.TempPathFactory, text: byt
 
 
 def test_merging_stamps_with_a_live_writer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetcher.store._MAX_STAMP_FILES", 3)
+    monkeypatch.setattr("fetcher.store.store._MAX_STAMP_FILES", 3)
     seen = reading(monkeypatch)
     live = Store(store.root)
     put(live, b"first", git_blob(b"first"))
@@ -195,7 +195,7 @@ def test_merging_stamps_with_a_live_writer(store: Store, monkeypatch: pytest.Mon
 def test_merging_while_another_process_merges(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetcher.store._MAX_STAMP_FILES", 0)
+    monkeypatch.setattr("fetcher.store.store._MAX_STAMP_FILES", 0)
     put(store)
     stat = Path.stat
 
@@ -337,7 +337,7 @@ def test_files_are_brought_to_disk_unless_that_is_not_wanted(
 ) -> None:
     synced: list[str] = []
     monkeypatch.setattr(
-        "fetcher.store.sync_filesystem", lambda folder, files: synced.append(folder)
+        "fetcher.store.store.sync_filesystem", lambda folder, files: synced.append(folder)
     )
     Store(tmp_path, durable=durable).bring_to_disk("f", ["f/a"])
     assert synced == (["f"] if durable else [])

@@ -20,7 +20,7 @@ from fetcher.register import changes, placing
 from fetcher.register.fields import FIELDS
 from fetcher.register.record import from_json
 from fetcher.register.session import InvalidForm, Session
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 _LARGEST_JSON = 4 * 1024 * 1024
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from fetcher import report, storekeeping
+from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import LockError, UsageError
 from fetcher.project.project import find_root
-from fetcher.store import Store
+from fetcher.store import gc
+from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
 
 
@@ -35,14 +36,14 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     if forget_imports and dry_run:
         raise UsageError("--forget-imports cannot be tried with --dry-run", "choose one")
     if forget_imports:
-        storekeeping.forget_imports(store)
-    wanted, unreadable = storekeeping.needed(store, [root])
+        gc.forget_imports(store)
+    wanted, unreadable = gc.needed(store, [root])
     if unreadable:
         raise LockError(
             f"a project's lock cannot be read: {unreadable[0]}",
             "repair or remove it first: gc will not guess what that project needs",
         )
-    done = storekeeping.sweep(store, wanted, dry_run)
+    done = gc.sweep(store, wanted, dry_run)
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:

@@ -16,7 +16,7 @@ from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.project.project import find_root
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.ui.progress import Progress, human_bytes
 
 _key_option = click.option(

@@ -225,7 +225,7 @@ def _serve(
     from fetcher.server.proofs import Proofs
     from fetcher.server.sending import Service
     from fetcher.server.upload import Upload
-    from fetcher.store import Store
+    from fetcher.store.store import Store
     from fetcher.web.web import Web, WebOptions
 
     listen = Listen(flags["host"], flags["port"], flags["cert"], flags["key"])
@@ -274,7 +274,7 @@ def _upstream(url: str, store: Path, settings: Settings, metrics: Any) -> HubUps
     if not url:
         return None
     from fetcher.server.upstream import HubUpstream
-    from fetcher.store import Store
+    from fetcher.store.store import Store
 
     return HubUpstream(url, Store(store), settings, metrics, _say)
 

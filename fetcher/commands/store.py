@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from fetcher import report, storekeeping
+from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
 from fetcher.project.project import find_root
-from fetcher.store import Store
+from fetcher.store import gc
+from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
 
 
@@ -30,7 +31,7 @@ def command() -> None:
 def du(as_json: bool) -> int:
     """How much the store holds."""
     store = _open()
-    found = storekeeping.usage(store)
+    found = gc.usage(store)
     if as_json:
         report.print_json(report.Report({"store": str(store.root), **asdict(found)}))
         return 0

@@ -14,7 +14,7 @@ from fetcher.project.manifest import ARTIFACT
 from fetcher.register.nodes import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
 from fetcher.sources.base import Source
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fetcher.register.checkpoint import Checkpoint
 from fetcher.register.fields import BY_KEY, EXTRA
 from fetcher.register.ids import propose
 from fetcher.register.record import Draft
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
 
 # Asked of a repository in vain where these say that it cannot be reached.

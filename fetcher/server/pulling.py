@@ -19,7 +19,7 @@ from fetcher.server.feeding import CutOff
 from fetcher.server.message import Refused, refusal
 from fetcher.server.metrics import Metrics
 from fetcher.sources.base import Candidate, FileEntry
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.engine import Engine
 from fetcher.transfer.jobs import Delivered, Job
 from fetcher.ui.progress import Progress

@@ -16,7 +16,7 @@ from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.server.repos import COMMIT, Repo, Snapshot, entry_of
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 FOLDER = "upstream"
 

@@ -18,9 +18,9 @@ from fetcher.mirror.trust import require
 from fetcher.server.access import Identity
 from fetcher.server.recall import folders
 from fetcher.server.repos import Repo, merged
-from fetcher.store import Store
+from fetcher.store.gc import projects
+from fetcher.store.store import Store
 from fetcher.stored import StoredBlobs, StoredProject
-from fetcher.storekeeping import projects
 
 # How often a busy server looks whether its places changed.
 _LOOK_SECONDS = 1.0

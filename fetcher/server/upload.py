@@ -12,7 +12,7 @@ from typing import Any
 
 from fetcher.fs.atomic import remove_quietly
 from fetcher.server.message import Request, Response, json_response, refusal
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _LENGTH = re.compile(r"\d{1,15}")

@@ -29,7 +29,7 @@ from fetcher.server.repos import COMMIT, Entry, Repo, Snapshot, entry_of
 from fetcher.sources.base import FileEntry, sound_size
 from fetcher.sources.base import Request as Wanted
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.stored import blob_extents
 
 # How long a branch is believed to stand where it stood, and an absence to last.

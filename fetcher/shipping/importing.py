@@ -18,8 +18,8 @@ from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.verify_bundle import Proof
 from fetcher.preflight import nearest_folder
-from fetcher.store import Part, Store
-from fetcher.storekeeping import IMPORTED
+from fetcher.store.gc import IMPORTED
+from fetcher.store.store import Part, Store
 from fetcher.ui.progress import human_bytes
 
 _BLOB = "blobs/sha256/"

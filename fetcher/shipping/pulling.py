@@ -15,7 +15,7 @@ from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
 from fetcher.shipping.importing import remember, unpack_project
 from fetcher.sources.base import Candidate
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.engine import Engine
 from fetcher.transfer.jobs import Delivered, Job
 from fetcher.ui.progress import Progress

@@ -17,7 +17,7 @@ from fetcher.shipping.importing import (
     remember,
     unpack_project,
 )
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from fetcher.errors import from_os_error
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import native
-from fetcher.store import Part
+from fetcher.store.store import Part
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.jobs import Job
 

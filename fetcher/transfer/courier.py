@@ -28,7 +28,7 @@ from fetcher.network.session import (
     never_connected,
     redirect_target,
 )
-from fetcher.store import private_prefix
+from fetcher.store.store import private_prefix
 from fetcher.transfer.jobs import SMALL
 from fetcher.transfer.slot import STALL_SECONDS
 

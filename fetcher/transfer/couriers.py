@@ -24,7 +24,7 @@ from typing import Any
 from fetcher.fs.atomic import Stat
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.courier import LENGTH, LONGEST, Task, courier
 from fetcher.transfer.jobs import Arrived, Job
 

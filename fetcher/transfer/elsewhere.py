@@ -11,7 +11,7 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import copy, reflink, remove_quietly
 from fetcher.fs.extents import Extent
 from fetcher.mirror.copying import copy_into
-from fetcher.store import Part, Store
+from fetcher.store.store import Part, Store
 
 
 def copy_of(source: str, store: Store, link: bool) -> str:

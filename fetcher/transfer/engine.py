@@ -16,7 +16,7 @@ import pycurl
 from fetcher.errors import Failure, Problem
 from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
 from fetcher.sources.base import UrlCandidate
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.agenda import Agenda
 from fetcher.transfer.body import Body, Cell
 from fetcher.transfer.couriers import Couriers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.sources.base import Candidate, FileEntry
-from fetcher.store import Part
+from fetcher.store.store import Part
 
 if TYPE_CHECKING:
     from fetcher.transfer.body import Body

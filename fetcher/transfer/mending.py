@@ -9,7 +9,7 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import remove_quietly
 from fetcher.network.session import Network, backoff, host_of
 from fetcher.sources.base import UrlCandidate
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.agenda import Agenda
 from fetcher.transfer.body import Body
 from fetcher.transfer.elsewhere import read_validator, spool

@@ -18,7 +18,7 @@ from fetcher.sources.base import (
     PathCandidate,
     WheelCandidate,
 )
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.couriers import FEWEST, PACKET, Couriers, can_be_used, eligible
 from fetcher.transfer.elsewhere import copy_of, copy_of_extents
 from fetcher.transfer.hashing import Tail, TailHasher

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, write_new
 from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.jobs import Arrived, Delivered
 

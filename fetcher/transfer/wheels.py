@@ -17,7 +17,7 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import BLOCK, remove_quietly
 from fetcher.fs.patterns import nearest
 from fetcher.fs.safe_paths import printable
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.jobs import Arrived, Job
 
 PIP_TIMEOUT = 3600

@@ -23,7 +23,7 @@ from fetcher.register.ids import propose
 from fetcher.register.nodes import judge, node_of_value, printable
 from fetcher.register.record import Draft, from_json
 from fetcher.register.session import InvalidForm, Session
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads
 from fetcher.web.words import Translator

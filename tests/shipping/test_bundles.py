@@ -14,7 +14,7 @@ import pytest
 
 from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
-from fetcher.storekeeping import YOUNG_SECONDS
+from fetcher.store.gc import YOUNG_SECONDS
 from fetcher.ui.progress import Progress
 from tests.kit import sha256
 from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported

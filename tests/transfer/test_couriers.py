@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fetcher.store import Store
+from fetcher.store.store import Store
 from tests.kit import Run, payload, sha256
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer

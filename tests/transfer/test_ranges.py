@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.store import Part
+from fetcher.store.store import Part
 from fetcher.transfer import body as bodies
 from fetcher.transfer import hosts
 from fetcher.transfer import slot as slots

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from fetcher.sources.base import FileEntry
-from fetcher.store import Store
+from fetcher.store.store import Store
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 from tests.kit import Run, entry, payload, sha256
@@ -298,7 +298,7 @@ def test_a_disk_that_fills_late(
         if where == "writing":
             patch.setattr("fetcher.transfer.slot.Slot._append", lambda self, data: full())
         else:
-            patch.setattr("fetcher.store.sync_filesystem", full)
+            patch.setattr("fetcher.store.store.sync_filesystem", full)
         problem = run.fails(entry("f.bin", LARGE), url)
     assert (problem.code, problem.exit_code) == ("disk-space", 9)
     assert not list(run.store.digests())

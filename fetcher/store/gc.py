@@ -15,7 +15,7 @@ from pathlib import Path
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import remove_quietly
 from fetcher.project import lockfile
-from fetcher.store import Store
+from fetcher.store.store import Store
 
 # A blob this young may belong to a run that has not written its lock yet.
 YOUNG_SECONDS = 3600

@@ -1,0 +1,1 @@
+"""The store: contents by their sha256, for all clones."""
