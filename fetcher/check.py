@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Problem
-from fetcher.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
-from fetcher.state import FOLDER, Row
+from fetcher.tree.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
+from fetcher.tree.state import FOLDER, Row
 from fetcher.workspace import Workspace
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.config.settings import Settings
-from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.runtime import NotUsable
+from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.ui.progress import Progress
 from fetcher.workflow import Run
 from fetcher.workspace import Options, Workspace

@@ -11,8 +11,8 @@ from typing import Any
 from fetcher import golden
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.fs.patterns import nearest
-from fetcher.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.probe_defaults import options_of
+from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.verify.fingerprints import difference
 from fetcher.verify.options import memory_bytes
 from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult

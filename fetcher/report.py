@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from fetcher.errors import INTERRUPTED, Problem, exit_code_of, hint_of
-from fetcher.plan import (
+from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
     GET,
@@ -22,7 +22,7 @@ from fetcher.plan import (
     Item,
     Plan,
 )
-from fetcher.seal import Seal
+from fetcher.tree.uptodate import Seal
 from fetcher.ui.progress import human_bytes
 
 SCHEMA = "fetch.report/1"

@@ -14,7 +14,7 @@ from typing import Any
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
 from fetcher.report import SCHEMA, Report, print_json
-from fetcher.state import FOLDER, State
+from fetcher.tree.state import FOLDER, State
 
 _LARGEST = 64 * 1024 * 1024
 

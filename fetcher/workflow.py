@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fetcher import preflight, report
+from fetcher import report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.fs.atomic import Stat
-from fetcher.hubcache import CachedBlobs
-from fetcher.place import Placer
-from fetcher.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.report import Report
 from fetcher.sources.base import (
     LOCAL_CANDIDATES,
@@ -23,7 +20,11 @@ from fetcher.sources.base import (
     UrlCandidate,
 )
 from fetcher.sources.plain import BlobMirror
-from fetcher.state import Row
+from fetcher.tree import preflight
+from fetcher.tree.hf_cache import CachedBlobs
+from fetcher.tree.placer import Placer
+from fetcher.tree.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
+from fetcher.tree.state import Row
 from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:

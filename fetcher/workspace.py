@@ -10,19 +10,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetcher import seal as seals
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.network.session import Network
-from fetcher.plan import Plan
-from fetcher.planner import Planner
 from fetcher.project import lockfile as locks
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
-from fetcher.state import Row, State
 from fetcher.store.store import Store
+from fetcher.tree import uptodate as seals
+from fetcher.tree.plan import Plan
+from fetcher.tree.planner import Planner
+from fetcher.tree.state import Row, State
 from fetcher.ui.progress import Progress
 
 

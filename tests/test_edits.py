@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.edits import apply, expand, fingerprint
 from fetcher.errors import Failure
+from fetcher.tree.json_edits import apply, expand, fingerprint
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fetcher import planner, seal
-from fetcher.state import State
+from fetcher.tree import planner, uptodate
+from fetcher.tree.state import State
 from tests.conftest import Cli, write_project
 
 FILES = {f"{folder}/{n}.txt": f"{folder} {n}\n" for folder in ("a", "b/c") for n in range(5)}
@@ -206,5 +206,5 @@ def test_only_the_last_are_kept(tmp_path: Path) -> None:
 
 
 def test_entries_of_any_size_fit() -> None:
-    entry = seal._ENTRY.pack(2**64 - 1, -(2**63), 2**64 - 1)
-    assert seal._ENTRY.unpack(entry) == (2**64 - 1, -(2**63), 2**64 - 1)
+    entry = uptodate._ENTRY.pack(2**64 - 1, -(2**63), 2**64 - 1)
+    assert uptodate._ENTRY.unpack(entry) == (2**64 - 1, -(2**63), 2**64 - 1)

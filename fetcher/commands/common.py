@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fetcher import seal as seals
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Selection, Unit, find_root
-from fetcher.seal import Seal
-from fetcher.state import FOLDER, State
+from fetcher.tree import uptodate as seals
+from fetcher.tree.state import FOLDER, State
+from fetcher.tree.uptodate import Seal
 from fetcher.ui.events import Events
 from fetcher.ui.progress import Progress
 
 if TYPE_CHECKING:  # what a run with nothing to do does without
-    from fetcher.plan import ArtifactPlan
     from fetcher.project.manifest import Manifest
+    from fetcher.tree.plan import ArtifactPlan
     from fetcher.workspace import Workspace
     from fetcher.yamldoc.nodes import Document
 

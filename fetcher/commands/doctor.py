@@ -20,8 +20,8 @@ from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.network.session import Network, host_of
-from fetcher.preflight import nearest_folder
 from fetcher.project.project import find_root
+from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from fetcher import preflight, report
+from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import Problem
-from fetcher.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
+from fetcher.tree import preflight
+from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.ui.progress import human_bytes
 from fetcher.workflow import Run
 from fetcher.workspace import Workspace

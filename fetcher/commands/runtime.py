@@ -14,12 +14,12 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
-from fetcher.plan import KEEP
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, find_root
 from fetcher.runtime import NoneUsable, NotUsable, Runtime, Used
+from fetcher.tree.plan import KEEP
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import click
 
 from fetcher import report
 from fetcher.commands import common
-from fetcher.plan import KEEP, UNVERIFIED
+from fetcher.tree.plan import KEEP, UNVERIFIED
 from fetcher.ui.progress import human_bytes
 
 

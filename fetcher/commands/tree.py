@@ -9,8 +9,8 @@ import click
 
 from fetcher import report
 from fetcher.commands import common
-from fetcher.plan import KEEP, ArtifactPlan
 from fetcher.project.project import Unit
+from fetcher.tree.plan import KEEP, ArtifactPlan
 
 _SHOWN = 12
 

@@ -15,11 +15,11 @@ from fetcher import formats, probe_options, report, reports
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
-from fetcher.plan import ArtifactPlan, Plan
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
 from fetcher.report import Report
+from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
 from fetcher.workspace import Workspace

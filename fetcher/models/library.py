@@ -19,12 +19,12 @@ from fetcher.fs.patterns import nearest
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
-from fetcher.plan import ArtifactPlan
 from fetcher.probing import placed
 from fetcher.project import lockfile
 from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import Project
+from fetcher.tree.plan import ArtifactPlan
 from fetcher.verify.folders import folder_of
 from fetcher.verify.protocol import ProbeError
 

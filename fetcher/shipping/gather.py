@@ -15,7 +15,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Source
-from fetcher.state import Row
+from fetcher.tree.state import Row
 from fetcher.workspace import Workspace
 
 

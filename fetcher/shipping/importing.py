@@ -17,9 +17,9 @@ from fetcher.mirror.bundle import Bundle
 from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.verify_bundle import Proof
-from fetcher.preflight import nearest_folder
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Part, Store
+from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
 
 _BLOB = "blobs/sha256/"

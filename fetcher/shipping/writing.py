@@ -23,9 +23,9 @@ from fetcher.mirror.bundle import SIGNATURE, SUMS
 from fetcher.mirror.copying import SMALL, Beside, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
-from fetcher.preflight import nearest_folder
 from fetcher.shipping.plan import Entry, Outline
 from fetcher.shipping.reel import Reel
+from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
 
 MARKER = ".fetch-export"

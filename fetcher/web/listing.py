@@ -15,12 +15,12 @@ from fetcher import reports
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.mirror.inventory import HeldArtifact
-from fetcher.plan import ArtifactPlan
 from fetcher.project.lockfile import read as read_lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.server.access import Identity
 from fetcher.server.site import Site, View
+from fetcher.tree.plan import ArtifactPlan
 from fetcher.ui.progress import Progress
 from fetcher.workspace import Options, Workspace
 

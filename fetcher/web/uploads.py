@@ -17,7 +17,7 @@ from typing import Any
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.server.message import Request, refusal
-from fetcher.state import FOLDER
+from fetcher.tree.state import FOLDER
 
 PLACE = "uploads"
 MOST_BYTES = 100 << 30

@@ -121,7 +121,7 @@ class State:
         with self.mutex() as db:
             db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
-    # Seals: see fetcher.seal
+    # Seals: see fetcher.tree.uptodate
 
     def seal(self, mark: str) -> tuple[int, str] | None:
         """Number and text of the seal with this mark. Raises sqlite3.DatabaseError."""

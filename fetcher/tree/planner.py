@@ -10,11 +10,18 @@ import stat as stats
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fetcher import edits
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import git_blob_of, sha256_of
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
-from fetcher.plan import (
+from fetcher.project.layout import Placement, owner_of, placements
+from fetcher.project.lockfile import Lock, LockedArtifact
+from fetcher.project.manifest import Artifact
+from fetcher.project.project import Unit
+from fetcher.sources.base import FileEntry
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.store.store import Store
+from fetcher.tree import json_edits
+from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
     GET,
@@ -26,14 +33,7 @@ from fetcher.plan import (
     Item,
     Plan,
 )
-from fetcher.project.layout import Placement, owner_of, placements
-from fetcher.project.lockfile import Lock, LockedArtifact
-from fetcher.project.manifest import Artifact
-from fetcher.project.project import Unit
-from fetcher.sources.base import FileEntry
-from fetcher.sources.huggingface import HuggingFace
-from fetcher.state import FOLDER, Row
-from fetcher.store.store import Store
+from fetcher.tree.state import FOLDER, Row
 
 
 class Planner:
@@ -106,7 +106,7 @@ class Planner:
             placement.file,
             target,
             self._root,
-            None if values is None else edits.expand(values, self.tree / layout.root),
+            None if values is None else json_edits.expand(values, self.tree / layout.root),
             part.artifact.writable or layout.is_writable(placement.target),
         )
 
@@ -380,7 +380,7 @@ class Planner:
             return ""
         original = Path(self.store.blob_path(sha256)).read_bytes()
         try:
-            expected = edits.apply(original, item.edit or {}, item.target)
+            expected = json_edits.apply(original, item.edit or {}, item.target)
         except Failure:
             return ""
         if Path(item.path).read_bytes() != expected:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
-from fetcher.hubcache import CachedBlobs
 from fetcher.network.session import Network, Response
-from fetcher.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.plain import Local
 from fetcher.store.store import Store
+from fetcher.tree.hf_cache import CachedBlobs
+from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.ui.progress import human_bytes
 
 _MARGIN = 32 * 1024 * 1024

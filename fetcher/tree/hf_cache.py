@@ -14,10 +14,10 @@ from pathlib import Path
 
 from fetcher.fs.atomic import copy, private_name, publish, sha256_of, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.plan import Item, row_of
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.state import Row
+from fetcher.tree.plan import Item, row_of
+from fetcher.tree.state import Row
 
 
 class CachedBlobs:

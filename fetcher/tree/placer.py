@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetcher import edits
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, copy, private_name, publish, reflink, remove_quietly, sha256_of
 from fetcher.fs.safe_paths import escapes, native
-from fetcher.hubcache import HubCache
-from fetcher.plan import Item, row_of
-from fetcher.state import FOLDER, Row
 from fetcher.store.store import Store
+from fetcher.tree import json_edits
+from fetcher.tree.hf_cache import HubCache
+from fetcher.tree.plan import Item, row_of
+from fetcher.tree.state import FOLDER, Row
 
 # A content that several files of one tree share is linked once; further ones are copied up to
 # this size, so that changing one of them in place does not change the others.
@@ -98,7 +98,7 @@ class Placer:
         blob = self.store.blob_path(sha256)
         try:
             if item.edit:
-                data = edits.apply(Path(blob).read_bytes(), item.edit, item.target)
+                data = json_edits.apply(Path(blob).read_bytes(), item.edit, item.target)
                 with open(native(temporary), "xb") as stream:  # noqa: PTH123
                     stream.write(data)
                 return _Made(item, sha256, temporary, True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fetcher import edits
 from fetcher.errors import Problem
-from fetcher.state import Row
+from fetcher.tree import json_edits
+from fetcher.tree.state import Row
 
 if TYPE_CHECKING:
     from fetcher.fs.atomic import Stat
@@ -62,7 +62,7 @@ class Item:
     @property
     def edit_key(self) -> str:
         """Fingerprint of the edits, "" without any."""
-        return edits.fingerprint(self.edit) if self.edit else ""
+        return json_edits.fingerprint(self.edit) if self.edit else ""
 
 
 @dataclass(eq=False)

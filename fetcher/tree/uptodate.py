@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from fetcher import __version__
 from fetcher.fs.atomic import BLOCK
 from fetcher.fs.safe_paths import native
-from fetcher.plan import KEEP, Plan
-from fetcher.state import State
+from fetcher.tree.plan import KEEP, Plan
+from fetcher.tree.state import State
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings

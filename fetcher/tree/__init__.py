@@ -1,0 +1,1 @@
+"""The project's tree: what stands there, what a run would do to it, and placing files."""
