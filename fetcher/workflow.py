@@ -28,7 +28,7 @@ from fetcher.tree.state import Row
 from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fetcher.transfer.couriers import Couriers
+    from fetcher.transfer.worker_pool import Couriers
 
 _RECORD_SECONDS = 0.5
 
@@ -51,7 +51,7 @@ class Run:
 
     def _start_couriers(self) -> Couriers | None:
         """Processes for many small files, now that this one is small."""
-        from fetcher.transfer.couriers import FEWEST, Couriers, can_be_used
+        from fetcher.transfer.worker_pool import FEWEST, Couriers, can_be_used
 
         space = self.space
         # How many files there may be; whether the lock still holds is the plan's to find out.
@@ -157,8 +157,8 @@ class Run:
         groups = plan.to_get()
         if not groups:
             return
+        from fetcher.transfer.download import Delivered, Job
         from fetcher.transfer.engine import Engine
-        from fetcher.transfer.jobs import Delivered, Job
 
         space = self.space
         waiting: dict[Job, list[Item]] = {}

@@ -17,8 +17,8 @@ from fetcher.errors import Failure, Problem
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store.store import Store
+from fetcher.transfer.download import Delivered, Job
 from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Delivered, Job
 from fetcher.ui.progress import Progress
 
 

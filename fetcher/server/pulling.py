@@ -20,8 +20,8 @@ from fetcher.server.message import Refused, refusal
 from fetcher.server.metrics import Metrics
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Store
+from fetcher.transfer.download import Delivered, Job
 from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Delivered, Job
 from fetcher.ui.progress import Progress
 
 _LARGE_AT_ONCE = 8

@@ -16,8 +16,8 @@ from fetcher.network.session import Network
 from fetcher.shipping.importing import remember, unpack_project
 from fetcher.sources.base import Candidate
 from fetcher.store.store import Store
+from fetcher.transfer.download import Delivered, Job
 from fetcher.transfer.engine import Engine
-from fetcher.transfer.jobs import Delivered, Job
 from fetcher.ui.progress import Progress
 
 

@@ -17,15 +17,11 @@ from fetcher.errors import Failure, Problem
 from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
-from fetcher.transfer.agenda import Agenda
-from fetcher.transfer.body import Body, Cell
-from fetcher.transfer.couriers import Couriers
+from fetcher.transfer.backends import Outside
+from fetcher.transfer.connection import Slot
+from fetcher.transfer.download import Arrived, Delivered, Job
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.jobs import Arrived, Delivered, Job
-from fetcher.transfer.mending import Mending
-from fetcher.transfer.outside import Outside
-from fetcher.transfer.slot import Slot
-from fetcher.transfer.verdicts import (
+from fetcher.transfer.outcomes import (
     Decode,
     Fatal,
     GiveUp,
@@ -40,6 +36,10 @@ from fetcher.transfer.verdicts import (
     judge,
     manual_hint,
 )
+from fetcher.transfer.partial_file import Body, Cell
+from fetcher.transfer.queue import Agenda
+from fetcher.transfer.recovery import Mending
+from fetcher.transfer.worker_pool import Couriers
 from fetcher.ui.progress import Progress
 
 _MAX_HELD_BYTES = 64 << 20

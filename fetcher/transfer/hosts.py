@@ -12,7 +12,7 @@ from fetcher.errors import Failure
 from fetcher.network.session import backoff
 
 if TYPE_CHECKING:
-    from fetcher.transfer.jobs import Job
+    from fetcher.transfer.download import Job
 
 # So many waits without one answer in between, and the host will not come back in this run.
 MAX_WAITS = 30

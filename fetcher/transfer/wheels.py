@@ -18,7 +18,7 @@ from fetcher.fs.atomic import BLOCK, remove_quietly
 from fetcher.fs.patterns import nearest
 from fetcher.fs.safe_paths import printable
 from fetcher.store.store import Store
-from fetcher.transfer.jobs import Arrived, Job
+from fetcher.transfer.download import Arrived, Job
 
 PIP_TIMEOUT = 3600
 # What zipfile and its decompressors raise for an archive that is not sound.

@@ -30,7 +30,7 @@ from fetcher.sources.base import FileEntry, UrlCandidate
 from fetcher.transfer.jobs import Job
 from tests.kit import Run
 import fetcher.network, fetcher.transfer.hosts, fetcher.transfer.mending
-for module in (fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.mending):
+for module in (fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery):
     module.backoff = lambda attempt: 0.01
 from fetcher.progress import Progress
 from fetcher.transfer.engine import Engine

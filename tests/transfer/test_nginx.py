@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.transfer import body as bodies
+from fetcher.transfer import partial_file as bodies
 from tests.kit import Run, entry, payload
 from tests.servers.nginx import PROGRAM, Nginx
 from tests.transfer.test_couriers import Batch

@@ -10,10 +10,10 @@ import pytest
 
 from fetcher.errors import Failure, Problem
 from fetcher.sources.base import FileEntry
+from fetcher.transfer.download import Job
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import MAX_WAITS, Hosts
-from fetcher.transfer.jobs import Job
-from fetcher.transfer.verdicts import is_sign_in
+from fetcher.transfer.outcomes import is_sign_in
 from fetcher.ui.progress import Progress, human_bytes, human_seconds
 from tests.kit import git_blob, payload, sha256
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from fetcher.errors import Failure
 from fetcher.store.store import Part
-from fetcher.transfer import body as bodies
+from fetcher.transfer import connection as slots
 from fetcher.transfer import hosts
-from fetcher.transfer import slot as slots
-from fetcher.transfer.body import Body
+from fetcher.transfer import partial_file as bodies
+from fetcher.transfer.connection import Slot
+from fetcher.transfer.download import Job
 from fetcher.transfer.hashing import TailHasher
-from fetcher.transfer.jobs import Job
-from fetcher.transfer.slot import Slot
+from fetcher.transfer.partial_file import Body
 from tests.kit import Run, entry, payload, sha256
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request
@@ -136,7 +136,7 @@ def test_a_try_that_others_have_made_needless(
     run: Run, files: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A range is cut off, and fetched by another connection before its own next try is due."""
-    monkeypatch.setattr("fetcher.transfer.mending.backoff", lambda attempt: 1.5)
+    monkeypatch.setattr("fetcher.transfer.recovery.backoff", lambda attempt: 1.5)
     url, slow = files.add("f.bin", DATA), files.add("slow", DATA[:300_000])
     files.faults.add("f.bin", "cut", n=CELL // 2, times=1, after=2)
     files.faults.add("slow", "slow", rate=120_000)

@@ -266,7 +266,7 @@ class FullDisk:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return write(handle, data)
 
-        monkeypatch.setattr("fetcher.transfer.shelf.os.write", limited)
+        monkeypatch.setattr("fetcher.transfer.committer.os.write", limited)
 
 
 def test_a_full_disk_fails_only_what_does_not_fit(
@@ -296,7 +296,7 @@ def test_a_disk_that_fills_late(
     url = files.add("f.bin", LARGE)
     with monkeypatch.context() as patch:
         if where == "writing":
-            patch.setattr("fetcher.transfer.slot.Slot._append", lambda self, data: full())
+            patch.setattr("fetcher.transfer.connection.Slot._append", lambda self, data: full())
         else:
             patch.setattr("fetcher.store.store.sync_filesystem", full)
         problem = run.fails(entry("f.bin", LARGE), url)

@@ -19,8 +19,8 @@ from fetcher.errors import from_os_error
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import native
 from fetcher.store.store import Part
+from fetcher.transfer.download import Job
 from fetcher.transfer.hashing import Tail, TailHasher
-from fetcher.transfer.jobs import Job
 
 CELL = 16 << 20
 # Smaller bodies come in one stream: a request for each range would cost more than it gives.

@@ -12,7 +12,7 @@ from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Part
 
 if TYPE_CHECKING:
-    from fetcher.transfer.body import Body
+    from fetcher.transfer.partial_file import Body
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20

@@ -30,7 +30,7 @@ from fetcher.network.session import (
 from fetcher.sources.base import UrlCandidate
 
 if TYPE_CHECKING:
-    from fetcher.transfer.jobs import Job
+    from fetcher.transfer.download import Job
 
 _RANGE_REFUSED = {
     pycurl.E_RANGE_ERROR,

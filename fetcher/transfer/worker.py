@@ -1,6 +1,6 @@
 """The loop of a courier process: ask, prove, write, report; what does not go smoothly goes back.
 
-`fetcher.transfer.couriers` starts these processes and reads what they report.
+`fetcher.transfer.worker_pool` starts these processes and reads what they report.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from fetcher.network.session import (
     redirect_target,
 )
 from fetcher.store.store import private_prefix
-from fetcher.transfer.jobs import SMALL
-from fetcher.transfer.slot import STALL_SECONDS
+from fetcher.transfer.connection import STALL_SECONDS
+from fetcher.transfer.download import SMALL
 
 # url, headers, size, sha256, git blob: what a courier needs to know of a job.
 Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]

@@ -25,8 +25,8 @@ from fetcher.fs.atomic import Stat
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
-from fetcher.transfer.courier import LENGTH, LONGEST, Task, courier
-from fetcher.transfer.jobs import Arrived, Job
+from fetcher.transfer.download import Arrived, Job
+from fetcher.transfer.worker import LENGTH, LONGEST, Task, courier
 
 # Below this, starting processes costs more than it gives.
 FEWEST = 256

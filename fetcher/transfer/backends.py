@@ -19,12 +19,12 @@ from fetcher.sources.base import (
     WheelCandidate,
 )
 from fetcher.store.store import Store
-from fetcher.transfer.couriers import FEWEST, PACKET, Couriers, can_be_used, eligible
-from fetcher.transfer.elsewhere import copy_of, copy_of_extents
+from fetcher.transfer.committer import Shelf
+from fetcher.transfer.download import Arrived, Delivered, Job
 from fetcher.transfer.hashing import Tail, TailHasher
-from fetcher.transfer.jobs import Arrived, Delivered, Job
-from fetcher.transfer.shelf import Shelf
+from fetcher.transfer.local_copy import copy_of, copy_of_extents
 from fetcher.transfer.wheels import WheelRack
+from fetcher.transfer.worker_pool import FEWEST, PACKET, Couriers, can_be_used, eligible
 
 
 class Outside:

@@ -19,8 +19,8 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, write_new
 from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store.store import Store
+from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
-from fetcher.transfer.jobs import Arrived, Delivered
 
 _BATCH = 1024
 _GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more

@@ -10,14 +10,14 @@ from fetcher.fs.atomic import remove_quietly
 from fetcher.network.session import Network, backoff, host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
-from fetcher.transfer.agenda import Agenda
-from fetcher.transfer.body import Body
-from fetcher.transfer.elsewhere import read_validator, spool
+from fetcher.transfer.connection import Slot
+from fetcher.transfer.download import MAX_TRIES, Arrived, Job
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.jobs import MAX_TRIES, Arrived, Job
-from fetcher.transfer.slot import Slot
-from fetcher.transfer.verdicts import Retry, Unreachable, Wait, manual_hint
+from fetcher.transfer.local_copy import read_validator, spool
+from fetcher.transfer.outcomes import Retry, Unreachable, Wait, manual_hint
+from fetcher.transfer.partial_file import Body
+from fetcher.transfer.queue import Agenda
 from fetcher.ui.progress import Progress, human_bytes
 
 # A try that got this much further than any before it earns new tries.

@@ -16,9 +16,9 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
 from fetcher.network.session import Network, parse_header
 from fetcher.sources.base import UrlCandidate
-from fetcher.transfer.body import Body, Cell
-from fetcher.transfer.jobs import SMALL, Job
-from fetcher.transfer.verdicts import Fatal, Mismatch, Opening, Verdict, opening
+from fetcher.transfer.download import SMALL, Job
+from fetcher.transfer.outcomes import Fatal, Mismatch, Opening, Verdict, opening
+from fetcher.transfer.partial_file import Body, Cell
 
 STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from fetcher.transfer.jobs import Job
+from fetcher.transfer.download import Job
 
 
 class Agenda:
