@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fetcher.catalog.fallback import NotUsable
 from fetcher.config.settings import Settings
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
-from fetcher.runtime import NotUsable
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.ui.progress import Progress
 from fetcher.workflow import Run

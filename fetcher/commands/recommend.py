@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from fetcher import recommend, report
+from fetcher import report
+from fetcher.catalog import recommend
+from fetcher.catalog.recommend import Choice, Fit
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Card
 from fetcher.project.project import Project, find_root
-from fetcher.recommend import Choice, Fit
 from fetcher.ui.progress import human_bytes
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from fetcher import obtain, report, reports, runtime
+from fetcher import obtain, report, reports
+from fetcher.catalog import fallback
+from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
@@ -18,7 +20,6 @@ from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, find_root
-from fetcher.runtime import NoneUsable, NotUsable, Runtime, Used
 from fetcher.tree.plan import KEEP
 
 
@@ -34,13 +35,13 @@ class _Obtain:
 
     def __call__(self, name: str) -> Artifact:
         """The artifact, laid out. Raises NotUsable."""
-        _, artifact = runtime.find(self.pairs, name)
+        _, artifact = fallback.find(self.pairs, name)
         if "type" in artifact.info or "class_path" in artifact.info:
             try:
                 self.config.pipeline_class(artifact)
             except UsageError as error:
                 raise NotUsable("unknown", error.message, error.hint) from error
-        runtime.check_fits(artifact, self.config, self.memory)
+        fallback.check_fits(artifact, self.config, self.memory)
         with common.workspace(
             [artifact.full_name], into=self.into, quiet=not self.fetch, readonly=not self.fetch
         ) as space:
@@ -102,13 +103,13 @@ def command(
     root = find_root(Path.cwd())
     found = settings.load(root)
     found.check()
-    config = runtime.load(found)
+    config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)
     result = report.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None
     try:
-        used = runtime.first_usable(config.chain, look)
+        used = fallback.first_usable(config.chain, look)
         passed = used.passed
     except NoneUsable as failure:
         passed, result.problems = failure.passed, failure.problems()

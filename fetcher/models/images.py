@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
 from fetcher.models.base import BaseModel, ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.project.manifest import Artifact
-from fetcher.runtime import Passed, Runtime
 from fetcher.sources.plain import Local
 from fetcher.verify.loaders import first_line
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import obtain, reports, runtime
+from fetcher import obtain, reports
+from fetcher.catalog import fallback
+from fetcher.catalog.fallback import NotUsable, Runtime
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.hardware import gpu
@@ -27,7 +29,6 @@ from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import find_root
 from fetcher.report import Report
-from fetcher.runtime import NotUsable, Runtime
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -131,7 +132,7 @@ class ModelManager:
         """
         settings = self._library.settings()
         _check_name(name)
-        config = runtime.load(settings)
+        config = fallback.load(settings)
         chain = config.chain if name is None else (name,)
 
         def obtain_one(one: str) -> BaseImagePipeline:
@@ -140,7 +141,7 @@ class ModelManager:
             except ModelError as error:
                 raise NotUsable("load-failed", error.message, error.hint) from None
 
-        used = runtime.first_usable(chain, obtain_one)
+        used = fallback.first_usable(chain, obtain_one)
         used.value.passed = used.passed
         return used.value
 
@@ -244,12 +245,12 @@ class ModelManager:
         pairs = self._library.pairs(everything=not there)
         if there and not naming.matching(pairs, name)[0]:
             return  # in a folder of its own, which no manifest knows
-        pair = runtime.find(pairs, name)
+        pair = fallback.find(pairs, name)
         try:
             config.pipeline_class(pair[1])
         except UsageError as error:
             raise NotUsable("unknown", error.message, error.hint) from error
-        runtime.check_fits(pair[1], config, self._gpu_memory(settings))
+        fallback.check_fits(pair[1], config, self._gpu_memory(settings))
         if there:
             return
         if not fetch:

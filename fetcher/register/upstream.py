@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fetcher.catalog.fallback import pipeline_type_of
 from fetcher.errors import Failure
 from fetcher.fs.patterns import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.network.session import Network
 from fetcher.project.fields import TASKS
-from fetcher.runtime import pipeline_type_of
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace

@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fetcher import __version__, reports, runtime
+from fetcher import __version__, reports
+from fetcher.catalog import fallback
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
@@ -209,7 +210,7 @@ class Api:
         shown = await self.listing.shown()
         cards = shown.visible(request.identity)
         seen = {card.full_name for card in cards}
-        config = runtime.load(await asyncio.to_thread(self._settings))
+        config = fallback.load(await asyncio.to_thread(self._settings))
         names = {name for _, artifact in shown.pairs if artifact.full_name not in seen
                  for name in _names(artifact)}  # fmt: skip
         chain = [name for name in config.chain if name not in names]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fetcher import runtime
+from fetcher.catalog import fallback
+from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, first_usable
 from fetcher.config import settings
 from fetcher.errors import UsageError
 from fetcher.project.manifest import Artifact
-from fetcher.runtime import NoneUsable, NotUsable, Runtime, first_usable
 from fetcher.sources.huggingface import HuggingFace
 from tests.conftest import Cli, write_project
 from tests.servers.hub import HubServer
@@ -27,25 +27,25 @@ def model(name: str, **info: Any) -> Artifact:
 def test_settings_and_their_overrides(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, hermetic: Path
 ) -> None:
-    assert runtime.load(settings.load(tmp_path)).chain == ("sdxl",), "no set-up is needed"
+    assert fallback.load(settings.load(tmp_path)).chain == ("sdxl",), "no set-up is needed"
     write(
         "fetch.yaml",
         "runtime:\n  primary_model: a\n  fallback_models: [b, a, c]\n"
         "  memory: {cpu_offload: true, use_8bit: true, tiles: 2}\n"
         "  prompt_optimization: {style: photo}\n",
     )
-    found = runtime.load(settings.load(tmp_path))
+    found = fallback.load(settings.load(tmp_path))
     assert found.chain == ("a", "b", "c") and found.dtype == "int8"
     assert found.memory == {"cpu_offload": True, "use_8bit": True, "tiles": 2}
     assert found.prompt_optimization == {"style": "photo"}
     write(".env", "PRIMARY_MODEL=c\nENABLE_FALLBACK=false\nHF_CACHE_DIR=/cache\n")
     loaded = settings.load(tmp_path)
-    assert runtime.load(loaded).chain == ("c",)
+    assert fallback.load(loaded).chain == ("c",)
     assert loaded.origin("primary_model") == ".env"
     assert loaded.hub_cache == Path("/cache")
     monkeypatch.setenv("PRIMARY_MODEL", "b")
     monkeypatch.setenv("ENABLE_FALLBACK", "1")
-    assert runtime.load(settings.load(tmp_path)).chain == ("b", "a", "c")
+    assert fallback.load(settings.load(tmp_path)).chain == ("b", "a", "c")
     monkeypatch.setenv("ENABLE_FALLBACK", "perhaps")
     with pytest.raises(UsageError, match="ENABLE_FALLBACK"):
         settings.load(tmp_path).check()
@@ -122,19 +122,19 @@ def test_pipeline_types_register_without_code(monkeypatch: pytest.MonkeyPatch) -
         Runtime().pipeline_class(model("a", type="lumina"))
     config = Runtime(pipelines={"lumina": "diffusers.LuminaPipeline"})
     assert config.pipeline_class(model("a", type="lumina")) == "diffusers.LuminaPipeline"
-    monkeypatch.setattr(runtime, "_REGISTERED", {})
-    runtime.register_pipeline("mine", "my.Pipe")
+    monkeypatch.setattr(fallback, "_REGISTERED", {})
+    fallback.register_pipeline("mine", "my.Pipe")
     assert Runtime().pipeline_class(model("a", type="mine")) == "my.Pipe"
 
 
 def test_what_is_too_large_is_passed_over() -> None:
     big = model("big", parameters="16.9B")
     with pytest.raises(NotUsable, match=r"needs 38\.2 GB"):
-        runtime.check_fits(big, Runtime(), 24 * 10**9)
-    runtime.check_fits(big, Runtime(memory={"use_8bit": True}), 24 * 10**9)
-    runtime.check_fits(big, Runtime(memory={"cpu_offload": True}), 8 * 10**9)
-    runtime.check_fits(big, Runtime(), None)
-    runtime.check_fits(model("unknown"), Runtime(), 1)
+        fallback.check_fits(big, Runtime(), 24 * 10**9)
+    fallback.check_fits(big, Runtime(memory={"use_8bit": True}), 24 * 10**9)
+    fallback.check_fits(big, Runtime(memory={"cpu_offload": True}), 8 * 10**9)
+    fallback.check_fits(big, Runtime(), None)
+    fallback.check_fits(model("unknown"), Runtime(), 1)
 
 
 FILES = {"model_index.json": b"{}", "unet/config.json": b"{}"}

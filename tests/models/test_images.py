@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from fetcher.catalog.fallback import NoneUsable
 from fetcher.errors import UsageError
 from fetcher.models import BaseImagePipeline, ModelManager
-from fetcher.runtime import NoneUsable
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import hub
 from tests.models.conftest import Place
