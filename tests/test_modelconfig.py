@@ -14,9 +14,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetcher import modelconfig
 from fetcher.errors import InvalidDocument
-from fetcher.register import changes
+from fetcher.register import changes, model_config
 from fetcher.register.changes import Change
 from fetcher.yamldoc.edit import plain, put
 from fetcher.yamldoc.nodes import parse
@@ -44,10 +43,10 @@ prompt_optimization: {enabled: true, max_length_by_model: {sdxl: 77, flux_dev: 5
 """
 
 
-def converted(text: str, tmp_path: Path) -> modelconfig.Converted:
+def converted(text: str, tmp_path: Path) -> model_config.Converted:
     path = tmp_path / "model_config.yaml"
     path.write_text(text, "utf-8")
-    return modelconfig.read(path)
+    return model_config.read(path)
 
 
 def test_the_format_itself(tmp_path: Path) -> None:
@@ -209,7 +208,7 @@ def test_nothing_is_ever_lost(
     document = {**rest, "models": {name: {"repo": "o/r", **m} for name, m in models.items()}}
     path = tmp_path_factory.mktemp("m") / "config.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
-    found = modelconfig.read(path)
+    found = model_config.read(path)
     manifest = found.manifest("imported", "Imported")
     runtime = put("", [], "runtime", found.runtime, "fetch.yaml") if found.runtime else ""
     edits = [

@@ -16,10 +16,10 @@ from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.network.session import Network
 from fetcher.project.project import Project, find_root
-from fetcher.register import changes, placing
-from fetcher.register.fields import FIELDS
-from fetcher.register.record import from_json
-from fetcher.register.session import InvalidForm, Session
+from fetcher.register import changes, targets
+from fetcher.register.draft import from_json
+from fetcher.register.form import FIELDS
+from fetcher.register.registration import InvalidForm, Session
 from fetcher.store.store import Store
 
 _LARGEST_JSON = 4 * 1024 * 1024
@@ -124,7 +124,7 @@ def _session(manifest: str, json_file: str | None, source: str | None) -> tuple[
     named = data.get("manifest") if isinstance(data, dict) else None
     wanted = manifest or (named if isinstance(named, str) else "")
     session = Session(
-        project, placing.manifest_for(project, wanted), Network(settings), Store(settings.store)
+        project, targets.manifest_for(project, wanted), Network(settings), Store(settings.store)
     )
     if json_file:
         session.draft, written = from_json(data)

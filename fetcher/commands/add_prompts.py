@@ -11,9 +11,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 
 from fetcher.errors import Failure, UsageError
-from fetcher.register import placing
-from fetcher.register.fields import FIELDS, STEPS, FormField
-from fetcher.register.session import Session
+from fetcher.register import targets
+from fetcher.register.form import FIELDS, STEPS, FormField
+from fetcher.register.registration import Session
 
 
 class _Words(Completer):
@@ -110,7 +110,7 @@ def _ask_field(session: Session, item: FormField, python: str | None, skip_impor
 
 
 def _ask_id(session: Session) -> None:
-    taken = placing.taken_ids(session.root, session.manifest)
+    taken = targets.taken_ids(session.root, session.manifest)
     default = session.draft.id or session.proposed_id()
     while True:
         wrong = session.draft.set_id(_ask("Id", default, None), taken)

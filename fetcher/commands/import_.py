@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from fetcher import modelconfig, report
+from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import InvalidDocument, UsageError
-from fetcher.modelconfig import Converted
 from fetcher.project.project import SUFFIXES, find_root
-from fetcher.register import changes
+from fetcher.register import changes, model_config
 from fetcher.register.changes import Change
+from fetcher.register.model_config import Converted
 from fetcher.yamldoc import edit as yamledit
 from fetcher.yamldoc.nodes import parse
 
@@ -33,8 +33,8 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     fetch.yaml. No key is lost: what is not known is kept, and named. The changes are shown first.
     """
     root = find_root(Path.cwd())
-    name = modelconfig.name_for(file, name)
-    converted = modelconfig.read(file)
+    name = model_config.name_for(file, name)
+    converted = model_config.read(file)
     edits = _changes(root, name, converted, file.name)
     if problems := changes.problems(edits):
         raise InvalidDocument(problems)

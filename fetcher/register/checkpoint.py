@@ -11,7 +11,7 @@ from fetcher.errors import UsageError, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.project.manifest import ARTIFACT
-from fetcher.register.nodes import judge, node_of_value, short
+from fetcher.register.values import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
 from fetcher.sources.base import Source
 from fetcher.store.store import Store

@@ -16,13 +16,13 @@ from fetcher.errors import FetchError, InvalidDocument
 from fetcher.network.session import Network
 from fetcher.project.manifest import ARTIFACT
 from fetcher.project.project import Project
-from fetcher.register import changes, placing
+from fetcher.register import changes, targets
 from fetcher.register.changes import Change
-from fetcher.register.fields import BY_KEY, FIELDS, FormField
+from fetcher.register.draft import Draft, from_json
+from fetcher.register.form import BY_KEY, FIELDS, FormField
 from fetcher.register.ids import propose
-from fetcher.register.nodes import judge, node_of_value, printable
-from fetcher.register.record import Draft, from_json
-from fetcher.register.session import InvalidForm, Session
+from fetcher.register.registration import InvalidForm, Session
+from fetcher.register.values import judge, node_of_value, printable
 from fetcher.store.store import Store
 from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads
@@ -93,14 +93,14 @@ class Registrar:
     def propose_id(self, name: str, manifest: str) -> str:
         """An id for a name, unlike those that the manifest has."""
         target = self._manifest(manifest)
-        return propose(name[:500], placing.taken_ids(self.root, target)) if name.strip() else ""
+        return propose(name[:500], targets.taken_ids(self.root, target)) if name.strip() else ""
 
     def _manifest(self, wanted: str) -> str:
         own = self.manifests()
         chosen = wanted if wanted or len(own) < 2 else own[0]
         if chosen and own and chosen not in own:
             raise Wrong("manifest", f"there is no manifest {chosen!r}")
-        return placing.manifest_for(Project(self.root), chosen)
+        return targets.manifest_for(Project(self.root), chosen)
 
     def _session(self, manifest: str) -> Session:
         settings = self.settings

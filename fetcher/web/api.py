@@ -15,7 +15,7 @@ from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
 from fetcher.project.manifest import Artifact
-from fetcher.register.fields import form_json
+from fetcher.register.form import form_json
 from fetcher.server.message import Refused, Request, Response, json_response, refusal
 from fetcher.web import openapi, pages
 from fetcher.web.adding import Registrar, Wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fetcher import __version__
-from fetcher.register.fields import FIELDS
+from fetcher.register.form import FIELDS
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 

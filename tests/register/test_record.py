@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fetcher.project import manifest
 from fetcher.project.fields import DESCRIPTION
-from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, STEPS, form_json
-from fetcher.register.record import Draft, from_json
+from fetcher.register.draft import Draft, from_json
+from fetcher.register.form import BY_KEY, EXTRA, FIELDS, STEPS, form_json
 from fetcher.yamldoc.edit import dump
 from fetcher.yamldoc.nodes import parse
 

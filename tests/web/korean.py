@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fetcher.project.fields import DESCRIPTION, TASKS
-from fetcher.register.fields import EXTRA, FIELDS
+from fetcher.register.form import EXTRA, FIELDS
 from fetcher.sources import BUILT_IN
 from fetcher.web.phrases import PHRASES
 

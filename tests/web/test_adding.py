@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fetcher.register.fields import FIELDS
+from fetcher.register.form import FIELDS
 from tests.server.kit import fetch
 from tests.servers.github import GitHubServer
 from tests.web.kit import READER, WRITER, Make, Place, tags_of, text_of, words_of

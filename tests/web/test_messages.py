@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import fetcher
-from fetcher.register.fields import FIELDS, FormField
-from fetcher.register.record import Draft, from_json
+from fetcher.register.draft import Draft, from_json
+from fetcher.register.form import FIELDS, FormField
 from fetcher.web.messages import HOLE, translated
 from fetcher.web.phrases import PHRASES
 from fetcher.web.words import Translator

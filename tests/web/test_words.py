@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 import fetcher.web
-from fetcher.register.fields import FIELDS
+from fetcher.register.form import FIELDS
 from fetcher.web.words import WORDS, Translator, preferred
 
 FOLDER = Path(fetcher.web.__file__).parent

@@ -9,9 +9,9 @@ from typing import Any
 
 from fetcher.fs.patterns import nearest
 from fetcher.project.manifest import ARTIFACT, ID
-from fetcher.register.fields import BY_KEY, EXTRA, FIELDS, FormField
+from fetcher.register.form import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
-from fetcher.register.nodes import judge, node_of_text, node_of_value, printable, short
+from fetcher.register.values import judge, node_of_text, node_of_value, printable, short
 from fetcher.yamldoc.edit import jsonable
 from fetcher.yamldoc.schema import INVALID
 

@@ -10,12 +10,12 @@ from typing import Any
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
 from fetcher.network.session import Network
 from fetcher.project.project import Project
-from fetcher.register import changes, checkpoint, importcheck, placing, upstream
+from fetcher.register import changes, checkpoint, importcheck, repository_info, targets
 from fetcher.register.changes import Change
 from fetcher.register.checkpoint import Checkpoint
-from fetcher.register.fields import BY_KEY, EXTRA
+from fetcher.register.draft import Draft
+from fetcher.register.form import BY_KEY, EXTRA
 from fetcher.register.ids import propose
-from fetcher.register.record import Draft
 from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
 
@@ -56,7 +56,7 @@ class Session:
     network: Network
     store: Store
     draft: Draft = field(default_factory=Draft)
-    found: upstream.Upstream | None = None
+    found: repository_info.Upstream | None = None
     checkpoint: Checkpoint | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Session:
 
     def _ask_upstream(self, taken: Checkpoint) -> None:
         try:
-            self.found = upstream.read(taken.source, self.network)
+            self.found = repository_info.read(taken.source, self.network)
         except Failure as failure:
             if failure.problem.code not in _UNREACHABLE or not self.draft.values.get("name"):
                 raise
@@ -106,7 +106,7 @@ class Session:
     def proposed_id(self) -> str:
         """An id from the name that nothing else in the manifest has."""
         name = str(self.draft.values.get("name", ""))
-        return propose(name, placing.taken_ids(self.root, self.manifest))
+        return propose(name, targets.taken_ids(self.root, self.manifest))
 
     def check_class(self, python: str | None) -> importcheck.ImportCheck | None:
         """Import `class_path` in a child; its framework and interface fill empty fields."""
@@ -132,7 +132,7 @@ class Session:
         if not draft.id and draft.values.get("name"):
             draft.id = self.proposed_id()
         elif draft.id:
-            draft.set_id(draft.id, placing.taken_ids(self.root, self.manifest))
+            draft.set_id(draft.id, targets.taken_ids(self.root, self.manifest))
         wrong = {**draft.errors, **draft.missing()}
         if wrong:
             raise InvalidForm(wrong)
@@ -140,7 +140,7 @@ class Session:
     def changes(self, folder: str = "") -> list[Change]:
         """The files as they will be. Raises InvalidForm, InvalidDocument."""
         self.settle()
-        found = placing.changes_for(
+        found = targets.changes_for(
             self.root, self.manifest, self.draft.id, self.draft.record(), folder
         )
         if problems := changes.problems(found):
