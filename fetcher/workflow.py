@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fetcher import report
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.fs.atomic import Stat
-from fetcher.report import Report
+from fetcher.reporting import envelope
+from fetcher.reporting.envelope import Report
 from fetcher.sources.base import (
     LOCAL_CANDIDATES,
     Candidate,
@@ -115,7 +115,7 @@ class Run:
             space.progress.end()
             self._finish(plan)
         self.problems += plan.problems()
-        found = report.of_plan(plan, self.problems, time.monotonic() - space.started)
+        found = envelope.of_plan(plan, self.problems, time.monotonic() - space.started)
         found.summary["downloaded_files"] = self.downloaded_files
         found.summary["downloaded_bytes"] = self.downloaded_bytes
         found.interrupted = interrupted

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from fetcher import leaderboard, reports
-from fetcher.report import Report
+from fetcher.reporting import leaderboard
+from fetcher.reporting import saved as reports
+from fetcher.reporting.envelope import Report
 from tests.conftest import Cli, write_project
 
 RECORD = "task: image-compression, metrics: [psnr, lpips], owner: Me"

@@ -6,7 +6,7 @@ from fetcher.verify import png
 from fetcher.verify.exhibits import Picture, Table
 from fetcher.verify.protocol import Check, ProbeResult, complete_metrics
 
-from fetcher.probe_page import page
+from fetcher.reporting.html import page
 
 EVIL = '<img src=x onerror="alert(1)">\x1b[31m'
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from fetcher import reports
-from fetcher.report import Report
+from fetcher.reporting import saved
+from fetcher.reporting.envelope import Report
 
 
 def _result(artifact: str, *pictures: bytes) -> dict[str, object]:
@@ -16,21 +16,21 @@ def _result(artifact: str, *pictures: bytes) -> dict[str, object]:
 
 def test_pictures_stay_as_long_as_a_result_names_them(tmp_path: Path) -> None:
     one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
-    reports.save_results(tmp_path, "verify", Report(results=[_result("a", b"one")]), "t")
-    reports.keep_pictures(tmp_path, {one: b"one"})
-    assert reports.picture(tmp_path, one) == b"one" and reports.picture(tmp_path, two) is None
-    reports.save_results(tmp_path, "verify", Report(results=[_result("b", b"two")]), "t")
-    reports.keep_pictures(tmp_path, {two: b"two"})
-    assert reports.picture(tmp_path, one) == b"one" and reports.picture(tmp_path, two) == b"two"
-    reports.save_results(tmp_path, "verify", Report(results=[_result("a")]), "t")
-    reports.keep_pictures(tmp_path, {})
-    assert reports.picture(tmp_path, one) is None and reports.picture(tmp_path, two) == b"two"
-    path = reports.folder_of(tmp_path) / "pictures" / f"{two}.png"
+    saved.save_results(tmp_path, "verify", Report(results=[_result("a", b"one")]), "t")
+    saved.keep_pictures(tmp_path, {one: b"one"})
+    assert saved.picture(tmp_path, one) == b"one" and saved.picture(tmp_path, two) is None
+    saved.save_results(tmp_path, "verify", Report(results=[_result("b", b"two")]), "t")
+    saved.keep_pictures(tmp_path, {two: b"two"})
+    assert saved.picture(tmp_path, one) == b"one" and saved.picture(tmp_path, two) == b"two"
+    saved.save_results(tmp_path, "verify", Report(results=[_result("a")]), "t")
+    saved.keep_pictures(tmp_path, {})
+    assert saved.picture(tmp_path, one) is None and saved.picture(tmp_path, two) == b"two"
+    path = saved.folder_of(tmp_path) / "pictures" / f"{two}.png"
     path.write_bytes(b"other")
-    assert reports.picture(tmp_path, two) is None
+    assert saved.picture(tmp_path, two) is None
 
 
 def test_a_tree_that_cannot_be_written_keeps_none(tmp_path: Path) -> None:
     (tmp_path / ".fetch").write_text("a file")
-    reports.keep_pictures(tmp_path, {"0" * 64: b"x"})
-    assert reports.picture(tmp_path, "0" * 64) is None
+    saved.keep_pictures(tmp_path, {"0" * 64: b"x"})
+    assert saved.picture(tmp_path, "0" * 64) is None

@@ -87,8 +87,8 @@ def cli() -> None:
 
 
 def _report_error(error: Exception, as_json: bool) -> int:
-    from fetcher import report
     from fetcher.errors import FetchError, Problem
+    from fetcher.reporting import envelope
 
     if isinstance(error, FetchError):
         problems, code = error.problems(), error.exit_code
@@ -96,8 +96,8 @@ def _report_error(error: Exception, as_json: bool) -> int:
         hint = getattr(error, "hint", "")
         problems, code = [Problem("usage", str(error), hint)], 2
     if as_json:
-        report.print_json(report.Report(problems=problems))
-    report.print_problems(problems)
+        envelope.print_json(envelope.Report(problems=problems))
+    envelope.print_problems(problems)
     return code
 
 
@@ -118,15 +118,15 @@ def _crash(error: BaseException, as_json: bool) -> int:
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
     text = _redacted(f"internal error: {type(error).__name__}: {error} ({where})")
     try:
-        from fetcher import report
         from fetcher.errors import Problem
+        from fetcher.reporting import envelope
     except ImportError:  # the installation itself is broken
         print(text, file=sys.stderr)
         return 1
     problem = Problem("internal", text, "run again with FETCH_DEBUG=1, and report what it prints")
     if as_json:
-        report.print_json(report.Report(problems=[problem]))
-    report.print_problems([problem])
+        envelope.print_json(envelope.Report(problems=[problem]))
+    envelope.print_problems([problem])
     return 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fetcher import access, report
+from fetcher import access
 from fetcher.access import Answer, Question
 from fetcher.commands import common
 from fetcher.config import settings
@@ -16,6 +16,7 @@ from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network.session import Network
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
+from fetcher.reporting import envelope
 from fetcher.sources.addresses import repository_of
 
 
@@ -66,7 +67,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     answers = access.ask_all(_questions(Project(root), names, network.hub), network)
     problems = [problem for answer in answers if (problem := answer.failing)]
     accessible = sum(answer.state == access.OK for answer in answers)
-    result = report.Report(
+    result = envelope.Report(
         {
             "artifacts": len(answers),
             "accessible": accessible,
@@ -76,7 +77,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
         results=[answer.to_json() for answer in answers],
     )
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
     else:
         _print(answers, accessible, bool(found.hf_token))
     return result.exit_code

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
@@ -20,6 +19,7 @@ from fetcher.register import changes, targets
 from fetcher.register.draft import from_json
 from fetcher.register.form import FIELDS
 from fetcher.register.registration import InvalidForm, Session
+from fetcher.reporting import envelope
 from fetcher.store.store import Store
 
 _LARGEST_JSON = 4 * 1024 * 1024
@@ -154,7 +154,7 @@ def _finish(
     except InvalidForm as invalid:
         invalid.flags = by_flags
         raise
-    result = report.Report({"id": session.draft.id, "manifest": session.manifest})
+    result = envelope.Report({"id": session.draft.id, "manifest": session.manifest})
     result.results = [{"id": session.draft.id, **session.draft.record()}]
     result.summary |= {"notes": session.notes, "written": False}
     if not as_json:
@@ -166,7 +166,7 @@ def _finish(
         result.summary["written"] = True
     if as_json:
         result.summary["diff"] = changes.diff(edits)
-        report.print_json(result)
+        envelope.print_json(result)
     elif result.summary["written"]:
         print(f"added {session.manifest}/{session.draft.id}; next: fetch all {session.draft.id}")
     else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from fetcher import adopt, report
+from fetcher import adopt
 from fetcher.commands import common
 from fetcher.errors import Problem, UsageError
+from fetcher.reporting import envelope
 
 
 @click.command("adopt")
@@ -46,12 +47,12 @@ def command(
             problems.append(
                 Problem(
                     "missing",
-                    f"none of {report.counted(found.seen, 'file')} is wanted",
+                    f"none of {envelope.counted(found.seen, 'file')} is wanted",
                     "is the artifact in fetch.lock? run `fetch lock`; for a file without a "
                     "known digest, use --as ARTIFACT/FILE",
                 )
             )
-        answer = report.Report(
+        answer = envelope.Report(
             {"adopted_files": len(found.taken), "seen_files": found.seen}, problems=problems
         )
         answer.results = [
@@ -59,12 +60,12 @@ def command(
             for path, artifact, entry, sha256 in found.taken
         ]
         if as_json:
-            report.print_json(answer)
+            envelope.print_json(answer)
         else:
             for path, artifact, entry, _ in found.taken[:20]:
                 print(f"adopted {path} as {artifact}/{entry}")
-            print(f"adopted {len(found.taken):,} of {report.counted(found.seen, 'file')}")
+            print(f"adopted {len(found.taken):,} of {envelope.counted(found.seen, 'file')}")
             if found.taken:
                 print("now run `fetch all`: it places them without downloading")
-        report.print_problems(problems)
+        envelope.print_problems(problems)
         return answer.exit_code

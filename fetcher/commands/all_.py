@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
+from fetcher.reporting import envelope
 
 
 @click.command("all")
@@ -44,7 +44,7 @@ def command(
         seal = common.sealed(manifests, **options)
         if seal is not None:
             if not quiet:
-                print(report.summary_line(report.of_seal(seal)))
+                print(envelope.summary_line(envelope.of_seal(seal)))
             return 0
     from fetcher import probe_options
     from fetcher.commands.plan import show_plan
@@ -66,10 +66,10 @@ def command(
             verify_into(found, space, plan, quiet=quiet, show=not (quiet or as_json))
         space.progress.events.send("end", exit_code=found.exit_code, summary=found.summary)
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
         elif not quiet:
-            print(report.summary_line(found))
-        report.print_problems(found.problems)
+            print(envelope.summary_line(found))
+        envelope.print_problems(found.problems)
         if found.interrupted:
             print("interrupted: run the same command again to go on", file=sys.stderr)
         return found.exit_code

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.project.project import Selection
+from fetcher.reporting import envelope
 from fetcher.ui.progress import human_bytes
 
 
@@ -72,20 +72,20 @@ def command(
             )
         if sarif:
             problems += common.write_report(sarif, formats.sarif(findings))
-        found = report.of_plan(plan, problems, seconds)
+        found = envelope.of_plan(plan, problems, seconds)
         bad = [finding for finding in findings if finding.state != "ok"]
         found.results = [asdict(finding) for finding in bad]
         found.summary["failed_files"] = len(bad)
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
         else:
             ours = [finding for finding in findings if finding.state != "extra"]
             right = sum(finding.state == "ok" for finding in ours)
             print(_line(right, len(ours), found.summary["bytes"], deep))
-        report.print_problems(problems)
+        envelope.print_problems(problems)
         return found.exit_code
 
 
 def _line(right: int, files: int, size: int, deep: bool) -> str:
     how = "every byte read" if deep else "by stat, touched files read"
-    return f"{right:,} of {report.counted(files, 'file')} as locked, {human_bytes(size)}, {how}"
+    return f"{right:,} of {envelope.counted(files, 'file')} as locked, {human_bytes(size)}, {how}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.project.project import find_root
+from fetcher.reporting import envelope
 
 
 def _effective(found: settings.Settings, name: str) -> str:
@@ -43,9 +43,9 @@ def command(as_json: bool) -> int:
         for name, spec in settings.SPECS.items()
     ]
     if as_json:
-        answer = report.Report({"root": str(root)})
+        answer = envelope.Report({"root": str(root)})
         answer.results = list(results)
-        report.print_json(answer)
+        envelope.print_json(answer)
         return 0
     print(f"project: {root}")
     rows = [("SETTING", "VALUE", "FROM", "VARIABLE")]

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import click
 
-from fetcher import __version__, report
+from fetcher import __version__
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.network.session import Network, host_of
 from fetcher.project.project import find_root
+from fetcher.reporting import envelope
 from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
 
@@ -124,10 +125,10 @@ def command(as_json: bool) -> int:
     findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:
-        answer = report.Report({"root": str(root)})
+        answer = envelope.Report({"root": str(root)})
         answer.results = [finding._asdict() for finding in findings]
         answer.problems = [_problem(finding) for finding in bad]
-        report.print_json(answer)
+        envelope.print_json(answer)
         return answer.exit_code
     for finding in findings:
         print(f"{finding.level:<5} {finding.subject}: {finding.text}")

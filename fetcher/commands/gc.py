@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import LockError, UsageError
 from fetcher.project.project import find_root
+from fetcher.reporting import envelope
 from fetcher.store import gc
 from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
@@ -47,12 +47,12 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:
-        report.print_json(report.Report(summary))
+        envelope.print_json(envelope.Report(summary))
     else:
         verb = "would remove" if dry_run else "removed"
         print(
-            f"{verb} {report.counted(len(done.blobs), 'blob')} and "
-            f"{report.counted(done.leftovers, 'leftover')}, {human_bytes(done.bytes)}; "
-            f"kept {report.counted(done.kept, 'blob')}"
+            f"{verb} {envelope.counted(len(done.blobs), 'blob')} and "
+            f"{envelope.counted(done.leftovers, 'leftover')}, {human_bytes(done.bytes)}; "
+            f"kept {envelope.counted(done.kept, 'blob')}"
         )
     return 0

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.project.project import SUFFIXES, find_root
 from fetcher.register import changes, model_config
 from fetcher.register.changes import Change
 from fetcher.register.model_config import Converted
+from fetcher.reporting import envelope
 from fetcher.yamldoc import edit as yamledit
 from fetcher.yamldoc.nodes import parse
 
@@ -38,7 +38,7 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     edits = _changes(root, name, converted, file.name)
     if problems := changes.problems(edits):
         raise InvalidDocument(problems)
-    result = report.Report({"artifacts": len(converted.artifacts), "written": False})
+    result = envelope.Report({"artifacts": len(converted.artifacts), "written": False})
     result.results = [{"id": key, **record} for key, record in converted.artifacts.items()]
     result.summary |= {"runtime": converted.runtime, "notes": converted.notes}
     if not as_json:
@@ -49,7 +49,7 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
         changes.write(root, edits)
         result.summary["written"] = True
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
     elif result.summary["written"]:
         paths = [edit.path for edit in edits if edit.before != edit.after]
         print(f"written: {', '.join(paths)}" if paths else "nothing to change")

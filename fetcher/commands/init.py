@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.project.manifest import ID
 from fetcher.project.project import Project, catalog_folder
 from fetcher.register import changes
 from fetcher.register.changes import Change
+from fetcher.reporting import envelope
 
 _SETTINGS = """\
 # Settings of this project; `fetch config` shows them all and where each comes from.
@@ -56,9 +56,9 @@ def command(folder: Path, template: str | None, name: str | None, as_json: bool)
         made.append(edit.path)
     for sub in ("manifests", "layouts"):
         (root / sub).mkdir(parents=True, exist_ok=True)
-    result = report.Report({"root": str(root), "written": made})
+    result = envelope.Report({"root": str(root), "written": made})
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
         return 0
     print(f"{root}: " + (f"wrote {', '.join(made)}" if made else "nothing to do, all is there"))
     print("next: fetch add hf:owner/name" if not template else "next: fetch plan")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
+from fetcher.reporting import envelope
 
 
 def describe(artifact: Artifact) -> dict[str, object]:
@@ -58,9 +58,9 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
     _, pairs = common.chosen(project, manifests)
     chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
     if as_json:
-        found = report.Report({"artifacts": len(chosen)})
+        found = envelope.Report({"artifacts": len(chosen)})
         found.results = [describe(artifact) for artifact in chosen]
-        report.print_json(found)
+        envelope.print_json(found)
         return 0
     rows = [("MANIFEST", "ARTIFACT", "TASK", "LICENSE", "SOURCE")]
     for artifact in chosen:

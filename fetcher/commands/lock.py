@@ -7,11 +7,11 @@ import time
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
+from fetcher.reporting import envelope
 
 
 @click.command("lock")
@@ -51,14 +51,14 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
             "written": written,
             "seconds": round(time.monotonic() - space.started, 3),
         }
-        found = report.Report(summary, problems=resolution.problems)
+        found = envelope.Report(summary, problems=resolution.problems)
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
         else:
             what = "fetch.lock written" if written else "fetch.lock is up to date"
             print(
-                f"{what}: resolved {report.counted(len(resolution.fresh), 'artifact')}, "
-                f"{report.counted(files, 'file')}"
+                f"{what}: resolved {envelope.counted(len(resolution.fresh), 'artifact')}, "
+                f"{envelope.counted(files, 'file')}"
             )
-        report.print_problems(found.problems)
+        envelope.print_problems(found.problems)
         return found.exit_code

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.project.project import find_root
+from fetcher.reporting import envelope
 from fetcher.store.store import Store
 from fetcher.ui.progress import Progress, human_bytes
 
@@ -49,13 +49,13 @@ def _answer(
     as_json: bool,
     lines: Sequence[str],
 ) -> int:
-    found = report.Report(summary, problems=list(problems), results=results)
+    found = envelope.Report(summary, problems=list(problems), results=results)
     if as_json:
-        report.print_json(found)
+        envelope.print_json(found)
     else:
         for line in lines:
             print(line)
-    report.print_problems(problems)
+    envelope.print_problems(problems)
     return found.exit_code
 
 
@@ -139,11 +139,11 @@ def export(
     lines = []
     if not done.problems and not quiet:
         left = f", {done.left_out:,} left out" if since else ""
-        volumes = f" in {report.counted(done.volumes, 'volume')}" if done.volumes else ""
+        volumes = f" in {envelope.counted(done.volumes, 'volume')}" if done.volumes else ""
         state = "" if done.written else " (was there already)"
         lines = [
-            f"{out}: {report.counted(len(done.artifacts), 'artifact')}, "
-            f"{report.counted(done.files, 'content')}{left}, "
+            f"{out}: {envelope.counted(len(done.artifacts), 'artifact')}, "
+            f"{envelope.counted(done.files, 'content')}{left}, "
             f"{human_bytes(done.bundle_bytes)}{volumes}{state}",
             f"digest sha256:{done.digest}",
         ]
@@ -210,8 +210,8 @@ def import_(
     lines = []
     if not quiet and not found.problems:
         lines = [
-            f"{report.counted(len(found.artifacts), 'artifact')}: "
-            f"{report.counted(found.files, 'content')} taken in, {human_bytes(found.bytes)}; "
+            f"{envelope.counted(len(found.artifacts), 'artifact')}: "
+            f"{envelope.counted(found.files, 'content')} taken in, {human_bytes(found.bytes)}; "
             f"{found.already:,} were there",
             f"store {store.root}",
         ]
@@ -260,7 +260,7 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
         write_atomically(output, text.encode("ascii"))
     except OSError as error:
         raise from_os_error(error, f"writing {output}") from error
-    print(f"{output}: {report.counted(len(digests), 'content')}, {human_bytes(len(text))}")
+    print(f"{output}: {envelope.counted(len(digests), 'content')}, {human_bytes(len(text))}")
     return 0
 
 
@@ -317,7 +317,7 @@ def push(
     lines = []
     if not quiet and not done.problems:
         lines = [
-            f"{done.target}: {report.counted(done.sent, 'blob')} sent, "
+            f"{done.target}: {envelope.counted(done.sent, 'blob')} sent, "
             f"{human_bytes(done.sent_bytes)}; {done.already:,} were there"
         ]
     summary = {
@@ -367,8 +367,8 @@ def pull(
     lines = []
     if not quiet and not done.problems:
         lines = [
-            f"{report.counted(len(done.artifacts), 'artifact')}: "
-            f"{report.counted(done.files, 'content')} taken in, {human_bytes(done.bytes)}; "
+            f"{envelope.counted(len(done.artifacts), 'artifact')}: "
+            f"{envelope.counted(done.files, 'content')} taken in, {human_bytes(done.bytes)}; "
             f"{done.already:,} were there",
             f"store {store.root}",
         ]

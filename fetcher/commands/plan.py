@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.errors import Problem
+from fetcher.reporting import envelope
 from fetcher.tree import preflight
 from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.ui.progress import human_bytes
@@ -43,7 +43,7 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
     found_problems += preflight.check_writable(plan, space.store.root)
     found_problems += [problem for _, problem in preflight.check_access(plan, space.network)]
     found_problems += preflight.check_offline(plan, space.network)
-    found = report.of_plan(plan, found_problems, time.monotonic() - space.started)
+    found = envelope.of_plan(plan, found_problems, time.monotonic() - space.started)
     groups = plan.to_get().values()
     folders = (plan.tree, space.store.root.absolute())
     found.summary |= {
@@ -55,10 +55,10 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
         "failed_files": len({(p.artifact, p.file) for p in found_problems if p.file}),
     }
     if as_json:
-        report.print_json(found)
+        envelope.print_json(found)
     else:
         _print(space, plan, found.summary)
-    report.print_problems(found_problems)
+    envelope.print_problems(found_problems)
     return found.exit_code
 
 
@@ -72,7 +72,7 @@ def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
     common.print_table(rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     unknown = [
-        report.counted(summary[key], what)
+        envelope.counted(summary[key], what)
         for key, what in (
             ("unresolved_artifacts", "unresolved artifact"),
             ("unknown_sizes", "file of unknown size"),
@@ -81,7 +81,7 @@ def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
     ]
     more = f", and what {' and '.join(unknown)} will need" if unknown else ""
     print(
-        f"\n{report.counted(summary['to_download_files'], 'file')} to download, "
+        f"\n{envelope.counted(summary['to_download_files'], 'file')} to download, "
         f"{human_bytes(summary['to_download_bytes'])}; needs {human_bytes(in_store + in_tree)}"
         f"{more}; {human_bytes(summary['disk_free'])} free"
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.catalog import recommend
 from fetcher.catalog.recommend import Choice, Fit
 from fetcher.commands import common
@@ -16,6 +15,7 @@ from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Card
 from fetcher.project.project import Project, find_root
+from fetcher.reporting import envelope
 from fetcher.ui.progress import human_bytes
 
 
@@ -92,7 +92,7 @@ def command(
         _print(card, dtype, known, choice)
     if fetch:
         return _fetch(choice, as_json)
-    result = report.Report(
+    result = envelope.Report(
         {
             "gpu": card.name or None,
             "vram_bytes": card.memory,
@@ -105,7 +105,7 @@ def command(
         results=[found.to_json(_is_chosen(found, choice)) for found in known],
     )
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
     return 0
 
 
@@ -152,8 +152,8 @@ def _fetch(choice: Choice | None, as_json: bool) -> int:
         run = Run(space)
         found = run.execute(run.plan())
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
         else:
-            print(report.summary_line(found))
-        report.print_problems(found.problems)
+            print(envelope.summary_line(found))
+        envelope.print_problems(found.problems)
         return found.exit_code

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from fetcher import leaderboard, report
 from fetcher.commands import common
 from fetcher.errors import UsageError
-from fetcher.leaderboard import Board, Table
 from fetcher.project.project import Project, find_root
+from fetcher.reporting import envelope, leaderboard
+from fetcher.reporting.leaderboard import Board, Table
 
 
 @click.command("report")
@@ -57,7 +57,7 @@ def command(
             f"measured: {', '.join(known)}" if known else "fetch verify measures",
         )
     board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
-    result = report.Report(
+    result = envelope.Report(
         {"artifacts": board.seen - board.hidden, "tables": len(board.tables)},
         results=leaderboard.to_json(board),
     )
@@ -65,10 +65,10 @@ def command(
         title = f"Measured in {root.name}"
         result.problems += common.write_report(html, leaderboard.html(board, title))
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
     else:
         _print(board, visibility)
-    report.print_problems(result.problems)
+    envelope.print_problems(result.problems)
     return result.exit_code
 
 
@@ -80,7 +80,7 @@ def _print(board: Board, visibility: str) -> None:
     if not board.seen:
         print("nothing has been measured yet: fetch verify")
     if board.hidden:
-        what = report.counted(board.hidden, "measurement")
+        what = envelope.counted(board.hidden, "measurement")
         print(f"{what} left out as not public" if visibility == "public" else f"{what} left out")
 
 

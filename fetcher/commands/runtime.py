@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fetcher import obtain, report, reports
+from fetcher import obtain
 from fetcher.catalog import fallback
 from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
 from fetcher.commands import common
@@ -20,6 +20,7 @@ from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, find_root
+from fetcher.reporting import envelope, saved
 from fetcher.tree.plan import KEEP
 
 
@@ -106,7 +107,7 @@ def command(
     config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)
-    result = report.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
+    result = envelope.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None
     try:
         used = fallback.first_usable(config.chain, look)
@@ -123,18 +124,18 @@ def command(
         about = _settings_of(used.value, config)
         result.results.append({"model": used.model, "state": "used", **about})
     try:
-        reports.save(into or root, "runtime", result)
+        saved.save(into or root, "runtime", result)
     except OSError as error:
         result.problems.append(from_os_error(error, f"writing {error.filename}").problem)
     if as_json:
-        report.print_json(result)
+        envelope.print_json(result)
     else:
         _print(result, found.origin("primary_model"))
-    report.print_problems(result.problems)
+    envelope.print_problems(result.problems)
     return result.exit_code
 
 
-def _print(result: report.Report, origin: str) -> None:
+def _print(result: envelope.Report, origin: str) -> None:
     print(f"chain: {', '.join(result.summary['chain'])} (primary model from {origin})")
     for item in result.results or ():
         if item["state"] == "used":

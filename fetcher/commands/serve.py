@@ -16,7 +16,7 @@ import click
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.project.project import Project, find_root
-from fetcher.report import counted
+from fetcher.reporting.envelope import counted
 from fetcher.ui.progress import human_bytes
 
 if TYPE_CHECKING:

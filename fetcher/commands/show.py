@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
 from fetcher.project import lockfile, names
 from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Unit, find_root
+from fetcher.reporting import envelope
 from fetcher.ui.progress import human_bytes
 
 
@@ -58,9 +58,9 @@ def command(name: str, as_json: bool) -> int:
             }
         )
     if as_json:
-        answer = report.Report({"artifacts": len(results)})
+        answer = envelope.Report({"artifacts": len(results)})
         answer.results = results
-        report.print_json(answer)
+        envelope.print_json(answer)
         return 0
     for result in results:
         _print(result)

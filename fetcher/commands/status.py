@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
+from fetcher.reporting import envelope
 from fetcher.tree.plan import KEEP, UNVERIFIED
 from fetcher.ui.progress import human_bytes
 
@@ -29,7 +29,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
             return 0
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
-        found = report.of_plan(plan, [], time.monotonic() - space.started)
+        found = envelope.of_plan(plan, [], time.monotonic() - space.started)
         found.results = [
             {
                 "id": part.artifact.id,
@@ -44,12 +44,12 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
             for part in plan.artifacts
         ]
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
             return 0
         _show(found.results)
         if unread := sum(result["unread"] for result in found.results):
             print(
-                f"\n{report.counted(unread, 'file')} of the right size not read yet: "
+                f"\n{envelope.counted(unread, 'file')} of the right size not read yet: "
                 "`fetch check` reads and recognises them"
             )
         return 0

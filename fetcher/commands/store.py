@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
 from fetcher.project.project import find_root
+from fetcher.reporting import envelope
 from fetcher.store import gc
 from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
@@ -33,16 +33,18 @@ def du(as_json: bool) -> int:
     store = _open()
     found = gc.usage(store)
     if as_json:
-        report.print_json(report.Report({"store": str(store.root), **asdict(found)}))
+        envelope.print_json(envelope.Report({"store": str(store.root), **asdict(found)}))
         return 0
     print(f"{store.root}")
     print(
-        f"{report.counted(found.blobs, 'blob')}, {human_bytes(found.blob_bytes)}, "
+        f"{envelope.counted(found.blobs, 'blob')}, {human_bytes(found.blob_bytes)}, "
         f"of which {human_bytes(found.linked_bytes)} shared with trees"
     )
-    print(f"{report.counted(found.parts, 'partial download')}, {human_bytes(found.part_bytes)}")
+    print(f"{envelope.counted(found.parts, 'partial download')}, {human_bytes(found.part_bytes)}")
     if found.damaged:
-        print(f"{report.counted(found.damaged, 'damaged blob')} set aside in {store.root}/damaged")
+        print(
+            f"{envelope.counted(found.damaged, 'damaged blob')} set aside in {store.root}/damaged"
+        )
     return 0
 
 
@@ -52,9 +54,9 @@ def ls(as_json: bool) -> int:
     """Every blob with its size."""
     rows = sorted(_open().digests())
     if as_json:
-        answer = report.Report({"blobs": len(rows)})
+        answer = envelope.Report({"blobs": len(rows)})
         answer.results = [{"sha256": name, "size": stat.st_size} for name, stat in rows]
-        report.print_json(answer)
+        envelope.print_json(answer)
         return 0
     for name, stat in rows:
         print(f"{name}  {stat.st_size:>15,}")
@@ -78,10 +80,10 @@ def check(as_json: bool) -> int:
         )
         for name in damaged
     ]
-    answer = report.Report({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
+    answer = envelope.Report({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
     if as_json:
-        report.print_json(answer)
+        envelope.print_json(answer)
     else:
-        print(f"{len(names) - len(damaged):,} of {report.counted(len(names), 'blob')} sound")
-    report.print_problems(problems)
+        print(f"{len(names) - len(damaged):,} of {envelope.counted(len(names), 'blob')} sound")
+    envelope.print_problems(problems)
     return answer.exit_code

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from fetcher import report
 from fetcher.commands import common
 from fetcher.project.project import Unit
+from fetcher.reporting import envelope
 from fetcher.tree.plan import KEEP, ArtifactPlan
 
 _SHOWN = 12
@@ -25,7 +25,7 @@ def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **optio
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         if as_json:
-            found = report.Report({"artifacts": len(plan.artifacts)})
+            found = envelope.Report({"artifacts": len(plan.artifacts)})
             found.results = [
                 {
                     "target": item.target,
@@ -36,7 +36,7 @@ def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **optio
                 }
                 for item in plan.items
             ]
-            report.print_json(found)
+            envelope.print_json(found)
             return 0
         _print(plan.artifacts, space.units, everything)
         return 0

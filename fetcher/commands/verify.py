@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats, probe_options, report, reports
+from fetcher import formats, probe_options
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
-from fetcher.report import Report
+from fetcher.reporting import envelope, saved
+from fetcher.reporting.envelope import Report
 from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
@@ -111,22 +112,22 @@ def command(
         seconds = time.monotonic() - space.started
         found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
-        reports.keep_results(space.options.into, "verify", found)
-        reports.keep_pictures(space.options.into, _pictures(outcome))
+        saved.keep_results(space.options.into, "verify", found)
+        saved.keep_pictures(space.options.into, _pictures(outcome))
         if junit:
             text = formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
         if html:
-            from fetcher.probe_page import page
+            from fetcher.reporting.html import page
 
             title = ", ".join(names) or space.project.root.name
             text = page(outcome.results, outcome.golden, title, seconds)
             found.problems += common.write_report(html, text)
         if as_json:
-            report.print_json(found)
+            envelope.print_json(found)
         else:
             _print(outcome)
-        report.print_problems(found.problems)
+        envelope.print_problems(found.problems)
         return found.exit_code
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import obtain, reports
+from fetcher import obtain
 from fetcher.catalog import fallback
 from fetcher.catalog.fallback import NotUsable, Runtime
 from fetcher.config.settings import Settings
@@ -28,7 +28,8 @@ from fetcher.models.spec import ModelSpec
 from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import find_root
-from fetcher.report import Report
+from fetcher.reporting import saved
+from fetcher.reporting.envelope import Report
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -181,7 +182,7 @@ class ModelManager:
         """Leave the counters in .fetch/reports/models.json, for a server of another process:
         `fetcher.models.stats.saved_text(tree)` renders them. Raises OSError.
         """
-        reports.save(self._library.tree, "models", Report(results=self.stats()))
+        saved.save(self._library.tree, "models", Report(results=self.stats()))
 
     # Within
 

@@ -196,9 +196,9 @@ def saved_text(tree: Path) -> str:
     """What `manager.save_stats()` left in a tree, possibly by another process; "" if nothing is
     there. Whatever lies there is only data.
     """
-    from fetcher import reports
+    from fetcher.reporting import saved
 
-    found = reports.read(reports.folder_of(tree) / "models.json") or {}
+    found = saved.read(saved.folder_of(tree) / "models.json") or {}
     results = found.get("results")
     if not isinstance(results, list):
         return ""

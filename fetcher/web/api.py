@@ -9,13 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fetcher import __version__, reports
+from fetcher import __version__
 from fetcher.catalog import fallback
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
 from fetcher.project.manifest import Artifact
 from fetcher.register.form import form_json
+from fetcher.reporting import saved
 from fetcher.server.message import Refused, Request, Response, json_response, refusal
 from fetcher.web import openapi, pages
 from fetcher.web.adding import Registrar, Wrong
@@ -233,7 +234,7 @@ def _names(artifact: Artifact) -> list[str]:
 
 def _current(root: Path | None) -> str | None:
     """The model that `fetch runtime` chose last."""
-    found = reports.read(reports.folder_of(root) / "runtime.json") if root else None
+    found = saved.read(saved.folder_of(root) / "runtime.json") if root else None
     used = ((found or {}).get("summary") or {}).get("used")
     return used if isinstance(used, str) else None
 

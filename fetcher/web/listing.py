@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fetcher import reports
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.project.lockfile import read as read_lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
+from fetcher.reporting import saved
 from fetcher.server.access import Identity
 from fetcher.server.site import Site, View
 from fetcher.tree.plan import ArtifactPlan
@@ -184,7 +184,7 @@ class Listing:
         if self.root is None:
             return id(view)
         manifests = self.root / "manifests"
-        paths = [self.root / "fetch.lock", reports.folder_of(self.root) / "verify.json"]
+        paths = [self.root / "fetch.lock", saved.folder_of(self.root) / "verify.json"]
         paths += sorted(manifests.iterdir()) if manifests.is_dir() else []
         return id(view), [(str(path), _time(path)) for path in paths]
 
@@ -314,7 +314,7 @@ def _add_proofs(cards: dict[str, Card], root: Path) -> None:
     by_id: dict[str, list[Card]] = {}
     for card in cards.values():
         by_id.setdefault(card.id, []).append(card)
-    report = reports.read(reports.folder_of(root) / "verify.json") or {}
+    report = saved.read(saved.folder_of(root) / "verify.json") or {}
     results = report.get("results")
     for result in results if isinstance(results, list) else ():
         if not isinstance(result, dict) or not isinstance(result.get("artifact"), str):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from fetcher import leaderboard
-from fetcher.leaderboard import Table
+from fetcher.reporting import leaderboard
+from fetcher.reporting.leaderboard import Table
 from fetcher.server.access import Identity
 from fetcher.ui.progress import human_bytes
 from fetcher.web import plots

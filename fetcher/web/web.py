@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode
 
-from fetcher import reports
 from fetcher.config.settings import Settings
+from fetcher.reporting import saved
 from fetcher.server.app import App
 from fetcher.server.message import Refused, Request, Response, refusal
 from fetcher.web import adding, pages, render
@@ -177,7 +177,7 @@ class Web:
         named = (p["sha256"] for c in cards if c.verified for p in pages.pictures(c.verified))
         if self.root is None or sha256 not in named:
             raise refusal(404, "not_found")
-        data = await asyncio.to_thread(reports.picture, self.root, sha256)
+        data = await asyncio.to_thread(saved.picture, self.root, sha256)
         if data is None:
             raise refusal(404, "not_found")
         headers = {**render.SAFE, "Content-Type": "image/png"}

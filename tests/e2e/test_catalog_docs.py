@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import fetcher
-from fetcher import reports
 from fetcher.config import settings
-from fetcher.report import Report
+from fetcher.reporting import saved
+from fetcher.reporting.envelope import Report
 from fetcher.sources.github import GitHub
 from tests.conftest import Cli
 from tests.servers.github import GitHubServer
@@ -56,7 +56,7 @@ def world(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hu
     (tmp_path / "model_config.yaml").write_text(DOCUMENT)
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
     measured = {"artifact": "vqgan-imagenet-f16-1024", "metrics": {"psnr": 20.0, "lpips": 0.2}}
-    reports.save(tmp_path, "verify", Report(results=[{**measured, "state": "passed"}]))
+    saved.save(tmp_path, "verify", Report(results=[{**measured, "state": "passed"}]))
     return hub
 
 

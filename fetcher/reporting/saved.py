@@ -13,7 +13,7 @@ from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
-from fetcher.report import SCHEMA, Report, print_json
+from fetcher.reporting.envelope import SCHEMA, Report, print_json
 from fetcher.tree.state import FOLDER, State
 
 _LARGEST = 64 * 1024 * 1024

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from fetcher import reports
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair, visibility_of
+from fetcher.reporting import saved
 
 VISIBILITIES = ("public", "organization", "private")
 # Metrics of quality and what is better; of cost, less is better. Others: more is better.
@@ -69,8 +69,8 @@ def gather(tree: Path, pairs: Sequence[Pair]) -> list[Measured]:
     for _, artifact in pairs:
         by_id.setdefault(artifact.id, []).append(artifact)
     found: dict[tuple[str, str], Measured] = {}
-    for path in sorted(reports.folder_of(tree).glob("verify*.json"), key=_age):
-        report = reports.read(path) or {}
+    for path in sorted(saved.folder_of(tree).glob("verify*.json"), key=_age):
+        report = saved.read(path) or {}
         for item in report.get("results") or ():
             for measured in _measured(item, by_id):
                 found[measured.artifact.full_name, measured.benchmark] = measured
