@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fetcher.verify import fingerprints
 
-from fetcher import golden
 from fetcher.errors import InvalidDocument
+from fetcher.probes import golden
 
 PRINTS = {name: fingerprints.take(name, [1.0, 2.5, n]) for n, name in enumerate(("b", "a"))}
 ENTRIES = {

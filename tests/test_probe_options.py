@@ -15,8 +15,8 @@ from fetcher.verify.option_rules import RULES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher import probe_options
 from fetcher.errors import DocumentProblem
+from fetcher.probes import check_options
 from fetcher.project import manifest as manifests
 from fetcher.yamldoc import nodes
 
@@ -266,7 +266,7 @@ def examined(text: str) -> tuple[manifests.Manifest | None, list[DocumentProblem
     document = nodes.parse(text.encode("utf-8", "surrogatepass"), "m.yaml")
     found = manifests.decode(document)
     if found is not None:
-        probe_options.examine_all(found, document)
+        check_options.examine_all(found, document)
     return found, document.problems
 
 

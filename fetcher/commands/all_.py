@@ -46,11 +46,11 @@ def command(
             if not quiet:
                 print(envelope.summary_line(envelope.of_seal(seal)))
             return 0
-    from fetcher import probe_options
     from fetcher.commands.plan import show_plan
+    from fetcher.probes import check_options
     from fetcher.workflow import Run
 
-    probes = probe_options.examine_all if verify else probe_options.examine
+    probes = check_options.examine_all if verify else check_options.examine
     with common.workspace(
         manifests, quiet=quiet, readonly=dry_run, probes=probes, **options
     ) as space:

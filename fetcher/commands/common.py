@@ -280,7 +280,7 @@ def workspace(
 
     `probes` looks at the probes of each manifest; `probe_options.examine` if nothing is said.
     """
-    from fetcher import probe_options
+    from fetcher.probes import check_options
     from fetcher.workspace import Options, Workspace
 
     root, settings = _settings(flags, mirrors)
@@ -293,7 +293,7 @@ def workspace(
 
         for location in mirrors:
             check_location(location, root)
-    project = Project(root, probes or probe_options.examine)
+    project = Project(root, probes or check_options.examine)
     wanted = naming.sort_out(project, manifests)
     units = project.load(wanted.manifests or _locked_manifests(project))
     pairs = naming.pairs_of(units)

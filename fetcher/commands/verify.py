@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats, probe_options
+from fetcher import formats
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.probes import check_options
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
@@ -26,7 +27,7 @@ from fetcher.ui.progress import human_bytes
 from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fetcher.probing import Outcome, Settings
+    from fetcher.probes.run import Outcome, Settings
     from fetcher.verify.protocol import ProbeResult
 
 _HEADING = (
@@ -97,7 +98,7 @@ def command(
         optional=True,
         quiet=True,
         readonly=True,
-        probes=probe_options.examine_all,
+        probes=check_options.examine_all,
     ) as space:
         artifacts, notes = naming.translated(artifacts, space.wanted)
         common.explain(notes)
@@ -135,7 +136,7 @@ def _settings(
     device: str, dtype: str | None, timeout: float | None, memory: str | None, **others: Any
 ) -> Settings:
     """What the flags say, checked."""
-    from fetcher.probing import Settings
+    from fetcher.probes.run import Settings
     from fetcher.verify import dtypes
     from fetcher.verify.options import memory_bytes
 
@@ -170,7 +171,7 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
 
 def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
-    from fetcher.probing import Settings
+    from fetcher.probes.run import Settings
 
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
     outcome = _prove(space, parts, _all_of(space, plan), Settings(), quiet=quiet)
@@ -195,7 +196,7 @@ def _all_of(space: Workspace, plan: Plan) -> Plan:
 def _prove(
     space: Workspace, parts: Sequence[ArtifactPlan], plan: Plan, settings: Settings, quiet: bool
 ) -> Outcome:
-    from fetcher.probing import prove
+    from fetcher.probes.run import prove
 
     table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
     try:

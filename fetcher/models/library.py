@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fetcher import obtain, probe_defaults
+from fetcher import obtain
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
@@ -19,7 +19,8 @@ from fetcher.fs.patterns import nearest
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
-from fetcher.probing import placed
+from fetcher.probes import defaults
+from fetcher.probes.run import placed
 from fetcher.project import lockfile
 from fetcher.project import names as naming
 from fetcher.project.names import Pair
@@ -202,7 +203,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     """The model that an artifact is; with its manifest in front where two have its id."""
     artifact, files = part.artifact, placed(part)
-    options = probe_defaults.options_of(artifact)
+    options = defaults.options_of(artifact)
     folder = _folder(files)
     told = str((artifact.probe or {}).get("type", ""))
     kind, loader = (

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fetcher import golden
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.fs.patterns import nearest
-from fetcher.probe_defaults import options_of
+from fetcher.probes import golden
+from fetcher.probes.defaults import options_of
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.verify.fingerprints import difference
 from fetcher.verify.options import memory_bytes

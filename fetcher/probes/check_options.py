@@ -85,7 +85,7 @@ def _options(
     """
     artifact = manifest.artifacts.get(name)
     if artifact is not None and artifact.probe is not None:
-        from fetcher.probe_defaults import options_of
+        from fetcher.probes.defaults import options_of
 
         return str(artifact.probe["type"]), options_of(artifact), True
     values = PROBE.decode(probe, Document(""))
@@ -124,6 +124,6 @@ def _inner(node: Node, path: Iterable[str | int]) -> Node:
 
 def _in_record(option: str, artifact: Node) -> Node:
     """Where the artifact's record says what the probe leaves out."""
-    from fetcher.probe_defaults import IN_RECORD
+    from fetcher.probes.defaults import IN_RECORD
 
     return _inner(artifact, IN_RECORD.get(option, ()))

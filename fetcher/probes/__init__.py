@@ -1,0 +1,1 @@
+"""Running verify's probes on what was laid out: options, defaults, golden values."""
