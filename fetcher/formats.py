@@ -10,8 +10,8 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from fetcher import __version__
-from fetcher.check import Finding
 from fetcher.fs.safe_paths import printable
+from fetcher.operations.check import Finding
 
 _LEVELS = {"missing": "error", "modified": "error", "blocked": "error", "extra": "warning"}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from fetcher.check import Finding
 from fetcher.formats import Case, cases_of, junit
+from fetcher.operations.check import Finding
 
 
 def test_junit_counts_and_escapes() -> None:

@@ -136,9 +136,9 @@ def test_starting_up_imports_nothing_heavy() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         # A sealed tree is told of without what only a plan needs.
         "import fetcher.commands.all_, fetcher.commands.status, fetcher.commands.check\n"
-        "heavy = {'yaml', 'pycurl', 'fetcher.project.manifest', 'fetcher.tree.planner', 'fetcher.workflow'}\n"
+        "heavy = {'yaml', 'pycurl', 'fetcher.project.manifest', 'fetcher.tree.planner', 'fetcher.operations.fetch_all'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "import fetcher.workflow, fetcher.commands.add\n"
+        "import fetcher.operations.fetch_all, fetcher.commands.add\n"
         "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers', 'ruamel'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from fetcher import access
-from fetcher.access import Answer, Question
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network.session import Network
+from fetcher.operations import access
+from fetcher.operations.access import Answer, Question
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope

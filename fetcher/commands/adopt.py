@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from fetcher import adopt
 from fetcher.commands import common
 from fetcher.errors import Problem, UsageError
+from fetcher.operations import adopt
 from fetcher.reporting import envelope
 
 

@@ -47,8 +47,8 @@ def command(
                 print(envelope.summary_line(envelope.of_seal(seal)))
             return 0
     from fetcher.commands.plan import show_plan
+    from fetcher.operations.fetch_all import Run
     from fetcher.probes import check_options
-    from fetcher.workflow import Run
 
     probes = check_options.examine_all if verify else check_options.examine
     with common.workspace(

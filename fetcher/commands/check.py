@@ -50,7 +50,8 @@ def command(
         if seal is not None and seal.all_of_it and seal.clean:
             print(_line(seal.files, seal.files, seal.bytes, deep))
             return 0
-    from fetcher import check, formats
+    from fetcher import formats
+    from fetcher.operations import check
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         space.options.selection = Selection(

@@ -22,9 +22,9 @@ from fetcher.ui.events import Events
 from fetcher.ui.progress import Progress
 
 if TYPE_CHECKING:  # what a run with nothing to do does without
+    from fetcher.operations.workspace import Workspace
     from fetcher.project.manifest import Manifest
     from fetcher.tree.plan import ArtifactPlan
-    from fetcher.workspace import Workspace
     from fetcher.yamldoc.nodes import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -280,8 +280,8 @@ def workspace(
 
     `probes` looks at the probes of each manifest; `probe_options.examine` if nothing is said.
     """
+    from fetcher.operations.workspace import Options, Workspace
     from fetcher.probes import check_options
-    from fetcher.workspace import Options, Workspace
 
     root, settings = _settings(flags, mirrors)
     if locked and update:

@@ -12,12 +12,12 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem
+from fetcher.operations.fetch_all import Run
+from fetcher.operations.workspace import Workspace
 from fetcher.reporting import envelope
 from fetcher.tree import preflight
 from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
 from fetcher.ui.progress import human_bytes
-from fetcher.workflow import Run
-from fetcher.workspace import Workspace
 
 
 @click.command("plan")

@@ -144,7 +144,7 @@ def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) 
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
-    from fetcher.workflow import Run
+    from fetcher.operations.fetch_all import Run
 
     if choice is None:
         raise UsageError("nothing fits, so there is nothing to fetch", "see --dtype int8 or int4")

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from fetcher import obtain
 from fetcher.catalog import fallback
 from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
+from fetcher.operations import ensure
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
@@ -53,7 +53,7 @@ class _Obtain:
             if not self.fetch:
                 text = "is not in the tree" if not items else "is not complete in the tree"
                 raise NotUsable("missing", text, f"fetch all {artifact.id}, or --fetch")
-            obtain.carry_out(space)
+            ensure.carry_out(space)
         return artifact
 
 

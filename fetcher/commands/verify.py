@@ -15,6 +15,7 @@ from fetcher import formats
 from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.operations.workspace import Workspace
 from fetcher.probes import check_options
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
@@ -24,7 +25,6 @@ from fetcher.reporting.envelope import Report
 from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
-from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
     from fetcher.probes.run import Outcome, Settings

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fetcher import obtain
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
@@ -19,6 +18,7 @@ from fetcher.fs.patterns import nearest
 from fetcher.models import folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
+from fetcher.operations import ensure
 from fetcher.probes import defaults
 from fetcher.probes.run import placed
 from fetcher.project import lockfile
@@ -87,8 +87,8 @@ class Library:
         """Every model that is there, laid-out ones first."""
         settings = settings or self.settings()
         pairs = [pair for pair in self.pairs() if pair[1].info.get("kind", "model") == "model"]
-        pairs = obtain.locked(pairs, lockfile.read(self.root))
-        parts = obtain.laid_out(self.project, pairs, settings, self.tree)
+        pairs = ensure.locked(pairs, lockfile.read(self.root))
+        parts = ensure.laid_out(self.project, pairs, settings, self.tree)
         ids = Counter(part.artifact.id for part in parts)
         found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1) for part in parts]
         taken = {spec.folder.resolve() for spec in found if spec.folder}

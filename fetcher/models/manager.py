@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fetcher import obtain
 from fetcher.catalog import fallback
 from fetcher.catalog.fallback import NotUsable, Runtime
 from fetcher.config.settings import Settings
@@ -25,6 +24,7 @@ from fetcher.models.library import Library, matching
 from fetcher.models.pool import Pool, as_is
 from fetcher.models.registry import REGISTERED, kind_of, maker_of, register_model
 from fetcher.models.spec import ModelSpec
+from fetcher.operations import ensure
 from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import find_root
@@ -256,7 +256,7 @@ class ModelManager:
             return
         if not fetch:
             raise self._missing(pair)
-        obtain.fetch(self._library.project, pair, settings, self._library.tree)
+        ensure.fetch(self._library.project, pair, settings, self._library.tree)
 
     def _missing(self, pair: Pair) -> NotUsable:
         gated = " (its repository is gated)" if pair[1].info.get("requires_auth") else ""

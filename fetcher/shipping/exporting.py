@@ -14,11 +14,11 @@ from typing import Any
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
 from fetcher.mirror.volumes import parse_sums, sums_path
+from fetcher.operations.workspace import Workspace
 from fetcher.shipping import havelist, publishers, toolbox, writing
 from fetcher.shipping.gather import gather
 from fetcher.shipping.plan import Outline, outline
 from fetcher.tree.preflight import nearest_folder
-from fetcher.workspace import Workspace
 
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
 

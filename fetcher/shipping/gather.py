@@ -11,12 +11,12 @@ from typing import Any
 from fetcher.errors import LockError, Problem
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.mirror.oci_documents import as_json
+from fetcher.operations.workspace import Workspace
 from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Source
 from fetcher.tree.state import Row
-from fetcher.workspace import Workspace
 
 
 @dataclass

@@ -12,8 +12,8 @@ from fetcher.errors import FetchError, Problem
 from fetcher.fs.extents import read
 from fetcher.mirror import publisher_signature
 from fetcher.mirror.bundle import Bundle
+from fetcher.operations.workspace import Workspace
 from fetcher.sources.base import FileEntry
-from fetcher.workspace import Workspace
 
 _MAX_READ = 256 << 20
 

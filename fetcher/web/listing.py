@@ -14,6 +14,7 @@ from typing import Any
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
 from fetcher.mirror.inventory import HeldArtifact
+from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import read as read_lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
@@ -22,7 +23,6 @@ from fetcher.server.access import Identity
 from fetcher.server.site import Site, View
 from fetcher.tree.plan import ArtifactPlan
 from fetcher.ui.progress import Progress
-from fetcher.workspace import Options, Workspace
 
 STATES = ("complete", "partial", "missing", "modified", "conflict")
 FACETS = ("task", "framework", "tag", "owner", "gated", "state")

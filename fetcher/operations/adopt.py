@@ -10,10 +10,10 @@ from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
 from fetcher.fs.patterns import nearest
 from fetcher.fs.sniff import page_complaint
+from fetcher.operations.workspace import Workspace
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
-from fetcher.workspace import Workspace
 
 
 @dataclass

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fetcher.catalog.fallback import NotUsable
 from fetcher.config.settings import Settings
+from fetcher.operations.fetch_all import Run
+from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.ui.progress import Progress
-from fetcher.workflow import Run
-from fetcher.workspace import Options, Workspace
 
 
 def _space(

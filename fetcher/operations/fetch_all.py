@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.fs.atomic import Stat
+from fetcher.operations.workspace import Workspace
 from fetcher.reporting import envelope
 from fetcher.reporting.envelope import Report
 from fetcher.sources.base import (
@@ -25,7 +26,6 @@ from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Plan, row_of
 from fetcher.tree.state import Row
-from fetcher.workspace import Workspace
 
 if TYPE_CHECKING:
     from fetcher.transfer.worker_pool import Couriers

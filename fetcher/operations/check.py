@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Problem
+from fetcher.operations.workspace import Workspace
 from fetcher.tree.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
 from fetcher.tree.state import FOLDER, Row
-from fetcher.workspace import Workspace
 
 
 @dataclass(frozen=True)
