@@ -63,9 +63,9 @@ def command(
         plan, findings = check.examine(space, deep, strict)
         problems = check.problems_of(plan, findings)
         if deep:
-            from fetcher.shipping import publishers
+            from fetcher.bundle import publisher_signatures
 
-            problems += publishers.of_project(space)
+            problems += publisher_signatures.of_project(space)
         seconds = time.monotonic() - space.started
         if junit:
             problems += common.write_report(

@@ -110,8 +110,8 @@ def export(
     Run `fetch all` first. The same content makes the same bytes; an interrupted export goes on
     when it is run again.
     """
-    from fetcher.shipping import exporting
-    from fetcher.shipping.toolbox import Wanted
+    from fetcher.bundle import export_bundle
+    from fetcher.bundle.wheelhouse import Wanted
 
     tool = Wanted(
         options.pop("tool_python"),
@@ -121,9 +121,9 @@ def export(
     )
     if not with_tool and any((tool.python, tool.platforms, tool.extras, tool.constraints)):
         raise UsageError("--tool-… say what --with-tool puts in", "add --with-tool")
-    size = exporting.size_of(volume_size)
+    size = export_bundle.size_of(volume_size)
     with common.workspace(manifests, quiet=quiet, readonly=True, **options) as space:
-        done = exporting.export(space, out, since, size, overwrite, tool if with_tool else None)
+        done = export_bundle.export(space, out, since, size, overwrite, tool if with_tool else None)
         space.progress.end()
     summary = {
         "artifacts": len(done.artifacts),
@@ -160,12 +160,12 @@ def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_jso
 
     A bundle is a folder, a .tar, or volumes, of which any one or all may be named.
     """
-    from fetcher.shipping import checking
+    from fetcher.bundle import check_bundle
 
     chosen, progress = _settings(verify_key), Progress(quiet=quiet)
-    found = checking.check(bundles, chosen.verify_key, progress)
+    found = check_bundle.check(bundles, chosen.verify_key, progress)
     progress.end()
-    lines = [] if quiet else checking.lines(found)
+    lines = [] if quiet else check_bundle.lines(found)
     summary = {
         "artifacts": len(found.artifacts),
         "files": found.files,
@@ -198,12 +198,12 @@ def import_(
 
     A delta needs what it builds on: in the store, or named before it.
     """
-    from fetcher.shipping import taking
+    from fetcher.bundle import import_bundle
 
     chosen, progress = _settings(verify_key), Progress(quiet=quiet)
     store = Store(chosen.store, durable=chosen.sync)
     try:
-        found = taking.take(bundles, store, chosen.verify_key, project, progress)
+        found = import_bundle.take(bundles, store, chosen.verify_key, project, progress)
     finally:
         progress.end()
         store.close()
@@ -239,9 +239,9 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
 
     One line per content, short enough to be carried back to the connected side.
     """
+    from fetcher.bundle import delta
     from fetcher.fs.atomic import write_atomically
     from fetcher.mirror.bundle import open_bundles
-    from fetcher.shipping import havelist
 
     digests: set[str] = set()
     if bundles:
@@ -252,7 +252,7 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
         store = Store(_settings().store)
         digests = {sha256 for sha256, _ in list(store.digests()) if store.has(sha256)}
         store.close()
-    text = havelist.dumps(digests)
+    text = delta.dumps(digests)
     if output is None:
         sys.stdout.write(text)
         return 0
@@ -281,10 +281,10 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     The signature is bundle.sig in a folder, and OUT.tar.sig beside a tar or volumes; it must
     travel along.
     """
-    from fetcher.shipping import checking
+    from fetcher.bundle import check_bundle
 
     progress = Progress(quiet=quiet)
-    done = checking.sign(bundle, key, progress)
+    done = check_bundle.sign(bundle, key, progress)
     progress.end()
     lines = [] if quiet or done.problems else [f"{done.signature}: signed"]
     return _answer(asdict(done.summary), [], done.problems, as_json, lines)
@@ -305,8 +305,8 @@ def push(
     What is there already is not sent again. Logins are those of `docker login`; buckets take the
     AWS_... variables.
     """
+    from fetcher.bundle import push as pushing
     from fetcher.network.session import Network
-    from fetcher.shipping import pushing
 
     chosen, progress = _settings(verify_key, jobs=jobs), Progress(quiet=quiet)
     network = Network(chosen, progress.say)
@@ -353,8 +353,8 @@ def pull(
     **flags: Any,
 ) -> int:
     """Take everything that was pushed to SOURCE into the store: oci://, s3:// or http(s)://."""
+    from fetcher.bundle import pull as pulling
     from fetcher.network.session import Network
-    from fetcher.shipping import pulling
 
     chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)
     store = Store(chosen.store, durable=chosen.sync)

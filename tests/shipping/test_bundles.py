@@ -215,7 +215,7 @@ def test_an_interrupted_import_goes_on(
 ) -> None:
     bundle = exported(home, "tar")
     away = site("away")
-    from fetcher.shipping.importing import Importer
+    from fetcher.bundle.importer import Importer
 
     def breaking(self: Importer) -> None:
         raise KeyboardInterrupt

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.bundle import delta as havelist
 from fetcher.mirror.bundle import open_bundle
-from fetcher.shipping import havelist
 from tests.kit import payload, sha256
 from tests.shipping.conftest import FILES, WEIGHTS, Site, exported
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.shipping.toolbox import platform_tags
+from fetcher.bundle.wheelhouse import platform_tags
 from tests.e2e.test_docs import blocks
 from tests.shipping.conftest import Site, exported
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.bundle.check_bundle import prove
 from fetcher.errors import FetchError
 from fetcher.mirror.bundle import blob_name, open_bundle
-from fetcher.shipping.checking import prove
 from fetcher.ui.progress import Progress
 from tests.kit import sha256
 from tests.shipping.conftest import FILES, WEIGHTS, Site, exported

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.bundle.importer import remember, unpack_project
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.mirror.bundle import record_of
 from fetcher.mirror.locations import remote_folder
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
-from fetcher.shipping.importing import remember, unpack_project
 from fetcher.sources.base import Candidate
 from fetcher.store.store import Store
 from fetcher.transfer.download import Delivered, Job

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.bundle.importer import Importer, check_free, lacking, remember, unpack_project
 from fetcher.errors import Problem
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import open_bundles, record_of
-from fetcher.shipping.importing import (
-    Importer,
-    check_free,
-    lacking,
-    remember,
-    unpack_project,
-)
 from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 

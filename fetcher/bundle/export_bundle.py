@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
+from fetcher.bundle.contents import gather
+from fetcher.bundle.outline import Outline, outline
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
-from fetcher.shipping import havelist, publishers, toolbox, writing
-from fetcher.shipping.gather import gather
-from fetcher.shipping.plan import Outline, outline
 from fetcher.tree.preflight import nearest_folder
 
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
@@ -58,14 +58,16 @@ def export(
     since: str | None,
     volume_size: int,
     overwrite: bool,
-    tool: toolbox.Wanted | None,
+    tool: wheelhouse.Wanted | None,
 ) -> Exported:
     """Write the bundle. Raises FetchError; what is missing in the store comes as problems."""
-    tar = writing.is_tar(out, volume_size)
-    has = havelist.since(since) if since else None
+    tar = writer.is_tar(out, volume_size)
+    has = delta.since(since) if since else None
     cargo = gather(space)
     done = Exported([record_of(artifact) for artifact in cargo.artifacts], problems=cargo.problems)
-    done.problems += publishers.of_project(space, cargo.places) if not cargo.problems else []
+    done.problems += (
+        publisher_signatures.of_project(space, cargo.places) if not cargo.problems else []
+    )
     if done.problems:
         return done
     with _tool(space, out, tool) as files:
@@ -82,14 +84,14 @@ def export(
 
 
 @contextmanager
-def _tool(space: Workspace, out: Path, tool: toolbox.Wanted | None) -> Iterator[dict[str, str]]:
+def _tool(space: Workspace, out: Path, tool: wheelhouse.Wanted | None) -> Iterator[dict[str, str]]:
     """The tool's wheels in a folder beside the bundle, for as long as it is written."""
     if tool is None:
         yield {}
         return
     parent = nearest_folder(out.absolute().parent)
     with tempfile.TemporaryDirectory(prefix=".fetch-tool-", dir=parent) as folder:
-        yield toolbox.pack(tool, Path(folder), space.progress.say)
+        yield wheelhouse.pack(tool, Path(folder), space.progress.say)
 
 
 def _is_there(out: Path, plan: Outline) -> bool:
@@ -112,12 +114,12 @@ def _write(
     space: Workspace, out: Path, plan: Outline, volume_size: int, overwrite: bool, tar: bool
 ) -> None:
     space.progress.begin(len(plan.entries), plan.size)
-    source = writing.Source(space.progress.advance, _set_aside(space))
+    source = writer.Source(space.progress.advance, _set_aside(space))
     try:
         if tar:
-            writing.write_tar(plan, out, source, volume_size, overwrite)
+            writer.write_tar(plan, out, source, volume_size, overwrite)
         else:
-            writing.write_folder(plan, out, source, overwrite)
+            writer.write_folder(plan, out, source, overwrite)
     finally:
         source.close()
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.bundle import publisher_signatures
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
 from fetcher.mirror.verify_bundle import Proof
-from fetcher.shipping import publishers
 from fetcher.ui.progress import Progress, human_bytes
 
 
@@ -79,7 +79,7 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                 except Failure as failure:
                     problems.append(failure.problem)
                     found.signed = False
-            found.problems += problems or publishers.of_bundle(bundle)
+            found.problems += problems or publisher_signatures.of_bundle(bundle)
             found.files += files
             found.bytes += size
             absent = bundle.absent()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fetcher.bundle.outline import Entry, Outline
+from fetcher.bundle.volume_writer import Reel
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_filesystem
 from fetcher.fs.extents import Extent
@@ -23,8 +25,6 @@ from fetcher.mirror.bundle import SIGNATURE, SUMS
 from fetcher.mirror.copying import SMALL, Beside, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
-from fetcher.shipping.plan import Entry, Outline
-from fetcher.shipping.reel import Reel
 from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fetcher.bundle.contents import Cargo
+from fetcher.bundle.readme import describe
 from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import (
     INDEX,
@@ -17,8 +19,6 @@ from fetcher.mirror.bundle import (
     blob_name,
 )
 from fetcher.mirror.tar import END, header, padding
-from fetcher.shipping.gather import Cargo
-from fetcher.shipping.readme import describe
 
 
 @dataclass(frozen=True)
