@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fetcher.config.settings import Settings
     from fetcher.server.app import Options
     from fetcher.server.listen import Listen
-    from fetcher.server.site import Place, Site
+    from fetcher.server.places import Place, Site
     from fetcher.server.upstream import HubUpstream
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -114,7 +114,7 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     settings = all_settings.load(root, {"verify_key": _absolute(flags.pop("verify_key"))})
     settings.check()
     _check(bundles, store, flags)
-    from fetcher.server.site import Site
+    from fetcher.server.places import Site
 
     site = Site(list(_places(bundles, store, root, settings, flags)), _say)
     site.load()
@@ -175,7 +175,7 @@ def _places(
     flags: dict[str, Any],
 ) -> Iterator[Place]:
     from fetcher.mirror.trust import refuse_unsigned
-    from fetcher.server.site import BundlePlace, StorePlace
+    from fetcher.server.places import BundlePlace, StorePlace
 
     if bundles:
         yield BundlePlace(bundles, settings.verify_key)
@@ -217,13 +217,13 @@ def _serve(
             "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
     from fetcher.models.stats import saved_text
-    from fetcher.server.access import Tokens
     from fetcher.server.app import App, Options
-    from fetcher.server.library import Library
+    from fetcher.server.blob_check import Proofs
     from fetcher.server.listen import Listen, check_certificate, open_socket, run
+    from fetcher.server.lookup import Library
     from fetcher.server.metrics import Metrics
-    from fetcher.server.proofs import Proofs
-    from fetcher.server.sending import Service
+    from fetcher.server.rsgi import Service
+    from fetcher.server.tokens import Tokens
     from fetcher.server.upload import Upload
     from fetcher.store.store import Store
     from fetcher.web.web import Web, WebOptions

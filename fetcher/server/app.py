@@ -1,7 +1,7 @@
 """From a request to its answer: who asks, which part answers, what the log and metrics say.
 
     /healthz /metrics           this server
-    /blobs /files /projects /v2 contents, artifacts, an OCI registry   (fetcher.server.plain)
+    /blobs /files /projects /v2 contents, artifacts, an OCI registry   (fetcher.server.raw_files)
     /gh/                        GitHub's file addresses                (fetcher.server.github)
     /api/ and ID/resolve/…      the Hub                                (fetcher.server.hub)
     /  and /-/                  pages about what is held (fetcher.web): no repository is called `-`
@@ -19,13 +19,13 @@ from inspect import isawaitable
 
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
-from fetcher.server.access import ANONYMOUS, Identity, Tokens
 from fetcher.server.github import github_file
+from fetcher.server.http import Refused, Request, Response, refusal, text_response
 from fetcher.server.hub import Hub
-from fetcher.server.library import Library
-from fetcher.server.message import Refused, Request, Response, refusal, text_response
+from fetcher.server.lookup import Library
 from fetcher.server.metrics import CONTENT_TYPE, Metrics
-from fetcher.server.plain import Files, Registry, blob_response
+from fetcher.server.raw_files import Files, Registry, blob_response
+from fetcher.server.tokens import ANONYMOUS, Identity, Tokens
 from fetcher.server.upload import Upload
 
 Handler = Callable[[Request], Response | Awaitable[Response]]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from fetcher.fs.extents import read
-from fetcher.server.message import Content
+from fetcher.server.http import Content
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.nodes import Node
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from fetcher.server.message import Content, Live, Response, refusal
+from fetcher.server.http import Content, Live, Response, refusal
 from fetcher.server.repos import Entry
 
 # Files come from outside: what a browser would run as a page of this server is no such type.

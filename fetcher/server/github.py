@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from fetcher.server.files import file_response
-from fetcher.server.library import Library, missing
-from fetcher.server.message import Request, Response
+from fetcher.server.http import Request, Response
+from fetcher.server.lookup import Library, missing
 from fetcher.server.repos import Entry, Repo
 
 

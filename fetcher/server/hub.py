@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from fetcher.server.files import file_response
-from fetcher.server.library import Found, Library, missing
-from fetcher.server.message import Request, Response, json_response, refusal
+from fetcher.server.http import Request, Response, json_response, refusal
+from fetcher.server.lookup import Found, Library, missing
 from fetcher.server.repos import Repo, Snapshot
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}

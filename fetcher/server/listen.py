@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure, UsageError
-from fetcher.server.sending import Service
+from fetcher.server.rsgi import Service
 
 _BACKLOG = 1024
 # Threads that read files, made when needed; those of slow disks and bodies on their way wait.

@@ -17,13 +17,13 @@ from typing import Any
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import write_atomically
 from fetcher.mirror.inventory import HeldArtifact
-from fetcher.server.access import ANONYMOUS
 from fetcher.server.cards import card_of
+from fetcher.server.http import Content
 from fetcher.server.hub import described, refs_of
-from fetcher.server.message import Content
-from fetcher.server.plain import public_documents
+from fetcher.server.places import View
+from fetcher.server.raw_files import public_documents
 from fetcher.server.repos import Repo, Snapshot
-from fetcher.server.site import View
+from fetcher.server.tokens import ANONYMOUS
 
 _UNFIT = re.compile(r"[\"'$\\;{}\s]")
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fetcher.fs.atomic import remove_quietly
-from fetcher.server.message import Request, Response, json_response, refusal
+from fetcher.server.http import Request, Response, json_response, refusal
 from fetcher.store.store import Store
 
 _HEX = re.compile(r"[0-9a-f]{64}")

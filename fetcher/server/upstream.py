@@ -20,17 +20,17 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
 from fetcher.network.session import Network, Response
-from fetcher.server.library import Found
-from fetcher.server.message import Live, Request, refusal
+from fetcher.server.http import Live, Request, refusal
+from fetcher.server.lookup import Found
 from fetcher.server.metrics import Metrics
-from fetcher.server.pulling import Puller
-from fetcher.server.recall import Recall
+from fetcher.server.project_holdings import blob_extents
+from fetcher.server.pull_through import Puller
 from fetcher.server.repos import COMMIT, Entry, Repo, Snapshot, entry_of
+from fetcher.server.upstream_index import Recall
 from fetcher.sources.base import FileEntry, sound_size
 from fetcher.sources.base import Request as Wanted
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
-from fetcher.stored import blob_extents
 
 # How long a branch is believed to stand where it stood, and an absence to last.
 _FRESH_SECONDS = 60.0

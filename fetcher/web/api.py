@@ -17,7 +17,7 @@ from fetcher.errors import FetchError
 from fetcher.project.manifest import Artifact
 from fetcher.register.form import form_json
 from fetcher.reporting import saved
-from fetcher.server.message import Refused, Request, Response, json_response, refusal
+from fetcher.server.http import Refused, Request, Response, json_response, refusal
 from fetcher.web import openapi, pages
 from fetcher.web.adding import Registrar, Wrong
 from fetcher.web.jobs import Job, Jobs

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from fetcher.server.message import refusal
+from fetcher.server.http import refusal
 
 _AT_ONCE = 1
 _WAITING = 20

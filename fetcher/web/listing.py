@@ -19,8 +19,8 @@ from fetcher.project.lockfile import read as read_lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.reporting import saved
-from fetcher.server.access import Identity
-from fetcher.server.site import Site, View
+from fetcher.server.places import Site, View
+from fetcher.server.tokens import Identity
 from fetcher.tree.plan import ArtifactPlan
 from fetcher.ui.progress import Progress
 

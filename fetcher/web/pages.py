@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from fetcher.reporting import leaderboard
 from fetcher.reporting.leaderboard import Table
-from fetcher.server.access import Identity
+from fetcher.server.tokens import Identity
 from fetcher.ui.progress import human_bytes
 from fetcher.web import plots
 from fetcher.web.listing import FACETS, Card, Shown, facets

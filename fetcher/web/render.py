@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher import __version__
-from fetcher.server.message import Request, Response
+from fetcher.server.http import Request, Response
 from fetcher.ui.progress import human_bytes
 from fetcher.web.sessions import Sessions, cookie, set_cookie
 from fetcher.web.words import LANGUAGES, NAMES, Translator, preferred

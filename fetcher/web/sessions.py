@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
-from fetcher.server.access import Identity, Tokens
-from fetcher.server.message import Request
+from fetcher.server.http import Request
+from fetcher.server.tokens import Identity, Tokens
 
 COOKIE = "fetch_session"
 _SECONDS = 12 * 3600

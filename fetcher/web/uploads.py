@@ -16,7 +16,7 @@ from typing import Any
 
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.server.message import Request, refusal
+from fetcher.server.http import Request, refusal
 from fetcher.tree.state import FOLDER
 
 PLACE = "uploads"

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, urlencode
 from fetcher.config.settings import Settings
 from fetcher.reporting import saved
 from fetcher.server.app import App
-from fetcher.server.message import Refused, Request, Response, refusal
+from fetcher.server.http import Refused, Request, Response, refusal
 from fetcher.web import adding, pages, render
 from fetcher.web.adding import Outcome, Registrar
 from fetcher.web.api import Api

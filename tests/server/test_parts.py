@@ -12,7 +12,7 @@ from fetcher.fs.extents import Extent
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.files import disposition, media_type
-from fetcher.server.message import Content, Request
+from fetcher.server.http import Content, Request
 from fetcher.server.metrics import Metrics
 from fetcher.server.ranges import wanted
 from fetcher.server.repos import merged

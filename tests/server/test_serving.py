@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fetcher.errors import UsageError
-from fetcher.server.access import ANONYMOUS, Tokens
+from fetcher.server.tokens import ANONYMOUS, Tokens
 from tests.kit import payload, sha256
 from tests.server.conftest import MODEL, Held
 from tests.server.kit import attempt, bearer, clean_environment, fetch, serving

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.server.access import ANONYMOUS, Identity
+from fetcher.server.tokens import ANONYMOUS, Identity
 from fetcher.web import pages, plots
 from fetcher.web.listing import FACETS, Card, FileRow, Shown, facets
 from fetcher.web.render import _environment

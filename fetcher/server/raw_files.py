@@ -18,11 +18,11 @@ from typing import Any
 from fetcher.mirror import oci_documents
 from fetcher.mirror.inventory import HeldArtifact, Holdings
 from fetcher.project import lockfile as locks
-from fetcher.server.access import Identity
 from fetcher.server.files import file_response, media_type
-from fetcher.server.library import Library, missing
-from fetcher.server.message import Refused, Request, Response, json_response, refusal
+from fetcher.server.http import Refused, Request, Response, json_response, refusal
+from fetcher.server.lookup import Library, missing
 from fetcher.server.repos import entry_of
+from fetcher.server.tokens import Identity
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _FOREVER = "public, max-age=31536000, immutable"

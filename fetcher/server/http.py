@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from fetcher.fs.extents import Extent
-from fetcher.server.access import ANONYMOUS, Identity
+from fetcher.server.tokens import ANONYMOUS, Identity
 
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"

@@ -12,10 +12,10 @@ from typing import Any
 
 from fetcher.fs.extents import Extent, part_of, read
 from fetcher.server.app import App
-from fetcher.server.feeding import Feeder
-from fetcher.server.message import Content, Refused, Request, Response, refusal
-from fetcher.server.proofs import AT_ONCE, Proofs
+from fetcher.server.blob_check import AT_ONCE, Proofs
+from fetcher.server.http import Content, Refused, Request, Response, refusal
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
+from fetcher.server.streaming import Feeder
 
 Part = bytes | tuple[Extent, ...]
 

@@ -15,9 +15,9 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network.session import Network
-from fetcher.server.feeding import CutOff
-from fetcher.server.message import Refused, refusal
+from fetcher.server.http import Refused, refusal
 from fetcher.server.metrics import Metrics
+from fetcher.server.streaming import CutOff
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Store
 from fetcher.transfer.download import Delivered, Job

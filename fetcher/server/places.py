@@ -15,12 +15,12 @@ from fetcher.fs.extents import Extent
 from fetcher.mirror.bundle import SUMS, open_bundles
 from fetcher.mirror.inventory import HeldArtifact, Holdings
 from fetcher.mirror.trust import require
-from fetcher.server.access import Identity
-from fetcher.server.recall import folders
+from fetcher.server.project_holdings import StoredBlobs, StoredProject
 from fetcher.server.repos import Repo, merged
+from fetcher.server.tokens import Identity
+from fetcher.server.upstream_index import folders
 from fetcher.store.gc import projects
 from fetcher.store.store import Store
-from fetcher.stored import StoredBlobs, StoredProject
 
 # How often a busy server looks whether its places changed.
 _LOOK_SECONDS = 1.0

@@ -14,8 +14,8 @@ from typing import Any
 
 from fetcher.fs.extents import Extent, read
 from fetcher.fs.safe_paths import native
-from fetcher.server.feeding import CutOff
-from fetcher.server.message import Content
+from fetcher.server.http import Content
+from fetcher.server.streaming import CutOff
 
 # Up to this size a content is proven before its first byte leaves; a larger one on its way.
 AT_ONCE = 64 << 20

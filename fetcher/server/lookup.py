@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from fetcher.fs.extents import Extent
 from fetcher.server.cards import MAX_CARD, card_of
-from fetcher.server.message import Content, Live, Refused, Request, refusal
+from fetcher.server.http import Content, Live, Refused, Request, refusal
+from fetcher.server.places import Site, View
 from fetcher.server.repos import Entry, Repo, Snapshot
-from fetcher.server.site import Site, View
 
 
 class Upstream(Protocol):
