@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fetcher.models.chat import BaseLLMModel, ChatReply
     from fetcher.models.compression import BaseCompressionModel
     from fetcher.models.embedding import BaseEmbeddingModel
-    from fetcher.models.images import BaseImagePipeline
+    from fetcher.models.image_generation import BaseImagePipeline
     from fetcher.models.manager import ModelManager
     from fetcher.models.registry import register_model
     from fetcher.models.spec import ModelSpec

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fetcher.errors import PROBE, FetchError, Problem
-from fetcher.models import memory
+from fetcher.models import device_memory
 from fetcher.models.spec import ModelSpec
 from fetcher.models.stats import Call, Monitor
 from fetcher.verify import devices, dtypes
@@ -101,7 +101,7 @@ class BaseModel:
                 return self
             for module, install, extra in self.libraries:
                 require(module, install, extra)
-            memory.reset_peak()
+            device_memory.reset_peak()
             failure: ModelError | None = None
             try:
                 with self.monitor.loading():
@@ -111,7 +111,7 @@ class BaseModel:
                 failure.__cause__ = error
                 _let_go(error)
             if failure is not None:
-                memory.release()
+                device_memory.release()
                 raise failure
             with self._state:
                 self._engine = engine
@@ -136,11 +136,11 @@ class BaseModel:
                     self._go_on()
                     raise ModelError(f"{self.name} is still in use after {timeout} seconds")
                 engine, self._engine = self._engine, None
-            before, stats = memory.read(), self.monitor.read()
+            before, stats = device_memory.read(), self.monitor.read()
             self._unload(engine)
             del engine
-            memory.release()
-            after = memory.read()
+            device_memory.release()
+            after = device_memory.read()
             self.monitor.unloaded()
         return Freed(
             (self.spec.key,),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
-from fetcher.models import messages as texts
+from fetcher.models import chat_messages as texts
 from fetcher.models.base import BaseModel, ModelError, NotLoaded, require
 from fetcher.verify.loaders import first_line
 
@@ -180,7 +180,7 @@ class TransformersChatModel(BaseLLMModel):
         generation: Generation,
         told: Callable[[str], bool] | None,
     ) -> ChatReply:
-        from fetcher.models.writing import write
+        from fetcher.models.generation import write
 
         begun = time.perf_counter()
         with self.in_use() as (loaded, call):

@@ -16,11 +16,11 @@ from fetcher.models import stats
 from fetcher.models.base import BaseModel, Freed, ModelError
 from fetcher.models.chat import BaseLLMModel
 from fetcher.models.compression import BaseCompressionModel
+from fetcher.models.discovery import Library, matching
 from fetcher.models.embedding import (
     BaseEmbeddingModel,
 )
-from fetcher.models.images import BaseImagePipeline
-from fetcher.models.library import Library, matching
+from fetcher.models.image_generation import BaseImagePipeline
 from fetcher.models.pool import Pool, as_is
 from fetcher.models.registry import REGISTERED, kind_of, maker_of, register_model
 from fetcher.models.spec import ModelSpec

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fetcher.errors import UsageError
-from fetcher.models import memory, registry
+from fetcher.models import device_memory, registry
 from fetcher.models.base import BaseModel, Freed, ModelError
-from fetcher.models.library import matching
+from fetcher.models.discovery import matching
 from fetcher.models.spec import ModelSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -125,7 +125,7 @@ class Pool:
                 freed += self._drop_one(key, timeout)
             except ModelError as error:  # still in use: the others are unloaded first
                 failures.append(error)
-        memory.release()
+        device_memory.release()
         if failures:
             raise failures[0]
         return freed
@@ -161,9 +161,9 @@ def _unload(model: BaseModel, timeout: float | None) -> Freed:
     """Unload; a class that does so in a way of its own need not know of timeouts."""
     if type(model).unload is BaseModel.unload:
         return model.unload(timeout)
-    before = memory.read()
+    before = device_memory.read()
     model.unload()
-    memory.release()
-    after = memory.read()
+    device_memory.release()
+    after = device_memory.read()
     gone = before.gpu - after.gpu, before.resident - after.resident
     return Freed((model.spec.key,), gone[0], gone[0], gone[1], gone[1])

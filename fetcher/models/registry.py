@@ -13,7 +13,7 @@ from fetcher.models.base import BaseModel
 from fetcher.models.chat import TransformersChatModel
 from fetcher.models.compression import CodecModel
 from fetcher.models.embedding import OnnxEmbeddingModel, SentenceTransformerModel
-from fetcher.models.images import DiffusersPipeline
+from fetcher.models.image_generation import DiffusersPipeline
 from fetcher.models.spec import ModelSpec
 
 LOADERS: dict[str, type[BaseModel]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.hardware.process_memory import escaped
-from fetcher.models import memory
+from fetcher.models import device_memory
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,14 +75,14 @@ class Monitor:
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Time a load, and measure by how much it raises the memory."""
-        before, begun = memory.read(), time.perf_counter()
+        before, begun = device_memory.read(), time.perf_counter()
         try:
             yield
         except BaseException:
             with self._lock:
                 self._stats.load_failures += 1
             raise
-        spent, after = time.perf_counter() - begun, memory.read()
+        spent, after = time.perf_counter() - begun, device_memory.read()
         with self._lock:
             stats = self._stats
             stats.loads, stats.loaded, stats.load_seconds = stats.loads + 1, True, spent
@@ -98,7 +98,7 @@ class Monitor:
             yield call
             failed = False
         finally:
-            spent, now = time.perf_counter() - begun, memory.read()
+            spent, now = time.perf_counter() - begun, device_memory.read()
             with self._lock:
                 stats = self._stats
                 stats.calls += 1
@@ -126,10 +126,10 @@ class Monitor:
         with self._lock:
             return ModelStats(**asdict(self._stats))
 
-    def _peak(self, now: memory.Reading) -> None:
+    def _peak(self, now: device_memory.Reading) -> None:
         stats = self._stats
         stats.peak_resident_bytes = max(stats.peak_resident_bytes, now.resident)
-        stats.peak_gpu_bytes = max(stats.peak_gpu_bytes, now.gpu, memory.peak_gpu())
+        stats.peak_gpu_bytes = max(stats.peak_gpu_bytes, now.gpu, device_memory.peak_gpu())
 
 
 _METRICS: Mapping[str, tuple[str, str, str]] = {

@@ -10,8 +10,8 @@ import pytest
 
 from fetcher.errors import UsageError
 from fetcher.models import ModelError, ModelManager, NotLoaded
-from fetcher.models.messages import normalised, prompt_of
-from fetcher.models.writing import cut
+from fetcher.models.chat_messages import normalised, prompt_of
+from fetcher.models.generation import cut
 from tests.models.conftest import Place
 
 

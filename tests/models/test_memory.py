@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.models import memory
+from fetcher.models import device_memory
 
 CYCLES = """
 import json, sys
@@ -111,7 +111,7 @@ def test_memory_of_all_gpus_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         cuda = Cuda()
 
     monkeypatch.setitem(sys.modules, "torch", Torch)
-    assert memory.read().gpu == 201 and memory.peak_gpu() == 401
-    memory.reset_peak()
-    memory.release()
+    assert device_memory.read().gpu == 201 and device_memory.peak_gpu() == 401
+    device_memory.reset_peak()
+    device_memory.release()
     assert Torch.cuda.emptied == 1

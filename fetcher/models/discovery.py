@@ -15,7 +15,7 @@ from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
-from fetcher.models import folders
+from fetcher.models import local_folders
 from fetcher.models.base import ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.operations import ensure
@@ -92,7 +92,7 @@ class Library:
         ids = Counter(part.artifact.id for part in parts)
         found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1) for part in parts]
         taken = {spec.folder.resolve() for spec in found if spec.folder}
-        plain = folders.scan(self.root, settings.local_models_dir)
+        plain = local_folders.scan(self.root, settings.local_models_dir)
         found += [spec for spec in plain if spec.folder and spec.folder.resolve() not in taken]
         device, dtype = settings.model_device, settings.model_dtype
         return [replace(spec, device=device, dtype=dtype) for spec in found]
@@ -116,7 +116,7 @@ class Library:
         if spec.folder is None or not (spec.folder / "adapter_config.json").is_file():
             return spec
         named = spec.options.get("base")
-        told = named or folders.read_json(spec.folder / "adapter_config.json").get(
+        told = named or local_folders.read_json(spec.folder / "adapter_config.json").get(
             "base_model_name_or_path"
         )
         told = str(told or "").replace("\\", "/").rstrip("/")
@@ -209,7 +209,7 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     kind, loader = (
         _BY_PROBE.get(told) or _BY_TASK.get(str(artifact.info.get("task"))) or ("other", "")
     )
-    seen = folders.kind_of(folder) if folder is not None else None
+    seen = local_folders.kind_of(folder) if folder is not None else None
     if seen and (kind == "other" or (kind == seen[0] and seen[1] == "onnx")):
         kind, loader = seen[:2]
         options = {**seen[2], **options}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
-from fetcher.models.messages import Message, prompt_of
+from fetcher.models.chat_messages import Message, prompt_of
 from fetcher.verify.loaders import causal_lm
 from fetcher.verify.loaders.causal_lm import CausalLM
 
