@@ -226,7 +226,7 @@ def _serve(
     from fetcher.server.tokens import Tokens
     from fetcher.server.upload import Upload
     from fetcher.store.store import Store
-    from fetcher.web.web import Web, WebOptions
+    from fetcher.web.routes import Web, WebOptions
 
     listen = Listen(flags["host"], flags["port"], flags["cert"], flags["key"])
     check_certificate(listen)

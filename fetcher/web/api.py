@@ -19,12 +19,12 @@ from fetcher.register.form import form_json
 from fetcher.reporting import saved
 from fetcher.server.http import Refused, Request, Response, json_response, refusal
 from fetcher.web import openapi, pages
-from fetcher.web.adding import Registrar, Wrong
-from fetcher.web.jobs import Job, Jobs
-from fetcher.web.listing import FACETS, Card, Listing
+from fetcher.web.catalog_view import FACETS, Card, Listing
 from fetcher.web.messages import translated
+from fetcher.web.register_form import Registrar, Wrong
 from fetcher.web.render import SAFE, translator
 from fetcher.web.sessions import Sessions
+from fetcher.web.verify_jobs import Job, Jobs
 
 _LARGEST_JSON = 4 << 20
 

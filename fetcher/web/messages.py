@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 
+from fetcher.web.i18n import Translator
 from fetcher.web.phrases import PHRASES
-from fetcher.web.words import Translator
 
 # A phrase's holes: <q> a value in quotes, <n> a number, <l> names with commas, <u> an address,
 # <p> another phrase, <x> anything.

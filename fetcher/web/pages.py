@@ -15,9 +15,9 @@ from fetcher.reporting.leaderboard import Table
 from fetcher.server.tokens import Identity
 from fetcher.ui.progress import human_bytes
 from fetcher.web import plots
-from fetcher.web.listing import FACETS, Card, Shown, facets
+from fetcher.web.catalog_view import FACETS, Card, Shown, facets
+from fetcher.web.i18n import Translator
 from fetcher.web.messages import translated
-from fetcher.web.words import Translator
 
 PAGE = 50
 FILES = 300

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from fetcher import __version__
 from fetcher.server.http import Request, Response
 from fetcher.ui.progress import human_bytes
+from fetcher.web.i18n import LANGUAGES, NAMES, Translator, preferred
 from fetcher.web.sessions import Sessions, cookie, set_cookie
-from fetcher.web.words import LANGUAGES, NAMES, Translator, preferred
 
 LANGUAGE_COOKIE = "fetch_language"
 _YEAR = 365 * 24 * 3600

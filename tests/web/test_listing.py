@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fetcher.server.tokens import ANONYMOUS, Identity
 from fetcher.web import pages, plots
-from fetcher.web.listing import FACETS, Card, FileRow, Shown, facets
+from fetcher.web.catalog_view import FACETS, Card, FileRow, Shown, facets
+from fetcher.web.i18n import Translator
 from fetcher.web.render import _environment
-from fetcher.web.words import Translator
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

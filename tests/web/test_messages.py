@@ -14,9 +14,9 @@ import pytest
 import fetcher
 from fetcher.register.draft import Draft, from_json
 from fetcher.register.form import FIELDS, FormField
+from fetcher.web.i18n import Translator
 from fetcher.web.messages import HOLE, translated
 from fetcher.web.phrases import PHRASES
-from fetcher.web.words import Translator
 from tests.web.korean import HANGUL, english_in
 
 KOREAN, ENGLISH = Translator("ko"), Translator("en")

@@ -10,7 +10,7 @@ import pytest
 
 import fetcher.web
 from fetcher.register.form import FIELDS
-from fetcher.web.words import WORDS, Translator, preferred
+from fetcher.web.i18n import WORDS, Translator, preferred
 
 FOLDER = Path(fetcher.web.__file__).parent
 

@@ -24,9 +24,9 @@ from fetcher.register.ids import propose
 from fetcher.register.registration import InvalidForm, Session
 from fetcher.register.values import judge, node_of_value, printable
 from fetcher.store.store import Store
+from fetcher.web.i18n import Translator
 from fetcher.web.messages import translated
 from fetcher.web.uploads import Uploads
-from fetcher.web.words import Translator
 from fetcher.yamldoc.schema import ListOf
 
 SOURCES = ("huggingface", "github", "local", "url")

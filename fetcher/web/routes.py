@@ -20,14 +20,14 @@ from fetcher.config.settings import Settings
 from fetcher.reporting import saved
 from fetcher.server.app import App
 from fetcher.server.http import Refused, Request, Response, refusal
-from fetcher.web import adding, pages, render
-from fetcher.web.adding import Outcome, Registrar
+from fetcher.web import pages, register_form, render
 from fetcher.web.api import Api
-from fetcher.web.jobs import Jobs
-from fetcher.web.listing import Listing
+from fetcher.web.catalog_view import Listing
 from fetcher.web.messages import translated
+from fetcher.web.register_form import Outcome, Registrar
 from fetcher.web.sessions import COOKIE, Sessions, same_origin, set_cookie
 from fetcher.web.uploads import MOST_BYTES, Uploads
+from fetcher.web.verify_jobs import Jobs
 
 _LARGEST_FORM = 1 << 20
 _OPEN = ("/-/login", "/-/static/web.css", "/-/static/web.js", "/-/static/icon.svg")
@@ -224,7 +224,7 @@ class Web:
         if request.method != "POST":
             registrar = self._writer(request, None)
             empty = {"kind": ["model"]}
-            values = adding.view(empty, Outcome(), registrar, t)
+            values = register_form.view(empty, Outcome(), registrar, t)
             return self._render(request, "add.html", values)
         form = await _form(request)
         registrar = self._writer(request, form.get("csrf", [""])[-1])
@@ -237,7 +237,7 @@ class Web:
         if outcome.id and not form.get("id", [""])[-1].strip():
             form["id"] = [outcome.id]
         status = 422 if outcome.errors else 200
-        values = adding.view(form, outcome, registrar, t)
+        values = register_form.view(form, outcome, registrar, t)
         return self._render(request, "add.html", values, status)
 
     async def _verify(self, request: Request, name: str) -> Response:
