@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from fetcher.formats import Case, cases_of, junit
+from fetcher.commands.ci_formats import Case, cases_of, junit
 from fetcher.operations.check import Finding
 
 

@@ -50,7 +50,7 @@ def command(
         if seal is not None and seal.all_of_it and seal.clean:
             print(_line(seal.files, seal.files, seal.bytes, deep))
             return 0
-    from fetcher import formats
+    from fetcher.commands import ci_formats
     from fetcher.operations import check
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
@@ -69,10 +69,10 @@ def command(
         seconds = time.monotonic() - space.started
         if junit:
             problems += common.write_report(
-                junit, formats.junit("fetch check", formats.cases_of(findings), seconds)
+                junit, ci_formats.junit("fetch check", ci_formats.cases_of(findings), seconds)
             )
         if sarif:
-            problems += common.write_report(sarif, formats.sarif(findings))
+            problems += common.write_report(sarif, ci_formats.sarif(findings))
         found = envelope.of_plan(plan, problems, seconds)
         bad = [finding for finding in findings if finding.state != "ok"]
         found.results = [asdict(finding) for finding in bad]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher import formats
-from fetcher.commands import common
+from fetcher.commands import ci_formats, common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.operations.workspace import Workspace
@@ -116,7 +115,7 @@ def command(
         saved.keep_results(space.options.into, "verify", found)
         saved.keep_pictures(space.options.into, _pictures(outcome))
         if junit:
-            text = formats.junit("fetch verify", _cases(outcome.results), seconds)
+            text = ci_formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
         if html:
             from fetcher.reporting.html import page
@@ -283,9 +282,9 @@ def _print(outcome: Outcome) -> None:
             print(f"stored {result.artifact}: what it answered is in fetch.golden.json")
 
 
-def _cases(results: Sequence[ProbeResult]) -> list[formats.Case]:
+def _cases(results: Sequence[ProbeResult]) -> list[ci_formats.Case]:
     return [
-        formats.Case(
+        ci_formats.Case(
             result.artifact,
             result.type or "no probe",
             {"passed": "ok", "failed": "probe", "skipped": "skipped"}[result.state],
