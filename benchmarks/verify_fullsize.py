@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.verify import ProbeRequest, ProbeResult, run_probes
-from fetcher.verify.fingerprints import difference
+from fetcher.verify.contract.fingerprints import difference
 
 from tests.verify import stylegan_files, textmodels
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fetcher.verify import fingerprints
+from fetcher.verify.contract import fingerprints
 
 from fetcher.errors import InvalidDocument
 from fetcher.probes import golden

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify.option_rules import RULES
+from fetcher.verify.contract.option_rules import RULES
 from hypothesis import given
 from hypothesis import strategies as st
 

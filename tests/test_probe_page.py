@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import base64
 
-from fetcher.verify import png
-from fetcher.verify.exhibits import Picture, Table
-from fetcher.verify.protocol import Check, ProbeResult, complete_metrics
+from fetcher.verify.contract import png
+from fetcher.verify.contract.exhibits import Picture, Table
+from fetcher.verify.contract.protocol import Check, ProbeResult, complete_metrics
 
 from fetcher.reporting.html import page
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult, Problem
-    from fetcher.verify.registry import UnknownProbeError, load_probe, probe_types
-    from fetcher.verify.runner import run_probes
+    from fetcher.verify.contract.probe_registry import UnknownProbeError, load_probe, probe_types
+    from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult, Problem
+    from fetcher.verify.host.runner import run_probes
 
 __all__ = [
     "Check",
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Check": "protocol",
-    "ProbeRequest": "protocol",
-    "ProbeResult": "protocol",
-    "Problem": "protocol",
-    "UnknownProbeError": "registry",
-    "load_probe": "registry",
-    "probe_types": "registry",
-    "run_probes": "runner",
+    "Check": "contract.protocol",
+    "ProbeRequest": "contract.protocol",
+    "ProbeResult": "contract.protocol",
+    "Problem": "contract.protocol",
+    "UnknownProbeError": "contract.probe_registry",
+    "load_probe": "contract.probe_registry",
+    "probe_types": "contract.probe_registry",
+    "run_probes": "host.runner",
 }
 
 

@@ -27,7 +27,7 @@ from fetcher.ui.progress import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.probes.run import Outcome, Settings
-    from fetcher.verify.protocol import ProbeResult
+    from fetcher.verify.contract.protocol import ProbeResult
 
 _HEADING = (
     *("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "INFER", "MEMORY"),
@@ -136,8 +136,8 @@ def _settings(
 ) -> Settings:
     """What the flags say, checked."""
     from fetcher.probes.run import Settings
-    from fetcher.verify import dtypes
-    from fetcher.verify.options import memory_bytes
+    from fetcher.verify.contract import dtypes
+    from fetcher.verify.contract.options import memory_bytes
 
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"--device {device}: expected auto, cpu, cuda:N or mps")

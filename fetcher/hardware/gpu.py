@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from fetcher.verify.environment import interpreter
+from fetcher.verify.host.environment import interpreter
 
 _SECONDS = 60
 

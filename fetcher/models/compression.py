@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fetcher.models.base import BaseModel, ModelError
-from fetcher.verify.context import Context
+from fetcher.verify.child.context import Context
+from fetcher.verify.contract.protocol import ProbeRequest
 from fetcher.verify.loaders import first_line
-from fetcher.verify.protocol import ProbeRequest
 
 METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
 

@@ -26,8 +26,8 @@ from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import Project
 from fetcher.tree.plan import ArtifactPlan
-from fetcher.verify.folders import folder_of
-from fetcher.verify.protocol import ProbeError
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.weights.folders import folder_of
 
 _BY_PROBE = {
     "causal-lm": ("chat", "transformers"),

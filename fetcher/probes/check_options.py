@@ -1,6 +1,6 @@
 """Mistakes in the options of a manifest's probes, each with its place.
 
-The rules are those by which the probes themselves judge (`fetcher.verify.option_rules`); nothing
+The rules are those by which the probes themselves judge (`fetcher.verify.contract.option_rules`); nothing
 that would run a probe is imported for them. Probes of other packages are code of theirs: they are
 asked only where probes are going to run.
 """
@@ -15,7 +15,7 @@ from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, node_of
 
 if TYPE_CHECKING:
-    from fetcher.verify.options import Problem
+    from fetcher.verify.contract.options import Problem
 
 _Judge = Callable[[str, Mapping[str, Any]], "Iterable[Problem]"]
 
@@ -34,14 +34,14 @@ def examine_all(manifest: Manifest, document: Document) -> None:
 
 
 def _built_in(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    from fetcher.verify.option_rules import RULES, problems_of
+    from fetcher.verify.contract.option_rules import RULES, problems_of
 
     return problems_of(kind, options) if kind in RULES else ()
 
 
 def _any(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    from fetcher.verify.options import Problem
-    from fetcher.verify.registry import is_built_in, load_probe
+    from fetcher.verify.contract.options import Problem
+    from fetcher.verify.contract.probe_registry import is_built_in, load_probe
 
     if is_built_in(kind):
         return _built_in(kind, options)

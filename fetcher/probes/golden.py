@@ -15,8 +15,8 @@ from typing import Any
 
 from fetcher.errors import DocumentProblem, InvalidDocument
 from fetcher.fs.atomic import write_atomically
-from fetcher.verify.exhibits import Fingerprint
-from fetcher.verify.options import GENERAL
+from fetcher.verify.contract.exhibits import Fingerprint
+from fetcher.verify.contract.options import GENERAL
 
 NAME = "fetch.golden.json"
 SCHEMA = "fetch.golden/1"

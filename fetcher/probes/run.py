@@ -13,11 +13,11 @@ from fetcher.fs.patterns import nearest
 from fetcher.probes import golden
 from fetcher.probes.defaults import options_of
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
-from fetcher.verify.fingerprints import difference
-from fetcher.verify.options import memory_bytes
-from fetcher.verify.protocol import Check, ProbeRequest, ProbeResult
-from fetcher.verify.registry import UnknownProbeError, find_probe, load_probe
-from fetcher.verify.runner import run_probes
+from fetcher.verify.contract.fingerprints import difference
+from fetcher.verify.contract.options import memory_bytes
+from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe, load_probe
+from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult
+from fetcher.verify.host.runner import run_probes
 
 _TIMEOUT = 600.0  # seconds
 _CEILING = 0.9  # of the memory that is available at the start
@@ -255,7 +255,7 @@ def _size(value: Any) -> int | None:
 
 def _ceiling() -> int | None:
     """Most of what is free: a probe that wants more is stopped before the system stops others."""
-    from fetcher.verify.estimate import memory_available
+    from fetcher.verify.host.estimate import memory_available
 
     there = memory_available()
     return int(there * _CEILING) if there else None

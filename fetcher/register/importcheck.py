@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetcher.verify.environment import child_environment, interpreter
+from fetcher.verify.host.environment import child_environment, interpreter
 
 _SECONDS = 120
 _METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")

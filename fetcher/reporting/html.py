@@ -11,7 +11,7 @@ from typing import Any
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
 from fetcher.ui.progress import human_bytes
-from fetcher.verify.protocol import METRICS, ProbeResult
+from fetcher.verify.contract.protocol import METRICS, ProbeResult
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #d8dce2; --soft: #5b6472; --good: #1a7f37;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fetcher.verify.stylegan_sizes import DiscriminatorSizes, GeneratorSizes, Pyramid
+from fetcher.verify.nets.stylegan_sizes import DiscriminatorSizes, GeneratorSizes, Pyramid
 
 
 def generator(

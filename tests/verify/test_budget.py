@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import ProbeRequest, budget, estimate, run_probes
-from fetcher.verify.budget import Budget
+from fetcher.verify import ProbeRequest, run_probes
+from fetcher.verify.host import budget, estimate
+from fetcher.verify.host.budget import Budget
 
 from .conftest import misbehaving
 from .makers import safetensors, zeros
@@ -133,8 +134,8 @@ def test_one_that_is_too_large_runs_alone_and_a_stop_wakes_all() -> None:
 @pytest.mark.usefixtures("plugins")
 def test_probes_wait_for_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Three at once would do, but there is memory for one: they never overlap."""
-    monkeypatch.setattr("fetcher.verify.runner.os.cpu_count", lambda: 3)
-    monkeypatch.setattr("fetcher.verify.runner.memory_available", lambda: 1000)
+    monkeypatch.setattr("fetcher.verify.host.runner.os.cpu_count", lambda: 3)
+    monkeypatch.setattr("fetcher.verify.host.runner.memory_available", lambda: 1000)
     monkeypatch.setattr(budget, "_LOOK_AGAIN", 0.01)
     doing: list[int] = []
     results = run_probes(

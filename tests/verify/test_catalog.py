@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from fetcher.verify import load_probe, option_rules, probe_types
+from fetcher.verify import load_probe, probe_types
+from fetcher.verify.contract import option_rules
 
 import fetcher
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from fetcher.verify.class_probe import PROBE
 from fetcher.verify.loaders import LoadError
 from fetcher.verify.loaders import class_path as loader
+from fetcher.verify.probes.class_probe import PROBE
 
 import fetcher
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fetcher.verify import ProbeResult
-from fetcher.verify.compression import PROBE
+from fetcher.verify.probes.compression import PROBE
 
 from ..servers.weights import jpeg
 from .probing import failures, named, probe_all, request

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import exhibits, fingerprints, png
-from fetcher.verify.exhibits import Fingerprint
+from fetcher.verify.contract import exhibits, fingerprints, png
+from fetcher.verify.contract.exhibits import Fingerprint
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify.image_dataset import PROBE
+from fetcher.verify.probes.image_dataset import PROBE
 
 from ..servers.weights import jpeg
 from .probing import failures, named, probe, probe_all, request

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from fetcher.verify import ProbeResult
-from fetcher.verify.mtcnn import PROBE
-from fetcher.verify.mtcnn_nets import NETS
+from fetcher.verify.nets.mtcnn_nets import NETS
+from fetcher.verify.probes.mtcnn import PROBE
 
 from .makers import RunsCode
 from .probing import failures, named, probe, probe_all, request, run_here
@@ -43,7 +43,7 @@ def test_the_nets_say_what_they_always_said(good: ProbeResult) -> None:
 def test_a_net_sees_by_width_and_height(tmp_path: Path) -> None:
     # With height before width the dense layer would get its inputs in the wrong order.
     weights = torch.load(REAL / "onet.pt", weights_only=True)
-    from fetcher.verify.mtcnn_nets import answer
+    from fetcher.verify.nets.mtcnn_nets import answer
 
     picture = torch.linspace(-1, 1, 48).view(1, 1, 1, 48).expand(1, 3, 48, 48)
     upright = answer(torch, NETS["onet"], weights, picture)

@@ -15,13 +15,12 @@ from fetcher.verify import (
     ProbeRequest,
     ProbeResult,
     UnknownProbeError,
-    devices,
     load_probe,
-    options,
     probe_types,
-    registry,
 )
-from fetcher.verify.protocol import ProbeError, ProbeSkipped, Problem
+from fetcher.verify.child import devices
+from fetcher.verify.contract import options, probe_registry
+from fetcher.verify.contract.protocol import ProbeError, ProbeSkipped, Problem
 
 PACKAGE = Path(fetcher.verify.__file__).parent
 PARENT_ONLY = {"budget.py", "environment.py", "estimate.py", "memory.py", "process.py"}
@@ -92,8 +91,8 @@ def test_every_built_in_probe_is_registered_under_its_type() -> None:
         for path in PACKAGE.glob("*.py")
         if any(line.startswith("PROBE = ") for line in path.read_text().splitlines())
     }
-    assert modules == set(registry._BUILT_IN.values())
-    for name in registry._BUILT_IN:
+    assert modules == set(probe_registry._BUILT_IN.values())
+    for name in probe_registry._BUILT_IN:
         assert load_probe(name).type == name
 
 
@@ -132,7 +131,7 @@ def test_the_childs_modules_are_python_3_8_and_stdlib(path: Path) -> None:
 
 def test_the_package_is_light_to_import() -> None:
     code = (
-        "import sys, fetcher.verify as v, fetcher.verify.registry; v.probe_types();"
+        "import sys, fetcher.verify as v, fetcher.verify.contract.probe_registry; v.probe_types();"
         "v.load_probe('state-dict').validate_options({});"
         "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'safetensors', 'ctypes')))"
     )

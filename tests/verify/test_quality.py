@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import quality
+from fetcher.verify.pictures import quality
 
 torch = pytest.importorskip("torch")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fetcher.verify import Check, ProbeRequest, ProbeResult, run_probes
-from fetcher.verify.protocol import METRICS
+from fetcher.verify.contract.protocol import METRICS
 
 from .conftest import misbehave, misbehaving
 

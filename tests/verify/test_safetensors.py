@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy
 import pytest
-from fetcher.verify import finite
-from fetcher.verify.protocol import ProbeError
-from fetcher.verify.safetensors_header import read_header
-from fetcher.verify.shards import weight_sets
+from fetcher.verify.child import finite
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.weights.safetensors_header import read_header
+from fetcher.verify.weights.shards import weight_sets
 
 from .conftest import state_dict
 from .makers import flip, floats, packed, safetensors, zeros

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from fetcher.verify import Check, ProbeResult
-from fetcher.verify.pickles import wanted_globals
-from fetcher.verify.state_dict import PROBE
+from fetcher.verify.contract.pickles import wanted_globals
+from fetcher.verify.probes.state_dict import PROBE
 
 from .conftest import state_dict
 from .makers import RunsCode, flip

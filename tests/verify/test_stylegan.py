@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from fetcher.verify import ProbeResult
-from fetcher.verify.fingerprints import difference
-from fetcher.verify.stylegan import PROBE
-from fetcher.verify.stylegan_net import Discriminator, Generator
-from fetcher.verify.stylegan_sizes import discriminator_sizes, generator_sizes
+from fetcher.verify.contract.fingerprints import difference
+from fetcher.verify.nets.stylegan_net import Discriminator, Generator
+from fetcher.verify.nets.stylegan_sizes import discriminator_sizes, generator_sizes
+from fetcher.verify.probes.stylegan import PROBE
 
 from .makers import RunsCode
 from .probing import failures, named, probe, probe_all, request, run_here

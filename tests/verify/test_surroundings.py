@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import environment, network
-from fetcher.verify.memory import Meter
+from fetcher.verify.child import network_guard
+from fetcher.verify.host import environment
+from fetcher.verify.host.memory_use import Meter
 
 from .conftest import misbehave
 
@@ -125,9 +126,11 @@ def test_user_namespaces_are_left_alone_where_they_harm(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     switch = tmp_path / "switch"
-    monkeypatch.setattr(network, "Path", lambda *parts: switch if "apparmor" in parts[0] else None)
+    monkeypatch.setattr(
+        network_guard, "Path", lambda *parts: switch if "apparmor" in parts[0] else None
+    )
     switch.write_text("1\n")
-    assert network._keep_user()
+    assert network_guard._keep_user()
 
 
 def test_the_active_environment_decides(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify import ProbeResult, images
-from fetcher.verify.diffusion import PROBE as DIFFUSION
+from fetcher.verify import ProbeResult
 from fetcher.verify.loaders import LoadError, diffusion, vision
-from fetcher.verify.vision_encoder import PROBE as ENCODER
-from fetcher.verify.vision_language import PROBE as LANGUAGE
+from fetcher.verify.pictures import images
+from fetcher.verify.probes.diffusion import PROBE as DIFFUSION
+from fetcher.verify.probes.vision_encoder import PROBE as ENCODER
+from fetcher.verify.probes.vision_language import PROBE as LANGUAGE
 
 from .makers import RunsCode
 from .probing import failures, named, probe_all, request, run_here

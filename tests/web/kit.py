@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from fetcher.verify import png
+from fetcher.verify.contract import png
 
 from tests.server.kit import Answer, Mirror, bearer
 from tests.servers.hub import HubServer

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.protocol import ProbeError
-from fetcher.verify.safetensors_header import read_header
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.weights.safetensors_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

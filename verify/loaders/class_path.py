@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.class_names import IN_FILE
-from fetcher.verify.context import describe
+from fetcher.verify.child.context import describe
+from fetcher.verify.contract.class_names import IN_FILE
+from fetcher.verify.contract.options import nearest
 from fetcher.verify.loaders import LoadError, strict
-from fetcher.verify.options import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

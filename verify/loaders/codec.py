@@ -9,17 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify import project_code
-from fetcher.verify.choice import weight_files
-from fetcher.verify.loaders import LoadError, class_path, strict
-from fetcher.verify.protocol import MissingLibraryError, ProbeError
-from fetcher.verify.weights import WeightFile, open_weights
+from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.loaders import LoadError, class_path, project_code, strict
+from fetcher.verify.weights.choice import weight_files
+from fetcher.verify.weights.weights import WeightFile, open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fetcher.verify.context import Context
-    from fetcher.verify.protocol import ProbeRequest
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.protocol import ProbeRequest
 
 
 @dataclass(frozen=True)

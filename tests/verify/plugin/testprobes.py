@@ -17,8 +17,8 @@ import threading
 import time
 from pathlib import Path
 
-from fetcher.verify.options import GENERAL, check_options
-from fetcher.verify.protocol import ProbeError, ProbeSkipped, Problem
+from fetcher.verify.contract.options import GENERAL, check_options
+from fetcher.verify.contract.protocol import ProbeError, ProbeSkipped, Problem
 
 _SERVER = ("127.0.0.1", 9)
 
@@ -212,7 +212,7 @@ def leaves_a_thread(request, context):
 
 
 def shows(request, context):
-    png = importlib.import_module("fetcher.verify.png")
+    png = importlib.import_module("fetcher.verify.contract.png")
 
     class Grey:
         shape, dtype = (3, 2), "uint8"

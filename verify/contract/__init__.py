@@ -1,0 +1,1 @@
+"""What both interpreters read: requests, answers, options, exhibits."""

@@ -1,0 +1,248 @@
+"""Which options each of fetch's own probes takes, and what their values may be.
+
+Apart from the probes, so that a manifest is judged without importing what would run them.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract import class_names, inputs, options
+from fetcher.verify.contract.dtypes import SHORT_NAMES, TENSORS
+from fetcher.verify.contract.options import Problem, inside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Rule = Callable[[Any], str]
+
+OFFLOADS = ("model", "sequential")
+QUANTIZATIONS = ("8bit",)
+POOLINGS = ("mean", "cls", "max")
+PAIRS = ("en", "ko")  # the pairs of sentences that fetch has
+METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
+_SMALLEST = 64  # pixels a side, for LPIPS
+_RESOLUTIONS = tuple(8 << n for n in range(8))
+
+
+def _shapes(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return f"expected a mapping from tensor names to shapes, found {value!r}"
+    for name, shape in value.items():
+        if not isinstance(shape, list) or not all(
+            size is None or size == -1 or options.is_count(size) for size in shape
+        ):
+            told = f"expected a list of sizes (-1 or null: any) for {name!r}, found {shape!r}"
+            return inside(told, name)
+    return ""
+
+
+def _tensor_types(value: Any) -> str:
+    wrong = options.texts(value)
+    for number, name in enumerate([] if wrong else options.as_list(value)):
+        if SHORT_NAMES.get(name, name) not in TENSORS:
+            close = options.nearest(name, TENSORS | SHORT_NAMES.keys())
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            return inside(f"{name!r} is not a type of tensors{meant}", number)
+    return wrong
+
+
+def _args(value: Any) -> str:
+    if isinstance(value, list):
+        return ""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return ""
+    return f"expected a list of arguments or a mapping of named ones, found {value!r}"
+
+
+def _paths(value: Any) -> str:
+    wrong = options.texts(value)
+    for number, name in enumerate([] if wrong else options.as_list(value)):
+        if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or "\\" in name:
+            return inside(f"expected a folder relative to the root, found {name!r}", number)
+    return wrong
+
+
+def _call(value: Any) -> str:
+    sound = isinstance(value, str) and value.isidentifier() and not value.startswith("__")
+    return "" if sound else f"expected the name of a method, found {value!r}"
+
+
+def _interface(value: Any) -> str:
+    wrong = options.texts(value)
+    for number, name in enumerate([] if wrong else options.as_list(value)):
+        if name not in METHODS:
+            return inside(f"{name!r} is none of {', '.join(METHODS)}", number)
+    return wrong
+
+
+def _codec_size(value: Any) -> str:
+    wrong = inputs.size(value)
+    return wrong or ("" if min(value) >= _SMALLEST else f"at least {_SMALLEST} pixels a side")
+
+
+def _pipeline_size(value: Any) -> str:
+    wrong = inputs.size(value)
+    return wrong or ("" if all(side % 8 == 0 for side in value) else "must be multiples of 8")
+
+
+def _template(value: Any) -> str:
+    wrong = options.text(value)
+    return wrong or ("" if "{prompt}" in value else "must hold {prompt}, and the picture token")
+
+
+def _resolution(value: Any) -> str:
+    sound = options.is_count(value) and value in _RESOLUTIONS
+    return "" if sound else f"expected one of {list(_RESOLUTIONS)}, found {value!r}"
+
+
+def _psi(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
+        return ""
+    return f"expected a number from 0 to below 1, found {value!r}"
+
+
+def _numbering(value: Any) -> str:
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, dict) and set(value) <= {"first", "last", "gaps"}:
+        bounds = [value[key] for key in ("first", "last") if key in value]
+        if all(options.is_count(n) for n in bounds) and isinstance(value.get("gaps", True), bool):
+            backwards = len(bounds) == 2 and bounds[0] > bounds[1]
+            return "first is above last" if backwards else ""
+    return f"expected true, false or {{first: 0, last: 9999, gaps: true}}, found {value!r}"
+
+
+def _pairs(value: Any) -> str:
+    if value is False or (isinstance(value, str) and value in PAIRS):
+        return ""
+    wanted = "expected {similar: [[a, b], …], dissimilar: [[a, b], …]}, en, ko or false"
+    if not isinstance(value, dict) or set(value) != {"similar", "dissimilar"}:
+        return f"{wanted}, found {value!r}"
+    for key, pairs in value.items():
+        if not isinstance(pairs, list) or not pairs or len(pairs) > 50:
+            return inside(f"{wanted}; each a list of 1 to 50 pairs", key)
+        for number, pair in enumerate(pairs):
+            texts = isinstance(pair, list) and all(isinstance(t, str) and t for t in pair)
+            if not texts or len(pair) != 2:
+                return inside(f"a pair is two texts, found {pair!r}", key, number)
+    return ""
+
+
+_CLASS: Mapping[str, Rule] = {"class_path": class_names.problem, "args": _args, "paths": _paths}
+
+RULES: Mapping[str, Mapping[str, Rule]] = {
+    "causal-lm": {
+        "base": options.text,
+        "prompt": options.text,
+        "new_tokens": options.positive,
+        "parameters": options.count,
+    },
+    "class": {
+        **_CLASS,
+        "checkpoint": options.texts,
+        "key": options.text,
+        "inputs": inputs.problem,
+        "image": options.text,
+        "size": inputs.size,
+        "call": _call,
+        "outputs": inputs.shapes_problem,
+        "output_range": inputs.interval,
+    },
+    "compression": {
+        **_CLASS,
+        "checkpoint": options.text,
+        "key": options.text,
+        "interface": _interface,
+        "dataset": options.texts,
+        "images": options.between(1, 64),
+        "size": _codec_size,
+        "input_range": inputs.interval,
+        "codebook_size": options.between(2, 2**31),
+        "parameters": options.count,
+        **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
+    },
+    "diffusion": {
+        **dict.fromkeys(("prompt", "negative_prompt", "variant"), options.text),
+        "steps": options.between(1, 200),
+        "size": _pipeline_size,
+        "guidance_scale": options.number,
+        "max_tokens": options.between(1, 4096),
+        "parameters": options.count,
+        "cpu_offload": options.one_of(*OFFLOADS),
+        "quantize": options.one_of(*QUANTIZATIONS),
+        **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
+    },
+    "image-dataset": {
+        "files": options.texts,
+        "sample": options.between(1, 10**9),
+        "size": inputs.size,
+        "mode": options.texts,
+        "format": options.texts,
+        "numbering": _numbering,
+        "count": options.count,
+        "duplicates": options.flag,
+    },
+    "mtcnn": dict.fromkeys(("pnet", "rnet", "onet"), options.text),
+    "sentence-transformer": {
+        "dimension": options.positive,
+        "pairs": _pairs,
+        "pooling": options.one_of(*POOLINGS),
+        "max_seq_length": options.positive,
+        "parameters": options.count,
+    },
+    "state-dict": {
+        "files": options.texts,
+        "key": options.text,
+        "nonfinite": options.texts,
+        "index": options.flag,
+        "keys": options.texts,
+        "shapes": _shapes,
+        "parameters": options.count,
+        "tensors": options.count,
+        "dtype": _tensor_types,
+    },
+    "stylegan": {
+        "generator": options.texts,
+        "discriminator": options.texts,
+        "key": options.text,
+        "resolution": _resolution,
+        "label": options.whole,
+        "embedding": options.whole,
+        "images": options.between(2, 16),
+        "trunc_psi": _psi,
+        "trunc_layers": options.between(1, 18),
+        **_CLASS,
+    },
+    "vision-encoder": {
+        "image": options.text,
+        "texts": options.texts,
+        "match": options.whole,
+        "dimension": options.count,
+        "parameters": options.count,
+    },
+    "vision-language": {
+        "prompt": options.text,
+        "new_tokens": options.between(1, 256),
+        "image": options.text,
+        "template": _template,
+        "parameters": options.count,
+    },
+}
+
+# Of each group, one option must be there.
+_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "class": (("class_path",), ("inputs", "image")),
+    "compression": (("class_path",),),
+}
+
+
+def problems_of(kind: str, given: Mapping[str, Any]) -> list[Problem]:
+    """Return all that is wrong with the options of one of fetch's own probes."""
+    lacking = [
+        Problem(" or ".join(group), "is needed")
+        for group in _NEEDED.get(kind, ())
+        if not any(name in given for name in group)
+    ]
+    return options.check_options(given, RULES[kind]) + lacking

@@ -1,0 +1,1 @@
+"""Networks computed from their state dicts alone."""

@@ -1,0 +1,256 @@
+"""The `causal-lm` probe: a language model loads from what was laid out, and writes.
+
+With a PEFT adapter the laid-out base is used, whatever path the adapter's configuration names, and
+the adapter has to change what the model says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.child import finite
+from fetcher.verify.contract.option_rules import problems_of
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.loaders import causal_lm as loader
+from fetcher.verify.loaders.loaded import check_tensors
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.weights import adapters, folders
+from fetcher.verify.weights.expectations import check_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+    from fetcher.verify.weights.safetensors_header import Entry
+
+_PROMPT = "The quick brown fox jumps over the lazy dog."
+_NEW_TOKENS = 8
+
+
+class CausalLanguageModel:
+    """Generates a few tokens greedily and checks every step on the way.
+
+    Options, all optional: `base` (id of the artifact that an adapter acts on), `prompt` (text to
+    continue), `new_tokens` (how many), `parameters` (count, exact or `{min, max}`), `dtype`.
+    """
+
+    type = "causal-lm"
+    requires = (("torch", "torch"), ("transformers", "transformers"))
+    related = ("base",)
+
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Check the files, load them, and let the model write."""
+        if adapters.CONFIG in request.files:
+            _run_adapter(request, context)
+        else:
+            if "base" in request.options:
+                raise ProbeError(
+                    "the probe names a base, but the artifact has no adapter_config.json",
+                    "drop `base`, or add adapter_config.json to the artifact's `files`",
+                )
+            folder = _check_folder(request.files, context)
+            _check_tokenizer_files(folder, None, context)
+            loaded = _load(folder, None, context)
+            _check_all(loaded, request, context)
+
+
+PROBE = CausalLanguageModel()
+
+
+def _check_folder(files: Mapping[str, Path], context: Context) -> Path:
+    context.stage("looking at the files")
+    folder = folders.folder_of(files, "config.json", "a model")
+    folders.check_config(files, "config.json")
+    folders.check_weights(files, folder, context)
+    return folder
+
+
+def _run_adapter(request: ProbeRequest, context: Context) -> None:
+    context.require("peft")
+    context.stage("looking at the adapter")
+    config = adapters.read_config(request.files)
+    folder = folders.folder_of(request.files, adapters.CONFIG, "an adapter")
+    tensors = folders.check_weights(request.files, folder, context, "adapter_model")
+    base_files = _base_files(request)
+    base = _check_folder(base_files, context)
+    adapters.judge_base_path(config, base, request.root, request.artifact, context)
+    _check_tokenizer_files(base, folder, context)
+    loaded = _load(base, folder, context, tensors, config)
+    _check_all(loaded, request, context)
+    _check_effect(loaded, request, context)
+
+
+def _base_files(request: ProbeRequest) -> Mapping[str, Path]:
+    base = request.options.get("base")
+    if base is None:
+        raise ProbeError(
+            "the artifact is an adapter, and the probe does not say of which base",
+            "name the base model's artifact: `probe: {type: causal-lm, base: ID}`",
+        )
+    if not request.related.get(base):
+        raise ProbeError(
+            f"the adapter's base {base!r} is not laid out",
+            f"run `fetch all` for {base} too: an adapter alone is no model",
+        )
+    return request.related[base]
+
+
+def _check_tokenizer_files(base: Path, adapter: Path | None, context: Context) -> None:
+    folder = loader.tokenizer_folder(base, adapter)
+    there = (folder / "tokenizer_config.json").exists()
+    context.check(
+        "tokenizer files",
+        there,
+        str(folder.name) if there else f"tokenizer_config.json is not laid out in {folder}",
+        "add it to the artifact's `files`: without it some releases of transformers fail, others "
+        "silently take other settings",
+    )
+
+
+def _load(
+    folder: Path,
+    adapter: Path | None,
+    context: Context,
+    tensors: Mapping[str, Entry] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> loader.CausalLM:
+    context.stage(f"loading {folder.name}")
+    with context.timed("load_seconds"):
+        model, missing, unused = loader.load_model(folder, _dtype(context))
+    context.metrics["dtype"] = str(model.dtype).replace("torch.", "")
+    check_tensors(model, missing, unused, context)
+    if adapter is not None:
+        context.stage(f"putting {adapter.name} on {folder.name}")
+        if tensors:
+            fits = adapters.check_fit(tensors, model, config or {})
+            context.check("the adapter fits its base", True, fits)
+        with context.timed("load_seconds"):
+            model = loader.attach_adapter(model, adapter)
+        if tensors:
+            adapters.check_targets(tensors, model)
+    context.stage("loading the tokenizer")
+    with context.timed("load_seconds"):
+        tokenizer = loader.load_tokenizer(loader.tokenizer_folder(folder, adapter))
+        model = model.to(context.device()).eval()
+    return loader.CausalLM(model, tokenizer, missing, unused)
+
+
+def _dtype(context: Context) -> Any:
+    return "auto" if context.wanted_dtype() is None else context.torch_dtype()
+
+
+def _check_all(loaded: loader.CausalLM, request: ProbeRequest, context: Context) -> None:
+    torch = context.require("torch")
+    numbers = sum(parameter.numel() for parameter in loaded.model.parameters())
+    context.metrics["parameters"] = numbers
+    if "parameters" in request.options:
+        check_count("parameters", numbers, request.options["parameters"], context)
+    _check_finite(torch, loaded.model, context)
+    _check_tokens(loaded, request, context)
+    prompt = request.options.get("prompt", _PROMPT)
+    context.stage("computing logits")
+    with context.timed("infer_seconds"):
+        logits = loader.logits_of(loaded, prompt)
+    if context.fingerprint("logits", logits):
+        spread = float(logits.std())
+        context.check(
+            "logits", spread > 0, f"{len(logits):,} values, spread {spread:.3g}", "all are equal"
+        )
+    _check_writing(loaded, prompt, request.options.get("new_tokens", _NEW_TOKENS), context)
+
+
+def _check_finite(torch: Any, model: Any, context: Context) -> None:
+    context.stage("looking for NaN in the weights")
+    bad = []
+    for name, parameter in model.named_parameters():
+        count = finite.count_in_tensor(torch, parameter, str(parameter.device))
+        if count:
+            bad.append(f"{name} ({count:,})")
+    context.check(
+        "weights are finite",
+        not bad,
+        f"NaN or infinity in {listed(bad)}" if bad else "",
+        "the weights are damaged, training diverged, or the dtype is too narrow for them",
+    )
+
+
+def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Context) -> None:
+    context.stage("checking the tokenizer")
+    tokenizer, model = loaded.tokenizer, loaded.model
+    text = request.options.get("prompt", _PROMPT)
+    encoded = tokenizer(text)
+    ids = encoded["input_ids"]
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max(ids, default=-1)
+    sizes = f"{len(tokenizer):,} tokens, {rows:,} embeddings"
+    if not 0 <= highest < rows:
+        raise ProbeError(
+            f"the tokenizer does not fit the model: {sizes}, and the prompt needs token {highest}",
+            "tokenizer and model are of different models: fetch both from one revision",
+        )
+    context.check("tokenizer fits the model", True, sizes)
+    back = tokenizer.decode(ids, skip_special_tokens=True)
+    same = "".join(back.split()).lower() == "".join(text.split()).lower()
+    told = f"{len(ids)} tokens" if same else f"{text!r} came back as {back[:80]!r}"
+    context.check(
+        "tokenizer round trip", same, told, "set the probe's `prompt` to text of its language"
+    )
+    if "token_type_ids" in encoded:
+        context.warn(
+            "tokenizer output",
+            "it also returns token_type_ids, which the model does not take",
+            "pass on input_ids and attention_mask alone",
+        )
+    pad = loader.pad_id(tokenizer, model)
+    context.check(
+        "padding token",
+        pad is not None and 0 <= pad < rows,
+        f"id {pad}" if pad is not None else "neither tokenizer nor model has one",
+        "generation in batches needs a pad_token_id that the model has an embedding for",
+    )
+
+
+def _check_writing(loaded: loader.CausalLM, prompt: str, new_tokens: int, context: Context) -> None:
+    context.stage("generating")
+    with context.timed("infer_seconds"):
+        written = loader.generate(loaded, prompt, new_tokens)
+    rows = loaded.model.get_input_embeddings().weight.shape[0]
+    sound = 1 <= len(written) <= new_tokens and all(0 <= token < rows for token in written)
+    text = loaded.tokenizer.decode(written)
+    context.check("generates", sound, f"{len(written)} tokens")
+    context.metrics["generated_tokens"] = len(written)
+    context.table("Generated text", ("prompt", "continuation"), [(prompt, text)])
+
+
+def _check_effect(loaded: loader.CausalLM, request: ProbeRequest, context: Context) -> None:
+    """Compare the logits with the adapter on and off."""
+    torch = context.require("torch")
+    context.stage("comparing with the adapter switched off")
+    prompt = request.options.get("prompt", _PROMPT)
+    with context.timed("infer_seconds"):
+        on = loader.logits_of(loaded, prompt)
+        with loaded.model.disable_adapter():
+            off = loader.logits_of(loaded, prompt)
+    change = float((on - off).abs().max() / (off.std() + 1e-12))
+    context.metrics["adapter_change"] = round(change, 6)
+    if change > 1e-6:
+        context.check("the adapter acts", True, f"logits move by {change:.2g} of their spread")
+        return
+    zeros = all(
+        not bool(torch.any(parameter))
+        for name, parameter in loaded.model.named_parameters()
+        if "lora_B" in name
+    )
+    why = ": all its lora_B tensors are zero" if zeros else ""
+    context.check(
+        "the adapter acts",
+        False,
+        f"the logits are the same with and without it{why}",
+        "it was saved before training, or it is not this base's; take it from a trained checkpoint",
+    )

@@ -1,0 +1,253 @@
+"""The `image-dataset` probe: the pictures of a data set can be decoded, and are as they should be.
+
+What each option means is in `ImageDataset`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.child.context import describe
+from fetcher.verify.contract import options
+from fetcher.verify.contract.option_rules import problems_of
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.weights.choice import matching
+from fetcher.verify.weights.expectations import check_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")
+_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
+_PRINTS = 16  # pictures that the fingerprint is of
+_FETCH_AGAIN = "remove these files and fetch the artifact again"
+
+
+class ImageDataset:
+    """Options, all optional: `files` (globs; default: all files with a picture's suffix), `sample`
+    (decode so many, chosen by the seed; default: all), `size` ([height, width] of every picture),
+    `mode` (Pillow's name of the pixel type, one or a list: RGB, L, …), `format` (JPEG, PNG, …),
+    `numbering` (false: names need not be numbers; true: they are, without gaps; `{first, last,
+    gaps: true}` says more), `count` (how many, exact or `{min, max}`), `duplicates` (whether the
+    same picture may be there twice; default: that is a warning).
+    """
+
+    type = "image-dataset"
+    requires = (("PIL.Image", "pillow"),)
+
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Decode the pictures, and check names, sizes and number."""
+        context.require("PIL.Image", "pillow")
+        wanted = request.options
+        names = _pictures(request)
+        context.metrics.update(pictures=len(names), device="cpu", dtype="uint8")
+        if "count" in wanted:
+            check_count("count", len(names), wanted["count"], context)
+        if wanted.get("numbering"):
+            _check_numbering(names, wanted["numbering"], context)
+        chosen = names
+        if wanted.get("sample", len(names)) < len(names):
+            chosen = sorted(random.Random(request.seed).sample(names, wanted["sample"]))
+        context.stage(f"decoding {len(chosen):,} pictures")
+        with context.timed("infer_seconds"):
+            seen = _decode_all(chosen, request, context)
+        _judge(seen, wanted, context, sampled=len(chosen) < len(names))
+
+
+PROBE = ImageDataset()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one picture is: width, height, mode, format and mean, or why it cannot be decoded.
+
+    Pictures with the same `pixels` look the same, whatever their files are like.
+    """
+
+    name: str
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    format: str = ""
+    mean: float = 0.0
+    pixels: bytes = b""
+    error: str = ""
+
+
+def _pictures(request: ProbeRequest) -> list[str]:
+    globs = options.as_list(request.options.get("files", []))
+    if globs:
+        return matching(request, globs)
+    found = sorted(name for name in request.files if name.lower().endswith(_SUFFIXES))
+    if not found:
+        raise ProbeError(
+            "the artifact has no pictures", "name them in the probe's `files`, as globs"
+        )
+    return found
+
+
+def _decode_all(names: Sequence[str], request: ProbeRequest, context: Context) -> list[_Seen]:
+    pillow = context.require("PIL.Image", "pillow")
+    # Decoding happens in C code that lets other threads run.
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda name: _decode(pillow, name, request.files[name]), names))
+
+
+def _decode(pillow: Any, name: str, path: Path) -> _Seen:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pillow.open(path) as picture:
+                picture.load()
+                mean = picture.convert("L").resize((1, 1), pillow.Resampling.BOX).getpixel((0, 0))
+                kind = picture.format or ""
+                return _Seen(name, picture.size, picture.mode, kind, float(mean), _pixels(picture))
+    except Exception as error:  # a damaged picture fails in many ways
+        return _Seen(name, error=_in_words(path, error))
+
+
+def _pixels(picture: Any) -> bytes:
+    shown = picture.convert("RGBA") if picture.mode == "P" else picture
+    about = f"{shown.size} {shown.mode} ".encode()
+    return hashlib.blake2b(about + shown.tobytes(), digest_size=16).digest()
+
+
+def _in_words(path: Path, error: Exception) -> str:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except OSError as failure:
+        return "the link leads to no file" if path.is_symlink() else str(failure.strerror)
+    if not head:
+        return "empty (0 bytes)"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer"
+    if head.lstrip()[:1] == b"<":
+        return "a web page"
+    if "cannot identify" in str(error):
+        return f"not a picture: it begins with {head[:4].hex()}"
+    if "truncated" in str(error).lower():
+        return f"truncated: {path.stat().st_size:,} bytes are there"
+    return describe(error)
+
+
+def _judge(
+    seen: Sequence[_Seen], wanted: Mapping[str, Any], context: Context, sampled: bool
+) -> None:
+    broken = [one for one in seen if one.error]
+    whole = [one for one in seen if not one.error]
+    of = "sampled pictures" if sampled else "pictures"
+    told = [f"{one.name} ({one.error})" for one in broken]
+    context.check(
+        "every picture decodes",
+        not broken,
+        f"{len(broken):,} of {len(seen):,} {of} do not: {listed(told)}"
+        if broken
+        else f"{len(seen):,} {of}",
+        _FETCH_AGAIN,
+    )
+    if broken:
+        context.table("Broken pictures", ("file", "why"), [(o.name, o.error) for o in broken])
+    sizes = sorted({one.size for one in whole})
+    if "size" in wanted:
+        height, width = wanted["size"]
+        _all_are(whole, "size", {(width, height)}, lambda one: one.size, context)
+    elif whole:
+        shown = ", ".join(f"{w}x{h}" for w, h in sizes[:4]) + (", …" if len(sizes) > 4 else "")
+        context.metrics["sizes"] = shown
+    for key, of_one in (("mode", lambda one: one.mode), ("format", lambda one: one.format)):
+        if key in wanted:
+            _all_are(whole, key, set(options.as_list(wanted[key])), of_one, context)
+    if wanted.get("duplicates") is not True:
+        _check_copies(whole, wanted.get("duplicates") is None, context)
+    if not broken and not sampled:
+        step = max(1, len(whole) // _PRINTS)
+        context.fingerprint("mean brightness", [one.mean for one in whole[::step]][:_PRINTS], 0.05)
+
+
+def _check_copies(whole: Sequence[_Seen], lenient: bool, context: Context) -> None:
+    """Check that no two files show the same picture, as when a server answers every name alike."""
+    first: dict[bytes, str] = {}
+    copies = [
+        f"{one.name} is {first[one.pixels]}"
+        for one in whole
+        if first.setdefault(one.pixels, one.name) != one.name
+    ]
+    name, told = "every picture is another one", f"{len(copies):,} are copies: {listed(copies)}"
+    hint = "fetch them again; or, if copies are meant, say `duplicates: true`"
+    if copies and lenient:
+        context.warn(name, told, hint)
+    else:
+        context.check(name, not copies, told if copies else f"{len(whole):,} pictures", hint)
+
+
+def _all_are(
+    whole: Sequence[_Seen], what: str, allowed: set[Any], of_one: Any, context: Context
+) -> None:
+    def shown(value: Any) -> str:
+        return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
+
+    wrong = [f"{one.name} is {shown(of_one(one))}" for one in whole if of_one(one) not in allowed]
+    expected = " or ".join(sorted(shown(value) for value in allowed))
+    context.check(
+        f"{what} of every picture",
+        not wrong,
+        f"{len(wrong):,} differ: {listed(wrong)}; expected {expected}" if wrong else expected,
+        "are these the right pictures?",
+    )
+
+
+def _check_numbering(names: Sequence[str], wanted: Any, context: Context) -> None:
+    wanted = wanted if isinstance(wanted, dict) else {}
+    numbers: dict[int, str] = {}
+    strange, twice = [], []
+    for name in names:
+        match = _NUMBER.fullmatch(PurePosixPath(name).stem)
+        if match is None:
+            strange.append(name)
+        elif int(match[2]) in numbers:
+            twice.append(name)
+        else:
+            numbers[int(match[2])] = name
+    first = wanted.get("first", min(numbers, default=0))
+    last = wanted.get("last", max(numbers, default=0))
+    outside = [name for n, name in sorted(numbers.items()) if not first <= n <= last]
+    parts = []
+    if strange:
+        parts.append(f"without a number: {listed(strange)}")
+    if twice:
+        parts.append(f"a number twice: {listed(twice)}")
+    if outside:
+        parts.append(f"outside {first}..{last}: {listed(outside)}")
+    if not wanted.get("gaps", False):
+        # Never more than a few are named: a manifest may ask for a billion.
+        absent = []
+        for n in range(first, last + 1):
+            if n not in numbers:
+                absent.append(str(n))
+                if len(absent) > 5:
+                    break
+        if absent:
+            parts.append(f"missing: {listed(absent)}")
+    context.check(
+        "numbering",
+        not parts,
+        "; ".join(parts) or f"{len(numbers):,} numbers from {first} to {last}",
+        "add the missing files to the artifact's `files`, or say `gaps: true`",
+    )

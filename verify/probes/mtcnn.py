@@ -1,0 +1,182 @@
+"""The `mtcnn` probe: the three nets of the face detector load and look at an image pyramid.
+
+The architecture is our own (mtcnn_nets.py). What each option means is in `Mtcnn`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract.option_rules import problems_of
+from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.loaders import strict
+from fetcher.verify.nets import mtcnn_nets
+from fetcher.verify.pictures import images
+from fetcher.verify.weights.choice import matching, weight_files
+from fetcher.verify.weights.weights import open_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+    from fetcher.verify.nets.mtcnn_nets import Sizes
+    from fetcher.verify.weights.weights import WeightFile
+
+_SIDE = 160  # pixels
+_SMALLEST_FACE = 20  # pixels
+_STEP = 0.709  # from one size of the pyramid to the next: half the area
+_CROPS = 8
+
+
+class Mtcnn:
+    """Options, all optional: `pnet`, `rnet`, `onet` (each a file; default: by the files' names)."""
+
+    type = "mtcnn"
+    requires = (("torch", "torch"),)
+
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Prove each of the three nets."""
+        torch = context.require("torch")
+        context.metrics["parameters"] = 0
+        source = images.generated(torch, _SIDE, _SIDE, request.seed) * 2 - 1
+        picture = source.to(context.device(), context.torch_dtype())
+        for net, name in _files(request).items():
+            context.stage(f"loading {name}")
+            try:
+                tensors = _load(net, name, request, context)
+            except MissingLibraryError:
+                raise
+            except ProbeError as error:
+                context.check(f"{name}: loads", False, error.reason, error.hint)
+                continue
+            if tensors is None:
+                continue
+            context.stage(f"looking with {net}")
+            with torch.no_grad(), context.timed("infer_seconds"):
+                _look(torch, net, name, tensors, picture, context)
+
+
+PROBE = Mtcnn()
+
+
+def _files(request: ProbeRequest) -> dict[str, str]:
+    """Return the file of each net; raises ProbeError if one cannot be told."""
+    chosen = {}
+    for net in mtcnn_nets.NETS:
+        if net in request.options:
+            found = matching(request, [request.options[net]])
+        else:
+            found = [n for n in weight_files(request) if net in n.rpartition("/")[2].lower()]
+        if len(found) != 1:
+            told = f"{len(found)} files may be it: {', '.join(found)}" if found else "no file is it"
+            raise ProbeError(f"{net}: {told}", f"name it in the probe's `{net}`")
+        chosen[net] = found[0]
+    return chosen
+
+
+def _load(net: str, name: str, request: ProbeRequest, context: Context) -> dict[str, Any] | None:
+    """Return a net's tensors on the device, or None if they are not what they must be."""
+    with context.timed("load_seconds"):
+        opened = open_weights(context, request.files[name], name)
+    table = mtcnn_nets.NETS[net].table()
+    shapes = {tensor: info.shape for tensor, info in opened.tensors.items()}
+    differing = strict.differences(shapes, table)
+    if differing:
+        others = [n for n, sizes in mtcnn_nets.NETS.items() if sizes.table() == shapes]
+        hint = (
+            f"it is {others[0]}: were two files swapped?"
+            if others
+            else (strict.advice(shapes, table))
+        )
+        raise ProbeError(f"not {net}: {differing}", hint)
+    counted = sum(info.numbers for info in opened.tensors.values())
+    context.metrics["parameters"] += counted
+    context.check(f"{name}: loads", True, f"{net}: {len(shapes)} tensors, {counted:,} parameters")
+    bad = _damaged(opened, context.device())
+    told = f"NaN or infinity in {strict.listed(bad)}" if bad else ""
+    if not context.check(f"{name}: finite", not bad, told, "the weights are damaged"):
+        return None
+    place = {"device": context.device(), "dtype": context.torch_dtype()}
+    return {key: tensor.to(**place) for key, tensor in opened.load(opened.tensors).items()}
+
+
+def _damaged(opened: WeightFile, device: str) -> list[str]:
+    return [name for name in opened.tensors if opened.count_nonfinite(name, device)]
+
+
+def _look(
+    torch: Any, net: str, name: str, tensors: Mapping[str, Any], picture: Any, context: Context
+) -> None:
+    """Let a net look at the picture in several sizes, or at pieces of it, and judge its answers."""
+    sizes = mtcnn_nets.NETS[net]
+    views = _pyramid(torch, picture) if net == "pnet" else [_crops(torch, picture, sizes.window)]
+    told = [mtcnn_nets.answer(torch, sizes, tensors, view) for view in views]
+    wrong = [
+        f"{list(part.shape)} for {list(view.shape)}, expected {list(shape)}"
+        for view, parts in zip(views, told)  # noqa: B905
+        for part, shape in zip(parts, _expected(sizes, net, view))  # noqa: B905
+        if tuple(part.shape) != shape
+    ]
+    context.check(f"{name}: shapes", not wrong, "; ".join(wrong) or f"{len(views)} sizes of input")
+    flat = [_by_window(torch, [parts[n] for parts in told]) for n in range(len(sizes.heads))]
+    bad = sum(int((~torch.isfinite(part)).sum()) for part in flat)
+    if not context.check(f"{name}: answers are finite", not bad, f"{bad} are not" if bad else ""):
+        return
+    off = float((flat[0].sum(dim=1) - 1).abs().max())
+    exact = context.torch_dtype() in (torch.float32, torch.float64)
+    context.check(
+        f"{name}: probabilities sum to one",
+        off <= (1e-5 if exact else 1e-2),
+        f"{len(flat[0])} windows, off by {off:.1g} at most",
+    )
+    spread = float(flat[0][:, 1].std())
+    context.check(
+        f"{name}: the picture acts",
+        spread > 0,
+        f"probability of a face {float(flat[0][:, 1].min()):.3g} to "
+        f"{float(flat[0][:, 1].max()):.3g}",
+        "every window gets the same answer: the weights do nothing",
+    )
+    for (head, _), part in zip(sizes.heads, flat):  # noqa: B905
+        context.fingerprint(f"{net}: {head}", part)
+
+
+def _by_window(torch: Any, parts: list[Any]) -> Any:
+    """Return one kind of answer, (windows, numbers), whether or not it came in places of a map."""
+    flat = [part.flatten(2).transpose(1, 2).flatten(0, 1) for part in map(_as_map, parts)]
+    return torch.cat(flat).float()
+
+
+def _as_map(part: Any) -> Any:
+    return part if part.dim() == 4 else part[:, :, None, None]
+
+
+def _pyramid(torch: Any, picture: Any) -> list[Any]:
+    window, views = mtcnn_nets.NETS["pnet"].window, []
+    side = _SIDE * window / _SMALLEST_FACE
+    while side >= window:
+        views.append(images.resized(torch, picture, int(side), int(side) + 4))
+        side *= _STEP
+    return views
+
+
+def _crops(torch: Any, picture: Any, window: int) -> Any:
+    """Return pieces of the picture, of several sizes, each scaled to the net's window."""
+    pieces = []
+    for n in range(_CROPS):
+        side = _SIDE // (1 + n % 4)
+        start = (_SIDE - side) * n // (_CROPS - 1)
+        piece = picture[:, :, start : start + side, start : start + side]
+        pieces.append(images.resized(torch, piece, window, window))
+    return torch.cat(pieces)
+
+
+def _expected(sizes: Sizes, net: str, view: Any) -> list[tuple[int, ...]]:
+    count, _, height, width = view.shape
+    places = (sizes.places(height), sizes.places(width)) if net == "pnet" else ()
+    return [(count, width_, *places) for _, width_ in sizes.heads]

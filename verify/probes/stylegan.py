@@ -1,0 +1,377 @@
+"""The `stylegan` probe: GenForce's StyleGAN draws pictures, and they are what they should be.
+
+The architecture is our own (stylegan_net.py), so nothing of the project is imported unless the
+options name its class. What each option means is in `StyleGan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract import options
+from fetcher.verify.contract.option_rules import problems_of
+from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.loaders import class_path, project_code, strict
+from fetcher.verify.nets import stylegan_net, stylegan_sizes
+from fetcher.verify.pictures import grids
+from fetcher.verify.weights.choice import matching, weight_files
+from fetcher.verify.weights.weights import open_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+    from fetcher.verify.weights.weights import WeightFile
+
+_KEYS = ("generator_smooth", "generator", "discriminator")  # in the order of preference
+_SAME = 1e-4  # of the picture's spread: less is rounding
+_SWAPPED = "were two files swapped? see the probe's `generator` and `discriminator`"
+
+
+class StyleGan:
+    """Draws with generators, and lets discriminators judge.
+
+    Options, all optional: `generator` and `discriminator` (globs: which files hold which; default:
+    every weight file holds a generator), `key` (dotted name of one net in files that hold several;
+    default: every net is proven), `resolution`, `label` and `embedding` (the sizes that the model
+    must have; 0: none), `images` (how many to draw), `trunc_psi` and `trunc_layers` (the truncation
+    that is tried), `class_path`, `args` and `paths` (the project's own class, as in the probe
+    `class`; it takes z and label and returns a dict with `image`).
+    """
+
+    type = "stylegan"
+    requires = (("torch", "torch"),)
+
+    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Prove every net of the chosen files."""
+        if "class_path" in request.options:
+            project_code.require_trust(request)
+        context.torch_dtype()
+        context.metrics["parameters"] = 0
+        for role, name in _roles(request):
+            context.stage(f"loading {name}")
+            try:
+                with context.timed("load_seconds"):
+                    opened = open_weights(context, request.files[name], name)
+                nets = _nets(opened, name, role, request.options.get("key", ""))
+            except MissingLibraryError:
+                raise
+            except ProbeError as error:
+                context.check(f"{name}: loads", False, error.reason, error.hint)
+                continue
+            for number, net in enumerate(nets):
+                _Trial(request, context, opened, net).run(first=number == 0)
+
+
+PROBE = StyleGan()
+
+
+def _roles(request: ProbeRequest) -> list[tuple[str, str]]:
+    """Return what each file must hold, and its name."""
+    wanted = request.options
+    judges = matching(request, options.as_list(wanted.get("discriminator", [])))
+    drawers = options.as_list(wanted.get("generator", []))
+    found = [("discriminator", name) for name in judges]
+    if drawers or not judges:
+        found = [("generator", name) for name in weight_files(request, drawers)] + found
+    return found
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One net in a file: its kind, the prefix of its tensors' names, and how it is called."""
+
+    kind: str
+    prefix: str
+    title: str
+
+
+def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
+    """Return the nets of a file, the preferred first; raises ProbeError if the role is not there.
+
+    A key chooses one of them.
+    """
+    found = []
+    for kind, marks in (
+        ("generator", ("mapping.dense0.weight",)),
+        ("discriminator", ("input0.weight", "layer0.weight")),
+    ):
+        prefixes = [n[: -len(marks[0])] for n in opened.tensors if n.endswith(marks[0])]
+        for prefix in prefixes:
+            if all(prefix + mark in opened.tensors for mark in marks):
+                below = prefix.rstrip(".")
+                found.append(_Found(kind, prefix, f"{name}: {below}" if below else name))
+    found.sort(key=lambda net: (net.kind != role, _preference(net)))
+    if key:
+        chosen = [net for net in found if net.prefix == key + "."]
+        if not chosen:
+            there = ", ".join(net.prefix.rstrip(".") or "(at the top)" for net in found) or "none"
+            raise ProbeError(f"no net lies at {key!r}; there are: {there}", "correct `key`")
+        found = chosen
+    if not any(net.kind == role for net in found):
+        shapes = {tensor: info.shape for tensor, info in opened.tensors.items()}
+        if found:
+            raise ProbeError(f"no {role}: it holds a {found[0].kind}", _SWAPPED)
+        sizes = (
+            stylegan_sizes.generator_sizes
+            if role == "generator"
+            else (stylegan_sizes.discriminator_sizes)
+        )
+        sizes(shapes)  # says what is wrong
+    return found
+
+
+def _preference(net: _Found) -> int:
+    last = net.prefix.rstrip(".").rpartition(".")[2]
+    return _KEYS.index(last) if last in _KEYS else len(_KEYS)
+
+
+class _Trial:
+    """One net's proof."""
+
+    def __init__(
+        self, request: ProbeRequest, context: Context, opened: WeightFile, net: _Found
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._opened = opened
+        self._net = net
+        self._torch = context.require("torch")
+        self._device = context.device()
+        self._dtype = context.torch_dtype()
+
+    def run(self, first: bool) -> None:
+        """Load and use it; `first` of a file is the one whose pictures are shown."""
+        names = {
+            name[len(self._net.prefix) :]: name
+            for name in self._opened.tensors
+            if name.startswith(self._net.prefix)
+        }
+        shapes = {short: self._opened.tensors[name].shape for short, name in names.items()}
+        context, title = self._context, self._net.title
+        generator = self._net.kind == "generator"
+        try:
+            sizes: Any = (
+                stylegan_sizes.generator_sizes(shapes)
+                if generator
+                else stylegan_sizes.discriminator_sizes(shapes)
+            )
+            if not self._fits(sizes, shapes) or not self._finite(names):
+                return
+            context.stage(f"using {title}")
+            with context.timed("load_seconds"):
+                tensors = self._opened.load(names.values())
+                moved = {
+                    short: tensors[name].to(self._device, self._dtype)
+                    for short, name in names.items()
+                }
+            with self._torch.no_grad(), context.timed("infer_seconds"):
+                if generator:
+                    self._draw(self._drawer(moved, sizes), sizes, first)
+                else:
+                    self._judge(stylegan_net.Discriminator(self._torch, moved, sizes), sizes)
+        except MissingLibraryError:
+            raise
+        except ProbeError as error:
+            context.check(f"{title}: loads", False, error.reason, error.hint)
+
+    def _drawer(self, tensors: Mapping[str, Any], sizes: stylegan_sizes.GeneratorSizes) -> Any:
+        if "class_path" not in self._request.options:
+            return stylegan_net.Generator(self._torch, tensors, sizes)
+        model = project_code.build(self._request, self._context)
+        class_path.load_strictly(model, tensors)
+        model = model.to(self._device, self._dtype).eval()
+
+        def draw(z: Any, label: Any = None, psi: float = 1.0, layers: int = 0) -> Any:
+            labels = {} if label is None else {"label": label}
+            answer = model(z, trunc_psi=psi, trunc_layers=layers, **labels)
+            return answer["image"] if isinstance(answer, dict) else answer
+
+        return draw
+
+    def _fits(self, sizes: Any, shapes: stylegan_sizes.Shapes) -> bool:
+        """Compare with the table of this architecture, and with what the manifest wants."""
+        context, title = self._context, self._net.title
+        table = sizes.table()
+        own_class = "class_path" in self._request.options and self._net.kind == "generator"
+        differing = "" if own_class else strict.differences(shapes, table)
+        counted = sum(
+            self._opened.tensors[self._net.prefix + name].numbers
+            for name in shapes
+            if not name.endswith((".noise", ".kernel", "w_avg", "lod"))
+        )
+        context.metrics["parameters"] += counted
+        detail = f"{sizes}; {len(shapes)} tensors, {counted:,} parameters"
+        if not context.check(
+            f"{title}: loads", not differing, differing or detail, strict.advice(shapes, table)
+        ):
+            return False
+        there = {"resolution": sizes.pyramid.resolution, "label": sizes.label}
+        if self._net.kind == "generator":
+            there["embedding"] = sizes.embedding
+        wanted = {key: self._request.options[key] for key in there if key in self._request.options}
+        wrong = [
+            f"{key} is {there[key]}, expected {n}" for key, n in wanted.items() if there[key] != n
+        ]
+        if wanted:
+            context.check(
+                f"{title}: variant",
+                not wrong,
+                ", ".join(wrong) or ", ".join(f"{key} {n}" for key, n in wanted.items()),
+                "this is another variant of the model: were two files swapped?",
+            )
+        return not wrong
+
+    def _finite(self, names: Mapping[str, str]) -> bool:
+        self._context.stage(f"looking for NaN in {self._net.title}")
+        bad = [
+            short
+            for short, name in names.items()
+            if self._opened.count_nonfinite(name, self._device)
+        ]
+        return self._context.check(
+            f"{self._net.title}: finite",
+            not bad,
+            f"NaN or infinity in {strict.listed(bad)}" if bad else "all weights",
+            "the weights are damaged or training diverged",
+        )
+
+    def _noise(self, count: int, width: int) -> Any:
+        """Return latents that are the same on every device: from the seed, made on the CPU."""
+        source = self._torch.Generator().manual_seed(self._request.seed)
+        z = self._torch.randn(count, width, generator=source)
+        return z.to(self._device, self._dtype)
+
+    def _draw(self, draw: Any, sizes: stylegan_sizes.GeneratorSizes, first: bool) -> None:
+        wanted = self._request.options
+        count = wanted.get("images", 4) if first else 2
+        psi = float(wanted.get("trunc_psi", 0.7))
+        layers = min(int(wanted.get("trunc_layers", 8)), sizes.layers)
+        z = self._noise(count, sizes.z)
+        plain = self._label(sizes.label)
+        pictures = [draw(one, plain) for one in z.split(1)]
+        if not self._well_formed(pictures, sizes.pyramid.resolution):
+            return
+        spread = float(self._torch.cat(pictures).float().std())
+        self._compare(pictures, draw(self._noise(count, sizes.z)[:1], plain), spread)
+        cut = [draw(one, plain, psi, layers) for one in z.split(1)[: count if first else 1]]
+        rows = {"as drawn": pictures, f"truncated: psi {psi:g} on {layers} layers": cut}
+        apart = self._apart(pictures[0], cut[0])
+        self._context.check(
+            f"{self._net.title}: truncation acts",
+            apart > _SAME * spread,
+            f"psi {psi:g} on {layers} layers moves the picture by {apart / spread:.2g} of its "
+            "spread",
+            "w_avg lies where w does: was the mean of w never trained?",
+        )
+        if sizes.label:
+            lit = [
+                draw(z[:1], self._label(sizes.label, n))
+                for n in range(min(sizes.label, count) if first else 1)
+            ]
+            rows["one label each raised to 1, same z"] = lit
+            self._labels_act(pictures[0], lit, spread)
+        self._context.fingerprint(f"{self._net.title}: image", pictures[0])
+        if first:
+            told = "; ".join(f"row {n}: {row}" for n, row in enumerate(rows, 1))
+            self._context.picture(
+                self._net.title, grids.grid(self._torch, list(rows.values())), told
+            )
+
+    def _label(self, size: int, raised: int | None = None) -> Any:
+        """Return a label of zeros, with one of them raised to 1; None for models without."""
+        if not size:
+            return None
+        label = self._torch.zeros(1, size, device=self._device, dtype=self._dtype)
+        if raised is not None:
+            label[0, raised] = 1
+        return label
+
+    def _well_formed(self, pictures: list[Any], side: int) -> bool:
+        title, context = self._net.title, self._context
+        shapes = {tuple(picture.shape) for picture in pictures}
+        if not context.check(
+            f"{title}: shape",
+            shapes == {(1, 3, side, side)},
+            f"{len(pictures)} pictures of {' and '.join(str(list(s)) for s in sorted(shapes))}",
+        ):
+            return False
+        bad = sum(not bool(self._torch.isfinite(picture).all()) for picture in pictures)
+        if not context.check(
+            f"{title}: pictures are finite",
+            not bad,
+            f"{bad} of {len(pictures)} hold NaN or infinity" if bad else "",
+            "numbers overflowed: try --dtype float32"
+            if self._dtype is not (self._torch.float32)
+            else "the weights may be damaged",
+        ):
+            return False
+        # Spread over the pixels of each colour: a plain area has none, whatever its colour.
+        flat = [float(picture.float().std(dim=(2, 3)).max()) for picture in pictures]
+        return context.check(
+            f"{title}: pictures are not plain",
+            min(flat) > 1e-5,
+            f"spread of the pixels {min(flat):.3g} to {max(flat):.3g}",
+            "a picture is one plain colour: the weights do nothing",
+        )
+
+    def _compare(self, pictures: list[Any], again: Any, spread: float) -> None:
+        context, title = self._context, self._net.title
+        apart = [self._apart(pictures[0], other) for other in pictures[1:]]
+        context.check(
+            f"{title}: z acts",
+            min(apart) > _SAME * spread,
+            f"pictures of different z differ by {min(apart) / spread:.2g} of their spread",
+            "every z gives the same picture: the mapping does nothing",
+        )
+        moved = self._apart(pictures[0], again)
+        context.check(
+            f"{title}: repeatable",
+            moved == 0 if self._device == "cpu" else moved <= 1e-3 * spread,
+            "the same seed gives the same picture"
+            if moved == 0
+            else f"the same seed moves the picture by {moved / spread:.2g} of its spread",
+            "a model in train mode mixes styles and adds noise",
+        )
+
+    def _labels_act(self, plain: Any, lit: list[Any], spread: float) -> None:
+        apart = [self._apart(plain, other) for other in lit]
+        self._context.check(
+            f"{self._net.title}: labels act",
+            min(apart) > _SAME * spread,
+            f"raising one label moves the picture by {min(apart) / spread:.2g} of its spread "
+            "or more",
+            "a label changes nothing: were its weights ever trained?",
+        )
+
+    @staticmethod
+    def _apart(one: Any, other: Any) -> float:
+        return float((one.float() - other.float()).abs().mean())
+
+    def _judge(self, judge: Any, sizes: stylegan_sizes.DiscriminatorSizes) -> None:
+        title, context, side = self._net.title, self._context, sizes.pyramid.resolution
+        noise = self._noise(2, 3 * side * side).view(2, 3, side, side).clamp(-1, 1)
+        smooth = self._torch.nn.functional.avg_pool2d(noise[:1], 3, stride=1, padding=1)
+        label = self._label(sizes.label)
+        scores = self._torch.cat([judge(one, label) for one in (noise[:1], noise[1:], smooth)])
+        known = bool(self._torch.isfinite(scores).all()) and tuple(scores.shape) == (3, 1)
+        told = ", ".join(f"{float(score):.4g}" for score in scores.flatten())
+        context.check(f"{title}: scores", known, told, "the weights may be damaged")
+        context.check(
+            f"{title}: pictures act",
+            known and len({float(score) for score in scores.flatten()}) == 3,
+            "different pictures get different scores" if known else told,
+            "every picture gets the same score: the weights do nothing",
+        )
+        if sizes.label:
+            raised = judge(noise[:1], self._label(sizes.label, 0))
+            acts = float(raised) != float(scores[0])
+            context.check(f"{title}: labels act", acts, "a label moves the score" if acts else "")
+        if known:
+            context.fingerprint(f"{title}: scores", scores, 0.05)

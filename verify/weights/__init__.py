@@ -1,0 +1,1 @@
+"""Weight files: opened safely, described, compared with what a manifest says."""

@@ -1,0 +1,191 @@
+"""What can be said of a PEFT adapter from its two files and the base it is to act on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.weights.folders import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fetcher.verify.child.context import Context
+    from fetcher.verify.weights.safetensors_header import Entry
+
+CONFIG = "adapter_config.json"
+_PART = re.compile(r"\.lora_(embedding_)?(?P<side>[AB])(\.weight)?$")
+_LAYER = re.compile(r"\.(\d+)\.")
+_SHOWN = 3
+_OTHER_BASE = "name the base that it was trained on in the probe's `base`"
+
+
+def read_config(files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return an adapter's configuration. Raises ProbeError if it is none of PEFT's."""
+    config = read_json(files[CONFIG], CONFIG)
+    if not isinstance(config.get("peft_type"), str):
+        raise ProbeError(f"{CONFIG} names no peft_type", "fetch the artifact again")
+    return config
+
+
+def judge_base_path(
+    config: Mapping[str, Any], base: Path, root: Path, artifact: str, context: Context
+) -> None:
+    """Tell whether the project's loaders, which follow the configuration, find the base.
+
+    The probe itself uses the base that was laid out, so a wrong path is a warning.
+    """
+    name = "adapter_config.json names its base"
+    named = config.get("base_model_name_or_path")
+    mend = (
+        "let the layout edit it: `edits: {…/adapter_config.json: "
+        f'{{base_model_name_or_path: "{{root}}/{_below(base, root)}"}}}}`'
+    )
+    used = f"the laid-out base {base} was used"
+    if not named or not isinstance(named, str):
+        context.warn(name, f"it names none; loaders that go by it fail; {used}", mend)
+    elif re.match(r"[A-Za-z]:[\\/]|\\\\", named) or named.startswith(("/", "~")):
+        _judge_folder(name, named, base, used, mend, context)
+    elif (root / named).is_dir():
+        context.warn(
+            name,
+            f"{named!r} is a relative path: it is found only with {root} as the current folder; "
+            + used,
+            mend,
+        )
+    elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", named):
+        context.warn(
+            name,
+            f"{named!r} is a repository: offline the project's loader fails, online it downloads "
+            f"the base once more; {used}",
+            mend,
+        )
+    else:
+        context.warn(name, f"{named!r} is not there; {used}", mend)
+
+
+def _judge_folder(
+    name: str, named: str, base: Path, used: str, mend: str, context: Context
+) -> None:
+    place = base.__class__(named)
+    if place.is_dir() and place.resolve() == base.resolve():
+        context.check(name, True, "it is the laid-out base")
+    elif place.is_dir():
+        context.warn(name, f"{named!r} is another folder than the laid-out base; {used}", mend)
+    else:
+        context.warn(
+            name,
+            f"the folder {named!r} does not exist here: it is a path on its author's machine; "
+            "the project's loader will take it for a repository and fail; " + used,
+            mend,
+        )
+
+
+def _below(base: Path, root: Path) -> str:
+    try:
+        return base.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return base.name
+
+
+def check_fit(tensors: Mapping[str, Entry], model: Any, config: Mapping[str, Any]) -> str:
+    """Compare an adapter's tensors with the modules of the loaded base, and say what fits.
+
+    PEFT itself passes over tensors for layers that the base does not have. Raises ProbeError.
+    """
+    parts: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, entry in tensors.items():
+        match = _PART.search(name)
+        if match:
+            module = name[: match.start()]
+            parts.setdefault(module.replace("base_model.model.", "", 1), {})[match["side"]] = (
+                entry.shape
+            )
+    if not parts:
+        raise ProbeError(
+            "the adapter's file holds no LoRA tensors", "is this the file that PEFT saved?"
+        )
+    modules = dict(model.named_modules())
+    absent = [name for name in parts if name not in modules]
+    if absent:
+        raise ProbeError(_foreign(absent, parts, modules), _OTHER_BASE)
+    halves = [name for name, sides in parts.items() if set(sides) != {"A", "B"}]
+    if halves:
+        raise ProbeError(
+            f"the adapter is incomplete: {_listed(halves)} has only one of lora_A and lora_B",
+            "fetch the artifact again",
+        )
+    for name, sides in parts.items():
+        _check_width(name, sides, modules[name])
+    _check_rank(parts, config)
+    ranks = sorted({min(sides["A"]) for sides in parts.values()})
+    told = "rank " + ", ".join(str(rank) for rank in ranks)
+    return f"{len(parts)} modules, {told}"
+
+
+def check_targets(tensors: Mapping[str, Entry], model: Any) -> None:
+    """Check that every module that PEFT adapted got its tensors from the file: others do nothing.
+
+    `model` is the PEFT model. Raises ProbeError.
+    """
+    adapted = [
+        name.replace("base_model.model.", "", 1)
+        for name, module in model.named_modules()
+        if hasattr(module, "lora_A") and (len(module.lora_A) or len(module.lora_embedding_A))
+    ]
+    stored = {_PART.sub("", name).replace("base_model.model.", "", 1) for name in tensors}
+    silent = [name for name in adapted if name not in stored]
+    if silent:
+        raise ProbeError(
+            f"the adapter has no tensors for {len(silent)} of {len(adapted)} modules that it is to "
+            f"act on, such as {_listed(silent)}: the base has more layers, or the file lacks some",
+            _OTHER_BASE,
+        )
+
+
+def _foreign(absent: list[str], parts: Mapping[str, Any], modules: Mapping[str, Any]) -> str:
+    numbers = sorted({int(n) for name in absent for n in _LAYER.findall(name)[:1]})
+    present = {int(n) for name in modules for n in _LAYER.findall(f"{name}.")[:1]}
+    if numbers and present and numbers[0] > max(present):
+        return (
+            f"the adapter was made for a base of at least {numbers[-1] + 1} layers, this one has "
+            f"{max(present) + 1}; PEFT would silently leave out the others"
+        )
+    return (
+        f"the adapter was made for another kind of model: {len(absent)} of its {len(parts)} "
+        f"modules are not in the base, such as {_listed(absent)}"
+    )
+
+
+def _check_width(name: str, sides: Mapping[str, tuple[int, ...]], module: Any) -> None:
+    weight = getattr(module, "weight", None)
+    if weight is None or len(sides["A"]) != 2 or weight.dim() != 2:
+        return
+    # An embedding's factors are turned round, a Conv1D's weight is.
+    adapter = sorted([max(sides["A"]), max(sides["B"])])
+    base = sorted(int(size) for size in weight.shape)
+    if adapter != base and min(sides["A"]) < min(base):
+        raise ProbeError(
+            f"the adapter was made for a base of another width: for {name} it is "
+            f"{sides['B'][0]} x {sides['A'][-1]}, the base's weight is "
+            f"{' x '.join(str(size) for size in weight.shape)}",
+            _OTHER_BASE,
+        )
+
+
+def _check_rank(parts: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> None:
+    if config.get("rank_pattern") or not isinstance(config.get("r"), int):
+        return
+    wrong = [name for name, sides in parts.items() if config["r"] not in sides["A"]]
+    if wrong:
+        raise ProbeError(
+            f"adapter_config.json says rank {config['r']}, the tensors of {wrong[0]} have "
+            f"{min(parts[wrong[0]]['A'])}",
+            "configuration and weights are of different adapters: fetch both from one revision",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

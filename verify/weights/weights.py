@@ -1,0 +1,302 @@
+"""Opens weight files safely and without reading more than is used, whatever their format.
+
+Nothing here executes what a file holds: safetensors has no code, torch files are loaded with
+`weights_only=True`. What needs more is refused, unless the manifest allows exactly the globals that
+it asks for, for exactly this file by its sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import mmap
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.child import finite
+from fetcher.verify.child.context import describe, missing
+from fetcher.verify.contract import pickles
+from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.weights import fileformat, nested
+from fetcher.verify.weights.safetensors_header import Entry, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from fetcher.verify.child.context import Context
+
+_FETCH_AGAIN = "remove the file and fetch the artifact again"
+_SHOWN_GLOBALS = 5
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor's element type by torch's name, such as `bfloat16`, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numbers(self) -> int:
+        """Return how many elements it has."""
+        total = 1
+        for size in self.shape:
+            total *= size
+        return total
+
+
+class WeightFile:
+    """An open weight file: `tensors` by name; `note` is said about the file where it is shown."""
+
+    def __init__(self, tensors: Mapping[str, TensorInfo], note: str = "") -> None:
+        self.tensors = tensors
+        self.note = note
+
+    def count_nonfinite(self, name: str, device: str) -> int:
+        """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
+        raise NotImplementedError
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
+        raise NotImplementedError
+
+    def nested_below(self) -> tuple[str, ...]:
+        """Return the names that hold all tensors, where the file is a dict of state dicts."""
+        return ()
+
+
+def open_weights(context: Context, path: Path, name: str, key: str = "") -> WeightFile:
+    """Open a weight file; `name` is its path in the artifact, `key` leads to a nested state dict.
+
+    `key` is for torch files; safetensors are flat. Raises ProbeError for a file that is not what
+    it should be, is damaged, or wants more than tensors, and MissingLibraryError.
+    """
+    kind = fileformat.identify(path, name)
+    if kind == fileformat.SAFETENSORS:
+        return _open_safetensors(context, path)
+    return _open_torch(context, path, kind, key)
+
+
+def _open_safetensors(context: Context, path: Path) -> WeightFile:
+    entries = read_header(path)
+    if context.has("torch") and context.has("safetensors"):
+        return _SafetensorsFile(context, path, entries)
+    if context.has("numpy") and context.device() == "cpu":
+        return _MappedFile(context, path, entries)
+    if context.has("torch") or context.device() != "cpu":
+        raise missing(["safetensors"], ["safetensors"])
+    raise missing(["torch (or numpy)"], ["safetensors", "torch"])
+
+
+class _SafetensorsFile(WeightFile):
+    """Read through the safetensors library, which maps the file."""
+
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+        super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
+        self._torch = context.require("torch")
+        library = context.require("safetensors")
+        try:
+            self._file = library.safe_open(str(path), framework="pt", device="cpu")
+        except Exception as error:
+            raise ProbeError(f"safetensors cannot open it: {describe(error)}") from error
+        self._entries = entries
+
+    def count_nonfinite(self, name: str, device: str) -> int:
+        if self._entries[name].code.startswith(("F4", "F6")):
+            return 0  # these types have neither NaN nor infinity, and torch no arithmetic
+        try:
+            tensor = self._file.get_tensor(name)
+        except Exception as error:  # such as a type that this torch does not know
+            raise ProbeError(f"safetensors cannot read {name}: {describe(error)}") from error
+        return finite.count_in_tensor(self._torch, tensor, device)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._file.get_tensor(name) for name in names}
+
+
+class _MappedFile(WeightFile):
+    """Read without torch: the bytes are mapped and numpy looks at their bits."""
+
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+        super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
+        self._context = context
+        self._numpy = context.require("numpy")
+        self._entries = entries
+        with path.open("rb") as stream:
+            self._bytes = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def count_nonfinite(self, name: str, device: str) -> int:
+        entry = self._entries[name]
+        return finite.count_in_bytes(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
+        raise missing(lacking, lacking)
+
+
+class _TorchFile(WeightFile):
+    def __init__(self, torch: Any, content: Any, key: str, note: str) -> None:
+        def is_tensor(value: Any) -> bool:
+            return isinstance(value, torch.Tensor)
+
+        part = nested.descend(content, key, is_tensor) if key else content
+        self._torch = torch
+        self._found = dict(nested.tensors(part, is_tensor))
+        self._mappings: tuple[str, ...] = ()
+        if isinstance(part, dict) and not any(is_tensor(value) for value in part.values()):
+            self._mappings = tuple(str(k) for k, value in part.items() if isinstance(value, dict))
+        super().__init__(
+            {
+                name: TensorInfo(str(tensor.dtype).replace("torch.", ""), tuple(tensor.shape))
+                for name, tensor in self._found.items()
+            },
+            note,
+        )
+
+    def count_nonfinite(self, name: str, device: str) -> int:
+        tensor = self._found[name]
+        if tensor.layout != self._torch.strided:
+            tensor = tensor.coalesce().values() if tensor.is_sparse else tensor.to_dense()
+        if tensor.is_quantized or tensor.is_meta:
+            return 0  # integers, and tensors without data
+        return finite.count_in_tensor(self._torch, tensor, device)
+
+    def load(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._found[name] for name in names}
+
+    def nested_below(self) -> tuple[str, ...]:
+        return self._mappings
+
+
+def _open_torch(context: Context, path: Path, kind: str, key: str) -> WeightFile:
+    note, can_map = _check_archive(path) if kind == fileformat.TORCH_ZIP else ("", False)
+    torch = context.require("torch")
+    known = inspect.signature(torch.load).parameters
+    if "weights_only" not in known:
+        raise ProbeError(
+            f"torch {torch.__version__} has no safe way to load a pickle",
+            "upgrade to torch 2.6 or newer",
+        )
+    how = {"map_location": "cpu", "weights_only": True}
+    if can_map and "mmap" in known:
+        how["mmap"] = True
+    allowed = context.allowed_globals
+    try:
+        content = _load(torch, path, how)
+    except Exception as error:
+        refused = _refused(torch, path)
+        if not refused:
+            raise _unloadable(path, error) from error
+        names = allowed.get(_sha256(path), ()) if allowed else ()
+        if not set(refused) <= set(names):
+            raise _refusal(path, refused, names) from error
+        content = _load_with(torch, path, how, refused)
+        note = "; ".join([*filter(None, [note]), f"let through: {', '.join(refused)}"])
+    return _TorchFile(torch, content, key, note)
+
+
+def _check_archive(path: Path) -> tuple[str, bool]:
+    """Check a torch file's zip container, and return a note and whether it can be mapped.
+
+    torch reads records without looking at their checksums, so a flipped bit would go unseen.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if any("/code/" in m.filename for m in members):
+                raise ProbeError(
+                    "a TorchScript archive: it holds code, and this probe reads tensors only",
+                    "save the model's state_dict instead",
+                )
+            stored = all(m.compress_type == zipfile.ZIP_STORED for m in members)
+            # What torch writes with set_crc32_options(False).
+            if not any(m.CRC for m in members):
+                return "saved without checksums", stored
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        told = str(error)
+        if "not a zip file" in told:
+            size = path.stat().st_size
+            told = f"truncated: the archive's end is missing ({size:,} bytes are there)"
+        raise ProbeError(told, _FETCH_AGAIN) from None
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        raise ProbeError(f"the archive cannot be read: {describe(error)}", _FETCH_AGAIN) from None
+    if damaged is not None:
+        raise ProbeError(f"damaged: the checksum of {damaged} does not match", _FETCH_AGAIN)
+    return "", stored
+
+
+def _load(torch: Any, path: Path, how: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(str(path), **how)
+
+
+def _load_with(torch: Any, path: Path, how: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Load a pickle that may use exactly these globals besides those of tensors."""
+    safe_globals = getattr(torch.serialization, "safe_globals", None)
+    if safe_globals is None:
+        raise ProbeError(
+            f"torch {torch.__version__} cannot let single globals through",
+            "upgrade to torch 2.5 or newer",
+        )
+    found = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        try:
+            found.append(getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            raise ProbeError(f"{name} is allowed, but not there: {describe(error)}") from error
+    try:
+        with safe_globals(found):
+            return _load(torch, path, how)
+    except Exception as error:
+        raise ProbeError(
+            f"torch does not load it even with {', '.join(names)}: {describe(error)}",
+            "use a file that holds the state_dict alone, best .safetensors",
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for piece in iter(lambda: stream.read(1024 * 1024), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _refused(torch: Any, path: Path) -> list[str]:
+    """Return the globals of a pickle that `weights_only` does not let through."""
+    try:
+        allowed = frozenset(torch._weights_only_unpickler._get_allowed_globals())
+    except AttributeError:  # another torch; then our own list has to do
+        allowed = frozenset()
+    return [name for name in pickles.refused_globals(path) if name not in allowed]
+
+
+def _refusal(path: Path, refused: Sequence[str], allowed: Sequence[str]) -> ProbeError:
+    shown = ", ".join(name[:80] for name in refused[:_SHOWN_GLOBALS])
+    more = ", …" if len(refused) > _SHOWN_GLOBALS else ""
+    reason = f"refused: beside tensors the pickle asks for {shown}{more}"
+    plain = "nothing of it was run; use a file that holds the state_dict alone, best .safetensors"
+    if len(refused) > _SHOWN_GLOBALS or not all(pickles.may_be_allowed(name) for name in refused):
+        return ProbeError(reason, plain)
+    needed = sorted({*refused, *allowed})
+    return ProbeError(
+        reason,
+        f"{plain}; or, if you trust this file, allow exactly these for exactly this file: "
+        f"`probe: {{allow_globals: {{{_sha256(path)}: [{', '.join(needed)}]}}}}`",
+    )
+
+
+def _unloadable(path: Path, error: Exception) -> ProbeError:
+    return ProbeError(
+        f"torch cannot load it: {describe(error)} ({path.stat().st_size:,} bytes; it may be "
+        "truncated or damaged)",
+        _FETCH_AGAIN,
+    )
