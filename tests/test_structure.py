@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import configparser
+import graphlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import fetcher.verify
 import pytest
 
 import fetcher
@@ -16,94 +19,123 @@ from fetcher.commands import COMMANDS, cli
 from fetcher.config import settings
 
 PACKAGE = Path(fetcher.__file__).parent
+VERIFY = Path(fetcher.verify.__file__).parent
 DOCS = PACKAGE.parent / "docs"
 
-# From left to right; a module may import from its own place and from those before it.
-ORDER = [
-    {
-        "errors",
-        "paths",
-        "patterns",
-        "yamltree",
-        "schema",
-        "sniff",
-        "files",
-        "prometheus",
-        "runtimefile",
-        "record",
-    },
-    {"settings", "edits", "vram"},
-    {"network", "state"},
-    {"sources", "mirror"},
-    {"events"},
-    {"manifest", "progress"},
-    {"layout", "lock", "store"},
-    {"crosscheck"},
-    {"project", "resolve", "stored"},
-    {"naming"},
-    {"plan"},
-    {"planner", "seal"},
-    {"hubcache"},
-    {"transfer", "place", "preflight", "report", "access"},
-    {"workspace"},
-    {"reports"},
-    {"leaderboard"},
-    {"workflow"},
-    {"check", "adopt", "storekeeping"},
-    {"shipping"},
-    {"server"},
-    {"formats"},
-    {"verify"},
-    {"gpu"},
-    {"recommend", "runtime"},
-    {"yamledit"},
-    {"register"},
-    {"modelconfig"},
-    {"golden", "probe_page", "livetable"},
-    {"probe_defaults"},
-    {"probe_options"},
-    {"probing"},
-    {"web"},
-    {"obtain"},
-    {"models"},
-    {"commands"},
-    {"__main__"},
+# The house from the ground up: a room may import from those that stand before it, never from
+# those behind. What a room is for stands in its __init__.py; CONTRIBUTING.md has a map.
+ROOMS = [
+    # verify/: what runs in the project's own interpreter knows nothing of the rest of fetch.
+    "verify.contract",
+    "verify.weights",
+    "verify.pictures",
+    "verify.nets",
+    "verify.loaders",
+    "verify.child",
+    "verify.probes",
+    "verify.host",
+    "verify",
+    # fetcher/
+    "errors",
+    "fs",
+    "yamldoc",
+    "config",
+    "hardware",
+    "network",
+    "sources",
+    "project",
+    "mirror",
+    "ui",
+    "store",
+    "tree",
+    "transfer",
+    "catalog",
+    "register",
+    "reporting",
+    "probes",
+    "operations",
+    "bundle",
+    "server",
+    "models",
+    "web",
+    "commands",
+    "__main__",
 ]
-PLACE = {name: index for index, names in enumerate(ORDER) for name in names}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name, without `fetcher.` in front."""
+    found = {}
+    for folder, prefix in ((PACKAGE, ()), (VERIFY, ("verify",))):
+        for path in sorted(folder.rglob("*.py")):
+            parts = [*prefix, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts).removesuffix(".__init__")] = path
+    found.pop("__init__", None)  # the public API: it is above everything, and imports lazily
+    return found
+
+
+MODULES = modules()
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "verify" and len(parts) > 1 else parts[0]
 
 
 def imports(path: Path) -> set[str]:
-    """First names below `fetcher` that a file imports when it is loaded or runs."""
+    """Modules of ours that a file imports: at its top, in functions, or for types alone."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module]
-            if node.module == "fetcher":
-                names = [f"fetcher.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by dots: full names are found by searching"
+            module = node.module or ""
+            for alias in node.names:
+                whole = f"{module}.{alias.name}".removeprefix("fetcher.")
+                found.add(whole if whole in MODULES else module.removeprefix("fetcher."))
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("fetcher.")}
-    return found & PLACE.keys()
+            found |= {alias.name.removeprefix("fetcher.") for alias in node.names}
+    return found & MODULES.keys()
 
 
-def modules() -> list[Path]:
-    return [
-        path
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path.name != "__init__.py" or path.parent != PACKAGE
-    ]
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_only_from_rooms_before_it(module: str) -> None:
+    home = room_of(module)
+    assert home in ROOMS, f"give {home} its place in ROOMS"
+    for name in imports(MODULES[module]):
+        other = room_of(name)
+        assert ROOMS.index(other) <= ROOMS.index(home), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_point_along_the_arrow(path: Path) -> None:
-    home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if home == "catalog":
-        return
-    assert home in PLACE, f"give {home} its place in ORDER"
-    for name in imports(path) - {home}:
-        typing_only = home == "sources" and name == "yamltree"
-        assert PLACE[name] <= PLACE[home] or typing_only, f"{home} imports {name}"
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    arrows = {module: imports(path) - {module} for module, path in MODULES.items()}
+    for names in arrows.values():  # a room's __init__ is its docstring, or re-exports
+        names -= {name for name in names if MODULES[name].name == "__init__.py"}
+    order = graphlib.TopologicalSorter(arrows)
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_every_room_says_what_it_is_for_and_the_top_is_bare() -> None:
+    for folder in (PACKAGE, VERIFY):
+        for room in folder.iterdir():
+            if room.is_dir() and any(room.glob("*.py")):
+                text = (room / "__init__.py").read_text("utf-8")
+                assert ast.get_docstring(ast.parse(text)), room
+    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert files == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+    assert {path.name for path in VERIFY.iterdir() if path.is_file()} == {"__init__.py"}
+
+
+def test_the_wheel_has_every_room() -> None:
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    listed = set(config["options"]["packages"].split())
+    packages = {
+        f"fetcher.{name}" for name, path in MODULES.items() if path.name == "__init__.py"
+    } | {"fetcher", "fetcher.catalog.manifests", "fetcher.catalog.layouts"}
+    assert listed == packages
 
 
 def test_every_command_is_documented_and_has_help() -> None:
@@ -136,7 +168,8 @@ def test_starting_up_imports_nothing_heavy() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         # A sealed tree is told of without what only a plan needs.
         "import fetcher.commands.all_, fetcher.commands.status, fetcher.commands.check\n"
-        "heavy = {'yaml', 'pycurl', 'fetcher.project.manifest', 'fetcher.tree.planner', 'fetcher.operations.fetch_all'}\n"
+        "heavy = {'yaml', 'pycurl', 'fetcher.project.manifest', 'fetcher.tree.planner',"
+        " 'fetcher.operations.fetch_all'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "import fetcher.operations.fetch_all, fetcher.commands.add\n"
         "heavy = {'torch', 'numpy', 'huggingface_hub', 'requests', 'transformers', 'ruamel'}\n"

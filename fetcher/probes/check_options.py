@@ -1,8 +1,8 @@
 """Mistakes in the options of a manifest's probes, each with its place.
 
-The rules are those by which the probes themselves judge (`fetcher.verify.contract.option_rules`); nothing
-that would run a probe is imported for them. Probes of other packages are code of theirs: they are
-asked only where probes are going to run.
+The rules are those by which the probes themselves judge
+(`fetcher.verify.contract.option_rules`); nothing that would run a probe is imported for them.
+Probes of other packages are code of theirs: they are asked only where probes are going to run.
 """
 
 from __future__ import annotations

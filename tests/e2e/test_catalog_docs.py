@@ -14,9 +14,9 @@ from fetcher.reporting import saved
 from fetcher.reporting.envelope import Report
 from fetcher.sources.github import GitHub
 from tests.conftest import Cli
+from tests.register.test_model_config import DOCUMENT
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
-from tests.test_modelconfig import DOCUMENT
 
 PAGE = (Path(fetcher.__file__).parent.parent / "docs/catalog.md").read_text("utf-8")
 DIFFUSERS = [

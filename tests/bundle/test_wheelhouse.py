@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fetcher.bundle.wheelhouse import platform_tags
+from tests.bundle.conftest import Site, exported
 from tests.e2e.test_docs import blocks
-from tests.shipping.conftest import Site, exported
 
 
 def without_network() -> list[str]:

@@ -20,8 +20,8 @@ from fetcher.probes import check_options
 from fetcher.project import manifest as manifests
 from fetcher.yamldoc import nodes
 
-from .conftest import Cli, write_project
-from .verify.conftest import plugin_path, plugins
+from tests.conftest import Cli, write_project
+from tests.verify.conftest import plugin_path, plugins
 
 __all__ = ["plugin_path", "plugins"]
 

@@ -11,10 +11,10 @@ import pytest
 
 from fetcher.errors import UsageError
 from fetcher.mirror.oci_registry import parse_reference
+from tests.bundle.conftest import FILES, TREE, WEIGHTS, Site, exported
 from tests.conftest import write_project
 from tests.kit import sha256
 from tests.servers.registry import PASSWORD, PROGRAM, TokenServer, docker_config, registry
-from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported
 
 MakeSite = Callable[[str], Site]
 Keys = Callable[[str], Path]

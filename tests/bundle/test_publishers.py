@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fetcher.mirror import signing
+from tests.bundle.conftest import Site
 from tests.conftest import write_project
 from tests.kit import sha256
-from tests.shipping.conftest import Site
 
 FILES = {"config.json": b"{}", "weights/model.bin": b"w" * 999, ".gitattributes": b"*"}
 MANIFEST = "artifacts:\n  m:\n    source: local:data\n"

@@ -16,8 +16,8 @@ from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
 from fetcher.store.gc import YOUNG_SECONDS
 from fetcher.ui.progress import Progress
+from tests.bundle.conftest import FILES, TREE, WEIGHTS, Site, exported
 from tests.kit import sha256
-from tests.shipping.conftest import FILES, TREE, WEIGHTS, Site, exported
 
 FORMS = ["folder", "tar", "volumes"]
 MakeSite = Callable[[str], Site]

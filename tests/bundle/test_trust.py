@@ -19,8 +19,8 @@ from fetcher.bundle.check_bundle import prove
 from fetcher.errors import FetchError
 from fetcher.mirror.bundle import blob_name, open_bundle
 from fetcher.ui.progress import Progress
+from tests.bundle.conftest import FILES, WEIGHTS, Site, exported
 from tests.kit import sha256
-from tests.shipping.conftest import FILES, WEIGHTS, Site, exported
 
 MakeSite = Callable[[str], Site]
 Keys = Callable[[str], Path]

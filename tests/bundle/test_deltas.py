@@ -11,8 +11,8 @@ import pytest
 
 from fetcher.bundle import delta as havelist
 from fetcher.mirror.bundle import open_bundle
+from tests.bundle.conftest import FILES, WEIGHTS, Site, exported
 from tests.kit import payload, sha256
-from tests.shipping.conftest import FILES, WEIGHTS, Site, exported
 
 MakeSite = Callable[[str], Site]
 NEW = payload(900, 9)

@@ -14,9 +14,9 @@ from fetcher.project import layout, manifest
 from fetcher.yamldoc.nodes import parse
 from fetcher.yamldoc.schema import Json
 
-from .conftest import Cli
+from tests.conftest import Cli
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MODULES: dict[str, Any] = {"manifest": manifest, "layout": layout}
 
 

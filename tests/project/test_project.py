@@ -13,10 +13,10 @@ from fetcher.project.layout import placements
 from fetcher.project.project import Project, Selection, Unit, artifacts_of, find_root
 from fetcher.sources.base import FileEntry
 
-from .conftest import Cli, write_project
+from tests.conftest import Cli, write_project
 
 Write = Callable[[str, str], Path]
-SIBLINGS = Path(__file__).parent / "data" / "projects" / "siblings"
+SIBLINGS = Path(__file__).parents[1] / "data" / "projects" / "siblings"
 
 ARTIFACTS = "artifacts:\n  a: {source: 'hf:o/a'}\n"
 TREE = "tree: {x/: a}\n"
