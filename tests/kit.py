@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, Problem
+from fetcher.mirror.locations import candidates_of
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store.store import Store
@@ -127,9 +128,13 @@ class Run:
             return failure.problem
         raise AssertionError("it resolved")
 
+    def candidates(self, source: Source, file: FileEntry) -> list[Candidate]:
+        """Where a source, or a mirror, has a file."""
+        if type(source).mirror_only:
+            return candidates_of(source, file, self.network)
+        return source.candidates(self.revision, file, self.network)
+
     def fetch(self, source: Source, files: Sequence[FileEntry]) -> Got:
         """All candidates of a source through the engine."""
-        jobs = [
-            Job("art", file, source.candidates(self.revision, file, self.network)) for file in files
-        ]
+        jobs = [Job("art", file, self.candidates(source, file)) for file in files]
         return self.get(*jobs)

@@ -8,22 +8,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.errors import MissingLibraryError, ProbeError, ProbeSkipped
+    from fetcher.verify.contract.options import GENERAL, check_options
+    from fetcher.verify.contract.probe import Probe
     from fetcher.verify.contract.probe_registry import UnknownProbeError, load_probe, probe_types
     from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult, Problem
     from fetcher.verify.host.runner import run_probes
 
 __all__ = [
+    "GENERAL",
     "Check",
+    "Context",
+    "MissingLibraryError",
+    "Probe",
+    "ProbeError",
     "ProbeRequest",
     "ProbeResult",
+    "ProbeSkipped",
     "Problem",
     "UnknownProbeError",
+    "check_options",
     "load_probe",
     "probe_types",
     "run_probes",
 ]
 
 _HOMES = {
+    "Context": "contract.context",
+    "GENERAL": "contract.options",
+    "MissingLibraryError": "contract.errors",
+    "Probe": "contract.probe",
+    "ProbeError": "contract.errors",
+    "ProbeSkipped": "contract.errors",
+    "check_options": "contract.options",
     "Check": "contract.protocol",
     "ProbeRequest": "contract.protocol",
     "ProbeResult": "contract.protocol",

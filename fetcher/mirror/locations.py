@@ -21,7 +21,9 @@ from fetcher.sources.base import (
     ExtentsCandidate,
     FileEntry,
     PathCandidate,
+    Source,
 )
+from fetcher.sources.fetch_mirror import FetchMirror
 
 ORIGIN = "mirror"
 _GUARD = threading.Lock()
@@ -74,6 +76,16 @@ def opened(location: str, network: Network) -> Place:
             place = network.mirrors[location] = _open(location, network)
     found: Place = place
     return found
+
+
+def candidates_of(source: Source, file: FileEntry, network: Network) -> list[Candidate]:
+    """Where an artifact's mirror, of whatever kind, has a file's content. Raises FetchError.
+
+    A fetch mirror is opened for it, and knows contents by their digests alone.
+    """
+    if isinstance(source, FetchMirror):
+        return opened(source.location, network).candidates(file)
+    return source.candidates(source.pinned_revision(), file, network)
 
 
 def _open(location: str, network: Network) -> Place:

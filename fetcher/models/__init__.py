@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fetcher.models.base import BaseModel, Freed, ModelError, NotLoaded
-    from fetcher.models.chat import BaseLLMModel, ChatReply
+    from fetcher.models.chat import BaseLLMModel
     from fetcher.models.compression import BaseCompressionModel
     from fetcher.models.embedding import BaseEmbeddingModel
     from fetcher.models.image_generation import BaseImagePipeline
     from fetcher.models.manager import ModelManager
     from fetcher.models.registry import register_model
+    from fetcher.models.reply import ChatReply
     from fetcher.models.spec import ModelSpec
     from fetcher.models.stats import ModelStats, prometheus_text
 
@@ -40,10 +41,10 @@ __all__ = [
 _HOMES = {
     "BaseCompressionModel": "compression",
     "BaseEmbeddingModel": "embedding",
-    "BaseImagePipeline": "images",
+    "BaseImagePipeline": "image_generation",
     "BaseLLMModel": "chat",
     "BaseModel": "base",
-    "ChatReply": "chat",
+    "ChatReply": "reply",
     "Freed": "base",
     "ModelError": "base",
     "ModelManager": "manager",

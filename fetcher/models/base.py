@@ -15,9 +15,8 @@ from fetcher.errors import PROBE, FetchError, Problem
 from fetcher.models import device_memory
 from fetcher.models.spec import ModelSpec
 from fetcher.models.stats import Call, Monitor
-from fetcher.verify.child import devices
-from fetcher.verify.contract import dtypes
-from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.contract import devices, dtypes
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.loaders import first_line, is_memory
 
 M = TypeVar("M", bound="BaseModel")

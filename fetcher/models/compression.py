@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fetcher.models.base import BaseModel, ModelError
-from fetcher.verify.child.context import Context
+from fetcher.verify.contract.context import Context
 from fetcher.verify.contract.protocol import ProbeRequest
 from fetcher.verify.loaders import first_line
 

@@ -26,7 +26,7 @@ from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import Project
 from fetcher.tree.plan import ArtifactPlan
-from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.weights.folders import folder_of
 
 _BY_PROBE = {

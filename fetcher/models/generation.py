@@ -12,7 +12,7 @@ from fetcher.verify.loaders import causal_lm
 from fetcher.verify.loaders.causal_lm import CausalLM
 
 if TYPE_CHECKING:
-    from fetcher.models.chat import Generation
+    from fetcher.models.reply import Generation
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from fetcher.errors import UsageError
 from fetcher.models.base import BaseModel, ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.project.manifest import Artifact
-from fetcher.sources.plain import Local
+from fetcher.sources.local import Local
 from fetcher.verify.loaders import first_line
 
 _STEPS = 30

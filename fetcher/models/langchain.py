@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 try:
     from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -19,8 +19,17 @@ except ImportError as error:
     ) from error
 
 from fetcher.models.base import BaseModel
-from fetcher.models.chat import BaseLLMModel, Generation
-from fetcher.models.embedding import BaseEmbeddingModel
+from fetcher.models.reply import ChatReply, Generation
+
+
+class _ChatModel(Protocol):
+    def invoke(self, messages: Any, **how: Any) -> ChatReply: ...
+    def stream(self, messages: Any, **how: Any) -> Iterator[str]: ...
+
+
+class _EmbeddingModel(Protocol):
+    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]: ...
+    def embed_query(self, text: str) -> list[float]: ...
 
 
 class FetchChatModel(BaseChatModel):
@@ -57,7 +66,7 @@ class FetchChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        model: BaseLLMModel = self.model
+        model: _ChatModel = self.model
         reply = model.invoke(messages, **self._how(stop, kwargs))
         message = AIMessage(
             content=str(reply),
@@ -80,7 +89,7 @@ class FetchChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        model: BaseLLMModel = self.model
+        model: _ChatModel = self.model
         for piece in model.stream(messages, **self._how(stop, kwargs)):
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
             if run_manager is not None:
@@ -91,7 +100,7 @@ class FetchChatModel(BaseChatModel):
 class FetchEmbeddings(Embeddings):
     """An embedding model of `fetcher.models`."""
 
-    def __init__(self, model: BaseEmbeddingModel) -> None:
+    def __init__(self, model: _EmbeddingModel) -> None:
         self.model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

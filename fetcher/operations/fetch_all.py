@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, FetchError, Problem, from_os_error
 from fetcher.fs.atomic import Stat
+from fetcher.mirror.locations import candidates_of
 from fetcher.operations.workspace import Workspace
 from fetcher.reporting import envelope
 from fetcher.reporting.envelope import Report
@@ -20,7 +21,7 @@ from fetcher.sources.base import (
     Source,
     UrlCandidate,
 )
-from fetcher.sources.plain import BlobMirror
+from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.tree import preflight
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.placer import Placer
@@ -43,7 +44,7 @@ class Run:
         self.downloaded_files = self.downloaded_bytes = 0
         self.rows: list[Row] = []
         self._cached = CachedBlobs(space.settings.hub_cache)
-        mirrors = [BlobMirror(location) for location in space.settings.mirrors]
+        mirrors = [FetchMirror(location) for location in space.settings.mirrors]
         self._chosen_mirrors = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
         self._unopened: set[str] = set()
         self._recorded = time.monotonic()
@@ -213,7 +214,7 @@ class Run:
             if cached is not None:
                 found.append(PathCandidate("hf-cache", cached, link=True))
         for mirror, label in self._chosen_mirrors:
-            found += [_chosen(c, label) for c in mirror.candidates("", file, network)]
+            found += [_chosen(c, label) for c in candidates_of(mirror, file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
@@ -232,7 +233,7 @@ class Run:
         network = self.space.network
         label = f"mirror:{source.describe()}"
         try:
-            found = source.candidates(source.pinned_revision(), file, network)
+            found = candidates_of(source, file, network)
         except FetchError as error:
             if label not in self._unopened:
                 self._unopened.add(label)

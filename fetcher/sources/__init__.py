@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.fs.patterns import nearest
 from fetcher.sources.base import Source
+from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.plain import BlobMirror, Local, PyPI, Url
+from fetcher.sources.local import Local
+from fetcher.sources.pypi import PyPI
+from fetcher.sources.url import Url
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-BUILT_IN: tuple[type[Source], ...] = (HuggingFace, GitHub, GenForce, Url, Local, PyPI, BlobMirror)
+BUILT_IN: tuple[type[Source], ...] = (HuggingFace, GitHub, GenForce, Url, Local, PyPI, FetchMirror)
 _TYPE_FIELD = Field(Text(), "kind of source", required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}

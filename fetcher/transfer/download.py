@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Part
-
-if TYPE_CHECKING:
-    from fetcher.transfer.partial_file import Body
+from fetcher.transfer.partial_file import Body
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20

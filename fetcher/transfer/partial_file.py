@@ -14,12 +14,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from fetcher.errors import from_os_error
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import native
+from fetcher.sources.base import FileEntry
 from fetcher.store.store import Part
-from fetcher.transfer.download import Job
 from fetcher.transfer.hashing import Tail, TailHasher
 
 CELL = 16 << 20
@@ -51,10 +52,20 @@ class Cell:
         return self.stop is not None and self.at >= self.stop
 
 
+class Wanted(Protocol):
+    """What a partial file reads, and corrects, of the job that it belongs to."""
+
+    file: FileEntry
+    validator: str
+    anew: bool
+    decode: bool
+    no_ranges: bool
+
+
 class Body:
     """The partial file of one job, open for writing. Raises Failure where it cannot be used."""
 
-    def __init__(self, job: Job, part: Part, hasher: TailHasher) -> None:
+    def __init__(self, job: Wanted, part: Part, hasher: TailHasher) -> None:
         self.job = job
         self.part = part
         self.hasher = hasher

@@ -10,7 +10,7 @@ from pathlib import Path
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.network.session import Network, Response
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.plain import Local
+from fetcher.sources.local import Local
 from fetcher.store.store import Store
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed

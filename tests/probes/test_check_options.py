@@ -19,7 +19,6 @@ from fetcher.errors import DocumentProblem
 from fetcher.probes import check_options
 from fetcher.project import manifest as manifests
 from fetcher.yamldoc import nodes
-
 from tests.conftest import Cli, write_project
 from tests.verify.conftest import plugin_path, plugins
 

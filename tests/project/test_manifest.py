@@ -15,7 +15,9 @@ from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.plain import Local, PyPI, Url
+from fetcher.sources.local import Local
+from fetcher.sources.pypi import PyPI
+from fetcher.sources.url import Url
 from fetcher.yamldoc.nodes import Document, parse
 from fetcher.yamldoc.schema import INVALID
 

@@ -12,7 +12,6 @@ from fetcher.errors import InvalidDocument, UsageError
 from fetcher.project.layout import placements
 from fetcher.project.project import Project, Selection, Unit, artifacts_of, find_root
 from fetcher.sources.base import FileEntry
-
 from tests.conftest import Cli, write_project
 
 Write = Callable[[str, str], Path]

@@ -12,10 +12,13 @@ import pytest
 
 from fetcher.config.settings import Value
 from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.plain import BlobMirror, Local, PyPI, Url
+from fetcher.sources.local import Local
+from fetcher.sources.pypi import PyPI
+from fetcher.sources.url import Url
 from tests.kit import Run, entry, git_blob, payload, sha256
 from tests.servers.ftp import FtpServer
 from tests.servers.github import GitHubServer
@@ -247,12 +250,12 @@ def blob_folder(root: Path, stack: ExitStack) -> Source:
         path = root / "carried/blobs/sha256" / sha256(data)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    return BlobMirror("carried")
+    return FetchMirror("carried")
 
 
 def blob_server(root: Path, stack: ExitStack) -> Source:
     blobs = {f"store/blobs/sha256/{sha256(data)}": data for data in FILES.values()}
-    return BlobMirror(stack.enter_context(FileServer(blobs)).url + "/store/")
+    return FetchMirror(stack.enter_context(FileServer(blobs)).url + "/store/")
 
 
 def wheel(root: Path, stack: ExitStack) -> Source:
@@ -297,7 +300,7 @@ def test_mirrors(make: Callable[[Path, ExitStack], Source], tmp_path: Path) -> N
         if make is wheel:
             assert "pkg/data/config.json" in problem.hint
         else:
-            assert source.candidates("", FileEntry("x", 3), run.network) == []
+            assert run.candidates(source, FileEntry("x", 3)) == []
 
 
 def test_wheels_that_are_not_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

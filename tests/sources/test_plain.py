@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from fetcher.sources.base import FileEntry, Request
+from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.genforce import GenForce
-from fetcher.sources.plain import BlobMirror, Local, Url
+from fetcher.sources.local import Local
+from fetcher.sources.url import Url
 from tests.kit import Run, entry, payload
 from tests.servers.ftp import FtpServer
 from tests.servers.plain import FileServer
@@ -175,6 +177,6 @@ def test_a_local_file_that_changes_after_the_lock(tmp_path: Path) -> None:
 def test_mirrors_that_cannot_be(tmp_path: Path, location: str) -> None:
     run = Run(tmp_path)
     run.revision = ""
-    mirror = BlobMirror(location)
+    mirror = FetchMirror(location)
     assert mirror.describe()
     assert run.fetch(mirror, [entry("f", b"x")]).failed[0][1].code == "refused"

@@ -12,7 +12,7 @@ import pytest
 from fetcher.transfer import partial_file as bodies
 from tests.kit import Run, entry, payload
 from tests.servers.nginx import PROGRAM, Nginx
-from tests.transfer.test_couriers import Batch
+from tests.transfer.test_worker_pool import Batch
 
 pytestmark = [
     pytest.mark.usefixtures("hasty"),

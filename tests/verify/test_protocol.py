@@ -18,9 +18,10 @@ from fetcher.verify import (
     load_probe,
     probe_types,
 )
-from fetcher.verify.child import devices
-from fetcher.verify.contract import options, probe_registry
-from fetcher.verify.contract.protocol import ProbeError, ProbeSkipped, Problem
+from fetcher.verify.child import fitness
+from fetcher.verify.contract import devices, options, probe_registry
+from fetcher.verify.contract.errors import ProbeError, ProbeSkipped
+from fetcher.verify.contract.protocol import Problem
 
 PACKAGE = Path(fetcher.verify.__file__).parent
 
@@ -199,6 +200,6 @@ def test_too_little_gpu_memory_is_a_skip() -> None:
     torch = fake_torch(gpus=1)
     torch.cuda.get_device_properties = lambda device: SimpleNamespace(total_memory=8 * 2**30)
     context: Any = SimpleNamespace(device=lambda: "cuda:0", require=lambda name: torch)
-    devices.skip_if_unfit(request(min_vram=8 * 2**30, gpu_only=True), context)
+    fitness.skip_if_unfit(request(min_vram=8 * 2**30, gpu_only=True), context)
     with pytest.raises(ProbeSkipped, match=r"needs 24\.0 GiB of GPU memory, cuda:0 has 8\.0 GiB"):
-        devices.skip_if_unfit(request(min_vram=24 * 2**30), context)
+        fitness.skip_if_unfit(request(min_vram=24 * 2**30), context)

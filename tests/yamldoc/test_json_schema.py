@@ -13,7 +13,6 @@ import pytest
 from fetcher.project import layout, manifest
 from fetcher.yamldoc.nodes import parse
 from fetcher.yamldoc.schema import Json
-
 from tests.conftest import Cli
 
 ROOT = Path(__file__).parents[2]

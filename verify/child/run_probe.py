@@ -20,14 +20,15 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fetcher.verify.child import devices, network_guard
-from fetcher.verify.child.context import Context, describe, missing
-from fetcher.verify.contract.protocol import ProbeError, ProbeRequest, ProbeSkipped
+from fetcher.verify.child import fitness, network_guard
+from fetcher.verify.contract.context import Context, describe, missing
+from fetcher.verify.contract.errors import ProbeError, ProbeSkipped
+from fetcher.verify.contract.protocol import ProbeRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.contract.protocol import Probe
+    from fetcher.verify.contract.probe import Probe
 
 _PR_SET_PDEATHSIG = 1
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -104,7 +105,7 @@ def _attempt(location: Mapping[str, Any], request: ProbeRequest, context: Contex
         context.stage("loading the probe")
         probe = _load(location)
         _require_all(probe, context)
-        devices.skip_if_unfit(request, context)
+        fitness.skip_if_unfit(request, context)
         context.stage("running")
         probe.run(request, context)
     except ProbeSkipped as skip:

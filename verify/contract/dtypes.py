@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetcher.verify.contract.errors import ProbeError
+
 SHORT_NAMES = {
     "fp64": "float64",
     "double": "float64",
@@ -49,10 +51,6 @@ def is_floating(name: Any) -> bool:
 
 def of_torch(torch: Any, name: str) -> Any:
     """Return torch's type of this name. Raises ProbeError for one to which no model is loaded."""
-    from fetcher.verify.contract.protocol import (
-        ProbeError,  # it needs far more than a look at a name does
-    )
-
     if not is_floating(name):
         raise ProbeError(
             f"dtype {name!r} is not a type to load a model with", "use " + ", ".join(FLOATING)

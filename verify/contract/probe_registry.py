@@ -17,7 +17,7 @@ from fetcher.verify.contract.options import nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from fetcher.verify.contract.protocol import Probe
+    from fetcher.verify.contract.probe import Probe
 
 GROUP = "fetcher.probes"
 _PACKAGE = "fetcher.verify.probes"

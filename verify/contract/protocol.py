@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.exhibits import Fingerprint, Picture, Table
 from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
@@ -16,8 +16,6 @@ from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
-
-    from fetcher.verify.child.context import Context
 
     State = Literal["passed", "failed", "skipped"]
 
@@ -164,46 +162,6 @@ def complete_metrics(found: Mapping[str, Any]) -> dict[str, Any]:
     metrics["libraries"] = {}
     metrics.update(found)
     return metrics
-
-
-class Probe(Protocol):
-    """A kind of proof. A probe's module holds one instance, `PROBE`, and imports only stdlib.
-
-    `requires` are the libraries that every run needs, as (import name, name to install). A probe
-    may have `related`: the options whose values are ids of other artifacts (one, or a list), which
-    it then finds in `request.related` if they are laid out.
-    """
-
-    type: str
-    requires: tuple[tuple[str, str], ...]
-
-    def validate_options(self, options: Mapping[str, Any]) -> list[Problem]:
-        """Return all problems of a manifest's options; runs under fetch's own interpreter."""
-        ...
-
-    def run(self, request: ProbeRequest, context: Context) -> None:
-        """Load and infer, telling `context` the checks and metrics.
-
-        An exception is a failure of this probe; `ProbeError` carries its own words.
-        """
-        ...
-
-
-class ProbeError(Exception):
-    """The probe failed: `reason` in one sentence, `hint` what to do about it."""
-
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
-
-
-class ProbeSkipped(ProbeError):
-    """The probe cannot say anything here, such as a GPU model on a machine without GPU."""
-
-
-class MissingLibraryError(ProbeError):
-    """The interpreter lacks a library that the model needs."""
 
 
 def _as_strings(files: Mapping[str, Path]) -> dict[str, str]:

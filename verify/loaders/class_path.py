@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
 from fetcher.verify.contract.class_names import IN_FILE
+from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.options import nearest
 from fetcher.verify.loaders import LoadError, strict
 

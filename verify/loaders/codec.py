@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
+from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import LoadError, class_path, project_code, strict
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import WeightFile, open_weights
@@ -17,7 +17,7 @@ from fetcher.verify.weights.weights import WeightFile, open_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest
 
 

@@ -10,7 +10,7 @@ from fetcher.verify.weights.expectations import check_count
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
 
 
 def check(

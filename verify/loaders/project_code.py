@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
-from fetcher.verify.contract.protocol import ProbeSkipped
+from fetcher.verify.contract.errors import ProbeSkipped
 from fetcher.verify.loaders import class_path
 
 if TYPE_CHECKING:
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest
 
 

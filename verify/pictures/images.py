@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
-from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.contract.context import describe
+from fetcher.verify.contract.errors import ProbeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
 
 
 def generated(torch: Any, height: int, width: int, seed: int = 0, count: int = 1) -> Any:

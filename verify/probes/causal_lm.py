@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child import finite
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders import causal_lm as loader
 from fetcher.verify.loaders.loaded import check_tensors
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.weights import adapters, folders
+from fetcher.verify.weights import adapters, finite, folders
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.safetensors_header import Entry
 

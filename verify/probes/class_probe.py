@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
 from fetcher.verify.contract import inputs, options
+from fetcher.verify.contract.context import describe
+from fetcher.verify.contract.errors import MissingLibraryError, ProbeError, ProbeSkipped
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError, ProbeSkipped
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.pictures import images
 from fetcher.verify.weights.choice import weight_files
@@ -20,7 +20,7 @@ from fetcher.verify.weights.weights import open_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SAME = 1e-3  # of the answer's spread, between two runs on a GPU

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
 from fetcher.verify.contract import options
+from fetcher.verify.contract.context import describe
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import METHODS, problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders import codec as loader
 from fetcher.verify.loaders import project_code
 from fetcher.verify.loaders.strict import listed
@@ -22,7 +22,7 @@ from fetcher.verify.weights.expectations import check_count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders import diffusion as loader
 from fetcher.verify.loaders.loaded import check_finite
 from fetcher.verify.loaders.strict import listed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _INDEX = "model_index.json"

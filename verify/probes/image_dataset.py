@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
 from fetcher.verify.contract import options
+from fetcher.verify.contract.context import describe
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")

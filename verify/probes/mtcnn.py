@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import strict
 from fetcher.verify.nets import mtcnn_nets
 from fetcher.verify.pictures import images
@@ -18,7 +18,7 @@ from fetcher.verify.weights.weights import open_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.nets.mtcnn_nets import Sizes
     from fetcher.verify.weights.weights import WeightFile

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child import finite
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders import sentence_transformer as loader
-from fetcher.verify.weights import folders
+from fetcher.verify.weights import finite, folders
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.safetensors_header import Entry
 

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
 from fetcher.verify.weights import expectations
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -20,7 +20,7 @@ from fetcher.verify.weights.weights import open_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.shards import WeightSet
     from fetcher.verify.weights.weights import TensorInfo, WeightFile

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.nets import stylegan_net, stylegan_sizes
 from fetcher.verify.pictures import grids
@@ -21,7 +21,7 @@ from fetcher.verify.weights.weights import open_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.weights import WeightFile
 

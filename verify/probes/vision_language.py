@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child.context import describe
+from fetcher.verify.contract.context import describe
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.option_rules import problems_of
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.loaders import is_memory, loaded, vision
 from fetcher.verify.pictures import images
 from fetcher.verify.weights import folders
@@ -17,7 +17,7 @@ from fetcher.verify.weights import folders
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _PROMPT = "What is in this picture?"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.protocol import ProbeError
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.weights.folders import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.weights.safetensors_header import Entry
 
 CONFIG = "adapter_config.json"

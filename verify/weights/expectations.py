@@ -11,7 +11,7 @@ from fetcher.verify.contract.dtypes import SHORT_NAMES, TENSORS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.weights.weights import TensorInfo
 
 _SHOWN = 5

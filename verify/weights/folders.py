@@ -10,8 +10,8 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.pickles import refused_globals
-from fetcher.verify.contract.protocol import ProbeError
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import Entry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -19,7 +19,7 @@ from fetcher.verify.weights.shards import check_index, weight_sets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
 
 _FETCH_AGAIN = "fetch the artifact again"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration

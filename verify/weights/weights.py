@@ -17,18 +17,17 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child import finite
-from fetcher.verify.child.context import describe, missing
 from fetcher.verify.contract import pickles
-from fetcher.verify.contract.protocol import ProbeError
-from fetcher.verify.weights import fileformat, nested
+from fetcher.verify.contract.context import describe, missing
+from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.weights import fileformat, finite, nested
 from fetcher.verify.weights.safetensors_header import Entry, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from fetcher.verify.child.context import Context
+    from fetcher.verify.contract.context import Context
 
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
 _SHOWN_GLOBALS = 5

@@ -17,8 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from fetcher.verify.contract.options import GENERAL, check_options
-from fetcher.verify.contract.protocol import ProbeError, ProbeSkipped, Problem
+from fetcher.verify import GENERAL, ProbeError, ProbeSkipped, Problem, check_options
 
 _SERVER = ("127.0.0.1", 9)
 

@@ -13,9 +13,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.child import devices
-from fetcher.verify.contract import dtypes, fingerprints, png
-from fetcher.verify.contract.protocol import Check, MissingLibraryError
+from fetcher.verify.contract import devices, dtypes, fingerprints, png
+from fetcher.verify.contract.errors import MissingLibraryError
+from fetcher.verify.contract.protocol import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,0 +1,96 @@
+"""Files on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fetcher.errors import Failure, from_os_error
+from fetcher.fs.atomic import sha256_of
+from fetcher.network.session import Network
+from fetcher.sources.base import (
+    Candidate,
+    FileEntry,
+    PathCandidate,
+    Request,
+    Resolved,
+    Source,
+    choose,
+    merge_known,
+)
+from fetcher.yamldoc.schema import Field, Text
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class Local(Source):
+    """A file or a folder on this machine, absolute or relative to the project."""
+
+    path: str
+
+    type: ClassVar[str] = "local"
+    fields: ClassVar[dict[str, Field]] = {
+        "path": Field(Text(), "a file or folder, relative to the project's root", required=True),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """The path itself."""
+        return {"path": text}
+
+    def describe(self) -> str:
+        """The short form."""
+        return f"local:{self.path}"
+
+    def _base(self, network: Network) -> Path:
+        return network.settings.root / Path(self.path).expanduser()
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Walk the folder and read every chosen file once for its digest."""
+        base = self._base(network)
+        try:
+            if not base.exists():
+                raise Failure("not-found", f"{base} is not there", "check the source's path")
+            found = dict(self._list(base))
+            entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
+            chosen = choose(entries, request, str(base))
+            files = [
+                merge_known(
+                    entry._replace(sha256=sha256_of(str(found[entry.path]))), request, str(base)
+                )
+                for entry in chosen
+            ]
+        except OSError as error:
+            raise from_os_error(error, f"reading {error.filename or base}") from error
+        return Resolved("", files)
+
+    def check_access(self, network: Network) -> bool:
+        """Whether it is there."""
+        base = self._base(network)
+        if not base.exists():
+            raise Failure("not-found", f"{base} is not there", "check the source's path")
+        return True
+
+    @staticmethod
+    def _list(base: Path) -> Iterator[tuple[str, Path]]:
+        if base.is_file():
+            yield base.name, base
+            return
+        for folder, folders, names in os.walk(base, onerror=_refuse):
+            folders[:] = [name for name in folders if name != ".git"]
+            for name in names:
+                path = Path(folder, name)
+                if path.is_file():  # no broken link, and nothing that would wait for ever
+                    yield path.relative_to(base).as_posix(), path
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The file itself."""
+        base = self._base(network)
+        path = base / file.path if base.is_dir() else base
+        return [PathCandidate(self.type, str(path))]

@@ -1,0 +1,139 @@
+"""Files behind plain URLs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote, urlsplit
+
+from fetcher.errors import Failure
+from fetcher.fs.patterns import literal_names
+from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.network.session import Network, public_url
+from fetcher.sources.base import (
+    Candidate,
+    FileEntry,
+    Request,
+    Resolved,
+    Source,
+    UrlCandidate,
+    merge_known,
+)
+from fetcher.yamldoc.schema import Field, Text
+
+_WEB_PAGE = re.compile(
+    r"https?://(?:www\.)?(?:github\.com/[^/]+/[^/]+(?:/?$|/(?:blob|tree)/)"
+    r"|huggingface\.co/(?:(?:datasets|spaces)/)?[^/]+/[^/]+(?:/?$|/(?:blob|tree)/))"
+)
+# What a URL's file is called when neither the URL nor the manifest names it: the layout does.
+_UNNAMED = "download"
+
+
+def _url_complaint(text: str) -> str | None:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https", "ftp", "ftps"}:
+        return "is no http, https or ftp URL"
+    if parts.password:
+        return "holds a password: put it into ~/.netrc instead"
+    if _WEB_PAGE.match(text):
+        return "is a web page, not a file: use a source of type github or huggingface"
+    return None
+
+
+@dataclass(frozen=True)
+class Url(Source):
+    """A file behind a URL, or several below one that ends in a slash."""
+
+    url: str
+
+    type: ClassVar[str] = "url"
+    lists: ClassVar[bool] = False
+    fields: ClassVar[dict[str, Field]] = {
+        "url": Field(
+            Text(r"\S+", "a URL", check=_url_complaint),
+            "http, https or ftp; one that ends in / stands in front of the names in `files`",
+            required=True,
+        ),
+    }
+
+    @classmethod
+    def from_short(cls, text: str) -> dict[str, Any]:
+        """The URL itself."""
+        if complaint := _url_complaint(text):
+            raise ValueError(complaint)
+        return {"url": text}
+
+    def describe(self) -> str:
+        """The URL."""
+        return self.url
+
+    @property
+    def _is_folder(self) -> bool:
+        return urlsplit(self.url).path.endswith("/") and not urlsplit(self.url).query
+
+    def names(self, request: Request) -> list[str]:
+        """The files' names: those of the manifest, else the URL's last segment."""
+        names = literal_names(request.files, request.exclude)
+        if self._is_folder or (names and len(names) > 1):
+            if not names or not self._is_folder:
+                raise Failure(
+                    "missing-upstream",
+                    f"{self.url}: only a URL that ends in / has several files, named in `files`",
+                    "name the files (no globs: a web server cannot list), or end the URL in /",
+                )
+            return names
+        if names:
+            return names
+        name = unquote(urlsplit(self.url).path.rpartition("/")[2])
+        try:
+            return [check_relative(name)]
+        except BadPath:
+            return [_UNNAMED]
+
+    def _location(self, name: str) -> str:
+        return self.url + quote(name) if self._is_folder else self.url
+
+    def resolve(self, request: Request, network: Network) -> Resolved:
+        """Names from the manifest; a size, where it is not known, from one HEAD each."""
+        files = []
+        for name in self.names(request):
+            entry = merge_known(FileEntry(name), request, self.describe())
+            if entry.size is None and self._location(name).startswith("http"):
+                entry = entry._replace(size=self._size(name, network))
+            files.append(entry)
+        return Resolved("", sorted(files))
+
+    def _size(self, name: str, network: Network) -> int | None:
+        url = self._location(name)
+        answer = network.request(
+            url, method="HEAD", headers=[("Accept-Encoding", "identity")], tries=2
+        )
+        if answer.status in {404, 410}:
+            raise Failure("not-found", f"{public_url(url)} is not there (HTTP {answer.status})")
+        length = answer.headers.get("content-length", "")
+        plain = answer.status == 200 and "content-encoding" not in answer.headers
+        page = answer.headers.get("content-type", "").startswith("text/html")
+        told = plain and not page and re.fullmatch(r"\d{1,15}", length)
+        return (int(length) or None) if told else None
+
+    def check_access(self, network: Network) -> bool:
+        """One HEAD, where there is one URL to ask."""
+        if self._is_folder or not self.url.startswith("http"):
+            return False
+        answer = network.request(self.url, method="HEAD", tries=2)
+        if answer.status in {401, 403}:
+            raise Failure("auth", f"{public_url(self.url)}: access denied (HTTP {answer.status})")
+        if answer.status in {404, 410}:
+            raise Failure("not-found", f"{public_url(self.url)} is not there")
+        return answer.status == 200
+
+    def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
+        """The URL."""
+        url = self._location(file.path)
+        hint = f"open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {{artifact}}/"
+        return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint + file.path)]
