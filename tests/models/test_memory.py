@@ -14,7 +14,7 @@ from fetcher.models import device_memory
 
 CYCLES = """
 import json, sys
-from fetcher.models import ModelManager, memory
+from fetcher.models import ModelManager, device_memory as memory
 manager = ModelManager(sys.argv[1])
 found = []
 for _ in range(3):

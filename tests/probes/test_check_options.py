@@ -206,10 +206,11 @@ def test_no_probe_is_imported_to_judge_its_options(tmp_path: Path) -> None:
     code = (
         "import json, pathlib, sys\n"
         "import fetcher.commands.all_\n"
-        "from fetcher import manifest, probe_options\n"
+        "from fetcher.probes import check_options\n"
+        "from fetcher.project import manifest\n"
         "before = set(sys.modules)\n"
         f"found, document = manifest.load(pathlib.Path({str(path)!r}), 'm')\n"
-        "probe_options.examine(found, document)\n"
+        "check_options.examine(found, document)\n"
         "print(json.dumps([len(document.problems), sorted(set(sys.modules) - before)]))\n"
     )
     environ = {"PYTHONPATH": ":".join(sys.path)}
@@ -218,8 +219,8 @@ def test_no_probe_is_imported_to_judge_its_options(tmp_path: Path) -> None:
     )
     problems, modules = json.loads(done.stdout)
     assert problems >= len(RULES)
-    allowed = {"option_rules", "options", "inputs", "dtypes", "class_names"}
-    ours = {name.split(".", 2)[2] for name in modules if name.startswith("fetcher.verify.")}
+    allowed = {"option_rules", "options", "inputs", "dtypes", "class_names", "errors"}
+    ours = {n.split(".", 3)[3] for n in modules if n.startswith("fetcher.verify.contract.")}
     assert ours <= allowed, ours - allowed
     heavy = {"importlib.metadata", "zipfile", "pickletools", "torch", "numpy"}
     assert not heavy & set(modules)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("hasty", "small_cells")
 CHILD = f"""
 import sys
 from pathlib import Path
-from fetcher.transfer import body
+from fetcher.transfer import partial_file as body
 body.CELL, body.RANGES_FROM = {CELL}, {2 * CELL}
 from fetcher.sources.base import FileEntry
 from tests.kit import Run

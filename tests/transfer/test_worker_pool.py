@@ -25,14 +25,14 @@ COUNT = 600
 CHILD = """
 import json, sys
 from pathlib import Path
-from fetcher.network import Network
+from fetcher.network.session import Network
 from fetcher.sources.base import FileEntry, UrlCandidate
-from fetcher.transfer.jobs import Job
+from fetcher.transfer.download import Job
 from tests.kit import Run
-import fetcher.network, fetcher.transfer.hosts, fetcher.transfer.mending
+import fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery
 for module in (fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery):
     module.backoff = lambda attempt: 0.01
-from fetcher.progress import Progress
+from fetcher.ui.progress import Progress
 from fetcher.transfer.engine import Engine
 request = json.loads(sys.stdin.read())
 run = Run(Path(request["root"]), **request["settings"])

@@ -103,7 +103,10 @@ def test_local_sockets_work() -> None:
 
 
 def _has_namespaces() -> bool:
-    code = "import sys; from fetcher.verify import network; sys.exit(not network.leave_network())"
+    code = (
+        "import sys; from fetcher.verify.child import network_guard as guard;"
+        " sys.exit(not guard.leave_network())"
+    )
     environ = {"PYTHONPATH": ":".join(sys.path)}
     return subprocess.run([sys.executable, "-c", code], env=environ, check=False).returncode == 0
 
