@@ -21,32 +21,44 @@ from fetcher.sources.addresses import repository_of
 
 
 def _questions(project: Project, names: Sequence[str], hub: str) -> list[Question]:
-    """What to ask: repositories named outright, and the artifacts that the names stand for."""
-    outright: list[Question] = []
-    others: list[str] = []
-    pairs = naming.pairs_of(project.load_everything()) if names else []
+    """What to ask, in the order of the names; without names, all that the project has."""
     known = set(project.names())
+    pairs = naming.pairs_of(project.load_everything()) if names else []
+    outright: dict[str, Question] = {}
     for name in names:
         try:
             source = repository_of(name, hub)
         except ValueError as error:
             raise UsageError(f"{name}: {error}") from error
-        if source is None or name in known or naming.matching(pairs, name)[0]:
-            others.append(name)
-        else:
-            outright.append(Question(source))
-    if names and not others:
-        return outright
-    wanted = naming.sort_out(project, others)
+        if source is not None and name not in known and not naming.matching(pairs, name)[0]:
+            outright[name] = Question(source)
+    others = [name for name in names if name not in outright]
+    wanted = naming.sort_out(project, others) if others or not names else naming.Wanted()
     common.explain(wanted.notes)
-    found = []
-    for unit in project.load(wanted.manifests):
+    of_projects: list[Question] = []
+    for unit in project.load(wanted.manifests) if others or not names else ():
         exact = wanted.exact.get(unit.manifest.name)
         for artifact in unit.manifest.artifacts.values():
             if exact is None or artifact.id in exact:
                 needed = bool(names) or not artifact.optional
-                found.append(Question(artifact.source, artifact.id, artifact.manifest, needed))
-    return [*found, *outright]
+                of_projects.append(
+                    Question(artifact.source, artifact.id, artifact.manifest, needed)
+                )
+    if not names:
+        return of_projects
+    ids = {name: {a.full_name for _, a in naming.matching(pairs, name)[0]} for name in others}
+    asked: dict[Question, None] = {}
+    for name in names:
+        if name in outright:
+            asked[outright[name]] = None
+        asked |= dict.fromkeys(
+            question
+            for question in of_projects
+            if f"{question.manifest}/{question.artifact}" in ids.get(name, ())
+            or question.manifest == name
+        )
+    # Manifests named by their path, and what else a name stands for.
+    return list(asked | dict.fromkeys(of_projects))
 
 
 @click.command("access")

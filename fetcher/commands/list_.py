@@ -62,7 +62,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
         found.results = [describe(artifact) for artifact in chosen]
         envelope.print_json(found)
         return 0
-    rows = [("MANIFEST", "ARTIFACT", "TASK", "LICENSE", "SOURCE")]
+    rows = [("MANIFEST", "ARTIFACT", "TASK", "FOR", "LICENSE", "SOURCE")]
     for artifact in chosen:
         mark = " (optional)" if artifact.optional else ""
         rows.append(
@@ -70,6 +70,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
                 artifact.manifest,
                 artifact.id + mark,
                 str(artifact.info.get("task", "")),
+                str(artifact.info.get("purpose") or artifact.info.get("remarks", "")),
                 str(artifact.info.get("license", "")),
                 artifact.source.describe(),
             )

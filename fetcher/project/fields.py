@@ -38,6 +38,8 @@ _BOUNDS = ListOf(Number(), length=2)
 DESCRIPTION: dict[str, Field] = {
     "name": Field(Text(), "the name that people use"),
     "description": Field(Text(multiline=True), "a few sentences"),
+    "purpose": Field(Text(), "what it is meant for, in a few words"),
+    "remarks": Field(Text(), "what sets it apart from its siblings, in a few words"),
     "kind": Field(Text(choices=KINDS), "model or dataset"),
     "task": Field(
         Text(r"[a-z0-9]+(-[a-z0-9]+)*", "a task such as " + ", ".join(TASKS[:3])),

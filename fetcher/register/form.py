@@ -82,6 +82,8 @@ FIELDS: tuple[FormField, ...] = (
     _field("task", 0, "Task", TASKS),
     _field("framework", 0, "Framework", ("pytorch", "tensorflow", "jax", "other"), closed=True),
     _field("description", 0, "Description"),
+    _field("purpose", 0, "Purpose", example="light experiments"),
+    _field("remarks", 0, "Remarks", example="multilingual, high resolution"),
     _field("tags", 0, "Tags", example="vqgan, first-stage"),
     _field("class_path", 1, "Class", example="package.module.Class"),
     _field("files", 1, "Files to take", example="config.json, *.safetensors"),

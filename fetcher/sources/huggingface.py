@@ -276,7 +276,10 @@ def _gate_hint(detail: str, page: str, login: str) -> str:
         return f"see {page}; run again when they have approved it"
     if detail == "rejected":
         return f"see {page}; choose another model, or write to its authors"
-    return f"your token has no access yet: ask for it at {page} and wait for approval"
+    return (
+        f"your account has no access yet: ask for it at {page} and wait for approval;"
+        " it then counts for every token of the account"
+    )
 
 
 def _only_entry(headers: dict[str, str]) -> bool:

@@ -236,6 +236,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "h.framework": ("its framework", "사용하는 프레임워크"),
     "f.description": ("Description", "설명"),
     "h.description": ("a few sentences", "몇 문장으로"),
+    "f.purpose": ("Purpose", "용도"),
+    "h.purpose": ("what it is meant for, in a few words", "무엇에 쓰는지, 몇 마디로"),
+    "f.remarks": ("Remarks", "특징"),
+    "h.remarks": (
+        "what sets it apart from its siblings, in a few words",
+        "비슷한 모델과 무엇이 다른지, 몇 마디로",
+    ),
     "f.tags": ("Tags", "태그"),
     "h.tags": ("words to find it by, separated by commas", "찾을 때 쓰는 낱말, 쉼표로 구분"),
     "f.class_path": ("Class", "클래스"),

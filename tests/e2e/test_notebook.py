@@ -13,7 +13,7 @@ import pytest
 import fetcher
 from tests.servers.hub import HubServer
 
-NOTEBOOK = Path(fetcher.__file__).parent.parent / "examples/access.ipynb"
+NOTEBOOK = Path(fetcher.__file__).parent.parent / "examples/00_setup_and_access_test.ipynb"
 
 
 def cells() -> list[str]:
@@ -49,12 +49,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> str:
 
 @pytest.fixture
 def gates(hub: HubServer) -> HubServer:
-    for name in ("vits16", "vitb16"):
+    for name in ("vitl16", "vitb16"):
         repo = f"facebook/dinov3-{name}-pretrain-lvd1689m"
         hub.add_repo(repo, {"config.json": b"{}"}, gated="manual")
-    for repo in ("google/siglip-base-patch16-224", "Qwen/Qwen3-8B"):
+    for repo in ("google/siglip-so400m-patch14-384", "Qwen/Qwen3-8B"):
         hub.add_repo(repo, {"config.json": b"{}"})
-    hub.add_token("hf_colab", approved=["facebook/dinov3-vits16-pretrain-lvd1689m"])
+    hub.add_token("hf_colab", approved=["facebook/dinov3-vitl16-pretrain-lvd1689m"])
     return hub
 
 
@@ -64,10 +64,10 @@ def test_in_colab_with_its_secret(
     colab(monkeypatch, {"HF_TOKEN": "hf_colab"})
     out = run(tmp_path, monkeypatch, capsys)
     lines = out.splitlines()
-    assert "[OK]             dinov3-vits16" in lines
+    assert "[OK]             dinov3-vitl16" in lines
     assert "[NEED APPROVAL]  dinov3-vitb16" in lines
     assert "[OK]             qwen3-8b" in lines
-    assert "[ERROR]          clip-vit-large-patch14-336" in lines
+    assert "[ERROR]          llava-next-video-7b" in lines
     assert f"{gates.url}/facebook/dinov3-vitb16-pretrain-lvd1689m" in out
     assert "use together: vision-language/siglip-base-patch16-224, vision-language/qwen3-4b" in out
     assert "qwen3-8b: needs 19.0 GB" in out and "hf_colab" not in out
@@ -81,4 +81,4 @@ def test_without_a_token(
         colab(monkeypatch, {})
     out = run(tmp_path, monkeypatch, capsys)
     assert ("no secret HF_TOKEN (KeyError)" if inside else "not in Colab") in out
-    assert "[NEED APPROVAL]  dinov3-vits16" in out and "[OK]             qwen3-8b" in out
+    assert "[NEED APPROVAL]  dinov3-vitl16" in out and "[OK]             qwen3-8b" in out

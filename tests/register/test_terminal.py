@@ -110,6 +110,8 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
     terminal.wait("found 'torch', expected one of pytorch, tensorflow, jax, other")
     ask("Framework: torch", "\x15pytorch")  # Ctrl-U clears what is asked again
     ask("Description:")
+    ask("Purpose")
+    ask("Remarks")
     ask("Tags", "vqgan, first-stage")
     terminal.wait("Step 2 of 5: code and checkpoint")
     ask("Checkpoint", "nowhere.ckpt")
