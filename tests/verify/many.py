@@ -18,7 +18,7 @@ from typing import Any
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    spec = importlib.util.spec_from_file_location("child", folder / "child.py")
+    spec = importlib.util.spec_from_file_location("child", folder / "child" / "child.py")
     assert spec is not None and spec.loader is not None
     child = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(child)
@@ -26,7 +26,7 @@ def main() -> None:
     session = importlib.import_module("fetcher.verify.child.run_probe")
     protocol = importlib.import_module("fetcher.verify.contract.protocol")
     registry = importlib.import_module("fetcher.verify.contract.probe_registry")
-    session.network.refuse_sockets(lambda target: None)
+    session.network_guard.refuse_sockets(lambda target: None)
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for plain, without in json.load(sys.stdin):
