@@ -18,7 +18,7 @@ from fetcher.mirror.locations import candidates_of
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, FileEntry, Request, Source, UrlCandidate
 from fetcher.store.store import Store
-from fetcher.transfer.download import Delivered, Job
+from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 
@@ -56,7 +56,7 @@ class Got:
     """What a transfer did."""
 
     delivered: list[Delivered]
-    failed: list[tuple[Job, Problem]]
+    failed: list[tuple[Download, Problem]]
 
 
 class Run:
@@ -78,31 +78,31 @@ class Run:
     def said(self) -> str:
         return self.stream.getvalue()
 
-    def get(self, *jobs: Job) -> Got:
+    def get(self, *downloads: Download) -> Got:
         progress = Progress(self.stream, quiet=True)
         delivered: list[Delivered] = []
         with Engine(self.network, self.store, progress, delivered.extend) as engine:
-            return Got(delivered, engine.run(list(jobs)))
+            return Got(delivered, engine.run(list(downloads)))
 
     def one(self, file: FileEntry, *urls: str | Candidate) -> Delivered:
         """Get one file that must arrive."""
-        outcome = self.get(self.job(file, *urls))
+        outcome = self.get(self.download(file, *urls))
         assert outcome.failed == [], outcome.failed
         return outcome.delivered[0]
 
     def fails(self, file: FileEntry, *urls: str | Candidate) -> Problem:
         """Get one file that must not arrive."""
-        outcome = self.get(self.job(file, *urls))
+        outcome = self.get(self.download(file, *urls))
         assert outcome.delivered == []
         return outcome.failed[0][1]
 
     @staticmethod
-    def job(file: FileEntry, *urls: str | Candidate) -> Job:
+    def download(file: FileEntry, *urls: str | Candidate) -> Download:
         found = [
             UrlCandidate("url" if i == 0 else f"mirror:{i}", u) if isinstance(u, str) else u
             for i, u in enumerate(urls)
         ]
-        return Job("art", file, found)
+        return Download("art", file, found)
 
     def blob(self, data: bytes) -> bytes:
         """What the store holds for this content, read back."""
@@ -136,5 +136,5 @@ class Run:
 
     def fetch(self, source: Source, files: Sequence[FileEntry]) -> Got:
         """All candidates of a source through the engine."""
-        jobs = [Job("art", file, self.candidates(source, file)) for file in files]
-        return self.get(*jobs)
+        downloads = [Download("art", file, self.candidates(source, file)) for file in files]
+        return self.get(*downloads)

@@ -16,7 +16,7 @@ from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate
 from fetcher.store.store import Store
-from fetcher.transfer.download import Delivered, Job
+from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 
@@ -68,11 +68,11 @@ def pull(
     there = _look(source, network)
     contents, done = there.contents, Pulled()
     done.artifacts = [record_of(artifact) for artifact in contents.artifacts]
-    jobs: dict[str, Job] = {}
+    downloads: dict[str, Download] = {}
     for artifact in contents.artifacts:
         for file in artifact.files:
             sha256 = file.sha256 or ""
-            if sha256 in jobs:
+            if sha256 in downloads:
                 continue
             if there.signed is not None and sha256 not in there.signed:
                 text = f"{source}: {artifact.full_name}/{file.path} is not among what was signed"
@@ -80,17 +80,19 @@ def pull(
             if store.has(sha256, file.size):
                 done.already += 1
             else:
-                jobs[sha256] = Job(artifact.id, file, [there.candidate(sha256)])
-    progress.begin(len(jobs), sum(job.file.size or 0 for job in jobs.values()))
+                downloads[sha256] = Download(artifact.id, file, [there.candidate(sha256)])
+    progress.begin(len(downloads), sum(download.file.size or 0 for download in downloads.values()))
 
     def arrived(batch: list[Delivered]) -> None:
         done.files += len(batch)
         done.bytes += sum(item.size for item in batch)
 
-    if jobs:
+    if downloads:
         with Engine(network, store, progress, arrived) as engine:
-            failed = engine.run(list(jobs.values()))
-        done.problems = [problem.about(job.artifact, job.file.path) for job, problem in failed]
+            failed = engine.run(list(downloads.values()))
+        done.problems = [
+            problem.about(download.artifact, download.file.path) for download, problem in failed
+        ]
     if not done.problems:
         store.prepare()
         remember(store, contents)

@@ -29,7 +29,7 @@ from fetcher.tree.plan import GET, KEEP, PLACE, WITHHELD, ArtifactPlan, Item, Pl
 from fetcher.tree.state import Row
 
 if TYPE_CHECKING:
-    from fetcher.transfer.worker_pool import Couriers
+    from fetcher.transfer.worker_pool import WorkerPool
 
 _RECORD_SECONDS = 0.5
 
@@ -48,11 +48,11 @@ class Run:
         self._chosen_mirrors = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
         self._unopened: set[str] = set()
         self._recorded = time.monotonic()
-        self._couriers = self._start_couriers()
+        self._pool = self._start_workers()
 
-    def _start_couriers(self) -> Couriers | None:
+    def _start_workers(self) -> WorkerPool | None:
         """Processes for many small files, now that this one is small."""
-        from fetcher.transfer.worker_pool import FEWEST, Couriers, can_be_used
+        from fetcher.transfer.worker_pool import FEWEST, WorkerPool, can_be_used
 
         space = self.space
         # How many files there may be; whether the lock still holds is the plan's to find out.
@@ -61,9 +61,9 @@ class Run:
         few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
         if few or space.readonly or not known or not can_be_used(space.network):
             return None
-        couriers = Couriers(space.network, space.store)
-        space.resources.callback(couriers.close)
-        return couriers
+        pool = WorkerPool(space.network, space.store)
+        space.resources.callback(pool.close)
+        return pool
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
@@ -158,35 +158,37 @@ class Run:
         groups = plan.to_get()
         if not groups:
             return
-        from fetcher.transfer.download import Delivered, Job
+        from fetcher.transfer.download import Delivered, Download
         from fetcher.transfer.engine import Engine
 
         space = self.space
-        waiting: dict[Job, list[Item]] = {}
+        waiting: dict[Download, list[Item]] = {}
         revisions = {
             (part.artifact.manifest, part.artifact.id): part.locked.revision
             for part in plan.artifacts
             if part.locked is not None
         }
 
-        def jobs() -> Iterator[Job]:
+        def downloads() -> Iterator[Download]:
             for items in groups.values():
-                job = Job(items[0].artifact.id, items[0].file, self._candidates(items, revisions))
-                waiting[job] = items
-                yield job
+                download = Download(
+                    items[0].artifact.id, items[0].file, self._candidates(items, revisions)
+                )
+                waiting[download] = items
+                yield download
             groups.clear()
 
         def on_batch(batch: list[Delivered]) -> None:
             ready: list[tuple[Item, str, Stat | None]] = []
             for done in batch:
-                for item in waiting.pop(done.job):
+                for item in waiting.pop(done.download):
                     item.origin = done.origin
                     ready.append((item, done.sha256, done.stat))
                     if item.file.size is None or not item.file.key:
                         self._learn(item, done.sha256, done.size)
                 self.downloaded_files += 1 if done.downloaded or not done.size else 0
                 self.downloaded_bytes += done.downloaded
-            if any(not done.job.file.key for done in batch):
+            if any(not done.download.file.key for done in batch):
                 # Placed before its digest is locked, such a file would be a stranger to a run
                 # that comes after a crash.
                 self._save_lock()
@@ -194,12 +196,12 @@ class Run:
 
         total = sum(items[0].file.size or 0 for items in groups.values())
         space.progress.begin(len(groups), total)
-        couriers, self._couriers = self._couriers, None  # they serve once
-        with Engine(space.network, space.store, space.progress, on_batch, couriers) as engine:
-            failed = engine.run(jobs())
-        for job, problem in failed:
+        pool, self._pool = self._pool, None  # they serve once
+        with Engine(space.network, space.store, space.progress, on_batch, pool) as engine:
+            failed = engine.run(downloads())
+        for download, problem in failed:
             self.problems += [
-                problem.about(item.artifact.id, item.file.path) for item in waiting[job]
+                problem.about(item.artifact.id, item.file.path) for item in waiting[download]
             ]
 
     def _candidates(

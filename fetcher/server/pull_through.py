@@ -20,7 +20,7 @@ from fetcher.server.metrics import Metrics
 from fetcher.server.streaming import CutOff
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Store
-from fetcher.transfer.download import Delivered, Job
+from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 
@@ -36,20 +36,20 @@ _POLL_SECONDS = 0.03
 class Flight:
     """One file on its way. `sha256` is set when it has landed, `problem` if it never will."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, download: Download) -> None:
+        self.download = download
         self.done = threading.Event()
         self.sha256 = ""
         self.problem: Problem | None = None
 
     def available(self) -> tuple[str, int]:
         """Where its bytes lie so far, and up to where none is missing."""
-        body = self.job.body
-        if body is None:
+        partial = self.download.partial
+        if partial is None:
             return "", 0
-        cells = body.cells  # of the engine's thread: only looked at here
+        cells = partial.segments  # of the engine's thread: only looked at here
         reached = next((cell.at for cell in cells if not cell.whole), cells[-1].at)
-        return body.part.path, reached
+        return partial.part.path, reached
 
 
 class Puller:
@@ -91,9 +91,9 @@ class Puller:
         with self._lock:
             flight = self._flights.get(file.key)
             if flight is None:
-                flight = Flight(Job("upstream", file, list(candidates)))
+                flight = Flight(Download("upstream", file, list(candidates)))
                 self._flights[file.key] = flight
-                if flight.job.small:
+                if flight.download.small:
                     self._small.put(flight)
                 else:
                     self._large.submit(self._run, [flight], _CONNECTIONS)
@@ -107,17 +107,17 @@ class Puller:
                     batch.append(following)
             self._run(batch, self.settings.text("jobs"))
 
-    def _run(self, flights: list[Flight], jobs: str) -> None:
+    def _run(self, flights: list[Flight], downloads: str) -> None:
         """Get these files; every flight has ended afterwards, whatever happens."""
-        by_job = {id(flight.job): flight for flight in flights}
+        by_download = {id(flight.download): flight for flight in flights}
 
         def landed(batch: list[Delivered]) -> None:
             for item in batch:
-                flight = by_job[id(item.job)]
+                flight = by_download[id(item.download)]
                 flight.sha256 = item.sha256
                 self._end(flight, "fetched", item.downloaded)
 
-        values = self.settings.values | {"jobs": Value(jobs, "default")}
+        values = self.settings.values | {"jobs": Value(downloads, "default")}
         settings = Settings(self.settings.root, values)
         network = Network(settings, self.say)
         with self._lock:
@@ -125,8 +125,8 @@ class Puller:
         try:
             if not self._closed:
                 with Engine(network, self.store, Progress(quiet=True), landed) as engine:
-                    for job, problem in engine.run([flight.job for flight in flights]):
-                        by_job[id(job)].problem = problem
+                    for download, problem in engine.run([flight.download for flight in flights]):
+                        by_download[id(download)].problem = problem
         except Exception as error:
             self.say(f"upstream: {type(error).__name__}: {error}")
         finally:
@@ -135,12 +135,12 @@ class Puller:
             for flight in flights:
                 if not flight.done.is_set():
                     flight.problem = flight.problem or Problem("network", "interrupted")
-                    self._end(flight, "failed", flight.job.received)
-                    self.say(f"upstream: {flight.job.file.path}: {flight.problem.message}")
+                    self._end(flight, "failed", flight.download.received)
+                    self.say(f"upstream: {flight.download.file.path}: {flight.problem.message}")
 
     def _end(self, flight: Flight, outcome: str, received: int) -> None:
         with self._lock:
-            self._flights.pop(flight.job.file.key, None)
+            self._flights.pop(flight.download.file.key, None)
         self.metrics.add("fetch_upstream_requests_total", outcome=outcome)
         self.metrics.add("fetch_upstream_bytes_total", received)
         flight.done.set()
@@ -154,13 +154,17 @@ class Puller:
         Raises CutOff, or Refused if nothing was sent yet.
         """
         position, furthest = start, 0
-        check = _Check(flight.job.file) if (start, stop) == (0, flight.job.file.size) else None
+        check = (
+            _Check(flight.download.file)
+            if (start, stop) == (0, flight.download.file.size)
+            else None
+        )
         while not flight.done.wait(0 if furthest else _POLL_SECONDS):
             if self._closed:
                 raise CutOff("the server stops")
             path, there = flight.available()
             if path and there < furthest:
-                raise CutOff(f"{flight.job.file.path}: upstream began anew")
+                raise CutOff(f"{flight.download.file.path}: upstream began anew")
             furthest = max(furthest, there)
             ready = min(there, stop - 1)
             if position >= ready:
@@ -183,7 +187,7 @@ class Puller:
                 check.add(piece)
             held = piece
         if check and not check.sound():
-            raise CutOff(f"{flight.job.file.path}: upstream sent wrong bytes first")
+            raise CutOff(f"{flight.download.file.path}: upstream sent wrong bytes first")
         yield held
 
 

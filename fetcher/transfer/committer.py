@@ -38,10 +38,10 @@ class _Proven(NamedTuple):
     stat: Stat | None
 
 
-class Shelf:
+class Committer:
     """Takes what arrived off the engine's hands; answers come through `on_batch`, `on_refused`.
 
-    Both callbacks run in the shelf's thread.
+    Both callbacks run in the committer's thread.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Shelf:
         with self._count_lock:
             self.held_bytes += sum(len(item.data) for item in arrived if item.data)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
                 self._thread.start()
         self._queue.put(arrived)
 
@@ -88,7 +88,7 @@ class Shelf:
     def _step(self) -> bool:
         batch, ending = self._gather()
         if batch:
-            self._shelve(batch)
+            self._commit(batch)
         return not ending
 
     def _gather(self) -> tuple[list[Arrived], bool]:
@@ -110,7 +110,7 @@ class Shelf:
                 break
         return batch, following is None
 
-    def _shelve(self, batch: list[Arrived]) -> None:
+    def _commit(self, batch: list[Arrived]) -> None:
         proven: list[_Proven] = []
         for item in batch:
             try:
@@ -131,7 +131,7 @@ class Shelf:
             self.on_batch(delivered)
 
     def _refuse(self, item: Arrived, error: OSError) -> None:
-        doing = f"writing {item.job.label} into the store {self.store.root}"
+        doing = f"writing {item.download.label} into the store {self.store.root}"
         self.on_refused(item, from_os_error(error, doing))
 
     def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
@@ -159,7 +159,7 @@ class Shelf:
 
     def _prove(self, item: Arrived) -> _Proven:
         """Check size and digest; a body in memory is written to a private file."""
-        wanted = item.job.file
+        wanted = item.download.file
         git = wanted.git_blob is not None
         if item.data is not None:
             item.size = len(item.data)
@@ -181,13 +181,15 @@ class Shelf:
     def _publish(self, proof: _Proven) -> Delivered:
         item, path, sha256, git_blob, stat = proof
         stat = self.store.commit(path, sha256, git_blob, stat)
-        job = item.job
-        return Delivered(job, sha256, git_blob, stat.st_size, item.origin, job.received, stat)
+        download = item.download
+        return Delivered(
+            download, sha256, git_blob, stat.st_size, item.origin, download.received, stat
+        )
 
 
 def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
     """Compare what arrived with what was asked for. Raises Failure."""
-    wanted, origin = item.job.file, item.origin
+    wanted, origin = item.download.file, item.origin
     wrong = found = ""
     if wanted.size is not None and item.size != wanted.size:
         wrong, found = "size-mismatch", f"{item.size:,} bytes instead of {wanted.size:,}"

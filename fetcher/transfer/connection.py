@@ -16,9 +16,9 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
 from fetcher.network.session import Network, parse_header
 from fetcher.sources.base import UrlCandidate
-from fetcher.transfer.download import SMALL, Job
-from fetcher.transfer.outcomes import Fatal, Mismatch, Opening, Verdict, opening
-from fetcher.transfer.partial_file import Body, Cell
+from fetcher.transfer.download import SMALL, Download
+from fetcher.transfer.outcomes import Fatal, Mismatch, Opening, RequestOutcome, opening
+from fetcher.transfer.partial_file import PartialFile, Segment
 
 STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4
@@ -29,14 +29,14 @@ _BUFFER = 64 << 10
 _NEAR_BUFFER = 512 << 10  # Linux makes twice as much of it
 
 
-class Slot:
+class Connection:
     """A reusable handle. A small body stays in memory; a large one goes to its partial file."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.curl = pycurl.Curl()
-        self.job: Job | None = None
-        self.cell: Cell | None = None
+        self.download: Download | None = None
+        self.segment: Segment | None = None
         self.url = ""
         self.host = ""
         self.hops = 0
@@ -45,40 +45,45 @@ class Slot:
         self.chunks: list[bytes] = []
         self.begun = False
         self.aside = False
-        self.stopped: Verdict | None = None
+        self.stopped: RequestOutcome | None = None
         self._kept = b""
         self._put_aside = 0
         self._raw_headers: list[bytes] = []
         self._had_cookies = False
 
     @property
-    def body(self) -> Body:
-        """The large body that this slot brings a part of."""
-        assert self.job is not None and self.job.body is not None
-        return self.job.body
+    def partial(self) -> PartialFile:
+        """The large body that this connection brings a part of."""
+        assert self.download is not None and self.download.partial is not None
+        return self.download.partial
 
     @property
     def offset(self) -> int:
         """Where the bytes asked for begin."""
-        return 0 if self.cell is None else self.cell.at - self.received
+        return 0 if self.segment is None else self.segment.at - self.received
 
     @property
     def ranged(self) -> bool:
         """Whether a range is asked for."""
-        cell = self.cell
-        return cell is not None and (self.body.in_ranges or self.offset > 0)
+        segment = self.segment
+        return segment is not None and (self.partial.in_ranges or self.offset > 0)
 
     def start(
-        self, job: Job, candidate: UrlCandidate, url: str, rate: int, cell: Cell | None = None
+        self,
+        download: Download,
+        candidate: UrlCandidate,
+        url: str,
+        rate: int,
+        segment: Segment | None = None,
     ) -> None:
-        """Set up for a job's first request, or the one for a cell of its body."""
-        self.job, self.cell = job, cell
-        self.hops = 1 if job.landed else 0
+        """Set up for a download's first request, or the one for a segment of its body."""
+        self.download, self.segment = download, segment
+        self.hops = 1 if download.landed else 0
         self.began = time.monotonic()
         curl = self.curl
         curl.reset()
         self.network.configure_once(curl)
-        if job.index + 1 < len(job.candidates):
+        if download.index + 1 < len(download.candidates):
             # Another place has the file: do not wait long for a firewall that drops packets.
             seconds = min(_IMPATIENT_SECONDS, self.network.settings.connect_timeout)
             curl.setopt(pycurl.CONNECTTIMEOUT, seconds)
@@ -88,12 +93,12 @@ class Slot:
             curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
         self._set_cookies(candidate.cookies)
         curl.setopt(pycurl.HEADERFUNCTION, self._raw_headers.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._hold if cell is None else self.chunks.append)
-        if cell is not None:
+        curl.setopt(pycurl.WRITEFUNCTION, self._hold if segment is None else self.chunks.append)
+        if segment is not None:
             curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
-        elif job.file.size is not None:
+        elif download.file.size is not None:
             # An error page may be longer than the file: leave it room.
-            curl.setopt(pycurl.MAXFILESIZE_LARGE, max(job.file.size, SMALL))
+            curl.setopt(pycurl.MAXFILESIZE_LARGE, max(download.file.size, SMALL))
         self.aim(url, candidate)
 
     def _set_cookies(self, wanted: bool) -> None:
@@ -105,8 +110,8 @@ class Slot:
 
     def aim(self, url: str, candidate: UrlCandidate) -> None:
         """Set up for one request: the first, or the next hop of a redirect."""
-        job, cell = self.job, self.cell
-        assert job is not None
+        download, segment = self.download, self.segment
+        assert download is not None
         self.url = url
         self._raw_headers.clear()
         self.chunks.clear()
@@ -115,15 +120,15 @@ class Slot:
         self.received = self._put_aside = 0
         self._kept = b""
         headers = list(candidate.headers) if self.hops == 0 else []
-        if job.decode:
+        if download.decode:
             self.curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
         else:
             headers.append(("Accept-Encoding", "identity"))
-        if cell is not None and self.ranged:
-            last = "" if cell.stop is None or not self.body.in_ranges else cell.stop - 1
-            self.curl.setopt(pycurl.RANGE, f"{cell.at}-{last}")
-            if job.validator:
-                headers.append(("If-Range", job.validator))
+        if segment is not None and self.ranged:
+            last = "" if segment.stop is None or not self.partial.in_ranges else segment.stop - 1
+            self.curl.setopt(pycurl.RANGE, f"{segment.at}-{last}")
+            if download.validator:
+                headers.append(("If-Range", download.validator))
         self.network.configure(self.curl, url, headers)
 
     def status(self) -> int:
@@ -179,26 +184,26 @@ class Slot:
         """Receive a piece of a small body; runs inside libcurl."""
         self.chunks.append(data)
         self.received += len(data)
-        job = self.job
-        if job is None or self.received <= max(job.file.size or 0, SMALL):
+        download = self.download
+        if download is None or self.received <= max(download.file.size or 0, SMALL):
             return None
         if self._status_so_far() in {200, 206}:
-            self.stopped = self._too_long(job)
+            self.stopped = self._too_long(download)
         self.aside = True
         return 0
 
     def flush(self) -> bool:
         """Deal with what came of a large body; False if the transfer must end."""
-        if self.cell is None or not self.chunks:
+        if self.segment is None or not self.chunks:
             return True
         try:
             if not self.begun:
                 self.begin(self.chunks[0])
             if self.stopped is not None:
                 return False
-            return self._set_aside() if self.aside else self._append(self.cell)
+            return self._set_aside() if self.aside else self._append(self.segment)
         except OSError as error:
-            self.stopped = Fatal(from_os_error(error, f"writing {self.body.part.path}"))
+            self.stopped = Fatal(from_os_error(error, f"writing {self.partial.part.path}"))
         except Exception as error:
             self.stopped = Fatal(Failure("internal", f"{type(error).__name__}: {error}"))
         return False
@@ -209,26 +214,26 @@ class Slot:
 
     def begin(self, data: bytes = b"") -> None:
         """Judge the answer at its first byte."""
-        job, cell = self.job, self.cell
-        assert job is not None and cell is not None
+        download, segment = self.download, self.segment
+        assert download is not None and segment is not None
         self.begun = True
         if self.url.startswith("ftp"):
             return
         headers = self.headers()
-        stop = cell.stop if self.body.in_ranges else None
-        asked = (cell.at, stop) if self.ranged else None
-        found = opening(job, asked, self._status_so_far(), headers, self.host)
+        stop = segment.stop if self.partial.in_ranges else None
+        asked = (segment.at, stop) if self.ranged else None
+        found = opening(download, asked, self._status_so_far(), headers, self.host)
         if not isinstance(found, Opening):
             self.stopped = found
             return
-        if found is not Opening.ASIDE and not job.file.key and not cell.at:
+        if found is not Opening.ASIDE and not download.file.key and not segment.at:
             # No digest would tell: a page is recognised by how it begins.
-            found = Opening.ASIDE if page_complaint(data, job.file.path) else found
+            found = Opening.ASIDE if page_complaint(data, download.file.path) else found
         self.aside = found is Opening.ASIDE
         if found is Opening.RESTART:
-            self._restart(job)
-        if not self.aside and not job.file.key and not self.offset:
-            self.body.remember_validator(headers.get("etag", ""))
+            self._restart(download)
+        if not self.aside and not download.file.key and not self.offset:
+            self.partial.remember_validator(headers.get("etag", ""))
 
     def _set_aside(self) -> bool:
         """Keep the beginning; an error page is read to its end, so that the connection lives."""
@@ -239,38 +244,38 @@ class Slot:
         enough = _HEAD if self._status_so_far() in {200, 206} else _LONGEST_ERROR_PAGE
         return self._put_aside <= enough
 
-    def _append(self, cell: Cell) -> bool:
-        job = self.job
-        assert job is not None
+    def _append(self, segment: Segment) -> bool:
+        download = self.download
+        assert download is not None
         coming = sum(map(len, self.chunks))
-        if cell.stop is not None and cell.at + coming > cell.stop:
-            job.anew = not self.body.in_ranges
-            self.stopped = self._too_long(job)
+        if segment.stop is not None and segment.at + coming > segment.stop:
+            download.anew = not self.partial.in_ranges
+            self.stopped = self._too_long(download)
             return False
-        self.body.write(cell, self.chunks)
+        self.partial.write(segment, self.chunks)
         self.chunks.clear()
         self.received += coming
-        job.received += coming
+        download.received += coming
         return True
 
-    def _too_long(self, job: Job) -> Mismatch:
-        text = f"{self.host} delivers more than {job.file.size or 0:,} bytes"
+    def _too_long(self, download: Download) -> Mismatch:
+        text = f"{self.host} delivers more than {download.file.size or 0:,} bytes"
         return Mismatch(Failure("size-mismatch", text))
 
-    def _restart(self, job: Job) -> None:
+    def _restart(self, download: Download) -> None:
         """The server sends from the beginning: so must the file, in one stream."""
-        self.body.restart()
-        self.cell = self.body.next_cell()
+        self.partial.restart()
+        self.segment = self.partial.next_segment()
         self.received = 0
-        job.resumed = False
-        job.no_ranges = True
+        download.resumed = False
+        download.no_ranges = True
 
     def release(self) -> None:
-        """Forget the job; a partial file stays for the next try."""
-        if self.cell is not None:
-            self.cell.busy = False
+        """Forget the download; a partial file stays for the next try."""
+        if self.segment is not None:
+            self.segment.busy = False
         self.chunks.clear()
         self._raw_headers.clear()
         self._kept = b""
-        self.job = self.cell = self.stopped = None
+        self.download = self.segment = self.stopped = None
         self.received = 0

@@ -10,7 +10,7 @@ from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.sources.base import Candidate, FileEntry
 from fetcher.store.store import Part
-from fetcher.transfer.partial_file import Body
+from fetcher.transfer.partial_file import PartialFile
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20
@@ -18,7 +18,7 @@ MAX_TRIES = 6
 
 
 @dataclass(eq=False, slots=True)
-class Job:
+class Download:
     """One content to get, from the first candidate that delivers it whole and right.
 
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
@@ -44,7 +44,7 @@ class Job:
     mismatched: bool = False
     deferred: Candidate | None = None
     received: int = 0
-    body: Body | None = None
+    partial: PartialFile | None = None
     no_ranges: bool = False
     ranges: bool = False
     landed: str = ""
@@ -107,7 +107,7 @@ class Job:
 class Arrived:
     """A whole body, not yet proven: in memory, or in a private file of the store."""
 
-    job: Job
+    download: Download
     origin: str
     data: bytes | None = None
     path: str = ""
@@ -119,7 +119,7 @@ class Arrived:
 class Delivered(NamedTuple):
     """A content that is now in the store. `downloaded` counts bytes received for it."""
 
-    job: Job
+    download: Download
     sha256: str
     git_blob: str
     size: int

@@ -12,7 +12,7 @@ from fetcher.errors import Failure
 from fetcher.network.session import backoff
 
 if TYPE_CHECKING:
-    from fetcher.transfer.download import Job
+    from fetcher.transfer.download import Download
 
 # So many waits without one answer in between, and the host will not come back in this run.
 MAX_WAITS = 30
@@ -78,8 +78,8 @@ class Host:
     speed: float = 0.0
     active: int = 0
     near: bool = False  # a round trip takes next to no time
-    tried: int = 0  # jobs that were given to it to learn its speed
-    queue: deque[Job] = field(default_factory=deque)
+    tried: int = 0  # downloads that were given to it to learn its speed
+    queue: deque[Download] = field(default_factory=deque)
 
     @property
     def full(self) -> bool:
@@ -123,16 +123,16 @@ class Hosts:
             # One object is raised by many: it must not gather all their tracebacks.
             raise host.down.with_traceback(None)
 
-    def released(self) -> list[Job]:
+    def released(self) -> list[Download]:
         """Jobs that waited for a connection, as far as their hosts bear more now."""
-        found: list[Job] = []
+        found: list[Download] = []
         for host in self._hosts.values():
             while host.queue and host.active + len(found) < host.pace.limit:
                 found.append(host.queue.popleft())
         return found
 
     def queued(self) -> int:
-        """How many jobs wait for a connection."""
+        """How many downloads wait for a connection."""
         return sum(len(host.queue) for host in self._hosts.values())
 
     def review(self, short: Callable[[Host], bool]) -> None:

@@ -1,7 +1,7 @@
 """What an answer means: judgement only, nothing is done here.
 
-`opening` judges an answer at its first byte, `judge` a request that has ended. The engine acts on
-the verdict.
+`opening` judges an answer at its first byte, `outcome_of` a request that has ended. The engine
+acts on the outcome.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fetcher.network.session import (
 from fetcher.sources.base import UrlCandidate
 
 if TYPE_CHECKING:
-    from fetcher.transfer.download import Job
+    from fetcher.transfer.download import Download
 
 _RANGE_REFUSED = {
     pycurl.E_RANGE_ERROR,
@@ -104,17 +104,17 @@ class Fatal(NamedTuple):
     failure: Failure
 
 
-Verdict = Whole | Redirect | Decode | Retry | Mismatch | Wait | Unreachable | GiveUp | Fatal
+RequestOutcome = Whole | Redirect | Decode | Retry | Mismatch | Wait | Unreachable | GiveUp | Fatal
 
 
 class Ended(Protocol):
-    """What a request has left behind; a Slot."""
+    """What a request has left behind; a Connection."""
 
-    job: Job | None
+    download: Download | None
     url: str
     host: str
     hops: int
-    stopped: Verdict | None
+    stopped: RequestOutcome | None
     aside: bool
     curl: Any
 
@@ -133,45 +133,47 @@ class Ended(Protocol):
 
 
 def opening(
-    job: Job,
+    download: Download,
     asked: tuple[int, int | None] | None,
     status: int,
     headers: dict[str, str],
     host: str,
-) -> Opening | Verdict:
+) -> Opening | RequestOutcome:
     """Judge an HTTP answer to the request for a large body, or for the range `asked` of it."""
     if status not in {200, 206}:
         return Opening.ASIDE
     encoded = headers.get("content-encoding", "identity") != "identity"
-    if encoded and not job.decode:
+    if encoded and not download.decode:
         return Decode()
     if status == 206:
-        return Opening.ASIDE if asked is None else _opening_of_range(job, asked, headers, host)
+        return Opening.ASIDE if asked is None else _opening_of_range(download, asked, headers, host)
     length = headers.get("content-length", "")
-    wrong = length.isdecimal() and job.file.size is not None and int(length) != job.file.size
+    wrong = (
+        length.isdecimal() and download.file.size is not None and int(length) != download.file.size
+    )
     if wrong and not encoded:
         return Opening.ASIDE
     return Opening.APPEND if asked is None else Opening.RESTART
 
 
 def _opening_of_range(
-    job: Job, asked: tuple[int, int | None], headers: dict[str, str], host: str
-) -> Opening | Verdict:
+    download: Download, asked: tuple[int, int | None], headers: dict[str, str], host: str
+) -> Opening | RequestOutcome:
     start, stop = asked
     span = re.match(r"bytes (\d+)-(\d+)/(\d+|\*)", headers.get("content-range", ""))
-    size_fits = span and (span[3] == "*" or job.file.size in {None, int(span[3])})
+    size_fits = span and (span[3] == "*" or download.file.size in {None, int(span[3])})
     end_fits = span and (stop is None or int(span[2]) < stop)
-    tag = headers.get("etag", job.validator)
-    same = not job.validator or tag == job.validator
+    tag = headers.get("etag", download.validator)
+    same = not download.validator or tag == download.validator
     if not span or int(span[1]) != start or not (size_fits and end_fits and same):
         return Retry(Failure("network", f"{host} answers with another range"), anew=True)
     return Opening.APPEND
 
 
-def judge(ended: Ended, number: int, message: str) -> Verdict:
+def outcome_of(ended: Ended, number: int, message: str) -> RequestOutcome:
     """Judge a request that ended with libcurl's error `number` (0: none)."""
-    job = ended.job
-    assert job is not None
+    download = ended.download
+    assert download is not None
     if ended.stopped is not None:
         return ended.stopped
     http = not ended.url.startswith("ftp")
@@ -179,20 +181,20 @@ def judge(ended: Ended, number: int, message: str) -> Verdict:
     # An error page may be cut off, here or by libcurl's limit: its status is what counts.
     page_cut = number in {pycurl.E_FILESIZE_EXCEEDED, pycurl.E_WRITE_ERROR}
     if number and not (http and page_cut and (status >= 300 or ended.aside)):
-        return _of_curl_error(ended, job, number, message)
+        return _of_curl_error(ended, download, number, message)
     if status in REDIRECTS:
         return Redirect(redirect_target(ended.curl))
     if status == 200 and ended.aside:
-        return _of_other_content(ended, job)
+        return _of_other_content(ended, download)
     if status == 200 or (status == 206 and ended.ranged):
         return Whole()
-    return _of_status(ended, job, status)
+    return _of_status(ended, download, status)
 
 
-def _of_curl_error(ended: Ended, job: Job, number: int, message: str) -> Verdict:
+def _of_curl_error(ended: Ended, download: Download, number: int, message: str) -> RequestOutcome:
     failure = explain(number, message, ended.url)
     if number == pycurl.E_FILESIZE_EXCEEDED:
-        size = job.file.size or 0
+        size = download.file.size or 0
         text = f"{ended.host} delivers more than {size:,} bytes"
         return Mismatch(Failure("size-mismatch", text))
     if number in TLS_ERRORS or never_connected(ended.curl, number):
@@ -202,17 +204,17 @@ def _of_curl_error(ended: Ended, job: Job, number: int, message: str) -> Verdict
     return Retry(failure) if failure.problem.code == "network" else GiveUp(failure)
 
 
-def _of_other_content(ended: Ended, job: Job) -> Verdict:
-    complaint = page_complaint(ended.head(), job.file.path)
+def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
+    complaint = page_complaint(ended.head(), download.file.path)
     if complaint:
         text = f"{ended.host} delivers {complaint}"
-        return GiveUp(Failure("not-a-file", text, manual_hint(job)))
-    length, size = ended.headers().get("content-length", "?"), job.file.size or 0
+        return GiveUp(Failure("not-a-file", text, manual_hint(download)))
+    length, size = ended.headers().get("content-length", "?"), download.file.size or 0
     text = f"{ended.host} offers {length} bytes instead of {size:,}"
     return Mismatch(Failure("size-mismatch", text))
 
 
-def _of_status(ended: Ended, job: Job, status: int) -> Verdict:
+def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
     headers, host = ended.headers(), ended.host
     asked = retry_after(headers)
     if status in RETRY_STATUS or rate_limited(status, headers):
@@ -225,17 +227,17 @@ def _of_status(ended: Ended, job: Job, status: int) -> Verdict:
         return Retry(failure)
     if status == 416 and ended.ranged:
         return Retry(Failure("network", f"{host}: range refused"), anew=True)
-    failure = _refusal(ended, job, status, headers)
+    failure = _refusal(ended, download, status, headers)
     # Behind a redirect stands a signed link, and its time may have run out: ask for another.
-    signed = ended.hops and job.tries < 2 and (status == 403 or job.landed)
+    signed = ended.hops and download.tries < 2 and (status == 403 or download.landed)
     return Retry(failure) if signed else GiveUp(failure)
 
 
-def _refusal(ended: Ended, job: Job, status: int, headers: dict[str, str]) -> Failure:
-    candidate = job.candidate
+def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, str]) -> Failure:
+    candidate = download.candidate
     where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
-    page = page_complaint(ended.head(), job.file.path)
-    manual = manual_hint(job)
+    page = page_complaint(ended.head(), download.file.path)
+    manual = manual_hint(download)
     if headers.get("x-error-code") == "GatedRepo":
         hint = "ask for access on the repository's page, then set HF_TOKEN"
         return Failure("gated", f"{where}: the repository is gated (HTTP {status})", hint)
@@ -251,11 +253,11 @@ def _refusal(ended: Ended, job: Job, status: int, headers: dict[str, str]) -> Fa
     return Failure("network", f"{where}: HTTP {status}")
 
 
-def manual_hint(job: Job) -> str:
+def manual_hint(download: Download) -> str:
     """What to do by hand where a page answers in place of the file, or ""."""
-    candidate = job.candidate
+    candidate = download.candidate
     if isinstance(candidate, UrlCandidate):
-        return candidate.manual_hint.replace("{artifact}", job.artifact)
+        return candidate.manual_hint.replace("{artifact}", download.artifact)
     return ""
 
 

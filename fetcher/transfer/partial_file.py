@@ -1,6 +1,6 @@
 """A large body on its way into its partial file, in one stream or in ranges side by side.
 
-The file is divided into cells. A body in one stream has a single cell, and its record is the
+The file is divided into segments. A body in one stream has a single segment, and its record is the
 file's own size. One that comes in ranges has many, and a small file beside it records how far
 each has come: bytes first, record after, so that whatever ends the process, what is recorded is
 there.
@@ -23,17 +23,17 @@ from fetcher.sources.base import FileEntry
 from fetcher.store.store import Part
 from fetcher.transfer.hashing import Tail, TailHasher
 
-CELL = 16 << 20
+SEGMENT = 16 << 20
 # Smaller bodies come in one stream: a request for each range would cost more than it gives.
-RANGES_FROM = 4 * CELL
+RANGES_FROM = 4 * SEGMENT
 _MAGIC = b"fetchmap"
-_HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a cell
+_HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a segment
 _GOT = struct.Struct("<Q")
 _WRITE_AT_ONCE = 512  # buffers in one system call
 
 
 @dataclass(eq=False)
-class Cell:
+class Segment:
     """The bytes from `start` to `stop` (None: to the end, wherever that is); `got` are there."""
 
     start: int
@@ -53,7 +53,7 @@ class Cell:
 
 
 class Wanted(Protocol):
-    """What a partial file reads, and corrects, of the job that it belongs to."""
+    """What a partial file reads, and corrects, of the download that it belongs to."""
 
     file: FileEntry
     validator: str
@@ -62,18 +62,18 @@ class Wanted(Protocol):
     no_ranges: bool
 
 
-class Body:
-    """The partial file of one job, open for writing. Raises Failure where it cannot be used."""
+class PartialFile:
+    """A download's partial file, open for writing. Raises Failure where it cannot be used."""
 
-    def __init__(self, job: Wanted, part: Part, hasher: TailHasher) -> None:
-        self.job = job
+    def __init__(self, download: Wanted, part: Part, hasher: TailHasher) -> None:
+        self.download = download
         self.part = part
         self.hasher = hasher
-        self.size = job.file.size
-        self.cells: list[Cell] = []
-        self._first = 0  # all cells before this one are whole
+        self.size = download.file.size
+        self.segments: list[Segment] = []
+        self._first = 0  # all segments before this one are whole
         self._map = -1
-        self._git_size = job.file.size if job.file.git_blob else None
+        self._git_size = download.file.size if download.file.git_blob else None
         try:
             self._file = os.open(native(part.path), os.O_RDWR)
             self._load()
@@ -87,36 +87,38 @@ class Body:
     @property
     def frontier(self) -> int:
         """Up to here no byte is missing."""
-        while self._first < len(self.cells) - 1 and self.cells[self._first].whole:
+        while self._first < len(self.segments) - 1 and self.segments[self._first].whole:
             self._first += 1
-        return self.cells[self._first].at
+        return self.segments[self._first].at
 
     @property
     def got(self) -> int:
         """How many bytes are there."""
-        return sum(cell.got for cell in self.cells)
+        return sum(segment.got for segment in self.segments)
 
     @property
     def complete(self) -> bool:
         """Whether every byte of the known size is there."""
-        return self.size is not None and all(cell.whole for cell in self.cells)
+        return self.size is not None and all(segment.whole for segment in self.segments)
 
     @property
     def in_ranges(self) -> bool:
         """Whether the body comes in ranges."""
         return self._map >= 0
 
-    def next_cell(self) -> Cell | None:
-        """The first cell that is not whole and that nobody fetches, now taken."""
-        for cell in self.cells[self._first :]:
-            if not cell.whole and not cell.busy:
-                cell.busy = True
-                return cell
+    def next_segment(self) -> Segment | None:
+        """The first segment that is not whole and that nobody fetches, now taken."""
+        for segment in self.segments[self._first :]:
+            if not segment.whole and not segment.busy:
+                segment.busy = True
+                return segment
         return None
 
     def has_next(self) -> bool:
-        """Whether there is a cell to take."""
-        return any(not cell.whole and not cell.busy for cell in self.cells[self._first :])
+        """Whether there is a segment to take."""
+        return any(
+            not segment.whole and not segment.busy for segment in self.segments[self._first :]
+        )
 
     # How it was left
 
@@ -124,53 +126,56 @@ class Body:
         there = os.fstat(self._file).st_size
         recorded = self._read_map()
         if recorded is not None and self._usable(there):
-            self._make_cells(recorded)
-            if max(cell.at for cell in self.cells if cell.got or not cell.start) <= there:
+            self._make_segments(recorded)
+            if (
+                max(segment.at for segment in self.segments if segment.got or not segment.start)
+                <= there
+            ):
                 self._map = os.open(native(self._map_path), os.O_RDWR)
                 return
         remove_quietly(self._map_path)
         if recorded is not None or not self._usable(there):
             there = 0
             os.ftruncate(self._file, 0)
-        self.cells, self._first = [Cell(0, self.size, there)], 0
+        self.segments, self._first = [Segment(0, self.size, there)], 0
 
     def _usable(self, there: int) -> bool:
         """Whether what is there can be kept."""
-        job = self.job
+        download = self.download
         too_long = self.size is not None and there > self.size
         # Without a digest or a validator nothing could tell that both halves are of one file.
-        provable = bool(job.file.key or job.validator)
-        return provable and not (job.anew or job.decode or too_long)
+        provable = bool(download.file.key or download.validator)
+        return provable and not (download.anew or download.decode or too_long)
 
     @property
     def _map_path(self) -> str:
         return self.part.path + ".map"
 
     def _read_map(self) -> list[int] | None:
-        """How far each cell has come, None without a sound record."""
+        """How far each segment has come, None without a sound record."""
         try:
             data = Path(native(self._map_path)).read_bytes()
             magic, size, step = _HEADER.unpack_from(data)
         except (OSError, struct.error):
             return None
-        count = -(-size // CELL)
-        sound = magic == _MAGIC and size == self.size and step == CELL
+        count = -(-size // SEGMENT)
+        sound = magic == _MAGIC and size == self.size and step == SEGMENT
         if not sound or len(data) != _HEADER.size + count * _GOT.size:
             return None
         recorded = [found for (found,) in _GOT.iter_unpack(data[_HEADER.size :])]
-        return [min(found, CELL, size - n * CELL) for n, found in enumerate(recorded)]
+        return [min(found, SEGMENT, size - n * SEGMENT) for n, found in enumerate(recorded)]
 
     @property
     def busy(self) -> bool:
         """Whether somebody fetches a part of it."""
-        return any(cell.busy for cell in self.cells)
+        return any(segment.busy for segment in self.segments)
 
     def prepare(self) -> None:
         """Make it ready for a new request, of which nothing is known yet. Raises Failure."""
         try:
             if not self._usable(self.frontier):
                 self.restart()
-                self.job.anew = False
+                self.download.anew = False
             if self.may_split():
                 self.split()
             else:
@@ -178,11 +183,11 @@ class Body:
         except OSError as error:
             raise from_os_error(error, f"writing {self.part.path}") from error
 
-    def _make_cells(self, recorded: Sequence[int]) -> None:
+    def _make_segments(self, recorded: Sequence[int]) -> None:
         assert self.size is not None
-        self.cells = [
-            Cell(start, min(start + CELL, self.size), got)
-            for start, got in zip(range(0, self.size, CELL), recorded, strict=True)
+        self.segments = [
+            Segment(start, min(start + SEGMENT, self.size), got)
+            for start, got in zip(range(0, self.size, SEGMENT), recorded, strict=True)
         ]
         self._first = 0
 
@@ -190,25 +195,25 @@ class Body:
 
     def may_split(self) -> bool:
         """Whether ranges are worth trying."""
-        job = self.job
+        download = self.download
         return (
             self.size is not None
             and self.size >= RANGES_FROM
-            and bool(job.file.key)
-            and not (job.no_ranges or job.decode)
+            and bool(download.file.key)
+            and not (download.no_ranges or download.decode)
         )
 
     def split(self) -> None:
         """From now on it comes in ranges; what is there stays. Raises OSError."""
         if self.in_ranges or self.size is None:
             return
-        there = self.cells[0].got
-        recorded = [max(0, min(CELL, there - start)) for start in range(0, self.size, CELL)]
-        text = _HEADER.pack(_MAGIC, self.size, CELL) + b"".join(map(_GOT.pack, recorded))
+        there = self.segments[0].got
+        recorded = [max(0, min(SEGMENT, there - start)) for start in range(0, self.size, SEGMENT)]
+        text = _HEADER.pack(_MAGIC, self.size, SEGMENT) + b"".join(map(_GOT.pack, recorded))
         # Before anything is written beyond the beginning: the file's size then says nothing.
         write_atomically(Path(self._map_path), text)
         self._map = os.open(native(self._map_path), os.O_RDWR)
-        self._make_cells(recorded)
+        self._make_segments(recorded)
 
     def join(self) -> None:
         """From now on it comes in one stream; only the beginning stays."""
@@ -218,27 +223,27 @@ class Body:
         os.ftruncate(self._file, there)
         self._close_map()
         remove_quietly(self._map_path)
-        self.cells, self._first = [Cell(0, self.size, there)], 0
+        self.segments, self._first = [Segment(0, self.size, there)], 0
 
     def restart(self) -> None:
         """Nothing of what is there counts any more. Raises OSError."""
         self.drop_tail()
         self.join()
         os.ftruncate(self._file, 0)
-        self.cells, self._first = [Cell(0, self.size)], 0
+        self.segments, self._first = [Segment(0, self.size)], 0
         self.tail = self.hasher.follow(self.part.path, self._git_size)
 
     # Writing
 
-    def write(self, cell: Cell, buffers: list[bytes]) -> int:
-        """Write what came for a cell and record it; returns how many bytes. Raises OSError."""
+    def write(self, segment: Segment, buffers: list[bytes]) -> int:
+        """Write what came for a segment and record it; returns how many bytes. Raises OSError."""
         total = 0
         for start in range(0, len(buffers), _WRITE_AT_ONCE):
-            total += self._write_all(cell.at + total, buffers[start : start + _WRITE_AT_ONCE])
-        cell.got += total
+            total += self._write_all(segment.at + total, buffers[start : start + _WRITE_AT_ONCE])
+        segment.got += total
         if self._map >= 0:
-            place = _HEADER.size + cell.start // CELL * _GOT.size
-            os.pwrite(self._map, _GOT.pack(cell.got), place)
+            place = _HEADER.size + segment.start // SEGMENT * _GOT.size
+            os.pwrite(self._map, _GOT.pack(segment.got), place)
         self._tell_hasher()
         return total
 
@@ -260,10 +265,10 @@ class Body:
 
     def remember_validator(self, tag: str) -> None:
         """Keep what tells one version of the file from another, for the next run too."""
-        job = self.job
-        job.validator = tag if re.fullmatch(r'"[!\x23-\x7e]{1,200}"', tag) else ""
-        if job.validator:
-            write_atomically(Path(self.part.path + ".etag"), job.validator.encode("ascii"))
+        download = self.download
+        download.validator = tag if re.fullmatch(r'"[!\x23-\x7e]{1,200}"', tag) else ""
+        if download.validator:
+            write_atomically(Path(self.part.path + ".etag"), download.validator.encode("ascii"))
         else:
             remove_quietly(self.part.path + ".etag")
 

@@ -1,4 +1,4 @@
-"""What the loop has still to begin: jobs that are ready, and jobs that wait for their time."""
+"""What the loop has still to begin: downloads that are ready, or that wait for their time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from fetcher.transfer.download import Job
+from fetcher.transfer.download import Download
 
 
-class Agenda:
+class DownloadQueue:
     """Jobs in the order in which the loop begins them."""
 
     def __init__(self) -> None:
-        self.ready: deque[Job] = deque()
-        self._delayed: list[tuple[float, int, Job]] = []
+        self.ready: deque[Download] = deque()
+        self._delayed: list[tuple[float, int, Download]] = []
         self._order = itertools.count()
 
     def __bool__(self) -> bool:
@@ -27,20 +27,20 @@ class Agenda:
 
     @property
     def delayed(self) -> bool:
-        """Whether some job waits for its time."""
+        """Whether some download waits for its time."""
         return bool(self._delayed)
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """These jobs can begin."""
-        self.ready.extend(jobs)
+    def add(self, downloads: Iterable[Download]) -> None:
+        """These downloads can begin."""
+        self.ready.extend(downloads)
 
-    def first(self, job: Job) -> None:
-        """This job goes before all others: a connection is there for it."""
-        self.ready.appendleft(job)
+    def first(self, download: Download) -> None:
+        """This download goes before all others: a connection is there for it."""
+        self.ready.appendleft(download)
 
-    def later(self, job: Job, seconds: float) -> None:
-        """This job can begin in so many seconds."""
-        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), job))
+    def later(self, download: Download, seconds: float) -> None:
+        """This download can begin in so many seconds."""
+        heapq.heappush(self._delayed, (time.monotonic() + seconds, next(self._order), download))
 
     def wake(self) -> None:
         """Make those ready whose time has come."""

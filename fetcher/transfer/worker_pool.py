@@ -2,9 +2,9 @@
 
 One interpreter cannot receive, hash, write, publish and place tens of thousands of files on
 several processors. So these processes are forked, each with a loop of its own: they ask, prove
-and write; the shelf publishes and places meanwhile. They know success only. Whatever else comes,
-the job goes back to the engine, which has all the patience and all the rules; and when a host
-asks for patience or cannot be reached, all that is left goes back.
+and write; the committer publishes and places meanwhile. They know success only. Whatever else
+comes, the download goes back to the engine, which has all the patience and all the rules; and when
+a host asks for patience or cannot be reached, all that is left goes back.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from fetcher.fs.atomic import Stat
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
-from fetcher.transfer.download import Arrived, Job
-from fetcher.transfer.worker import LENGTH, LONGEST, Task, courier
+from fetcher.transfer.download import Arrived, Download
+from fetcher.transfer.worker import LENGTH, LONGEST, Task, run_worker
 
 # Below this, starting processes costs more than it gives.
 FEWEST = 256
 PROCESSES = 2
-PACKET = 24  # jobs that a courier takes at a time
+PACKET = 24  # downloads that a worker takes at a time
 
 
-def eligible(job: Job) -> bool:
-    """Whether a courier may try this job: a small body with a known digest behind a plain URL."""
-    file, candidate = job.file, job.candidates[0] if job.candidates else None
+def eligible(download: Download) -> bool:
+    """Whether a worker may try it: a small body with a known digest behind a plain URL."""
+    file, candidate = download.file, download.candidates[0] if download.candidates else None
     return (
         isinstance(candidate, UrlCandidate)
         and not candidate.cookies
         and candidate.url.startswith("http")
-        and job.small
+        and download.small
         and bool(file.size)
         and bool(file.key)
-        and not job.part
+        and not download.part
     )
 
 
 def can_be_used(network: Network) -> bool:
-    """Whether there may be couriers: on Linux, while no other thread runs, without a rate."""
+    """Whether there may be workers: on Linux, while no other thread runs, without a rate."""
     return (
         sys.platform == "linux"
         and threading.active_count() == 1
@@ -58,8 +58,8 @@ def can_be_used(network: Network) -> bool:
     )
 
 
-class Couriers:
-    """The processes of one run, which wait for jobs. To be started before tables grow large:
+class WorkerPool:
+    """The processes of one run, which wait for downloads. To be started before tables grow large:
     what a process has when it forks, it shares with the others only until it is touched.
     """
 
@@ -68,7 +68,7 @@ class Couriers:
         self._folders = [store.private_folder() for _ in range(PROCESSES)]
         # Whoever is free takes the next packet.
         self._taken, self._given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._jobs: list[Job | None] = []
+        self._downloads: list[Download | None] = []
         self._ranges: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._draining = threading.Lock()
@@ -86,7 +86,7 @@ class Couriers:
                 self._given.close()
                 for end in (reader, *self._ends):
                     os.close(end)
-                courier(self._taken, writer, network, folder, share)
+                run_worker(self._taken, writer, network, folder, share)
             os.close(writer)
             self._ends.append(reader)
             self._pids.append(pid)
@@ -94,9 +94,9 @@ class Couriers:
     def begin(
         self,
         on_arrived: Callable[[list[Arrived]], None],
-        on_back: Callable[[list[Job]], None],
+        on_back: Callable[[list[Download]], None],
     ) -> None:
-        """Take jobs from now on. Both callbacks run in threads of their own."""
+        """Take downloads from now on. Both callbacks run in threads of their own."""
         self._on_arrived = on_arrived
         self._on_back = on_back
         self._threads = [threading.Thread(target=self._hand_out, name="giver", daemon=True)]
@@ -107,12 +107,12 @@ class Couriers:
         for thread in self._threads:
             thread.start()
 
-    def send(self, jobs: list[Job]) -> None:
-        """Have these jobs done; those that nobody is left to do come back at once."""
+    def send(self, downloads: list[Download]) -> None:
+        """Have these downloads done; those that nobody is left to do come back at once."""
         with self._lock:
-            start = len(self._jobs)
-            self._jobs.extend(jobs)
-            stop = len(self._jobs)
+            start = len(self._downloads)
+            self._downloads.extend(downloads)
+            stop = len(self._downloads)
             nobody = not self._running
         for first in range(start, stop, PACKET):
             self._ranges.put((first, min(first + PACKET, stop)))
@@ -120,11 +120,11 @@ class Couriers:
             self._give_back(range(start, stop))
 
     def end(self) -> None:
-        """No further jobs will be sent."""
+        """No further downloads will be sent."""
         self._ranges.put(None)
 
     def _hand_out(self) -> None:
-        """Let the couriers take the jobs in turn; the socket holds what nobody has taken yet."""
+        """Let the workers take downloads in turn; the socket holds what nobody has taken yet."""
         try:
             while (following := self._ranges.get()) is not None:
                 self._give(*following)
@@ -134,8 +134,10 @@ class Couriers:
     def _give(self, start: int, stop: int) -> None:
         if self._halted:
             return
-        jobs = self._jobs[start:stop]
-        message = marshal.dumps((start, [_task(job) for job in jobs if job is not None]))
+        downloads = self._downloads[start:stop]
+        message = marshal.dumps(
+            (start, [_task(download) for download in downloads if download is not None])
+        )
         if len(message) <= LONGEST:
             with suppress(OSError):  # nobody is left to take it: see _ended
                 self._given.send(message)
@@ -147,7 +149,7 @@ class Couriers:
             self._give_back([start])
 
     def _read(self, reader: int) -> None:
-        """Pass on what one courier reports, until it has ended."""
+        """Pass on what one worker reports, until it has ended."""
         with os.fdopen(reader, "rb") as stream:
             while True:
                 head = stream.read(LENGTH.size)
@@ -164,47 +166,49 @@ class Couriers:
         self._ended()
 
     def _pass_on(self, done: list[tuple[Any, ...]], back: list[int]) -> None:
-        jobs = self._jobs
+        downloads = self._downloads
         arrived = []
         for index, path, sha256, git_blob, size, mtime_ns, inode in done:
-            job, jobs[index] = jobs[index], None
-            assert job is not None
-            job.received += size
-            known = job.file.git_blob  # of two equal strings one is kept
+            download, downloads[index] = downloads[index], None
+            assert download is not None
+            download.received += size
+            known = download.file.git_blob  # of two equal strings one is kept
             digests = sha256, known if known == git_blob else git_blob
             stat = Stat(size, mtime_ns, inode)
-            arrived.append(Arrived(job, job.candidates[0].origin, None, path, size, digests, stat))
+            arrived.append(
+                Arrived(download, download.candidates[0].origin, None, path, size, digests, stat)
+            )
         if arrived:
             self._on_arrived(arrived)
         if back:
             self._give_back(back)
 
     def _give_back(self, indices: Iterable[int]) -> None:
-        """Give those jobs to the engine that are still here."""
+        """Give those downloads to the engine that are still here."""
         found = []
         for index in indices:
-            job, self._jobs[index] = self._jobs[index], None
-            if job is not None:
-                found.append(job)
+            download, self._downloads[index] = self._downloads[index], None
+            if download is not None:
+                found.append(download)
         if found:
             self._on_back(found)
 
     def _halt(self) -> None:
-        """Take what no courier has begun away from them; it goes back when they have ended."""
+        """Take what no worker has begun away from them; it goes back when they have ended."""
         self._halted = True
         with self._draining:
             while self._taken.recv(LONGEST):
                 pass
 
     def _ended(self) -> None:
-        """After the last courier, whatever has not arrived is the engine's."""
+        """After the last worker, whatever has not arrived is the engine's."""
         with self._lock:
             self._running -= 1
             if self._running:
                 return
         self._halt()
         if not self._closed:
-            self._give_back(range(len(self._jobs)))
+            self._give_back(range(len(self._downloads)))
 
     def close(self) -> None:
         """End the processes, if they still run; nothing arrives from now on.
@@ -227,14 +231,14 @@ class Couriers:
         self._taken.close()
 
     def remove(self) -> None:
-        """Remove the couriers' folders, when all that they brought is published."""
+        """Remove the workers' folders, when all that they brought is published."""
         for folder in self._folders:
             with suppress(OSError):  # what is left in one is published by the next run
                 os.rmdir(folder)
 
 
-def _task(job: Job) -> Task:
-    candidate, file = job.candidates[0], job.file
+def _task(download: Download) -> Task:
+    candidate, file = download.candidates[0], download.file
     assert isinstance(candidate, UrlCandidate) and file.size is not None
     git_blob = None if file.sha256 else file.git_blob
     return candidate.url, candidate.headers, file.size, file.sha256, git_blob

@@ -196,7 +196,7 @@ def test_the_right_bytes(case: Case) -> None:
     found = wanted(case.run.resolve(case.source, *case.asked))
     outcome = case.run.fetch(case.source, list(found.values()))
     assert outcome.failed == []
-    assert {done.job.file.path: done.sha256 for done in outcome.delivered} == {
+    assert {done.download.file.path: done.sha256 for done in outcome.delivered} == {
         name: sha256(content(name)) for name in case.names
     }
     assert {done.origin for done in outcome.delivered} == {case.source.type}

@@ -44,7 +44,7 @@ def test_cookies_do_not_outlive_their_file(tmp_path: Path) -> None:
         file = next(iter(run.resolve(ZOO).values()))
         share = ZOO.candidates("", file, run.network)
         other = entry("other", b"x")
-        run.get(run.job(file, *share), run.job(other, server.url + "/other"))
+        run.get(run.download(file, *share), run.download(other, server.url + "/other"))
         assert "cookie" in server.matching("Documents")[0].headers
         assert "cookie" not in server.matching("/other")[0].headers
 

@@ -50,11 +50,13 @@ def test_cut_many_times(run: Run, files: FileServer, data: bytes) -> None:
 
 def test_200_cuts_at_random_bytes(run: Run, files: FileServer) -> None:
     contents = {f"f{i}": payload(random.Random(i).randrange(1, 400_000), i) for i in range(60)}
-    jobs = [run.job(entry(name, data), files.add(name, data)) for name, data in contents.items()]
+    downloads = [
+        run.download(entry(name, data), files.add(name, data)) for name, data in contents.items()
+    ]
     cuts = random.Random(4)
     for _ in range(200):
         files.faults.add(r"/f\d", "cut", n=cuts.randrange(0, 300_000), times=1, after=1)
-    outcome = run.get(*jobs)
+    outcome = run.get(*downloads)
     assert outcome.failed == []
     assert all(run.blob(data) == data for data in contents.values())
 
@@ -117,7 +119,7 @@ def test_wrong_lengths(run: Run, files: FileServer, data: bytes, kind: str, leng
         assert run.blob(data) == data
     elif kind == "truncate" and (data is LARGE or length == "wrong"):
         # each try brings half of the rest, until the rest is small: enough tries or none
-        outcome = run.get(run.job(entry("f.bin", data), url))
+        outcome = run.get(run.download(entry("f.bin", data), url))
         assert outcome.delivered or outcome.failed[0][1].exit_code in {3, 4}
     else:
         assert run.fails(entry("f.bin", data), url).exit_code == 4
@@ -166,8 +168,8 @@ def test_a_storm_passes(run: Run, files: FileServer, data: bytes) -> None:
     files.faults.add("GET", "status", code=503, times=6)
     files.faults.add("GET", "status", code=429, times=5, after=3)
     files.faults.add("GET", "status", code=429, retry_after=1, times=4, after=10)
-    jobs = [run.job(entry(f"f{i}", data + bytes([i])), url) for i, url in enumerate(urls)]
-    assert run.get(*jobs).failed == []
+    downloads = [run.download(entry(f"f{i}", data + bytes([i])), url) for i, url in enumerate(urls)]
+    assert run.get(*downloads).failed == []
 
 
 def test_retry_after_is_obeyed(run: Run, files: FileServer) -> None:
@@ -233,13 +235,15 @@ def closed_port() -> int:
 
 
 def test_the_next_place_is_taken_within_seconds(run: Run, files: FileServer) -> None:
-    jobs = []
+    downloads = []
     bad = f"http://127.0.0.1:{closed_port()}"
     for i in range(20):
         data = payload(1000, i)
-        jobs.append(run.job(entry(f"f{i}", data), f"{bad}/f{i}", files.add(f"f{i}", data)))
+        downloads.append(
+            run.download(entry(f"f{i}", data), f"{bad}/f{i}", files.add(f"f{i}", data))
+        )
     started = time.monotonic()
-    outcome = run.get(*jobs)
+    outcome = run.get(*downloads)
     assert outcome.failed == [] and time.monotonic() - started < 10
     assert {done.origin for done in outcome.delivered} == {"mirror:1"}
     assert run.said.count("taking it from mirror:1") == 1
@@ -289,7 +293,9 @@ def test_a_stalled_connection_is_cut(
     # that cannot be reached
     files.faults.add("f.bin", "stall", n=0, times=1)
     files.faults.add("f.bin", "stall", n=20_000, times=1, after=1)
-    outcome = run.get(run.job(entry("first", SMALL), first), run.job(entry("f", data), url))
+    outcome = run.get(
+        run.download(entry("first", SMALL), first), run.download(entry("f", data), url)
+    )
     assert outcome.failed == []
     assert run.blob(data) == data
 

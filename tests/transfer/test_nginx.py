@@ -68,7 +68,7 @@ def test_https_without_http2(nginx: Nginx, run: Run) -> None:
 def test_a_large_file_in_ranges(
     nginx: Nginx, run: Run, where: str, trusted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "CELL", 1 << 20)
+    monkeypatch.setattr(bodies, "SEGMENT", 1 << 20)
     monkeypatch.setattr(bodies, "RANGES_FROM", 2 << 20)
     run.fresh_network()
     seen = len(nginx.log)

@@ -77,11 +77,11 @@ def test_the_faster_of_two_known_places_is_asked(run: Run) -> None:
     many = [payload(200_000, seed) for seed in range(30)]
     with FileServer() as slow, FileServer() as fast:
         slow.faults.add(r"\.bin", "slow", rate=200_000)
-        jobs = []
+        downloads = []
         for number, data in enumerate(many):
             urls = [server.add(f"{number}.bin", data) for server in (slow, fast)]
-            jobs.append(run.job(entry(f"{number}.bin", data), *urls))
-        outcome = run.get(*jobs)
+            downloads.append(run.download(entry(f"{number}.bin", data), *urls))
+        outcome = run.get(*downloads)
     assert not outcome.failed
     assert [item.origin for item in outcome.delivered].count("mirror:1") >= 15
 
@@ -90,10 +90,10 @@ def test_a_named_mirror_is_not_left_for_a_faster_place(run: Run) -> None:
     many = [payload(50_000, seed) for seed in range(30)]
     with FileServer() as named, FileServer() as other:
         named.faults.add(r"\.bin", "slow", rate=500_000)
-        jobs = []
+        downloads = []
         for number, data in enumerate(many):
             urls = [server.add(f"{number}.bin", data) for server in (named, other)]
             first = UrlCandidate("mirror:named", urls[0], rank=0)
-            jobs.append(run.job(entry(f"{number}.bin", data), first, urls[1]))
-        assert not run.get(*jobs).failed
+            downloads.append(run.download(entry(f"{number}.bin", data), first, urls[1]))
+        assert not run.get(*downloads).failed
         assert other.requests == []

@@ -1,4 +1,4 @@
-"""The engine's parts alone: the hasher, the hosts, the shelf, progress."""
+"""The engine's parts alone: the hasher, the hosts, the committer, progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from fetcher.errors import Failure, Problem
 from fetcher.sources.base import FileEntry
-from fetcher.transfer.download import Job
+from fetcher.transfer.download import Download
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import MAX_WAITS, Hosts
 from fetcher.transfer.outcomes import is_sign_in
@@ -84,10 +84,10 @@ def test_one_failure_raised_by_many_gathers_no_tracebacks() -> None:
 
 
 def test_the_weightiest_reason_comes_first() -> None:
-    job = Job("a", FileEntry("f"), [])
+    download = Download("a", FileEntry("f"), [])
     for code, text in (("network", "one"), ("auth", "two"), ("network", "one"), ("refused", "3")):
-        job.reasons += (Failure(code, text, f"hint {text}"),)
-    problem = job.problem()
+        download.reasons += (Failure(code, text, f"hint {text}"),)
+    problem = download.problem()
     assert (problem.code, problem.hint) == ("auth", "hint two")
     assert problem.message == "two; also one; also 3"
 

@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 
 from fetcher.errors import Failure
 from fetcher.store.store import Part
-from fetcher.transfer import connection as slots
+from fetcher.transfer import connection as connections
 from fetcher.transfer import hosts
 from fetcher.transfer import partial_file as bodies
-from fetcher.transfer.connection import Slot
-from fetcher.transfer.download import Job
+from fetcher.transfer.connection import Connection
+from fetcher.transfer.download import Download
 from fetcher.transfer.hashing import TailHasher
-from fetcher.transfer.partial_file import Body
+from fetcher.transfer.partial_file import PartialFile
 from tests.kit import Run, entry, payload, sha256
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request
 
-CELL = 256 << 10
-DATA = payload(20 * CELL + 12_345, 7)
+SEGMENT = 256 << 10
+DATA = payload(20 * SEGMENT + 12_345, 7)
 
 pytestmark = pytest.mark.usefixtures("hasty", "small_cells")
 
@@ -39,7 +39,7 @@ CHILD = f"""
 import sys
 from pathlib import Path
 from fetcher.transfer import partial_file as body
-body.CELL, body.RANGES_FROM = {CELL}, {2 * CELL}
+body.SEGMENT, body.RANGES_FROM = {SEGMENT}, {2 * SEGMENT}
 from fetcher.sources.base import FileEntry
 from tests.kit import Run
 root, url, size, digest = sys.argv[1:]
@@ -49,8 +49,8 @@ Run(Path(root)).one(FileEntry("f.bin", int(size), digest), url)
 
 @pytest.fixture
 def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "CELL", CELL)
-    monkeypatch.setattr(bodies, "RANGES_FROM", 2 * CELL)
+    monkeypatch.setattr(bodies, "SEGMENT", SEGMENT)
+    monkeypatch.setattr(bodies, "RANGES_FROM", 2 * SEGMENT)
 
 
 def spans(files: FileServer) -> list[tuple[int, int]]:
@@ -84,17 +84,17 @@ def test_little_waits_in_the_system_where_the_server_is_near(
     url = files.add("f", DATA)
     sizes: set[int] = set()
 
-    def held(slot: Slot) -> bool:
-        going_on = flush(slot)
-        number = slot.curl.getinfo(pycurl.ACTIVESOCKET)
-        if slot.begun and number >= 0:
-            connection = socket.socket(fileno=number)
-            sizes.add(connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
-            connection.detach()
+    def held(connection: Connection) -> bool:
+        going_on = flush(connection)
+        number = connection.curl.getinfo(pycurl.ACTIVESOCKET)
+        if connection.begun and number >= 0:
+            sock = socket.socket(fileno=number)
+            sizes.add(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+            sock.detach()
         return going_on
 
-    flush = Slot.flush
-    monkeypatch.setattr(Slot, "flush", held)
+    flush = Connection.flush
+    monkeypatch.setattr(Connection, "flush", held)
     run.one(entry("f", DATA), url)
     assert run.blob(DATA) == DATA
     assert sizes
@@ -106,7 +106,7 @@ def test_little_waits_in_the_system_where_the_server_is_near(
 
 def _bounded() -> int:
     with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, slots._NEAR_BUFFER)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, connections._NEAR_BUFFER)
         return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
@@ -125,7 +125,7 @@ def test_cuts_at_random_bytes(run: Run, files: FileServer, reset: bool) -> None:
     rng = random.Random(3)
     url = files.add("f.bin", DATA)
     for _ in range(100):
-        files.faults.add("f.bin", "cut", n=rng.randrange(20_000, CELL), times=1, reset=reset)
+        files.faults.add("f.bin", "cut", n=rng.randrange(20_000, SEGMENT), times=1, reset=reset)
     run.one(entry("f.bin", DATA), url)
     assert run.blob(DATA) == DATA and run.leftovers() == []
     if not reset:  # a reset throws away what was on its way
@@ -138,10 +138,10 @@ def test_a_try_that_others_have_made_needless(
     """A range is cut off, and fetched by another connection before its own next try is due."""
     monkeypatch.setattr("fetcher.transfer.recovery.backoff", lambda attempt: 1.5)
     url, slow = files.add("f.bin", DATA), files.add("slow", DATA[:300_000])
-    files.faults.add("f.bin", "cut", n=CELL // 2, times=1, after=2)
+    files.faults.add("f.bin", "cut", n=SEGMENT // 2, times=1, after=2)
     files.faults.add("slow", "slow", rate=120_000)
     outcome = run.get(
-        run.job(entry("f.bin", DATA), url), run.job(entry("slow", DATA[:300_000]), slow)
+        run.download(entry("f.bin", DATA), url), run.download(entry("slow", DATA[:300_000]), slow)
     )
     assert not outcome.failed and len(outcome.delivered) == 2
     assert sent(files) < (len(DATA) + 300_000) * 1.05
@@ -167,8 +167,8 @@ def test_wrong_ranges_are_refused(run: Run, files: FileServer) -> None:
 
     def respond(request: Request) -> object:
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
-        if span and int(span[1]) > 3 * CELL:
-            request.headers["range"] = f"bytes=0-{CELL - 1}"
+        if span and int(span[1]) > 3 * SEGMENT:
+            request.headers["range"] = f"bytes=0-{SEGMENT - 1}"
         return answer(request)
 
     files.respond = respond  # type: ignore[method-assign,assignment]
@@ -213,10 +213,10 @@ def test_kills_at_random_moments(run: Run, files: FileServer) -> None:
 
 def test_a_part_of_one_stream_goes_on_in_ranges(run: Run, files: FileServer) -> None:
     part = run.store.claim_part("sha256:" + sha256(DATA))
-    Path(part.path).write_bytes(DATA[: 3 * CELL + 100])
+    Path(part.path).write_bytes(DATA[: 3 * SEGMENT + 100])
     run.store.leave_part(part)
     run.one(entry("f.bin", DATA), files.add("f.bin", DATA))
-    assert min(spans(files)) == (3 * CELL + 100, 4 * CELL)
+    assert min(spans(files)) == (3 * SEGMENT + 100, 4 * SEGMENT)
     assert run.blob(DATA) == DATA
 
 
@@ -240,23 +240,23 @@ def test_what_is_recorded_is_there(
     path = tmp_path_factory.mktemp("p") / "f.part"
     path.write_bytes(b"")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bodies, "CELL", 100)
+        patch.setattr(bodies, "SEGMENT", 100)
         patch.setattr(bodies, "RANGES_FROM", 1)
         content = payload(data.draw(st.integers(1, 950)))
         hasher = TailHasher()
-        job = Job("a", entry("f", content), [])
-        body = Body(job, Part(str(path), 0), hasher)
+        download = Download("a", entry("f", content), [])
+        body = PartialFile(download, Part(str(path), 0), hasher)
         body.prepare()
         while not body.complete:
             if data.draw(st.booleans()):  # the process ends
-                there = [cell.got for cell in body.cells]
+                there = [segment.got for segment in body.segments]
                 body.close()
-                body = Body(job, Part(str(path), 0), hasher)
-                assert [cell.got for cell in body.cells] == there
-            cell = data.draw(st.sampled_from([c for c in body.cells if not c.whole]))
-            assert cell.stop is not None
-            size = data.draw(st.integers(1, cell.stop - cell.at))
-            body.write(cell, [content[cell.at : cell.at + size]])
+                body = PartialFile(download, Part(str(path), 0), hasher)
+                assert [segment.got for segment in body.segments] == there
+            segment = data.draw(st.sampled_from([c for c in body.segments if not c.whole]))
+            assert segment.stop is not None
+            size = data.draw(st.integers(1, segment.stop - segment.at))
+            body.write(segment, [content[segment.at : segment.at + size]])
             assert content.startswith(path.read_bytes()[: body.frontier])
         assert path.read_bytes() == content
         assert body.finish() is not None
@@ -264,6 +264,6 @@ def test_what_is_recorded_is_there(
 
 
 def test_a_part_that_cannot_be_opened_is_told(run: Run) -> None:
-    job = Job("a", entry("f", DATA), [])
+    download = Download("a", entry("f", DATA), [])
     with pytest.raises(Failure, match="opening"):
-        Body(job, Part(str(run.root / "absent"), 0), TailHasher())
+        PartialFile(download, Part(str(run.root / "absent"), 0), TailHasher())

@@ -205,13 +205,13 @@ def test_ctrl_c_leaves_what_the_next_run_completes(
     progress = Progress(run.stream, quiet=True)
 
     def tick(_: object) -> None:
-        if sum(slot.received for slot in engine._slots) >= 5_000_000:
+        if sum(connection.received for connection in engine._connections) >= 5_000_000:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(progress, "tick", tick)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Engine(run.network, run.store, progress) as engine:
-        engine.run([run.job(entry("f.bin", LARGE), url)])
+        engine.run([run.download(entry("f.bin", LARGE), url)])
     assert time.monotonic() - started < 20
     stall.times = 0
     run.fresh_network()
@@ -228,7 +228,7 @@ def test_an_error_anywhere_ends_the_run(run: Run, files: FileServer) -> None:
         pytest.raises(ZeroDivisionError),
         Engine(run.network, run.store, Progress(run.stream, quiet=True), broken) as engine,
     ):
-        engine.run([run.job(entry("f.bin", LARGE), url)])
+        engine.run([run.download(entry("f.bin", LARGE), url)])
     assert run.blob(LARGE) == LARGE
 
 
@@ -239,8 +239,10 @@ def test_two_engines_on_one_store(run: Run, files: FileServer) -> None:
 
     def work() -> None:
         mine = Run(run.root)
-        jobs = [mine.job(entry(f"f{i}", data), urls[i]) for i, data in enumerate(contents)]
-        failed.extend(mine.get(*jobs).failed)
+        downloads = [
+            mine.download(entry(f"f{i}", data), urls[i]) for i, data in enumerate(contents)
+        ]
+        failed.extend(mine.get(*downloads).failed)
         mine.store.close()
 
     threads = [threading.Thread(target=work) for _ in range(3)]
@@ -275,12 +277,12 @@ def test_a_full_disk_fails_only_what_does_not_fit(
     FullDisk(monkeypatch)
     small, large = payload(10), payload(5000)
     other = files.add("o", large)
-    jobs = [
-        run.job(entry("s", small), files.add("s", small)),
-        run.job(entry("l", large), files.add("l", large), other),
+    downloads = [
+        run.download(entry("s", small), files.add("s", small)),
+        run.download(entry("l", large), files.add("l", large), other),
     ]
-    outcome = run.get(*jobs)
-    assert [done.job.file.path for done in outcome.delivered] == ["s"]
+    outcome = run.get(*downloads)
+    assert [done.download.file.path for done in outcome.delivered] == ["s"]
     assert [problem.code for _, problem in outcome.failed] == ["disk-space"]
     assert not any("/o" in request.target for request in files.requests)
     assert run.leftovers() == []
@@ -296,7 +298,9 @@ def test_a_disk_that_fills_late(
     url = files.add("f.bin", LARGE)
     with monkeypatch.context() as patch:
         if where == "writing":
-            patch.setattr("fetcher.transfer.connection.Slot._append", lambda self, data: full())
+            patch.setattr(
+                "fetcher.transfer.connection.Connection._append", lambda self, data: full()
+            )
         else:
             patch.setattr("fetcher.store.store.sync_filesystem", full)
         problem = run.fails(entry("f.bin", LARGE), url)

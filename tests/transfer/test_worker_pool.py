@@ -27,7 +27,7 @@ import json, sys
 from pathlib import Path
 from fetcher.network.session import Network
 from fetcher.sources.base import FileEntry, UrlCandidate
-from fetcher.transfer.download import Job
+from fetcher.transfer.download import Download
 from tests.kit import Run
 import fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery
 for module in (fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery):
@@ -36,20 +36,20 @@ from fetcher.ui.progress import Progress
 from fetcher.transfer.engine import Engine
 request = json.loads(sys.stdin.read())
 run = Run(Path(request["root"]), **request["settings"])
-jobs = [
-    Job("art", FileEntry(*file), [UrlCandidate(f"place:{n}", url) for n, url in enumerate(urls)])
+downloads = [
+    Download("art", FileEntry(*file), [UrlCandidate(f"place:{n}", u) for n, u in enumerate(urls)])
     for file, urls in request["jobs"]
 ]
 run.fresh_network()
 delivered = []
 with Engine(run.network, run.store, Progress(run.stream, quiet=True), delivered.extend) as engine:
-    failed = engine.run(jobs)
-    used = bool(engine._outside._couriers and engine._outside._couriers._jobs)
+    failed = engine.run(downloads)
+    used = bool(engine._backends._pool and engine._backends._pool._downloads)
 run.store.close()
 print(json.dumps({
     "used": used,
-    "delivered": {item.job.file.path: item.origin for item in delivered},
-    "failed": {job.file.path: problem.code for job, problem in failed},
+    "delivered": {item.download.file.path: item.origin for item in delivered},
+    "failed": {download.file.path: problem.code for download, problem in failed},
     "downloaded": sum(item.downloaded for item in delivered),
     "said": run.said,
 }))
@@ -64,7 +64,7 @@ class Batch:
     urls: dict[str, list[str]]
 
     def start(self, root: Path, **settings: str) -> subprocess.Popen[str]:
-        jobs = [
+        downloads = [
             ([name, len(data), sha256(data)], self.urls[name])
             for name, data in self.contents.items()
         ]
@@ -76,7 +76,7 @@ class Batch:
             text=True,
         )
         assert child.stdin is not None
-        child.stdin.write(json.dumps({"root": str(root), "settings": settings, "jobs": jobs}))
+        child.stdin.write(json.dumps({"root": str(root), "settings": settings, "jobs": downloads}))
         child.stdin.close()
         return child
 
@@ -194,25 +194,25 @@ def test_redirects_carry_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("victim", ["engine", "courier"])
+@pytest.mark.parametrize("victim", ["engine", "run_worker"])
 def test_kills(run: Run, files: FileServer, batch: Batch, victim: str) -> None:
-    """What was proven is not asked for again; a courier that dies costs only what it had."""
+    """What was proven is not asked for again; a run_worker that dies costs only what it had."""
     files.faults.add(r"\.bin", "delay", s=0.03)
     child = batch.start(run.root)
     while len(files.requests) < COUNT // 2:
         time.sleep(0.005)
-    couriers = _children_of(child.pid)
+    pool = _children_of(child.pid)
     if victim == "engine":
         child.kill()
         child.wait()
-        wait_until_gone(couriers)
+        wait_until_gone(pool)
         there = Store(run.root / "store")
         there.recover()
         assert sum(1 for _ in there.digests()) >= len(files.requests) - 40
         there.close()
         assert run.leftovers() == []
     else:
-        os.kill(couriers[0], signal.SIGKILL)
+        os.kill(pool[0], signal.SIGKILL)
         assert child.stdout is not None
         found = json.loads(child.stdout.read())
         assert child.wait() == 0 and not found["failed"]
@@ -245,12 +245,12 @@ def test_ctrl_c(run: Run, files: FileServer, batch: Batch) -> None:
     child = batch.start(run.root)
     while len(files.requests) < 100:
         time.sleep(0.005)
-    couriers = _children_of(child.pid)
+    pool = _children_of(child.pid)
     started = time.monotonic()
     child.send_signal(signal.SIGINT)
     child.wait()
     assert time.monotonic() - started < 20
-    assert len(couriers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in couriers)
+    assert len(pool) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in pool)
 
 
 def test_what_a_dead_process_proved_is_recovered_and_nothing_else(run: Run) -> None:
@@ -273,7 +273,7 @@ def test_what_a_dead_process_proved_is_recovered_and_nothing_else(run: Run) -> N
     assert len(run.leftovers()) == 1, "a living process keeps its own"
 
 
-def test_what_dead_couriers_proved_is_recovered(run: Run) -> None:
+def test_what_dead_workers_proved_is_recovered(run: Run) -> None:
     store, data = run.store, payload(3000, 1)
     store.prepare()
     dead = subprocess.Popen([sys.executable, "-c", ""])
