@@ -21,6 +21,7 @@ from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
+from fetcher.transfer.inbox import Committed, Refused
 
 _BATCH = 1024
 _GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more
@@ -39,20 +40,21 @@ class _Proven(NamedTuple):
 
 
 class Committer:
-    """Takes what arrived off the engine's hands; answers come through `on_batch`, `on_refused`.
+    """Takes what arrived off the engine's hands.
 
-    Both callbacks run in the committer's thread.
+    In its own thread `on_batch` gets what is in the store, so that it is placed, and `answer` what
+    the loop is to know.
     """
 
     def __init__(
         self,
         store: Store,
         on_batch: Callable[[list[Delivered]], None],
-        on_refused: Callable[[Arrived, Failure], None],
+        answer: Callable[[Committed | Refused], None],
     ) -> None:
         self.store = store
-        self.on_batch = on_batch
-        self.on_refused = on_refused
+        self._on_batch = on_batch
+        self._answer = answer
         self.held_bytes = 0
         self.crash: BaseException | None = None
         self._sync_seconds = _GATHER_SECONDS
@@ -116,7 +118,7 @@ class Committer:
             try:
                 proof = self._prove(item)
             except Failure as failure:
-                self.on_refused(item, failure)
+                self._answer(Refused(item, failure))
             except OSError as error:
                 self._refuse(item, error)
             else:
@@ -128,11 +130,12 @@ class Committer:
         delivered = self._publish_all(proven) if proven else []
         if delivered:
             self.store.flush()
-            self.on_batch(delivered)
+            self._on_batch(delivered)
+            self._answer(Committed(delivered))
 
     def _refuse(self, item: Arrived, error: OSError) -> None:
         doing = f"writing {item.download.label} into the store {self.store.root}"
-        self.on_refused(item, from_os_error(error, doing))
+        self._answer(Refused(item, from_os_error(error, doing)))
 
     def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
         """Bring a batch to disk, and give each its name."""

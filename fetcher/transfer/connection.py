@@ -17,15 +17,13 @@ from fetcher.fs.sniff import page_complaint
 from fetcher.network.session import Network, parse_header
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.download import SMALL, Download
+from fetcher.transfer.handle import aim, set_up
 from fetcher.transfer.outcomes import Fatal, Mismatch, Opening, RequestOutcome, opening
 from fetcher.transfer.partial_file import PartialFile, Segment
 
-STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4
 _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
-# Larger ones make the lists between two turns outgrow the caches.
-_BUFFER = 64 << 10
 _NEAR_BUFFER = 512 << 10  # Linux makes twice as much of it
 
 
@@ -82,21 +80,15 @@ class Connection:
         self.began = time.monotonic()
         curl = self.curl
         curl.reset()
-        self.network.configure_once(curl)
+        write = self._hold if segment is None else self.chunks.append
+        set_up(curl, self.network, write, rate)
         if download.index + 1 < len(download.candidates):
             # Another place has the file: do not wait long for a firewall that drops packets.
             seconds = min(_IMPATIENT_SECONDS, self.network.settings.connect_timeout)
             curl.setopt(pycurl.CONNECTTIMEOUT, seconds)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1 if rate else 1024)
-        curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
-        if rate:
-            curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
         self._set_cookies(candidate.cookies)
         curl.setopt(pycurl.HEADERFUNCTION, self._raw_headers.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._hold if segment is None else self.chunks.append)
-        if segment is not None:
-            curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
-        elif download.file.size is not None:
+        if segment is None and download.file.size is not None:
             # An error page may be longer than the file: leave it room.
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max(download.file.size, SMALL))
         self.aim(url, candidate)
@@ -120,16 +112,12 @@ class Connection:
         self.received = self._put_aside = 0
         self._kept = b""
         headers = list(candidate.headers) if self.hops == 0 else []
-        if download.decode:
-            self.curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
-        else:
-            headers.append(("Accept-Encoding", "identity"))
         if segment is not None and self.ranged:
             last = "" if segment.stop is None or not self.partial.in_ranges else segment.stop - 1
             self.curl.setopt(pycurl.RANGE, f"{segment.at}-{last}")
             if download.validator:
                 headers.append(("If-Range", download.validator))
-        self.network.configure(self.curl, url, headers)
+        aim(self.curl, self.network, url, headers, download.decode)
 
     def status(self) -> int:
         """The HTTP status, 0 if there is none."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
-from fetcher.sources.base import Candidate, FileEntry
+from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 from fetcher.store.store import Part
 from fetcher.transfer.partial_file import PartialFile
 
@@ -61,6 +61,17 @@ class Download:
     def candidate(self) -> Candidate:
         """Where it is to be had now; a deferred candidate's URL once that is known."""
         return self.deferred or self.candidates[self.index]
+
+    @property
+    def content_key(self) -> str:
+        """Identity of the content; without a digest, of the place that it comes from now.
+
+        Only the very same address can mean the same bytes.
+        """
+        if self.file.key:
+            return self.file.key
+        url = self.candidate.url if isinstance(self.candidate, UrlCandidate) else ""
+        return f"{self.candidate.origin} {self.label} {url}"
 
     @property
     def label(self) -> str:

@@ -2,25 +2,35 @@
 
 A download has candidates in order of preference. What arrives is proven by the committer; what
 is wrong, cut off or refused is tried again or had from the next candidate, and each reason is kept.
-`outcomes` says what an answer means, `recovery` what to do about one that is not what was asked
-for; here is what begins when, and over which connection.
+Each turn begins what can begin, receives what is there, and hears what the backends answer.
+`outcomes` says what the end of a request means, `recovery` what to do about one that did not bring
+what was asked for.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 
-import pycurl
-
 from fetcher.errors import Failure, Problem
-from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
+from fetcher.network.session import (
+    MAX_REDIRECTS,
+    Network,
+    backoff,
+    host_of,
+    public_url,
+    retry_after,
+)
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.backends import Backends
 from fetcher.transfer.connection import Connection
+from fetcher.transfer.connections import Connections, Ended
 from fetcher.transfer.download import Arrived, Delivered, Download
+from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
+from fetcher.transfer.inbox import Answer, Committed, Fetched, Lost, Prepared, Refused, Returned
 from fetcher.transfer.outcomes import (
     Decode,
     Fatal,
@@ -38,9 +48,12 @@ from fetcher.transfer.outcomes import (
 )
 from fetcher.transfer.partial_file import PartialFile, Segment
 from fetcher.transfer.queue import DownloadQueue
-from fetcher.transfer.recovery import Recovery
+from fetcher.transfer.recovery import Again, Decision, Failed, Recovery
+from fetcher.transfer.resume import PartialFiles
 from fetcher.transfer.worker_pool import WorkerPool
 from fetcher.ui.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 _MAX_HELD_BYTES = 64 << 20
 _REVIEW_SECONDS = 0.5
@@ -66,28 +79,16 @@ class Engine:
         self.store = store
         self.progress = progress
         self.hosts = Hosts(network.unreachable, progress.say, network.settings.jobs)
-        self._rate = network.settings.limit_rate
-        self._multi = pycurl.CurlMulti()
-        self._connections = [Connection(network) for _ in range(network.settings.jobs)]
-        self._by_curl = {id(connection.curl): connection for connection in self._connections}
-        self._free = list(self._connections)
-        self._busy: dict[Connection, Host] = {}
-        # Bodies with ranges that more connections could get.
-        self._spread: dict[Download, None] = {}
+        self.failed: list[tuple[Download, Problem]] = []
+        hasher = TailHasher(store.durable)
         self._queue = DownloadQueue()
-        self._recovery = Recovery(network, store, progress, self.hosts, self._queue, self._cut)
-        self._backends = Backends(
-            network,
-            store,
-            on_batch,
-            workers,
-            on_ready=lambda download: self._queue.add([download]),
-            on_lost=self._recovery.give_up_candidate,
-            on_delivered=self._delivered,
-            on_refused=self._recovery.disproved,
-        )
+        self._connections = Connections(network, self.hosts)
+        self._partials = PartialFiles(store, hasher)
+        self._recovery = Recovery(network, self.hosts, self._partials, progress.say)
+        self._backends = Backends(network, store, hasher, on_batch, workers)
         self._reviewed = time.monotonic()
-        progress.live = self._live
+        self._debug = _log.isEnabledFor(logging.DEBUG)
+        progress.live = self._connections.live
 
     def __enter__(self) -> Engine:
         return self
@@ -96,70 +97,62 @@ class Engine:
         if kind is not None:
             self.network.interrupt()
         try:
-            self._backends.stop()
+            self._backends.end_work()
+            self._hear(self._backends.answers())
+            self._backends.end_commits()
+            self._hear(self._backends.answers())
         finally:
-            for connection in self._connections:
-                connection.release()
-                connection.curl.close()
-            self._multi.close()
-            for download in self._recovery.begun:
-                if download.partial is not None:
-                    download.partial.close()
-                if download.part is not None:
-                    self.store.leave_part(download.part)
+            self._connections.close()
+            self._partials.leave()
 
     def run(self, downloads: Iterable[Download]) -> list[tuple[Download, Problem]]:
-        """Get every job's content; returns those that failed, when no other is left.
+        """Get every download's content; returns those that failed, when no other is left.
 
         What is delivered goes to `on_batch`.
         """
         self.store.prepare()
         self._queue.add(self._backends.send_to_workers(downloads))
         del downloads  # what is delivered need not be kept
-        while self._queue or self._busy or self._backends.pending or self.hosts.queued():
-            self._queue.wake()
-            self._fill()
-            self._turn()
-            self._backends.drain()
+        while self._unfinished():
+            self._begin_all()
+            self._receive()
+            self._hear(self._backends.answers())
             self._review()
             self.progress.tick(self.hosts.waiting)
-        return self._recovery.failed
+        return self.failed
 
-    def _live(self) -> int:
-        """Bytes that are there of bodies that are not whole yet."""
-        there = {
-            connection.download: connection.partial.got
-            for connection in self._busy
-            if connection.segment is not None
-        }
-        return sum(there.values()) + sum(s.received for s in self._busy if s.segment is None)
+    def _unfinished(self) -> bool:
+        busy, queued = self._connections.busy, self.hosts.queued()
+        return bool(self._queue or busy or self._backends.pending or queued)
 
     # Beginning
 
-    def _fill(self) -> None:
+    def _begin_all(self) -> None:
+        """Begin what can begin."""
+        self._queue.wake()
         for download in self.hosts.released():
             self._queue.first(download)
-        while self._free and self._backends.held_bytes < _MAX_HELD_BYTES:
+        while self._connections.free and self._backends.held_bytes < _MAX_HELD_BYTES:
             following = self._next_download()
             if following is None:
                 return
             try:
                 self._dispatch(following)
             except Failure as failure:
-                self._recovery.give_up_candidate(following, failure)
+                self._decide(following, self._recovery.give_up_candidate(following, failure))
 
     def _next_download(self) -> Download | None:
         """A download to begin; else one whose body comes in ranges, and that has one to spare."""
         if self._queue.ready:
             return self._queue.ready.popleft()
         now = time.monotonic()
-        for download in list(self._spread):
+        for download in list(self._connections.ranged):
             partial = download.partial
             if partial is None or not partial.in_ranges:
-                del self._spread[download]
-            elif (
-                now >= download.retry_at and partial.has_next() and not self._host_of(download).full
-            ):
+                del self._connections.ranged[download]
+            elif now < download.retry_at or not partial.has_next():
+                continue
+            elif not self._host_of(download).full:
                 return download
         return None
 
@@ -169,16 +162,19 @@ class Engine:
         return self.hosts.get(host_of(download.landed or self.network.rewrite(candidate.url)))
 
     def _dispatch(self, download: Download) -> None:
+        """Begin a download, or the next range of it. Raises Failure."""
         if download.settled:
             return  # one of its ranges was to be tried again, and others have brought it
         if not download.candidates:
-            self._recovery.fail(download)
+            self._decide(download, self._recovery.fail(download))
             return
         self._recovery.prefer_fastest(download)
         candidate = download.candidate
         if isinstance(candidate, UrlCandidate):
             self._dispatch_url(download, candidate)
         else:
+            if self._debug:
+                _log.debug("%s: from %s", download.label, candidate.origin)
             self._backends.take(download, candidate)
 
     def _dispatch_url(self, download: Download, candidate: UrlCandidate) -> None:
@@ -196,121 +192,70 @@ class Engine:
             return
         segment = None
         if not download.small:
-            partial = self._recovery.open_partial(download, self._backends.hasher)
+            partial = self._partials.open(download)
             if partial.complete:  # all there already: only the digest is left to prove
-                self._body_whole(download, partial)
+                self._complete(download, partial)
                 return
             segment = partial.next_segment()
             if segment is None:
                 return  # other connections fetch all that is missing
-        self._begin(download, candidate, url, segment)
+        self._request(download, candidate, url, segment)
 
-    def _begin(
+    def _request(
         self, download: Download, candidate: UrlCandidate, url: str, segment: Segment | None
     ) -> None:
-        connection = self._free.pop()
-        connection.host = host_of(url)
-        try:
-            connection.start(download, candidate, url, self._share_of_rate(), segment)
-            self._add(connection)
-        except BaseException:
-            connection.release()
-            self._free.append(connection)
-            raise
+        if self._debug:
+            at = f", from byte {segment.at:,}" if segment is not None and segment.at else ""
+            shown = public_url(url)
+            _log.debug("%s: %s from %s%s", download.label, shown, candidate.origin, at)
+        waiting = len(self._queue) + self.hosts.queued()
+        self._connections.begin(download, candidate, url, segment, waiting)
 
-    def _add(self, connection: Connection) -> None:
-        host = self.hosts.get(connection.host)
-        self._multi.add_handle(connection.curl)
-        self._busy[connection] = host
-        host.active += 1
+    # Receiving
 
-    def _remove(self, connection: Connection) -> None:
-        host = self._busy.pop(connection)
-        self._multi.remove_handle(connection.curl)
-        host.active -= 1
-        if connection.received and not connection.aside:
-            host.measured(connection.received, time.monotonic() - connection.began)
+    def _receive(self) -> None:
+        """Receive what is there; wait a moment if that is nothing."""
+        connections = self._connections
+        soon = bool(self._backends.pending or self._queue.delayed)
+        if connections.busy:
+            self._end_all(connections.perform())
+            if connections.busy:
+                soon = bool(self._backends.pending or self._queue.delayed)
+                connections.wait(0.02 if soon else 0.2)
+                self._end_all(connections.perform())
+        elif soon:
+            self._hear(self._backends.answers(0.02))
 
-    def _share_of_rate(self) -> int:
-        """One connection's part of the limit, by how many there will be."""
-        wanted = 1 + len(self._busy) + len(self._queue) + self.hosts.queued()
-        return max(1, self._rate // min(wanted, len(self._connections))) if self._rate else 0
+    def _end_all(self, ended: list[Ended]) -> None:
+        for connection, number, message in ended:
+            if connection in self._connections.busy:  # else cut off meanwhile
+                self._end(connection, number, message)
 
-    # The loop's own part
-
-    def _turn(self) -> None:
-        if self._busy:
-            self._perform()
-            if self._busy:
-                pause = 0.02 if self._backends.pending or self._queue.delayed else 0.2
-                self._multi.select(pause)
-                self._perform()
-        elif self._backends.pending or self._queue.delayed:
-            self._backends.wait(0.02)
-
-    def _perform(self) -> None:
-        self._multi.perform()
-        for connection in list(self._busy):
-            if connection.chunks and connection in self._busy:
-                self._flush(connection)
-        while True:
-            left, succeeded, failed = self._multi.info_read(64)
-            for curl in succeeded:
-                self._ended(self._by_curl[id(curl)], 0, "")
-            for curl, number, message in failed:
-                self._ended(self._by_curl[id(curl)], number, message)
-            if not left:
-                return
-
-    def _flush(self, connection: Connection) -> None:
-        """Write what came of a large body; end a transfer that brings something else."""
-        if connection.segment is None:
-            return
-        host = self._busy[connection]
-        if not connection.begun:
-            host.connected(connection.connected_in())
-            if host.near:
-                connection.bound_buffer()
-            if connection.restarts():
-                self._cut(connection.download, but=connection)
-        before = connection.received
-        if not connection.flush():
-            self._ended(connection, pycurl.E_WRITE_ERROR, "")
-            return
+    def _end(self, connection: Connection, number: int, message: str) -> None:
         download = connection.download
         assert download is not None
-        host.pace.received += connection.received - before
-        if connection.begun and not connection.aside:
-            if connection.hops and not download.landed:
-                download.landed = connection.url
-            if connection.ranged and self.network.settings.jobs > 1 and not download.ranges:
-                download.ranges = True
-                self._spread[download] = None
-
-    def _ended(self, connection: Connection, number: int, message: str) -> None:
-        download = connection.download
-        if download is None or connection not in self._busy:
-            return  # cut off meanwhile
-        self._remove(connection)
+        self._connections.remove(connection)
         if connection.segment is None:
             self.hosts.get(connection.host).pace.received += connection.received
         again = False
         try:
             outcome = outcome_of(connection, number, message)
-            again = isinstance(outcome, Redirect) and self._redirect(
-                connection, download, outcome.location
-            )
-            if not again:
+            if self._debug:
+                shown = f"{connection.host} {connection.status() or ''}".rstrip()
+                _log.debug("%s: %s: %s", download.label, shown, type(outcome).__name__)
+            if isinstance(outcome, Redirect):
+                again = self._redirect(connection, download, outcome.location)
+            else:
                 self._act(connection, download, outcome)
         except Failure as failure:
-            self._recovery.give_up_candidate(download, failure)
+            self._decide(download, self._recovery.give_up_candidate(download, failure))
         if again:
-            self._add(connection)
+            self._connections.resume(connection)
         else:
-            connection.release()
-            self._free.append(connection)
+            self._connections.release(connection)
 
     def _redirect(self, connection: Connection, download: Download, location: str) -> bool:
+        """Set the connection up for the address that it was sent to. Raises Failure."""
         candidate = download.candidate
         assert isinstance(candidate, UrlCandidate)
         connection.hops += 1
@@ -327,28 +272,45 @@ class Engine:
 
     def _act(self, connection: Connection, download: Download, outcome: RequestOutcome) -> None:
         """Do what the end of a request asks for."""
-        host = self.hosts.get(connection.host)
+        host, recovery = self.hosts.get(connection.host), self._recovery
         match outcome:
             case Whole():
                 self.hosts.answered(host)
                 self._heed_limit(connection, host)
                 self._body_done(connection, download)
             case Decode():
-                self._cut(download)
                 download.decode = True
-                self._queue.add([download])
+                self._decide(download, Again())
             case Retry():
-                self._recovery.retry(connection, download, outcome)
+                self._decide(download, recovery.retry(connection, download, outcome))
             case Mismatch(failure):
-                self._recovery.mismatched(download, failure)
+                self._decide(download, recovery.mismatched(download, failure))
             case Wait():
-                self._recovery.wait(host, download, outcome)
+                self._decide(download, recovery.wait(host, download, outcome))
             case Unreachable():
-                self._recovery.unreachable(host, connection, download, outcome)
+                self._decide(download, recovery.unreachable(connection, download, outcome))
             case GiveUp(failure):
-                self._recovery.give_up_candidate(download, failure)
+                self._decide(download, recovery.give_up_candidate(download, failure))
             case Fatal(failure):
-                self._recovery.fail(download, failure)
+                self._decide(download, recovery.fail(download, failure))
+
+    def _decide(self, download: Download, decision: Decision) -> None:
+        """Do what recovery has decided."""
+        match decision:
+            case Again(seconds, cut, first):
+                if cut:
+                    self._connections.cut(download)
+                if first:
+                    self._queue.first(download)
+                elif seconds > 0:
+                    self._queue.later(download, seconds)
+                else:
+                    self._queue.add([download])
+            case Failed(problem):
+                self._connections.cut(download)
+                self.failed.append((download, problem))
+                _log.info("%s: failed: %s", download.label, problem.message)
+                self.progress.file_failed(download.artifact, download.file, problem)
 
     def _heed_limit(self, connection: Connection, host: Host) -> None:
         """A host that counts requests tells with the last one allowed when the next ones are."""
@@ -358,24 +320,14 @@ class Engine:
             if seconds is not None:
                 self.hosts.spent(host, seconds)
 
-    def _cut(self, download: Download | None, but: Connection | None = None) -> None:
-        """End all requests of a download; what they have brought stays."""
-        for connection in [
-            connection
-            for connection in self._busy
-            if connection.download is download and connection is not but
-        ]:
-            self._remove(connection)
-            connection.release()
-            self._free.append(connection)
-
     # Bodies
 
     def _body_done(self, connection: Connection, download: Download) -> None:
-        if connection.segment is None:
+        segment = connection.segment
+        if segment is None:
             self._small_body_done(connection, download)
             return
-        partial, segment = connection.partial, connection.segment
+        partial = connection.partial
         if not connection.begun and segment.at != download.file.size:  # an empty body
             connection.begin()
             if connection.stopped is not None:
@@ -384,20 +336,11 @@ class Engine:
         if segment.stop is not None and not segment.whole:
             got, wanted = connection.received, segment.stop - connection.offset
             text = f"{connection.host} sent {got:,} of {wanted:,} bytes"
-            self._recovery.retry(connection, download, Retry(Failure("network", text)))
+            self._act(connection, download, Retry(Failure("network", text)))
         elif segment.stop is None or partial.complete:
-            self._body_whole(download, partial)
+            self._complete(download, partial)
         else:
             self._queue.first(download)  # the connection is free for the next range
-
-    def _body_whole(self, download: Download, partial: PartialFile) -> None:
-        self._cut(download)  # others may have brought their last bytes in the same turn
-        self._spread.pop(download, None)
-        download.settled = True
-        written = partial.frontier
-        arrived = Arrived(download, download.candidate.origin, path=partial.part.path)
-        download.partial = None
-        self._backends.finish_digest(arrived, partial.finish(), written)
 
     def _small_body_done(self, connection: Connection, download: Download) -> None:
         data = b"".join(connection.chunks)
@@ -408,13 +351,44 @@ class Engine:
         else:
             self._backends.commit(Arrived(download, download.candidate.origin, data=data))
 
-    def _delivered(self, batch: list[Delivered]) -> None:
+    def _complete(self, download: Download, partial: PartialFile) -> None:
+        """Every byte of a large body is there: what is left is its digest."""
+        self._connections.cut(download)  # others may have brought their last bytes in this turn
+        self._connections.ranged.pop(download, None)
+        download.settled = True
+        written = partial.frontier
+        arrived = Arrived(download, download.candidate.origin, path=partial.part.path)
+        download.partial = None
+        self._backends.finish_digest(arrived, partial.finish(), written)
+
+    # Hearing
+
+    def _hear(self, answers: Iterable[Answer]) -> None:
+        """Deal with what the backends answer."""
+        for answer in answers:
+            match answer:
+                case Prepared(download, candidate):
+                    download.deferred = candidate
+                    self._queue.add([download])
+                case Fetched(arrived):
+                    self._backends.commit(arrived)
+                case Lost(download, failure):
+                    self._decide(download, self._recovery.give_up_candidate(download, failure))
+                case Returned(downloads):
+                    self._queue.add(downloads)
+                case Committed(batch):
+                    self._committed(batch)
+                case Refused(arrived, failure):
+                    self._decide(arrived.download, self._recovery.refused(arrived, failure))
+
+    def _committed(self, batch: list[Delivered]) -> None:
         """A batch is in the store, and placed."""
         for item in batch:
-            self.progress.file_done(
-                item.download.artifact, item.download.file, item.downloaded, item.origin
-            )
-            self._recovery.drop_part(item.download)
+            download = item.download
+            if self._debug:
+                _log.debug("%s: %d bytes from %s", download.label, item.size, item.origin)
+            self.progress.file_done(download.artifact, download.file, item.downloaded, item.origin)
+            self._partials.drop(download)
 
     # Looking around
 
@@ -426,23 +400,23 @@ class Engine:
         self._reviewed = now
         spare = {
             self._host_of(download).name
-            for download in self._spread
+            for download in self._connections.ranged
             if download.partial and download.partial.has_next()
         }
         self.hosts.review(lambda host: host.name in spare)
-        for download in {connection.download for connection in self._busy}:
+        for download in {connection.download for connection in self._connections.busy}:
             assert download is not None
             if download.index + 1 < len(download.candidates):
                 self._consider_overtaking(download, now)
 
     def _consider_overtaking(self, download: Download, now: float) -> None:
-        connections = [connection for connection in self._busy if connection.download is download]
-        if any(
-            now - connection.began < _YOUNG_SECONDS or connection.aside
-            for connection in connections
-        ):
+        found = self._connections.of(download)
+        if any(now - one.began < _YOUNG_SECONDS or one.aside for one in found):
             return
-        rate = sum(connection.received / (now - connection.began) for connection in connections)
-        there = download.partial.got if download.partial is not None else connections[0].received
+        rate = sum(one.received / (now - one.began) for one in found)
+        there = download.partial.got if download.partial is not None else found[0].received
         size = download.file.size
-        self._recovery.overtake(download, rate, (size if size is not None else 1 << 40) - there)
+        left = (size if size is not None else 1 << 40) - there
+        decision = self._recovery.overtake(download, rate, left)
+        if decision is not None:
+            self._decide(download, decision)

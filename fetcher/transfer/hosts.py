@@ -124,7 +124,7 @@ class Hosts:
             raise host.down.with_traceback(None)
 
     def released(self) -> list[Download]:
-        """Jobs that waited for a connection, as far as their hosts bear more now."""
+        """Downloads that waited for a connection, as far as their hosts bear more now."""
         found: list[Download] = []
         for host in self._hosts.values():
             while host.queue and host.active + len(found) < host.pace.limit:

@@ -1,17 +1,16 @@
-"""Bytes that the loop does not move: files on this machine, and what cut-off tries have left."""
+"""Bytes that no network brings: files on this machine, and pieces of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from fetcher.errors import Failure, from_os_error
+from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, reflink, remove_quietly
 from fetcher.fs.extents import Extent
 from fetcher.mirror.copying import copy_into
-from fetcher.store.store import Part, Store
+from fetcher.store.store import Store
 
 
 def copy_of(source: str, store: Store, link: bool) -> str:
@@ -59,21 +58,3 @@ def copy_of_extents(extents: Sequence[Extent], store: Store) -> str:
         remove_quietly(path)
         raise
     return path
-
-
-def spool(part: Part, data: bytes) -> None:
-    """Put the beginning of a body into its partial file, if less is there. Raises Failure."""
-    if part.size >= len(data):
-        return
-    try:
-        Path(part.path).write_bytes(data)
-    except OSError as error:
-        raise from_os_error(error, f"writing {part.path}") from error
-
-
-def read_validator(part: Part) -> str:
-    """The ETag that was remembered with a partial file, or ""."""
-    try:
-        return Path(part.path + ".etag").read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -12,7 +12,7 @@ from fetcher.transfer.download import Download
 
 
 class DownloadQueue:
-    """Jobs in the order in which the loop begins them."""
+    """Downloads in the order in which the loop begins them."""
 
     def __init__(self) -> None:
         self.ready: deque[Download] = deque()

@@ -29,8 +29,8 @@ from fetcher.network.session import (
     redirect_target,
 )
 from fetcher.store.store import private_prefix
-from fetcher.transfer.connection import STALL_SECONDS
 from fetcher.transfer.download import SMALL
+from fetcher.transfer.handle import aim, set_up
 
 # url, headers, size, sha256, git blob: what a worker needs to know of a download.
 Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
@@ -130,11 +130,7 @@ class _Loop:
         curl = handle.curl
         if secure:  # where the server speaks HTTP/2, all share one connection
             curl.setopt(pycurl.PIPEWAIT, 1)
-        self.network.configure_once(curl)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
-        curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
-        curl.setopt(pycurl.WRITEFUNCTION, handle.chunks.append)
-        curl.setopt(pycurl.BUFFERSIZE, 1 << 16)
+        set_up(curl, self.network, handle.chunks.append)
         curl.setopt(pycurl.MAXFILESIZE, SMALL)
 
     def _start(self, handle: _Handle, index: int, task: Task) -> bool:
@@ -154,8 +150,7 @@ class _Loop:
         if handle.origin == origin and url.isascii():
             handle.curl.setopt(pycurl.URL, url)
         else:
-            given = [*headers, ("Accept-Encoding", "identity")]
-            self.network.configure(handle.curl, url, given)
+            aim(handle.curl, self.network, url, headers)
             handle.origin = origin
 
     def _reap(self) -> list[_Handle]:

@@ -44,7 +44,7 @@ run.fresh_network()
 delivered = []
 with Engine(run.network, run.store, Progress(run.stream, quiet=True), delivered.extend) as engine:
     failed = engine.run(downloads)
-    used = bool(engine._backends._pool and engine._backends._pool._downloads)
+    used = bool(engine._backends._workers and engine._backends._workers._downloads)
 run.store.close()
 print(json.dumps({
     "used": used,

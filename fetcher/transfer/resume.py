@@ -1,0 +1,105 @@
+"""Partial files of one run: opened for the next request, kept for the next try, dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fetcher.errors import from_os_error
+from fetcher.store.store import Part, Store
+from fetcher.transfer.connection import Connection
+from fetcher.transfer.download import Download
+from fetcher.transfer.hashing import TailHasher
+from fetcher.transfer.partial_file import PartialFile
+
+# What is worth a request of its own, or earns new tries.
+WORTHWHILE = 16 << 10
+
+
+class PartialFiles:
+    """Knows which downloads have one."""
+
+    def __init__(self, store: Store, hasher: TailHasher) -> None:
+        self.store = store
+        self.hasher = hasher
+        self._begun: set[Download] = set()
+
+    def open(self, download: Download) -> PartialFile:
+        """The download's partial file, ready for the next request. Raises Failure."""
+        if download.partial is None:
+            if download.part is None:
+                self._claim(download)
+            assert download.part is not None
+            download.partial = PartialFile(download, download.part, self.hasher)
+        partial = download.partial
+        if not partial.busy:
+            partial.prepare()
+            # Bytes of another run or place: if the digest is wrong, they may be why.
+            download.resumed = download.resumed or (partial.got > 0 and not download.ranges)
+        return partial
+
+    def keep_small(self, connection: Connection, download: Download) -> None:
+        """Keep what came of a small body that was cut off, if it is worth a request.
+
+        Raises Failure.
+        """
+        data = b"".join(connection.chunks)
+        if len(data) < WORTHWHILE or connection.status() not in {200, 206}:
+            return
+        if connection.headers().get("content-encoding", "identity") != "identity":
+            return
+        self._claim(download)
+        assert download.part is not None
+        download.received += len(data)
+        _spool(download.part, data)
+        download.spooled = True
+
+    def drop(self, download: Download) -> None:
+        """Remove the partial file."""
+        self.close(download)
+        if download.part is not None:
+            self.store.drop_part(download.part)
+            self._begun.discard(download)
+        download.part, download.validator = None, ""
+
+    @staticmethod
+    def close(download: Download) -> None:
+        """Write nothing more; what is there stays for the next try."""
+        if download.partial is not None:
+            download.partial.close()
+            download.partial = None
+
+    def leave(self) -> None:
+        """Leave every partial file to whoever asks for its content next."""
+        for download in self._begun:
+            if download.partial is not None:
+                download.partial.close()
+            if download.part is not None:
+                self.store.leave_part(download.part)
+
+    def _claim(self, download: Download) -> None:
+        """Make the partial file, or take over what a dead process has left of it."""
+        self._begun.add(download)
+        try:
+            download.part = self.store.claim_part(download.content_key)
+        except OSError as error:
+            raise from_os_error(error, f"writing into the store {self.store.root}") from error
+        if not download.file.key:
+            download.validator = _read_validator(download.part)
+
+
+def _spool(part: Part, data: bytes) -> None:
+    """Put the beginning of a body into its partial file, if less is there. Raises Failure."""
+    if part.size >= len(data):
+        return
+    try:
+        Path(part.path).write_bytes(data)
+    except OSError as error:
+        raise from_os_error(error, f"writing {part.path}") from error
+
+
+def _read_validator(part: Part) -> str:
+    """The ETag that was remembered with a partial file, or ""."""
+    try:
+        return Path(part.path + ".etag").read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
