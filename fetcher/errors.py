@@ -43,6 +43,7 @@ EXIT_CODES = {
     "refused": DOWNLOAD,
     "not-a-file": DOWNLOAD,
     "link-expired": DOWNLOAD,
+    "busy": DOWNLOAD,
     "digest-mismatch": INTEGRITY,
     "size-mismatch": INTEGRITY,
     "count": INTEGRITY,

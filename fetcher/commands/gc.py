@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +15,23 @@ from fetcher.errors import LockError, UsageError
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc
+from fetcher.store.runs import alone
 from fetcher.store.store import Store
 from fetcher.ui.progress import human_bytes
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _sweep(store: Store, root: Path, dry_run: bool) -> gc.Sweep:
+    wanted, unreadable = gc.needed(store, [root])
+    if unreadable:
+        raise LockError(
+            f"a project's lock cannot be read: {unreadable[0]}",
+            "repair or remove it first: gc will not guess what that project needs",
+        )
+    return gc.sweep(store, wanted, dry_run)
 
 
 @click.command("gc")
@@ -32,18 +49,17 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     they need the store's blobs, which their locks keep). Blobs of the last hour stay.
     """
     root = find_root(Path.cwd())
-    store = Store(settings.load(root).store, readonly=dry_run)
+    chosen = settings.load(root)
+    store = Store(chosen.store, readonly=dry_run)
     if forget_imports and dry_run:
         raise UsageError("--forget-imports cannot be tried with --dry-run", "choose one")
-    if forget_imports:
-        gc.forget_imports(store)
-    wanted, unreadable = gc.needed(store, [root])
-    if unreadable:
-        raise LockError(
-            f"a project's lock cannot be read: {unreadable[0]}",
-            "repair or remove it first: gc will not guess what that project needs",
-        )
-    done = gc.sweep(store, wanted, dry_run)
+    # What a run is about to link, no lock need have yet.
+    quiet = dry_run or not store.root.is_dir()
+    doing = "removing what no project needs"
+    with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
+        if forget_imports:
+            gc.forget_imports(store)
+        done = _sweep(store, root, dry_run)
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:

@@ -25,6 +25,7 @@ from fetcher.yamldoc.schema import (
 )
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
+LOCKS = ("auto", "flock", "soft")
 MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64", "fp32", "fp16", "bf16")
 PUBLIC_HUB = "https://huggingface.co"
@@ -52,6 +53,11 @@ SPECS: dict[str, Spec] = {
         ("FETCH_SYNC",),
         "whether files are on disk before they get their names; without, a power cut may tear them",
         "true",
+    ),
+    "locks": Spec(
+        ("FETCH_LOCKS",),
+        "how runs keep out of each other's way: " + ", ".join(LOCKS),
+        "auto",
     ),
     "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
     "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),
@@ -94,6 +100,7 @@ FILE_FIELDS: dict[str, Field] = {
     "jobs": Field(Integer(1, 256), SPECS["jobs"].doc),
     "link": Field(Text(choices=LINKS), SPECS["link"].doc),
     "sync": Field(Boolean(), SPECS["sync"].doc),
+    "locks": Field(Text(choices=LOCKS), SPECS["locks"].doc),
     "limit_rate": Field(Text(_RATE.pattern, "a rate such as 50M"), SPECS["limit_rate"].doc),
     "mirrors": Field(ListOf(Text(), or_one=True), SPECS["mirrors"].doc),
     "rewrite": Field(
@@ -206,6 +213,13 @@ class Settings:
         return self.text("link")
 
     @property
+    def locks(self) -> str:
+        """How runs keep out of each other's way, one of LOCKS."""
+        if self.text("locks") not in LOCKS:
+            raise self._fail("locks", "one of " + ", ".join(LOCKS))
+        return self.text("locks")
+
+    @property
     def limit_rate(self) -> int:
         """Bytes per second for all downloads together, 0 for no limit."""
         text = self.text("limit_rate")
@@ -313,7 +327,8 @@ class Settings:
 
     def check(self) -> None:
         """Raise UsageError for the first setting that cannot be used."""
-        _ = self.store, self.offline, self.sync, self.jobs, self.link, self.limit_rate, self.mirrors
+        _ = self.store, self.offline, self.sync, self.jobs, self.link, self.locks
+        _ = self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
         _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
 

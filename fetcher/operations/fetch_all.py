@@ -22,6 +22,7 @@ from fetcher.sources.base import (
     UrlCandidate,
 )
 from fetcher.sources.fetch_mirror import FetchMirror
+from fetcher.store.runs import Runs
 from fetcher.tree import preflight
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.placer import Placer
@@ -48,7 +49,11 @@ class Run:
         self._chosen_mirrors = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
         self._unopened: set[str] = set()
         self._recorded = time.monotonic()
-        self._pool = self._start_workers()
+        self._workers = self._start_workers()
+        self._runs = Runs(space.store.root, space.progress.say, space.settings.locks)
+        if not space.readonly:
+            self._runs.enter()
+            space.resources.callback(self._runs.leave)
 
     def _start_workers(self) -> WorkerPool | None:
         """Processes for many small files, now that this one is small."""
@@ -61,9 +66,9 @@ class Run:
         few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
         if few or space.readonly or not known or not can_be_used(space.network):
             return None
-        pool = WorkerPool(space.network, space.store)
-        space.resources.callback(pool.close)
-        return pool
+        workers = WorkerPool(space.network, space.store)
+        space.resources.callback(workers.close)
+        return workers
 
     def plan(self) -> Plan:
         """Resolve and plan; nothing is written yet."""
@@ -196,8 +201,9 @@ class Run:
 
         total = sum(items[0].file.size or 0 for items in groups.values())
         space.progress.begin(len(groups), total)
-        pool, self._pool = self._pool, None  # they serve once
-        with Engine(space.network, space.store, space.progress, on_batch, pool) as engine:
+        workers, self._workers = self._workers, None  # they serve once
+        network, store, progress = space.network, space.store, space.progress
+        with Engine(network, store, progress, on_batch, workers, self._runs) as engine:
             failed = engine.run(downloads())
         for download, problem in failed:
             self.problems += [

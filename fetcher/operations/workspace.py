@@ -102,8 +102,9 @@ class Workspace:
         ]
         if self.options.locked or not (changed or gone):
             return False
-        with self.state.mutex():
-            return locks.update(self.project.root, changed, gone)
+        root = self.project.root
+        State(root).ensure_folder()  # where the lock's own lock lies
+        return locks.update(root, changed, gone, self.progress.say, self.settings.locks)
 
     # Seal
 

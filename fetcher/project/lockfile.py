@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.locks import held
 from fetcher.fs.patterns import BadPattern, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.project.manifest import ID, Artifact
@@ -18,6 +19,8 @@ from fetcher.sources.base import FileEntry
 
 SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
+# Held while it is merged; the folder is not committed.
+MUTEX = ".fetch/lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -207,17 +210,22 @@ def update(
     root: Path,
     changed: Mapping[tuple[str, str], LockedArtifact],
     gone: Iterable[tuple[str, str]] = (),
+    say: Callable[[str], None] = lambda _: None,
+    mode: str = "auto",
 ) -> bool:
     """Merge `changed` into the lock on disk and drop `gone`; True if the file was written.
 
-    The caller holds the project's mutex, so that two runs do not lose each other's entries.
+    One run at a time reads, merges and writes, so that two do not lose each other's entries.
+    `say` is told whom we wait for; `mode`: see `fetcher.fs.locks`. Raises Failure, LockError,
+    OSError.
     """
-    lock = read(root)
-    before = dict(lock.artifacts)
-    lock.artifacts.update(changed)
-    for key in gone:
-        lock.artifacts.pop(key, None)
-    if lock.artifacts == before and (root / NAME).exists():
-        return False
-    write_atomically(root / NAME, dumps(lock).encode())
-    return True
+    with held(root / MUTEX, f"updating {NAME}", say, mode):
+        lock = read(root)
+        before = dict(lock.artifacts)
+        lock.artifacts.update(changed)
+        for key in gone:
+            lock.artifacts.pop(key, None)
+        if lock.artifacts == before and (root / NAME).exists():
+            return False
+        write_atomically(root / NAME, dumps(lock).encode())
+        return True

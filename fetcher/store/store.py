@@ -1,9 +1,9 @@
 """The store: verified blobs by sha256 in an OCI image layout, shared by all clones.
 
-Safe for many processes at once without any lock, so that it works where flock does not: every
-writer works in files of its own and publishes them with one rename. A blob may be hard-linked
-into trees and so be changed behind our back; a *stamp* records the stat it had when it was last
-read, and a blob whose stat differs is read again before it is trusted.
+Its contents are safe for many processes at once without any lock: every writer works in files of
+its own and publishes them with one rename. (Locks only save downloads: see `fetcher.store.runs`.)
+A blob may be hard-linked into trees and so be changed behind our back; a *stamp* records the stat
+it had when it was last read, and a blob whose stat differs is read again before it is trusted.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import json
 import os
 import re
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +37,7 @@ from fetcher.fs.atomic import (
     unique_name,
     write_atomically,
 )
+from fetcher.fs.processes import alive, machine
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
@@ -79,17 +78,6 @@ class Part:
 _IN_USE: set[str] = set()
 
 
-@lru_cache(maxsize=1)
-def _host() -> str:
-    """This machine, and on Linux the namespace in which process ids mean something."""
-    name = socket.gethostname()[:40]
-    try:
-        name += "-" + os.readlink("/proc/self/ns/pid")
-    except OSError:
-        pass
-    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-") or "host"
-
-
 def _stamp_line(sha256: str, stamp: Stamp) -> str:
     size, mtime_ns, inode, git_blob = stamp
     return f"{sha256}\t{size}\t{mtime_ns}\t{inode}\t{git_blob}\n"
@@ -97,23 +85,7 @@ def _stamp_line(sha256: str, stamp: Stamp) -> str:
 
 def private_prefix(sha256: str) -> str:
     """What a private file's name begins with if the digest of its content is known."""
-    return f"{sha256}.{_host()}." if sha256 else ""
-
-
-def _alive(pid: int) -> bool:
-    if sys.platform == "win32":
-        return True  # os.kill would end it there; age alone decides
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    # A container whose first process reaps nobody keeps the dead as zombies.
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    except (OSError, IndexError):
-        return True
+    return f"{sha256}.{machine()}." if sha256 else ""
 
 
 def _is_finished(path: Path) -> bool:
@@ -163,11 +135,13 @@ class Store:
 
     def stamps(self) -> dict[str, Stamp]:
         """The latest stamp of every blob; a hint, read once."""
-        if self._stamps is None:
-            self._stamps = {}
+        found = self._stamps
+        if found is None:
+            found = {}
             for path in self._stamp_files():
-                self._read_stamps(path, self._stamps)
-        return self._stamps
+                self._read_stamps(path, found)
+            self._stamps = found  # at once: more than one thread looks
+        return found
 
     @staticmethod
     def _read_stamps(path: Path, into: dict[str, Stamp]) -> None:
@@ -195,10 +169,20 @@ class Store:
             git_blob = known[sha256].git_blob
         stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
         known[sha256] = stamp
-        if self._by_git is not None and git_blob:
-            self._by_git[git_blob] = sha256
+        by_git = self._by_git
+        if by_git is not None and git_blob:
+            by_git[git_blob] = sha256
         if not self.readonly:
             self._unwritten.append(_stamp_line(sha256, stamp))
+
+    def believe(self, sha256: str, git_blob: str, stat: Stat) -> None:
+        """Take over the stamp that another run has made of a blob."""
+        self.stamps()[sha256] = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
+
+    def refresh(self) -> None:
+        """Look anew at what other processes have made or left."""
+        self.flush()
+        self._stamps = self._by_git = self._left = None
 
     def flush(self) -> None:
         """Let other processes see the stamps made so far."""
@@ -288,11 +272,12 @@ class Store:
 
     def by_git_blob(self, git_blob: str) -> str | None:
         """The sha256 of a blob that is known by its git id, if it is there and sound."""
-        if self._by_git is None:
-            self._by_git = {
-                stamp.git_blob: sha256 for sha256, stamp in self.stamps().items() if stamp.git_blob
-            }
-        sha256 = self._by_git.get(git_blob)
+        by_git = self._by_git
+        if by_git is None:
+            known = self.stamps().items()
+            by_git = {stamp.git_blob: sha256 for sha256, stamp in known if stamp.git_blob}
+            self._by_git = by_git
+        sha256 = by_git.get(git_blob)
         return sha256 if sha256 and self.has(sha256) else None
 
     def digests(self) -> Iterator[tuple[str, os.stat_result]]:
@@ -326,7 +311,7 @@ class Store:
 
     def private_folder(self) -> str:
         """A folder's name, for the private files of one of our processes; it is to make it."""
-        return f"{self.partial}{os.sep}{_host()}.{unique_name()}"
+        return f"{self.partial}{os.sep}{machine()}.{unique_name()}"
 
     def recover(self) -> int:
         """Publish what dead processes had proven and not published yet; returns how many."""
@@ -421,11 +406,16 @@ class Store:
 
     # Partial downloads: a name carries its owner; one that is dead may be claimed by a rename.
 
+    @staticmethod
+    def label_of(key: str) -> str:
+        """A short name for a content's key, fit for file names."""
+        return hashlib.sha256(key.encode()).hexdigest()[:32]
+
     def claim_part(self, key: str) -> Part:
         """A private partial file for `key`, with what a dead process left of it if anything."""
         self.prepare()
-        label = hashlib.sha256(key.encode()).hexdigest()[:32]
-        name = f"{label}.{_host()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
+        label = self.label_of(key)
+        name = f"{label}.{machine()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
         mine = str(self.partial / name)
         _IN_USE.add(mine)
         best = max(self._orphans().pop(label, ()), default=None)
@@ -469,10 +459,10 @@ class Store:
     @staticmethod
     def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:
         _, host, pid = owner
-        if host == _host() and pid == os.getpid():
+        if host == machine() and pid == os.getpid():
             return True  # of an earlier transfer, or of a dead process that had our number
-        if host == _host() and sys.platform != "win32":
-            return not _alive(pid)
+        if host == machine() and sys.platform != "win32":
+            return not alive(pid)
         return time.time() - mtime > _STALE_PART_SECONDS
 
     def parts(self) -> Iterator[tuple[Path, tuple[str, str, int]]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, write_new
+from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, stat_of, write_new
 from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
@@ -114,8 +114,12 @@ class Committer:
 
     def _commit(self, batch: list[Arrived]) -> None:
         proven: list[_Proven] = []
+        delivered: list[Delivered] = []
         for item in batch:
             try:
+                if item.stored:
+                    delivered.append(self._stored(item))
+                    continue
                 proof = self._prove(item)
             except Failure as failure:
                 self._answer(Refused(item, failure))
@@ -127,7 +131,7 @@ class Committer:
                 with self._count_lock:
                     self.held_bytes -= len(item.data)
                 item.data = None
-        delivered = self._publish_all(proven) if proven else []
+        delivered += self._publish_all(proven) if proven else []
         if delivered:
             self.store.flush()
             self._on_batch(delivered)
@@ -180,6 +184,15 @@ class Committer:
             return _Proven(item, item.path, sha256, blob, item.stat)
         path = self.store.temporary(sha256)
         return _Proven(item, path, sha256, blob, write_new(path, item.data))
+
+    def _stored(self, item: Arrived) -> Delivered:
+        """What another run has put into the store. Raises Failure, OSError."""
+        sha256, git_blob = item.digests or ("", "")
+        if not self.store.has(sha256, item.download.file.size):
+            raise Failure("network", f"{sha256} is not in the store any more")
+        stat = stat_of(self.store.blob_path(sha256))
+        received = item.download.received
+        return Delivered(item.download, sha256, git_blob, stat.st_size, item.origin, received, stat)
 
     def _publish(self, proof: _Proven) -> Delivered:
         item, path, sha256, git_blob, stat = proof

@@ -125,6 +125,7 @@ class Arrived:
     size: int = 0
     digests: tuple[str, str] | None = None
     stat: Stat | None = None  # of a private file that already is read-only
+    stored: bool = False  # another run has put it into the store; `digests` are known
 
 
 class Delivered(NamedTuple):

@@ -23,6 +23,7 @@ from fetcher.network.session import (
     retry_after,
 )
 from fetcher.sources.base import UrlCandidate
+from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.transfer.backends import Backends
 from fetcher.transfer.connection import Connection
@@ -50,6 +51,7 @@ from fetcher.transfer.partial_file import PartialFile, Segment
 from fetcher.transfer.queue import DownloadQueue
 from fetcher.transfer.recovery import Again, Decision, Failed, Recovery
 from fetcher.transfer.resume import PartialFiles
+from fetcher.transfer.sharing import Sharing
 from fetcher.transfer.worker_pool import WorkerPool
 from fetcher.ui.progress import Progress
 
@@ -64,7 +66,8 @@ _YOUNG_SECONDS = 3.0
 class Engine:
     """One run's transfers. Use as a context manager.
 
-    `workers`: processes that were started for it; else it starts its own where it can.
+    `workers`: processes that were started for it; else it starts its own where it can. `runs`: this
+    run among others on the store, if it has entered before.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Engine:
         progress: Progress,
         on_batch: Callable[[list[Delivered]], None] = lambda _: None,
         workers: WorkerPool | None = None,
+        runs: Runs | None = None,
     ) -> None:
         self.network = network
         self.store = store
@@ -86,6 +90,9 @@ class Engine:
         self._partials = PartialFiles(store, hasher)
         self._recovery = Recovery(network, self.hosts, self._partials, progress.say)
         self._backends = Backends(network, store, hasher, on_batch, workers)
+        self._own_runs = Runs(store.root, progress.say, network.settings.locks)
+        self._runs = runs or self._own_runs
+        self._sharing = Sharing(store, self._runs, progress.say)
         self._reviewed = time.monotonic()
         self._debug = _log.isEnabledFor(logging.DEBUG)
         progress.live = self._connections.live
@@ -104,6 +111,7 @@ class Engine:
         finally:
             self._connections.close()
             self._partials.leave()
+            self._own_runs.leave()
 
     def run(self, downloads: Iterable[Download]) -> list[tuple[Download, Problem]]:
         """Get every download's content; returns those that failed, when no other is left.
@@ -111,19 +119,29 @@ class Engine:
         What is delivered goes to `on_batch`.
         """
         self.store.prepare()
-        self._queue.add(self._backends.send_to_workers(downloads))
-        del downloads  # what is delivered need not be kept
+        self._runs.enter()
+        stored: list[Arrived] = []
+        ours = self._sharing.sift(downloads, stored)
+        self._queue.add(self._backends.send_to_workers(ours))
+        del downloads, ours  # what is delivered need not be kept
+        for arrived in stored:
+            self._backends.commit(arrived)
         while self._unfinished():
             self._begin_all()
             self._receive()
             self._hear(self._backends.answers())
+            self._share()
             self._review()
-            self.progress.tick(self.hosts.waiting)
+            self.progress.tick(self._waiting)
         return self.failed
 
     def _unfinished(self) -> bool:
-        busy, queued = self._connections.busy, self.hosts.queued()
-        return bool(self._queue or busy or self._backends.pending or queued)
+        busy, queued, waiting = self._connections.busy, self.hosts.queued(), self._sharing.waiting
+        return bool(self._queue or busy or self._backends.pending or queued or waiting)
+
+    def _waiting(self) -> list[str]:
+        """Whom the run waits for."""
+        return self.hosts.waiting() + self._sharing.shown()
 
     # Beginning
 
@@ -216,15 +234,17 @@ class Engine:
     def _receive(self) -> None:
         """Receive what is there; wait a moment if that is nothing."""
         connections = self._connections
-        soon = bool(self._backends.pending or self._queue.delayed)
         if connections.busy:
             self._end_all(connections.perform())
             if connections.busy:
-                soon = bool(self._backends.pending or self._queue.delayed)
-                connections.wait(0.02 if soon else 0.2)
+                connections.wait(0.02 if self._expecting() else 0.2)
                 self._end_all(connections.perform())
-        elif soon:
+        elif self._expecting():
             self._hear(self._backends.answers(0.02))
+
+    def _expecting(self) -> bool:
+        """Whether something comes without a request."""
+        return bool(self._backends.pending or self._queue.delayed or self._sharing.waiting)
 
     def _end_all(self, ended: list[Ended]) -> None:
         for connection, number, message in ended:
@@ -309,6 +329,7 @@ class Engine:
             case Failed(problem):
                 self._connections.cut(download)
                 self.failed.append((download, problem))
+                self._sharing.failed(download)
                 _log.info("%s: failed: %s", download.label, problem.message)
                 self.progress.file_failed(download.artifact, download.file, problem)
 
@@ -383,6 +404,7 @@ class Engine:
 
     def _committed(self, batch: list[Delivered]) -> None:
         """A batch is in the store, and placed."""
+        self._sharing.committed(batch)
         for item in batch:
             download = item.download
             if self._debug:
@@ -391,6 +413,13 @@ class Engine:
             self._partials.drop(download)
 
     # Looking around
+
+    def _share(self) -> None:
+        """Take what other runs have brought, and what they let go of."""
+        arrived, free = self._sharing.look()
+        for item in arrived:
+            self._backends.commit(item)
+        self._queue.add(free)
 
     def _review(self) -> None:
         """Now and then: are more connections worth having, is a place too slow?"""

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.store.store import _IN_USE, Store, _alive, _host
+from fetcher.fs.processes import alive, machine
+from fetcher.store.store import _IN_USE, Store
 from tests.kit import git_blob, payload, sha256
 
 DATA = payload(5000)
@@ -277,7 +278,7 @@ def dead_pid() -> int:
 
 
 def test_a_dead_process_part_is_claimed_once(store: Store) -> None:
-    left_by(store, "k", _host(), dead_pid()).with_name("x")
+    left_by(store, "k", machine(), dead_pid()).with_name("x")
     Path(str(next(store.parts())[0]) + ".etag").write_text('"tag"')
     part = store.claim_part("k")
     assert part.size == 4 and Path(part.path + ".etag").read_text() == '"tag"'
@@ -288,7 +289,7 @@ def test_a_dead_process_part_is_claimed_once(store: Store) -> None:
 def test_a_live_process_part_is_left_alone(store: Store) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        path = left_by(store, "k", _host(), child.pid)
+        path = left_by(store, "k", machine(), child.pid)
         os.utime(path, (1, 1))
         assert store.claim_part("k").size == 0 and path.exists()
     finally:
@@ -304,8 +305,8 @@ def test_another_machine_part_is_claimed_when_it_is_old(store: Store) -> None:
 
 
 def test_the_largest_part_is_claimed(store: Store) -> None:
-    left_by(store, "k", _host(), dead_pid(), b"1")
-    left_by(store, "k", _host(), dead_pid(), b"22222")
+    left_by(store, "k", machine(), dead_pid(), b"1")
+    left_by(store, "k", machine(), dead_pid(), b"22222")
     assert store.claim_part("k").size == 5
 
 
@@ -319,7 +320,7 @@ def test_our_own_parts_are_claimed_only_when_left(store: Store) -> None:
     store.drop_part(again)
     assert not Path(again.path).exists() and again.path not in _IN_USE
     # a dead process of long ago had our number
-    left_by(store, "k2", _host(), os.getpid())
+    left_by(store, "k2", machine(), os.getpid())
     assert Store(store.root).claim_part("k2").size == 4
 
 
@@ -328,7 +329,7 @@ def test_odd_names_among_the_parts(store: Store) -> None:
     for name in ("x.part", "a.b.99999999999999999999.ff.part", "a.b.-1.ff.part", "..1.f.part"):
         (store.root / "partial" / name).write_bytes(b"")
     assert store.claim_part("k").size == 0
-    assert _alive(os.getpid())
+    assert alive(os.getpid())
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -1,0 +1,55 @@
+"""Which process wrote something, and whether it still runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """This machine, and on Linux the namespace in which process ids mean something."""
+    name = socket.gethostname()[:40]
+    try:
+        name += "-" + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        pass
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)[:60].strip("-") or "host"
+
+
+def _stat_of(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat after the name, [] where that cannot be read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def started(pid: int) -> str:
+    """When a process of this machine began, in a form that only compares; "" if unknown."""
+    fields = _stat_of(pid)
+    return fields[19].decode("ascii", "replace") if len(fields) > 19 else ""
+
+
+def alive(pid: int, began: str = "") -> bool:
+    """Whether a process of this machine runs; with `began` (see `started`), whether it is that one.
+
+    On Windows always true: there age alone decides.
+    """
+    if sys.platform == "win32":
+        return True  # os.kill would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    # A container whose first process reaps nobody keeps the dead as zombies.
+    fields = _stat_of(pid)
+    if fields and fields[0] == b"Z":
+        return False
+    return not began or began == (started(pid) or began)

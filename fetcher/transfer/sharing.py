@@ -1,0 +1,141 @@
+"""One download for each content, where several runs want it on one store.
+
+What another run is getting is waited for, and taken from the store once it is there. If that run
+fails, ends or shows no sign of life, this one gets it, from the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from fetcher.fs.locks import Teller
+from fetcher.store.runs import Published, Runs
+from fetcher.store.store import Store
+from fetcher.transfer.download import Arrived, Delivered, Download
+
+_log = logging.getLogger(__name__)
+
+# Claimed together: few at first, as others wait to begin; then more, as each claim costs a lock.
+_FIRST = 256
+_LOOK_SECONDS = 0.1
+
+
+class Sharing:
+    """Which downloads are ours, and which are waited for."""
+
+    def __init__(self, store: Store, runs: Runs, say: Callable[[str], None]) -> None:
+        self.store = store
+        self.runs = runs
+        self.waiting: dict[Download, str] = {}  # with the content's key
+        self._addresses: dict[Download, str] = {}  # keys of contents without a digest
+        self._teller = Teller(say)
+        self._next_look = 0.0
+
+    def sift(self, downloads: Iterable[Download], stored: list[Arrived]) -> Iterator[Download]:
+        """Those that are ours to get; `stored` gets what others have put into the store."""
+        remaining, count = iter(downloads), _FIRST
+        while batch := list(islice(remaining, count)):
+            count *= 2
+            yield from self._claim(batch, stored)
+
+    def _claim(self, batch: list[Download], stored: list[Arrived]) -> list[Download]:
+        if not self.runs.present:
+            return batch
+        keys = {download: self._key(download) for download in batch}
+        theirs = self.runs.claim([key for key in keys.values() if key])
+        crowded = self.runs.crowded
+        if crowded:
+            self.store.refresh()
+        ours = []
+        for download, key in keys.items():
+            if key and key in theirs:
+                self.waiting[download] = key
+            elif crowded and key and (found := self._in_store(download, key)):
+                stored.append(found)
+                self.runs.release(key)
+            else:
+                ours.append(download)
+        if self.waiting:
+            _log.info("%d contents are being fetched by other runs", len(self.waiting))
+        return ours
+
+    def _key(self, download: Download) -> str:
+        """What a content is claimed by; "" for one that no server is asked for."""
+        if download.file.key or not download.candidates:
+            return download.file.key
+        key = self._addresses[download] = f"address:{self.store.label_of(download.content_key)}"
+        return key
+
+    def _in_store(self, download: Download, key: str) -> Arrived | None:
+        published = self.runs.published(key)
+        if published is not None:
+            self.store.believe(published.sha256, published.git_blob, published.stat)
+            sha256: str | None = published.sha256
+        else:
+            file = download.file
+            sha256 = file.sha256 or (
+                self.store.by_git_blob(file.git_blob) if file.git_blob else None
+            )
+        if not sha256 or not self.store.has(sha256, download.file.size):
+            return None
+        git_blob = published.git_blob if published else download.file.git_blob or ""
+        return Arrived(download, "store", digests=(sha256, git_blob), stored=True)
+
+    # During the run
+
+    def look(self) -> tuple[list[Arrived], list[Download]]:
+        """What others have put into the store meanwhile, and what is ours to get now."""
+        self.runs.beat()
+        now = time.monotonic()
+        if not self.waiting or now < self._next_look:
+            return [], []
+        self._next_look = now + _LOOK_SECONDS
+        self.runs.look()
+        holders = self.runs.holders()
+        arrived: list[Arrived] = []
+        free: list[Download] = []
+        for download, key in list(self.waiting.items()):
+            if key in holders:
+                continue
+            del self.waiting[download]
+            found = self._in_store(download, key)
+            if found is not None:
+                arrived.append(found)
+            else:
+                free.append(download)
+        if free:
+            _log.info("%d contents are taken over from runs that let go of them", len(free))
+            self.store.refresh()
+            self.store.recover()  # what a dead run had proven
+            free = self._claim(free, arrived)
+        if self.waiting:
+            self._teller.tell("waiting for " + "; ".join(self.shown()))
+        return arrived, free
+
+    def shown(self) -> list[str]:
+        """Whom this run waits for, and for how much."""
+        holders = self.runs.holders() if self.waiting else {}
+        counts = Counter(str(holders[key]) for key in self.waiting.values() if key in holders)
+        return [f"{who}, which is getting {count} of these files" for who, count in counts.items()]
+
+    def committed(self, batch: list[Delivered]) -> None:
+        """Tell the others what is in the store."""
+        if not self.runs.present:
+            return
+        self.runs.publish(
+            (key, Published(item.sha256, item.git_blob, item.stat))
+            for item in batch
+            if (key := self._claimed_key(item.download))
+        )
+
+    def failed(self, download: Download) -> None:
+        """Let another run try."""
+        if key := self._claimed_key(download):
+            self.runs.release(key)
+
+    def _claimed_key(self, download: Download) -> str:
+        return download.file.key or self._addresses.get(download, "")
