@@ -66,6 +66,15 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str] | None
         time.sleep(0.01)
 
 
+def until_it_waits(process: subprocess.Popen[str]) -> str:
+    """The line that says for whom."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "waiting for PID" in line:
+            return line
+    raise AssertionError("it never said whom it waits for")
+
+
 def test_each_byte_is_asked_for_once(repository: Path, hub: HubServer) -> None:
     hub.cdn.faults.add("GET", "slow", rate=8 << 20)
     hub.faults.add("GET /o/many/resolve", "delay", s=0.003)
@@ -104,11 +113,7 @@ def test_another_takes_over_what_a_killed_run_was_getting(
     partial = hermetic / "store/partial"
     until(lambda: any(p.stat().st_size > 3 << 20 for p in partial.glob("*.part")), first)
     second = start("all", cwd=clone(repository, "two"))
-    line = ""
-    assert second.stderr is not None
-    while "waiting for PID" not in line:
-        line = second.stderr.readline()
-        assert line, "it never said whom it waits for"
+    line = until_it_waits(second)
     assert f"PID {first.pid} on" in line and "fetch all, since" in line
     hub.cdn.faults.clear()
     first.kill()
@@ -153,15 +158,17 @@ def test_a_stopped_run_is_not_waited_for_for_ever(
 
 def test_a_failed_run_lets_go(repository: Path, hub: HubServer) -> None:
     """Ctrl-C: what the first has not got is the second's."""
-    hub.faults.add("GET /o/many/resolve", "delay", s=0.01)
+    hub.cdn.faults.add("GET", "slow", rate=1 << 20)
     first = start("all", cwd=clone(repository, "one"))
-    until(lambda: len(asked(hub)) > 100, first)
+    until(lambda: len(asked(hub)) == COUNT and hub.cdn.requests, first)
     second = start("all", cwd=clone(repository, "two"))
-    time.sleep(0.8)
+    until_it_waits(second)
+    hub.cdn.faults.clear()
     first.send_signal(signal.SIGINT)
     assert finish(first)[0] == 130
     code, output = finish(second)
     assert code == 0, output
+    assert set(asked(hub).values()) == {1} and large_bytes(hub) < len(LARGE) + (4 << 20)
     assert len(files_below(repository / "two/many")) == COUNT + 1
 
 
