@@ -98,13 +98,13 @@ def test_kills_at_random_moments(run: Run, files: FileServer) -> None:
     assert sum(request.bytes_sent for request in files.requests) < len(LARGE) * 1.6
 
 
-def test_a_living_process_keeps_its_part(run: Run, files: FileServer) -> None:
+def test_what_a_living_process_is_getting_is_waited_for(run: Run, files: FileServer) -> None:
     url = files.add("f.bin", LARGE)
     files.faults.add("f.bin", "slow", rate=4_000_000, times=1)
     child = start(run.root, url, LARGE)
     wait_for(lambda: bool(files.requests) and files.requests[0].bytes_sent > 1_000_000)
-    run.one(entry("f.bin", LARGE), url)
-    assert offset(files.requests[1]) == 0
+    done = run.one(entry("f.bin", LARGE), url)
+    assert (done.origin, done.downloaded) == ("store", 0) and len(files.requests) == 1
     assert child.wait(30) == 0
     assert run.blob(LARGE) == LARGE
     assert run.leftovers() == []
