@@ -33,6 +33,7 @@ SILENT_SECONDS = 60.0
 # One that plans or places gives none; of another machine it is only believed for so long.
 _STALE_SECONDS = 600.0
 _GC_POLL_SECONDS = 0.25
+_MAX_UNTOLD = 10_000  # kept in memory while nobody reads them
 _CLAIM, _RELEASE, _DONE = "+", "-", "="
 
 
@@ -131,6 +132,7 @@ class Runs:
         self._path = ""
         self._others: dict[str, OtherRun] = {}
         self._folder_mtime = 0
+        self._untold: list[tuple[str, Published]] = []
         self._next_beat = 0.0
 
     @property
@@ -166,6 +168,8 @@ class Runs:
 
     def leave(self) -> None:
         """Take this run's file away; what it has published stays to be read by who has it open."""
+        if self.present:
+            self._tell()
         for other in self._others.values():
             other.close()
         self._others.clear()
@@ -175,7 +179,8 @@ class Runs:
             remove_quietly(self._path)
 
     def beat(self) -> None:
-        """Give a sign of life, now and then."""
+        """Give a sign of life, now and then; tell those who have come what is done."""
+        self._tell()
         now = time.monotonic()
         if self.present and now >= self._next_beat:
             self._next_beat = now + _BEAT_SECONDS
@@ -208,10 +213,16 @@ class Runs:
                 self._write(f"{_RELEASE} {key}\n")
 
     def publish(self, done: Iterable[tuple[str, Published]]) -> None:
-        """These contents are in the store."""
+        """These contents are in the store; written down once somebody is there to read it."""
         if self.present:
+            self._untold += done
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._untold and (self.crowded or len(self._untold) > _MAX_UNTOLD):
+            lines, self._untold = map(_done_line, self._untold), []
             with suppress(OSError):
-                self._write("".join(map(_done_line, done)))
+                self._write("".join(lines))
 
     # The others
 
