@@ -19,7 +19,8 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
-from fetcher.network.session import Network, host_of
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.tree.preflight import nearest_folder

@@ -23,7 +23,8 @@ from fetcher.fs.safe_paths import printable
 from fetcher.mirror import oci_documents
 from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
 from fetcher.mirror.volumes import parse_sums
-from fetcher.network.session import Network, Response, host_of
+from fetcher.network.session import Network, Response
+from fetcher.network.urls import host_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
 DEFAULT_TAG = "latest"

@@ -12,7 +12,8 @@ from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
 from fetcher.mirror.oci_documents import Contents, Descriptor
 from fetcher.mirror.volumes import parse_sums
-from fetcher.network.session import Network, public_url
+from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 
 _BLOBS = "blobs/sha256/"

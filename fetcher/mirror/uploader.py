@@ -12,16 +12,10 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent, part_of
 from fetcher.mirror.copying import open_to_read
-from fetcher.network.session import (
-    RETRY_STATUS,
-    Network,
-    Response,
-    backoff,
-    explain,
-    host_of,
-    parse_header,
-    retry_after,
-)
+from fetcher.network.curl_errors import explain
+from fetcher.network.retry import RETRY_STATUS, backoff, retry_after
+from fetcher.network.session import Network, Response, parse_header
+from fetcher.network.urls import host_of
 
 _TRIES = 4
 

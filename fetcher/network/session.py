@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import pycurl
 
 from fetcher import __version__
 from fetcher.config.settings import Settings
-from fetcher.errors import Failure, UsageError
-from fetcher.fs.safe_paths import printable
+from fetcher.errors import Failure
+from fetcher.network.credentials import ca_bundle, netrc_text, sound_token
+from fetcher.network.curl_errors import TLS_ERRORS, UNREACHABLE, explain, never_connected
+from fetcher.network.retry import LONGEST_WAIT, RETRY_STATUS, backoff, rate_limited, retry_after
+from fetcher.network.urls import Origin, ascii_url, host_of, origin_of, public_url
 
 MAX_REDIRECTS = 10
 MAX_METADATA_BYTES = 256 * 1024 * 1024
-LONGEST_WAIT = 330.0  # the Hub counts requests per five minutes
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 USER_AGENT = f"fetch/{__version__}"
 _GITHUB = {
@@ -39,69 +35,6 @@ _GITHUB = {
     ("https", "raw.githubusercontent.com", 443),
     ("https", "media.githubusercontent.com", 443),
 }
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-# Failures that mean "this host cannot be reached", as opposed to one bad answer.
-UNREACHABLE = {
-    pycurl.E_COULDNT_RESOLVE_HOST,
-    pycurl.E_COULDNT_RESOLVE_PROXY,
-    pycurl.E_COULDNT_CONNECT,
-}
-TLS_ERRORS = {
-    pycurl.E_SSL_CONNECT_ERROR,
-    pycurl.E_PEER_FAILED_VERIFICATION,
-    pycurl.E_SSL_CERTPROBLEM,
-    pycurl.E_SSL_CACERT_BADFILE,
-    pycurl.E_SSL_ISSUER_ERROR,
-}
-
-Origin = tuple[str, str, int]
-_PORTS = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}
-# What two parsers could read in two ways is no URL here: a token might go to the wrong host.
-_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
-def origin_of(url: str) -> Origin:
-    """Scheme, host and port of a URL. Raises Failure if it has none."""
-    try:
-        parts = urlsplit(url)
-        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
-    except ValueError:
-        scheme, host, port = "", "", 0
-    if scheme not in _PORTS or not host or not port or _AMBIGUOUS.search(url):
-        shown = printable(url if len(url) <= 200 else url[:200] + "…")
-        raise Failure("refused", f"{shown.partition('?')[0]!r} is no http, https or ftp URL")
-    return scheme, host, port
-
-
-def host_of(url: str) -> str:
-    """Host and, unless it is the scheme's own, port: as people write it."""
-    scheme, host, port = origin_of(url)
-    host = f"[{host}]" if ":" in host else host
-    return host if port == _PORTS[scheme] else f"{host}:{port}"
-
-
-def public_url(url: str) -> str:
-    """A URL without user, password and query, fit for messages."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return printable(url.partition("?")[0].rpartition("@")[2])
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-
-
-def ascii_url(url: str) -> bytes:
-    """The URL for libcurl: non-ASCII parts of its path and query percent-encoded."""
-    start = -1 if url.isascii() else url.find("/", url.find("://") + 3)
-    if start >= 0:
-        url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
-    return url.encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -136,122 +69,10 @@ def parse_header(headers: dict[str, str], line: bytes) -> None:
         headers[name.strip().lower()] = value.strip()
 
 
-def retry_after(headers: dict[str, str]) -> float | None:
-    """Seconds that the server asks to wait (Retry-After, RateLimit), or None."""
-    text = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text):
-        return float(text)
-    if text:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except (ValueError, TypeError, OverflowError):
-            return None
-    limit = re.search(r"\br=0\b.*?\bt=(\d{1,7})\b", headers.get("ratelimit", ""))
-    if limit:
-        return float(limit[1]) + 1
-    reset = headers.get("x-ratelimit-reset", "")
-    if headers.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{1,12}", reset):
-        return max(0.0, float(reset) - time.time())
-    return None
-
-
-def rate_limited(status: int, headers: dict[str, str]) -> bool:
-    """Whether a refusal means "later": 429, or GitHub's 403 with the time to come back."""
-    told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
-    return status == 429 or (
-        status == 403
-        and told
-        and "x-error-code" not in headers
-        and retry_after(headers) is not None
-    )
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait before try `attempt` (from 1): exponential, with full jitter."""
-    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2.0 ** min(attempt - 1, 10))
-
-
-def never_connected(curl: Any, number: int) -> bool:
-    """Whether a handle's request failed because its host cannot be reached at all."""
-    if number in UNREACHABLE:
-        return True
-    # A connection used again also has a connect time of 0, but its request was sent.
-    return bool(
-        number == pycurl.E_OPERATION_TIMEDOUT
-        and curl.getinfo(pycurl.CONNECT_TIME) == 0
-        and curl.getinfo(pycurl.REQUEST_SIZE) == 0
-    )
-
-
 def redirect_target(curl: Any) -> str:
     """The absolute address that a 3xx answer points at, "" if it names none."""
     location: bytes | None = curl.getinfo_raw(pycurl.REDIRECT_URL)
     return (location or b"").decode("utf-8", "replace")
-
-
-def explain(number: int, message: str, url: str) -> Failure:
-    """A libcurl error as a failure that names the host and the reason."""
-    host = host_of(url)
-    if number == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
-    if number == pycurl.E_COULDNT_RESOLVE_HOST:
-        return Failure(
-            "network",
-            f"{host}: the name does not resolve",
-            "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
-        )
-    if number == pycurl.E_COULDNT_CONNECT:
-        return Failure("network", f"{host}: no connection ({message})", "is a proxy needed?")
-    if number in TLS_ERRORS:
-        return Failure(
-            "network",
-            f"{host}: TLS failed ({message})",
-            "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
-        )
-    if number == pycurl.E_OPERATION_TIMEDOUT:
-        return Failure("network", f"{host}: no answer in time ({message})")
-    if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
-        return Failure("not-found", f"{public_url(url)} is not there ({message})")
-    if number == pycurl.E_LOGIN_DENIED:
-        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
-    return Failure("network", f"{host}: {message} (curl {number})")
-
-
-def _ca_bundle() -> str:
-    for variable in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        if path := os.environ.get(variable):
-            return path
-    for path in _BUNDLES:
-        if Path(path).is_file():
-            return path
-    import certifi
-
-    return certifi.where()
-
-
-def _sound_token(name: str, token: str) -> str:
-    token = token.strip()
-    if token and not _TOKEN.fullmatch(token):
-        raise UsageError(
-            f"{name} holds characters that no token has",
-            "copy the token again: it is one word of letters, digits and signs",
-        )
-    return token
-
-
-def _netrc_text() -> str:
-    """All of the user's netrc file in lower case, "" if there is none that can be read."""
-    chosen = os.environ.get("NETRC")
-    home = os.path.expanduser("~")
-    found = ""
-    for path in [chosen] if chosen else [f"{home}/.netrc", f"{home}/_netrc"]:
-        try:
-            found += Path(path).read_text("utf-8", "replace").lower()
-        except OSError:
-            continue
-    return found
 
 
 @dataclass
@@ -271,16 +92,16 @@ class Network:
         self._rewrite = settings.rewrite
         self.offline = settings.offline
         self.hub = settings.hf_endpoint
-        self._bundle = _ca_bundle()
+        self._bundle = ca_bundle()
         self._netrc: str | None = None
         self._ended = threading.Event()
         self._tokens: dict[Origin, str] = {}
-        if token := _sound_token("HF_TOKEN", settings.hf_token):
+        if token := sound_token("HF_TOKEN", settings.hf_token):
             self._tokens[origin_of(self.hub)] = token
-        if token := _sound_token("GITHUB_TOKEN", settings.text("github_token")):
+        if token := sound_token("GITHUB_TOKEN", settings.text("github_token")):
             self._tokens |= dict.fromkeys(_GITHUB, token)
         host = settings.text("github_host")
-        token = _sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
+        token = sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
         if host and token:
             url = host if "://" in host else f"https://{host}"
             self._tokens[origin_of(url)] = token
@@ -351,7 +172,7 @@ class Network:
     def _in_netrc(self, host: str) -> bool:
         """Whether libcurl may find a login there: it would read the file for each request."""
         if self._netrc is None:
-            self._netrc = _netrc_text()
+            self._netrc = netrc_text()
         return host in self._netrc or "default" in self._netrc or not host.isascii()
 
     def _handle(self) -> Any:

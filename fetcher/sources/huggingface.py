@@ -10,7 +10,8 @@ from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import check_relative
-from fetcher.network.session import Network, Response, origin_of
+from fetcher.network.session import Network, Response
+from fetcher.network.urls import origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

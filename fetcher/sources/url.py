@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote, urlsplit
 from fetcher.errors import Failure
 from fetcher.fs.patterns import literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.network.session import Network, public_url
+from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

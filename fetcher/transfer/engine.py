@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 import pycurl
 
 from fetcher.errors import Failure, Problem
-from fetcher.network.session import MAX_REDIRECTS, Network, backoff, host_of, retry_after
+from fetcher.network.retry import backoff, retry_after
+from fetcher.network.session import MAX_REDIRECTS, Network
+from fetcher.network.urls import host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.backends import Outside

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import remove_quietly
-from fetcher.network.session import Network, backoff, host_of
+from fetcher.network.retry import backoff
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.connection import Slot

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
-from fetcher.network.session import (
-    Network,
-    host_of,
-    origin_of,
-    parse_header,
-    public_url,
-    rate_limited,
-    retry_after,
-)
+from fetcher.network.retry import rate_limited, retry_after
+from fetcher.network.session import Network, parse_header
+from fetcher.network.urls import host_of, origin_of, public_url
 from tests.kit import watchdog
 from tests.servers.plain import FileServer
 

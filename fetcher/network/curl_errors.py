@@ -1,0 +1,64 @@
+"""libcurl's errors, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pycurl
+
+from fetcher.errors import Failure
+from fetcher.network.urls import host_of, public_url
+
+# Failures that mean "this host cannot be reached", as opposed to one bad answer.
+UNREACHABLE = {
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+    pycurl.E_COULDNT_CONNECT,
+}
+TLS_ERRORS = {
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_ISSUER_ERROR,
+}
+
+
+def never_connected(curl: Any, number: int) -> bool:
+    """Whether a handle's request failed because its host cannot be reached at all."""
+    if number in UNREACHABLE:
+        return True
+    # A connection used again also has a connect time of 0, but its request was sent.
+    return bool(
+        number == pycurl.E_OPERATION_TIMEDOUT
+        and curl.getinfo(pycurl.CONNECT_TIME) == 0
+        and curl.getinfo(pycurl.REQUEST_SIZE) == 0
+    )
+
+
+def explain(number: int, message: str, url: str) -> Failure:
+    """A libcurl error as a failure that names the host and the reason."""
+    host = host_of(url)
+    if number == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
+    if number == pycurl.E_COULDNT_RESOLVE_HOST:
+        return Failure(
+            "network",
+            f"{host}: the name does not resolve",
+            "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
+        )
+    if number == pycurl.E_COULDNT_CONNECT:
+        return Failure("network", f"{host}: no connection ({message})", "is a proxy needed?")
+    if number in TLS_ERRORS:
+        return Failure(
+            "network",
+            f"{host}: TLS failed ({message})",
+            "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
+        )
+    if number == pycurl.E_OPERATION_TIMEDOUT:
+        return Failure("network", f"{host}: no answer in time ({message})")
+    if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
+        return Failure("not-found", f"{public_url(url)} is not there ({message})")
+    if number == pycurl.E_LOGIN_DENIED:
+        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
+    return Failure("network", f"{host}: {message} (curl {number})")
