@@ -23,7 +23,7 @@ from fetcher.mirror.oci_registry import (
     upload_url,
 )
 from fetcher.mirror.s3 import Bucket
-from fetcher.mirror.uploader import Uploader
+from fetcher.mirror.uploader import Upload
 from fetcher.network.session import Network, Response
 from fetcher.ui.progress import Progress
 
@@ -95,7 +95,7 @@ class _ToRegistry:
         self.progress = progress
         self.done = done
         self.jobs = network.settings.jobs
-        self._uploader = Uploader(network)
+        self._network = network
         self._registry = Registry(reference, network, push=True)
 
     def run(self) -> None:
@@ -121,10 +121,13 @@ class _ToRegistry:
         body: bytes | Sequence[Extent] = b"",
     ) -> Response:
         """One request with the token of the moment; never to another host than the registry's."""
+        data = body if isinstance(body, bytes) else Upload(body)
         for attempt in (1, 2):
             ours = url.startswith(self.reference.base + "/")
             token = self._registry.headers() if ours else []
-            answer = self._uploader.send(method, url, [*headers, *token], body)
+            answer = self._network.request(
+                url, method=method, headers=[*headers, *token], data=data, follow=False
+            )
             if answer.status != 401 or attempt == 2:
                 break
             self._registry.forget()

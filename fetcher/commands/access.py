@@ -91,7 +91,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         envelope.print_json(result)
     else:
-        _print(answers, accessible, bool(found.hf_token))
+        _print(answers, accessible, bool(network.account.origin()))
     return result.exit_code
 
 

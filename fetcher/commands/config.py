@@ -9,6 +9,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings
+from fetcher.network.hub_account import HubAccount
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 
@@ -16,11 +17,18 @@ from fetcher.reporting import envelope
 def _effective(found: settings.Settings, name: str) -> str:
     """The value to show; tokens are never shown, nor passwords in URLs."""
     if settings.SPECS[name].secret:
-        value = found.hf_token if name == "hf_token" else found.text(name)
+        value = HubAccount(found).origin() if name == "hf_token" else found.text(name)
         return "(set)" if value else ""
     if name in {"store", "hub_cache"}:
         return str(getattr(found, name))
     return re.sub(r"://[^/@\s]*@", "://***@", found.text(name)).replace("\n", " ").strip()
+
+
+def _origin(found: settings.Settings, name: str) -> str:
+    """Where a value comes from; the Hub's token may be one of `hf auth login`."""
+    if name != "hf_token" or found.text(name):
+        return found.origin(name)
+    return HubAccount(found).origin() or found.origin(name)
 
 
 @click.command("config")
@@ -36,7 +44,7 @@ def command(as_json: bool) -> int:
         {
             "name": name,
             "value": _effective(found, name),
-            "origin": found.origin(name),
+            "origin": _origin(found, name),
             "variable": spec.env[0],
             "doc": spec.doc,
         }

@@ -19,6 +19,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import reflink
+from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
 from fetcher.project.project import find_root
@@ -89,14 +90,22 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
         yield Finding("note", "store", "on another disk than the project: files will be copied")
 
 
+def _unknown_oidc() -> bool:
+    return bool(os.environ.get("HF_OIDC_RESOURCE")) and not knows_oidc()
+
+
 def _tokens(found: settings.Settings) -> Iterator[Finding]:
-    there = {
-        "Hugging Face token": (bool(found.hf_token), "gated and private repositories"),
-        "GitHub token": (bool(found.text("github_token")), "private repositories"),
-    }
-    for subject, (present, what) in there.items():
-        text = "set" if present else f"none: {what} cannot be had"
-        yield Finding("ok" if present else "note", subject, text)
+    hub = HubAccount(found).origin()
+    github = found.origin("github_token") if found.text("github_token") else ""
+    for subject, origin, what in (
+        ("Hugging Face token", hub, "gated and private repositories"),
+        ("GitHub token", github, "private repositories"),
+    ):
+        text = f"set, by {origin}" if origin else f"none: {what} cannot be had"
+        yield Finding("ok" if origin else "note", subject, text)
+    if _unknown_oidc():
+        text = f"HF_OIDC_RESOURCE is set, but huggingface_hub {version()} does not know it"
+        yield Finding("note", "Hugging Face token", text)
 
 
 def _endpoints(found: settings.Settings) -> Iterator[Finding]:
@@ -107,7 +116,7 @@ def _endpoints(found: settings.Settings) -> Iterator[Finding]:
     urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
     for url in dict.fromkeys(map(network.rewrite, urls)):
         try:
-            answer = network.request(url, method="HEAD", tries=1, follow=False)
+            answer = network.request(url, method="HEAD", patience=0, follow=False)
             yield Finding("ok", host_of(url), f"answers (HTTP {answer.status})")
         except Failure as failure:
             text = failure.message.removeprefix(f"{host_of(url)}: ")

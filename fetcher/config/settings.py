@@ -274,21 +274,26 @@ class Settings:
 
     @property
     def hf_token(self) -> str:
-        """The Hub token: a variable's, else that of `hf auth login`; "" if there is none.
+        """The Hub token that a variable gives, "" if there is none.
 
         An endpoint that the project itself names gets no token of the user's.
         """
-        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
-        if own and self.hf_endpoint != PUBLIC_HUB:
-            return self.text("hf_token") if self.origin("hf_token") == ".env" else ""
-        if token := self.text("hf_token").strip():
-            return token
-        named = os.environ.get("HF_TOKEN_PATH")
-        path = self._path(named) if named else self._hf_home() / "token"
-        try:
-            return path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError):
+        if not self.hub_login_allowed and self.origin("hf_token") != ".env":
             return ""
+        return self.text("hf_token").strip()
+
+    @property
+    def hub_login_allowed(self) -> bool:
+        """Whether the Hub's endpoint is the user's choice, and may get what is the user's."""
+        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
+        return not own or self.hf_endpoint == PUBLIC_HUB
+
+    @property
+    def hf_token_path(self) -> Path:
+        """Where `hf auth login` leaves its token, as huggingface_hub finds it."""
+        if named := os.environ.get("HF_TOKEN_PATH"):
+            return self._path(os.path.expandvars(named))
+        return self._hf_home() / "token"
 
     @property
     def local_models_dir(self) -> Path:

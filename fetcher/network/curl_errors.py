@@ -7,6 +7,7 @@ from typing import Any
 import pycurl
 
 from fetcher.errors import Failure
+from fetcher.network import faults
 from fetcher.network.urls import host_of, public_url
 
 # Failures that mean "this host cannot be reached", as opposed to one bad answer.
@@ -40,23 +41,17 @@ def explain(number: int, message: str, url: str) -> Failure:
     """A libcurl error as a failure that names the host and the reason."""
     host = host_of(url)
     if number == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
+        return faults.proxy_unknown()
     if number == pycurl.E_COULDNT_RESOLVE_HOST:
-        return Failure(
-            "network",
-            f"{host}: the name does not resolve",
-            "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
-        )
+        return faults.unknown_host(host)
+    if "CONNECT" in message and message.endswith("response 407"):
+        return faults.proxy_wants_login()
     if number == pycurl.E_COULDNT_CONNECT:
-        return Failure("network", f"{host}: no connection ({message})", "is a proxy needed?")
+        return faults.no_connection(host, message)
     if number in TLS_ERRORS:
-        return Failure(
-            "network",
-            f"{host}: TLS failed ({message})",
-            "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
-        )
+        return faults.tls_failed(host, message)
     if number == pycurl.E_OPERATION_TIMEDOUT:
-        return Failure("network", f"{host}: no answer in time ({message})")
+        return faults.too_slow(host, message)
     if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
         return Failure("not-found", f"{public_url(url)} is not there ({message})")
     if number == pycurl.E_LOGIN_DENIED:

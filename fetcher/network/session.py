@@ -1,40 +1,35 @@
-"""The rules every request obeys (rewriting, credentials, TLS, redirects), and small requests.
+"""The rules that every request of a run obeys, and the way to ask.
 
-Bytes of artifacts are moved by `fetcher.transfer`, under the same rules; listings and other
-metadata are asked for here, with retries.
+Bytes of artifacts are moved by `fetcher.transfer` with libcurl, small requests by `requests`
+(`fetcher.network.client`): neither is imported before it is needed. What both obey stands here:
+`outgoing` says how a request leaves, `redirected` where it may go on.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pycurl
-
-from fetcher import __version__
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
-from fetcher.network.credentials import ca_bundle, netrc_text, sound_token
-from fetcher.network.curl_errors import TLS_ERRORS, UNREACHABLE, explain, never_connected
-from fetcher.network.retry import LONGEST_WAIT, RETRY_STATUS, backoff, rate_limited, retry_after
-from fetcher.network.urls import Origin, ascii_url, host_of, origin_of, public_url
+from fetcher.network import credentials
+from fetcher.network.credentials import Login, Netrc, Trust
+from fetcher.network.hub_account import HubAccount
+from fetcher.network.outgoing import Outgoing
+from fetcher.network.proxies import proxy_for
+from fetcher.network.urls import Origin, host_of, origin_of, public_url, without_login
 
-MAX_REDIRECTS = 10
-MAX_METADATA_BYTES = 256 * 1024 * 1024
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+if TYPE_CHECKING:
+    from fetcher.network.client import RuledSession
 
-USER_AGENT = f"fetch/{__version__}"
-_GITHUB = {
-    ("https", "api.github.com", 443),
-    ("https", "github.com", 443),
-    ("https", "raw.githubusercontent.com", 443),
-    ("https", "media.githubusercontent.com", 443),
-}
+MAX_JSON_NODES = 10_000_000
+PATIENCE = 120.0
+DEADLINE = 600.0
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,32 +42,29 @@ class Response:
     url: str
 
     def json(self) -> Any:
-        """The body as JSON. Raises Failure if it is none."""
+        """The body as JSON. Raises Failure if it is none, or has too many values."""
+        if _nodes(self.body) > MAX_JSON_NODES:
+            text = f"{public_url(self.url)} answers with more than {MAX_JSON_NODES:,} values"
+            raise Failure("refused", text)
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
+            page = self.headers.get("content-type", "").startswith("text/html")
             raise Failure(
                 "refused",
-                f"{public_url(self.url)} did not answer with JSON",
+                f"{public_url(self.url)} did not answer with JSON"
+                + (" but with a web page" if page else ""),
                 "a proxy or sign-in page may stand in between: open the address in a browser",
             ) from error
 
 
-def parse_header(headers: dict[str, str], line: bytes) -> None:
-    """Add one raw header line to `headers`; a status line starts them anew."""
-    text = line.decode("latin-1").strip()
-    if text.startswith("HTTP/"):
-        headers.clear()
-        return
-    name, colon, value = text.partition(":")
-    if colon:
-        headers[name.strip().lower()] = value.strip()
-
-
-def redirect_target(curl: Any) -> str:
-    """The absolute address that a 3xx answer points at, "" if it names none."""
-    location: bytes | None = curl.getinfo_raw(pycurl.REDIRECT_URL)
-    return (location or b"").decode("utf-8", "replace")
+def _nodes(body: bytes) -> int:
+    """How many values a JSON text has at most: parsed, each takes some sixty bytes and more."""
+    count = sum(body.count(sign) for sign in (b",", b"[", b"{", b":"))
+    if count <= MAX_JSON_NODES:
+        return count
+    bare = _STRING.sub(b"", body)  # what looks like several values may be one text
+    return sum(bare.count(sign) for sign in (b",", b"[", b"{", b":"))
 
 
 @dataclass
@@ -81,30 +73,34 @@ class Network:
 
     settings: Settings
     say: Callable[[str], None] = lambda _: None
-    _local: threading.local = field(default_factory=threading.local)
     # Hosts found unreachable in this run: nobody waits for them twice.
     unreachable: dict[str, Failure] = field(default_factory=dict)
     # Mirrors opened in this run, by their location.
     mirrors: dict[str, Any] = field(default_factory=dict)
+    # Seconds to go on asking a small request's host after a first fault, and for all of it.
+    patience: float = PATIENCE
+    deadline: float = DEADLINE
 
     def __post_init__(self) -> None:
         settings = self.settings
         self._rewrite = settings.rewrite
         self.offline = settings.offline
         self.hub = settings.hf_endpoint
-        self._bundle = ca_bundle()
-        self._netrc: str | None = None
+        self.account = HubAccount(settings)
         self._ended = threading.Event()
-        self._tokens: dict[Origin, str] = {}
-        if token := sound_token("HF_TOKEN", settings.hf_token):
-            self._tokens[origin_of(self.hub)] = token
-        if token := sound_token("GITHUB_TOKEN", settings.text("github_token")):
-            self._tokens |= dict.fromkeys(_GITHUB, token)
-        host = settings.text("github_host")
-        token = sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
-        if host and token:
-            url = host if "://" in host else f"https://{host}"
-            self._tokens[origin_of(url)] = token
+        self._guard = threading.Lock()
+        self._tokens = credentials.settings_tokens(settings)
+        self._hub_origin = origin_of(self.hub)
+        self._netrc = Netrc()
+        self._trust: Trust | None = None
+        self._proxies: dict[Origin, str] = {}
+        if not self.offline:  # a wrong variable is told before anything begins
+            self.trust()
+            for scheme in ("http", "https", "ftp"):
+                self.proxy(f"{scheme}://proxy.invalid")
+        self._session: RuledSession | None = None
+
+    # What both clients obey
 
     def rewrite(self, url: str) -> str:
         """The URL after the longest matching prefix of FETCH_REWRITE was replaced."""
@@ -117,9 +113,67 @@ class Network:
         return url
 
     def authorization(self, url: str) -> str | None:
-        """The Authorization header for this very origin, if there is a token for it."""
-        token = self._tokens.get(origin_of(url))
+        """The Authorization header for this very origin, if there is a token for it.
+
+        Raises Failure, UsageError if the Hub's account cannot be used.
+        """
+        token = self._token(origin_of(url))
         return f"Bearer {token}" if token else None
+
+    def _token(self, origin: Origin) -> str:
+        if origin == self._hub_origin:
+            return self.account.token()
+        return self._tokens.get(origin, "")
+
+    def renew_token(self, url: str, sent: str) -> bool:
+        """Whether there is another token for this URL than the one that was refused."""
+        kind, _, token = sent.partition(" ")
+        ours = origin_of(url) == self._hub_origin and kind == "Bearer"
+        return ours and self.account.renew(token)
+
+    def outgoing(self, url: str, headers: Iterable[tuple[str, str]] = ()) -> Outgoing:
+        """How a request to `url` (already rewritten) leaves: with its credentials and proxy.
+
+        What the caller gives as Authorization counts first, then the token for this origin, then
+        a login in the URL, then one in netrc. Raises Failure, UsageError.
+        """
+        origin = origin_of(url)
+        url, login = without_login(url)
+        found = list(headers)
+        given = any(name.lower() == "authorization" for name, _ in found)
+        if any(not _can_be_sent(name + value) for name, value in found):
+            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
+        token = "" if given else self._token(origin)
+        login = None if given or token else login or self._netrc_login(origin)
+        if token:
+            found.append(("Authorization", f"Bearer {token}"))
+        elif login and origin[0] in {"http", "https"}:
+            found.append(("Authorization", credentials.basic(login)))
+            login = None
+        return Outgoing(url, tuple(found), login, self.proxy(url))
+
+    def _netrc_login(self, origin: Origin) -> Login | None:
+        """A login for a host that has no token; a host with one never gets another."""
+        scheme, host, _ = origin
+        if any(host == known for _, known, _ in self._tokens):
+            return None
+        if host == self._hub_origin[1] and self.account.origin():
+            return None
+        return self._netrc.login(scheme, host)
+
+    def proxy(self, url: str) -> str:
+        """The proxy for this URL, "" for none."""
+        origin = origin_of(url)
+        found = self._proxies.get(origin)
+        if found is None:
+            found = self._proxies[origin] = proxy_for(url)
+        return found
+
+    def trust(self) -> Trust:
+        """The certificate authorities. Raises UsageError."""
+        if self._trust is None:
+            self._trust = credentials.trust()
+        return self._trust
 
     def redirected(self, url: str, location: str) -> str:
         """Check one redirect and return the next URL, rewritten. Raises Failure."""
@@ -134,109 +188,59 @@ class Network:
             )
         return target
 
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to wait for a connection."""
+        return float(self.settings.connect_timeout)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run was interrupted."""
+        return self._ended.is_set()
+
     def interrupt(self) -> None:
         """End every request and pause now and for good: the run is over."""
         self._ended.set()
+        with self._guard:
+            session = self._session
+        if session is not None:
+            session.end_all()
 
     def pause(self, seconds: float) -> None:
         """Wait; raises Failure if the run ends meanwhile."""
         if self._ended.wait(seconds):
             raise Failure("network", "interrupted")
 
+    # libcurl's handles
+
+    def configure_once(self, curl: Any, slowest: int = 1024) -> None:
+        """Set what holds for every request of a handle's life.
+
+        Fewer than `slowest` bytes per second for half a minute are a failure.
+        """
+        from fetcher.network import curl as handles
+
+        handles.set_up(curl, self.connect_timeout, slowest)
+
     def configure(self, curl: Any, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Set a handle up for one request to `url` (already rewritten)."""
-        lines = [f"{name}: {value}" for name, value in headers]
-        if any(not line.isascii() or not line.isprintable() for line in lines):
-            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
-        given = any(name.lower() == "authorization" for name, _ in headers)
-        authorization = None if given else self.authorization(url)
-        if authorization:
-            lines.append(f"Authorization: {authorization}")
-        curl.setopt(pycurl.URL, ascii_url(url))
-        curl.setopt(pycurl.HTTPHEADER, lines)
-        netrc = not (authorization or given) and self._in_netrc(origin_of(url)[1])
-        curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL if netrc else pycurl.NETRC_IGNORED)
+        from fetcher.network import curl as handles
 
-    def configure_once(self, curl: Any) -> None:
-        """Set what holds for every request of a handle's life."""
-        protocols = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS | pycurl.PROTO_FTP | pycurl.PROTO_FTPS
-        curl.setopt(pycurl.PROTOCOLS, protocols)
-        curl.setopt(pycurl.FOLLOWLOCATION, 0)
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.USERAGENT, USER_AGENT)
-        curl.setopt(pycurl.CAINFO, self._bundle)
-        curl.setopt(pycurl.CONNECTTIMEOUT, self.settings.connect_timeout)
-        if netrc := os.environ.get("NETRC"):
-            curl.setopt(pycurl.NETRC_FILE, netrc)
+        request = self.outgoing(url, headers)
+        secure = url.startswith(("https", "ftps")) or request.proxy.startswith("https")
+        handles.aim(curl, request, self.trust() if secure else None)
 
-    def _in_netrc(self, host: str) -> bool:
-        """Whether libcurl may find a login there: it would read the file for each request."""
-        if self._netrc is None:
-            self._netrc = netrc_text()
-        return host in self._netrc or "default" in self._netrc or not host.isascii()
+    # Small requests
 
-    def _handle(self) -> Any:
-        curl = getattr(self._local, "curl", None)
-        if curl is None:
-            curl = self._local.curl = pycurl.Curl()
-        curl.reset()
-        self.configure_once(curl)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(pycurl.LOW_SPEED_TIME, 30)
-        curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
-        curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(self._ended.is_set()))
-        return curl
+    @property
+    def session(self) -> RuledSession:
+        """A `requests.Session` under these rules, for what `request` does not do."""
+        with self._guard:
+            if self._session is None:
+                from fetcher.network.client import RuledSession
 
-    def _once(
-        self, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes | None
-    ) -> Response:
-        curl, body = self._handle(), BytesIO()
-        received: dict[str, str] = {}
-        self._local.url = url
-        self.configure(curl, url, headers)
-
-        def write(chunk: bytes) -> int | None:
-            if body.tell() + len(chunk) > MAX_METADATA_BYTES:
-                return 0
-            body.write(chunk)
-            return None
-
-        if method == "HEAD":
-            curl.setopt(pycurl.NOBODY, 1)
-        if data is not None:
-            curl.setopt(pycurl.POSTFIELDS, data)
-        curl.setopt(pycurl.WRITEFUNCTION, write)
-        curl.setopt(pycurl.HEADERFUNCTION, lambda line: parse_header(received, line))
-        curl.perform()
-        return Response(curl.getinfo(pycurl.RESPONSE_CODE), received, body.getvalue(), url)
-
-    def _follow(
-        self,
-        url: str,
-        method: str,
-        headers: Sequence[tuple[str, str]],
-        data: bytes | None,
-        follow: bool,
-    ) -> Response:
-        current = self.rewrite(url)
-        for _ in range(MAX_REDIRECTS):
-            self._check_reachable(host_of(current))
-            response = self._once(current, method, headers, data)
-            if not follow or response.status not in REDIRECTS:
-                return response
-            location = redirect_target(self._local.curl)
-            if not location:
-                return response
-            current = self.redirected(current, location)
-            if response.status not in {307, 308} and data is not None:
-                method, data = "GET", None
-        raise Failure("refused", f"{host_of(url)} redirects more than {MAX_REDIRECTS} times")
-
-    def _check_reachable(self, host: str) -> None:
-        if known := self.unreachable.get(host):
-            # One object is raised by many: it must not gather all their tracebacks.
-            raise known.with_traceback(None)
+                self._session = RuledSession(self)
+            return self._session
 
     def request(
         self,
@@ -244,58 +248,36 @@ class Network:
         *,
         method: str = "GET",
         headers: Sequence[tuple[str, str]] = (),
-        data: bytes | None = None,
+        data: bytes | Iterable[bytes] | None = None,
         follow: bool = True,
-        tries: int = 4,
+        patience: float | None = None,
     ) -> Response:
-        """Ask once, and again after passing faults; any HTTP status is an answer.
+        """Ask for `url`, and again after passing faults; any HTTP status is an answer.
 
-        Raises Failure ('offline', 'network', 'refused').
+        `data` may be an iterable with a length, which begins anew each time. `patience` is how
+        many seconds to go on asking after a first fault (default: two minutes; 0: ask once).
+        Raises Failure ('offline', 'network', 'refused', 'auth'), UsageError.
         """
-        host = host_of(self.rewrite(url))
+        scheme = origin_of(self.rewrite(url))[0]
+        if scheme not in {"http", "https"}:
+            raise Failure("refused", f"{public_url(url)}: {scheme} is for files alone")
         if self.offline:
+            host = host_of(self.rewrite(url))
             raise Failure("offline", f"{host} is needed, but the network may not be used")
-        for attempt in range(1, tries + 1):
-            try:
-                response = self._follow(url, method, headers, data, follow)
-            except pycurl.error as error:
-                self._judge(error, attempt, attempt == tries)
-                self.pause(backoff(attempt))
-                continue
-            wait = self._wait_after(response, host, attempt == tries)
-            if wait is None:
-                return response
-            self.pause(max(wait, backoff(attempt)))
-        raise AssertionError("unreachable")
-
-    def _judge(self, error: pycurl.error, attempt: int, last: bool) -> None:
-        """Raise what a failed request means, unless another try may mend it."""
-        number, message = error.args
-        curl, url = self._local.curl, self._local.url
-        if number == pycurl.E_ABORTED_BY_CALLBACK:
-            raise Failure("network", "interrupted") from None
-        if number == pycurl.E_WRITE_ERROR:
-            size = f"{MAX_METADATA_BYTES >> 20} MiB"
-            raise Failure("refused", f"{host_of(url)} answers with more than {size}") from None
-        failure = explain(number, message, url)
-        if never_connected(curl, number) and (attempt >= 2 or number not in UNREACHABLE):
-            self.unreachable[host_of(url)] = failure
-            raise failure from None
-        if last or number in TLS_ERRORS or failure.problem.code != "network":
-            raise failure from None
-
-    def _wait_after(self, response: Response, host: str, last: bool) -> float | None:
-        """Seconds to wait before another try, or None if this is the answer."""
-        limited = rate_limited(response.status, response.headers)
-        if response.status not in RETRY_STATUS and not limited:
-            return None
-        wait = retry_after(response.headers) or 0.0
-        if last or wait > LONGEST_WAIT:
-            return None
-        if wait > 2:
-            self.say(f"{host} asks to wait {wait:.0f} s (HTTP {response.status})")
-        return wait
+        if self.ended:
+            raise Failure("network", "interrupted")
+        headers = list(headers)
+        if method == "POST" and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+        session = self.session
+        answer = session.exchange(session.make(method, url, headers, data), follow, patience)
+        raw = {name.lower(): value for name, value in answer.raw.headers.items()}
+        return Response(answer.status_code, raw, answer.content, str(answer.url))
 
     def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """GET with `Accept: application/json`; the status is the caller's to judge."""
         return self.request(url, headers=[("Accept", "application/json"), *headers])
+
+
+def _can_be_sent(text: str) -> bool:
+    return text.isascii() and text.isprintable()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import printable
@@ -50,3 +50,14 @@ def ascii_url(url: str) -> bytes:
     if start >= 0:
         url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
     return url.encode("utf-8")
+
+
+def without_login(url: str) -> tuple[str, tuple[str, str] | None]:
+    """A URL without user and password, and these, if it had any."""
+    start = url.find("://") + 3
+    stop = next((i for i in range(start, len(url)) if url[i] in "/?#"), len(url))
+    login, at, host = url[start:stop].rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = login.partition(":")
+    return url[:start] + host + url[stop:], (unquote(user), unquote(password))

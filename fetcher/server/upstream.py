@@ -182,7 +182,7 @@ class HubUpstream:
         repo = known.repo
         url = self._api(repo, f"revision/{quote(revision, safe='')}")
         try:
-            answer = await self._thread(partial(self._network.request, url, tries=2))
+            answer = await self._thread(partial(self._network.request, url, patience=5))
             code = _absence(answer)
             if not code:
                 self._learn(known, revision, answer.json())
@@ -234,7 +234,7 @@ class HubUpstream:
         body = urlencode({"paths": path, "expand": "false"}).encode()
         try:
             answer = await self._thread(
-                partial(self._network.request, url, method="POST", data=body, tries=2)
+                partial(self._network.request, url, method="POST", data=body, patience=5)
             )
             items = answer.json() if answer.status == 200 else None
         except Failure as failure:

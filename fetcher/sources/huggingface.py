@@ -194,7 +194,8 @@ class HuggingFace(Source):
         if code == "EntryNotFound":
             return Failure("missing-upstream", f"{self.describe()}: no such folder or file")
         if status == 401 and sent and code != "RepoNotFound":
-            failure = Failure("auth", f"{self.repo}: the Hub refused the token", f"{login} anew")
+            advice = network.account.advice()
+            failure = Failure("auth", f"{self.repo}: the Hub refused the token", advice)
             failure.detail = "bad-token"
             return failure
         if code == "RepoNotFound" or status in {401, 404}:

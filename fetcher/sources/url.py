@@ -112,7 +112,7 @@ class Url(Source):
     def _size(self, name: str, network: Network) -> int | None:
         url = self._location(name)
         answer = network.request(
-            url, method="HEAD", headers=[("Accept-Encoding", "identity")], tries=2
+            url, method="HEAD", headers=[("Accept-Encoding", "identity")], patience=5
         )
         if answer.status in {404, 410}:
             raise Failure("not-found", f"{public_url(url)} is not there (HTTP {answer.status})")
@@ -126,7 +126,7 @@ class Url(Source):
         """One HEAD, where there is one URL to ask."""
         if self._is_folder or not self.url.startswith("http"):
             return False
-        answer = network.request(self.url, method="HEAD", tries=2)
+        answer = network.request(self.url, method="HEAD", patience=5)
         if answer.status in {401, 403}:
             raise Failure("auth", f"{public_url(self.url)}: access denied (HTTP {answer.status})")
         if answer.status in {404, 410}:

@@ -14,13 +14,13 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
-from fetcher.network.session import Network, parse_header
+from fetcher.network.curl import parse_header
+from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.download import SMALL, Job
 from fetcher.transfer.outcomes import Fatal, Mismatch, Opening, Verdict, opening
 from fetcher.transfer.partial_file import Body, Cell
 
-STALL_SECONDS = 30
 _IMPATIENT_SECONDS = 4
 _HEAD = 4096
 _LONGEST_ERROR_PAGE = 1 << 20
@@ -77,13 +77,11 @@ class Slot:
         self.began = time.monotonic()
         curl = self.curl
         curl.reset()
-        self.network.configure_once(curl)
+        self.network.configure_once(curl, slowest=1 if rate else 1024)
         if job.index + 1 < len(job.candidates):
             # Another place has the file: do not wait long for a firewall that drops packets.
             seconds = min(_IMPATIENT_SECONDS, self.network.settings.connect_timeout)
             curl.setopt(pycurl.CONNECTTIMEOUT, seconds)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1 if rate else 1024)
-        curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
         if rate:
             curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
         self._set_cookies(candidate.cookies)

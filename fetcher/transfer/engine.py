@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 import pycurl
 
 from fetcher.errors import Failure, Problem
-from fetcher.network.retry import backoff, retry_after
-from fetcher.network.session import MAX_REDIRECTS, Network
+from fetcher.network.retry import MAX_REDIRECTS, backoff, retry_after
+from fetcher.network.session import Network
 from fetcher.network.urls import host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store

@@ -15,9 +15,9 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.sniff import page_complaint
+from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
-from fetcher.network.retry import LONGEST_WAIT, RETRY_STATUS, rate_limited, retry_after
-from fetcher.network.session import REDIRECTS, redirect_target
+from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
 from fetcher.network.urls import public_url
 from fetcher.sources.base import UrlCandidate
 

@@ -21,11 +21,11 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.fs.atomic import end_with_parent, git_blob_hasher, unique_name, write_new
 from fetcher.fs.sniff import is_pointer
+from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import never_connected
-from fetcher.network.retry import RETRY_STATUS
-from fetcher.network.session import REDIRECTS, Network, redirect_target
+from fetcher.network.retry import REDIRECTS, RETRY_STATUS
+from fetcher.network.session import Network
 from fetcher.store.store import private_prefix
-from fetcher.transfer.connection import STALL_SECONDS
 from fetcher.transfer.download import SMALL
 
 # url, headers, size, sha256, git blob: what a courier needs to know of a job.
@@ -127,8 +127,6 @@ class _Loop:
         if secure:  # where the server speaks HTTP/2, all share one connection
             curl.setopt(pycurl.PIPEWAIT, 1)
         self.network.configure_once(curl)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
-        curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
         curl.setopt(pycurl.WRITEFUNCTION, handle.chunks.append)
         curl.setopt(pycurl.BUFFERSIZE, 1 << 16)
         curl.setopt(pycurl.MAXFILESIZE, SMALL)

@@ -146,7 +146,7 @@ def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
     if probe is None:
         return None
     try:
-        answer: Response = network.request(probe.url, method="HEAD", follow=False, tries=2)
+        answer: Response = network.request(probe.url, method="HEAD", follow=False, patience=5)
     except Failure:
         return None
     if answer.status not in {401, 403}:
