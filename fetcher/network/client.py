@@ -250,7 +250,7 @@ class RuledSession(requests.Session):
         if gone or fault.kind is Kind.FINAL:
             raise fault.failure from None
         try:
-            following = retry.increment(error=error)
+            following = retry.increment("GET", error=error)
         except MaxRetryError:
             raise fault.failure from None
         _log.info("%s; asking again in %.1f s", fault.failure.message, following.pause)
@@ -266,7 +266,7 @@ class RuledSession(requests.Session):
         if status not in RETRY_STATUS and not rate_limited(status, lower_case(answer.headers)):
             return None
         try:
-            following = retry.increment(response=answer.raw)
+            following = retry.increment("GET", response=answer.raw)
         except MaxRetryError:
             return None
         _log.info("%s: HTTP %d; asking again in %.1f s", host, status, following.pause)
