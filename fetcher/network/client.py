@@ -186,7 +186,7 @@ class RuledSession(requests.Session):
                     raise Failure("refused", text)
                 headers = [(n, v) for n, v in headers if n.lower() in _HARMLESS]
             hop.url = target
-        raise Failure("refused", f"{host_of(hop.url)} redirects more than {MAX_REDIRECTS} times")
+        raise Failure("refused", f"{host_of(hop.url)} redirects without end")
 
     def _once(
         self,

@@ -33,7 +33,7 @@ class Client:
         self.said: list[str] = []
         self.count = 0
 
-    def ask(self, url: str, headers: Headers = (), **settings: str) -> bytes:
+    def ask(self, url: str, headers: Headers = (), /, **settings: str) -> bytes:
         values = {name: Value(text, "test") for name, text in settings.items()}
         if self.kind == "requests":
             network = Network(Settings(self.root, values), self.said.append)
@@ -123,7 +123,7 @@ def test_no_other_scheme(client: Client, files: FileServer, target: str) -> None
 
 def test_redirects_end(client: Client, files: FileServer) -> None:
     files.faults.add("/f", "redirect", to=files.url + "/f")
-    with pytest.raises(Failure, match="redirects more than"):
+    with pytest.raises(Failure, match="redirects without end"):
         client.ask(files.url + "/f")
     assert len(files.requests) < 100
 
@@ -260,7 +260,7 @@ def test_what_is_no_proxy_is_told_at_once(
     client: Client, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
-    with pytest.raises((UsageError, Failure), match="HTTPS_PROXY|no http") as caught:
+    with pytest.raises(UsageError, match=r"HTTPS_PROXY: .* is no proxy's address") as caught:
         client.ask("https://far.invalid/f")
     assert "secret" not in caught.value.message
 
@@ -373,7 +373,7 @@ def test_a_connection_that_breaks(client: Client, files: FileServer, fault: str)
 
 
 def test_a_host_that_is_not_there(client: Client) -> None:
-    with pytest.raises(Failure, match="127.0.0.1:9: no connection"):
+    with pytest.raises(Failure, match=r"127\.0\.0\.1:9: no connection"):
         client.ask("http://127.0.0.1:9/f")
 
 

@@ -51,6 +51,9 @@ class HubServer(Server):
         self.users: dict[str, User] = {}
         self.moved: dict[tuple[str, str], str] = {}
         self.quotas: dict[str, Quota] = {}
+        self.logins: dict[str, dict[str, Any]] = {}  # by refresh token
+        self.trusted_jobs: dict[str, dict[str, Any]] = {}  # CI jobs by id token
+        self.given: list[str] = []  # tokens of /oauth/token
 
     def start(self: H) -> H:
         self.cdn.start()
@@ -159,6 +162,12 @@ class HubServer(Server):
         self.users[token] = user
         return self.users[token]
 
+    def add_login(self, access: str, refresh: str, **rights: Any) -> None:
+        """What a browser login gives: `refresh` gets an access token of these rights (the one that
+        `add_token` describes), and another refresh token; it works once. `access` has expired."""
+        self.logins[refresh] = rights
+        self.users.pop(access, None)
+
     def limit(self, bucket: str, quota: int, window: float = 300) -> None:
         """Answer 429 beyond `quota` per `window` seconds; buckets are `api` and `resolvers`."""
         self.quotas[bucket] = Quota(bucket, quota, window)
@@ -167,12 +176,37 @@ class HubServer(Server):
 
     def respond(self, request: Request) -> Response:
         segments = request.segments
+        if segments == ["oauth", "token"]:
+            return self._oauth(request)
         in_api = segments[0] == "api"
         quota = self.quotas.get("api" if in_api else "resolvers")
         headers = quota.count() if quota else {}
         answer = self._api(request, segments[1:]) if in_api else self._file(request, segments)
         answer.headers.update(headers)
         return answer
+
+    def _oauth(self, request: Request) -> Response:
+        """RFC 6749's refresh of a login (a form), RFC 8693's exchange of a CI job's token (JSON)."""
+        if "json" in request.headers.get("content-type", ""):
+            form = request.json()
+            known, key = self.trusted_jobs, form.get("subject_token")
+            sound = form.get("grant_type", "").endswith(":token-exchange") and form["resource"]
+        else:
+            form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+            known, key = self.logins, form.get("refresh_token")
+            sound = form.get("grant_type") == "refresh_token" and form.get("client_id")
+        rights = known.pop(key, None) if known is self.logins else known.get(key)
+        if not sound or rights is None:
+            return Response.json({"error": "invalid_grant", "error_description": "expired"}, 400)
+        number = len(self.given) + 1
+        access = f"hf_oauth_given{number}"
+        self.given.append(access)
+        self.add_token(access, **rights)
+        answer = {"access_token": access, "token_type": "bearer", "expires_in": 30 * 86400}
+        if known is self.logins:
+            answer["refresh_token"] = f"refresh-{number}"
+            self.logins[f"refresh-{number}"] = rights
+        return Response.json(answer)
 
     def _api(self, request: Request, segments: list[str]) -> Response:
         if segments == ["agent-harnesses"]:
