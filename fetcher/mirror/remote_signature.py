@@ -37,6 +37,6 @@ class SignedBundle:
             raise Failure(
                 "signature",
                 f"{self.label}: {INDEX} is not the one that was signed",
-                "do not use it: something else was put in its place",
+                "do not use it: it was moved to, or replaced by, something else",
             )
         return {name.removeprefix(_BLOBS) for name in listed if name.startswith(_BLOBS)}

@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 MAX_METADATA_BYTES = 256 * 1024 * 1024
 _PIECE = 64 << 10
+_GZIP = b"\x1f\x8b"
 _TOLD_AGAIN = 30.0  # seconds: many requests wait for one host
 _COMPUTED = frozenset({"content-length", "transfer-encoding"})
 # What may be said to another origin than the one that a request was made for.
@@ -339,10 +340,11 @@ def _body_of(answer: requests.Response, method: str, host: str) -> bytes:
 
 def _unpacked(data: bytes, headers: Mapping[str, str], host: str) -> bytes:
     """The body without gzip, if it has any: what the header says may be untrue."""
-    if headers.get("content-encoding", "").strip().lower() not in {"gzip", "x-gzip"}:
+    packed = headers.get("content-encoding", "").strip().lower() in {"gzip", "x-gzip"}
+    if not packed or data[:2] != _GZIP:
         return data
     unpacked, rest = bytearray(), data
-    while rest[:2] == b"\x1f\x8b":
+    while rest[:2] == _GZIP:
         decoder = zlib.decompressobj(wbits=31)
         room = MAX_METADATA_BYTES - len(unpacked)
         try:
@@ -356,7 +358,7 @@ def _unpacked(data: bytes, headers: Mapping[str, str], host: str) -> bytes:
         if not decoder.eof:
             raise requests.ConnectionError("the answer is cut off")
         rest = decoder.unused_data
-    return bytes(unpacked) if unpacked or not data else data
+    return bytes(unpacked)
 
 
 def _too_large(host: str) -> Failure:

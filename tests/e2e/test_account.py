@@ -16,6 +16,7 @@ from fetcher.config.settings import load
 from fetcher.network.hub_account import HubAccount
 from tests.conftest import Cli, write_project
 from tests.servers.hub import HubServer
+from tests.servers.wire import Request
 
 OLDEST = os.environ.get("FETCH_TEST_OLDEST_HUB", "")
 ORACLE = "from huggingface_hub import get_token; print(get_token() or '')"
@@ -116,8 +117,11 @@ def test_a_refused_token_is_asked_for_once_more(
 ) -> None:
     hub.add_token("hf_second", private=["o/closed"])
     folder = log_in(hermetic, "hf_first")
-    switch = lambda: (folder / "token").write_text("hf_second")  # noqa: E731
-    hub.faults.add(lambda r: r.token == "hf_first" and bool(switch()), "status", code=401)
+
+    def switched(request: Request) -> bool:
+        return request.token == "hf_first" and bool((folder / "token").write_text("hf_second"))
+
+    hub.faults.add(switched, "status", code=401)
     assert cli("lock").code == 0
     assert [r.token for r in hub.requests][:2] == ["hf_first", "hf_second"]
 

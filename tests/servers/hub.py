@@ -186,7 +186,7 @@ class HubServer(Server):
         return answer
 
     def _oauth(self, request: Request) -> Response:
-        """RFC 6749's refresh of a login (a form), RFC 8693's exchange of a CI job's token (JSON)."""
+        """A login's refresh (RFC 6749, a form); a CI job's token exchanged (RFC 8693, JSON)."""
         if "json" in request.headers.get("content-type", ""):
             form = request.json()
             known, key = self.trusted_jobs, form.get("subject_token")
