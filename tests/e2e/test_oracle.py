@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.config.settings import Settings, Value
+from fetcher.network.session import Network
+from fetcher.sources.base import Request
+from fetcher.sources.huggingface import HuggingFace
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import WEIGHTS, files_below
 from tests.servers.hub import HubServer
@@ -29,6 +33,17 @@ folder = snapshot_download("o/m")
 path = hf_hub_download("o/m", "sub/vocab.txt")
 assert open(path).read() == "one\\ntwo\\n"
 print(folder)
+"""
+
+
+LISTING = """
+import sys
+from huggingface_hub import HfApi
+for item in HfApi().list_repo_tree(
+    sys.argv[1], recursive=True, repo_type=sys.argv[2], revision=sys.argv[3]
+):
+    if hasattr(item, "size"):
+        print(item.path, item.size, item.lfs.sha256 if item.lfs else item.blob_id, sep="\\t")
 """
 
 
@@ -76,6 +91,28 @@ def test_the_same_files_as_hf_download(
     assert cli("all").code == 0
     theirs = {k: v for k, v in files_below(oracle).items() if not k.startswith(".cache/")}
     assert files_below(tmp_path / "ours") == theirs == files
+
+
+@pytest.mark.parametrize("path", CLIENTS)
+@pytest.mark.parametrize("repo_type", ["model", "dataset", "space"])
+@pytest.mark.parametrize("revision", ["main", "side/branch", "v1.0", "refs/pr/1", "commit"])
+def test_the_same_listing_as_hfapi(
+    tmp_path: Path, hub: HubServer, repo_type: str, revision: str, path: str
+) -> None:
+    """Names, sizes and digests over several pages, at whatever names a revision."""
+    hub.page_size = 3
+    files = {f"d{n}/ü {n} +%#.txt": b"x" * n for n in range(8)}
+    first = hub.add_repo("o/r", {**files, "w.safetensors": WEIGHTS, "empty": b""}, repo_type)
+    hub.set_ref("o/r", "side/branch", first, repo_type)
+    hub.set_ref("o/r", "v1.0", first, repo_type, tag=True)
+    hub.set_ref("o/r", "refs/pr/1", first, repo_type)
+    hub.add_commit("o/r", {"later.txt": b"later"}, repo_type=repo_type)
+    named = first if revision == "commit" else revision
+    theirs = client(LISTING, "o/r", repo_type, named, path=path).splitlines()
+    network = Network(Settings(tmp_path, {"hf_endpoint": Value(hub.url, "test")}))
+    found = HuggingFace("o/r", repo_type, named).resolve(Request(), network)
+    ours = [f"{f.path}\t{f.size}\t{f.sha256 or f.git_blob}" for f in found.files]
+    assert sorted(ours) == sorted(theirs) and len(ours) == (11 if revision == "main" else 10)
 
 
 @pytest.mark.parametrize("path", CLIENTS)
