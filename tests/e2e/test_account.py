@@ -218,3 +218,38 @@ def test_where_the_token_comes_from_is_told(
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
     assert "set, by HF_TOKEN" in cli("doctor").out
     assert "secret" not in doctor + json.dumps(found)
+
+
+COLAB = """
+import builtins, sys, types
+from pathlib import Path
+colab, userdata, errors = (types.ModuleType(n) for n in ("colab", "userdata", "errors"))
+userdata.get = lambda name: {"HF_TOKEN": "hf_vault"}[name]
+userdata.NotebookAccessError = userdata.SecretNotFoundError = errors.Error = KeyError
+colab.userdata = userdata
+google = types.ModuleType("google")
+google.colab = colab
+sys.modules |= {"google": google, "google.colab": colab, "google.colab.userdata": userdata,
+                "google.colab.errors": errors}
+builtins.get_ipython = lambda: "<google.colab._shell.Shell object>"
+from fetcher.config.settings import load
+from fetcher.network.hub_account import HubAccount
+account = HubAccount(load(Path.cwd()))
+print(account.origin(), account.token(), sep="|")
+"""
+
+
+@pytest.mark.parametrize("path", ["", OLDEST], ids=["newest", "oldest"])
+def test_the_vault_of_colab(tmp_path: Path, hermetic: Path, path: str) -> None:
+    if not path and "oldest" in os.environ["PYTEST_CURRENT_TEST"]:
+        pytest.skip("FETCH_TEST_OLDEST_HUB is not set: `make test` sets it")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, *sys.path]))}
+    done = subprocess.run(
+        [sys.executable, "-c", COLAB],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "Colab's vault|hf_vault", done.stderr
