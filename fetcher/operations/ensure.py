@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fetcher.catalog.fallback import NotUsable
 from fetcher.config.settings import Settings
-from fetcher.operations.fetch_all import Run
+from fetcher.operations.fetch_all import fetch_all
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
@@ -73,8 +73,7 @@ def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:
 
 def carry_out(space: Workspace) -> None:
     """Fetch what a workspace is about. Raises NotUsable with the reason."""
-    run = Run(space)
-    found = run.execute(run.plan())
+    found = fetch_all(space)
     if found.interrupted:
         raise KeyboardInterrupt
     if found.problems:

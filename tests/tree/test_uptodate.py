@@ -123,7 +123,7 @@ def test_a_moved_clone_has_none(complete: Path, cli: Cli, plans: list[int]) -> N
 
 @pytest.mark.parametrize(
     "flags",
-    [["--deep"], ["--strict"], ["--json"], ["--only", "x"], ["--junit", "r.xml"]],
+    [["--deep"], ["--strict"], ["--only", "x"], ["--junit", "r.xml"]],
     ids=lambda flags: str(flags[0]),
 )
 def test_a_closer_look_is_taken(
@@ -192,15 +192,16 @@ def test_a_damaged_seal_is_none(complete: Path, cli: Cli, plans: list[int]) -> N
 def test_only_the_last_are_kept(tmp_path: Path) -> None:
     state = State(tmp_path)
     for number in range(9):
-        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
-        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], [(0, "n", "n", b"")], 3)
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], [(0, "n", "n", b"")], 3)
     with sqlite3.connect(state.path) as db:
         assert db.execute("SELECT mark FROM seals ORDER BY id").fetchall() == [
             ("m6",),
             ("m7",),
             ("m8",),
         ]
-        assert db.execute("SELECT count(*) FROM sealed").fetchone() == (3,)
+        for table in ("sealed", "sealed_files"):
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (3,)
     db.close()
     state.close()
 
