@@ -11,7 +11,6 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem
-from fetcher.project.project import Selection
 from fetcher.reporting import envelope
 from fetcher.reporting.report import of_seal
 from fetcher.ui.progress import human_bytes
@@ -60,12 +59,7 @@ def command(
     from fetcher.operations.looking import check_report
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
-        space.options.selection = Selection(
-            space.options.selection.only,
-            space.options.selection.skip,
-            space.options.selection.groups,
-            optional,
-        )
+        check.only_what_was_fetched(space, optional)
         plan, findings = check.examine(space, deep, strict)
         more: list[Problem] = []
         if deep:
