@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     report.summary["no_such_total"]  # type: ignore[typeddict-item]
     fetcher.fetch(link="tape")  # type: ignore[arg-type]
     fetcher.path(1)  # type: ignore[arg-type]
-    fetcher.no_such_name  # type: ignore[attr-defined]
+    fetcher.no_such_name  # type: ignore[attr-defined]  # noqa: B018
 
     class Shelf(fetcher.Source):
         def candidates(
