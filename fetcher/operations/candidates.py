@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from fetcher.errors import FetchError
@@ -19,6 +20,7 @@ from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import Item
 
+_log = logging.getLogger(__name__)
 Revisions = Mapping[tuple[str, str], str]  # by (manifest, artifact id)
 
 
@@ -35,6 +37,13 @@ class Candidates:
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
         """Where the one content of these items can be had, best first."""
+        found = self._found(items, revisions)
+        if _log.isEnabledFor(logging.DEBUG):
+            origins = ", ".join(candidate.origin for candidate in found)
+            _log.debug("%s/%s: from %s", items[0].artifact.full_name, items[0].file.path, origins)
+        return found
+
+    def _found(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
         network = self._network
         file = items[0].file
         found: list[Candidate] = []
@@ -65,6 +74,7 @@ class Candidates:
         except FetchError as error:
             if label not in self._unopened:
                 self._unopened.add(label)
+                _log.info("mirror passed over: %s: %s", label, error.message)
                 self._say(f"{label}: {error.message}")
             return []
         return [candidate._replace(origin=label) for candidate in found]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ from fetcher.tree.preflight import check_ahead
 
 if TYPE_CHECKING:
     from fetcher.transfer.worker_pool import Couriers
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,22 @@ def prepare(space: Workspace) -> Prepared:
     workers = start_workers(space)
     space.store.recover()
     resolution = space.resolve()
+    for (manifest, name), locked in resolution.fresh.items():
+        _log.info("resolved %s/%s: %s, %d files", manifest, name, locked.source, len(locked.files))
     planner = space.planner()
     plan = planner.plan(space.wanted, space.lock)
     if space.options.overwrite:
         planner.overwrite_conflicts(plan)
+    _log_plan(plan)
     return Prepared(resolution, plan, workers)
+
+
+def _log_plan(plan: Plan) -> None:
+    if _log.isEnabledFor(logging.INFO):
+        for part in plan.artifacts:
+            counts = Counter(item.action for item in part.items)
+            told = ", ".join(f"{count} {action}" for action, count in sorted(counts.items()))
+            _log.info("plan of %s: %s", part.artifact.full_name, told or "nothing")
 
 
 def carry_out(space: Workspace, prepared: Prepared) -> Report:
@@ -65,11 +80,14 @@ def carry_out(space: Workspace, prepared: Prepared) -> Report:
     try:
         verdict = check_ahead(plan, space.store.root, space.settings.link, space.network)
         problems += verdict.problems()
+        for part, problem in verdict.refused:
+            _log.info("left out %s: %s", part.artifact.full_name, problem.message)
         if verdict.may_start:
             verdict.withhold()
             place([Ready(item, item.sha256) for item in plan.items if item.action == PLACE])
             transfer(space, plan, prepared.workers, place, done)
     except KeyboardInterrupt:
+        _log.info("interrupted: what has come is recorded")
         interrupted = True
     finally:
         space.progress.end()

@@ -6,6 +6,7 @@ stranger to the next run, so that is saved before such a file is placed.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.tree.plan import KEEP, Item, Plan, row_of
 from fetcher.tree.state import Row
 
+_log = logging.getLogger(__name__)
 _RECORD_SECONDS = 0.5
 
 
@@ -74,7 +76,8 @@ class Recorder:
             files = tuple(entries.get(file.path, file) for file in locked.files)
             changed[key] = replace(locked, files=files)
         try:
-            self._space.save_lock(changed)
+            if self._space.save_lock(changed):
+                _log.info("fetch.lock written: %d artifacts changed", len(changed))
         except OSError as error:
             return [from_os_error(error, f"writing {error.filename}").problem]
         except Failure as failure:
