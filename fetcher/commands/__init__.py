@@ -96,7 +96,7 @@ def _report_error(error: Exception, as_json: bool) -> int:
         hint = getattr(error, "hint", "")
         problems, code = [Problem("usage", str(error), hint)], 2
     if as_json:
-        envelope.print_json(envelope.Report(problems=problems))
+        envelope.print_json(envelope.Answer(problems=problems))
     envelope.print_problems(problems)
     return code
 
@@ -125,7 +125,7 @@ def _crash(error: BaseException, as_json: bool) -> int:
         return 1
     problem = Problem("internal", text, "run again with FETCH_DEBUG=1, and report what it prints")
     if as_json:
-        envelope.print_json(envelope.Report(problems=[problem]))
+        envelope.print_json(envelope.Answer(problems=[problem]))
     envelope.print_problems([problem])
     return 1
 

@@ -79,7 +79,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     answers = access.ask_all(_questions(Project(root), names, network.hub), network)
     problems = [problem for answer in answers if (problem := answer.failing)]
     accessible = sum(answer.state == access.OK for answer in answers)
-    result = envelope.Report(
+    result = envelope.Answer(
         {
             "artifacts": len(answers),
             "accessible": accessible,

@@ -51,7 +51,7 @@ def command(as_json: bool) -> int:
         for name, spec in settings.SPECS.items()
     ]
     if as_json:
-        answer = envelope.Report({"root": str(root)})
+        answer = envelope.Answer({"root": str(root)})
         answer.results = list(results)
         envelope.print_json(answer)
         return 0

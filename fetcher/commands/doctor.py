@@ -135,7 +135,7 @@ def command(as_json: bool) -> int:
     findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:
-        answer = envelope.Report({"root": str(root)})
+        answer = envelope.Answer({"root": str(root)})
         answer.results = [finding._asdict() for finding in findings]
         answer.problems = [_problem(finding) for finding in bad]
         envelope.print_json(answer)

@@ -47,7 +47,7 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:
-        envelope.print_json(envelope.Report(summary))
+        envelope.print_json(envelope.Answer(summary))
     else:
         verb = "would remove" if dry_run else "removed"
         print(

@@ -38,7 +38,7 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     edits = _changes(root, name, converted, file.name)
     if problems := changes.problems(edits):
         raise InvalidDocument(problems)
-    result = envelope.Report({"artifacts": len(converted.artifacts), "written": False})
+    result = envelope.Answer({"artifacts": len(converted.artifacts), "written": False})
     result.results = [{"id": key, **record} for key, record in converted.artifacts.items()]
     result.summary |= {"runtime": converted.runtime, "notes": converted.notes}
     if not as_json:

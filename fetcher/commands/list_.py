@@ -58,7 +58,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
     _, pairs = common.chosen(project, manifests)
     chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
     if as_json:
-        found = envelope.Report({"artifacts": len(chosen)})
+        found = envelope.Answer({"artifacts": len(chosen)})
         found.results = [describe(artifact) for artifact in chosen]
         envelope.print_json(found)
         return 0

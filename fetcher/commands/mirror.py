@@ -49,7 +49,7 @@ def _answer(
     as_json: bool,
     lines: Sequence[str],
 ) -> int:
-    found = envelope.Report(summary, problems=list(problems), results=results)
+    found = envelope.Answer(summary, problems=list(problems), results=results)
     if as_json:
         envelope.print_json(found)
     else:

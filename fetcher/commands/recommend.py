@@ -92,7 +92,7 @@ def command(
         _print(card, dtype, known, choice)
     if fetch:
         return _fetch(choice, as_json)
-    result = envelope.Report(
+    result = envelope.Answer(
         {
             "gpu": card.name or None,
             "vram_bytes": card.memory,
@@ -144,13 +144,12 @@ def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) 
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
-    from fetcher.operations.fetch_all import Run
+    from fetcher.operations.fetch_all import fetch_all
 
     if choice is None:
         raise UsageError("nothing fits, so there is nothing to fetch", "see --dtype int8 or int4")
     with common.workspace([artifact.full_name for artifact in choice.artifacts]) as space:
-        run = Run(space)
-        found = run.execute(run.plan())
+        found = fetch_all(space)
         if as_json:
             envelope.print_json(found)
         else:

@@ -57,7 +57,7 @@ def command(
             f"measured: {', '.join(known)}" if known else "fetch verify measures",
         )
     board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
-    result = envelope.Report(
+    result = envelope.Answer(
         {"artifacts": board.seen - board.hidden, "tables": len(board.tables)},
         results=leaderboard.to_json(board),
     )

@@ -107,7 +107,7 @@ def command(
     config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)
-    result = envelope.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
+    result = envelope.Answer({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None
     try:
         used = fallback.first_usable(config.chain, look)
@@ -135,7 +135,7 @@ def command(
     return result.exit_code
 
 
-def _print(result: envelope.Report, origin: str) -> None:
+def _print(result: envelope.Answer, origin: str) -> None:
     print(f"chain: {', '.join(result.summary['chain'])} (primary model from {origin})")
     for item in result.results or ():
         if item["state"] == "used":

@@ -58,7 +58,7 @@ def command(name: str, as_json: bool) -> int:
             }
         )
     if as_json:
-        answer = envelope.Report({"artifacts": len(results)})
+        answer = envelope.Answer({"artifacts": len(results)})
         answer.results = results
         envelope.print_json(answer)
         return 0

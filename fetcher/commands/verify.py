@@ -20,7 +20,8 @@ from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
+from fetcher.reporting.report import Report
 from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
@@ -110,7 +111,7 @@ def command(
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
         outcome = _prove(space, parts, plan, settings, quiet=False)
         seconds = time.monotonic() - space.started
-        found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
+        found = Answer({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
         saved.keep_results(space.options.into, "verify", found)
         saved.keep_pictures(space.options.into, _pictures(outcome))
@@ -211,7 +212,7 @@ def _prove(
         table.end()
 
 
-def _add(found: Report, outcome: Outcome) -> None:
+def _add(found: Answer | Report, outcome: Outcome) -> None:
     results = outcome.results
     found.results = [
         {**_with_digests(result), "golden": how or None}

@@ -29,7 +29,7 @@ from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import find_root
 from fetcher.reporting import saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -182,7 +182,7 @@ class ModelManager:
         """Leave the counters in .fetch/reports/models.json, for a server of another process:
         `fetcher.models.stats.saved_text(tree)` renders them. Raises OSError.
         """
-        saved.save(self._library.tree, "models", Report(results=self.stats()))
+        saved.save(self._library.tree, "models", Answer(results=self.stats()))
 
     # Within
 

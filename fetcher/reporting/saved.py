@@ -13,7 +13,8 @@ from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
-from fetcher.reporting.envelope import SCHEMA, Report, print_json
+from fetcher.reporting.envelope import SCHEMA, Answer, print_json
+from fetcher.reporting.report import Report
 from fetcher.tree.state import FOLDER, State
 
 _LARGEST = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ def folder_of(tree: Path) -> Path:
     return tree / FOLDER / "reports"
 
 
-def save(tree: Path, name: str, report: Report) -> None:
+def save(tree: Path, name: str, report: Answer | Report) -> None:
     """Keep a command's report as `name`.json, in place of the one before. Raises OSError."""
     State(tree).ensure_folder()
     text = io.StringIO()
@@ -32,7 +33,7 @@ def save(tree: Path, name: str, report: Report) -> None:
     write_atomically(folder_of(tree) / f"{name}.json", text.getvalue().encode())
 
 
-def save_results(tree: Path, name: str, report: Report, now: str) -> None:
+def save_results(tree: Path, name: str, report: Answer | Report, now: str) -> None:
     """Keep a report whose `results` are about single artifacts: what an earlier run found out
     about others stays. `now` (ISO 8601) is noted with each result. Raises OSError.
     """
@@ -47,7 +48,7 @@ def save_results(tree: Path, name: str, report: Report, now: str) -> None:
     save(tree, name, replace(report, results=[*kept, *fresh]))
 
 
-def keep_results(tree: Path, name: str, report: Report) -> None:
+def keep_results(tree: Path, name: str, report: Answer | Report) -> None:
     """As `save_results`, now; a tree that cannot be written keeps nothing, and that is no error."""
     from datetime import datetime, timezone
 

@@ -228,10 +228,12 @@ class Planner:
             return
         self._obtain(item)
 
-    def overwrite(self, item: Item) -> None:
-        """Turn a conflict into a replacement that keeps the old file aside."""
-        item.aside, item.problem = True, None
-        self._obtain(item)
+    def overwrite_conflicts(self, plan: Plan) -> None:
+        """Turn conflicts into replacements that keep the old files aside."""
+        for item in plan.items:
+            if item.problem is not None and item.problem.code == "conflict":
+                item.aside, item.problem = True, None
+                self._obtain(item)
 
     def _obtain(self, item: Item) -> None:
         """Decide between the store and a download."""
