@@ -81,7 +81,7 @@ class MemorySettings:
 
 @dataclass(frozen=True)
 class PromptSettings:
-    """`runtime: prompt_optimization:`; limits in tokens by model, or whether records' limits count."""
+    """`runtime: prompt_optimization:`; limits in tokens by model, or whether records' count."""
 
     enabled: bool = True
     translate_korean: bool = False
@@ -287,6 +287,7 @@ def check_fits(artifact: Artifact, runtime: Runtime, memory: int | None) -> None
         raise NotUsable(
             "does-not-fit",
             f"needs {human_bytes(need)} of GPU memory ({how}), {human_bytes(memory)} are there",
-            "set `runtime: memory: {use_8bit: true}` (half the memory) or `enable_cpu_offload: true`"
-            " (slower), or take a smaller model such as sdxl or playground",
+            "set `runtime: memory: {use_8bit: true}` (half the memory) or"
+            " `enable_cpu_offload: true` (slower), or take a smaller model such as sdxl or"
+            " playground",
         )

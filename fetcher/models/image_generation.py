@@ -149,7 +149,10 @@ class DiffusersPipeline(BaseImagePipeline):
         prepared = prompts.prepare(prompt, self._artifact, self.runtime, _counter(engine))
         self.notes = prepared.notes
         found = diffusion.draw(
-            engine, prepared.prompt, max_tokens=self.runtime.prompt_limit(self._artifact), **settings
+            engine,
+            prepared.prompt,
+            max_tokens=self.runtime.prompt_limit(self._artifact),
+            **settings,
         )
         pixels = (found.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.numpy())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fetcher.errors import DocumentProblem
 from fetcher.fs.patterns import nearest
 from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
@@ -199,7 +200,7 @@ class Either(Type):
 
         Where one of them takes the value as a whole and complains of a part, that is told.
         """
-        inside = []
+        inside: list[DocumentProblem] = []
         for item in self.types:
             scratch = Document(document.name)
             value = item.decode(node, scratch)

@@ -117,9 +117,7 @@ def test_the_first_that_can_be_had_is_used_and_the_reasons_are_kept() -> None:
 
 def test_prompts_are_shortened_to_the_model_s_limit() -> None:
     config = Runtime(
-        prompt_optimization=PromptSettings(
-            max_length_by_model={"a": 5, "flux": 7, "other": 2}
-        )
+        prompt_optimization=PromptSettings(max_length_by_model={"a": 5, "flux": 7, "other": 2})
     )
     a, flux = model("a"), model("x", type="flux", params={"max_tokens": 512})
     assert config.prompt_limit(a) == 5 and config.prompt_limit(flux) == 7
