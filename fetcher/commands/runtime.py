@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fetcher.catalog import fallback
+from fetcher.catalog import fallback, prompts
 from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
@@ -80,7 +80,8 @@ def _settings_of(artifact: Artifact, config: Runtime) -> dict[str, Any]:
             key: list(value) if isinstance(value, tuple) else value
             for key, value in artifact.info.get("params", {}).items()
         },
-        "memory": dict(config.memory),
+        "memory": {key: True for key, on in vars(config.memory).items() if on},
+        "prompts": prompts.explain(config),
         "max_prompt_tokens": config.prompt_limit(artifact),
     }
 
@@ -145,5 +146,7 @@ def _print(result: envelope.Answer, origin: str) -> None:
                     print(f"             {key}: {item[key]}")
             if item["max_prompt_tokens"]:
                 print(f"             prompts up to {item['max_prompt_tokens']} tokens")
+            for line in item["prompts"]:
+                print(f"             {line}")
         else:
             print(f"passed over  {item['model']}: {item['reason']}: {item['message']}")

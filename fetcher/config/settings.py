@@ -80,6 +80,11 @@ SPECS: dict[str, Spec] = {
     "model_dtype": Spec(
         ("MODEL_DTYPE",), "number type to load with: auto (as stored), float16, …", "auto"
     ),
+    "openai_api_key": Spec(
+        ("OPENAI_API_KEY",),
+        "for prompt hooks that ask for it; fetch itself has no use",
+        secret=True,
+    ),
     "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
     "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
     "github_enterprise_token": Spec(

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fetcher.catalog.prompts import PromptContext, register_optimizer, register_translator
     from fetcher.models.base import BaseModel, Freed, ModelError, NotLoaded
     from fetcher.models.chat import BaseLLMModel
     from fetcher.models.compression import BaseCompressionModel
@@ -34,29 +35,35 @@ __all__ = [
     "ModelSpec",
     "ModelStats",
     "NotLoaded",
+    "PromptContext",
     "prometheus_text",
     "register_model",
+    "register_optimizer",
+    "register_translator",
 ]
 
 _HOMES = {
-    "BaseCompressionModel": "compression",
-    "BaseEmbeddingModel": "embedding",
-    "BaseImagePipeline": "image_generation",
-    "BaseLLMModel": "chat",
-    "BaseModel": "base",
-    "ChatReply": "reply",
-    "Freed": "base",
-    "ModelError": "base",
-    "ModelManager": "manager",
-    "ModelSpec": "spec",
-    "ModelStats": "stats",
-    "NotLoaded": "base",
-    "prometheus_text": "stats",
-    "register_model": "registry",
+    "BaseCompressionModel": "models.compression",
+    "BaseEmbeddingModel": "models.embedding",
+    "BaseImagePipeline": "models.image_generation",
+    "BaseLLMModel": "models.chat",
+    "BaseModel": "models.base",
+    "ChatReply": "models.reply",
+    "Freed": "models.base",
+    "ModelError": "models.base",
+    "ModelManager": "models.manager",
+    "ModelSpec": "models.spec",
+    "ModelStats": "models.stats",
+    "NotLoaded": "models.base",
+    "PromptContext": "catalog.prompts",
+    "prometheus_text": "models.stats",
+    "register_model": "models.registry",
+    "register_optimizer": "catalog.prompts",
+    "register_translator": "catalog.prompts",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"fetcher.{_HOMES[name]}"), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fetcher.catalog import prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
 from fetcher.models.base import BaseModel, ModelError
@@ -19,7 +20,8 @@ _STEPS = 30
 class BaseImagePipeline(BaseModel):
     """An image generator. Subclasses have `_load` and `_draw`, or override load, unload, generate.
 
-    `passed` are the models of the chain that were passed over before this one, and why.
+    `passed` are the models of the chain that were passed over before this one, and why; `notes`
+    say what was not done to the last prompt.
     """
 
     kind = "image"
@@ -27,6 +29,7 @@ class BaseImagePipeline(BaseModel):
     def __init__(self, spec: ModelSpec | None = None) -> None:
         super().__init__(spec)
         self.passed: tuple[Passed, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self.runtime = Runtime()
 
     def generate(
@@ -79,6 +82,8 @@ class BaseImagePipeline(BaseModel):
         if size and limit and any(s > m for s, m in zip(size, limit, strict=True)):
             raise UsageError(f"size: {list(size)}", f"at most {list(limit)}")
         usual = params.get("negative_prompt")
+        if params.get("use_negative_prompt") is False:
+            usual = False
         negative = negative if negative is not None else usual if isinstance(usual, str) else None
         return {
             "negative_prompt": None if usual is False else negative,
@@ -112,12 +117,12 @@ class DiffusersPipeline(BaseImagePipeline):
         usual = torch.float32 if device == "cpu" else torch.float16
         memory = self.runtime.memory
         switches = diffusion.MemorySwitches(
-            cpu_offload="model" if memory.get("cpu_offload") else None,
-            attention_slicing=bool(memory.get("attention_slicing")),
-            vae_slicing=bool(memory.get("vae_slicing")),
-            vae_tiling=bool(memory.get("vae_tiling")),
+            cpu_offload="model" if memory.enable_cpu_offload else None,
+            attention_slicing=memory.enable_attention_slicing,
+            vae_slicing=memory.enable_vae_slicing,
+            vae_tiling=memory.enable_vae_tiling,
             # On a CPU there is no 8-bit kernel, and nothing that would have to be saved.
-            quantize="8bit" if memory.get("use_8bit") and device.startswith("cuda") else None,
+            quantize="8bit" if memory.use_8bit and device.startswith("cuda") else None,
         )
         return diffusion.load(
             self.spec.folder,
@@ -141,9 +146,13 @@ class DiffusersPipeline(BaseImagePipeline):
 
         from fetcher.verify.loaders import diffusion
 
-        short = self.runtime.shortened(prompt, self._artifact, _counter(engine))
+        prepared = prompts.prepare(prompt, self._artifact, self.runtime, _counter(engine))
+        self.notes = prepared.notes
         found = diffusion.draw(
-            engine, short, max_tokens=self.runtime.prompt_limit(self._artifact), **settings
+            engine,
+            prepared.prompt,
+            max_tokens=self.runtime.prompt_limit(self._artifact),
+            **settings,
         )
         pixels = (found.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.numpy())

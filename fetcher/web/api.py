@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ class Api:
         return json_response(found.to_json())
 
     async def status(self, request: Request) -> Response:
-        """Numbers of what is held."""
+        """Numbers of what is held, and which model is in use."""
         cards = (await self.listing.shown()).visible(request.identity)
         states = Counter(card.state for card in cards)
         return json_response(
@@ -192,6 +193,7 @@ class Api:
                 "bytes": sum(card.size for card in cards if card.held),
                 "verified": dict(Counter(card.proof for card in cards if card.proof)),
                 "writable": self.registrar is not None,
+                **await self._chain(request),
             }
         )
 
@@ -207,25 +209,41 @@ class Api:
         return found
 
     async def runtime(self, request: Request) -> Response:
-        """The models, and which of them the project's `runtime:` comes to."""
+        """The models by name, and which of them the project's `runtime:` comes to."""
+        cards = (await self.listing.shown()).visible(request.identity)
+        models = {name: _runtime_entry(card) for name, card in _by_name(cards).items()}
+        return json_response({"models": models, **await self._chain(request)})
+
+    async def _chain(self, request: Request) -> dict[str, Any]:
+        """`current`, `primary`, `fallback_chain`: names as `models` has them.
+
+        What the asker may not see is left out; a name that nothing is called stays as it is.
+        """
         shown = await self.listing.shown()
         cards = shown.visible(request.identity)
-        seen = {card.full_name for card in cards}
+        keys = {card.full_name: name for name, card in _by_name(cards).items()}
+        known: dict[str, str] = {}
+        for _, artifact in shown.pairs:
+            for name in _names(artifact):
+                known.setdefault(name, artifact.full_name)
+        hidden = known.keys() - {name for name, full in known.items() if full in keys}
         config = fallback.load(await asyncio.to_thread(self._settings))
-        names = {name for _, artifact in shown.pairs if artifact.full_name not in seen
-                 for name in _names(artifact)}  # fmt: skip
-        chain = [name for name in config.chain if name not in names]
+        chain = [n for n in dict.fromkeys(config.chain) if n not in hidden]
+        called = {name: keys.get(known.get(name, ""), name) for name in chain}
         current = _current(self.listing.root)
-        primary = config.primary_model if config.primary_model not in names else ""
-        models = [card for card in cards if card.record.get("kind", "model") == "model"]
-        return json_response(
-            {
-                "models": [_runtime_entry(card) for card in models],
-                "current": current if current in seen else None,
-                "primary": primary or None,
-                "fallback_chain": [name for name in chain if name != config.primary_model],
-            }
-        )
+        primary = called.get(config.primary_model)
+        return {
+            "current": keys.get(current or ""),
+            "primary": primary,
+            "fallback_chain": [name for name in called.values() if name != primary],
+        }
+
+
+def _by_name(cards: Iterable[Card]) -> dict[str, Card]:
+    """Models by id; by manifest and id where two have one id."""
+    models = [card for card in cards if card.record.get("kind", "model") == "model"]
+    often = Counter(card.id for card in models)
+    return {card.id if often[card.id] == 1 else card.full_name: card for card in models}
 
 
 def _names(artifact: Artifact) -> list[str]:
@@ -240,10 +258,15 @@ def _current(root: Path | None) -> str | None:
 
 
 def _runtime_entry(card: Card) -> dict[str, Any]:
-    keys = ("type", "description", "parameters", "min_vram", "requires_auth", "params", "aliases")
-    kept = {key: _plain(card.record[key]) for key in keys if key in card.record}
-    about = {"id": card.id, "manifest": card.manifest, "name": card.name, "state": card.state}
-    return {**about, **kept}
+    """A model as an application asks for it: `id` is its repository, parameters stand flat."""
+    found: dict[str, Any] = {"id": card.repo or card.source}
+    if "type" in card.record:
+        found["type"] = card.record["type"]
+    found["requires_auth"] = card.gated
+    found |= {key: _plain(value) for key, value in card.record.get("params", {}).items()}
+    if "description" in card.record:
+        found["description"] = card.record["description"]
+    return found
 
 
 def record(card: Card, files: bool) -> dict[str, Any]:

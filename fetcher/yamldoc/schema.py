@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fetcher.errors import DocumentProblem
 from fetcher.fs.patterns import nearest
 from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
@@ -195,12 +196,23 @@ class Either(Type):
         return " or ".join(item.expected for item in self.types)
 
     def decode(self, node: Node, document: Document) -> Any:
-        """The value as the first type that has no complaint reads it."""
+        """The value as the first type that has no complaint reads it.
+
+        Where one of them takes the value as a whole and complains of a part, that is told.
+        """
+        inside: list[DocumentProblem] = []
         for item in self.types:
-            value = item.decode(node, Document(document.name))
+            scratch = Document(document.name)
+            value = item.decode(node, scratch)
             if value is not INVALID:
                 return value
-        return self.wrong(node, document)
+            place = (node.line, node.column)
+            if all((found.line, found.column) != place for found in scratch.problems):
+                inside = inside or scratch.problems
+        if not inside:
+            return self.wrong(node, document)
+        document.problems += inside
+        return INVALID
 
     def json_schema(self) -> JsonSchema:
         """Any of them."""
