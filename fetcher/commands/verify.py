@@ -26,7 +26,7 @@ from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
 
 if TYPE_CHECKING:
-    from fetcher.probes.run import Outcome, Settings
+    from fetcher.probes.run import ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
 _HEADING = (
@@ -133,9 +133,9 @@ def command(
 
 def _settings(
     device: str, dtype: str | None, timeout: float | None, memory: str | None, **others: Any
-) -> Settings:
+) -> ProbeSettings:
     """What the flags say, checked."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
     from fetcher.verify.contract import dtypes
     from fetcher.verify.contract.options import memory_bytes
 
@@ -149,7 +149,7 @@ def _settings(
     if memory is not None and not size:
         raise UsageError(f"--memory {memory}: expected a size such as 8G or 500M")
     dtype = dtypes.SHORT_NAMES.get(dtype, dtype) if dtype else None
-    return Settings(device, dtype, timeout, size, **others)
+    return ProbeSettings(device, dtype, timeout, size, **others)
 
 
 def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
@@ -170,10 +170,10 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
 
 def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
 
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    outcome = _prove(space, parts, _all_of(space, plan), Settings(), quiet=quiet)
+    outcome = _prove(space, parts, _all_of(space, plan), ProbeSettings(), quiet=quiet)
     _add(found, outcome)
     if show:
         _print(outcome)
@@ -193,8 +193,12 @@ def _all_of(space: Workspace, plan: Plan) -> Plan:
 
 
 def _prove(
-    space: Workspace, parts: Sequence[ArtifactPlan], plan: Plan, settings: Settings, quiet: bool
-) -> Outcome:
+    space: Workspace,
+    parts: Sequence[ArtifactPlan],
+    plan: Plan,
+    settings: ProbeSettings,
+    quiet: bool,
+) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
     table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
@@ -211,7 +215,7 @@ def _prove(
         table.end()
 
 
-def _add(found: Report, outcome: Outcome) -> None:
+def _add(found: Report, outcome: ProbeRunResult) -> None:
     results = outcome.results
     found.results = [
         {**_with_digests(result), "golden": how or None}
@@ -230,7 +234,7 @@ def _with_digests(result: ProbeResult) -> dict[str, Any]:
     return plain
 
 
-def _pictures(outcome: Outcome) -> dict[str, bytes]:
+def _pictures(outcome: ProbeRunResult) -> dict[str, bytes]:
     return {
         hashlib.sha256(picture.png).hexdigest(): picture.png
         for result in outcome.results
@@ -265,7 +269,7 @@ def _size(value: Any) -> str:
     return human_bytes(value) if isinstance(value, (int, float)) else "-"
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ProbeRunResult) -> None:
     pairs = list(zip(outcome.results, outcome.golden, strict=True))
     rows = [_row(result, how) for result, how in pairs]
     kept = [

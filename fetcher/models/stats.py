@@ -198,16 +198,12 @@ def saved_text(tree: Path) -> str:
     """
     from fetcher.reporting import saved
 
-    found = saved.read(saved.folder_of(tree) / "models.json") or {}
-    results = found.get("results")
-    if not isinstance(results, list):
-        return ""
+    results = saved.read(saved.folder_of(tree) / "models.json").results
     known = {field for _, _, field in _METRICS.values()}
     return render(
         [
-            {k: v for k, v in one.items() if k not in known or isinstance(v, (int, float))}
+            {k: v for k, v in one.values.items() if k not in known or isinstance(v, (int, float))}
             for one in results
-            if isinstance(one, dict)
         ]
     )
 

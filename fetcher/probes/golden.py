@@ -27,7 +27,7 @@ Key = tuple[str, str, str]
 
 
 @dataclass
-class Entry:
+class GoldenEntry:
     """The fingerprints of one probe's outputs, and the probe's options they were taken with."""
 
     options: str
@@ -40,7 +40,7 @@ def fingerprint_options(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read(root: Path) -> dict[Key, Entry]:
+def read(root: Path) -> dict[Key, GoldenEntry]:
     """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
     path = root / NAME
     try:
@@ -62,7 +62,7 @@ def read(root: Path) -> dict[Key, Entry]:
         raise _invalid(f"it is not what fetch writes: {error}") from None
 
 
-def write(root: Path, entries: Mapping[Key, Entry]) -> None:
+def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
     """Write all entries, sorted. Raises OSError."""
     tree: dict[str, Any] = {}
     for (artifact, probe, dtype), entry in sorted(entries.items()):
@@ -96,10 +96,10 @@ def _line(one: Fingerprint) -> str:
     return json.dumps(plain)
 
 
-def _decode(plain: Any) -> dict[Key, Entry]:
+def _decode(plain: Any) -> dict[Key, GoldenEntry]:
     if plain["schema"] != SCHEMA:
         raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA!r}")
-    entries: dict[Key, Entry] = {}
+    entries: dict[Key, GoldenEntry] = {}
     for artifact, probes in plain["probes"].items():
         for probe, dtypes in probes.items():
             for dtype, found in dtypes.items():
@@ -107,7 +107,7 @@ def _decode(plain: Any) -> dict[Key, Entry]:
                     name: Fingerprint.from_json({**one, "name": name})
                     for name, one in found["outputs"].items()
                 }
-                entries[artifact, probe, dtype] = Entry(str(found["options"]), prints)
+                entries[artifact, probe, dtype] = GoldenEntry(str(found["options"]), prints)
     return entries
 
 

@@ -27,7 +27,7 @@ class Damaged(CutOff):
     """A content is not what its digest says."""
 
 
-class Proofs:
+class BlobChecks:
     """What is known of contents, by digest and stat."""
 
     def __init__(self, stamped: Stamped) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 from fetcher.fs.extents import Extent, part_of, read
 from fetcher.server.app import App
-from fetcher.server.blob_check import AT_ONCE, Proofs
-from fetcher.server.http import Content, Refused, Request, Response, refusal
+from fetcher.server.blob_check import AT_ONCE, BlobChecks
+from fetcher.server.http import Content, HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
-from fetcher.server.streaming import Feeder
+from fetcher.server.streaming import StreamWriter
 
 Part = bytes | tuple[Extent, ...]
 
@@ -23,16 +23,16 @@ Part = bytes | tuple[Extent, ...]
 class Service:
     """What granian calls for every request."""
 
-    def __init__(self, app: App, proofs: Proofs) -> None:
+    def __init__(self, app: App, checks: BlobChecks) -> None:
         self.app = app
-        self.proofs = proofs
-        self.feeder = Feeder(app.options.say)
-        app.damaged = lambda: proofs.failures
+        self.checks = checks
+        self.streams = StreamWriter(app.options.say)
+        app.damaged = lambda: checks.failures
 
     def close(self) -> None:
         """End the threads."""
-        self.feeder.close()
-        self.proofs.close()
+        self.streams.close()
+        self.checks.close()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """One request."""
@@ -41,7 +41,7 @@ class Service:
         started = time.perf_counter()
         options = self.app.options
         headers = scope.headers
-        request = Request(
+        request = HttpRequest(
             scope.method,
             scope.path if scope.path.startswith("/") else "/",
             scope.query_string,
@@ -57,7 +57,7 @@ class Service:
             try:
                 response = await self.app.answer(request)
                 sending = await self._prepared(request, response)
-            except Refused as refused:
+            except HttpError as refused:
                 sending = await self._prepared(request, refused.response)
         except Exception as error:
             options.say(f"{request.method} {request.path!r}: {type(error).__name__}: {error}")
@@ -70,9 +70,9 @@ class Service:
         await send(proto)
 
     async def _prepared(
-        self, request: Request, response: Response
+        self, request: HttpRequest, response: HttpResponse
     ) -> tuple[int, int, Callable[[Any], Any]]:
-        """(status, bytes of the body, what sends it). Raises Refused."""
+        """(status, bytes of the body, what sends it). Raises HttpError."""
         headers, body = response.headers, response.body
         etag = headers.get("ETag", "")
         if response.status == 200 and etag:
@@ -91,7 +91,7 @@ class Service:
         return response.status, len(body), partial(_bytes, response.status, headers, body)
 
     async def _content(
-        self, request: Request, response: Response, content: Content
+        self, request: HttpRequest, response: HttpResponse, content: Content
     ) -> tuple[int, int, Callable[[Any], Any]]:
         headers, size = response.headers, content.size
         ranges = _ranges(request, headers, size)
@@ -101,9 +101,9 @@ class Service:
         if ranges == []:
             return _unsatisfiable(headers, size)
         try:
-            sound = self.proofs.state(content)
+            sound = self.checks.state(content)
             if sound is None and (size <= AT_ONCE or ranges):
-                sound = await self.proofs.prove(content)
+                sound = await self.checks.prove(content)
         except (OSError, EOFError):
             raise refusal(503, "its content is not here any more") from None
         if sound is False:
@@ -118,17 +118,17 @@ class Service:
         headers["Content-Length"] = str(stop - start)
         extents = part_of(content.extents, start, stop)
         if sound is None:
-            send = partial(self.feeder.send, status, headers, self.proofs.proving(content))
+            send = partial(self.streams.send, status, headers, self.checks.proving(content))
         elif not extents:
             send = partial(_bytes, status, headers, b"")
         elif len(extents) == 1:
             send = partial(_file, status, headers, extents[0])
         else:
-            send = partial(self.feeder.send, status, headers, read(extents))
+            send = partial(self.streams.send, status, headers, read(extents))
         return status, stop - start, send
 
     async def _live(
-        self, request: Request, response: Response
+        self, request: HttpRequest, response: HttpResponse
     ) -> tuple[int, int, Callable[[Any], Any]]:
         headers, size = response.headers, response.size
         ranges = _ranges(request, headers, size)
@@ -146,11 +146,11 @@ class Service:
         assert response.live is not None
         source = response.live(start, stop)
         # The first piece tells whether there is anything to send at all.
-        first = await self.feeder.first(source)
+        first = await self.streams.first(source)
         return (
             status,
             stop - start,
-            partial(self.feeder.send, status, headers, _again(first, source)),
+            partial(self.streams.send, status, headers, _again(first, source)),
         )
 
     def _multipart(
@@ -173,10 +173,12 @@ class Service:
             for part in parts:
                 yield from [part] if isinstance(part, bytes) else read(part)
 
-        return 206, size, partial(self.feeder.send, 206, headers, source())
+        return 206, size, partial(self.streams.send, 206, headers, source())
 
 
-def _ranges(request: Request, headers: dict[str, str], size: int) -> list[tuple[int, int]] | None:
+def _ranges(
+    request: HttpRequest, headers: dict[str, str], size: int
+) -> list[tuple[int, int]] | None:
     headers["Accept-Ranges"] = "bytes"
     if request.method != "GET":
         return None

@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-class _Events:
+class _EventWriter:
     """The way back to the parent: one JSON object a line.
 
     Opened for each line, so that a library that closes descriptors cannot cut it.
@@ -72,7 +72,7 @@ class _PluginFinder:
 
 def run(envelope: Mapping[str, Any]) -> None:
     """Run the probe that `envelope` asks for and end the process. Never returns."""
-    events = _Events(envelope["events"])
+    events = _EventWriter(envelope["events"])
     refused: list[str] = []
     _die_with(envelope["parent"])
     _give_way_when_memory_ends()

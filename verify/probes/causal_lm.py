@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8
@@ -116,7 +116,7 @@ def _load(
     folder: Path,
     adapter: Path | None,
     context: Context,
-    tensors: Mapping[str, Entry] | None = None,
+    tensors: Mapping[str, TensorEntry] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> loader.CausalLM:
     context.stage(f"loading {folder.name}")

@@ -54,7 +54,7 @@ class Compression:
         project_code.require_trust(request)
         torch = context.require("torch")
         model = _loaded(request, context)
-        codec = _Codec(model, request, context)
+        codec = _CodecMethods(model, request, context)
         for name, originals, source in _originals(request, context):
             context.stage(f"coding pictures {source}")
             with torch.no_grad():
@@ -112,7 +112,7 @@ def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, l
         yield "", list(made.split(1)), source
 
 
-class _Codec:
+class _CodecMethods:
     """The model's methods, tried one route after the other."""
 
     def __init__(self, model: Any, request: ProbeRequest, context: Context) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _PAIRS = {
     "en": {
@@ -152,7 +152,7 @@ def _check_tokenizer_files(encoder: Path, folder: Path, context: Context) -> Non
 
 
 def _check_weights(
-    model: Any, tensors: Mapping[str, Entry], request: ProbeRequest, context: Context
+    model: Any, tensors: Mapping[str, TensorEntry], request: ProbeRequest, context: Context
 ) -> None:
     torch = context.require("torch")
     context.stage("looking at the weights")
@@ -186,7 +186,7 @@ def _check_weights(
     )
 
 
-def _not_in(tensors: Mapping[str, Entry], names: Iterable[str]) -> list[str]:
+def _not_in(tensors: Mapping[str, TensorEntry], names: Iterable[str]) -> list[str]:
     """Return the parameters that no tensor of the file is for.
 
     Files may have the model's name in front, old ones gamma and beta; a pooler is not used here.

@@ -84,7 +84,7 @@ def _roles(request: ProbeRequest) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _NetInFile:
     """One net in a file: its kind, the prefix of its tensors' names, and how it is called."""
 
     kind: str
@@ -92,7 +92,7 @@ class _Found:
     title: str
 
 
-def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
+def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_NetInFile]:
     """Return the nets of a file, the preferred first; raises ProbeError if the role is not there.
 
     A key chooses one of them.
@@ -106,7 +106,7 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
         for prefix in prefixes:
             if all(prefix + mark in opened.tensors for mark in marks):
                 below = prefix.rstrip(".")
-                found.append(_Found(kind, prefix, f"{name}: {below}" if below else name))
+                found.append(_NetInFile(kind, prefix, f"{name}: {below}" if below else name))
     found.sort(key=lambda net: (net.kind != role, _preference(net)))
     if key:
         chosen = [net for net in found if net.prefix == key + "."]
@@ -127,7 +127,7 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
     return found
 
 
-def _preference(net: _Found) -> int:
+def _preference(net: _NetInFile) -> int:
     last = net.prefix.rstrip(".").rpartition(".")[2]
     return _KEYS.index(last) if last in _KEYS else len(_KEYS)
 
@@ -136,7 +136,7 @@ class _Trial:
     """One net's proof."""
 
     def __init__(
-        self, request: ProbeRequest, context: Context, opened: WeightFile, net: _Found
+        self, request: ProbeRequest, context: Context, opened: WeightFile, net: _NetInFile
     ) -> None:
         self._request = request
         self._context = context

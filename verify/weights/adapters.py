@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
 _PART = re.compile(r"\.lora_(embedding_)?(?P<side>[AB])(\.weight)?$")
@@ -90,7 +90,7 @@ def _below(base: Path, root: Path) -> str:
         return base.name
 
 
-def check_fit(tensors: Mapping[str, Entry], model: Any, config: Mapping[str, Any]) -> str:
+def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: Mapping[str, Any]) -> str:
     """Compare an adapter's tensors with the modules of the loaded base, and say what fits.
 
     PEFT itself passes over tensors for layers that the base does not have. Raises ProbeError.
@@ -125,7 +125,7 @@ def check_fit(tensors: Mapping[str, Entry], model: Any, config: Mapping[str, Any
     return f"{len(parts)} modules, {told}"
 
 
-def check_targets(tensors: Mapping[str, Entry], model: Any) -> None:
+def check_targets(tensors: Mapping[str, TensorEntry], model: Any) -> None:
     """Check that every module that PEFT adapted got its tensors from the file: others do nothing.
 
     `model` is the PEFT model. Raises ProbeError.

@@ -17,7 +17,7 @@ _HEADER_LIMIT = 100_000_000  # bytes, the format's own
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """One tensor: its `code` in the format, and bytes `begin` to `end` of the file."""
 
     code: str
@@ -31,7 +31,7 @@ class Entry:
         return CODES[self.code][0]
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path) -> dict[str, TensorEntry]:
     """Return the tensors of a .safetensors file by name, in the order of their bytes.
 
     Raises ProbeError if the header is not valid, if tensors leave holes or overlap, or if the file
@@ -75,7 +75,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _entry(name: str, value: Any, start: int) -> Entry:
+def _entry(name: str, value: Any, start: int) -> TensorEntry:
     try:
         code, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
         sizes = [*shape, begin, end]
@@ -90,10 +90,10 @@ def _entry(name: str, value: Any, start: int) -> Entry:
         bits *= number
     if min(sizes, default=0) < 0 or end - begin != (bits + 7) // 8:
         raise ProbeError(f"the header's shape and offsets for {name!r} contradict each other")
-    return Entry(code, tuple(shape), start + begin, start + end)
+    return TensorEntry(code, tuple(shape), start + begin, start + end)
 
 
-def _check_extent(ordered: dict[str, Entry], start: int, size: int) -> None:
+def _check_extent(ordered: dict[str, TensorEntry], start: int, size: int) -> None:
     position = start
     for name, entry in ordered.items():
         if entry.begin != position:

@@ -21,7 +21,7 @@ from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
 from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.weights import fileformat, finite, nested
-from fetcher.verify.weights.safetensors_header import Entry, read_header
+from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +95,7 @@ def _open_safetensors(context: Context, path: Path) -> WeightFile:
 class _SafetensorsFile(WeightFile):
     """Read through the safetensors library, which maps the file."""
 
-    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, TensorEntry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
         self._torch = context.require("torch")
         library = context.require("safetensors")
@@ -121,7 +121,7 @@ class _SafetensorsFile(WeightFile):
 class _MappedFile(WeightFile):
     """Read without torch: the bytes are mapped and numpy looks at their bits."""
 
-    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, TensorEntry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
         self._context = context
         self._numpy = context.require("numpy")
