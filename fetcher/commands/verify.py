@@ -226,12 +226,16 @@ def _add(found: Report, outcome: ProbeRunResult) -> None:
     found.problems += outcome.problems
 
 
-def _with_digests(result: ProbeResult) -> dict[str, Any]:
+def _with_digests(result: ProbeResult) -> dict[str, object]:
     """The result with the digest of each picture, by which it is kept."""
-    plain = result.to_json()
-    for shown, picture in zip(plain["pictures"], result.pictures, strict=True):
-        shown["sha256"] = hashlib.sha256(picture.png).hexdigest() if picture.png else None
-    return plain
+    pictures = [
+        {
+            **picture.to_json(),
+            "sha256": hashlib.sha256(picture.png).hexdigest() if picture.png else None,
+        }
+        for picture in result.pictures
+    ]
+    return {**result.to_json(), "pictures": pictures}
 
 
 def _pictures(outcome: ProbeRunResult) -> dict[str, bytes]:

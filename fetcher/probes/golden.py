@@ -91,9 +91,8 @@ def _closed(text: str, name: str, among: Mapping[str, Any]) -> str:
 
 
 def _line(one: Fingerprint) -> str:
-    plain = one.to_json()
-    del plain["name"], plain["tolerance"]
-    return json.dumps(plain)
+    left_out = ("name", "tolerance")
+    return json.dumps({k: v for k, v in one.to_json().items() if k not in left_out})
 
 
 def _decode(plain: Any) -> dict[Key, GoldenEntry]:

@@ -15,6 +15,8 @@ from fetcher.verify.contract.options import Problem, inside
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fetcher.verify.contract.foreign import Options
+
     Rule = Callable[[Any], str]
 
 OFFLOADS = ("model", "sequential")
@@ -238,7 +240,7 @@ _NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def problems_of(kind: str, given: Mapping[str, Any]) -> list[Problem]:
+def problems_of(kind: str, given: Options) -> list[Problem]:
     """Return all that is wrong with the options of one of fetch's own probes."""
     lacking = [
         Problem(" or ".join(group), "is needed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from fetcher.verify.contract.options import nearest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from fetcher.verify.contract.probe import Probe
+    from fetcher.verify.contract.wire import ProbeLocationJson
 
 GROUP = "fetcher.probes"
 _PACKAGE = "fetcher.verify.probes"
@@ -69,9 +70,16 @@ class ProbeLocation:
     file: str | None = None
     folders: tuple[str, ...] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProbeLocationJson:
         """Return a mapping that `json` can write."""
-        return asdict(self)
+        return {
+            "type": self.type,
+            "module": self.module,
+            "attribute": self.attribute,
+            "top": self.top,
+            "file": self.file,
+            "folders": None if self.folders is None else list(self.folders),
+        }
 
 
 def probe_types() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, Options
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.safetensors_header import TensorEntry
 
@@ -39,7 +40,7 @@ class CausalLanguageModel:
     requires = (("torch", "torch"), ("transformers", "transformers"))
     related = ("base",)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Options) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -117,7 +118,7 @@ def _load(
     adapter: Path | None,
     context: Context,
     tensors: Mapping[str, TensorEntry] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: ModelConfig | None = None,
 ) -> loader.CausalLM:
     context.stage(f"loading {folder.name}")
     with context.timed("load_seconds"):

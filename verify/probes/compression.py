@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import Options, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
@@ -45,7 +46,7 @@ class Compression:
     requires = (("torch", "torch"),)
     related = ("dataset",)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Options) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -159,7 +160,7 @@ class _CodecMethods:
         self,
         dataset: str,
         title: str,
-        found: Mapping[str, Any],
+        found: Tensors,
         originals: list[Any],
         back: list[Any],
     ) -> None:

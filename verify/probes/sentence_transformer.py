@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, Options
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.safetensors_header import TensorEntry
 
@@ -64,7 +65,7 @@ class SentenceTransformer:
         ("sentence_transformers", "sentence-transformers"),
     )
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Options) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -129,7 +130,7 @@ def _encoder_folder(files: Mapping[str, Path], folder: Path, pooling: str | None
     return encoder
 
 
-def _modules(path: Path) -> list[dict[str, Any]]:
+def _modules(path: Path) -> list[ModelConfig]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

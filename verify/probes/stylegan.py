@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import Options, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.weights import WeightFile
 
@@ -44,7 +45,7 @@ class StyleGan:
     type = "stylegan"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: Options) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -181,7 +182,7 @@ class _Trial:
         except ProbeError as error:
             context.check(f"{title}: loads", False, error.reason, error.hint)
 
-    def _drawer(self, tensors: Mapping[str, Any], sizes: stylegan_sizes.GeneratorSizes) -> Any:
+    def _drawer(self, tensors: Tensors, sizes: stylegan_sizes.GeneratorSizes) -> Any:
         if "class_path" not in self._request.options:
             return stylegan_net.Generator(self._torch, tensors, sizes)
         model = project_code.build(self._request, self._context)

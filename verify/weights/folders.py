@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig
 
 _FETCH_AGAIN = "fetch the artifact again"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration
@@ -58,7 +59,7 @@ def folder_of(files: Mapping[str, Path], marker: str, what: str) -> Path:
     return folder
 
 
-def read_json(path: Path, name: str) -> dict[str, Any]:
+def read_json(path: Path, name: str) -> ModelConfig:
     """Return a JSON configuration; `name` is its path in the artifact.
 
     Raises ProbeError in plain words for a file that is missing, damaged, or begins with a byte
@@ -90,7 +91,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def check_config(files: Mapping[str, Path], name: str) -> dict[str, Any]:
+def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
     """Return a model's `config.json`, after checking that it is one.
 
     Raises ProbeError if it belongs to something else (a pooling layer's that was flattened over

@@ -56,7 +56,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     return ordered
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def _parse(raw: bytes) -> dict[str, object]:
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
@@ -66,8 +66,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     return table
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table: dict[str, object] = {}
     for name, value in pairs:
         if name in table:
             raise ValueError(f"{name!r} is in it twice")
@@ -83,7 +83,7 @@ def _entry(name: str, value: Any, start: int) -> TensorEntry:
         raise ProbeError(f"the header's entry for {name!r} is not valid") from None
     if any(isinstance(number, bool) or not isinstance(number, int) for number in sizes):
         raise ProbeError(f"the header's numbers for {name!r} are not whole")
-    if code not in CODES:
+    if not isinstance(code, str) or code not in CODES:
         raise ProbeError(f"tensor {name!r} has a type that is not known here: {code!r}")
     bits = CODES[code][1]
     for number in shape:
