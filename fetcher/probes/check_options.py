@@ -1,7 +1,7 @@
 """Mistakes in the options of a manifest's probes, each with its place.
 
 The rules are those by which the probes themselves judge
-(`fetcher.verify.contract.option_rules`); nothing that would run a probe is imported for them.
+(`fetcher.verify.contract.built_in_probes`); nothing that would run a probe is imported for them.
 Probes of other packages are code of theirs: they are asked only where probes are going to run.
 """
 
@@ -34,9 +34,9 @@ def examine_all(manifest: Manifest, document: Document) -> None:
 
 
 def _built_in(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    from fetcher.verify.contract.option_rules import RULES, problems_of
+    from fetcher.verify.contract.built_in_probes import BUILT_IN, problems_of
 
-    return problems_of(kind, options) if kind in RULES else ()
+    return problems_of(kind, options) if kind in BUILT_IN else ()
 
 
 def _any(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:

@@ -19,11 +19,12 @@ from inspect import isawaitable
 
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
+from fetcher.reporting.prometheus import CONTENT_TYPE
 from fetcher.server.github import github_file
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal, text_response
 from fetcher.server.hub import Hub
 from fetcher.server.lookup import Lookup
-from fetcher.server.metrics import CONTENT_TYPE, Metrics
+from fetcher.server.metrics import Metrics
 from fetcher.server.raw_files import RawFiles, RegistryHandler, blob_response
 from fetcher.server.tokens import ANONYMOUS, Identity, Tokens
 from fetcher.server.upload import BlobUpload

@@ -18,6 +18,9 @@ from fetcher.server.ranges import not_modified, precondition_failed, wanted
 from fetcher.server.streaming import StreamWriter
 
 Part = bytes | tuple[Extent, ...]
+Ranges = list[tuple[int, int]] | None
+# Status, bytes of the body, and what sends it through granian's protocol object.
+Sending = tuple[int, int, Callable[[Any], Any]]
 
 
 class Service:
@@ -69,9 +72,7 @@ class Service:
         self.app.finished(request, status, size, time.perf_counter() - started)
         await send(proto)
 
-    async def _prepared(
-        self, request: HttpRequest, response: HttpResponse
-    ) -> tuple[int, int, Callable[[Any], Any]]:
+    async def _prepared(self, request: HttpRequest, response: HttpResponse) -> Sending:
         """(status, bytes of the body, what sends it). Raises HttpError."""
         headers, body = response.headers, response.body
         etag = headers.get("ETag", "")
@@ -81,25 +82,31 @@ class Service:
                 return 304, 0, partial(_empty, 304, kept)
             if precondition_failed(request.headers("if-match"), etag):
                 raise refusal(412, "the content is another one")
-        if response.live is not None:
-            return await self._live(request, response)
-        if isinstance(body, Content):
-            return await self._content(request, response, body)
+        if response.live is not None or isinstance(body, Content):
+            return await self._ranged(request, response)
         headers["Content-Length"] = str(len(body))
         if request.method == "HEAD":
             return response.status, 0, partial(_empty, response.status, headers)
         return response.status, len(body), partial(_bytes, response.status, headers, body)
 
-    async def _content(
-        self, request: HttpRequest, response: HttpResponse, content: Content
-    ) -> tuple[int, int, Callable[[Any], Any]]:
-        headers, size = response.headers, content.size
-        ranges = _ranges(request, headers, size)
+    async def _ranged(self, request: HttpRequest, response: HttpResponse) -> Sending:
+        """What sends a content, or those parts of it that are asked for. Raises HttpError."""
+        headers, body = response.headers, response.body
+        size = body.size if isinstance(body, Content) else response.size
+        headers["Accept-Ranges"] = "bytes"
         if request.method == "HEAD":
             headers["Content-Length"] = str(size)
             return 200, 0, partial(_empty, 200, headers)
+        asked = request.headers("range") if request.method == "GET" else None
+        ranges = wanted(asked, request.headers("if-range"), headers.get("ETag", ""), size)
         if ranges == []:
             return _unsatisfiable(headers, size)
+        if isinstance(body, Content):
+            return await self._content(response, body, ranges)
+        return await self._live(response, ranges)
+
+    async def _content(self, response: HttpResponse, content: Content, ranges: Ranges) -> Sending:
+        headers, size = response.headers, content.size
         try:
             sound = self.checks.state(content)
             if sound is None and (size <= AT_ONCE or ranges):
@@ -127,16 +134,8 @@ class Service:
             send = partial(self.streams.send, status, headers, read(extents))
         return status, stop - start, send
 
-    async def _live(
-        self, request: HttpRequest, response: HttpResponse
-    ) -> tuple[int, int, Callable[[Any], Any]]:
+    async def _live(self, response: HttpResponse, ranges: Ranges) -> Sending:
         headers, size = response.headers, response.size
-        ranges = _ranges(request, headers, size)
-        if request.method == "HEAD":
-            headers["Content-Length"] = str(size)
-            return 200, 0, partial(_empty, 200, headers)
-        if ranges == []:
-            return _unsatisfiable(headers, size)
         start, stop, status = 0, size, 200
         if ranges and len(ranges) == 1:
             start, stop = ranges[0]
@@ -155,7 +154,7 @@ class Service:
 
     def _multipart(
         self, headers: dict[str, str], content: Content, ranges: Sequence[tuple[int, int]]
-    ) -> tuple[int, int, Callable[[Any], Any]]:
+    ) -> Sending:
         """Several ranges in one body (RFC 9110, multipart/byteranges)."""
         boundary = token_hex(16)
         kind = headers.pop("Content-Type", "application/octet-stream")
@@ -176,17 +175,7 @@ class Service:
         return 206, size, partial(self.streams.send, 206, headers, source())
 
 
-def _ranges(
-    request: HttpRequest, headers: dict[str, str], size: int
-) -> list[tuple[int, int]] | None:
-    headers["Accept-Ranges"] = "bytes"
-    if request.method != "GET":
-        return None
-    if_range = request.headers("if-range")
-    return wanted(request.headers("range"), if_range, headers.get("ETag", ""), size)
-
-
-def _unsatisfiable(headers: dict[str, str], size: int) -> tuple[int, int, Callable[[Any], Any]]:
+def _unsatisfiable(headers: dict[str, str], size: int) -> Sending:
     kept = {k: v for k, v in headers.items() if not k.startswith("Content-")}
     kept |= {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
     return 416, 0, partial(_empty, 416, kept)

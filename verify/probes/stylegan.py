@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.nets import stylegan_net, stylegan_sizes
 from fetcher.verify.pictures import grids
