@@ -62,8 +62,10 @@ def command(
         results=[dict(row) for row in leaderboard.to_json(board)],
     )
     if html:
-        title = f"Measured in {root.name}"
-        result.problems += common.write_report(html, leaderboard.html(board, title))
+        from fetcher.reporting.ranking_page import page
+
+        text = page(board, f"Measured in {root.name}")
+        result.problems += common.write_report(html, text)
     if as_json:
         envelope.print_json(result)
     else:

@@ -118,7 +118,7 @@ def command(
             text = ci_formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
         if html:
-            from fetcher.reporting.html import page
+            from fetcher.reporting.probe_page import page
 
             title = ", ".join(names) or space.project.root.name
             text = page(outcome.results, outcome.golden, title, seconds)

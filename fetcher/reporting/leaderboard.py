@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TypedDict
 
@@ -238,48 +237,3 @@ def title_of(table: Ranking) -> str:
     where = f" on {table.benchmark}" if table.benchmark else ""
     order = "lower is better" if less_is_better(table.metric) else "higher is better"
     return f"{table.task}{where}, by {table.metric} ({order})"
-
-
-_STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 2rem; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #8886; }
-th:nth-child(2), td:nth-child(2) { text-align: left; }
-tr.first td { font-weight: 600; }
-small { color: #888; }
-"""
-
-
-def html(found: Leaderboard, title: str) -> str:
-    """One page without scripts or references to other hosts; every text is escaped."""
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
-    ]
-    if not found.tables:
-        parts.append("<p>Nothing has been measured yet.</p>")
-    for table in found.tables:
-        parts.append(f"<h2>{escape(title_of(table))}</h2>")
-        heads = "".join(f"<th>{escape(name)}</th>" for name in table.metrics)
-        parts.append(
-            f'<div class="wide"><table><tr><th>#</th><th>model</th>{heads}<th>device</th></tr>'
-        )
-        parts += [_html_row(table, rank, item) for rank, item in table.rows]
-        parts.append("</table></div>")
-    return "\n".join([*parts, "</body></html>", ""])
-
-
-def _html_row(table: Ranking, rank: int | None, item: Measurement) -> str:
-    cells = "".join(f"<td>{shown(name, item.metrics.get(name))}</td>" for name in table.metrics)
-    about = " · ".join(filter(None, (item.artifact.full_name, item.artifact.info.get("owner"))))
-    device = escape(" ".join(filter(None, (item.device, item.dtype))) or "-")
-    mark = ' class="first"' if rank == 1 else ""
-    return (
-        f"<tr{mark}><td>{rank or '-'}</td><td>{escape(item.artifact.name)}<br>"
-        f"<small>{escape(about)}</small></td>{cells}<td>{device}</td></tr>"
-    )
