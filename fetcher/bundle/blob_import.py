@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.store.store import Part, Store
 from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.progress import human_bytes
+
+_log = logging.getLogger(__name__)
 
 _BLOB = "blobs/sha256/"
 
@@ -135,6 +138,7 @@ class BlobImport:
         if size is None:
             return
         if self.store.has(sha256, size):
+            _log.debug("%s is in the store", sha256)
             self.result.already += 1
             return
         copy = _BlobCopy(sha256, "", None, size)
@@ -160,6 +164,8 @@ class BlobImport:
         """Into a partial file that outlives this process, after what it holds already."""
         copy.part = self.store.claim_part(f"sha256:{copy.sha256}")
         copy.path, copy.kept = copy.part.path, min(copy.part.size, copy.size)
+        if copy.kept:
+            _log.info("%s: goes on after %d of %d bytes", name, copy.kept, copy.size)
         extents = part_of(self.bundle.container.extents(name), copy.kept, copy.size)
         handle = os.open(copy.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:

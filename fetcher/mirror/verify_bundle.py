@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -10,6 +11,8 @@ from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import sha256_of
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
 from fetcher.mirror.copying import SMALL, HashPool, digest_of
+
+_log = logging.getLogger(__name__)
 
 _Key = str | tuple[str, str]  # a file of the bundle, or a volume with its digest
 # Gets each file while it is hashed: (name, its bytes if it is small).
@@ -64,6 +67,7 @@ class BundleVerifier:
         sums, size = self.bundle.sums, self.bundle.container.sizes[key]
         self.files += 1
         self.bytes += size
+        _log.debug("%s: %s has sha256 %s", self.bundle.label, key, found)
         if key not in {SUMS, SIGNATURE} and key in sums and sums[key] != found:
             text = "has other bytes than listed"
             self.problems.append(self.bundle.problem_of("modified", key, text))

@@ -11,12 +11,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import DocumentProblem, InvalidDocument
 from fetcher.fs.atomic import write_atomically
 from fetcher.verify.contract.exhibits import Fingerprint
 from fetcher.verify.contract.options import GENERAL
+
+if TYPE_CHECKING:
+    from fetcher.verify.contract.foreign import ProbeOptions
 
 NAME = "fetch.golden.json"
 SCHEMA = "fetch.golden/1"
@@ -34,7 +37,7 @@ class GoldenEntry:
     prints: dict[str, Fingerprint] = field(default_factory=dict)
 
 
-def fingerprint_options(options: Mapping[str, Any]) -> str:
+def fingerprint_options(options: ProbeOptions) -> str:
     """A short digest of those options that change what a probe finds."""
     plain = {name: value for name, value in options.items() if name not in GENERAL}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
@@ -64,7 +67,7 @@ def read(root: Path) -> dict[Key, GoldenEntry]:
 
 def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
     """Write all entries, sorted. Raises OSError."""
-    tree: dict[str, Any] = {}
+    tree: dict[str, dict[str, dict[str, GoldenEntry]]] = {}
     for (artifact, probe, dtype), entry in sorted(entries.items()):
         tree.setdefault(artifact, {}).setdefault(probe, {})[dtype] = entry
     lines = ["{", f' "schema": "{SCHEMA}",', ' "probes": {']
@@ -86,7 +89,7 @@ def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
     write_atomically(root / NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
 
 
-def _closed(text: str, name: str, among: Mapping[str, Any]) -> str:
+def _closed(text: str, name: str, among: Mapping[str, object]) -> str:
     return text if name == list(among)[-1] else text + ","
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,8 @@ from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import folders
 from fetcher.store.gc import projects
 from fetcher.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 # How often a busy server looks whether its locations changed.
 _LOOK_SECONDS = 1.0
@@ -263,6 +266,7 @@ class ServedInventory:
             signature = location.signature()
             if signature == self._signatures[index] and not strict:
                 continue
+            _log.info("reading %s", location.label)
             try:
                 self._opened[index] = location.open()
             except FetchError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import TypedDict
 
 from fetcher.server.http import refusal
 from fetcher.yamldoc.json_fields import JsonFields
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 1
 _WAITING = 20
@@ -104,6 +107,7 @@ class VerifyJobs:
     async def _run(self, job: VerifyJob) -> None:
         async with self._turn:
             job.state = "running"
+            _log.info("verifying %s", job.artifact)
             try:
                 await self._child(job)
             except OSError as error:
@@ -112,6 +116,7 @@ class VerifyJobs:
                 job.ended = time.monotonic()
                 if job.state == "running":
                     job.state = "failed"
+                _log.info("verified %s: %s", job.artifact, job.state)
 
     async def _child(self, job: VerifyJob) -> None:
         command = [sys.executable, "-m", "fetcher", "verify", job.artifact, "--json"]

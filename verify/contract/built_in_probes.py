@@ -15,7 +15,7 @@ from fetcher.verify.contract.options import Problem, inside
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
 
     Rule = Callable[[Any], str]
 
@@ -278,7 +278,7 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
 }
 
 
-def problems_of(kind: str, given: Options) -> list[Problem]:
+def problems_of(kind: str, given: ProbeOptions) -> list[Problem]:
     """Return all that is wrong with the options of one of fetch's own probes."""
     lacking = [
         Problem(" or ".join(group), "is needed")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     # A manifest's options of a probe: any YAML; each probe's rules judge them before it runs.
-    Options = Mapping[str, Any]
+    ProbeOptions = Mapping[str, Any]
     # torch's tensors by name; torch is the project's own and is never imported for its types.
     Tensors = Mapping[str, Any]
     # Named arguments of a library's call, also when they come out of its own processor.

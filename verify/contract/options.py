@@ -11,7 +11,7 @@ from fetcher.verify.contract.dtypes import FLOATING, is_floating
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
 
     Key = str | int  # of a mapping or a list
 
@@ -59,7 +59,9 @@ def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.5))
 
 
-def check_options(options: Options, rules: Mapping[str, Callable[[Any], str]]) -> list[Problem]:
+def check_options(
+    options: ProbeOptions, rules: Mapping[str, Callable[[Any], str]]
+) -> list[Problem]:
     """Apply to each option its rule, which returns what is wrong with the value, or ''.
 
     What every probe takes (`GENERAL`) may be there too; a probe's own rule for it goes before.

@@ -16,7 +16,7 @@ from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.wire import (
         CheckJson,
         Metrics,
@@ -48,7 +48,7 @@ class ProbeRequest:
     type: str
     root: Path
     files: Mapping[str, Path]
-    options: Options = field(default_factory=dict)
+    options: ProbeOptions = field(default_factory=dict)
     device: str = "auto"
     dtype: str | None = None
     seed: int = 0

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
 
 
 def check(
     model: Any,
     missing: Sequence[str],
     unused: Sequence[str],
-    wanted: Options,
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     """Check that a model of transformers is whole, finite, and as large as the manifest says."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ModelConfig, Options
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.safetensors_header import TensorEntry
 
@@ -40,7 +40,7 @@ class CausalLanguageModel:
     requires = (("torch", "torch"), ("transformers", "transformers"))
     related = ("base",)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

@@ -19,7 +19,7 @@ from fetcher.verify.weights.weights import open_weights
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options, Tensors
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SAME = 1e-3  # of the answer's spread, between two runs on a GPU
@@ -40,7 +40,7 @@ class ClassProbe:
     type = "class"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

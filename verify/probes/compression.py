@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options, Tensors
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
@@ -46,7 +46,7 @@ class Compression:
     requires = (("torch", "torch"),)
     related = ("dataset",)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ModelConfig, Options
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _INDEX = "model_index.json"
@@ -46,7 +46,7 @@ class Diffusion:
     type = "diffusion"
     requires = (("torch", "torch"), ("diffusers", "diffusers"), ("transformers", "transformers"))
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -129,7 +129,7 @@ def _check_loaded(
     pipeline: Any,
     stored: Mapping[str, list[str]],
     switches: loader.MemorySwitches,
-    wanted: Options,
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     networks = loader.parts(pipeline)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")
@@ -49,7 +49,7 @@ class ImageDataset:
     type = "image-dataset"
     requires = (("PIL.Image", "pillow"),)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -148,7 +148,7 @@ def _in_words(path: Path, error: Exception) -> str:
     return describe(error)
 
 
-def _judge(seen: Sequence[_Seen], wanted: Options, context: Context, sampled: bool) -> None:
+def _judge(seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, sampled: bool) -> None:
     broken = [one for one in seen if one.error]
     whole = [one for one in seen if not one.error]
     of = "sampled pictures" if sampled else "pictures"

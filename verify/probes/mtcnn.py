@@ -17,7 +17,7 @@ from fetcher.verify.weights.weights import open_weights
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options, Tensors
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.nets.mtcnn_nets import Sizes
     from fetcher.verify.weights.weights import WeightFile
@@ -34,7 +34,7 @@ class Mtcnn:
     type = "mtcnn"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.shards import WeightSet
     from fetcher.verify.weights.weights import TensorInfo, WeightFile
@@ -32,7 +32,7 @@ _SHOWN = 5
 class StateDict:
     """Loads tensors without running anything of the file, and checks them.
 
-    Options, all optional:
+    ProbeOptions, all optional:
     `files` (globs: which files; default: all weight files), `key` (dotted name of the nested dict
     in torch files), `keys` (patterns that must each match a tensor's name), `shapes` (name or
     pattern to shape; -1 or null is any size), `parameters` and `tensors` (counts, exact or
@@ -44,7 +44,7 @@ class StateDict:
     type = "state-dict"
     requires: tuple[tuple[str, str], ...] = ()  # depends on the files' formats
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options, Tensors
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.weights import WeightFile
 
@@ -45,7 +45,7 @@ class StyleGan:
     type = "stylegan"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

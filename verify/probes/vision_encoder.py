@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ModelConfig, Options
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _TEXTS = ("a photo of a cat", "a red car on a street")
@@ -46,7 +46,7 @@ class VisionEncoder:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

@@ -16,7 +16,7 @@ from fetcher.verify.weights import folders
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Arguments, Options
+    from fetcher.verify.contract.foreign import Arguments, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _PROMPT = "What is in this picture?"
@@ -38,7 +38,7 @@ class VisionLanguage:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, given: Options) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

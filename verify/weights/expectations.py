@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import Options
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.weights.weights import TensorInfo
 
 _SHOWN = 5
@@ -22,7 +22,7 @@ def check(
     model: str,
     tensors: Mapping[str, TensorInfo],
     nested: tuple[str, ...],
-    wanted: Options,
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     """Check one model's tensors against the options in `wanted`.
