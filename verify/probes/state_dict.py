@@ -32,7 +32,7 @@ _SHOWN = 5
 class StateDict:
     """Loads tensors without running anything of the file, and checks them.
 
-    ProbeOptions, all optional:
+    Options, all optional:
     `files` (globs: which files; default: all weight files), `key` (dotted name of the nested dict
     in torch files), `keys` (patterns that must each match a tensor's name), `shapes` (name or
     pattern to shape; -1 or null is any size), `parameters` and `tensors` (counts, exact or
