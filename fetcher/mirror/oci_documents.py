@@ -63,7 +63,7 @@ class DescriptorJson(_Blob, total=False):
     annotations: dict[str, str]
 
 
-class _Manifest(TypedDict):
+class _ManifestKeys(TypedDict):
     schemaVersion: int
     mediaType: str
     artifactType: str
@@ -71,7 +71,7 @@ class _Manifest(TypedDict):
     layers: list[DescriptorJson]
 
 
-class ManifestJson(_Manifest, total=False):
+class ManifestJson(_ManifestKeys, total=False):
     """An OCI image manifest; `subject` is what it is about, for a signature."""
 
     annotations: dict[str, str]
