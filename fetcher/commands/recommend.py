@@ -13,19 +13,19 @@ from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
-from fetcher.hardware.gpu import Card
+from fetcher.hardware.gpu import Gpu
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.ui.progress import human_bytes
 
 
-def _card(name: str | None, memory: str | None, python: str | None) -> Card:
+def _card(name: str | None, memory: str | None, python: str | None) -> Gpu:
     """The card to recommend for: as given, else this machine's largest."""
     if memory is not None:
         size = memory_estimate.bytes_of(memory, "G")
         if not size:
             raise UsageError(f"--vram {memory}: expected gigabytes, such as 24 or 24G")
-        return Card(name or "", size, "--vram")
+        return Gpu(name or "", size, "--vram")
     if name is not None:
         size = memory_estimate.memory_of(name)
         if size is None:
@@ -37,7 +37,7 @@ def _card(name: str | None, memory: str | None, python: str | None) -> Card:
                 if close
                 else f"give it: --vram 24; known cards: {known}",
             )
-        return Card(name, size, "--gpu")
+        return Gpu(name, size, "--gpu")
     found = gpu.detect(python)
     if not found:
         raise UsageError(
@@ -121,7 +121,7 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
     return choice is not None and any(found.artifact is item for item in choice.artifacts)
 
 
-def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
+def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
     what = f"{card.name}, " if card.name else ""
     print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
     print(f"estimate: {memory_estimate.ESTIMATE}\n")

@@ -27,7 +27,7 @@ from fetcher.ui.live_table import LiveTable
 from fetcher.ui.progress import human_bytes
 
 if TYPE_CHECKING:
-    from fetcher.probes.run import Outcome, Settings
+    from fetcher.probes.run import ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
 _HEADING = (
@@ -119,7 +119,7 @@ def command(
             text = ci_formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
         if html:
-            from fetcher.reporting.html import page
+            from fetcher.reporting.probe_page import page
 
             title = ", ".join(names) or space.project.root.name
             text = page(outcome.results, outcome.golden, title, seconds)
@@ -134,9 +134,9 @@ def command(
 
 def _settings(
     device: str, dtype: str | None, timeout: float | None, memory: str | None, **others: Any
-) -> Settings:
+) -> ProbeSettings:
     """What the flags say, checked."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
     from fetcher.verify.contract import dtypes
     from fetcher.verify.contract.options import memory_bytes
 
@@ -150,7 +150,7 @@ def _settings(
     if memory is not None and not size:
         raise UsageError(f"--memory {memory}: expected a size such as 8G or 500M")
     dtype = dtypes.SHORT_NAMES.get(dtype, dtype) if dtype else None
-    return Settings(device, dtype, timeout, size, **others)
+    return ProbeSettings(device, dtype, timeout, size, **others)
 
 
 def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
@@ -171,10 +171,10 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
 
 def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
 
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    outcome = _prove(space, parts, _all_of(space, plan), Settings(), quiet=quiet)
+    outcome = _prove(space, parts, _all_of(space, plan), ProbeSettings(), quiet=quiet)
     _add(found, outcome)
     if show:
         _print(outcome)
@@ -194,8 +194,12 @@ def _all_of(space: Workspace, plan: Plan) -> Plan:
 
 
 def _prove(
-    space: Workspace, parts: Sequence[ArtifactPlan], plan: Plan, settings: Settings, quiet: bool
-) -> Outcome:
+    space: Workspace,
+    parts: Sequence[ArtifactPlan],
+    plan: Plan,
+    settings: ProbeSettings,
+    quiet: bool,
+) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
     table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
@@ -212,7 +216,7 @@ def _prove(
         table.end()
 
 
-def _add(found: Answer | Report, outcome: Outcome) -> None:
+def _add(found: Answer | Report, outcome: ProbeRunResult) -> None:
     results = outcome.results
     found.results = [
         {**_with_digests(result), "golden": how or None}
@@ -223,15 +227,19 @@ def _add(found: Answer | Report, outcome: Outcome) -> None:
     found.problems += outcome.problems
 
 
-def _with_digests(result: ProbeResult) -> dict[str, Any]:
+def _with_digests(result: ProbeResult) -> dict[str, object]:
     """The result with the digest of each picture, by which it is kept."""
-    plain = result.to_json()
-    for shown, picture in zip(plain["pictures"], result.pictures, strict=True):
-        shown["sha256"] = hashlib.sha256(picture.png).hexdigest() if picture.png else None
-    return plain
+    pictures = [
+        {
+            **picture.to_json(),
+            "sha256": hashlib.sha256(picture.png).hexdigest() if picture.png else None,
+        }
+        for picture in result.pictures
+    ]
+    return {**result.to_json(), "pictures": pictures}
 
 
-def _pictures(outcome: Outcome) -> dict[str, bytes]:
+def _pictures(outcome: ProbeRunResult) -> dict[str, bytes]:
     return {
         hashlib.sha256(picture.png).hexdigest(): picture.png
         for result in outcome.results
@@ -266,7 +274,7 @@ def _size(value: Any) -> str:
     return human_bytes(value) if isinstance(value, (int, float)) else "-"
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ProbeRunResult) -> None:
     pairs = list(zip(outcome.results, outcome.golden, strict=True))
     rows = [_row(result, how) for result, how in pairs]
     kept = [

@@ -29,14 +29,14 @@ ORIGIN = "mirror"
 _GUARD = threading.Lock()
 
 
-class Place(Protocol):
+class Mirror(Protocol):
     """An opened mirror."""
 
     def candidates(self, file: FileEntry) -> list[Candidate]:
         """Where it has this content; nothing if it cannot be asked for."""
 
 
-class StoreFolder:
+class StoreMirror:
     """A store's folder."""
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +49,7 @@ class StoreFolder:
         return [PathCandidate(ORIGIN, str(self._root / blob_name(file.sha256)))]
 
 
-class BundlePlace:
+class BundleMirror:
     """A bundle on this machine, read in place."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -68,13 +68,13 @@ class BundlePlace:
         return [] if extents is None else [ExtentsCandidate(ORIGIN, extents)]
 
 
-def opened(location: str, network: Network) -> Place:
+def opened(location: str, network: Network) -> Mirror:
     """The mirror at a location, opened once in a run. Raises Failure, UsageError."""
     with _GUARD:
         place = network.mirrors.get(location)
         if place is None:
             place = network.mirrors[location] = _open(location, network)
-    found: Place = place
+    found: Mirror = place
     return found
 
 
@@ -88,7 +88,7 @@ def candidates_of(source: Source, file: FileEntry, network: Network) -> list[Can
     return source.candidates(source.pinned_revision(), file, network)
 
 
-def _open(location: str, network: Network) -> Place:
+def _open(location: str, network: Network) -> Mirror:
     key = network.settings.verify_key
     if location.startswith("oci://"):
         from fetcher.mirror.oci_registry import RegistryPlace
@@ -99,7 +99,7 @@ def _open(location: str, network: Network) -> Place:
     path = str(network.settings.root / Path(location).expanduser())
     if not is_bundle(path):
         trust.refuse_unsigned(location, key)
-        return StoreFolder(Path(path))
+        return StoreMirror(Path(path))
     bundle = open_bundle(path)
     try:
         if key is not None:
@@ -107,7 +107,7 @@ def _open(location: str, network: Network) -> Place:
     except BaseException:
         bundle.close()
         raise
-    return BundlePlace(bundle)
+    return BundleMirror(bundle)
 
 
 def remote_folder(location: str, network: Network) -> RemoteFolder:

@@ -26,6 +26,8 @@ _FLOAT = r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
 _OCTAL = r"[+-]?0[0-9]"
 _ONE_LINE = r"[^\x00-\x1f\x7f]+"
 
+# What a record decodes to: each value is of the type that its field says.
+Values = dict[str, Any]
 JsonSchema = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ class Type:
 class Raw(Type):
     """What other code reads from the tree: the node itself."""
 
-    schema: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, object] = field(default_factory=dict)
 
     def decode(self, node: Node, document: Document) -> Any:
         """The node."""
@@ -373,9 +375,9 @@ class Record(Type):
         values, sound = self.read(node, document)
         return values if sound else INVALID
 
-    def read(self, node: Node, document: Document) -> tuple[dict[str, Any], bool]:
+    def read(self, node: Node, document: Document) -> tuple[Values, bool]:
         """The fields of a mapping that are as they should be, and whether nothing was wrong."""
-        values: dict[str, Any] = {}
+        values: Values = {}
         unknown: list[Node] = []
         for key, value in node.pairs:
             known = self.fields.get(key.text)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fetcher.verify.contract.foreign import Arguments, Tensors
+
 # Parts that hold most of a pipeline's weights; the VAE loses too much in 8 bits.
 _QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -58,7 +60,7 @@ def load(
     quiet(transformers)
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
-    arguments: dict[str, Any] = {"local_files_only": True}
+    arguments: Arguments = {"local_files_only": True}
     if dtype is not None:
         arguments[_dtype_name(diffusers)] = dtype
     if variant:
@@ -127,7 +129,7 @@ def draw(
     return answer.images[0].detach().float().cpu()
 
 
-def parts(pipeline: Any) -> dict[str, Any]:
+def parts(pipeline: Any) -> Tensors:
     """Return a pipeline's networks by name."""
     return {
         name: part
