@@ -20,7 +20,7 @@ from fetcher.mirror.verify_bundle import Proof
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Part, Store
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _BLOB = "blobs/sha256/"
 

@@ -25,7 +25,7 @@ from fetcher.network.urls import host_of
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 class Finding(NamedTuple):

@@ -17,7 +17,8 @@ from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
 
 _key_option = click.option(
     "--verify-key",

@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypedDict
 
 from fetcher.errors import Problem, exit_code_of, hint_of
 from fetcher.reporting.report import ArtifactReport, FileReport, Report
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 SCHEMA = "fetch.report/1"
 SUMMARY = (

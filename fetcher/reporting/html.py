@@ -10,7 +10,7 @@ from typing import Any
 
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.verify.contract.protocol import METRICS, ProbeResult
 
 _STYLE = """

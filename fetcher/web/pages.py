@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from fetcher.reporting import leaderboard
 from fetcher.reporting.leaderboard import Table
 from fetcher.server.tokens import Identity
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.web import plots
 from fetcher.web.catalog_view import FACETS, Card, Shown, facets
 from fetcher.web.i18n import Translator
