@@ -22,6 +22,7 @@ from fetcher.fs.atomic import reflink
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
+from fetcher.operations.opening import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.tree.preflight import nearest_folder
@@ -132,6 +133,7 @@ def command(as_json: bool) -> int:
     """
     root = find_root(Path.cwd())
     found = settings.load(root)
+    keep_secrets(found)
     findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:

@@ -65,6 +65,11 @@ def percent(share: float) -> str:
     return f"{int(share * 100 + 1e-6)}%"
 
 
+def _cell(text: str, width: int) -> str:
+    """A figure in its column; one that is too long for it would shift all others."""
+    return pad(shorten(text, width), width, right=True)
+
+
 def _files(figures: Figures) -> str:
     text = f"{figures.files:,}/{figures.total_files:,} files"
     return f"{text}, {figures.failed:,} failed" if figures.failed else text
@@ -81,10 +86,10 @@ def _left(figures: Figures) -> str:
 
 def _total(figures: Figures, label: int, bar: int) -> Line:
     cells = (
-        pad(percent(figures.share), _PERCENT, right=True),
-        pad(human_share(figures.bytes, figures.total_bytes), _BYTES, right=True),
-        pad(_rate(figures.rate), _RATE, right=True),
-        _left(figures),
+        _cell(percent(figures.share), _PERCENT),
+        _cell(human_share(figures.bytes, figures.total_bytes), _BYTES),
+        _cell(_rate(figures.rate), _RATE),
+        shorten(_left(figures), _LEFT),
     )
     text = pad(shorten(_files(figures), label), label)
     return Line(text + _GAP, figures.share, bar, (_GAP if bar else "") + _GAP.join(cells).rstrip())
@@ -102,8 +107,8 @@ def _row(row: Row, label: int, bar: int, mark: str, now: float) -> Line:
     doing = _doing(file, now)
     state = shorten(doing, _RATE + len(_GAP) + _LEFT, mark=mark)
     if not doing:
-        state = pad(_rate(row.rate), _RATE, right=True)
-    cells = (pad(known, _PERCENT, right=True), pad(there, _BYTES, right=True), state)
+        state = _cell(_rate(row.rate), _RATE)
+    cells = (_cell(known, _PERCENT), _cell(there, _BYTES), state)
     after = (_GAP if bar else "") + _GAP.join(cells).rstrip()
     return Line(pad(name, label) + _GAP, share, bar, after)
 
@@ -120,22 +125,23 @@ def _doing(file: InFlight, now: float) -> str:
 
 
 def _short_total(figures: Figures, width: int) -> Line:
-    """As much as there is room for, the most important first; then the rest is the bar's."""
-    ranked = (
-        (0, percent(figures.share)),
-        (2, _left(figures)),
-        (1, human_share(figures.bytes, figures.total_bytes)),
-        (4, f"{figures.failed} failed" if figures.failed else ""),
-        (3, _rate(figures.rate)),
+    """The columns that there is room for, the most important first; the rest is the bar's."""
+    failed = f"{figures.failed:,} failed" if figures.failed else ""
+    ranked = (  # place in the line, columns, text
+        (0, _PERCENT, _cell(percent(figures.share), _PERCENT)),
+        (3, _LEFT, shorten(_left(figures), _LEFT)),
+        (1, _BYTES, _cell(human_share(figures.bytes, figures.total_bytes), _BYTES)),
+        (4, len(failed), failed),
+        (2, _RATE, _cell(_rate(figures.rate), _RATE)),
     )
-    shown: list[tuple[int, str]] = []
-    used = 0
-    for place, text in ranked:
-        if text and used + len(text) + (len(_GAP) if shown else 0) <= width:
-            used += len(text) + (len(_GAP) if shown else 0)
-            shown.append((place, text))
-    after = _GAP.join(text for _, text in sorted(shown))
-    bar = min(_LONGEST_BAR, width - used - len(_GAP))
+    shown: list[tuple[int, int, str]] = []
+    room = width + len(_GAP)
+    for column in ranked:
+        if column[1] and column[1] + len(_GAP) <= room:
+            room -= column[1] + len(_GAP)
+            shown.append(column)
+    after = _GAP.join(pad(text, wide) for _, wide, text in sorted(shown)).rstrip()
+    bar = min(_LONGEST_BAR, room - len(_GAP))
     return Line("", figures.share, bar, _GAP + after) if bar >= _SHORTEST_BAR else Line(after)
 
 
@@ -143,7 +149,7 @@ def _short_row(row: Row, width: int, mark: str, now: float) -> Line:
     file = row.file
     tail = _doing(file, now)
     if not tail and file.size:
-        tail = percent(min(file.bytes / file.size, 0.99))
+        tail = _cell(percent(min(file.bytes / file.size, 0.99)), _PERCENT)
     elif not tail:
         tail = human_bytes(file.bytes)
     tail = shorten(tail, width // 2, mark=mark)
