@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from fetcher.verify.contract.options import memory_bytes
 from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe, load_probe
 from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult
 from fetcher.verify.host.runner import run_probes
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT = 600.0  # seconds
 _CEILING = 0.9  # of the memory that is available at the start
@@ -91,6 +94,7 @@ def prove(
         part = parts[ready[ran]]
         result, how = _compare(_with_files(result, part), part, stored, settings.update_golden)
         judged[ready[ran]] = result, how
+        _log.info("%s: %s %s", result.artifact, result.state, result.reason)
         if on_result is not None:
             on_result(result, how)
 
@@ -98,7 +102,9 @@ def prove(
         if on_tick is not None:
             on_tick({parts[ready[ran]].artifact.id: stage for ran, stage in doing.items()})
 
+    _log.info("%d probes to run under %s", len(ready), settings.python or "the active Python")
     for result, how in judged.values():
+        _log.info("%s: %s before it runs: %s", result.artifact, result.state, result.reason)
         if on_result is not None:
             on_result(result, how)
     run_probes(

@@ -139,13 +139,17 @@ def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
+# A bar that nobody took away says nothing more when the process ends.
+_QUIET = {"monitor_interval": 0, "__del__": lambda self: None}
+
+
 def _quiet_class() -> type[tqdm[Any]]:
     """tqdm's class for this place, without its thread and its lock between processes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a notebook without ipywidgets: bars of letters will do
         from tqdm.auto import tqdm as best
 
-    quiet = cast("type[tqdm[Any]]", type("Quiet", (best,), {"monitor_interval": 0}))
+    quiet = cast("type[tqdm[Any]]", type("Quiet", (best,), _QUIET))
     quiet.set_lock(threading.RLock())
     return quiet
 
