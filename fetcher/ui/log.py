@@ -25,7 +25,7 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 _log = logging.getLogger("fetcher.run")
 _redactor = Redactor()
-_began: list[float] = []
+_began: list[float] = []  # when the run was told of, and when in detail
 _handlers: dict[str, logging.Handler] = {}
 _plain_factory = logging.getLogRecordFactory()
 # huggingface_hub writes its log by itself, and looks here for how much.
@@ -76,7 +76,19 @@ def opening(version: str, arguments: Sequence[str]) -> None:
     if not _began:
         _began.append(time.monotonic())
         _log.info("fetch %s %s", version, shlex.join(arguments))
+    if len(_began) < 2 and _log.isEnabledFor(logging.DEBUG):
+        _began.append(time.monotonic())
         _log.debug("Python %s in %s, folder %s", sys.version.split()[0], sys.prefix, Path.cwd())
+
+
+def told(text: str) -> None:
+    """Keep in the file what people have seen on the screen."""
+    _log.info("%s", text, extra={"seen": True})
+
+
+def file_event(text: str, *values: object) -> None:
+    """One file has come, or will not; there may be very many."""
+    _log.debug(text, *values)
 
 
 def raised(error: BaseException) -> None:
@@ -87,7 +99,8 @@ def raised(error: BaseException) -> None:
 def closing(code: int) -> None:
     """Say how it ended, and stop."""
     if _began:
-        _log.info("exit code %d after %.2f s", code, time.monotonic() - _began.pop())
+        _log.info("exit code %d after %.2f s", code, time.monotonic() - _began[0])
+        _began.clear()
     stop()
 
 
@@ -214,6 +227,8 @@ class _OnScreen(logging.Handler):
         self._dim, self._plain = (_DIM, _PLAIN) if dim else ("", "")
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "seen", False):
+            return
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f" {record.levelname.lower()}" if record.levelno >= logging.WARNING else ""
         head = f"{self._dim}{moment}.{record.msecs:03.0f}{level} {short_name(record.name)}:"

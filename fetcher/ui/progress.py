@@ -40,6 +40,8 @@ class Progress:
         self._pause = _REDRAW_SECONDS if self.redraws else _LOG_SECONDS
         self._last = self._last_event = 0.0
         self._bar: Bar | NotebookBar | None = None
+        # Loaded before, if anybody wants a log at all.
+        self._log = sys.modules.get("fetcher.ui.log")
 
     def begin(self, files: int, total: int) -> None:
         """So many files and bytes are to come."""
@@ -54,6 +56,9 @@ class Progress:
     def file_done(self, artifact: str, file: FileEntry, received: int, origin: str) -> None:
         """One file is in the store, and placed."""
         self.meter.file_done(file.size, received)
+        if self._log is not None:
+            name = f"{artifact}/{file.path}"
+            self._log.file_event("%s is there, %d bytes came from %s", name, received, origin)
         if self.events.wanted:
             self.events.send(
                 "file",
@@ -80,15 +85,17 @@ class Progress:
             code=problem.code,
             message=problem.message,
         )
+        if self._log is not None:
+            name = f"{artifact}/{file.path}"
+            self._log.file_event("%s failed: %s: %s", name, problem.code, problem.message)
         if self._bar is not None and self.meter.failed <= _SHOWN_FAILURES:
-            self._write(f"failed: {artifact}/{file.path}: {problem.message}")
+            screen.write_line(f"failed: {artifact}/{file.path}: {problem.message}", self.stream)
 
     def say(self, message: str) -> None:
         """A line above the bar."""
         self.events.send("message", text=message)
-        self._write(message)
-
-    def _write(self, message: str) -> None:
+        if self._log is not None:
+            self._log.told(message)
         screen.write_line(message, self.stream)
 
     def tick(self, waiting: Callable[[], list[str]] = list) -> None:
@@ -109,7 +116,7 @@ class Progress:
 
     def _draw(self, figures: Figures) -> None:
         if not self.redraws:
-            self._write(frame.plain(figures))
+            screen.write_line(frame.plain(figures), self.stream)
             return
         with screen.lock:
             if self._bar is None:
