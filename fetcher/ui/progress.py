@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fetcher.ui.bar import Bar, NotebookBar
 
 _REDRAW_SECONDS = 0.1
+# A run that is over before needs no bar, and tqdm need not be loaded.
+_PATIENCE_SECONDS = 0.3
 _LOG_SECONDS = 5.0
 _EVENT_SECONDS = 0.5
 _SHOWN_FAILURES = 10
@@ -47,6 +49,8 @@ class Progress:
         """So many files and bytes are to come."""
         self.meter.begin(files, total)
         self._last = time.monotonic()
+        if self.redraws:
+            self._last += _PATIENCE_SECONDS - _REDRAW_SECONDS
         self.events.send("begin", files=files, bytes=total)
 
     def watch(self, in_flight: Callable[[], Sequence[InFlight]]) -> None:

@@ -20,7 +20,7 @@ def is_terminal(stream: TextIO) -> bool:
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook, which shows widgets."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return "IPKernelApp" in getattr(shell, "config", ())
+    return shell is not None and "ipykernel.zmqshell" in sys.modules
 
 
 def has_colour(stream: TextIO) -> bool:

@@ -33,7 +33,7 @@ def fetch(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
 def secretive(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A project whose run knows a token, a password in netrc and one in a mirror's address."""
     netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine 127.0.0.1\nlogin me\npassword {PASSWORD}\n")
+    netrc.write_text(f"machine proxy.example\nlogin me\npassword {PASSWORD}\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -41,6 +41,7 @@ def secretive(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def test_faults_are_explained_and_no_secret_is_told(secretive: Path, hub: HubServer) -> None:
+    hub.add_token(TOKEN)
     hub.faults.add("GET /o/m/resolve/.*vocab", "status", code=404, body=f"no {TOKEN} here")
     hub.faults.add("GET /o/m/resolve/.*config", "status", code=429, retry_after=2, times=1)
     mirror = f"http://me:{PASSWORD}@127.0.0.1:9/mirror"

@@ -112,6 +112,7 @@ def test_no_line_can_be_forged(tmp_path: Path) -> None:
 def test_a_line_stands_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal(80)
+    monkeypatch.setattr("fetcher.ui.progress._PATIENCE_SECONDS", 0.0)
     log.to_stderr(2, stream)
     progress = Progress(stream)
     progress._pause = 0.0

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -78,6 +78,7 @@ def test_no_line_is_ever_wider_than_the_terminal(figures: Figures, width: int) -
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    monkeypatch.setattr("fetcher.ui.progress._PATIENCE_SECONDS", 0.0)
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
@@ -255,6 +256,15 @@ def test_no_terminal_gets_plain_lines(clean: pytest.MonkeyPatch, term: str) -> N
     assert text == "30 B of 100 B  0/1 files\n"
 
 
+def test_a_short_run_loads_no_tqdm(clean: pytest.MonkeyPatch) -> None:
+    clean.setattr("fetcher.ui.progress._PATIENCE_SECONDS", 60.0)
+    clean.delitem(sys.modules, "tqdm.auto", raising=False)
+    show = Show(clean, 80)
+    show.tick(UNET)
+    show.progress.end()
+    assert not show.stream.raw and "tqdm.auto" not in sys.modules
+
+
 def test_quiet_draws_nothing_and_imports_nothing(clean: pytest.MonkeyPatch) -> None:
     stream = Terminal(80)
     clean.delitem(sys.modules, "tqdm.auto", raising=False)
@@ -291,11 +301,34 @@ def test_events_have_the_numbers_of_the_bar(clean: pytest.MonkeyPatch, tmp_path:
     assert "17%" in stream.shown[0] and "0.50/2.80 GB" in stream.shown[0]
 
 
-def test_a_notebook_gets_a_widget(clean: pytest.MonkeyPatch) -> None:
-    shell = SimpleNamespace(config={"IPKernelApp": {}})
-    clean.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    assert terminal.in_notebook()
-    assert Progress(io.StringIO()).redraws
+@pytest.fixture
+def notebook(clean: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What tqdm and we take for the kernel of a notebook."""
+    import IPython
+    from IPython.core.interactiveshell import InteractiveShell
+
+    clean.setattr(IPython, "get_ipython", lambda: InteractiveShell.__new__(InteractiveShell))
+    clean.setitem(sys.modules, "ipykernel.zmqshell", ModuleType("ipykernel.zmqshell"))
+    for name in ("tqdm.auto", "tqdm.autonotebook"):
+        clean.delitem(sys.modules, name, raising=False)
+    return clean
+
+
+def test_a_notebook_gets_a_widget(notebook: pytest.MonkeyPatch) -> None:
+    progress = Progress(io.StringIO())
+    progress._pause = 0.0
+    progress.begin(4, 1000)
+    progress.watch(lambda: [InFlight("a", DOWNLOADING, 300, 1000, 300)])
+    progress.tick()
+    widget = progress._bar._bar.container  # type: ignore[union-attr]
+    before, bar, after = widget.children
+    assert type(bar).__name__ == "FloatProgress" and bar.value / bar.max == 0.3
+    words = after.value.replace("\u2007", " ")  # a space as wide as a figure
+    assert before.value == "30%" and words == "300 B of 1.0 kB  0/4 files"
+    progress.say("a line of the cell")
+    progress.end()
+    assert widget.layout.display == "none"
+    assert progress.stream.getvalue() == "a line of the cell\n"  # type: ignore[attr-defined]
 
 
 def test_size_is_of_the_stream_that_is_drawn_on(clean: pytest.MonkeyPatch) -> None:
