@@ -219,4 +219,5 @@ def workspace(
         finally:
             space.close()
     finally:
+        progress.end()
         progress.events.close()

@@ -132,6 +132,7 @@ class NotebookBar:
 
     def erase(self) -> None:
         """Take the widget away."""
+        self._bar.n = _STEPS  # else it stays, red: what went wrong is said in words
         self._bar.close()
 
 
