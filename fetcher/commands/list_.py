@@ -15,11 +15,11 @@ from fetcher.ui.table import Column, print_table
 
 _COLUMNS = (
     Column("MANIFEST", rank=2, least=8),
-    Column("ARTIFACT", least=16, at="middle"),
-    Column("TASK", rank=1, least=10),
-    Column("FOR", rank=5, least=12),
-    Column("LICENSE", rank=4, least=6),
-    Column("SOURCE", rank=3, least=16, at="middle"),
+    Column("ARTIFACT", least=24, at="middle"),
+    Column("TASK", rank=1, least=16),
+    Column("FOR", rank=5, least=24),
+    Column("LICENSE", rank=4, least=12),
+    Column("SOURCE", rank=3, least=24, at="middle"),
 )
 
 
