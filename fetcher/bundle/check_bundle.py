@@ -12,7 +12,8 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, open_bundle, open_bundles, summary_of
 from fetcher.mirror.verify_bundle import BundleVerifier
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
 
 
 class BundleSummary(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fetcher.mirror.inventory import HeldArtifact
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _HEAD = """\
 Models and datasets, packed by fetch. The folder is an OCI image layout.

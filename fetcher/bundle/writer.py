@@ -26,7 +26,7 @@ from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_t
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 MARKER = ".fetch-export"
 Tick = Callable[[int, int], None]  # (bytes, files) that were written

@@ -19,7 +19,7 @@ from fetcher.hardware import memory_estimate
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 T = TypeVar("T")
 

@@ -14,6 +14,7 @@ from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network.session import Network
 from fetcher.operations import access
 from fetcher.operations.access import Answer, Question
+from fetcher.operations.opening import keep_secrets
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
@@ -75,6 +76,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     root = find_root(Path.cwd())
     found = settings.load(root)
     found.check()
+    keep_secrets(found)
     network = Network(found)
     answers = access.ask_all(_questions(Project(root), names, network.hub), network)
     problems = [problem for answer in answers if (problem := answer.failing)]

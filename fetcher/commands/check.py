@@ -13,7 +13,7 @@ from fetcher.commands import common
 from fetcher.errors import Problem
 from fetcher.reporting import envelope
 from fetcher.reporting.report import of_seal
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 @click.command("check")

@@ -140,15 +140,6 @@ def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
     }
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-
-
 def write_report(path: Path, text: str) -> list[Problem]:
     """Write a report file, with its folder; what goes wrong is a problem of its own."""
     try:
@@ -228,4 +219,5 @@ def workspace(
         finally:
             space.close()
     finally:
+        progress.end()
         progress.events.close()

@@ -12,6 +12,14 @@ from fetcher.config import settings
 from fetcher.network.hub_account import HubAccount
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
+from fetcher.ui.table import Column, print_table
+
+_COLUMNS = (
+    Column("SETTING", least=12),
+    Column("VALUE", least=10, at="middle"),
+    Column("FROM", rank=1, least=7),
+    Column("VARIABLE", rank=2),
+)
 
 
 def _effective(found: settings.Settings, name: str) -> str:
@@ -56,8 +64,6 @@ def command(as_json: bool) -> int:
         envelope.print_json(answer)
         return 0
     print(f"project: {root}")
-    rows = [("SETTING", "VALUE", "FROM", "VARIABLE")]
-    for item in results:
-        rows.append((item["name"], item["value"] or "-", item["origin"], item["variable"]))
-    common.print_table(rows)
+    rows = [(i["name"], i["value"] or "-", i["origin"], i["variable"]) for i in results]
+    print_table(_COLUMNS, rows)
     return 0

@@ -22,10 +22,11 @@ from fetcher.fs.atomic import reflink
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
+from fetcher.operations.opening import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 class Finding(NamedTuple):
@@ -132,6 +133,7 @@ def command(as_json: bool) -> int:
     """
     root = find_root(Path.cwd())
     found = settings.load(root)
+    keep_secrets(found)
     findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:

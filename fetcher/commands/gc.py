@@ -14,7 +14,7 @@ from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc
 from fetcher.store.store import Store
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 @click.command("gc")

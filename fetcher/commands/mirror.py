@@ -14,10 +14,12 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.operations.opening import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.bundle.blob_import import ImportResult
@@ -42,6 +44,7 @@ def _settings(verify_key: Path | None = None, **flags: Any) -> Settings:
     key = None if verify_key is None else str(verify_key.expanduser().absolute())
     found = settings.load(find_root(Path.cwd()), {"verify_key": key, **flags})
     found.check()
+    keep_secrets(found)
     return found
 
 

@@ -13,7 +13,17 @@ from fetcher.errors import Problem
 from fetcher.reporting import envelope
 from fetcher.reporting.report import Summary
 from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("THERE", rank=4),
+    Column("IN STORE", rank=3),
+    Column("TO DOWNLOAD", rank=1),
+    Column("IN THE WAY", rank=5),
+    Column("BYTES", rank=2),
+)
 
 if TYPE_CHECKING:
     from fetcher.operations.workspace import Workspace
@@ -51,13 +61,11 @@ def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json
 
 
 def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
-    rows: list[tuple[str, ...]] = [
-        ("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "IN THE WAY", "BYTES")
-    ]
     names = common.row_names(plan.artifacts)
-    for part in plan.artifacts:
-        rows.append((names[part.artifact.manifest, part.artifact.id], *_cells(part)))
-    common.print_table(rows)
+    rows = [
+        (names[part.artifact.manifest, part.artifact.id], *_cells(part)) for part in plan.artifacts
+    ]
+    print_table(_COLUMNS, rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     unknown = [
         envelope.counted(count, what)

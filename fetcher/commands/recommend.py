@@ -16,7 +16,16 @@ from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Gpu
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("TASK", rank=3, least=10),
+    Column("PARAMETERS", rank=2),
+    Column("FITS"),
+    Column("WHY", rank=1, least=12),
+)
 
 
 def _card(name: str | None, memory: str | None, python: str | None) -> Gpu:
@@ -125,13 +134,13 @@ def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -
     what = f"{card.name}, " if card.name else ""
     print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
     print(f"estimate: {memory_estimate.ESTIMATE}\n")
-    rows = [("ARTIFACT", "TASK", "PARAMETERS", "FITS", "WHY")]
+    rows = []
     for found in known:
         count = memory_estimate.human_count(found.parameters) if found.parameters else "?"
         fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
         task = str(found.artifact.info.get("task", ""))
         rows.append((found.artifact.id, task, count, fits, found.reason))
-    common.print_table(rows)
+    print_table(_COLUMNS, rows)
     if choice is None:
         print("\nnothing to recommend: no combination of the catalog fits")
         return

@@ -11,6 +11,7 @@ from fetcher.errors import UsageError
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, leaderboard
 from fetcher.reporting.leaderboard import Leaderboard, Ranking
+from fetcher.ui.table import Column, print_table
 
 
 @click.command("report")
@@ -77,7 +78,7 @@ def command(
 def _print(board: Leaderboard, visibility: str) -> None:
     for table in board.tables:
         print(leaderboard.title_of(table))
-        common.print_table(_rows(table))
+        print_table(_columns(table), _rows(table))
         print()
     if not board.seen:
         print("nothing has been measured yet: fetch verify")
@@ -86,10 +87,19 @@ def _print(board: Leaderboard, visibility: str) -> None:
         print(f"{what} left out as not public" if visibility == "public" else f"{what} left out")
 
 
-def _rows(table: Ranking) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        ("#", "MODEL", *(name.upper() for name in table.metrics), "DEVICE", "SEEN BY")
+def _columns(table: Ranking) -> list[Column]:
+    """The first metric is what is ranked by: it stays the longest."""
+    return [
+        Column("#"),
+        Column("MODEL", least=12, at="middle"),
+        *(Column(name.upper(), rank=n) for n, name in enumerate(table.metrics, 1)),
+        Column("DEVICE", rank=90, least=6),
+        Column("SEEN BY", rank=91),
     ]
+
+
+def _rows(table: Ranking) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for rank, item in table.rows:
         figures = (leaderboard.shown(name, item.metrics.get(name)) for name in table.metrics)
         device = item.device or "-"

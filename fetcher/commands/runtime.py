@@ -16,6 +16,7 @@ from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.operations import ensure
+from fetcher.operations.opening import keep_secrets
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
@@ -105,6 +106,7 @@ def command(
     root = find_root(Path.cwd())
     found = settings.load(root)
     found.check()
+    keep_secrets(found)
     config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)

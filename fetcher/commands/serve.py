@@ -17,7 +17,7 @@ from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.project.project import Project, find_root
 from fetcher.reporting.envelope import counted
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings

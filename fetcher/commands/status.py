@@ -11,7 +11,15 @@ import click
 from fetcher.commands import common
 from fetcher.reporting import envelope
 from fetcher.reporting.report import ArtifactStatus, Report, of_seal, status_of_seal
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("STATE", least=4),
+    Column("FILES", rank=1),
+    Column("SIZE", rank=2),
+)
 
 
 @click.command("status")
@@ -42,7 +50,7 @@ def _show(found: Report, statuses: Sequence[ArtifactStatus], as_json: bool) -> N
         envelope.print_json(found)
         return
     ids = Counter(status["id"] for status in statuses)
-    rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
+    rows = []
     for status in statuses:
         name = status["id"] if ids[status["id"]] == 1 else f"{status['manifest']}/{status['id']}"
         rows.append(
@@ -53,7 +61,7 @@ def _show(found: Report, statuses: Sequence[ArtifactStatus], as_json: bool) -> N
                 human_bytes(status["bytes"]),
             )
         )
-    common.print_table(rows)
+    print_table(_COLUMNS, rows)
     if unread := sum(status["unread"] for status in statuses):
         print(
             f"\n{envelope.counted(unread, 'file')} of the right size not read yet: "

@@ -24,15 +24,25 @@ from fetcher.reporting.envelope import Answer
 from fetcher.reporting.report import Report
 from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table, without_empty
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.probes.run import ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
-_HEADING = (
-    *("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "INFER", "MEMORY"),
-    *("GPU", "DEVICE", "DTYPE", "GOLDEN"),
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("PROBE", rank=3, least=8),
+    Column("RESULT"),
+    Column("PARAMETERS", rank=5),
+    Column("LOAD", rank=4),
+    Column("INFER", rank=2),
+    Column("MEMORY", rank=6),
+    Column("GPU", rank=7),
+    Column("DEVICE", rank=8),
+    Column("DTYPE", rank=9),
+    Column("GOLDEN", rank=1),
 )
 
 
@@ -202,7 +212,7 @@ def _prove(
 ) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
-    table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
+    table = LiveTable(_COLUMNS, [part.artifact.id for part in parts], quiet=quiet)
     try:
         return prove(
             parts,
@@ -276,11 +286,7 @@ def _size(value: Any) -> str:
 
 def _print(outcome: ProbeRunResult) -> None:
     pairs = list(zip(outcome.results, outcome.golden, strict=True))
-    rows = [_row(result, how) for result, how in pairs]
-    kept = [
-        n for n in range(len(_HEADING)) if n < 3 or any(row[n] != "-" for row in rows)
-    ]  # no empty columns
-    common.print_table([tuple(row[n] for n in kept) for row in (_HEADING, *rows)])
+    print_table(*without_empty(_COLUMNS, [_row(result, how) for result, how in pairs]))
     for result, how in pairs:
         if result.state == "skipped":
             print(f"skipped {result.artifact}: {result.reason}")

@@ -6,12 +6,13 @@ verify key, it must also be signed, and whole.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
 from typing import Protocol
 
-from fetcher.errors import UsageError
+from fetcher.errors import FetchError, UsageError
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
 from fetcher.mirror.remote_folder import RemoteFolder, RemotePlace, WebFolder
@@ -24,6 +25,8 @@ from fetcher.sources.base import (
     Source,
 )
 from fetcher.sources.fetch_mirror import FetchMirror
+
+_log = logging.getLogger(__name__)
 
 ORIGIN = "mirror"
 _GUARD = threading.Lock()
@@ -73,7 +76,18 @@ def opened(location: str, network: Network) -> Mirror:
     with _GUARD:
         place = network.mirrors.get(location)
         if place is None:
-            place = network.mirrors[location] = _open(location, network)
+            try:
+                place = network.mirrors[location] = _open(location, network)
+            except FetchError as error:
+                _log.info(
+                    "mirror %s is refused: %s", FetchMirror(location).describe(), error.message
+                )
+                raise
+            _log.info(
+                "mirror %s is opened as a %s",
+                FetchMirror(location).describe(),
+                type(place).__name__,
+            )
     found: Mirror = place
     return found
 

@@ -6,6 +6,7 @@ is opened.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,17 @@ def settings_of(root: Path, flags: Mapping[str, Any], mirrors: Sequence[str] = (
         flags["verify_key"] = str(Path(key).expanduser().absolute())
     settings = all_settings.load(root, flags)
     settings.check()
+    keep_secrets(settings)
     return settings
+
+
+def keep_secrets(settings: Settings) -> None:
+    """Tell the log, if there is one, which values must never stand in it."""
+    log = sys.modules.get("fetcher.ui.log")
+    if log is not None:
+        log.keep_secret(
+            settings.text(name) for name, spec in all_settings.SPECS.items() if spec.secret
+        )
 
 
 def sealed(

@@ -102,10 +102,12 @@ def prove(
         if on_tick is not None:
             on_tick({parts[ready[ran]].artifact.id: stage for ran, stage in doing.items()})
 
+    _log.info("%d probes to run under %s", len(ready), settings.python or "the active Python")
     for request in found:
         if isinstance(request, ProbeRequest):
             _log.info("probing %s with %s on %s", request.artifact, request.type, request.device)
     for result, how in judged.values():
+        _log.info("%s: %s before it runs: %s", result.artifact, result.state, result.reason)
         if on_result is not None:
             on_result(result, how)
     run_probes(

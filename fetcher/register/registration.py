@@ -17,7 +17,7 @@ from fetcher.register.draft import Draft
 from fetcher.register.form import BY_KEY, EXTRA
 from fetcher.register.ids import propose
 from fetcher.store.store import Store
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 # Asked of a repository in vain where these say that it cannot be reached.
 _UNREACHABLE = {"network", "offline"}

@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypedDict
 
 from fetcher.errors import Problem, exit_code_of, hint_of
 from fetcher.reporting.report import ArtifactReport, FileReport, Report
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 SCHEMA = "fetch.report/1"
 SUMMARY = (
@@ -194,7 +194,11 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
         label = "" if in_document else "error: " + (f"{artifact}: " if artifact else "")
         group = (message if in_document else artifact, code, hint)
         alike.setdefault(group, []).append(f"{label}{message}{_named(files)}")
+    log = sys.modules.get("fetcher.ui.log")
     for (_, _, hint), lines in alike.items():
+        if log is not None:
+            for line in lines:
+                log.told(line)
         for line in lines[:_SHOWN]:
             print(line, file=out)
         if len(lines) > _SHOWN:

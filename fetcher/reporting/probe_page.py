@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from fetcher import __version__
 from fetcher.reporting.html import Html, document, lines, table, tag
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.verify.contract.exhibits import Picture
 from fetcher.verify.contract.protocol import METRICS, ProbeResult
 from fetcher.yamldoc.json_fields import JsonFields

@@ -230,6 +230,7 @@ class Outside:
     def _hashed(self, arrived: Arrived, tail: Tail) -> None:
         try:
             arrived.digests = tail.digests()
+            arrived.job.proven = True
         except Exception as error:
             self._on_lost(arrived.job, as_failure(error, arrived.job))
         else:

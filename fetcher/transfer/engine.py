@@ -23,6 +23,7 @@ from fetcher.transfer.backends import Outside
 from fetcher.transfer.connection import Slot
 from fetcher.transfer.download import Arrived, Delivered, Job
 from fetcher.transfer.hosts import Host, Hosts
+from fetcher.transfer.in_flight import in_flight
 from fetcher.transfer.outcomes import (
     Decode,
     Fatal,
@@ -42,6 +43,7 @@ from fetcher.transfer.partial_file import Body, Cell
 from fetcher.transfer.queue import Agenda
 from fetcher.transfer.recovery import Mending
 from fetcher.transfer.worker_pool import Couriers
+from fetcher.ui.meter import InFlight
 from fetcher.ui.progress import Progress
 
 _MAX_HELD_BYTES = 64 << 20
@@ -88,7 +90,7 @@ class Engine:
             on_refused=self._mending.disproved,
         )
         self._reviewed = time.monotonic()
-        progress.live = self._live
+        progress.watch(self._in_flight)
 
     def __enter__(self) -> Engine:
         return self
@@ -126,10 +128,13 @@ class Engine:
             self.progress.tick(self.hosts.waiting)
         return self._mending.failed
 
-    def _live(self) -> int:
-        """Bytes that are there of bodies that are not whole yet."""
-        there = {slot.job: slot.body.got for slot in self._busy if slot.cell is not None}
-        return sum(there.values()) + sum(s.received for s in self._busy if s.cell is None)
+    def _in_flight(self) -> list[InFlight]:
+        failed = {job for job, _ in self._mending.failed}
+        return in_flight(self._mending.begun, failed, self._busy, self._place_of)
+
+    def _place_of(self, job: Job) -> Host | None:
+        there = bool(job.candidates) and isinstance(job.candidate, UrlCandidate)
+        return self._host_of(job) if there else None
 
     # Beginning
 
@@ -380,7 +385,7 @@ class Engine:
     def _body_whole(self, job: Job, body: Body) -> None:
         self._cut(job)  # others may have brought their last bytes in the same turn
         self._spread.pop(job, None)
-        job.settled = True
+        job.settled, job.proven = True, False
         written = body.frontier
         arrived = Arrived(job, job.candidate.origin, path=body.part.path)
         job.body = None

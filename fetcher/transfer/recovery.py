@@ -20,7 +20,8 @@ from fetcher.transfer.local_copy import read_validator, spool
 from fetcher.transfer.outcomes import Retry, Unreachable, Wait, manual_hint
 from fetcher.transfer.partial_file import Body
 from fetcher.transfer.queue import Agenda
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
 
 # A try that got this much further than any before it earns new tries.
 _PROGRESS = 16 << 10

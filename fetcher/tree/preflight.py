@@ -15,7 +15,7 @@ from fetcher.sources.local import Local
 from fetcher.store.store import Store
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _MARGIN = 32 * 1024 * 1024
 

@@ -117,10 +117,12 @@ def load(state: State, mark: str, with_files: bool = False) -> Seal | None:
     `with_files`: it can also tell what a report says of each of them.
     """
     if not state.path.exists():
+        _tell("nothing was fetched into %s yet", state.folder.parent)
         return None
     try:
         found = state.seal(mark)
         if found is None:
+            _tell("no run with these options, manifests and lock has left this tree complete")
             return None
         number, text = found
         seen = 0
@@ -137,10 +139,13 @@ def load(state: State, mark: str, with_files: bool = False) -> Seal | None:
         LookupError,
         struct.error,
         AttributeError,
-    ):
+    ) as error:
+        _tell("what is recorded of the tree cannot be read: %s", error)
         return None  # it is a cache: the plan will tell
-    # Another run may have replaced it between two of these reads.
-    return seal if seen == seal.files else None
+    if seen != seal.files:  # another run replaced it between two of these reads
+        _tell("another run is at work in it")
+        return None
+    return seal
 
 
 def _opened(values: Any, packed: Sequence[_Packed] | None) -> Seal:
@@ -159,26 +164,37 @@ def _opened(values: Any, packed: Sequence[_Packed] | None) -> Seal:
     return seal
 
 
+def _tell(why: str, *values: object) -> None:
+    """Log why every file is looked at; `logging` is loaded only now that much else will be."""
+    import logging
+
+    logging.getLogger(__name__).info("every file is looked at: " + why, *values)
+
+
 def _unchanged(tree: Path, folder: str, names: str, numbers: bytes) -> bool:
     """Whether all files of one folder stand as they did."""
     try:
         handle = os.open(native(str(tree / folder)), os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        _tell("%s cannot be opened: %s", folder or tree, error.strerror)
         return False
     try:
-        return _match(handle, names.split("\n"), numbers)
+        return _match(handle, folder, names.split("\n"), numbers)
     finally:
         os.close(handle)
 
 
-def _match(handle: int, names: list[str], numbers: bytes) -> bool:
+def _match(handle: int, folder: str, names: list[str], numbers: bytes) -> bool:
     stat = os.stat
     for name, entry in zip(names, _ENTRY.iter_unpack(numbers), strict=True):
         try:
             now = stat(name, dir_fd=handle, follow_symlinks=False)
-        except OSError:
+        except OSError as error:
+            _tell("%s/%s is not there as it was: %s", folder, name, error.strerror)
             return False
         if (now.st_size, now.st_mtime_ns, now.st_ino & _MASK) != entry:
+            what = "size" if now.st_size != entry[0] else "time or inode"
+            _tell("%s/%s has another %s than it had", folder, name, what)
             return False
     return True
 

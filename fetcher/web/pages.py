@@ -14,7 +14,7 @@ from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.reporting import leaderboard
 from fetcher.reporting.leaderboard import Ranking
 from fetcher.server.tokens import Identity
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.web import plots
 from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, facets
 from fetcher.web.i18n import Translator

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher import __version__
 from fetcher.server.http import HttpRequest, HttpResponse
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.web.i18n import LANGUAGES, NAMES, Translator, preferred
 from fetcher.web.sessions import WebSessions, cookie, set_cookie
 
