@@ -8,8 +8,8 @@ from typing import Any
 from fetcher.catalog import prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
-from fetcher.models.base import BaseModel, ModelError
-from fetcher.models.spec import ModelSpec
+from fetcher.models.errors import ModelError
+from fetcher.models.model import BaseModel
 from fetcher.project.manifest import Artifact
 from fetcher.sources.local import Local
 from fetcher.verify.loaders import first_line
@@ -25,12 +25,12 @@ class BaseImagePipeline(BaseModel):
     """
 
     kind = "image"
+    calls = ("generate",)
+    needs = ("generate", "_draw")
 
-    def __init__(self, spec: ModelSpec | None = None) -> None:
-        super().__init__(spec)
-        self.passed: tuple[Passed, ...] = ()
-        self.notes: tuple[str, ...] = ()
-        self.runtime = Runtime()
+    passed: tuple[Passed, ...] = ()
+    notes: tuple[str, ...] = ()
+    runtime = Runtime()
 
     def generate(
         self,
@@ -94,7 +94,7 @@ class BaseImagePipeline(BaseModel):
         }
 
     def _draw(self, engine: Any, prompt: str, settings: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        raise self._absent("generate")
 
 
 class DiffusersPipeline(BaseImagePipeline):
