@@ -10,7 +10,6 @@ try:
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 except ImportError as error:
     from fetcher.models.errors import ModelError
@@ -82,11 +81,12 @@ class FetchChatModel(BaseChatModel):
             },
         )
         if reply.input_tokens or reply.output_tokens:  # a class's own invoke may not count
-            message.usage_metadata = UsageMetadata(
-                input_tokens=reply.input_tokens,
-                output_tokens=reply.output_tokens,
-                total_tokens=reply.input_tokens + reply.output_tokens,
-            )
+            usage: Any = {
+                "input_tokens": reply.input_tokens,
+                "output_tokens": reply.output_tokens,
+                "total_tokens": reply.input_tokens + reply.output_tokens,
+            }
+            message.usage_metadata = usage
         return message
 
     def _stream(

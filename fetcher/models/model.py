@@ -8,7 +8,6 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -42,6 +41,8 @@ class BaseModel:
     needs: ClassVar[tuple[str, ...]] = ()
 
     _spec: ModelSpec | None = None
+    _own_name: str | None = None
+    _own_path: Path | None = None
     _is_loaded: bool | None = None  # what a class that loads by itself may say
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -98,16 +99,21 @@ class BaseModel:
 
     @property
     def name(self) -> str:
-        """The name that the manager knows it by."""
-        return self.spec.name
+        """The name that the manager knows it by, unless the class has set another."""
+        return self._own_name or self.spec.name
 
     @name.setter
     def name(self, name: str) -> None:
-        self.spec = replace(self.spec, name=name)
+        self._own_name = name
 
     @property
     def model_path(self) -> Path:
-        """The folder with its files. Raises ModelError if it has none."""
+        """The folder with its files, unless the class has set another.
+
+        Raises ModelError if there is none.
+        """
+        if self._own_path is not None:
+            return self._own_path
         if self.spec.folder is None:
             raise ModelError(
                 f"{self.name} has no folder",
@@ -117,7 +123,7 @@ class BaseModel:
 
     @model_path.setter
     def model_path(self, folder: Path | str) -> None:
-        self.spec = replace(self.spec, folder=Path(folder).absolute())
+        self._own_path = Path(folder)
 
     @property
     def is_loaded(self) -> bool:

@@ -46,8 +46,8 @@ class ModelSpec:
     transformers, sentence-transformers, onnx, diffusers, codec, `custom` for one that was
     registered, "" for none. `origin` is `tree` (laid out), `folder` or `registered`. `version` is
     the lock's revision, or the name of a plain folder's sub-folder. `files` maps the model's own
-    paths to where they stand. `base` is the model that an adapter acts on. `info` is the catalog record,
-    `options` what the manifest's probe says of loading it.
+    paths to where they stand. `base` is the model that an adapter acts on. `info` is the catalog
+    record, `options` what the manifest's probe says of loading it.
     """
 
     name: str
