@@ -556,3 +556,38 @@ def test_messages_become_a_text(built: Path) -> None:
 
     model._tokenizer = Begins()
     assert model._format_messages(told) == "[INST] Hello! [/INST]", "not twice"
+
+
+def test_a_keras_model_is_loaded_by_a_class(tmp_path: Path, manager: ModelManager) -> None:
+    """As docs/models.md says of TensorFlow; with whatever backend keras finds."""
+    keras = pytest.importorskip("keras", reason="keras is not installed")
+    import numpy
+
+    layers = [keras.Input((4,)), keras.layers.Dense(3, use_bias=False)]
+    network = keras.Sequential(layers)
+    folder = tmp_path / "models/my-model"
+    folder.mkdir(parents=True)
+    network.save(folder / "model.keras")
+    network.save_weights(folder / "model.weights.h5")
+    assert manager.list_available_models()[0]["kind"] == "other", "its files do not tell"
+
+    class Whole(BaseEmbeddingModel):
+        def load(self) -> None:
+            self.network = keras.saving.load_model(self.model_path / "model.keras")
+
+        def unload(self) -> None:
+            self.network = None
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            counts = [[float(text.count(letter)) for letter in "abcd"] for text in texts]
+            found = self.network(numpy.array(counts, "float32"))
+            return [list(map(float, row)) for row in keras.ops.convert_to_numpy(found)]
+
+    class Weights(Whole):
+        def load(self) -> None:
+            self.network = keras.Sequential(list(layers))
+            self.network.load_weights(self.model_path / "model.weights.h5")
+
+    whole = manager.get_embedding_model("my-model", Whole).embed_documents(["abba", "d"])
+    assert [len(row) for row in whole] == [3, 3] and whole[0] != whole[1]
+    assert manager.get_embedding_model("my-model", Weights).embed_query("d") == whole[1]
