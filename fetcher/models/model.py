@@ -49,7 +49,7 @@ class BaseModel:
         super().__init_subclass__(**more)
         ours = [one for one in cls.__mro__ if one is BaseModel or "calls" in vars(one)]
         for name in ("load", "unload", *cls.calls):
-            written = inspect.getattr_static(cls, name)  # a base beside ours may have it too
+            written = inspect.getattr_static(cls, name, None)  # a base beside ours may have it too
             if not inspect.isfunction(written) or hasattr(written, _KEPT):
                 continue
             if not any(vars(one).get(name) is written for one in ours):
