@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fetcher.catalog.prompts import PromptContext, register_optimizer, register_translator
-    from fetcher.models.base import BaseModel, Freed, ModelError, NotLoaded
-    from fetcher.models.chat import BaseLLMModel
+    from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
     from fetcher.models.compression import BaseCompressionModel
-    from fetcher.models.embedding import BaseEmbeddingModel
+    from fetcher.models.errors import ModelError, NotLoaded
     from fetcher.models.image_generation import BaseImagePipeline
+    from fetcher.models.lifecycle import Freed
     from fetcher.models.manager import ModelManager
-    from fetcher.models.registry import register_model
+    from fetcher.models.model import BaseModel
+    from fetcher.models.registry import register_model, unregister_model
     from fetcher.models.reply import ChatReply
-    from fetcher.models.spec import ModelSpec
+    from fetcher.models.spec import ModelRecord, ModelSpec
     from fetcher.models.stats import ModelStats, prometheus_text
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Freed",
     "ModelError",
     "ModelManager",
+    "ModelRecord",
     "ModelSpec",
     "ModelStats",
     "NotLoaded",
@@ -40,26 +42,29 @@ __all__ = [
     "register_model",
     "register_optimizer",
     "register_translator",
+    "unregister_model",
 ]
 
 _HOMES = {
     "BaseCompressionModel": "models.compression",
-    "BaseEmbeddingModel": "models.embedding",
+    "BaseEmbeddingModel": "models.base",
     "BaseImagePipeline": "models.image_generation",
-    "BaseLLMModel": "models.chat",
-    "BaseModel": "models.base",
+    "BaseLLMModel": "models.base",
+    "BaseModel": "models.model",
     "ChatReply": "models.reply",
-    "Freed": "models.base",
-    "ModelError": "models.base",
+    "Freed": "models.lifecycle",
+    "ModelError": "models.errors",
     "ModelManager": "models.manager",
+    "ModelRecord": "models.spec",
     "ModelSpec": "models.spec",
     "ModelStats": "models.stats",
-    "NotLoaded": "models.base",
+    "NotLoaded": "models.errors",
     "PromptContext": "catalog.prompts",
     "prometheus_text": "models.stats",
     "register_model": "models.registry",
     "register_optimizer": "catalog.prompts",
     "register_translator": "catalog.prompts",
+    "unregister_model": "models.registry",
 }
 
 

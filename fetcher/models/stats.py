@@ -70,6 +70,12 @@ class Monitor:
         self._stats = ModelStats(name, kind, version)
         self._lock = threading.Lock()
 
+    def named(self, name: str, kind: str, version: str) -> None:
+        """Note whose counters these are."""
+        with self._lock:
+            stats = self._stats
+            stats.name, stats.kind, stats.version = name, kind, version
+
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Time a load, and measure by how much it raises the memory."""
