@@ -269,13 +269,14 @@ class Settings:
     def hub_cache(self) -> Path:
         """The Hugging Face cache directory, as huggingface_hub finds it."""
         if text := self.text("hub_cache"):
-            return self._path(text)
+            own = self.origin("hub_cache") in {"fetch.yaml", ".env"}
+            return self._path(text) if own else _hub_path(text)
         return self._hf_home() / "hub"
 
     def _hf_home(self) -> Path:
         if home := os.environ.get("HF_HOME"):
-            return self._path(home)
-        return self._path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+            return _hub_path(home)
+        return _hub_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
 
     @property
     def hf_token(self) -> str:
@@ -326,6 +327,11 @@ class Settings:
         _ = self.store, self.offline, self.sync, self.jobs, self.link, self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
         _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
+
+
+def _hub_path(text: str) -> Path:
+    """A path in the environment as huggingface_hub reads it: `~`, `$NAME`, from where one is."""
+    return Path.cwd() / os.path.expandvars(os.path.expanduser(text))
 
 
 def _from_file(

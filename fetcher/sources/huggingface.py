@@ -27,7 +27,9 @@ from fetcher.sources.base import (
 from fetcher.yamldoc.schema import Field, Text
 
 MAX_PAGES = 20_000
-REPO = r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}"
+# The Hub has no names with -- or ..: in its cache, o--m would be o/m.
+_NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[\w.-]){0,95}"
+REPO = rf"(?:{_NAME}/)?{_NAME}"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
