@@ -129,7 +129,8 @@ class Engine:
     def _live(self) -> int:
         """Bytes that are there of bodies that are not whole yet."""
         there = {slot.job: slot.body.got for slot in self._busy if slot.cell is not None}
-        return sum(there.values()) + sum(s.received for s in self._busy if s.cell is None)
+        here = sum(there.values()) + sum(s.received for s in self._busy if s.cell is None)
+        return here + self._outside.live_bytes
 
     # Beginning
 
