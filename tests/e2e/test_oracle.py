@@ -9,7 +9,9 @@ import pytest
 
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import WEIGHTS, files_below
+from tests.kit import payload
 from tests.oracles import CLIENTS, client
+from tests.servers.cas import Cas
 from tests.servers.hub import HubServer
 
 DOWNLOAD = """
@@ -107,6 +109,31 @@ def test_a_cache_that_the_client_filled_is_kept(
     client(READ_CACHE, path=path, HF_HUB_OFFLINE="1")
     adopted = cli("adopt", cache, "--json")
     assert adopted.code == 0 and adopted.json["summary"]["adopted_files"] == 4
+
+
+def test_what_the_client_got_through_xet_is_found(
+    tmp_path: Path, cli: Cli, hub: HubServer, hermetic: Path
+) -> None:
+    """The newest client keeps it in a store that all repositories of a cache share."""
+    pytest.importorskip("hf_xet")
+    with Cas() as cas:
+        hub.cas = cas
+        weights = payload(1_500_000)
+        hub.add_repo("o/x", {"config.json": b"{}", "w.safetensors": weights}, xet=True)
+        code = "from huggingface_hub import snapshot_download; snapshot_download('o/x')"
+        client(code, path="", HF_HUB_DISABLE_XET="0")
+        assert any("/xorbs/" in request.path for request in cas.requests) and cas.errors == []
+    cache = hermetic / "huggingface" / "hub"
+    assert [path.stat().st_size for path in (cache / "blobs").glob("??/" + "?" * 64)] == [1_500_000]
+    write_project(
+        tmp_path, "p", "artifacts:\n  x: {source: hf:o/x}\n", "tree: {x/: x}\nhub_cache: [x]\n"
+    )
+    result = cli("all", "--json")
+    assert result.code == 0, result.err
+    assert result.json["summary"]["downloaded_bytes"] == 0
+    assert (tmp_path / "x/w.safetensors").read_bytes() == weights
+    seen = "from huggingface_hub import scan_cache_dir as scan; assert not scan().warnings"
+    client(seen, path="")
 
 
 def test_the_client_verifies_our_cache(
