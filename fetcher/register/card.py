@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
-# Results of benchmarks make cards of up to some 100 KB.
 MAX_CARD = 1 << 20
 _MAX_FRONT = 256 << 10
 _FRONT = re.compile(r"\s*---[ \t]*(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---", re.DOTALL)

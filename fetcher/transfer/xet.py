@@ -19,15 +19,10 @@ from urllib.parse import urljoin
 from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly
 from fetcher.fs.safe_paths import printable
-from fetcher.network.session import (
-    REDIRECTS,
-    USER_AGENT,
-    Network,
-    Response,
-    host_of,
-    origin_of,
-    public_url,
-)
+from fetcher.network.outgoing import USER_AGENT
+from fetcher.network.retry import REDIRECTS
+from fetcher.network.session import Network, Response
+from fetcher.network.urls import host_of, origin_of, public_url
 from fetcher.sources.base import FileEntry, XetCandidate
 from fetcher.store.store import Store
 
@@ -39,6 +34,7 @@ _MOVES = 3  # redirects of a repository that has another name now
 _EARLY = 60  # seconds before its end at which a token is no longer used
 _STALLED = 60.0  # seconds without a byte, its own retries included, after which it is given up
 _LOOK = 0.05
+_PATIENCE = 5.0  # seconds to go on asking the Hub: plain HTTP has patience of its own
 # hf_xet may hold 6 GB in buffers, tries for six minutes, and reports how it fares to the storage.
 _CONFIG = {
     "client.retry_base_delay": "1s",
@@ -117,7 +113,7 @@ class XetStorage:
     def _hash_of(self, url: str) -> str:
         """The Xet hash that the Hub states for a file, "" if it states none."""
         for _ in range(_MOVES):
-            answer = self._network.request(url, method="HEAD", follow=False, tries=2)
+            answer = self._network.request(url, method="HEAD", follow=False, patience=_PATIENCE)
             found = answer.headers.get("x-xet-hash", "")
             if _HASH.fullmatch(found):
                 return found
@@ -140,7 +136,7 @@ class XetStorage:
                 raise known
             if known is not None and known.ends > time.time() + _EARLY:
                 return known
-            answer = self._network.request(url, tries=2)
+            answer = self._network.request(url, patience=_PATIENCE)
             if answer.status in {401, 403}:
                 return None
             try:
