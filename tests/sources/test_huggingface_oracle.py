@@ -64,6 +64,19 @@ def add_odd(hub: HubServer, kind: str) -> str:
     return hub.add_repo("o/odd", files, kind)
 
 
+def at_every_revision(hub: HubServer, kind: str) -> list[HuggingFace]:
+    """A repository whose revisions all differ, by each of their names, and by some that none has."""
+    repo = f"o/revisions-{kind}"
+    files = {"a": b"1", "w.safetensors": payload(2000)}
+    first = hub.add_repo(repo, files, kind, xet=True)
+    hub.add_commit(repo, {"a": b"2"}, "dev/branch+1", repo_type=kind)
+    hub.add_commit(repo, {"a": b"3"}, "refs/pr/12", repo_type=kind)
+    hub.add_commit(repo, {"b": b"4"}, "main", delete=["a"], repo_type=kind)
+    hub.set_ref(repo, "v1.0", first, kind, tag=True)
+    names = ("main", "dev/branch+1", "refs/pr/12", "v1.0", first, first[:7], "gone", "f" * 40)
+    return [HuggingFace(repo, kind, name) for name in names]
+
+
 def ours(run: Run, source: HuggingFace) -> Any:
     """As the oracle's program tells it."""
     try:
@@ -85,24 +98,7 @@ def test_the_same_files_or_the_same_refusal(
     for kind in ("model", "dataset", "space"):
         add_odd(hub, kind)
         sources += [HuggingFace("o/odd", kind, path=below) for below in ("", *FOLDERS)]
-    first = hub.add_repo("o/revisions", {"a": b"1", "w.safetensors": payload(2000)}, xet=True)
-    hub.add_commit("o/revisions", {"a": b"2"}, "dev/branch+1")
-    hub.add_commit("o/revisions", {"a": b"3"}, "refs/pr/12")
-    hub.add_commit("o/revisions", {"b": b"4"}, "main", delete=["a"])
-    hub.set_ref("o/revisions", "v1.0", first, tag=True)
-    sources += [
-        HuggingFace("o/revisions", revision=name)
-        for name in (
-            "main",
-            "dev/branch+1",
-            "refs/pr/12",
-            "v1.0",
-            first,
-            first[:7],
-            "gone",
-            "f" * 40,
-        )
-    ]
+        sources += at_every_revision(hub, kind)
     hub.add_repo("o/old", {f"f{n}": b"%d" % n for n in range(10)})
     hub.move_repo("o/old", "o/new")
     hub.add_repo("o/gated", {"w.safetensors": b"w"}, gated="manual")

@@ -56,7 +56,7 @@ def hub(cas: Cas) -> Iterator[HubServer]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("fetcher.network.session", "fetcher.transfer.engine", "fetcher.transfer.hosts"):
+    for place in ("fetcher.network.retry", "fetcher.transfer.engine", "fetcher.transfer.hosts"):
         monkeypatch.setattr(f"{place}.backoff", lambda attempt: 0.01)
     monkeypatch.setitem(xet._CONFIG, "client.retry_base_delay", "10ms")
     monkeypatch.setitem(xet._CONFIG, "client.retry_max_attempts", 1)
