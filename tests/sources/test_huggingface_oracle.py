@@ -65,7 +65,7 @@ def add_odd(hub: HubServer, kind: str) -> str:
 
 
 def at_every_revision(hub: HubServer, kind: str) -> list[HuggingFace]:
-    """A repository whose revisions all differ, by each of their names, and by some that none has."""
+    """A repository whose revisions differ, by each of their names, and by some that none has."""
     repo = f"o/revisions-{kind}"
     files = {"a": b"1", "w.safetensors": payload(2000)}
     first = hub.add_repo(repo, files, kind, xet=True)
