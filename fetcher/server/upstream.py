@@ -28,7 +28,7 @@ from fetcher.server.project_inventory import blob_extents
 from fetcher.server.pull_through import Puller
 from fetcher.server.repos import COMMIT, Repo, RepoFile, Snapshot, repo_file
 from fetcher.server.upstream_index import UpstreamIndex
-from fetcher.sources.base import FileEntry, sound_size
+from fetcher.sources.base import FileEntry, XetCandidate, sound_size
 from fetcher.sources.base import Request as FileRequest
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
@@ -131,7 +131,10 @@ class HubUpstream:
         """The bytes of a file that is fetched for this, or already on its way."""
         source = HuggingFace(name, kind, commit)
         file = _file_entry(entry)
-        return self._puller.live(file, source.candidates(commit, file, self._network))
+        found = source.candidates(commit, file, self._network)
+        # What comes through Xet cannot be passed on while it still arrives.
+        plain = [candidate for candidate in found if not isinstance(candidate, XetCandidate)]
+        return self._puller.live(file, plain)
 
     # Looking up
 

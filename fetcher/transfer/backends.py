@@ -17,6 +17,7 @@ from fetcher.sources.base import (
     ExtentsCandidate,
     PathCandidate,
     WheelCandidate,
+    XetCandidate,
 )
 from fetcher.store.store import Store
 from fetcher.transfer.committer import Shelf
@@ -25,6 +26,7 @@ from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.local_copy import copy_of, copy_of_extents
 from fetcher.transfer.wheels import WheelRack
 from fetcher.transfer.worker_pool import FEWEST, PACKET, Couriers, can_be_used, eligible
+from fetcher.transfer.xet import XetStorage
 
 
 class Outside:
@@ -58,6 +60,7 @@ class Outside:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="worker")
         self._rack = WheelRack(store)
+        self._xet = XetStorage(network, store)
         self._shelf = Shelf(store, self._shelved, self._disproved)
         self._couriers = couriers
 
@@ -65,6 +68,11 @@ class Outside:
     def held_bytes(self) -> int:
         """Bytes of bodies in memory that the shelf has not dealt with."""
         return self._shelf.held_bytes
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that are there of bodies which somebody else is getting."""
+        return self._xet.received
 
     def drain(self) -> None:
         """Deal with every answer that is there. Raises what broke the shelf."""
@@ -86,6 +94,7 @@ class Outside:
     def stop(self) -> None:
         """End everything; what arrived whole is still shelved. Raises what broke the shelf."""
         self._rack.close()
+        self._xet.stop()
         if self._couriers is not None:
             self._couriers.close()
         self._workers.shutdown(wait=True, cancel_futures=True)
@@ -142,6 +151,8 @@ class Outside:
             self._work(job, lambda: self._prepare(job, candidate))
         elif isinstance(candidate, WheelCandidate):
             self._work(job, lambda: self._member(job, candidate))
+        elif isinstance(candidate, XetCandidate):
+            self._work(job, lambda: self._from_xet(job, candidate))
         elif isinstance(candidate, ExtentsCandidate):
             self._work(job, lambda: self._extents(job, candidate))
         else:
@@ -188,6 +199,19 @@ class Outside:
             raise Failure("offline", "the package index may not be used")
         arrived = self._rack.take(job, candidate.origin, candidate.requirement, candidate.member)
         return lambda: self.shelve(arrived)
+
+    def _from_xet(self, job: Job, candidate: XetCandidate) -> Callable[[], None]:
+        path = self._xet.fetch(candidate, job.file)
+
+        def follow_up() -> None:
+            if path is None:  # plain HTTP is no second choice here, but the only way
+                job.candidates = [other for other in job.candidates if other != candidate]
+                self._on_ready(job)
+            else:
+                job.received += job.file.size or 0
+                self.shelve(Arrived(job, candidate.origin, path=path))
+
+        return follow_up
 
     def _path(self, job: Job, candidate: PathCandidate) -> Callable[[], None]:
         path = copy_of(candidate.path, self.store, candidate.link)
