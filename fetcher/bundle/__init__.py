@@ -1,1 +1,1 @@
-"""Carrying artifacts between sites: bundles and registries, written, proven and taken in."""
+"""Bundles, from export to import: written, checked, signed, pushed to registries and pulled."""

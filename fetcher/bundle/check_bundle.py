@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fetcher.bundle import publisher_signatures
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.mirror import trust
-from fetcher.mirror.bundle import Bundle, open_bundle, open_bundles, record_of
-from fetcher.mirror.verify_bundle import Proof
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.mirror.bundle import ArtifactSummary, Bundle, open_bundle, open_bundles, summary_of
+from fetcher.mirror.verify_bundle import BundleVerifier
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
+
+
+class BundleSummary(TypedDict):
+    """A bundle in the report; `absent` counts the contents that a delta builds on."""
+
+    bundle: str
+    digest: str
+    delta: bool
+    absent: int
+    signature: bool
+    tool: bool
 
 
 @dataclass
-class Checked:
+class CheckResult:
     """What a check found."""
 
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    bundles: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[ArtifactSummary] = field(default_factory=list)
+    bundles: list[BundleSummary] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     signed: bool | None = None
@@ -28,7 +40,7 @@ class Checked:
 
 
 @dataclass
-class Signed:
+class SignResult:
     """What signing did."""
 
     @dataclass
@@ -47,7 +59,7 @@ class Signed:
 def prove(bundle: Bundle, progress: Progress) -> tuple[list[Problem], int, int]:
     """Everything that is wrong with a bundle, every byte read; and how many files and bytes."""
     problems = bundle.structure()
-    proof = Proof(bundle, progress.advance, volumes=True)
+    proof = BundleVerifier(bundle, progress.advance, volumes=True)
     try:
         problems += proof.run()
     except Failure as failure:
@@ -63,9 +75,9 @@ def _once(problems: list[Problem]) -> list[Problem]:
     return list(seen.values())
 
 
-def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Checked:
+def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> CheckResult:
     """Prove bundles. What cannot be opened at all raises Failure, UsageError."""
-    found = Checked()
+    found = CheckResult()
     bundles = open_bundles(arguments)
     try:
         sizes = [bundle.container.sizes for bundle in bundles]
@@ -93,14 +105,14 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                     "tool": any(name.startswith("tool/") for name in bundle.sums),
                 }
             )
-            found.artifacts += [record_of(artifact) for artifact in bundle.artifacts()]
+            found.artifacts += [summary_of(artifact) for artifact in bundle.artifacts()]
     finally:
         for bundle in bundles:
             bundle.close()
     return found
 
 
-def lines(found: Checked) -> list[str]:
+def lines(found: CheckResult) -> list[str]:
     """The same for people."""
     shown = []
     for item in found.bundles:
@@ -125,11 +137,11 @@ def lines(found: Checked) -> list[str]:
     return shown
 
 
-def sign(path: str, key: Path, progress: Progress) -> Signed:
+def sign(path: str, key: Path, progress: Progress) -> SignResult:
     """Prove a bundle, then sign it. Raises Failure, UsageError."""
     from fetcher.mirror import signing
 
-    done = Signed()
+    done = SignResult()
     bundle = open_bundle(path)
     try:
         sizes = bundle.container.sizes

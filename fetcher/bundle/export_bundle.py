@@ -1,4 +1,4 @@
-"""`fetch mirror export`, step by step: gather, outline, look at the disk, write."""
+"""`fetch mirror export`, step by step: collect, plan, look at the disk, write."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
-from fetcher.bundle.contents import gather
-from fetcher.bundle.outline import Outline, outline
+from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
+from fetcher.bundle.export_contents import collect
 from fetcher.errors import FetchError, Problem, UsageError
-from fetcher.mirror.bundle import is_bundle, open_bundle, record_of
+from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
 from fetcher.tree.preflight import nearest_folder
@@ -24,10 +23,10 @@ _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
 
 
 @dataclass
-class Exported:
+class ExportResult:
     """What an export did."""
 
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[ArtifactSummary] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     left_out: int = 0
@@ -58,20 +57,22 @@ def export(
     since: str | None,
     volume_size: int,
     overwrite: bool,
-    tool: wheelhouse.Wanted | None,
-) -> Exported:
+    tool: wheelhouse.WheelhouseOptions | None,
+) -> ExportResult:
     """Write the bundle. Raises FetchError; what is missing in the store comes as problems."""
     tar = writer.is_tar(out, volume_size)
     has = delta.since(since) if since else None
-    cargo = gather(space)
-    done = Exported([record_of(artifact) for artifact in cargo.artifacts], problems=cargo.problems)
+    contents = collect(space)
+    done = ExportResult(
+        [summary_of(artifact) for artifact in contents.artifacts], problems=contents.problems
+    )
     done.problems += (
-        publisher_signatures.of_project(space, cargo.places) if not cargo.problems else []
+        publisher_signatures.of_project(space, contents.places) if not contents.problems else []
     )
     if done.problems:
         return done
     with _tool(space, out, tool) as files:
-        plan = outline(cargo, has, files)
+        plan = plan_bundle(contents, has, files)
         done.files, done.bytes = plan.payload_files, plan.payload_bytes
         done.left_out, done.digest = plan.left_out, plan.digest
         if not _is_there(out, plan):
@@ -84,7 +85,9 @@ def export(
 
 
 @contextmanager
-def _tool(space: Workspace, out: Path, tool: wheelhouse.Wanted | None) -> Iterator[dict[str, str]]:
+def _tool(
+    space: Workspace, out: Path, tool: wheelhouse.WheelhouseOptions | None
+) -> Iterator[dict[str, str]]:
     """The tool's wheels in a folder beside the bundle, for as long as it is written."""
     if tool is None:
         yield {}
@@ -94,7 +97,7 @@ def _tool(space: Workspace, out: Path, tool: wheelhouse.Wanted | None) -> Iterat
         yield wheelhouse.pack(tool, Path(folder), space.progress.say)
 
 
-def _is_there(out: Path, plan: Outline) -> bool:
+def _is_there(out: Path, plan: BundlePlan) -> bool:
     """Whether the very same bundle is there already, as far as its list of digests tells."""
     if not os.path.lexists(out) and not os.path.lexists(sums_path(str(out))):
         return False
@@ -111,10 +114,10 @@ def _is_there(out: Path, plan: Outline) -> bool:
 
 
 def _write(
-    space: Workspace, out: Path, plan: Outline, volume_size: int, overwrite: bool, tar: bool
+    space: Workspace, out: Path, plan: BundlePlan, volume_size: int, overwrite: bool, tar: bool
 ) -> None:
-    space.progress.begin(len(plan.entries), plan.size)
-    source = writer.Source(space.progress.advance, _set_aside(space))
+    space.progress.begin(len(plan.files), plan.size)
+    source = writer.BundleSource(space.progress.advance, _set_aside(space))
     try:
         if tar:
             writer.write_tar(plan, out, source, volume_size, overwrite)

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from fetcher.bundle.importer import Importer, check_free, lacking, remember, unpack_project
-from fetcher.errors import Problem
+from fetcher.bundle.blob_import import BlobImport, ImportResult, check_free, missing_contents
+from fetcher.bundle.project_documents import keep_project, unpack_project
 from fetcher.mirror import trust
-from fetcher.mirror.bundle import open_bundles, record_of
+from fetcher.mirror.bundle import open_bundles
 from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 
 
-@dataclass
-class TakenIn:
-    """What an import of bundles did."""
-
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    files: int = 0
-    bytes: int = 0
-    already: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-
-def take(
+def import_bundles(
     arguments: Sequence[str],
     store: Store,
     key: Path | None,
     project: Path | None,
     progress: Progress,
-) -> TakenIn:
+) -> ImportResult:
     """Import bundles in order; a problem ends it. Raises Failure, UsageError."""
-    found = TakenIn()
+    found = ImportResult()
     bundles = open_bundles(arguments)
     try:
         for bundle in bundles:
@@ -44,22 +31,18 @@ def take(
                 trust.require_signature(bundle, key)
         if not found.problems:
             store.recover()  # what an import that was killed had copied
-            found.problems = lacking(bundles, store)
+            found.problems = missing_contents(bundles, store)
         if found.problems:
             return found
         check_free(bundles, store)
         sizes = [bundle.container.sizes for bundle in bundles]
         progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
         for bundle in bundles:
-            taken = Importer(bundle, store, progress.advance).run()
-            found.problems += taken.problems
-            if taken.problems:
+            result = BlobImport(bundle, store, progress.advance).run()
+            found.add(result)
+            if result.problems:
                 return found
-            found.files += taken.files
-            found.bytes += taken.bytes
-            found.already += taken.already
-            found.artifacts += [record_of(artifact) for artifact in bundle.artifacts()]
-            remember(store, bundle.contents)
+            keep_project(store, bundle.contents)
             if project is not None:
                 found.problems += unpack_project(bundle.contents, project)
     finally:

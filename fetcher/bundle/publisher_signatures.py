@@ -6,12 +6,12 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import FetchError, Problem
 from fetcher.fs.extents import read
 from fetcher.mirror import publisher_signature
 from fetcher.mirror.bundle import Bundle
+from fetcher.mirror.signer import DEFAULT, Signer
 from fetcher.operations.workspace import Workspace
 from fetcher.sources.base import FileEntry
 
@@ -22,7 +22,7 @@ def _problems(
     artifact: str,
     files: Iterable[FileEntry],
     signature: Path,
-    signer: Mapping[str, Any] | None,
+    signer: Signer | None,
     root: Path,
 ) -> list[Problem]:
     try:
@@ -46,10 +46,11 @@ def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> lis
         locked = space.lock.of(artifact)
         if locked is None:
             continue
-        name = publisher_signature.name_of(artifact.signature)
+        signer = None if artifact.signature is None else Signer.of_manifest(artifact.signature)
+        name = signer.file if signer else DEFAULT
         entry = next((file for file in locked.files if file.path == name), None)
         if entry is None:
-            if artifact.signature is not None:
+            if signer is not None:
                 text = f"{artifact.id} is not signed by its publisher: it has no {name}"
                 hint = "add it to `files`, or drop `signature` from the manifest"
                 problems.append(Problem("signature", text, hint, artifact.id))
@@ -59,7 +60,7 @@ def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> lis
         known = [_known(file, space) for file in locked.files]
         if os.path.isfile(path):
             root = space.project.root
-            problems += _problems(artifact.id, known, Path(path), artifact.signature, root)
+            problems += _problems(artifact.id, known, Path(path), signer, root)
     return problems
 
 
@@ -73,14 +74,12 @@ def of_bundle(bundle: Bundle) -> list[Problem]:
     """What is wrong with the `model.sig` of a bundle's artifacts, whoever made it."""
     problems = []
     for artifact in bundle.artifacts():
-        entry = next(
-            (file for file in artifact.files if file.path == publisher_signature.DEFAULT), None
-        )
+        entry = next((file for file in artifact.files if file.path == DEFAULT), None)
         extents = bundle.locate(entry.sha256 or "") if entry is not None else None
         if entry is None or extents is None or (entry.size or 0) > _MAX_READ:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, publisher_signature.DEFAULT)
+            path = Path(folder, DEFAULT)
             path.write_bytes(b"".join(read(extents)))
             problems += _problems(artifact.id, artifact.files, path, None, Path())
     return problems

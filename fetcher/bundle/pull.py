@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fetcher.bundle.importer import remember, unpack_project
-from fetcher.errors import Failure, Problem, UsageError
-from fetcher.mirror.bundle import record_of
+from fetcher.bundle.blob_import import ImportResult
+from fetcher.bundle.project_documents import keep_project, unpack_project
+from fetcher.errors import Failure, UsageError
+from fetcher.mirror.bundle import summary_of
 from fetcher.mirror.locations import remote_folder
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
@@ -21,19 +21,8 @@ from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 
 
-@dataclass
-class Pulled:
-    """What a pull did."""
-
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
-    files: int = 0
-    bytes: int = 0
-    already: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
-class _There:
+class _RemoteContents:
     """What is to be had, how, and (with a key) which of it is signed."""
 
     contents: Contents
@@ -41,14 +30,14 @@ class _There:
     signed: set[str] | None
 
 
-def _look(source: str, network: Network) -> _There:
+def _look(source: str, network: Network) -> _RemoteContents:
     key = network.settings.verify_key
     if network.offline:
         raise Failure("offline", f"{source} is needed, but the network may not be used")
     if source.startswith("oci://"):
         registry = Registry(parse_reference(source), network)
         signed = None if key is None else signed_blobs(registry, key)
-        return _There(
+        return _RemoteContents(
             registry.contents(), lambda sha256: registry.candidate("mirror", sha256), signed
         )
     if not source.startswith(("s3://", "http://", "https://")):
@@ -58,16 +47,16 @@ def _look(source: str, network: Network) -> _There:
         )
     folder = remote_folder(source, network)
     signed = None if key is None else folder.signed_blobs(key)
-    return _There(folder.contents(), folder.candidate, signed)
+    return _RemoteContents(folder.contents(), folder.candidate, signed)
 
 
 def pull(
     source: str, store: Store, network: Network, project: Path | None, progress: Progress
-) -> Pulled:
+) -> ImportResult:
     """Bring all contents into the store. Raises Failure, UsageError."""
     there = _look(source, network)
-    contents, done = there.contents, Pulled()
-    done.artifacts = [record_of(artifact) for artifact in contents.artifacts]
+    contents, done = there.contents, ImportResult()
+    done.artifacts = [summary_of(artifact) for artifact in contents.artifacts]
     downloads: dict[str, Download] = {}
     for artifact in contents.artifacts:
         for file in artifact.files:
@@ -95,7 +84,7 @@ def pull(
         ]
     if not done.problems:
         store.prepare()
-        remember(store, contents)
+        keep_project(store, contents)
         if project is not None:
             done.problems = unpack_project(contents, project)
     return done

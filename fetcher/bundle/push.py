@@ -7,12 +7,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent, read
 from fetcher.mirror import oci_documents, trust
-from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle, blob_name, open_bundle, record_of
+from fetcher.mirror.bundle import (
+    SIGNATURE,
+    SUMS,
+    ArtifactSummary,
+    Bundle,
+    blob_name,
+    open_bundle,
+    summary_of,
+)
 from fetcher.mirror.oci_documents import MANIFEST_TYPE, Image
 from fetcher.mirror.oci_registry import (
     SIGNATURE_TYPE,
@@ -23,24 +30,24 @@ from fetcher.mirror.oci_registry import (
     upload_url,
 )
 from fetcher.mirror.s3 import Bucket
-from fetcher.mirror.uploader import Uploader
+from fetcher.mirror.uploader import Upload
 from fetcher.network.session import Network, Response
 from fetcher.ui.progress import Progress
 
 
 @dataclass
-class Pushed:
+class PushResult:
     """What a push did."""
 
     target: str
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[ArtifactSummary] = field(default_factory=list)
     sent: int = 0
     sent_bytes: int = 0
     already: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
-def push(path: str, target: str, network: Network, progress: Progress) -> Pushed:
+def push(path: str, target: str, network: Network, progress: Progress) -> PushResult:
     """Send a bundle. Raises Failure, UsageError."""
     if not target.startswith(("oci://", "s3://")):
         raise UsageError(
@@ -51,9 +58,11 @@ def push(path: str, target: str, network: Network, progress: Progress) -> Pushed
     bundle = open_bundle(path)
     try:
         trust.require(bundle, network.settings.verify_key)
-        done = Pushed(str(reference or target), [record_of(item) for item in bundle.artifacts()])
+        done = PushResult(
+            str(reference or target), [summary_of(item) for item in bundle.artifacts()]
+        )
         if reference is not None:
-            _ToRegistry(bundle, reference, network, progress, done).run()
+            _RegistryPush(bundle, reference, network, progress, done).run()
         else:
             _to_bucket(bundle, Bucket(target, network), progress, done, network.settings.jobs)
     finally:
@@ -62,7 +71,7 @@ def push(path: str, target: str, network: Network, progress: Progress) -> Pushed
 
 
 def _in_parallel(
-    names: Sequence[str], one: Callable[[str], int], jobs: int, progress: Progress, done: Pushed
+    names: Sequence[str], one: Callable[[str], int], jobs: int, progress: Progress, done: PushResult
 ) -> None:
     """Run `one` for every name; it gives the bytes sent, -1 for what was there. Raises Failure."""
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="push")
@@ -81,21 +90,21 @@ def _in_parallel(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _ToRegistry:
+class _RegistryPush:
     def __init__(
         self,
         bundle: Bundle,
         reference: Reference,
         network: Network,
         progress: Progress,
-        done: Pushed,
+        done: PushResult,
     ) -> None:
         self.bundle = bundle
         self.reference = reference
         self.progress = progress
         self.done = done
         self.jobs = network.settings.jobs
-        self._uploader = Uploader(network)
+        self._network = network
         self._registry = Registry(reference, network, push=True)
 
     def run(self) -> None:
@@ -121,10 +130,13 @@ class _ToRegistry:
         body: bytes | Sequence[Extent] = b"",
     ) -> Response:
         """One request with the token of the moment; never to another host than the registry's."""
+        data = body if isinstance(body, bytes) else Upload(body)
         for attempt in (1, 2):
             ours = url.startswith(self.reference.base + "/")
             token = self._registry.headers() if ours else []
-            answer = self._uploader.send(method, url, [*headers, *token], body)
+            answer = self._network.request(
+                url, method=method, headers=[*headers, *token], data=data, follow=False
+            )
             if answer.status != 401 or attempt == 2:
                 break
             self._registry.forget()
@@ -190,32 +202,22 @@ class _ToRegistry:
             SUMS: self.bundle.container.read(SUMS),
             SIGNATURE: Path(self.bundle.signature).read_bytes(),
         }
-        builder = oci_documents.Builder()
+        builder = oci_documents.DocumentBuilder()
         config = builder.blob(oci_documents.EMPTY_TYPE, b"{}")
-        layers = [
-            {
-                **builder.blob(oci_documents.LAYER_TYPE, data),
-                "annotations": {"org.opencontainers.image.title": name},
-            }
-            for name, data in parts.items()
-        ]
+        layers = [builder.file(name, data) for name, data in parts.items()]
         subject = builder.blob(oci_documents.INDEX_TYPE, self.bundle.contents.index)
         for sha256, data in builder.blobs.items():
             if data != self.bundle.contents.index and not self._has(sha256):
                 self._upload(sha256, data, SIGNATURE)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": SIGNATURE_TYPE,
-            "config": config,
-            "layers": layers,
-            "subject": subject,
-        }
+        manifest = oci_documents.image_manifest(SIGNATURE_TYPE, config, layers)
+        manifest["subject"] = subject
         tag = signature_tag(self.reference.tag)
         self._put_manifest(tag, oci_documents.as_json(manifest), MANIFEST_TYPE)
 
 
-def _to_bucket(bundle: Bundle, bucket: Bucket, progress: Progress, done: Pushed, jobs: int) -> None:
+def _to_bucket(
+    bundle: Bundle, bucket: Bucket, progress: Progress, done: PushResult, jobs: int
+) -> None:
     """Every file of the bundle under its own name; what makes it a bundle comes last."""
     container = bundle.container
     blobs = [name for name in container.names() if name.startswith("blobs/")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fetcher.mirror.inventory import HeldArtifact
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _HEAD = """\
 Models and datasets, packed by fetch. The folder is an OCI image layout.
@@ -34,12 +34,11 @@ def describe(
     if left_out is not None:
         parts.append(_DELTA.format(count=f"{left_out:,} file contents"))
     for artifact in sorted(artifacts, key=lambda item: (item.manifest, item.id)):
-        record = artifact.record
         rows = [
-            ("name", str(record.get("name", artifact.id))),
+            ("name", artifact.name),
             ("source", artifact.source),
             ("revision", artifact.revision or "(none)"),
-            ("licence", str(record.get("license", "(not stated)"))),
+            ("licence", artifact.record.text("license") or "(not stated)"),
             ("files", f"{len(artifact.files):,}"),
             ("size", f"{artifact.size:,} bytes ({human_bytes(artifact.size)})"),
         ]

@@ -28,7 +28,7 @@ MIN_VOLUME = 1_000_000
 MAX_VOLUMES = 99_999
 
 
-class Reel:
+class VolumeWriter:
     """Writes `base`, or `base`.001 and so on with `base`.sha256, under names of their own first."""
 
     def __init__(self, base: str, volume_size: int = 0, sync: bool = False) -> None:
@@ -62,7 +62,7 @@ class Reel:
             number += 1
         return total
 
-    def __enter__(self) -> Reel:
+    def __enter__(self) -> VolumeWriter:
         self._next()
         return self
 

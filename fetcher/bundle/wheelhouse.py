@@ -53,7 +53,7 @@ echo "installed: $target/bin/fetch"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WheelhouseOptions:
     """For whom the wheels are: Python version, platform tags, extras, constraints."""
 
     python: str | None
@@ -62,7 +62,7 @@ class Wanted:
     constraints: Path | None
 
 
-def pack(wanted: Wanted, folder: Path, say: Callable[[str], None]) -> dict[str, str]:
+def pack(wanted: WheelhouseOptions, folder: Path, say: Callable[[str], None]) -> dict[str, str]:
     """Fill `folder`; its files by name. Raises Failure, UsageError."""
     python = wanted.python or f"{sys.version_info[0]}.{sys.version_info[1]}"
     if not _PYTHON.fullmatch(python):
@@ -177,7 +177,7 @@ def platform_tags(platforms: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _download(requirement: str, wanted: Wanted, python: str, folder: Path) -> None:
+def _download(requirement: str, wanted: WheelhouseOptions, python: str, folder: Path) -> None:
     command = ["download", "--only-binary", ":all:", "--dest", str(folder)]
     if wanted.python or wanted.platforms:
         command += ["--python-version", python, "--implementation", "cp"]

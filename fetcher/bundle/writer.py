@@ -15,24 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fetcher.bundle.outline import Entry, Outline
-from fetcher.bundle.volume_writer import Reel
+from fetcher.bundle.bundle_plan import BundleFile, BundlePlan
+from fetcher.bundle.volume_writer import VolumeWriter
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_filesystem
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
 from fetcher.mirror.bundle import SIGNATURE, SUMS
-from fetcher.mirror.copying import SMALL, Beside, copy_into, digest_of, open_to_read, write_all
+from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 MARKER = ".fetch-export"
 Tick = Callable[[int, int], None]  # (bytes, files) that were written
 
 
-class Sink(Protocol):
+class BundleSink(Protocol):
     """What takes the bytes of a bundle."""
 
     def write(self, data: bytes) -> None:
@@ -42,66 +42,66 @@ class Sink(Protocol):
         """Append a piece of a file on disk."""
 
 
-class Source:
-    """Reads entries, and proves them beside; `settle` tells of those that were not right."""
+class BundleSource:
+    """Reads files and hashes them in other threads; `settle` tells of those that are damaged."""
 
     def __init__(self, tick: Tick, damaged: Callable[[str], None]) -> None:
         self._tick = tick
         self._damaged = damaged
-        self._beside = Beside(self._proven)
+        self._hashes = HashPool(self._proven)
 
     def close(self) -> None:
         """End the threads."""
-        self._beside.close()
+        self._hashes.close()
 
-    def skip(self, entry: Entry) -> None:
-        """An entry that is there already, and proven."""
-        self._tick(entry.size, 1)
+    def skip(self, file: BundleFile) -> None:
+        """An file that is there already, and proven."""
+        self._tick(file.size, 1)
 
-    def copy(self, entry: Entry, sink: Sink) -> None:
-        """Hand an entry's bytes to a sink. Raises Failure, OSError."""
-        if entry.data is not None:
-            sink.write(entry.data)
-            self._tick(entry.size, 1)
+    def copy(self, file: BundleFile, sink: BundleSink) -> None:
+        """Hand an file's bytes to a sink. Raises Failure, OSError."""
+        if file.data is not None:
+            sink.write(file.data)
+            self._tick(file.size, 1)
             return
-        if entry.size <= SMALL:
-            data = self._read(entry)
-            self._proven(entry, hashlib.sha256(data).hexdigest())
+        if file.size <= SMALL:
+            data = self._read(file)
+            self._proven(file, hashlib.sha256(data).hexdigest())
             sink.write(data)
-            self._tick(entry.size, 1)
+            self._tick(file.size, 1)
             return
-        extent = Extent(entry.path, 0, entry.size)
-        self._beside.submit(entry, lambda: _digest_of(extent))
+        extent = Extent(file.path, 0, file.size)
+        self._hashes.submit(file, lambda: _digest_of(extent))
         try:
             sink.copy(extent, lambda count: self._tick(count, 0))
         except EOFError:
-            self._proven(entry, "")
+            self._proven(file, "")
         self._tick(0, 1)
 
     def settle(self) -> None:
         """Wait for the last proofs. Raises Failure."""
-        self._beside.finish(lambda: self._tick(0, 0))
+        self._hashes.finish(lambda: self._tick(0, 0))
 
     @staticmethod
-    def _read(entry: Entry) -> bytes:
+    def _read(file: BundleFile) -> bytes:
         try:
-            handle = open_to_read(entry.path)
+            handle = open_to_read(file.path)
         except OSError as error:
-            raise from_os_error(error, f"reading {entry.path}") from error
+            raise from_os_error(error, f"reading {file.path}") from error
         try:
-            return os.read(handle, entry.size + 1)
+            return os.read(handle, file.size + 1)
         finally:
             os.close(handle)
 
-    def _proven(self, entry: Entry, found: str) -> None:
-        if found == entry.sha256:
+    def _proven(self, file: BundleFile, found: str) -> None:
+        if found == file.sha256:
             return
-        self._damaged(entry.sha256)
+        self._damaged(file.sha256)
         raise Failure(
             "digest-mismatch",
-            f"{entry.path} is damaged: it no longer has the bytes that its digest says",
+            f"{file.path} is damaged: it no longer has the bytes that its digest says",
             "run `fetch all` to get it again, then export again",
-            file=entry.name,
+            file=file.name,
         )
 
 
@@ -123,14 +123,18 @@ def check_free(folder: Path, needed: int, there: int) -> None:
         )
 
 
-def _elsewhere(folder: str, entries: list[Entry]) -> bool:
+def _elsewhere(folder: str, files: list[BundleFile]) -> bool:
     """Whether the bundle is written to another disk than the bytes come from: one to be carried."""
     device = os.stat(folder).st_dev
-    return any(os.stat(entry.path).st_dev != device for entry in entries if entry.path)
+    return any(os.stat(file.path).st_dev != device for file in files if file.path)
 
 
 def write_tar(
-    plan: Outline, target: Path, source: Source, volume_size: int = 0, overwrite: bool = False
+    plan: BundlePlan,
+    target: Path,
+    source: BundleSource,
+    volume_size: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Write a bundle as a tar or volumes. Raises Failure."""
     base = str(target)
@@ -140,16 +144,16 @@ def write_tar(
     folder = target.absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        reel = Reel(base, volume_size, _elsewhere(str(folder), plan.entries))
-        check_free(folder, plan.tar_size, reel.there())
-        with reel:
-            for entry in plan.entries:
-                reel.write(header(entry.name, entry.size))
-                source.copy(entry, reel)
-                reel.write(bytes(padding(entry.size)))
-            reel.write(END)
+        volumes = VolumeWriter(base, volume_size, _elsewhere(str(folder), plan.files))
+        check_free(folder, plan.tar_size, volumes.there())
+        with volumes:
+            for file in plan.files:
+                volumes.write(header(file.name, file.size))
+                source.copy(file, volumes)
+                volumes.write(bytes(padding(file.size)))
+            volumes.write(END)
             source.settle()
-            reel.finish()
+            volumes.finish()
     except OSError as error:
         raise _write_failure(error, base) from error
 
@@ -174,7 +178,9 @@ def _write_failure(error: OSError, base: str) -> Failure:
     return from_os_error(error, f"writing {base}")
 
 
-def write_folder(plan: Outline, target: Path, source: Source, overwrite: bool = False) -> bool:
+def write_folder(
+    plan: BundlePlan, target: Path, source: BundleSource, overwrite: bool = False
+) -> bool:
     """Write a bundle as a folder; False if the very same is there. Raises Failure."""
     marker = target / MARKER
     finished = (target / SUMS).exists() and not marker.exists()
@@ -183,7 +189,7 @@ def write_folder(plan: Outline, target: Path, source: Source, overwrite: bool = 
     foreign = target.is_dir() and any(target.iterdir()) and not marker.exists()
     if _there(str(target)) and (not target.is_dir() or (foreign and not (overwrite and finished))):
         raise _in_the_way(str(target))
-    wanted = {entry.name for entry in plan.entries}
+    wanted = {file.name for file in plan.files}
     try:
         there = _keep_wanted(target, wanted) if target.is_dir() else 0
         check_free(target, plan.size, there)
@@ -192,10 +198,10 @@ def write_folder(plan: Outline, target: Path, source: Source, overwrite: bool = 
         remove_quietly(str(target / SIGNATURE))
         remove_quietly(str(target / SUMS))
         # What makes the folder a bundle comes last.
-        for entry in sorted(plan.entries, key=lambda item: item.name == SUMS):
-            _put(entry, target, source)
+        for file in sorted(plan.files, key=lambda item: item.name == SUMS):
+            _put(file, target, source)
         source.settle()
-        if _elsewhere(str(target), plan.entries):
+        if _elsewhere(str(target), plan.files):
             sync_filesystem(str(target), [str(target / name) for name in wanted])
         marker.unlink()
     except OSError as error:
@@ -216,24 +222,24 @@ def _keep_wanted(target: Path, wanted: set[str]) -> int:
     return there
 
 
-def _put(entry: Entry, target: Path, source: Source) -> None:
-    path = str(target.joinpath(*entry.name.split("/")))
-    if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == entry.sha256:
-        source.skip(entry)
+def _put(file: BundleFile, target: Path, source: BundleSource) -> None:
+    path = str(target.joinpath(*file.name.split("/")))
+    if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == file.sha256:
+        source.skip(file)
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = private_name(path)
     try:
         with open(native(temporary), "xb", buffering=0) as stream:  # noqa: PTH123
-            source.copy(entry, _File(stream.fileno()))
+            source.copy(file, _FileSink(stream.fileno()))
         os.replace(native(temporary), native(path))
     finally:
         remove_quietly(temporary)
 
 
 @dataclass(frozen=True)
-class _File:
-    """A file that takes one entry."""
+class _FileSink:
+    """A file that takes one file."""
 
     handle: int
 

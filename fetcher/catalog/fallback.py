@@ -19,7 +19,7 @@ from fetcher.hardware import memory_estimate
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ _BUILT_IN = {
     "auto": "diffusers.DiffusionPipeline",
 }
 _REGISTERED: dict[str, str] = {}
+# What a chain ends with where a project names none: it is open, and needs no account.
+LAST_RESORT = ("sdxl",)
 
 # Why a model was passed over: the code that the JSON report has for each reason.
 REASONS = {
@@ -67,16 +69,37 @@ def pipeline_type_of(class_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """The switches of `runtime: memory:`, by the names that they have there."""
+
+    enable_cpu_offload: bool = False
+    enable_attention_slicing: bool = False
+    enable_vae_slicing: bool = False
+    enable_vae_tiling: bool = False
+    use_8bit: bool = False
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """`runtime: prompt_optimization:`; limits in tokens by model, or whether records' count."""
+
+    enabled: bool = True
+    translate_korean: bool = False
+    max_length_by_model: Mapping[str, int] | bool = True
+
+
+@dataclass(frozen=True)
 class Runtime:
     """The settings of `runtime:`, with PRIMARY_MODEL and ENABLE_FALLBACK applied."""
 
     primary_model: str = ""
     fallback_models: tuple[str, ...] = ()
     enable_fallback: bool = True
-    memory: Mapping[str, Any] = field(default_factory=dict)
-    prompt_optimization: Mapping[str, Any] = field(default_factory=dict)
+    memory: MemorySettings = MemorySettings()
+    prompt_optimization: PromptSettings = PromptSettings()
     pipelines: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
+    openai_api_key: str = field(default="", repr=False)  # for prompt hooks alone
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -87,7 +110,7 @@ class Runtime:
     @property
     def dtype(self) -> str:
         """The number type that the estimate of memory goes by."""
-        return "int8" if self.memory.get("use_8bit") else "float16"
+        return "int8" if self.memory.use_8bit else "float16"
 
     def pipeline_class(self, artifact: Artifact) -> str:
         """The class that loads an artifact: its `class_path`, else that of its `type`.
@@ -110,9 +133,11 @@ class Runtime:
 
     def prompt_limit(self, artifact: Artifact) -> int | None:
         """The longest prompt for a model in tokens: `max_length_by_model`, else its record."""
-        if self.prompt_optimization.get("enabled") is False:
+        limits = self.prompt_optimization.max_length_by_model
+        if not self.prompt_optimization.enabled or limits is False:
             return None
-        limits = self.prompt_optimization.get("max_length_by_model", {})
+        if limits is True:
+            limits = {}
         own = [artifact.id, artifact.full_name, *artifact.info.get("aliases", ())]
         for name in [*own, str(artifact.info.get("type", "")), "default"]:
             if name in limits:
@@ -152,7 +177,11 @@ def load(settings: Settings) -> Runtime:
     values.pop("enable_fallback", None)
     return Runtime(
         primary_model=settings.text("primary_model").strip(),
+        fallback_models=values.pop("fallback_models", LAST_RESORT),
         enable_fallback=settings.enable_fallback,
+        memory=MemorySettings(**values.pop("memory", {})),
+        prompt_optimization=PromptSettings(**values.pop("prompt_optimization", {})),
+        openai_api_key=settings.text("openai_api_key").strip(),
         **values,
     )
 
@@ -179,6 +208,9 @@ class Passed:
         return {"model": self.model, "reason": self.reason, "message": self.message}
 
 
+_OPEN_MODEL = "PRIMARY_MODEL=sdxl takes the model that needs no account"
+
+
 class NoneUsable(FetchError):
     """No model of the chain can be used; `passed` has the reason of each."""
 
@@ -186,8 +218,10 @@ class NoneUsable(FetchError):
         self.passed = tuple(passed)
         told = "; ".join(f"{item.model}: {item.message}" for item in passed)
         super().__init__(
-            f"no model can be used: {told}" if passed else "no primary model is set",
-            passed[0].hint
+            f"the image pipeline is not initialised, no model can be used: {told}"
+            if passed
+            else "no primary model is set",
+            "; ".join(filter(None, [passed[0].hint, _OPEN_MODEL]))
             if passed
             else "set PRIMARY_MODEL, or `runtime: {primary_model: …}` in fetch.yaml",
         )
@@ -242,10 +276,10 @@ def check_fits(artifact: Artifact, runtime: Runtime, memory: int | None) -> None
     """Raise NotUsable if the estimate says that a model is too large for `memory` bytes.
 
     Nothing is refused where the memory is not known, the record tells no size, or idle parts go
-    to the machine's own memory (`cpu_offload`).
+    to the machine's own memory (`enable_cpu_offload`).
     """
     count = memory_estimate.parameters_of(artifact.info)
-    if memory is None or count is None or runtime.memory.get("cpu_offload"):
+    if memory is None or count is None or runtime.memory.enable_cpu_offload:
         return
     need = memory_estimate.needed([count], runtime.dtype)
     if need > memory:
@@ -253,5 +287,7 @@ def check_fits(artifact: Artifact, runtime: Runtime, memory: int | None) -> None
         raise NotUsable(
             "does-not-fit",
             f"needs {human_bytes(need)} of GPU memory ({how}), {human_bytes(memory)} are there",
-            "try memory: {use_8bit: true} or {cpu_offload: true}, or a smaller model",
+            "set `runtime: memory: {use_8bit: true}` (half the memory) or"
+            " `enable_cpu_offload: true` (slower), or take a smaller model such as sdxl or"
+            " playground",
         )

@@ -11,7 +11,7 @@ from fetcher.hardware import memory_estimate
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Unit
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 # Drivers tell a little less than the name of a card does.
 _TOLERANCE = 0.94

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -52,6 +54,7 @@ class _Commands(click.Group):
             return None
         command = import_module(f"fetcher.commands.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
+        _take_verbosity(command)
         return command
 
     def resolve_command(
@@ -72,6 +75,36 @@ class _Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _set_verbosity(ctx: click.Context, _: click.Parameter, count: int) -> None:
+    """`-v` before and after the command's name add up."""
+    if count:
+        from fetcher.ui import log
+
+        ctx.meta["fetcher.verbosity"] = count + ctx.meta.get("fetcher.verbosity", 0)
+        log.to_stderr(ctx.meta["fetcher.verbosity"])
+        log.opening(__version__, ctx.find_root().obj or ())
+
+
+_VERBOSE = "Say what is being done, and why; -vv: every request and decision."
+
+
+def _take_verbosity(command: click.Command) -> None:
+    """Let a command, and those in it, take -v as well."""
+    if all(param.name != "verbose" for param in command.params):
+        option = click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_verbosity,
+            help=_VERBOSE,
+        )
+        command.params.append(option)
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _take_verbosity(inner)
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -79,6 +112,14 @@ class _Commands(click.Group):
     no_args_is_help=True,
 )
 @click.version_option(__version__, prog_name="fetch")
+@click.option(
+    *("-v", "--verbose"),
+    count=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_verbosity,
+    help=_VERBOSE,
+)
 def cli() -> None:
     """Set up the models and datasets of a machine-learning project.
 
@@ -96,36 +137,30 @@ def _report_error(error: Exception, as_json: bool) -> int:
         hint = getattr(error, "hint", "")
         problems, code = [Problem("usage", str(error), hint)], 2
     if as_json:
-        envelope.print_json(envelope.Report(problems=problems))
+        envelope.print_json(envelope.Answer(problems=problems))
     envelope.print_problems(problems)
     return code
-
-
-def _redacted(text: str) -> str:
-    """A text without the tokens of this environment."""
-    for name, value in os.environ.items():
-        if name.endswith("TOKEN") and len(value) > 6:
-            text = text.replace(value, "***")
-    return text
 
 
 def _crash(error: BaseException, as_json: bool) -> int:
     import traceback
 
-    if os.environ.get("FETCH_DEBUG"):
-        sys.stderr.write(_redacted(traceback.format_exc()))
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    text = _redacted(f"internal error: {type(error).__name__}: {error} ({where})")
+    text = f"internal error: {type(error).__name__}: {error} ({where})"
     try:
         from fetcher.errors import Problem
         from fetcher.reporting import envelope
+        from fetcher.ui.redact import Redactor, of_environment
     except ImportError:  # the installation itself is broken
-        print(text, file=sys.stderr)
+        print(f"internal error: {type(error).__name__} ({where})", file=sys.stderr)
         return 1
-    problem = Problem("internal", text, "run again with FETCH_DEBUG=1, and report what it prints")
+    hint = "run again with -vv, and report what it prints"
+    if path := os.environ.get("FETCH_LOG"):
+        hint = f"report it with what {path} says"
+    problem = Problem("internal", Redactor(of_environment())(text), hint)
     if as_json:
-        envelope.print_json(envelope.Report(problems=[problem]))
+        envelope.print_json(envelope.Answer(problems=[problem]))
     envelope.print_problems([problem])
     return 1
 
@@ -161,15 +196,34 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
     _terminate_like_interrupt()
     try:
-        return _run(arguments, "--json" in arguments)
+        code = _run(arguments, "--json" in arguments)
     except BrokenPipeError:
-        return _nobody_reads()
+        code = _nobody_reads()
+    if (log := _log()) is not None:
+        log.closing(code)
+    return code
+
+
+def _log() -> ModuleType | None:
+    """The log's module if somebody asked for a log: else it need not be loaded."""
+    return sys.modules.get("fetcher.ui.log")
+
+
+def _open_log(arguments: Sequence[str]) -> None:
+    if path := os.environ.get("FETCH_LOG"):
+        from fetcher.ui import log
+
+        log.to_file(Path(path))
+        log.opening(__version__, arguments)
 
 
 def _run(arguments: Sequence[str], as_json: bool) -> int:
     stdout = sys.stdout
     try:
-        outcome: Any = cli.main(list(arguments), prog_name="fetch", standalone_mode=False)
+        _open_log(arguments)
+        outcome: Any = cli.main(
+            list(arguments), prog_name="fetch", standalone_mode=False, obj=list(arguments)
+        )
         sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.Exit as stop:
@@ -194,6 +248,8 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
     except Exception as error:
         from fetcher.errors import FetchError, from_os_error
 
+        if (log := _log()) is not None:
+            log.raised(error)
         if isinstance(error, FetchError):
             return _report_error(error, as_json)
         if isinstance(error, OSError) and not error.filename:

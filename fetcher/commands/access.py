@@ -14,6 +14,7 @@ from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.network.session import Network
 from fetcher.operations import access
 from fetcher.operations.access import Answer, Question
+from fetcher.operations.opening import keep_secrets
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
@@ -75,11 +76,12 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     root = find_root(Path.cwd())
     found = settings.load(root)
     found.check()
+    keep_secrets(found)
     network = Network(found)
     answers = access.ask_all(_questions(Project(root), names, network.hub), network)
     problems = [problem for answer in answers if (problem := answer.failing)]
     accessible = sum(answer.state == access.OK for answer in answers)
-    result = envelope.Report(
+    result = envelope.Answer(
         {
             "artifacts": len(answers),
             "accessible": accessible,
@@ -91,7 +93,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         envelope.print_json(result)
     else:
-        _print(answers, accessible, bool(found.hf_token))
+        _print(answers, accessible, bool(network.account.origin()))
     return result.exit_code
 
 

@@ -154,7 +154,7 @@ def _finish(
     except InvalidForm as invalid:
         invalid.flags = by_flags
         raise
-    result = envelope.Report({"id": session.draft.id, "manifest": session.manifest})
+    result = envelope.Answer({"id": session.draft.id, "manifest": session.manifest})
     result.results = [{"id": session.draft.id, **session.draft.record()}]
     result.summary |= {"notes": session.notes, "written": False}
     if not as_json:

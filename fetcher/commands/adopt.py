@@ -52,7 +52,7 @@ def command(
                     "known digest, use --as ARTIFACT/FILE",
                 )
             )
-        answer = envelope.Report(
+        answer = envelope.Answer(
             {"adopted_files": len(found.taken), "seen_files": found.seen}, problems=problems
         )
         answer.results = [

@@ -10,6 +10,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.reporting import envelope
+from fetcher.reporting.report import Report, of_seal
 
 
 @click.command("all")
@@ -39,15 +40,13 @@ def command(
     Without MANIFEST: all manifests of the project. What is already there is left alone; a run
     that was interrupted goes on where it stopped.
     """
-    closer = dry_run or verify or as_json or options["update"] or options["mirrors"]
+    closer = dry_run or verify or options["update"] or options["mirrors"]
     if not closer and options["json_events"] is None:
-        seal = common.sealed(manifests, **options)
+        seal = common.sealed(manifests, with_files=as_json, **options)
         if seal is not None:
-            if not quiet:
-                print(envelope.summary_line(envelope.of_seal(seal)))
+            _show(of_seal(seal), quiet, as_json)
             return 0
-    from fetcher.commands.plan import show_plan
-    from fetcher.operations.fetch_all import Run
+    from fetcher.operations.fetch_all import carry_out, prepare
     from fetcher.probes import check_options
 
     probes = check_options.examine_all if verify else check_options.examine
@@ -55,21 +54,26 @@ def command(
         manifests, quiet=quiet, readonly=dry_run, probes=probes, **options
     ) as space:
         common.note_if_empty(space)
-        run = Run(space)
-        plan = run.plan()
+        prepared = prepare(space)
         if dry_run:
-            return show_plan(space, plan, run.problems, as_json)
-        found = run.execute(plan)
+            from fetcher.commands.plan import show_plan
+
+            return show_plan(space, prepared.plan, prepared.resolution.problems, as_json)
+        found = carry_out(space, prepared)
         if verify and not found.interrupted:
             from fetcher.commands.verify import verify_into
 
-            verify_into(found, space, plan, quiet=quiet, show=not (quiet or as_json))
+            verify_into(found, space, prepared.plan, quiet=quiet, show=not (quiet or as_json))
         space.progress.events.send("end", exit_code=found.exit_code, summary=found.summary)
-        if as_json:
-            envelope.print_json(found)
-        elif not quiet:
-            print(envelope.summary_line(found))
-        envelope.print_problems(found.problems)
+        _show(found, quiet, as_json)
         if found.interrupted:
             print("interrupted: run the same command again to go on", file=sys.stderr)
         return found.exit_code
+
+
+def _show(found: Report, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        envelope.print_json(found)
+    elif not quiet:
+        print(envelope.summary_line(found))
+    envelope.print_problems(found.problems)

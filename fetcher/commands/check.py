@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fetcher.commands import common
-from fetcher.project.project import Selection
+from fetcher.errors import Problem
 from fetcher.reporting import envelope
-from fetcher.ui.progress import human_bytes
+from fetcher.reporting.report import of_seal
+from fetcher.ui.units import human_bytes
 
 
 @click.command("check")
@@ -44,46 +45,41 @@ def command(
     all, and compares models that ship a model.sig with it. Optional artifacts count once they have
     been fetched.
     """
-    asked = deep or strict or junit or sarif or as_json or optional
+    asked = deep or strict or junit or sarif or optional
     if not asked and not any(options[name] for name in ("only", "skip", "groups")):
-        seal = common.sealed(manifests, into=options["into"])
+        seal = common.sealed(manifests, into=options["into"], with_files=as_json)
         if seal is not None and seal.all_of_it and seal.clean:
-            print(_line(seal.files, seal.files, seal.bytes, deep))
+            if as_json:
+                envelope.print_json(replace(of_seal(seal), results=[]))
+            else:
+                print(_line(seal.files, seal.files, seal.bytes, deep))
             return 0
     from fetcher.commands import ci_formats
     from fetcher.operations import check
+    from fetcher.operations.looking import check_report
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
-        space.options.selection = Selection(
-            space.options.selection.only,
-            space.options.selection.skip,
-            space.options.selection.groups,
-            optional,
-        )
+        check.only_what_was_fetched(space, optional)
         plan, findings = check.examine(space, deep, strict)
-        problems = check.problems_of(plan, findings)
+        more: list[Problem] = []
         if deep:
             from fetcher.bundle import publisher_signatures
 
-            problems += publisher_signatures.of_project(space)
-        seconds = time.monotonic() - space.started
+            more += publisher_signatures.of_project(space)
         if junit:
-            problems += common.write_report(
-                junit, ci_formats.junit("fetch check", ci_formats.cases_of(findings), seconds)
-            )
+            seconds = time.monotonic() - space.started
+            text = ci_formats.junit("fetch check", ci_formats.cases_of(findings), seconds)
+            more += common.write_report(junit, text)
         if sarif:
-            problems += common.write_report(sarif, ci_formats.sarif(findings))
-        found = envelope.of_plan(plan, problems, seconds)
-        bad = [finding for finding in findings if finding.state != "ok"]
-        found.results = [asdict(finding) for finding in bad]
-        found.summary["failed_files"] = len(bad)
+            more += common.write_report(sarif, ci_formats.sarif(findings))
+        found = check_report(space, plan, findings, more)
         if as_json:
             envelope.print_json(found)
         else:
             ours = [finding for finding in findings if finding.state != "extra"]
             right = sum(finding.state == "ok" for finding in ours)
             print(_line(right, len(ours), found.summary["bytes"], deep))
-        envelope.print_problems(problems)
+        envelope.print_problems(found.problems)
         return found.exit_code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fetcher.config import settings as all_settings
-from fetcher.config.settings import Settings
-from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.errors import Problem, from_os_error
+from fetcher.operations import opening
 from fetcher.project import names as naming
-from fetcher.project.project import Project, Selection, Unit, find_root
-from fetcher.tree import uptodate as seals
-from fetcher.tree.state import FOLDER, State
+from fetcher.project.project import Project, Unit, find_root
 from fetcher.tree.uptodate import Seal
 from fetcher.ui.events import Events
 from fetcher.ui.progress import Progress
 
 if TYPE_CHECKING:  # what a run with nothing to do does without
     from fetcher.operations.workspace import Workspace
-    from fetcher.project.manifest import Manifest
     from fetcher.tree.plan import ArtifactPlan
-    from fetcher.yamldoc.nodes import Document
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,15 +129,6 @@ def transfer_options(function: F) -> F:
     )(function)
 
 
-def _locked_manifests(project: Project) -> list[str]:
-    """In a folder without manifests of its own: those of the catalog that were fetched there."""
-    if project.own_manifests():
-        return []
-    from fetcher.project import lockfile
-
-    return sorted({manifest for manifest, _ in lockfile.read(project.root).artifacts})
-
-
 def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
     """What to call each artifact in a table: its id, with its manifest where two have one id."""
     ids = [part.artifact.id for part in parts]
@@ -151,15 +138,6 @@ def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
         else part.artifact.full_name
         for part in parts
     }
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
 
 
 def write_report(path: Path, text: str) -> list[Problem]:
@@ -203,44 +181,9 @@ def explain(notes: Sequence[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _settings(flags: Mapping[str, Any], mirrors: Sequence[str]) -> tuple[Path, Settings]:
-    root = find_root(Path.cwd())
-    flags = {**flags, "mirrors": tuple(mirrors)}
-    if key := flags.get("verify_key"):  # meant from where the command was typed
-        flags["verify_key"] = str(Path(key).expanduser().absolute())
-    settings = all_settings.load(root, flags)
-    settings.check()
-    return root, settings
-
-
-def sealed(
-    manifests: Sequence[str] = (),
-    *,
-    into: Path | None = None,
-    only: Sequence[str] = (),
-    skip: Sequence[str] = (),
-    groups: Sequence[str] = (),
-    optional: bool = False,
-    mirrors: Sequence[str] = (),
-    **flags: Any,
-) -> Seal | None:
+def sealed(manifests: Sequence[str] = (), **options: Any) -> Seal | None:
     """The seal of the tree that `workspace` would open with these options, if it still holds."""
-    known = all_settings.SPECS.keys()
-    root, settings = _settings({k: v for k, v in flags.items() if k in known}, mirrors)
-    project, tree = Project(root), (into or root).absolute()
-    if not (tree / FOLDER).is_dir() or not (manifests or project.own_manifests()):
-        return None
-    if not naming.are_manifests(project, manifests):
-        return None  # which manifests hold these artifacts is only known once all are read
-    selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
-    state = State(tree)
-    try:
-        mark = seals.mark(project, tree, selection, tuple(manifests), settings)
-        return seals.load(state, mark)
-    except (OSError, UsageError):
-        return None  # the plan will say what is wrong
-    finally:
-        state.close()
+    return opening.sealed(find_root(Path.cwd()), manifests, **options)
 
 
 def note_if_empty(space: Workspace) -> None:
@@ -261,57 +204,20 @@ def note_if_empty(space: Workspace) -> None:
 def workspace(
     manifests: Sequence[str] = (),
     *,
-    into: Path | None = None,
-    only: Sequence[str] = (),
-    skip: Sequence[str] = (),
-    groups: Sequence[str] = (),
-    optional: bool = False,
-    locked: bool = False,
-    overwrite: bool = False,
-    update: bool = False,
-    mirrors: Sequence[str] = (),
     quiet: bool = False,
-    readonly: bool = False,
     json_events: Path | None = None,
-    probes: Callable[[Manifest, Document], None] | None = None,
-    **flags: Any,
+    **options: Any,
 ) -> Iterator[Workspace]:
-    """Open the project around the current folder for one command.
-
-    `probes` looks at the probes of each manifest; `probe_options.examine` if nothing is said.
-    """
-    from fetcher.operations.workspace import Options, Workspace
-    from fetcher.probes import check_options
-
-    root, settings = _settings(flags, mirrors)
-    if locked and update:
-        raise UsageError("--locked and --update exclude each other", "choose one")
-    if settings.offline and update:
-        raise UsageError("--update needs the network, which may not be used", "drop --update")
-    if mirrors:
-        from fetcher.mirror.locations import check_location
-
-        for location in mirrors:
-            check_location(location, root)
-    project = Project(root, probes or check_options.examine)
-    wanted = naming.sort_out(project, manifests)
-    units = project.load(wanted.manifests or _locked_manifests(project))
-    pairs = naming.pairs_of(units)
-    only, notes = naming.translated(only, pairs)
-    skip, more = naming.translated(skip, pairs)
-    explain([*wanted.notes, *notes, *more])
-    options = Options(
-        into=(into or root).absolute(),
-        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional, wanted.exact),
-        locked=locked,
-        update=lambda _: update,
-        overwrite=overwrite,
-    )
+    """Open the project around the current folder for one command, as `opening.open_workspace`."""
     progress = Progress(quiet=quiet, events=Events(json_events))
-    names = tuple(wanted.manifests)
-    space = Workspace(project, units, settings, options, progress, readonly, names)
     try:
-        yield space
+        space = opening.open_workspace(
+            find_root(Path.cwd()), manifests, progress=progress, explain=explain, **options
+        )
+        try:
+            yield space
+        finally:
+            space.close()
     finally:
-        space.close()
+        progress.end()
         progress.events.close()

@@ -17,13 +17,20 @@ import click
 from fetcher import __version__
 from fetcher.commands import common
 from fetcher.config import settings
-from fetcher.errors import Failure, Problem
+from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.atomic import reflink
-from fetcher.network.session import Network, host_of
-from fetcher.project.project import find_root
+from fetcher.fs.safe_paths import printable
+from fetcher.network.hub_account import HubAccount, knows_oidc, version
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of
+from fetcher.operations.opening import keep_secrets
+from fetcher.project import names
+from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
+from fetcher.sources.huggingface import HuggingFace
+from fetcher.tree.hf_cache import scan
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 class Finding(NamedTuple):
@@ -88,14 +95,58 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
         yield Finding("note", "store", "on another disk than the project: files will be copied")
 
 
+def _unknown_oidc() -> bool:
+    return bool(os.environ.get("HF_OIDC_RESOURCE")) and not knows_oidc()
+
+
+def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Finding]:
+    subject = "Hugging Face cache"
+    try:
+        seen = scan(found.hub_cache)
+    except Failure as failure:
+        yield Finding("note", subject, failure.message)
+        return
+    if not seen.repositories and not seen.warnings:
+        yield Finding("ok", subject, f"{found.hub_cache}: empty")
+        return
+    there = {(repo.repo_type, repo.repo) for repo in seen.repositories}
+    ours = [name for name, key in _hub_artifacts(root) if key in there]
+    size = human_bytes(sum(repo.size for repo in seen.repositories))
+    text = f"{found.hub_cache}: {len(there):,} repositories, {size}"
+    if ours:
+        more = f" and {len(ours) - 5:,} more" if len(ours) > 5 else ""
+        text += f"; has files of {', '.join(ours[:5])}{more}: `fetch all` takes them from there"
+    yield Finding("ok", subject, text)
+    for warning in seen.warnings[:3]:
+        yield Finding("note", subject, printable(warning))
+    if len(seen.warnings) > 3:
+        yield Finding("note", subject, f"{len(seen.warnings) - 3:,} more such")
+
+
+def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Ids of the project's artifacts that come from the Hub, and their repositories."""
+    try:
+        pairs = names.pairs_of(Project(root).load_everything())
+    except FetchError:
+        return  # not what this command is about
+    for _, artifact in pairs:
+        source = artifact.source
+        if isinstance(source, HuggingFace):
+            yield artifact.id, (source.repo_type, source.repo)
+
+
 def _tokens(found: settings.Settings) -> Iterator[Finding]:
-    there = {
-        "Hugging Face token": (bool(found.hf_token), "gated and private repositories"),
-        "GitHub token": (bool(found.text("github_token")), "private repositories"),
-    }
-    for subject, (present, what) in there.items():
-        text = "set" if present else f"none: {what} cannot be had"
-        yield Finding("ok" if present else "note", subject, text)
+    hub = HubAccount(found).origin()
+    github = found.origin("github_token") if found.text("github_token") else ""
+    for subject, origin, what in (
+        ("Hugging Face token", hub, "gated and private repositories"),
+        ("GitHub token", github, "private repositories"),
+    ):
+        text = f"set, by {origin}" if origin else f"none: {what} cannot be had"
+        yield Finding("ok" if origin else "note", subject, text)
+    if _unknown_oidc():
+        text = f"HF_OIDC_RESOURCE is set, but huggingface_hub {version()} does not know it"
+        yield Finding("note", "Hugging Face token", text)
 
 
 def _endpoints(found: settings.Settings) -> Iterator[Finding]:
@@ -106,7 +157,7 @@ def _endpoints(found: settings.Settings) -> Iterator[Finding]:
     urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
     for url in dict.fromkeys(map(network.rewrite, urls)):
         try:
-            answer = network.request(url, method="HEAD", tries=1, follow=False)
+            answer = network.request(url, method="HEAD", patience=0, follow=False)
             yield Finding("ok", host_of(url), f"answers (HTTP {answer.status})")
         except Failure as failure:
             text = failure.message.removeprefix(f"{host_of(url)}: ")
@@ -122,10 +173,17 @@ def command(as_json: bool) -> int:
     """
     root = find_root(Path.cwd())
     found = settings.load(root)
-    findings = [*_tools(), *_disks(found, root), *_tokens(found), *_endpoints(found)]
+    keep_secrets(found)
+    findings = [
+        *_tools(),
+        *_disks(found, root),
+        *_hub_cache(found, root),
+        *_tokens(found),
+        *_endpoints(found),
+    ]
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:
-        answer = envelope.Report({"root": str(root)})
+        answer = envelope.Answer({"root": str(root)})
         answer.results = [finding._asdict() for finding in findings]
         answer.problems = [_problem(finding) for finding in bad]
         envelope.print_json(answer)

@@ -17,7 +17,7 @@ from fetcher.reporting import envelope
 from fetcher.store import gc
 from fetcher.store.runs import alone
 from fetcher.store.store import Store
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 def _say(line: str) -> None:
@@ -63,7 +63,7 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:
-        envelope.print_json(envelope.Report(summary))
+        envelope.print_json(envelope.Answer(summary))
     else:
         verb = "would remove" if dry_run else "removed"
         print(

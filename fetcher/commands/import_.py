@@ -38,7 +38,7 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     edits = _changes(root, name, converted, file.name)
     if problems := changes.problems(edits):
         raise InvalidDocument(problems)
-    result = envelope.Report({"artifacts": len(converted.artifacts), "written": False})
+    result = envelope.Answer({"artifacts": len(converted.artifacts), "written": False})
     result.results = [{"id": key, **record} for key, record in converted.artifacts.items()]
     result.summary |= {"runtime": converted.runtime, "notes": converted.notes}
     if not as_json:
@@ -53,24 +53,24 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     elif result.summary["written"]:
         paths = [edit.path for edit in edits if edit.before != edit.after]
         print(f"written: {', '.join(paths)}" if paths else "nothing to change")
-        print(f"next: fetch access {name}, fetch runtime --fetch")
+        asked = f"fetch access {name}, " if converted.artifacts else ""
+        print(f"next: {asked}fetch runtime --fetch")
     return 0
 
 
 def _changes(root: Path, name: str, converted: Converted, origin: str) -> list[Change]:
     title = f"Imported from {origin}" if re.fullmatch(r"[\w. -]+", origin) else "Imported"
     found = []
-    for folder, text in (
-        ("manifests", converted.manifest(name, title)),
-        ("layouts", converted.layout(name)),
-    ):
+    documents = {"manifests": converted.manifest(name, title), "layouts": converted.layout(name)}
+    for folder, text in documents.items() if converted.artifacts else ():
         path = f"{folder}/{name}.yaml"
         there = [path for suffix in SUFFIXES if (root / folder / (name + suffix)).exists()]
         if there and changes.read_text(root, path) != text:
             raise UsageError(f"{path} is there already", "choose another name with --name")
         found.append(changes.change(root, path, text))
     before = changes.read_text(root, "fetch.yaml")
-    found.append(Change("fetch.yaml", before, _with_runtime(before, converted.runtime)))
+    if converted.runtime:
+        found.append(Change("fetch.yaml", before, _with_runtime(before, converted.runtime)))
     return found
 
 
@@ -79,8 +79,6 @@ def _with_runtime(text: str, runtime: Mapping[str, Any]) -> str:
     document = parse(text.encode(), "fetch.yaml")
     whole = yamledit.plain(document.root, document) if document.root is not None else {}
     there = whole.get("runtime") if isinstance(whole, Mapping) else None
-    if not runtime:
-        return text
     if not isinstance(there, Mapping):
         return yamledit.put(text, [], "runtime", runtime, "fetch.yaml")
     for key, value in runtime.items():

@@ -56,7 +56,7 @@ def command(folder: Path, template: str | None, name: str | None, as_json: bool)
         made.append(edit.path)
     for sub in ("manifests", "layouts"):
         (root / sub).mkdir(parents=True, exist_ok=True)
-    result = envelope.Report({"root": str(root), "written": made})
+    result = envelope.Answer({"root": str(root), "written": made})
     if as_json:
         envelope.print_json(result)
         return 0

@@ -11,6 +11,16 @@ from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
+from fetcher.ui.table import Column, print_table
+
+_COLUMNS = (
+    Column("MANIFEST", rank=2, least=8),
+    Column("ARTIFACT", least=24, at="middle"),
+    Column("TASK", rank=1, least=16),
+    Column("FOR", rank=5, least=24),
+    Column("LICENSE", rank=4, least=12),
+    Column("SOURCE", rank=3, least=24, at="middle"),
+)
 
 
 def describe(artifact: Artifact) -> dict[str, object]:
@@ -58,11 +68,11 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
     _, pairs = common.chosen(project, manifests)
     chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
     if as_json:
-        found = envelope.Report({"artifacts": len(chosen)})
+        found = envelope.Answer({"artifacts": len(chosen)})
         found.results = [describe(artifact) for artifact in chosen]
         envelope.print_json(found)
         return 0
-    rows = [("MANIFEST", "ARTIFACT", "TASK", "FOR", "LICENSE", "SOURCE")]
+    rows = []
     for artifact in chosen:
         mark = " (optional)" if artifact.optional else ""
         rows.append(
@@ -75,5 +85,5 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
                 artifact.source.describe(),
             )
         )
-    common.print_table(rows)
+    print_table(_COLUMNS, rows)
     return 0

@@ -51,7 +51,7 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
             "written": written,
             "seconds": round(time.monotonic() - space.started, 3),
         }
-        found = envelope.Report(summary, problems=resolution.problems)
+        found = envelope.Answer(summary, problems=resolution.problems)
         if as_json:
             envelope.print_json(found)
         else:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,15 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.operations.opening import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
-from fetcher.ui.progress import Progress, human_bytes
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
+
+if TYPE_CHECKING:
+    from fetcher.bundle.blob_import import ImportResult
 
 _key_option = click.option(
     "--verify-key",
@@ -39,17 +44,18 @@ def _settings(verify_key: Path | None = None, **flags: Any) -> Settings:
     key = None if verify_key is None else str(verify_key.expanduser().absolute())
     found = settings.load(find_root(Path.cwd()), {"verify_key": key, **flags})
     found.check()
+    keep_secrets(found)
     return found
 
 
 def _answer(
-    summary: dict[str, Any],
-    results: list[dict[str, Any]],
+    summary: Mapping[str, object],
+    results: Sequence[Mapping[str, object]],
     problems: Sequence[Problem],
     as_json: bool,
     lines: Sequence[str],
 ) -> int:
-    found = envelope.Report(summary, problems=list(problems), results=results)
+    found = envelope.Answer(dict(summary), problems=list(problems), results=[*map(dict, results)])
     if as_json:
         envelope.print_json(found)
     else:
@@ -57,6 +63,18 @@ def _answer(
             print(line)
     envelope.print_problems(problems)
     return found.exit_code
+
+
+def _imported(result: ImportResult, store: Path) -> list[str]:
+    """What an import or a pull did, in words; nothing where it failed."""
+    if result.problems:
+        return []
+    return [
+        f"{envelope.counted(len(result.artifacts), 'artifact')}: "
+        f"{envelope.counted(result.files, 'content')} imported, {human_bytes(result.bytes)}; "
+        f"{result.already:,} were there",
+        f"store {store}",
+    ]
 
 
 @command.command("export", short_help="Write what was fetched as a bundle.")
@@ -111,9 +129,9 @@ def export(
     when it is run again.
     """
     from fetcher.bundle import export_bundle
-    from fetcher.bundle.wheelhouse import Wanted
+    from fetcher.bundle.wheelhouse import WheelhouseOptions
 
-    tool = Wanted(
+    tool = WheelhouseOptions(
         options.pop("tool_python"),
         options.pop("tool_platforms"),
         options.pop("tool_extras"),
@@ -203,18 +221,11 @@ def import_(
     chosen, progress = _settings(verify_key), Progress(quiet=quiet)
     store = Store(chosen.store, durable=chosen.sync)
     try:
-        found = import_bundle.take(bundles, store, chosen.verify_key, project, progress)
+        found = import_bundle.import_bundles(bundles, store, chosen.verify_key, project, progress)
     finally:
         progress.end()
         store.close()
-    lines = []
-    if not quiet and not found.problems:
-        lines = [
-            f"{envelope.counted(len(found.artifacts), 'artifact')}: "
-            f"{envelope.counted(found.files, 'content')} taken in, {human_bytes(found.bytes)}; "
-            f"{found.already:,} were there",
-            f"store {store.root}",
-        ]
+    lines = [] if quiet else _imported(found, store.root)
     summary = {
         "artifacts": len(found.artifacts),
         "files": found.files,
@@ -364,14 +375,7 @@ def pull(
     finally:
         progress.end()
         store.close()
-    lines = []
-    if not quiet and not done.problems:
-        lines = [
-            f"{envelope.counted(len(done.artifacts), 'artifact')}: "
-            f"{envelope.counted(done.files, 'content')} taken in, {human_bytes(done.bytes)}; "
-            f"{done.already:,} were there",
-            f"store {store.root}",
-        ]
+    lines = [] if quiet else _imported(done, store.root)
     summary = {
         "artifacts": len(done.artifacts),
         "files": done.files + done.already,

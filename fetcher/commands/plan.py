@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem
-from fetcher.operations.fetch_all import Run
-from fetcher.operations.workspace import Workspace
 from fetcher.reporting import envelope
-from fetcher.tree import preflight
+from fetcher.reporting.report import Summary
 from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("THERE", rank=4),
+    Column("IN STORE", rank=3),
+    Column("TO DOWNLOAD", rank=1),
+    Column("IN THE WAY", rank=5),
+    Column("BYTES", rank=2),
+)
+
+if TYPE_CHECKING:
+    from fetcher.operations.workspace import Workspace
 
 
 @click.command("plan")
@@ -30,54 +39,41 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     Nothing is written, not even the lock.
     """
+    from fetcher.operations.fetch_all import prepare
+
     with common.workspace(manifests, quiet=True, readonly=True, **options) as space:
         common.note_if_empty(space)
-        run = Run(space)
-        return show_plan(space, run.plan(), run.problems, as_json)
+        prepared = prepare(space)
+        return show_plan(space, prepared.plan, prepared.resolution.problems, as_json)
 
 
 def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json: bool) -> int:
     """Print a plan and what the preflight has to say of it; returns the exit code."""
-    found_problems = [*problems, *plan.problems()]
-    found_problems += preflight.check_space(plan, space.store.root, space.settings.link)
-    found_problems += preflight.check_writable(plan, space.store.root)
-    found_problems += [problem for _, problem in preflight.check_access(plan, space.network)]
-    found_problems += preflight.check_offline(plan, space.network)
-    found = envelope.of_plan(plan, found_problems, time.monotonic() - space.started)
-    groups = plan.to_get().values()
-    folders = (plan.tree, space.store.root.absolute())
-    found.summary |= {
-        "to_download_files": len(groups),
-        "to_download_bytes": plan.bytes_to_get(),
-        "unknown_sizes": sum(1 for items in groups if items[0].file.size is None),
-        "unresolved_artifacts": sum(1 for part in plan.artifacts if part.locked is None),
-        "disk_free": min(shutil.disk_usage(preflight.nearest_folder(f)).free for f in folders),
-        "failed_files": len({(p.artifact, p.file) for p in found_problems if p.file}),
-    }
+    from fetcher.operations.looking import plan_report
+
+    found = plan_report(space, plan, problems)
     if as_json:
         envelope.print_json(found)
     else:
         _print(space, plan, found.summary)
-    envelope.print_problems(found_problems)
+    envelope.print_problems(found.problems)
     return found.exit_code
 
 
-def _print(space: Workspace, plan: Plan, summary: dict[str, Any]) -> None:
-    rows: list[tuple[str, ...]] = [
-        ("ARTIFACT", "THERE", "IN STORE", "TO DOWNLOAD", "IN THE WAY", "BYTES")
-    ]
+def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
     names = common.row_names(plan.artifacts)
-    for part in plan.artifacts:
-        rows.append((names[part.artifact.manifest, part.artifact.id], *_cells(part)))
-    common.print_table(rows)
+    rows = [
+        (names[part.artifact.manifest, part.artifact.id], *_cells(part)) for part in plan.artifacts
+    ]
+    print_table(_COLUMNS, rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     unknown = [
-        envelope.counted(summary[key], what)
-        for key, what in (
-            ("unresolved_artifacts", "unresolved artifact"),
-            ("unknown_sizes", "file of unknown size"),
+        envelope.counted(count, what)
+        for count, what in (
+            (summary["unresolved_artifacts"], "unresolved artifact"),
+            (summary["unknown_sizes"], "file of unknown size"),
         )
-        if summary[key]
+        if count
     ]
     more = f", and what {' and '.join(unknown)} will need" if unknown else ""
     print(

@@ -13,19 +13,28 @@ from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
-from fetcher.hardware.gpu import Card
+from fetcher.hardware.gpu import Gpu
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("TASK", rank=3, least=10),
+    Column("PARAMETERS", rank=2),
+    Column("FITS"),
+    Column("WHY", rank=1, least=12),
+)
 
 
-def _card(name: str | None, memory: str | None, python: str | None) -> Card:
+def _card(name: str | None, memory: str | None, python: str | None) -> Gpu:
     """The card to recommend for: as given, else this machine's largest."""
     if memory is not None:
         size = memory_estimate.bytes_of(memory, "G")
         if not size:
             raise UsageError(f"--vram {memory}: expected gigabytes, such as 24 or 24G")
-        return Card(name or "", size, "--vram")
+        return Gpu(name or "", size, "--vram")
     if name is not None:
         size = memory_estimate.memory_of(name)
         if size is None:
@@ -37,7 +46,7 @@ def _card(name: str | None, memory: str | None, python: str | None) -> Card:
                 if close
                 else f"give it: --vram 24; known cards: {known}",
             )
-        return Card(name, size, "--gpu")
+        return Gpu(name, size, "--gpu")
     found = gpu.detect(python)
     if not found:
         raise UsageError(
@@ -92,7 +101,7 @@ def command(
         _print(card, dtype, known, choice)
     if fetch:
         return _fetch(choice, as_json)
-    result = envelope.Report(
+    result = envelope.Answer(
         {
             "gpu": card.name or None,
             "vram_bytes": card.memory,
@@ -121,17 +130,17 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
     return choice is not None and any(found.artifact is item for item in choice.artifacts)
 
 
-def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
+def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
     what = f"{card.name}, " if card.name else ""
     print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
     print(f"estimate: {memory_estimate.ESTIMATE}\n")
-    rows = [("ARTIFACT", "TASK", "PARAMETERS", "FITS", "WHY")]
+    rows = []
     for found in known:
         count = memory_estimate.human_count(found.parameters) if found.parameters else "?"
         fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
         task = str(found.artifact.info.get("task", ""))
         rows.append((found.artifact.id, task, count, fits, found.reason))
-    common.print_table(rows)
+    print_table(_COLUMNS, rows)
     if choice is None:
         print("\nnothing to recommend: no combination of the catalog fits")
         return
@@ -144,13 +153,12 @@ def _print(card: Card, dtype: str, known: Sequence[Fit], choice: Choice | None) 
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
-    from fetcher.operations.fetch_all import Run
+    from fetcher.operations.fetch_all import fetch_all
 
     if choice is None:
         raise UsageError("nothing fits, so there is nothing to fetch", "see --dtype int8 or int4")
     with common.workspace([artifact.full_name for artifact in choice.artifacts]) as space:
-        run = Run(space)
-        found = run.execute(run.plan())
+        found = fetch_all(space)
         if as_json:
             envelope.print_json(found)
         else:

@@ -10,7 +10,8 @@ from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, leaderboard
-from fetcher.reporting.leaderboard import Board, Table
+from fetcher.reporting.leaderboard import Leaderboard, Ranking
+from fetcher.ui.table import Column, print_table
 
 
 @click.command("report")
@@ -49,7 +50,7 @@ def command(
     root = find_root(Path.cwd())
     project = Project(root)
     _, pairs = common.chosen(project, manifests)
-    measured = leaderboard.gather(into or root, pairs)
+    measured = leaderboard.measurements(into or root, pairs)
     known = sorted({name for item in measured for name in item.metrics})
     if metric and metric not in known:
         raise UsageError(
@@ -57,13 +58,15 @@ def command(
             f"measured: {', '.join(known)}" if known else "fetch verify measures",
         )
     board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
-    result = envelope.Report(
+    result = envelope.Answer(
         {"artifacts": board.seen - board.hidden, "tables": len(board.tables)},
-        results=leaderboard.to_json(board),
+        results=[dict(row) for row in leaderboard.to_json(board)],
     )
     if html:
-        title = f"Measured in {root.name}"
-        result.problems += common.write_report(html, leaderboard.html(board, title))
+        from fetcher.reporting.ranking_page import page
+
+        text = page(board, f"Measured in {root.name}")
+        result.problems += common.write_report(html, text)
     if as_json:
         envelope.print_json(result)
     else:
@@ -72,10 +75,10 @@ def command(
     return result.exit_code
 
 
-def _print(board: Board, visibility: str) -> None:
+def _print(board: Leaderboard, visibility: str) -> None:
     for table in board.tables:
         print(leaderboard.title_of(table))
-        common.print_table(_rows(table))
+        print_table(_columns(table), _rows(table))
         print()
     if not board.seen:
         print("nothing has been measured yet: fetch verify")
@@ -84,10 +87,19 @@ def _print(board: Board, visibility: str) -> None:
         print(f"{what} left out as not public" if visibility == "public" else f"{what} left out")
 
 
-def _rows(table: Table) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        ("#", "MODEL", *(name.upper() for name in table.metrics), "DEVICE", "SEEN BY")
+def _columns(table: Ranking) -> list[Column]:
+    """The first metric is what is ranked by: it stays the longest."""
+    return [
+        Column("#"),
+        Column("MODEL", least=12, at="middle"),
+        *(Column(name.upper(), rank=n) for n, name in enumerate(table.metrics, 1)),
+        Column("DEVICE", rank=90, least=6),
+        Column("SEEN BY", rank=91),
     ]
+
+
+def _rows(table: Ranking) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for rank, item in table.rows:
         figures = (leaderboard.shown(name, item.metrics.get(name)) for name in table.metrics)
         device = item.device or "-"

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from fetcher.catalog import fallback
+from fetcher.catalog import fallback, prompts
 from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.operations import ensure
+from fetcher.operations.opening import keep_secrets
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
@@ -80,7 +81,8 @@ def _settings_of(artifact: Artifact, config: Runtime) -> dict[str, Any]:
             key: list(value) if isinstance(value, tuple) else value
             for key, value in artifact.info.get("params", {}).items()
         },
-        "memory": dict(config.memory),
+        "memory": {key: True for key, on in vars(config.memory).items() if on},
+        "prompts": prompts.explain(config),
         "max_prompt_tokens": config.prompt_limit(artifact),
     }
 
@@ -104,10 +106,11 @@ def command(
     root = find_root(Path.cwd())
     found = settings.load(root)
     found.check()
+    keep_secrets(found)
     config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)
-    result = envelope.Report({"chain": list(config.chain), "origin": found.origin("primary_model")})
+    result = envelope.Answer({"chain": list(config.chain), "origin": found.origin("primary_model")})
     used: Used[Artifact] | None = None
     try:
         used = fallback.first_usable(config.chain, look)
@@ -135,7 +138,7 @@ def command(
     return result.exit_code
 
 
-def _print(result: envelope.Report, origin: str) -> None:
+def _print(result: envelope.Answer, origin: str) -> None:
     print(f"chain: {', '.join(result.summary['chain'])} (primary model from {origin})")
     for item in result.results or ():
         if item["state"] == "used":
@@ -145,5 +148,7 @@ def _print(result: envelope.Report, origin: str) -> None:
                     print(f"             {key}: {item[key]}")
             if item["max_prompt_tokens"]:
                 print(f"             prompts up to {item['max_prompt_tokens']} tokens")
+            for line in item["prompts"]:
+                print(f"             {line}")
         else:
             print(f"passed over  {item['model']}: {item['reason']}: {item['message']}")

@@ -17,13 +17,13 @@ from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.project.project import Project, find_root
 from fetcher.reporting.envelope import counted
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings
-    from fetcher.server.app import Options
-    from fetcher.server.listen import Listen
-    from fetcher.server.places import Place, Site
+    from fetcher.server.app import ServeOptions
+    from fetcher.server.listen import ListenOptions
+    from fetcher.server.served_inventory import Location, ServedInventory
     from fetcher.server.upstream import HubUpstream
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -114,20 +114,20 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     settings = all_settings.load(root, {"verify_key": _absolute(flags.pop("verify_key"))})
     settings.check()
     _check(bundles, store, flags)
-    from fetcher.server.places import Site
+    from fetcher.server.served_inventory import ServedInventory
 
-    site = Site(list(_places(bundles, store, root, settings, flags)), _say)
-    site.load()
+    inventory = ServedInventory(list(_locations(bundles, store, root, settings, flags)), _say)
+    inventory.load()
     if flags["nginx_config"] is not None:
         from fetcher.server.nginx import write_configuration
 
         listen = f"{flags['host']}:{flags['port']}"
         pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
-        for line in write_configuration(site.view, flags["nginx_config"], listen, pair):
+        for line in write_configuration(inventory.view, flags["nginx_config"], listen, pair):
             print(line)
         return 0
     project = None if bundles or store is not None else root
-    return _serve(site, store or settings.store, bool(bundles), settings, flags, project)
+    return _serve(inventory, store or settings.store, bool(bundles), settings, flags, project)
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -167,24 +167,24 @@ def _bytes(text: str) -> int | None:
     return bytes_of(text, "G")
 
 
-def _places(
+def _locations(
     bundles: tuple[str, ...],
     store: Path | None,
     root: Path,
     settings: Settings,
     flags: dict[str, Any],
-) -> Iterator[Place]:
+) -> Iterator[Location]:
     from fetcher.mirror.trust import refuse_unsigned
-    from fetcher.server.places import BundlePlace, StorePlace
+    from fetcher.server.served_inventory import BundleLocation, StoreLocation
 
     if bundles:
-        yield BundlePlace(bundles, settings.verify_key)
+        yield BundleLocation(bundles, settings.verify_key)
         return
     refuse_unsigned(str(store or settings.store), settings.verify_key)
     if store is not None:
-        yield StorePlace(store.absolute(), everything=True)
+        yield StoreLocation(store.absolute(), everything=True)
     elif _has_something(root, flags):
-        yield StorePlace(settings.store, (root,), pulled=bool(flags["upstream"]))
+        yield StoreLocation(settings.store, (root,), pulled=bool(flags["upstream"]))
     else:
         raise UsageError(
             f"nothing to serve: {root} has no fetch.lock"
@@ -201,7 +201,7 @@ def _has_something(root: Path, flags: dict[str, Any]) -> bool:
 
 
 def _serve(
-    site: Site,
+    inventory: ServedInventory,
     store: Path,
     only_bundles: bool,
     settings: Settings,
@@ -217,20 +217,20 @@ def _serve(
             "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
         ) from None
     from fetcher.models.stats import saved_text
-    from fetcher.server.app import App, Options
-    from fetcher.server.blob_check import Proofs
-    from fetcher.server.listen import Listen, check_certificate, open_socket, run
-    from fetcher.server.lookup import Library
+    from fetcher.server.app import App, ServeOptions
+    from fetcher.server.blob_check import BlobChecks
+    from fetcher.server.listen import ListenOptions, check_certificate, open_socket, run
+    from fetcher.server.lookup import Lookup
     from fetcher.server.metrics import Metrics
     from fetcher.server.rsgi import Service
     from fetcher.server.tokens import Tokens
-    from fetcher.server.upload import Upload
+    from fetcher.server.upload import BlobUpload
     from fetcher.store.store import Store
     from fetcher.web.routes import Web, WebOptions
 
-    listen = Listen(flags["host"], flags["port"], flags["cert"], flags["key"])
+    listen = ListenOptions(flags["host"], flags["port"], flags["cert"], flags["key"])
     check_certificate(listen)
-    options = Options(
+    options = ServeOptions(
         Tokens(flags["tokens"]),
         flags["require_token"],
         flags["public_url"].rstrip("/"),
@@ -243,19 +243,21 @@ def _serve(
 
     async def main() -> bool:
         sock = open_socket(listen)
-        upload = None if only_bundles else Upload(Store(store))
-        library = Library(site, upstream)
-        app = App(library, options, metrics, upload)
+        upload = None if only_bundles else BlobUpload(Store(store))
+        lookup = Lookup(inventory, upstream)
+        app = App(lookup, options, metrics, upload)
         most = _bytes(flags["max_upload"]) or 0
         web = Web(app, settings, WebOptions(project, flags["folders"], most))
         app.model_metrics = lambda: saved_text(settings.root)
         stores = [upstream.store] if upstream else []
-        proofs = Proofs(lambda sha256, stat: site.view.stamped(sha256, stat, stores))
-        service = Service(app, proofs)
+        checks = BlobChecks(lambda sha256, stat: inventory.view.stamped(sha256, stat, stores))
+        service = Service(app, checks)
         listen.port = sock.getsockname()[1]
         first_look = asyncio.ensure_future(web.listing.shown())  # so that nobody waits for it
         try:
-            ended = await run(service, listen, sock, lambda: _greet(site, listen, options, flags))
+            ended = await run(
+                service, listen, sock, lambda: _greet(inventory, listen, options, flags)
+            )
         finally:
             first_look.cancel()
             web.close()
@@ -302,13 +304,15 @@ def _access_log(target: str) -> Any:
     return log
 
 
-def _greet(site: Site, listen: Listen, options: Options, flags: dict[str, Any]) -> None:
+def _greet(
+    inventory: ServedInventory, listen: ListenOptions, options: ServeOptions, flags: dict[str, Any]
+) -> None:
     """Say what is served, and the lines that a user copies."""
     import socket
 
-    artifacts = site.view.artifacts
+    artifacts = inventory.view.artifacts
     held = [item for item in artifacts if item.files]
-    private = [item for item in held if item.record.get("visibility") == "private"]
+    private = [item for item in held if item.record.private]
     everyone = listen.host in {"0.0.0.0", "::"}
     host = socket.gethostname() if everyone else listen.host
     host = f"[{host}]" if ":" in host else host
@@ -316,12 +320,12 @@ def _greet(site: Site, listen: Listen, options: Options, flags: dict[str, Any]) 
     url = options.public_url or f"{scheme}://{host}:{listen.port}"
     files = counted(sum(len(item.files) for item in held), "file")
     size = human_bytes(sum(item.size for item in held))
-    where = ", ".join(place.label for place in site.places)
+    where = ", ".join(location.label for location in inventory.locations)
     print(f"serving {counted(len(held), 'artifact')} ({files}, {size}) of {where} at {url}")
     print(f"  Hugging Face clients  export HF_ENDPOINT={url}")
     print(f"  fetch                 fetch all --from {url}")
     print(f"  a browser             {url}/")
-    if any(item.origin.get("type") == "github" for item in held):
+    if any(item.origin.type == "github" for item in held):
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
         print(f'  GitHub files          export FETCH_REWRITE="{rule}"')
     if flags["upstream"]:

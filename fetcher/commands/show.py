@@ -13,7 +13,7 @@ from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Unit, find_root
 from fetcher.reporting import envelope
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 def find(project: Project, name: str) -> list[tuple[Unit, Artifact]]:
@@ -58,7 +58,7 @@ def command(name: str, as_json: bool) -> int:
             }
         )
     if as_json:
-        answer = envelope.Report({"artifacts": len(results)})
+        answer = envelope.Answer({"artifacts": len(results)})
         answer.results = results
         envelope.print_json(answer)
         return 0

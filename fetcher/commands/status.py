@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from fetcher.commands import common
 from fetcher.reporting import envelope
-from fetcher.tree.plan import KEEP, UNVERIFIED
-from fetcher.ui.progress import human_bytes
+from fetcher.reporting.report import ArtifactStatus, Report, of_seal, status_of_seal
+from fetcher.ui.table import Column, print_table
+from fetcher.ui.units import human_bytes
+
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("STATE", least=4),
+    Column("FILES", rank=1),
+    Column("SIZE", rank=2),
+)
 
 
 @click.command("status")
@@ -22,52 +31,39 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     Quick: it trusts what was seen before and reads no file. `fetch check` looks closer.
     """
-    if not as_json:
-        seal = common.sealed(manifests, **options)
-        if seal is not None and seal.all_of_it:
-            _show(seal.artifacts)
-            return 0
-    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
-        plan = space.planner(quick=True).plan(space.wanted, space.lock)
-        found = envelope.of_plan(plan, [], time.monotonic() - space.started)
-        found.results = [
-            {
-                "id": part.artifact.id,
-                "manifest": part.artifact.manifest,
-                "state": part.state,
-                "optional": part.artifact.optional,
-                "files": len(part.items),
-                "present": sum(1 for item in part.items if item.action == KEEP),
-                "unread": sum(1 for item in part.items if item.action == UNVERIFIED),
-                "bytes": sum(item.file.size or 0 for item in part.items),
-            }
-            for part in plan.artifacts
-        ]
-        if as_json:
-            envelope.print_json(found)
-            return 0
-        _show(found.results)
-        if unread := sum(result["unread"] for result in found.results):
-            print(
-                f"\n{envelope.counted(unread, 'file')} of the right size not read yet: "
-                "`fetch check` reads and recognises them"
-            )
+    seal = common.sealed(manifests, with_files=as_json, **options)
+    if seal is not None and seal.all_of_it:
+        _show(of_seal(seal), status_of_seal(seal), as_json)
         return 0
+    from fetcher.operations.looking import status_report
+
+    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
+        found, statuses = status_report(space)
+        _show(found, statuses, as_json)
+    return 0
 
 
-def _show(results: list[dict[str, Any]]) -> None:
-    """The table; an id that two manifests have stands with its manifest."""
-    ids = [result["id"] for result in results]
-    rows = [("ARTIFACT", "STATE", "FILES", "SIZE")]
-    for result in results:
-        unique = ids.count(result["id"]) == 1
-        name = result["id"] if unique else f"{result['manifest']}/{result['id']}"
+def _show(found: Report, statuses: Sequence[ArtifactStatus], as_json: bool) -> None:
+    """The report, or a table; an id that two manifests have stands with its manifest."""
+    if as_json:
+        found.results = statuses
+        envelope.print_json(found)
+        return
+    ids = Counter(status["id"] for status in statuses)
+    rows = []
+    for status in statuses:
+        name = status["id"] if ids[status["id"]] == 1 else f"{status['manifest']}/{status['id']}"
         rows.append(
             (
-                name + (" (optional)" if result["optional"] else ""),
-                result["state"],
-                f"{result['present']}/{result['files'] or '?'}",
-                human_bytes(result["bytes"]),
+                name + (" (optional)" if status["optional"] else ""),
+                status["state"],
+                f"{status['present']}/{status['files'] or '?'}",
+                human_bytes(status["bytes"]),
             )
         )
-    common.print_table(rows)
+    print_table(_COLUMNS, rows)
+    if unread := sum(status["unread"] for status in statuses):
+        print(
+            f"\n{envelope.counted(unread, 'file')} of the right size not read yet: "
+            "`fetch check` reads and recognises them"
+        )

@@ -14,7 +14,7 @@ from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc
 from fetcher.store.store import Store
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 
 def _open(readonly: bool = True) -> Store:
@@ -33,7 +33,7 @@ def du(as_json: bool) -> int:
     store = _open()
     found = gc.usage(store)
     if as_json:
-        envelope.print_json(envelope.Report({"store": str(store.root), **asdict(found)}))
+        envelope.print_json(envelope.Answer({"store": str(store.root), **asdict(found)}))
         return 0
     print(f"{store.root}")
     print(
@@ -54,7 +54,7 @@ def ls(as_json: bool) -> int:
     """Every blob with its size."""
     rows = sorted(_open().digests())
     if as_json:
-        answer = envelope.Report({"blobs": len(rows)})
+        answer = envelope.Answer({"blobs": len(rows)})
         answer.results = [{"sha256": name, "size": stat.st_size} for name, stat in rows]
         envelope.print_json(answer)
         return 0
@@ -80,7 +80,7 @@ def check(as_json: bool) -> int:
         )
         for name in damaged
     ]
-    answer = envelope.Report({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
+    answer = envelope.Answer({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
     if as_json:
         envelope.print_json(answer)
     else:

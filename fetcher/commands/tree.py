@@ -25,7 +25,7 @@ def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **optio
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         if as_json:
-            found = envelope.Report({"artifacts": len(plan.artifacts)})
+            found = envelope.Answer({"artifacts": len(plan.artifacts)})
             found.results = [
                 {
                     "target": item.target,

@@ -20,18 +20,29 @@ from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
+from fetcher.reporting.report import Report
 from fetcher.tree.plan import ArtifactPlan, Plan
 from fetcher.ui.live_table import LiveTable
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.table import Column, print_table, without_empty
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
-    from fetcher.probes.run import Outcome, Settings
+    from fetcher.probes.run import ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
-_HEADING = (
-    *("ARTIFACT", "PROBE", "RESULT", "PARAMETERS", "LOAD", "INFER", "MEMORY"),
-    *("GPU", "DEVICE", "DTYPE", "GOLDEN"),
+_COLUMNS = (
+    Column("ARTIFACT", least=12, at="middle"),
+    Column("PROBE", rank=3, least=8),
+    Column("RESULT"),
+    Column("PARAMETERS", rank=5),
+    Column("LOAD", rank=4),
+    Column("INFER", rank=2),
+    Column("MEMORY", rank=6),
+    Column("GPU", rank=7),
+    Column("DEVICE", rank=8),
+    Column("DTYPE", rank=9),
+    Column("GOLDEN", rank=1),
 )
 
 
@@ -110,7 +121,7 @@ def command(
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
         outcome = _prove(space, parts, plan, settings, quiet=False)
         seconds = time.monotonic() - space.started
-        found = Report({"probes": len(parts), "seconds": round(seconds, 3)})
+        found = Answer({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
         saved.keep_results(space.options.into, "verify", found)
         saved.keep_pictures(space.options.into, _pictures(outcome))
@@ -118,7 +129,7 @@ def command(
             text = ci_formats.junit("fetch verify", _cases(outcome.results), seconds)
             found.problems += common.write_report(junit, text)
         if html:
-            from fetcher.reporting.html import page
+            from fetcher.reporting.probe_page import page
 
             title = ", ".join(names) or space.project.root.name
             text = page(outcome.results, outcome.golden, title, seconds)
@@ -133,9 +144,9 @@ def command(
 
 def _settings(
     device: str, dtype: str | None, timeout: float | None, memory: str | None, **others: Any
-) -> Settings:
+) -> ProbeSettings:
     """What the flags say, checked."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
     from fetcher.verify.contract import dtypes
     from fetcher.verify.contract.options import memory_bytes
 
@@ -149,7 +160,7 @@ def _settings(
     if memory is not None and not size:
         raise UsageError(f"--memory {memory}: expected a size such as 8G or 500M")
     dtype = dtypes.SHORT_NAMES.get(dtype, dtype) if dtype else None
-    return Settings(device, dtype, timeout, size, **others)
+    return ProbeSettings(device, dtype, timeout, size, **others)
 
 
 def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
@@ -170,10 +181,10 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
 
 def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, show: bool) -> None:
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
-    from fetcher.probes.run import Settings
+    from fetcher.probes.run import ProbeSettings
 
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    outcome = _prove(space, parts, _all_of(space, plan), Settings(), quiet=quiet)
+    outcome = _prove(space, parts, _all_of(space, plan), ProbeSettings(), quiet=quiet)
     _add(found, outcome)
     if show:
         _print(outcome)
@@ -193,11 +204,15 @@ def _all_of(space: Workspace, plan: Plan) -> Plan:
 
 
 def _prove(
-    space: Workspace, parts: Sequence[ArtifactPlan], plan: Plan, settings: Settings, quiet: bool
-) -> Outcome:
+    space: Workspace,
+    parts: Sequence[ArtifactPlan],
+    plan: Plan,
+    settings: ProbeSettings,
+    quiet: bool,
+) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
-    table = LiveTable(_HEADING, [part.artifact.id for part in parts], quiet=quiet)
+    table = LiveTable(_COLUMNS, [part.artifact.id for part in parts], quiet=quiet)
     try:
         return prove(
             parts,
@@ -211,7 +226,7 @@ def _prove(
         table.end()
 
 
-def _add(found: Report, outcome: Outcome) -> None:
+def _add(found: Answer | Report, outcome: ProbeRunResult) -> None:
     results = outcome.results
     found.results = [
         {**_with_digests(result), "golden": how or None}
@@ -222,15 +237,19 @@ def _add(found: Report, outcome: Outcome) -> None:
     found.problems += outcome.problems
 
 
-def _with_digests(result: ProbeResult) -> dict[str, Any]:
+def _with_digests(result: ProbeResult) -> dict[str, object]:
     """The result with the digest of each picture, by which it is kept."""
-    plain = result.to_json()
-    for shown, picture in zip(plain["pictures"], result.pictures, strict=True):
-        shown["sha256"] = hashlib.sha256(picture.png).hexdigest() if picture.png else None
-    return plain
+    pictures = [
+        {
+            **picture.to_json(),
+            "sha256": hashlib.sha256(picture.png).hexdigest() if picture.png else None,
+        }
+        for picture in result.pictures
+    ]
+    return {**result.to_json(), "pictures": pictures}
 
 
-def _pictures(outcome: Outcome) -> dict[str, bytes]:
+def _pictures(outcome: ProbeRunResult) -> dict[str, bytes]:
     return {
         hashlib.sha256(picture.png).hexdigest(): picture.png
         for result in outcome.results
@@ -265,13 +284,9 @@ def _size(value: Any) -> str:
     return human_bytes(value) if isinstance(value, (int, float)) else "-"
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ProbeRunResult) -> None:
     pairs = list(zip(outcome.results, outcome.golden, strict=True))
-    rows = [_row(result, how) for result, how in pairs]
-    kept = [
-        n for n in range(len(_HEADING)) if n < 3 or any(row[n] != "-" for row in rows)
-    ]  # no empty columns
-    common.print_table([tuple(row[n] for n in kept) for row in (_HEADING, *rows)])
+    print_table(*without_empty(_COLUMNS, [_row(result, how) for result, how in pairs]))
     for result, how in pairs:
         if result.state == "skipped":
             print(f"skipped {result.artifact}: {result.reason}")

@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
-from fetcher.yamldoc.schema import Boolean, Field, Integer, Json, ListOf, MapOf, Record, Text
+from typing import Any
+
+from fetcher.yamldoc.nodes import Document, Node
+from fetcher.yamldoc.schema import (
+    Boolean,
+    Either,
+    Field,
+    Integer,
+    Json,
+    ListOf,
+    MapOf,
+    Record,
+    Text,
+    node_of,
+)
 
 _CLASS = Text(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*", "module.Class")
+# What the keys of `memory:` were called before; files that have them stay readable.
+OLDER_MEMORY_KEYS = {
+    "cpu_offload": "enable_cpu_offload",
+    "attention_slicing": "enable_attention_slicing",
+    "vae_slicing": "enable_vae_slicing",
+    "vae_tiling": "enable_vae_tiling",
+}
 
-MEMORY = Record(
+
+class _Memory(Record):
+    """`memory:`; its older keys count as the ones that they are called now."""
+
+    def read(self, node: Node, document: Document) -> tuple[dict[str, Any], bool]:
+        """The switches under their present names."""
+        found, sound = super().read(node, document)
+        for older, name in OLDER_MEMORY_KEYS.items():
+            if older not in found:
+                continue
+            if name in found:
+                document.problem(
+                    node_of(node, older), f"{older} is the older name of {name}", "keep one of them"
+                )
+                sound = False
+            found[name] = found.pop(older)
+        return found, sound
+
+
+_SWITCHES = {
+    "enable_cpu_offload": Field(Boolean(), "keep idle parts in the machine's memory"),
+    "enable_attention_slicing": Field(Boolean(), "compute attention in slices"),
+    "enable_vae_slicing": Field(Boolean(), "decode images one at a time"),
+    "enable_vae_tiling": Field(Boolean(), "decode images in tiles"),
+    "use_8bit": Field(Boolean(), "load the weights in 8 bits"),
+}
+MEMORY = _Memory(
     "memory",
     {
-        "cpu_offload": Field(Boolean(), "keep idle parts in the machine's memory"),
-        "attention_slicing": Field(Boolean(), "compute attention in slices"),
-        "vae_slicing": Field(Boolean(), "decode images in slices"),
-        "use_8bit": Field(Boolean(), "load the weights in 8 bits"),
+        **_SWITCHES,
+        **{
+            older: Field(Boolean(), f"older name of {name}")
+            for older, name in OLDER_MEMORY_KEYS.items()
+        },
     },
-    open=True,
 )
 PROMPTS = Record(
     "prompt_optimization",
     {
-        "enabled": Field(Boolean(), "whether prompts are shortened; default: true"),
+        "enabled": Field(Boolean(), "whether prompts are changed at all; default: true"),
+        "translate_korean": Field(
+            Boolean(), "give Korean prompts to the translator that the application registers"
+        ),
         "max_length_by_model": Field(
-            MapOf(Text(), Integer(1)), "longest prompt in tokens, by model"
+            Either((Boolean(), MapOf(Text(), Integer(1)))),
+            "whether prompts are cut to each model's limit, or limits in tokens by model;"
+            " default: true",
         ),
     },
-    open=True,
 )
 RUNTIME = Record(
     "runtime",
     {
         "primary_model": Field(Text(), "the artifact to use, by id or alias"),
         "fallback_models": Field(
-            ListOf(Text(), or_one=True, unique=True), "what to use instead, in this order"
+            ListOf(Text(), or_one=True, unique=True),
+            "what to use instead, in this order; default: sdxl",
         ),
         "enable_fallback": Field(Boolean(), "whether to go on to fallback_models; default: true"),
         "memory": Field(MEMORY, "how to save GPU memory"),
-        "prompt_optimization": Field(PROMPTS, "handed on to the application, further keys too"),
+        "prompt_optimization": Field(PROMPTS, "what is done to a prompt before it is used"),
         "pipelines": Field(
             MapOf(Text(r"[\w.-]+", "a pipeline type"), _CLASS),
             "classes of further pipeline types, as module.Class",

@@ -16,6 +16,7 @@ from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
     INVALID,
     Boolean,
+    Either,
     Field,
     Integer,
     JsonSchema,
@@ -27,6 +28,7 @@ from fetcher.yamldoc.schema import (
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 LOCKS = ("auto", "flock", "soft")
 MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
+XET = ("auto", "1", "0")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64", "fp32", "fp16", "bf16")
 PUBLIC_HUB = "https://huggingface.co"
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
@@ -65,6 +67,9 @@ SPECS: dict[str, Spec] = {
     "verify_key": Spec(("FETCH_VERIFY_KEY",), "public key that every bundle must be signed with"),
     "connect_timeout": Spec(("FETCH_CONNECT_TIMEOUT",), "seconds to wait for a connection", "10"),
     "hf_endpoint": Spec(("HF_ENDPOINT",), "the Hugging Face Hub's address", PUBLIC_HUB),
+    "xet": Spec(
+        ("FETCH_XET",), "1: large files of the Hub through hf_xet; auto and 0: plain HTTP", "auto"
+    ),
     "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "token for the Hub", secret=True),
     "hub_cache": Spec(
         ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_CACHE_DIR"), "the Hugging Face cache"
@@ -85,6 +90,11 @@ SPECS: dict[str, Spec] = {
     ),
     "model_dtype": Spec(
         ("MODEL_DTYPE",), "number type to load with: auto (as stored), float16, …", "auto"
+    ),
+    "openai_api_key": Spec(
+        ("OPENAI_API_KEY",),
+        "for prompt hooks that ask for it; fetch itself has no use",
+        secret=True,
     ),
     "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
     "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
@@ -109,6 +119,7 @@ FILE_FIELDS: dict[str, Field] = {
     "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
     "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
+    "xet": Field(Either((Text(choices=XET), Integer(0, 1))), SPECS["xet"].doc),
     "local_models_dir": Field(Text(), SPECS["local_models_dir"].doc),
     "default_chat_model": Field(Text(), SPECS["default_chat_model"].doc),
     "default_embedding_model": Field(Text(), SPECS["default_embedding_model"].doc),
@@ -269,6 +280,20 @@ class Settings:
         return text
 
     @property
+    def xet(self) -> bool:
+        """Whether large files of the Hub are had through hf_xet, where they lie in Xet storage.
+
+        `HF_HUB_DISABLE_XET` outweighs what the project says.
+        """
+        text = self.text("xet").strip().lower()
+        if text not in XET:
+            raise self._fail("xet", "one of " + ", ".join(XET))
+        if self.origin("xet") in {"fetch.yaml", ".env"}:
+            unwanted = os.environ.get("HF_HUB_DISABLE_XET", "").upper()
+            return text == "1" and unwanted not in {"1", "ON", "YES", "TRUE"}
+        return text == "1"
+
+    @property
     def verify_key(self) -> Path | None:
         """The public key that bundles must be signed with, None if they need not be."""
         text = self.text("verify_key")
@@ -278,31 +303,37 @@ class Settings:
     def hub_cache(self) -> Path:
         """The Hugging Face cache directory, as huggingface_hub finds it."""
         if text := self.text("hub_cache"):
-            return self._path(text)
+            own = self.origin("hub_cache") in {"fetch.yaml", ".env"}
+            return self._path(text) if own else _hub_path(text)
         return self._hf_home() / "hub"
 
     def _hf_home(self) -> Path:
         if home := os.environ.get("HF_HOME"):
-            return self._path(home)
-        return self._path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+            return _hub_path(home)
+        return _hub_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
 
     @property
     def hf_token(self) -> str:
-        """The Hub token: a variable's, else that of `hf auth login`; "" if there is none.
+        """The Hub token that a variable gives, "" if there is none.
 
         An endpoint that the project itself names gets no token of the user's.
         """
-        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
-        if own and self.hf_endpoint != PUBLIC_HUB:
-            return self.text("hf_token") if self.origin("hf_token") == ".env" else ""
-        if token := self.text("hf_token").strip():
-            return token
-        named = os.environ.get("HF_TOKEN_PATH")
-        path = self._path(named) if named else self._hf_home() / "token"
-        try:
-            return path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError):
+        if not self.hub_login_allowed and self.origin("hf_token") != ".env":
             return ""
+        return self.text("hf_token").strip()
+
+    @property
+    def hub_login_allowed(self) -> bool:
+        """Whether the Hub's endpoint is the user's choice, and may get what is the user's."""
+        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
+        return not own or self.hf_endpoint == PUBLIC_HUB
+
+    @property
+    def hf_token_path(self) -> Path:
+        """Where `hf auth login` leaves its token, as huggingface_hub finds it."""
+        if named := os.environ.get("HF_TOKEN_PATH"):
+            return self._path(os.path.expandvars(named))
+        return self._hf_home() / "token"
 
     @property
     def local_models_dir(self) -> Path:
@@ -329,8 +360,13 @@ class Settings:
         """Raise UsageError for the first setting that cannot be used."""
         _ = self.store, self.offline, self.sync, self.jobs, self.link, self.locks
         _ = self.limit_rate, self.mirrors
-        _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache
+        _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache, self.xet
         _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
+
+
+def _hub_path(text: str) -> Path:
+    """A path in the environment as huggingface_hub reads it: `~`, `$NAME`, from where one is."""
+    return Path.cwd() / os.path.expandvars(os.path.expanduser(text))
 
 
 def _from_file(

@@ -25,7 +25,7 @@ print(json.dumps(found))
 
 
 @dataclass(frozen=True)
-class Card:
+class Gpu:
     """One graphics card: its name, its memory in bytes, and who says so."""
 
     name: str
@@ -33,7 +33,7 @@ class Card:
     origin: str
 
 
-def detect(python: str | None = None, *, ask_torch: bool = True) -> list[Card]:
+def detect(python: str | None = None, *, ask_torch: bool = True) -> list[Gpu]:
     """The cards of this machine, the largest first; empty where there is none."""
     found = _nvidia_smi() or (_torch(interpreter(python)) if ask_torch else [])
     return sorted(found, key=lambda card: -card.memory)
@@ -49,7 +49,7 @@ def _output(command: list[str]) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _nvidia_smi() -> list[Card]:
+def _nvidia_smi() -> list[Gpu]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
@@ -58,13 +58,13 @@ def _nvidia_smi() -> list[Card]:
     for line in _output(query).splitlines():
         name, _, memory = line.rpartition(",")
         if name and memory.strip().isdecimal():  # "[N/A]" where the memory is the machine's own
-            cards.append(Card(name.strip(), int(memory) * 1024**2, "nvidia-smi"))
+            cards.append(Gpu(name.strip(), int(memory) * 1024**2, "nvidia-smi"))
     return cards
 
 
-def _torch(python: str) -> list[Card]:
+def _torch(python: str) -> list[Gpu]:
     try:
         found = json.loads(_output([python or sys.executable, "-c", _ASK_TORCH]) or "[]")
-        return [Card(str(name), int(memory), "torch") for name, memory in found]
+        return [Gpu(str(name), int(memory), "torch") for name, memory in found]
     except (ValueError, TypeError):
         return []

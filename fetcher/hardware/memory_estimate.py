@@ -23,7 +23,7 @@ _COUNT = re.compile(r"(\d+(?:\.\d+)?)([KMBT]?)")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
-def parameters_of(info: Mapping[str, Any]) -> int | None:
+def parameters_of(info: Mapping[str, object]) -> int | None:
     """The parameter count of a catalog record, such as 8.2B, as a number."""
     found = _COUNT.fullmatch(str(info.get("parameters", "")))
     return round(float(found[1]) * _UNITS[found[2]]) if found else None

@@ -1,14 +1,9 @@
-"""What all that reports in Prometheus' text format needs: escaping, and this process's memory."""
+"""How much memory this process takes."""
 
 from __future__ import annotations
 
 import os
 import sys
-
-
-def escaped(text: str) -> str:
-    """A label's value as it stands between quotes."""
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def resident_bytes() -> int:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent
@@ -78,7 +78,7 @@ class Bundle:
         """The sha256 of SHA256SUMS, which stands for the whole bundle."""
         return hashlib.sha256(self._document(SUMS)).hexdigest()
 
-    # Holdings
+    # Inventory
 
     def artifacts(self) -> Sequence[HeldArtifact]:
         """Every artifact, sorted; of a delta, files may be missing here."""
@@ -250,15 +250,28 @@ def open_bundles(arguments: Sequence[str]) -> list[Bundle]:
     return found
 
 
-def record_of(artifact: HeldArtifact) -> dict[str, Any]:
+class ArtifactSummary(TypedDict):
+    """An artifact of a bundle in JSON reports; `files` is their number."""
+
+    manifest: str
+    id: str
+    name: str
+    source: str
+    revision: str | None
+    license: str | None
+    files: int
+    bytes: int
+
+
+def summary_of(artifact: HeldArtifact) -> ArtifactSummary:
     """What JSON reports say of an artifact of a bundle."""
     return {
         "manifest": artifact.manifest,
         "id": artifact.id,
-        "name": artifact.record.get("name", artifact.id),
+        "name": artifact.name,
         "source": artifact.source,
         "revision": artifact.revision or None,
-        "license": artifact.record.get("license"),
+        "license": artifact.record.text("license") or None,
         "files": len(artifact.files),
         "bytes": artifact.size,
     }

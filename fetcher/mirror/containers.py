@@ -15,7 +15,7 @@ from fetcher.fs.atomic import sha256_of
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import BadPath, check_relative, native, printable
 from fetcher.mirror.tar import Member, scan
-from fetcher.mirror.volumes import Joined, sums_path, volumes_of
+from fetcher.mirror.volumes import VolumeReader, sums_path, volumes_of
 
 
 class Container(Protocol):
@@ -126,9 +126,9 @@ class Archive:
     def __init__(self, base: str, paths: list[str], sums: dict[str, str] | None = None) -> None:
         self.label = base
         self.sums = sums or {}
-        self.joined = Joined(paths)
+        self.reader = VolumeReader(paths)
         try:
-            self._members: dict[str, Member] = scan(self.joined, base)
+            self._members: dict[str, Member] = scan(self.reader, base)
         except Failure as failure:
             self._explain(failure)
         except OSError as error:
@@ -156,15 +156,15 @@ class Archive:
     def extents(self, name: str) -> tuple[Extent, ...]:
         """The member's place, in several volumes where it crosses them."""
         member = self._members[name]
-        return self.joined.extents(member.offset, member.size)
+        return self.reader.extents(member.offset, member.size)
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises KeyError, Failure."""
         offset, size = self._members[name]
         try:
-            data = self.joined.read_at(offset, size)
+            data = self.reader.read_at(offset, size)
         except OSError as error:
-            raise from_os_error(error, f"reading {self.joined.file_at(offset)}") from error
+            raise from_os_error(error, f"reading {self.reader.file_at(offset)}") from error
         return _whole(data, size, self.label)
 
     def names(self) -> list[str]:
@@ -175,17 +175,17 @@ class Archive:
         """The volumes."""
         if not self.sums:
             return []
-        return [(path, self.sums[Path(path).name]) for path in self.joined.paths]
+        return [(path, self.sums[Path(path).name]) for path in self.reader.paths]
 
     def place_of(self, name: str) -> str:
         """The volumes that hold the file."""
-        if len(self.joined.paths) == 1 or name not in self._members:
+        if len(self.reader.paths) == 1 or name not in self._members:
             return ""
         return " and ".join(Path(extent.path).name for extent in self.extents(name))
 
     def close(self) -> None:
         """Close the files."""
-        self.joined.close()
+        self.reader.close()
 
 
 def open_archive(base: str, volumes: list[str] | None = None) -> Archive:

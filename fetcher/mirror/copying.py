@@ -1,4 +1,4 @@
-"""Bytes on the move: copied in the kernel where it can, proven in threads beside.
+"""Bytes on the move: copied in the kernel where it can, hashed in other threads.
 
 Buffers are small enough to stay in a core's cache; large ones cost more time than they save.
 """
@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Generic, TypeVar
 
 from fetcher.fs.atomic import NO_COPY_RANGE
 from fetcher.fs.extents import Extent
@@ -22,6 +22,7 @@ _CHUNK = 1 << 26
 _AHEAD = 4
 
 Tick = Callable[[int], None]
+Key = TypeVar("Key")
 
 
 def open_to_read(path: str) -> int:
@@ -38,7 +39,7 @@ def digest_of(extents: Sequence[Extent], tick: Tick = lambda _: None) -> str:
 
 def pump(
     extents: Sequence[Extent],
-    take: Callable[[memoryview], Any],
+    take: Callable[[memoryview], object],
     tick: Tick = lambda _: None,
 ) -> None:
     """Show every byte to `take`, which must be done with it when it returns.
@@ -96,15 +97,15 @@ def write_all(handle: int, data: bytes | memoryview) -> None:
         view = view[os.write(handle, view) :]
 
 
-class Beside:
+class HashPool(Generic[Key]):
     """Work in other threads, a few pieces ahead; what comes out is handed on in this thread."""
 
-    def __init__(self, then: Callable[[Any, str], None], threads: int = 2) -> None:
+    def __init__(self, then: Callable[[Key, str], None], threads: int = 2) -> None:
         self._then = then
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prove")
-        self._running: dict[Future[str], Any] = {}
+        self._running: dict[Future[str], Key] = {}
 
-    def submit(self, key: Any, work: Callable[[], str]) -> None:
+    def submit(self, key: Key, work: Callable[[], str]) -> None:
         """Begin; waits while too much is under way. Raises what the work raised."""
         self._collect(_AHEAD - 1)
         self._running[self._pool.submit(work)] = key

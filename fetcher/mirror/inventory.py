@@ -7,30 +7,60 @@ view, so that whoever serves, checks or imports need not know which of them it i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from fetcher.fs.extents import Extent
-from fetcher.sources.base import FileEntry
+from fetcher.sources.base import FileEntry, Source
+from fetcher.yamldoc.json_fields import JsonFields
+
+
+class SourceFields(JsonFields):
+    """A source's fields, such as {"type": "huggingface", "repo": "o/m", "repo_type": "model"}.
+
+    A file's path in the repository is `path` + "/" + the file's path in the artifact.
+    """
+
+    @classmethod
+    def of_source(cls, source: Source) -> SourceFields:
+        """The fields of a source: a frozen dataclass of what a manifest writes."""
+        fields: dict[str, object] = asdict(source)  # type: ignore[call-overload]
+        return cls({"type": source.type, **fields})
+
+    @property
+    def type(self) -> str:
+        """The kind of source, as manifests name it."""
+        return self.text("type")
+
+    @property
+    def repo(self) -> str:
+        """The repository's id, "" where the source is none."""
+        return self.text("repo")
+
+
+class ArtifactRecord(JsonFields):
+    """The descriptive record: name, license, visibility, tags and what else the manifest says."""
+
+    @property
+    def private(self) -> bool:
+        """Whether only those may see it who are named."""
+        return self.text("visibility") == "private"
 
 
 @dataclass(frozen=True)
 class HeldArtifact:
-    """One artifact of a place. Every file has its size and sha256.
+    """One artifact of a place. Every file has its size (bytes) and sha256.
 
-    `source` is the lock's canonical short text; `origin` are the source's fields as a manifest
-    writes them, such as {"type": "huggingface", "repo": "o/m", "repo_type": "model", "path": ""},
-    where a file's path in the repository is `path` + "/" + the file's path. `record` is the
-    descriptive record: name, license, visibility, tags and what else the manifest says.
+    `source` is the lock's canonical short text, `origin` are the source's fields.
     """
 
     manifest: str
     id: str
     source: str
-    origin: Mapping[str, Any]
+    origin: SourceFields
     revision: str
     files: tuple[FileEntry, ...]
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: ArtifactRecord = field(default_factory=ArtifactRecord)
 
     @property
     def full_name(self) -> str:
@@ -38,12 +68,17 @@ class HeldArtifact:
         return f"{self.manifest}/{self.id}"
 
     @property
+    def name(self) -> str:
+        """The name for people: the record's, else the id."""
+        return self.record.text("name") or self.id
+
+    @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size or 0 for file in self.files)
 
 
-class Holdings(Protocol):
+class Inventory(Protocol):
     """The view of one place; safe to share among threads once it is open."""
 
     label: str  # what to call the place in messages

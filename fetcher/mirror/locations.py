@@ -6,12 +6,13 @@ verify key, it must also be signed, and whole.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
 from typing import Protocol
 
-from fetcher.errors import UsageError
+from fetcher.errors import FetchError, UsageError
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
 from fetcher.mirror.remote_folder import RemoteFolder, RemotePlace, WebFolder
@@ -25,18 +26,20 @@ from fetcher.sources.base import (
 )
 from fetcher.sources.fetch_mirror import FetchMirror
 
+_log = logging.getLogger(__name__)
+
 ORIGIN = "mirror"
 _GUARD = threading.Lock()
 
 
-class Place(Protocol):
+class Mirror(Protocol):
     """An opened mirror."""
 
     def candidates(self, file: FileEntry) -> list[Candidate]:
         """Where it has this content; nothing if it cannot be asked for."""
 
 
-class StoreFolder:
+class StoreMirror:
     """A store's folder."""
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +52,7 @@ class StoreFolder:
         return [PathCandidate(ORIGIN, str(self._root / blob_name(file.sha256)))]
 
 
-class BundlePlace:
+class BundleMirror:
     """A bundle on this machine, read in place."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -68,13 +71,24 @@ class BundlePlace:
         return [] if extents is None else [ExtentsCandidate(ORIGIN, extents)]
 
 
-def opened(location: str, network: Network) -> Place:
+def opened(location: str, network: Network) -> Mirror:
     """The mirror at a location, opened once in a run. Raises Failure, UsageError."""
     with _GUARD:
         place = network.mirrors.get(location)
         if place is None:
-            place = network.mirrors[location] = _open(location, network)
-    found: Place = place
+            try:
+                place = network.mirrors[location] = _open(location, network)
+            except FetchError as error:
+                _log.info(
+                    "mirror %s is refused: %s", FetchMirror(location).describe(), error.message
+                )
+                raise
+            _log.info(
+                "mirror %s is opened as a %s",
+                FetchMirror(location).describe(),
+                type(place).__name__,
+            )
+    found: Mirror = place
     return found
 
 
@@ -88,7 +102,7 @@ def candidates_of(source: Source, file: FileEntry, network: Network) -> list[Can
     return source.candidates(source.pinned_revision(), file, network)
 
 
-def _open(location: str, network: Network) -> Place:
+def _open(location: str, network: Network) -> Mirror:
     key = network.settings.verify_key
     if location.startswith("oci://"):
         from fetcher.mirror.oci_registry import RegistryPlace
@@ -99,7 +113,7 @@ def _open(location: str, network: Network) -> Place:
     path = str(network.settings.root / Path(location).expanduser())
     if not is_bundle(path):
         trust.refuse_unsigned(location, key)
-        return StoreFolder(Path(path))
+        return StoreMirror(Path(path))
     bundle = open_bundle(path)
     try:
         if key is not None:
@@ -107,7 +121,7 @@ def _open(location: str, network: Network) -> Place:
     except BaseException:
         bundle.close()
         raise
-    return BundlePlace(bundle)
+    return BundleMirror(bundle)
 
 
 def remote_folder(location: str, network: Network) -> RemoteFolder:

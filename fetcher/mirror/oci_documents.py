@@ -14,12 +14,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypedDict
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.sources.base import FileEntry, sound_size
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -48,6 +48,55 @@ _GIT = re.compile(r"[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DOCUMENT = re.compile(r"fetch\.lock|(?:manifests|layouts)/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.yaml")
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+
+
+class _Blob(TypedDict):
+    mediaType: str
+    digest: str
+    size: int
+
+
+class DescriptorJson(_Blob, total=False):
+    """What refers to a blob, as a document has it; `size` in bytes."""
+
+    artifactType: str
+    annotations: dict[str, str]
+
+
+class _ManifestKeys(TypedDict):
+    schemaVersion: int
+    mediaType: str
+    artifactType: str
+    config: DescriptorJson
+    layers: list[DescriptorJson]
+
+
+class ManifestJson(_ManifestKeys, total=False):
+    """An OCI image manifest; `subject` is what it is about, for a signature."""
+
+    annotations: dict[str, str]
+    subject: DescriptorJson
+
+
+class IndexJson(TypedDict):
+    """An OCI image index."""
+
+    schemaVersion: int
+    mediaType: str
+    manifests: list[DescriptorJson]
+    annotations: dict[str, str]
+
+
+class ConfigJson(TypedDict):
+    """The config of an artifact's manifests: what the artifact is."""
+
+    schema: str
+    manifest: str
+    id: str
+    source: str
+    origin: Mapping[str, object]
+    revision: str
+    record: Mapping[str, object]
 
 
 class Descriptor(NamedTuple):
@@ -114,7 +163,7 @@ class Contents:
 
 
 @dataclass
-class Built:
+class BuiltDocuments:
     """Documents made: the index, and all other blobs by sha256."""
 
     index: bytes
@@ -122,7 +171,7 @@ class Built:
     tags: dict[str, list[tuple[str, str]]]  # an artifact's full name: (tag, digest) of each part
 
 
-def as_json(value: Any) -> bytes:
+def as_json(value: object) -> bytes:
     """JSON in one form only: the same value is the same bytes."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return text.encode("utf-8")
@@ -136,96 +185,95 @@ def tag_of(manifest: str, name: str, part: int = 1) -> str:
     return tag if part == 1 else f"{tag}.part{part}"
 
 
-class Builder:
+class DocumentBuilder:
     """Gathers documents, each under its digest."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
-        self.manifests: list[dict[str, Any]] = []
+        self.manifests: list[DescriptorJson] = []
 
-    def blob(self, media_type: str, data: bytes) -> dict[str, Any]:
+    def blob(self, media_type: str, data: bytes) -> DescriptorJson:
         """Keep a document; its descriptor."""
         sha256 = hashlib.sha256(data).hexdigest()
         self.blobs[sha256] = data
         return {"mediaType": media_type, "digest": f"sha256:{sha256}", "size": len(data)}
 
-    def image(
-        self,
-        kind: str,
-        config: dict[str, Any],
-        layers: list[dict[str, Any]],
-        tag: str,
-        notes: Mapping[str, str],
-    ) -> str:
+    def file(self, name: str, data: bytes) -> DescriptorJson:
+        """Keep a small file; the layer that it is."""
+        return {**self.blob(LAYER_TYPE, data), "annotations": {_TITLE: name}}
+
+    def image(self, manifest: ManifestJson, tag: str) -> str:
         """Add one manifest to the index; its digest."""
-        manifest: dict[str, Any] = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "artifactType": kind,
-            "config": config,
-            "layers": layers,
-        }
-        if notes:
-            manifest["annotations"] = dict(notes)
         descriptor = self.blob(MANIFEST_TYPE, as_json(manifest))
+        kind = manifest["artifactType"]
         self.manifests.append({**descriptor, "artifactType": kind, "annotations": {_REF: tag}})
-        return str(descriptor["digest"])
+        return descriptor["digest"]
+
+
+def image_manifest(kind: str, config: DescriptorJson, layers: list[DescriptorJson]) -> ManifestJson:
+    """A manifest of an artifact type, without annotations."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": kind,
+        "config": config,
+        "layers": layers,
+    }
 
 
 def build(
     artifacts: Sequence[HeldArtifact], documents: Mapping[str, bytes], delta: bool = False
-) -> Built:
+) -> BuiltDocuments:
     """The OCI documents of artifacts and their project."""
-    builder = Builder()
+    builder = DocumentBuilder()
     tags: dict[str, list[tuple[str, str]]] = {}
     for artifact in sorted(artifacts, key=lambda item: (item.manifest, item.id)):
         config = builder.blob(CONFIG_TYPE, as_json(_config(artifact)))
         parts = list(_parts(artifact.files))
         for number, layers in enumerate(parts, 1):
             tag = tag_of(artifact.manifest, artifact.id, number)
-            notes = _notes(artifact, number, len(parts))
-            digest = builder.image(ARTIFACT_TYPE, config, layers, tag, notes)
+            manifest = image_manifest(ARTIFACT_TYPE, config, layers)
+            manifest["annotations"] = _notes(artifact, number, len(parts))
+            digest = builder.image(manifest, tag)
             tags.setdefault(artifact.full_name, []).append((tag, digest))
-    layers = [
-        {**builder.blob(LAYER_TYPE, data), "annotations": {_TITLE: name}}
-        for name, data in sorted(documents.items())
-    ]
-    builder.image(PROJECT_TYPE, builder.blob(EMPTY_TYPE, b"{}"), layers, PROJECT_TAG, {})
+    layers = [builder.file(name, data) for name, data in sorted(documents.items())]
+    empty = builder.blob(EMPTY_TYPE, b"{}")
+    builder.image(image_manifest(PROJECT_TYPE, empty, layers), PROJECT_TAG)
     notes = {_FORMAT: FORMAT} | ({_DELTA: "true"} if delta else {})
-    index = {
+    index: IndexJson = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
         "manifests": builder.manifests,
         "annotations": notes,
     }
-    return Built(as_json(index) + b"\n", builder.blobs, tags)
+    return BuiltDocuments(as_json(index) + b"\n", builder.blobs, tags)
 
 
-def _config(artifact: HeldArtifact) -> dict[str, Any]:
+def _config(artifact: HeldArtifact) -> ConfigJson:
     return {
         "schema": SCHEMA,
         "manifest": artifact.manifest,
         "id": artifact.id,
         "source": artifact.source,
-        "origin": dict(artifact.origin),
+        "origin": artifact.origin.values,
         "revision": artifact.revision,
-        "record": dict(artifact.record),
+        "record": artifact.record.values,
     }
 
 
 def _notes(artifact: HeldArtifact, part: int, parts: int) -> dict[str, str]:
     """Annotations for people and other tools."""
-    notes = {_TITLE: str(artifact.record.get("name", artifact.id))}
+    notes = {_TITLE: artifact.name}
     if artifact.revision:
         notes["org.opencontainers.image.revision"] = artifact.revision
-    if licence := artifact.record.get("license"):
-        notes["org.opencontainers.image.licenses"] = str(licence)
+    if licence := artifact.record.text("license"):
+        notes["org.opencontainers.image.licenses"] = licence
     if parts > 1:
         notes["vnd.fetch.part"] = f"{part}/{parts}"
     return notes
 
 
-def _layer(file: FileEntry) -> dict[str, Any]:
+def _layer(file: FileEntry) -> DescriptorJson:
     notes = {_TITLE: file.path}
     if file.git_blob:
         notes[_GIT_BLOB] = file.git_blob
@@ -234,14 +282,14 @@ def _layer(file: FileEntry) -> dict[str, Any]:
     return {
         "mediaType": LAYER_TYPE,
         "digest": f"sha256:{file.sha256}",
-        "size": file.size,
+        "size": file.size or 0,
         "annotations": notes,
     }
 
 
-def _parts(files: Iterable[FileEntry]) -> Iterator[list[dict[str, Any]]]:
+def _parts(files: Iterable[FileEntry]) -> Iterator[list[DescriptorJson]]:
     """Layers in as few manifests as registries take."""
-    part: list[dict[str, Any]] = []
+    part: list[DescriptorJson] = []
     used = 0
     for file in sorted(files):
         layer = _layer(file)
@@ -257,15 +305,15 @@ def _parts(files: Iterable[FileEntry]) -> Iterator[list[dict[str, Any]]]:
 # Reading
 
 
-class _Refused(Exception):
+class _Malformed(Exception):
     """A document is not as it must be."""
 
 
 def parse(index: bytes, read: Callable[[Descriptor], bytes], label: str) -> Contents:
     """Follow an index. `read` gives a blob's bytes or raises Failure. Raises Failure."""
     try:
-        return _Reader(index, read).run()
-    except _Refused as refused:
+        return _IndexReader(index, read).run()
+    except _Malformed as refused:
         raise Failure(
             "bundle", f"{label}: {refused}", "was it made by `fetch mirror export`? copy it again"
         ) from None
@@ -273,38 +321,43 @@ def parse(index: bytes, read: Callable[[Descriptor], bytes], label: str) -> Cont
         raise Failure("bundle", f"{label}: a document is no sound JSON: {error}") from error
 
 
-def _mapping(value: Any, what: str) -> dict[str, Any]:
+def _mapping(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise _Refused(f"{what} is no object")
+        raise _Malformed(f"{what} is no object")
     return value
 
 
-def _text(value: Any, what: str) -> str:
+def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not _LINE.fullmatch(value):
-        raise _Refused(f"{what} is no text of one line")
+        raise _Malformed(f"{what} is no text of one line")
     return value
 
 
-def _descriptor(value: Any, what: str) -> tuple[Descriptor, dict[str, Any]]:
+def _size(value: object) -> int | None:
+    return value if isinstance(value, int) and sound_size(value) else None
+
+
+def _descriptor(value: object, what: str) -> tuple[Descriptor, dict[str, object]]:
+    """What refers to a blob, and its annotations."""
     item = _mapping(value, what)
-    digest, size = item.get("digest"), item.get("size")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not sound_size(size):
-        raise _Refused(f"{what} has no sound digest and size")
+    digest, size = item.get("digest"), _size(item.get("size"))
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or size is None:
+        raise _Malformed(f"{what} has no sound digest and size")
     notes = _mapping(item.get("annotations") or {}, f"the annotations of {what}")
-    return Descriptor(digest, int(size or 0), str(notes.get(_REF, ""))), {**item, "notes": notes}
+    return Descriptor(digest, size, str(notes.get(_REF, ""))), notes
 
 
-def _title(notes: Mapping[str, Any], what: str) -> str:
+def _title(notes: Mapping[str, object], what: str) -> str:
     path = notes.get(_TITLE)
     if not isinstance(path, str):
-        raise _Refused(f"{what} has a file without a name")
+        raise _Malformed(f"{what} has a file without a name")
     try:
         return check_relative(path)
     except BadPath as error:
-        raise _Refused(f"{what}: {printable(path)[:100]!r} {error}") from error
+        raise _Malformed(f"{what}: {printable(path)[:100]!r} {error}") from error
 
 
-class _Reader:
+class _IndexReader:
     def __init__(self, index: bytes, read: Callable[[Descriptor], bytes]) -> None:
         self.contents = Contents(index)
         self.read = read
@@ -318,36 +371,26 @@ class _Reader:
         notes = _mapping(index.get("annotations") or {}, "the index's annotations")
         version = notes.get(_FORMAT)
         if version is None:
-            raise _Refused("the index is not that of a bundle")
+            raise _Malformed("the index is not that of a bundle")
         if version != FORMAT:
-            raise _Refused(f"format {version!r}; this version of fetch reads format {FORMAT}")
+            raise _Malformed(f"format {version!r}; this version of fetch reads format {FORMAT}")
         self.contents.delta = notes.get(_DELTA) == "true"
         manifests = index.get("manifests")
         if not isinstance(manifests, list):
-            raise _Refused("the index has no list of manifests")
+            raise _Malformed("the index has no list of manifests")
         for entry in manifests:
-            descriptor, item = _descriptor(entry, "the index")
-            self._image(descriptor._replace(manifest=True), item)
+            descriptor, _ = _descriptor(entry, "the index")
+            self._image(descriptor._replace(manifest=True))
         for name, (_, head) in sorted(self._heads.items()):
             files = tuple(sorted(self._files[name]))
-            self.contents.artifacts.append(
-                HeldArtifact(
-                    head.manifest,
-                    head.id,
-                    head.source,
-                    head.origin,
-                    head.revision,
-                    files,
-                    head.record,
-                )
-            )
+            self.contents.artifacts.append(replace(head, files=files))
         if self.contents.project is None:
-            raise _Refused("the index has no project")
+            raise _Malformed("the index has no project")
         return self.contents
 
     def _blob(self, descriptor: Descriptor) -> bytes:
         if descriptor.size > MAX_DOCUMENT:
-            raise _Refused(f"{descriptor.digest} is too large for a document")
+            raise _Malformed(f"{descriptor.digest} is too large for a document")
         data = self.read(descriptor)
         found = hashlib.sha256(data).hexdigest()
         if len(data) != descriptor.size or found != descriptor.sha256:
@@ -359,13 +402,13 @@ class _Reader:
             )
         return data
 
-    def _image(self, descriptor: Descriptor, entry: dict[str, Any]) -> None:
+    def _image(self, descriptor: Descriptor) -> None:
         what = f"manifest {descriptor.digest}"
         manifest = _mapping(json.loads(self._blob(descriptor)), what)
         config, _ = _descriptor(manifest.get("config"), f"the config of {what}")
         layers = manifest.get("layers")
         if not isinstance(layers, list):
-            raise _Refused(f"{what} has no list of layers")
+            raise _Malformed(f"{what} has no list of layers")
         found = [_descriptor(layer, what) for layer in layers]
         image = Image(descriptor, config, tuple(layer for layer, _ in found))
         kind = manifest.get("artifactType")
@@ -374,54 +417,53 @@ class _Reader:
         elif kind == ARTIFACT_TYPE:
             self._artifact(image, found)
         else:
-            raise _Refused(f"{what} is of an unknown type")
+            raise _Malformed(f"{what} is of an unknown type")
 
-    def _project(self, image: Image, layers: list[tuple[Descriptor, dict[str, Any]]]) -> None:
+    def _project(self, image: Image, layers: list[tuple[Descriptor, dict[str, object]]]) -> None:
         if self.contents.project is not None:
-            raise _Refused("the index has two projects")
+            raise _Malformed("the index has two projects")
         self._blob(image.config)
         self.contents.project = image
-        for layer, item in layers:
-            name = _title(item["notes"], "the project")
+        for layer, notes in layers:
+            name = _title(notes, "the project")
             if not _DOCUMENT.fullmatch(name) or name in self.contents.documents:
-                raise _Refused(f"the project has an unexpected file {name!r}")
+                raise _Malformed(f"the project has an unexpected file {name!r}")
             self.contents.documents[name] = self._blob(layer)
 
-    def _artifact(self, image: Image, layers: list[tuple[Descriptor, dict[str, Any]]]) -> None:
+    def _artifact(self, image: Image, layers: list[tuple[Descriptor, dict[str, object]]]) -> None:
         head = self._head(image.config)
         name = head.full_name
         known = self._heads.setdefault(name, (image.config, head))
         if known[0] != image.config:
-            raise _Refused(f"the artifact {name} is there twice")
+            raise _Malformed(f"the artifact {name} is there twice")
         self.contents.images.setdefault(name, []).append(image)
         files = self._files.setdefault(name, [])
         claims = self._claims.setdefault(name, PathClaims())
-        for layer, item in layers:
-            notes = item["notes"]
+        for layer, notes in layers:
             path = _title(notes, name)
             if (other := claims.claim(path)) is not None:
-                raise _Refused(f"{name}: {path!r} stands there twice, or collides with {other!r}")
+                raise _Malformed(f"{name}: {path!r} stands there twice, or collides with {other!r}")
             git_blob = notes.get(_GIT_BLOB)
             if git_blob is not None and not (
                 isinstance(git_blob, str) and _GIT.fullmatch(git_blob)
             ):
-                raise _Refused(f"{name}: {path!r} has a wrong git id")
+                raise _Malformed(f"{name}: {path!r} has a wrong git id")
             lfs = notes.get(_LFS) == "true"
             files.append(FileEntry(path, layer.size, layer.sha256, git_blob, lfs))
 
     def _head(self, config: Descriptor) -> HeldArtifact:
         item = _mapping(json.loads(self._blob(config)), "a config")
         if item.get("schema") != SCHEMA:
-            raise _Refused(f"a config has schema {item.get('schema')!r}, expected {SCHEMA!r}")
+            raise _Malformed(f"a config has schema {item.get('schema')!r}, expected {SCHEMA!r}")
         names = [item.get("manifest"), item.get("id")]
         if not all(isinstance(name, str) and _ID.fullmatch(name) for name in names):
-            raise _Refused("a config has no sound manifest and id")
+            raise _Malformed("a config has no sound manifest and id")
         return HeldArtifact(
             str(names[0]),
             str(names[1]),
             _text(item.get("source"), "a source"),
-            _mapping(item.get("origin"), "an origin"),
+            SourceFields(_mapping(item.get("origin"), "an origin")),
             _text(item.get("revision"), "a revision"),
             (),
-            _mapping(item.get("record"), "a record"),
+            ArtifactRecord(_mapping(item.get("record"), "a record")),
         )

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.mirror import oci_documents
+from fetcher.mirror.docker_login import DOCKER_HUB, REFRESH_TOKEN, login_for
 from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
-from fetcher.mirror.volumes import parse_sums
-from fetcher.network.session import Network, Response, host_of
+from fetcher.mirror.remote_signature import SignedBundle
+from fetcher.network.credentials import Login, basic
+from fetcher.network.session import Network, Response
+from fetcher.network.urls import host_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
 DEFAULT_TAG = "latest"
@@ -34,8 +31,6 @@ _REFERENCE = re.compile(
 )
 _LOCAL = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?")
 _PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
-_HELPER = re.compile(r"[A-Za-z0-9_.-]+")
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 Header = tuple[str, str]
 
 
@@ -50,7 +45,7 @@ class Reference:
     @property
     def base(self) -> str:
         """The address of the registry; a registry on this machine is asked over plain HTTP."""
-        host = "registry-1.docker.io" if self.host in _DOCKER_HUB else self.host
+        host = "registry-1.docker.io" if self.host in DOCKER_HUB else self.host
         return f"{'http' if _LOCAL.fullmatch(host) else 'https'}://{host}"
 
     def url(self, tail: str) -> str:
@@ -98,7 +93,7 @@ class Registry:
 
     def _authorize(self) -> tuple[list[Header], float]:
         url = f"{self.reference.base}/v2/"
-        answer = self.network.request(url, tries=2)
+        answer = self.network.request(url, patience=5)
         if answer.status == 200:
             return [], 3600.0
         challenge = answer.headers.get("www-authenticate", "")
@@ -109,28 +104,26 @@ class Registry:
                 f"{self.reference.host} is no registry (HTTP {answer.status} for /v2/)",
                 "check the address; plain HTTP is used for this machine only",
             )
-        login = _login(self.reference.host)
+        login = login_for(self.reference.host)
         if kind == "basic":
             if login is None:
                 raise self._denied("wants a login")
-            return [("Authorization", f"Basic {_basic(*login)}")], 3600.0
+            return [("Authorization", basic(login))], 3600.0
         return self._token(dict(_PARAMETER.findall(challenge)), login)
 
-    def _token(
-        self, challenge: dict[str, str], login: tuple[str, str] | None
-    ) -> tuple[list[Header], float]:
+    def _token(self, challenge: dict[str, str], login: Login | None) -> tuple[list[Header], float]:
         realm = challenge.get("realm", "")
         parts = urlsplit(realm)
         if parts.scheme != "https" and not _LOCAL.fullmatch(parts.netloc):
             raise Failure("refused", f"{self.reference.host} wants the login sent over plain HTTP")
         query = {"scope": self._scope, "service": challenge.get("service", "")}
-        if login is not None and login[0] == "<token>":
+        if login is not None and login[0] == REFRESH_TOKEN:
             fields = {"grant_type": "refresh_token", "refresh_token": login[1]}
             body = urlencode({**query, **fields, "client_id": "fetch"})
-            answer = self.network.request(realm, method="POST", data=body.encode(), tries=2)
+            answer = self.network.request(realm, method="POST", data=body.encode(), patience=5)
         else:
             joint = "&" if parts.query else "?"
-            headers = [] if login is None else [("Authorization", f"Basic {_basic(*login)}")]
+            headers = [] if login is None else [("Authorization", basic(login))]
             answer = self.network.request(f"{realm}{joint}{urlencode(query)}", headers=headers)
         if answer.status != 200:
             raise self._denied("refuses the login" if login else "wants a login")
@@ -234,10 +227,6 @@ def signature_tag(tag: str) -> str:
 
 def signed_blobs(registry: Registry, key: Path) -> set[str]:
     """Digests of all blobs that a repository's signature covers. Raises Failure, UsageError."""
-    import tempfile
-
-    from fetcher.mirror import signing
-
     label, tag = str(registry.reference), registry.reference.tag
     index, raw = registry.manifest(tag), registry.manifest(signature_tag(tag))
     if index is None:
@@ -245,19 +234,7 @@ def signed_blobs(registry: Registry, key: Path) -> set[str]:
     if raw is None:
         raise Failure("signature", f"{label} is not signed", "sign the bundle, then push it again")
     sums, signature = (registry.blob(layer) for layer in _signature_layers(raw, label))
-    own = hashlib.sha256(sums).hexdigest()
-    listed = parse_sums(sums.decode("utf-8", "replace"), f"{label}: SHA256SUMS")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "bundle.sig")
-        path.write_bytes(signature)
-        signing.verify({**listed, "SHA256SUMS": own}, label, key, path)
-    if listed.get("index.json") != hashlib.sha256(index).hexdigest():
-        raise Failure(
-            "signature",
-            f"{label}: the index is not the one that was signed",
-            "do not use it: the tag was moved to something else",
-        )
-    return {name.rpartition("/")[2] for name in listed if name.startswith("blobs/sha256/")}
+    return SignedBundle(label, index, sums, signature).blobs(key)
 
 
 def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
@@ -272,85 +249,6 @@ def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failure("signature", f"{label}: the signature cannot be read: {error}") from error
     return layers
-
-
-# Logins, as `docker login` and its like leave them
-
-
-def _basic(user: str, password: str) -> str:
-    return base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
-
-
-def _config_files() -> list[Path]:
-    named = os.environ.get("REGISTRY_AUTH_FILE")
-    docker = os.environ.get("DOCKER_CONFIG")
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    found = [Path(named)] if named else []
-    found.append(Path(docker, "config.json") if docker else Path.home() / ".docker/config.json")
-    if runtime:
-        found.append(Path(runtime, "containers/auth.json"))
-    found.append(Path.home() / ".config/containers/auth.json")
-    return found
-
-
-def _login(host: str) -> tuple[str, str] | None:
-    """(user, password) for a registry, or ("<token>", refresh token)."""
-    names = [
-        host,
-        f"https://{host}",
-        f"https://{host}/",
-        f"https://{host}/v1/",
-        f"https://{host}/v2/",
-    ]
-    if host in _DOCKER_HUB:
-        names += ["https://index.docker.io/v1/", "docker.io"]
-    for path in _config_files():
-        try:
-            config = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(config, dict) and (found := _login_in(config, names)):
-            return found
-    return None
-
-
-def _login_in(config: dict[str, Any], names: list[str]) -> tuple[str, str] | None:
-    helpers, auths = config.get("credHelpers"), config.get("auths")
-    for name in names:
-        helper = helpers.get(name) if isinstance(helpers, dict) else None
-        if isinstance(helper, str) and (found := _from_helper(helper, name)):
-            return found
-        entry = auths.get(name) if isinstance(auths, dict) else None
-        if isinstance(entry, dict):
-            if isinstance(token := entry.get("identitytoken"), str) and token:
-                return "<token>", token
-            try:
-                text = base64.b64decode(str(entry.get("auth", ""))).decode("utf-8")
-            except ValueError:
-                continue
-            user, colon, password = text.partition(":")
-            if colon:
-                return user, password
-    helper = config.get("credsStore")
-    if isinstance(helper, str):
-        return next((found for name in names if (found := _from_helper(helper, name))), None)
-    return None
-
-
-def _from_helper(helper: str, name: str) -> tuple[str, str] | None:
-    """Ask a credential helper; one that is not there or has nothing gives None."""
-    program = shutil.which(f"docker-credential-{helper}") if _HELPER.fullmatch(helper) else None
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(
-            [program, "get"], input=name, capture_output=True, text=True, timeout=30, check=True
-        )
-        found = json.loads(done.stdout)
-        user, secret = found["Username"], found["Secret"]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
-        return None
-    return (user, secret) if isinstance(user, str) and isinstance(secret, str) else None
 
 
 def upload_url(base: str, location: str, sha256: str) -> str:

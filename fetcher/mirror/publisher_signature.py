@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.mirror import signing
+from fetcher.mirror.signer import DEFAULT, Signer
 from fetcher.sources.base import FileEntry
 
-DEFAULT = "model.sig"
 _V1 = "https://model_signing/signature/v1.0"
 _OLD = "https://model_signing/Digests/v0.1"
 _IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
 _MAX = 256 << 20
 
 
-def name_of(signer: Mapping[str, Any] | None) -> str:
-    """The signature's path in the artifact."""
-    return str((signer or {}).get("file", DEFAULT))
-
-
 def check(
     label: str,
     files: Iterable[FileEntry],
     signature: Path,
-    signer: Mapping[str, Any] | None,
+    signer: Signer | None,
     root: Path,
 ) -> None:
     """Prove that the files are those that were signed, and with a `signer` also by whom.
@@ -42,7 +36,7 @@ def check(
     ('signature'), UsageError.
     """
     listed, ignored = _statement(signature, label)
-    name = name_of(signer)
+    name = signer.file if signer else DEFAULT
     folder = name.rpartition("/")[0]
     differing = []
     for file in files:
@@ -67,7 +61,7 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object; a key that stands twice could be read in two ways."""
     if len({key for key, _ in pairs}) != len(pairs):
         raise ValueError("a key stands twice")

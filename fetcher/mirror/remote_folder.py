@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -11,11 +9,10 @@ from fetcher.errors import Failure
 from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
 from fetcher.mirror.oci_documents import Contents, Descriptor
-from fetcher.mirror.volumes import parse_sums
-from fetcher.network.session import Network, public_url
+from fetcher.mirror.remote_signature import SignedBundle
+from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
-
-_BLOBS = "blobs/sha256/"
 
 
 class RemoteFolder(ABC):
@@ -48,21 +45,11 @@ class RemoteFolder(ABC):
 
     def signed_blobs(self, key: Path) -> set[str]:
         """Digests of all blobs that the signature covers. Raises Failure, UsageError."""
-        from fetcher.mirror import signing
-
         sums, signature, index = self.get(SUMS), self.get(SIGNATURE), self.get(INDEX)
         if sums is None or signature is None or index is None:
             hint = "sign the bundle before it is put there: fetch mirror sign"
             raise Failure("signature", f"{self.label} is not signed", hint)
-        listed = parse_sums(sums.decode("utf-8", "replace"), f"{self.label}: {SUMS}")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, SIGNATURE)
-            path.write_bytes(signature)
-            own = hashlib.sha256(sums).hexdigest()
-            signing.verify({**listed, SUMS: own}, self.label, key, path)
-        if listed.get(INDEX) != hashlib.sha256(index).hexdigest():
-            raise Failure("signature", f"{self.label}: {INDEX} is not the one that was signed")
-        return {name.removeprefix(_BLOBS) for name in listed if name.startswith(_BLOBS)}
+        return SignedBundle(self.label, index, sums, signature).blobs(key)
 
 
 class RemotePlace:

@@ -44,16 +44,13 @@ class Bucket(RemoteFolder):
         self._network = network
         self._obstore = obstore
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        options: dict[str, Any] = {}
-        if endpoint:
-            options["endpoint"] = endpoint
         try:
             self._store = S3Store(
                 found[1],
                 prefix=(found[2] or "").strip("/") or None,
                 client_options={"allow_http": urlsplit(endpoint).scheme == "http"},
                 retry_config={"max_retries": 4},
-                **options,
+                **({"endpoint": endpoint} if endpoint else {}),
             )
         except Exception as error:  # obstore's own kinds
             raise UsageError(f"{location}: {_first(error)}", _HINT) from error

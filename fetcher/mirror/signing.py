@@ -16,6 +16,7 @@ from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.safe_paths import printable
+from fetcher.mirror.signer import Signer
 
 _HINT = "pip install 'fetcher[sign]'"
 _MAX_SIGNATURE = 256 << 20
@@ -25,7 +26,7 @@ _NAMES = re.compile(
 )
 
 
-class _Known:
+class _KnownDigests:
     """Stands where model-signing would hash a folder: the digests are known already."""
 
     def __init__(self, name: str, digests: Mapping[str, str], ignored: tuple[str, ...]) -> None:
@@ -83,7 +84,7 @@ def sign(digests: Mapping[str, str], name: str, key: Path, signature: Path) -> N
                 "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
                 "makes; a password goes into FETCH_KEY_PASSWORD",
             ) from error
-        config.set_hashing_config(_Known(name, digests, (signature.name,)))
+        config.set_hashing_config(_KnownDigests(name, digests, (signature.name,)))
         config.sign(Path(name), signature)
 
 
@@ -108,37 +109,31 @@ def verify(digests: Mapping[str, str], label: str, key: Path, signature: Path) -
                 f"--verify-key {key}: {_first(error)}",
                 "the public half of an EC key, in PEM: openssl ec -in KEY -pubout",
             ) from error
-        config.set_hashing_config(_Known(label, digests, (signature.name,)))
+        config.set_hashing_config(_KnownDigests(label, digests, (signature.name,)))
         _run(config, label, signature)
 
 
 def verify_publisher(
-    digests: Mapping[str, str], label: str, signature: Path, signer: Mapping[str, Any], root: Path
+    digests: Mapping[str, str], label: str, signature: Path, signer: Signer, root: Path
 ) -> None:
-    """Prove a publisher's own signature over a model's files.
-
-    `signer` has `key`, or `certificates`, or `identity` and `issuer` (Sigstore). Raises Failure,
-    UsageError.
-    """
+    """Prove a publisher's own signature over a model's files. Raises Failure, UsageError."""
     with _library("verifying a signature") as library:
         config = library.verifying.Config()
         try:
-            if key := signer.get("key"):
-                config.use_elliptic_key_verifier(public_key=_readable(root / key))
-            elif chain := signer.get("certificates"):
-                paths = [_readable(root / item) for item in chain]
+            if signer.key:
+                config.use_elliptic_key_verifier(public_key=_readable(root / signer.key))
+            elif signer.certificates:
+                paths = [_readable(root / item) for item in signer.certificates]
                 config.use_certificate_verifier(certificate_chain=paths)
             else:
-                config.use_sigstore_verifier(
-                    identity=signer["identity"], oidc_issuer=signer["issuer"]
-                )
+                config.use_sigstore_verifier(identity=signer.identity, oidc_issuer=signer.issuer)
         except UsageError:
             raise
         except Exception as error:  # Sigstore fetches its root of trust here
             raise Failure("signature", f"{label}: the signer cannot be had: {_first(error)}") from (
                 error
             )
-        config.set_hashing_config(_Known(label, digests, (signature.name,)))
+        config.set_hashing_config(_KnownDigests(label, digests, (signature.name,)))
         _run(config, label, signature)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
-from fetcher.mirror.volumes import Joined
+from fetcher.mirror.volumes import VolumeReader
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
@@ -64,14 +64,14 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-def scan(joined: Joined, label: str) -> dict[str, Member]:
+def scan(reader: VolumeReader, label: str) -> dict[str, Member]:
     """Every file of a tar by its name, from the headers alone. Raises Failure."""
-    return _Scan(joined, label).run()
+    return _Scan(reader, label).run()
 
 
 class _Scan:
-    def __init__(self, joined: Joined, label: str) -> None:
-        self.joined = joined
+    def __init__(self, reader: VolumeReader, label: str) -> None:
+        self.reader = reader
         self.label = label
         self.offset = 0
         self.members: dict[str, Member] = {}
@@ -99,13 +99,13 @@ class _Scan:
     def refuse(self, what: str, hint: str = "") -> Failure:
         """What is wrong with the tar as a failure that says where."""
         where = self.label
-        if len(self.joined.paths) > 1:
-            where += f" (in {self.joined.file_at(self.offset)})"
+        if len(self.reader.paths) > 1:
+            where += f" (in {self.reader.file_at(self.offset)})"
         hint = hint or "copy the bundle again; if that does not help, do not trust who sent it"
         return Failure("bundle", f"{where}: {what}", hint)
 
     def _block(self) -> bytes:
-        block = self.joined.read_at(self.offset, BLOCK)
+        block = self.reader.read_at(self.offset, BLOCK)
         if len(block) < BLOCK:
             raise self.refuse("the tar ends early", "copy the bundle again: a part is missing")
         return block
@@ -120,7 +120,7 @@ class _Scan:
                 raise self.refuse("this is no tar", "name a bundle's folder or .tar") from error
             text = f"no sound tar header at byte {self.offset:,}"
             raise self.refuse(text) from error
-        if info.size < 0 or self.offset + BLOCK + info.size > self.joined.size:
+        if info.size < 0 or self.offset + BLOCK + info.size > self.reader.size:
             raise self.refuse(f"{printable(info.name)[:100]!r} is longer than the tar")
         self.offset += BLOCK
         return info
@@ -129,14 +129,14 @@ class _Scan:
         """Go past a content; what pads it must be zeros, for no digest covers it."""
         self.offset += size
         pad = padding(size)
-        if self.joined.read_at(self.offset, pad).strip(b"\0"):
+        if self.reader.read_at(self.offset, pad).strip(b"\0"):
             raise self.refuse(f"bytes that belong to no file at byte {self.offset:,}")
         self.offset += pad
 
     def _extension(self, size: int) -> bytes:
         if size > _MAX_EXTENSION:
             raise self.refuse(f"an extended header of {size:,} bytes")
-        data = self.joined.read_at(self.offset, size)
+        data = self.reader.read_at(self.offset, size)
         self._skip(size)
         return data
 
@@ -178,7 +178,7 @@ class _Scan:
             kind = _KINDS.get(info.type, f"an entry of type {info.type!r}")
             raise self.refuse(f"{shown} is {kind}; a bundle has plain files only")
         size = info.size if size is None else size
-        if size < 0 or self.offset + size > self.joined.size:
+        if size < 0 or self.offset + size > self.reader.size:
             raise self.refuse(f"{shown} is longer than the tar")
         path = raw.rstrip("/") if info.type == tarfile.DIRTYPE else raw
         path = path[2:] if path.startswith("./") else path  # as `tar -C folder .` writes it
@@ -199,8 +199,8 @@ class _Scan:
         self._skip(size)
 
     def _end(self) -> None:
-        tail = self.joined.size - self.offset
+        tail = self.reader.size - self.offset
         if tail < len(END):
             raise self.refuse("the tar ends early", "copy the bundle again: a part is missing")
-        if tail > _MAX_TAIL or self.joined.read_at(self.offset, tail).strip(b"\0"):
+        if tail > _MAX_TAIL or self.reader.read_at(self.offset, tail).strip(b"\0"):
             raise self.refuse(f"bytes that belong to no file at byte {self.offset:,}")

@@ -1,133 +1,37 @@
-"""Requests that send bodies: from memory or from pieces of files, with the network's rules."""
+"""Bodies of uploads that lie in pieces of files."""
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import pycurl
+from fetcher.errors import Failure, from_os_error
+from fetcher.fs.extents import Extent, read
 
-from fetcher.errors import Failure
-from fetcher.fs.extents import Extent, part_of
-from fetcher.mirror.copying import open_to_read
-from fetcher.network.session import (
-    RETRY_STATUS,
-    Network,
-    Response,
-    backoff,
-    explain,
-    host_of,
-    parse_header,
-    retry_after,
-)
-
-_TRIES = 4
+# A piece must leave within the time that a silent connection gets, at any speed that is one.
+_PIECE = 128 << 10
 
 
-class _Body:
-    """A content that libcurl reads piece by piece, and can begin anew."""
+class Upload:
+    """A content to send: as many bytes as `len` says, from the beginning each time.
+
+    Raises Failure where the files cannot be read: that must not look like the network's fault.
+    """
 
     def __init__(self, extents: Sequence[Extent]) -> None:
-        self.extents = tuple(extents)
-        self.size = sum(extent.length for extent in extents)
-        self.position = 0
+        self._extents = tuple(extents)
+        self._size = sum(extent.length for extent in extents)
 
-    def read(self, size: int) -> bytes:
-        """The next bytes."""
-        import os
+    def __len__(self) -> int:
+        return self._size
 
-        pieces = part_of(self.extents, self.position, min(self.position + size, self.size))
-        if not pieces:
-            return b""
-        path, offset, length = pieces[0]
-        handle = open_to_read(path)
+    def __iter__(self) -> Iterator[bytes]:
         try:
-            os.lseek(handle, offset, os.SEEK_SET)
-            data = os.read(handle, length)
-        finally:
-            os.close(handle)
-        self.position += len(data)
-        return data
-
-    def seek(self, offset: int, origin: int) -> int:
-        """Begin again somewhere else."""
-        self.position = offset
-        return int(pycurl.SEEKFUNC_OK)
-
-
-class Uploader:
-    """Sends requests with bodies; one handle per thread."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self._local = threading.local()
-
-    def _handle(self) -> Any:
-        curl = getattr(self._local, "curl", None)
-        if curl is None:
-            curl = self._local.curl = pycurl.Curl()
-        curl.reset()
-        self.network.configure_once(curl)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(pycurl.LOW_SPEED_TIME, 60)
-        return curl
-
-    def send(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes | Sequence[Extent] = b"",
-    ) -> Response:
-        """Send once, and again after passing faults. Raises Failure."""
-        if self.network.offline:
-            host = host_of(url)
-            raise Failure("offline", f"{host} is needed, but the network may not be used")
-        for attempt in range(1, _TRIES + 1):
-            try:
-                answer = self._once(method, self.network.rewrite(url), headers, body)
-            except pycurl.error as error:
-                number, message = error.args
-                failure = explain(number, message, url)
-                if attempt == _TRIES or failure.problem.code != "network":
-                    raise failure from None
-            else:
-                if answer.status not in RETRY_STATUS or attempt == _TRIES:
-                    return answer
-                wait = retry_after(answer.headers) or 0.0
-                if wait > 60:
-                    return answer
-                self.network.pause(wait)
-            self.network.pause(backoff(attempt))
-        raise AssertionError("unreachable")
-
-    def _once(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes | Sequence[Extent],
-    ) -> Response:
-        curl, answer = self._handle(), io.BytesIO()
-        received: dict[str, str] = {}
-        # "Expect: 100-continue" costs a second where a server does not know it.
-        self.network.configure(curl, url, [*headers, ("Expect", "")])
-        if method == "HEAD":
-            curl.setopt(pycurl.NOBODY, 1)
-        elif isinstance(body, bytes):
-            curl.setopt(pycurl.POSTFIELDS, body)
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
-        else:
-            source = _Body(body)
-            curl.setopt(pycurl.UPLOAD, 1)
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
-            curl.setopt(pycurl.INFILESIZE_LARGE, source.size)
-            curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 1 << 19)
-            curl.setopt(pycurl.READFUNCTION, source.read)
-            curl.setopt(pycurl.SEEKFUNCTION, source.seek)
-        curl.setopt(pycurl.WRITEFUNCTION, answer.write)
-        curl.setopt(pycurl.HEADERFUNCTION, lambda line: parse_header(received, line))
-        curl.perform()
-        return Response(curl.getinfo(pycurl.RESPONSE_CODE), received, answer.getvalue(), url)
+            for block in read(self._extents):
+                for start in range(0, len(block), _PIECE):
+                    yield block[start : start + _PIECE]
+        except OSError as error:
+            raise from_os_error(error, "reading what is sent") from error
+        except EOFError as error:
+            raise Failure(
+                "modified", f"{error} while it is sent", "make the bundle anew"
+            ) from error

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import partial
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import sha256_of
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
-from fetcher.mirror.copying import SMALL, Beside, digest_of
+from fetcher.mirror.copying import SMALL, HashPool, digest_of
 
-# What takes a file in while it is proven: (name, its bytes if it is small).
-Take = Callable[[str, bytes | None], None]
+_log = logging.getLogger(__name__)
+
+_Key = str | tuple[str, str]  # a file of the bundle, or a volume with its digest
+# Gets each file while it is hashed: (name, its bytes if it is small).
+Receiver = Callable[[str, bytes | None], None]
 
 
-class Proof:
+class BundleVerifier:
     """One reading of a bundle. `volumes`: prove what it is packed in as well."""
 
     def __init__(
@@ -27,26 +31,26 @@ class Proof:
         self._tick = tick
         self._volumes = volumes
 
-    def run(self, take: Take | None = None) -> list[Problem]:
+    def run(self, take: Receiver | None = None) -> list[Problem]:
         """Read all; what is wrong. Raises Failure where nothing can be read any more."""
-        beside = Beside(self._proven)
+        hashes: HashPool[_Key] = HashPool(self._proven)
         try:
             for name in self.bundle.container.names():
-                self._one(name, beside, take)
+                self._one(name, hashes, take)
             for path, sha256 in self.bundle.container.packing() if self._volumes else ():
-                beside.submit((path, sha256), partial(sha256_of, path))
-            beside.finish(lambda: self._tick(0, 0))
+                hashes.submit((path, sha256), partial(sha256_of, path))
+            hashes.finish(lambda: self._tick(0, 0))
         except EOFError as error:
             raise Failure("bundle", f"{self.bundle.label}: {error}") from error
         finally:
-            beside.close()
+            hashes.close()
         return self.problems
 
-    def _one(self, name: str, beside: Beside, take: Take | None) -> None:
+    def _one(self, name: str, hashes: HashPool[_Key], take: Receiver | None) -> None:
         container = self.bundle.container
         if container.sizes[name] > SMALL:
             extents = container.extents(name)
-            beside.submit(name, lambda: digest_of(extents))
+            hashes.submit(name, lambda: digest_of(extents))
             if take is not None:
                 take(name, None)
             return
@@ -55,7 +59,7 @@ class Proof:
             take(name, data)
         self._proven(name, hashlib.sha256(data).hexdigest())
 
-    def _proven(self, key: str | tuple[str, str], found: str) -> None:
+    def _proven(self, key: _Key, found: str) -> None:
         if isinstance(key, tuple):
             if found != key[1]:
                 self.problems.append(self.bundle.container.packing_problem(key[0]))
@@ -63,6 +67,7 @@ class Proof:
         sums, size = self.bundle.sums, self.bundle.container.sizes[key]
         self.files += 1
         self.bytes += size
+        _log.debug("%s: %s has sha256 %s", self.bundle.label, key, found)
         if key not in {SUMS, SIGNATURE} and key in sums and sums[key] != found:
             text = "has other bytes than listed"
             self.problems.append(self.bundle.problem_of("modified", key, text))

@@ -1,4 +1,4 @@
-"""One file, or several that are read as if they were joined to one: a bundle's tar, its volumes."""
+"""One file, or several that are read as one: a bundle's tar, its volumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fetcher.fs.safe_paths import native
 _NUMBER = re.compile(r"(.+)\.(\d{3,5})")
 
 
-class Joined:
+class VolumeReader:
     """Bytes of files in a row, read at any place; safe to share among threads."""
 
     def __init__(self, paths: Sequence[str]) -> None:

@@ -10,15 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetcher.models.base import BaseModel, Freed, ModelError, NotLoaded
-    from fetcher.models.chat import BaseLLMModel
+    from fetcher.catalog.prompts import PromptContext, register_optimizer, register_translator
+    from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
     from fetcher.models.compression import BaseCompressionModel
-    from fetcher.models.embedding import BaseEmbeddingModel
+    from fetcher.models.errors import ModelError, NotLoaded
     from fetcher.models.image_generation import BaseImagePipeline
+    from fetcher.models.lifecycle import Freed
     from fetcher.models.manager import ModelManager
-    from fetcher.models.registry import register_model
+    from fetcher.models.model import BaseModel
+    from fetcher.models.registry import register_model, unregister_model
     from fetcher.models.reply import ChatReply
-    from fetcher.models.spec import ModelSpec
+    from fetcher.models.spec import ModelRecord, ModelSpec
     from fetcher.models.stats import ModelStats, prometheus_text
 
 __all__ = [
@@ -31,32 +33,42 @@ __all__ = [
     "Freed",
     "ModelError",
     "ModelManager",
+    "ModelRecord",
     "ModelSpec",
     "ModelStats",
     "NotLoaded",
+    "PromptContext",
     "prometheus_text",
     "register_model",
+    "register_optimizer",
+    "register_translator",
+    "unregister_model",
 ]
 
 _HOMES = {
-    "BaseCompressionModel": "compression",
-    "BaseEmbeddingModel": "embedding",
-    "BaseImagePipeline": "image_generation",
-    "BaseLLMModel": "chat",
-    "BaseModel": "base",
-    "ChatReply": "reply",
-    "Freed": "base",
-    "ModelError": "base",
-    "ModelManager": "manager",
-    "ModelSpec": "spec",
-    "ModelStats": "stats",
-    "NotLoaded": "base",
-    "prometheus_text": "stats",
-    "register_model": "registry",
+    "BaseCompressionModel": "models.compression",
+    "BaseEmbeddingModel": "models.base",
+    "BaseImagePipeline": "models.image_generation",
+    "BaseLLMModel": "models.base",
+    "BaseModel": "models.model",
+    "ChatReply": "models.reply",
+    "Freed": "models.lifecycle",
+    "ModelError": "models.errors",
+    "ModelManager": "models.manager",
+    "ModelRecord": "models.spec",
+    "ModelSpec": "models.spec",
+    "ModelStats": "models.stats",
+    "NotLoaded": "models.errors",
+    "PromptContext": "catalog.prompts",
+    "prometheus_text": "models.stats",
+    "register_model": "models.registry",
+    "register_optimizer": "catalog.prompts",
+    "register_translator": "catalog.prompts",
+    "unregister_model": "models.registry",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"fetcher.{_HOMES[name]}"), name)

@@ -1,239 +1,200 @@
-"""The life of a model: loaded once, called by one thread at a time, unloaded after its calls."""
+"""The interfaces of chat and embedding models: what applications call, what a class may write."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from fetcher.errors import PROBE, FetchError, Problem
-from fetcher.models import device_memory
-from fetcher.models.spec import ModelSpec
-from fetcher.models.stats import Call, Monitor
-from fetcher.verify.contract import devices, dtypes
-from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.loaders import first_line, is_memory
+from fetcher.errors import UsageError
+from fetcher.models import chat_messages
+from fetcher.models.chat_messages import Message
+from fetcher.models.errors import ModelError, NotLoaded
+from fetcher.models.model import BaseModel, check_options
+from fetcher.models.reply import ChatReply, Generation, reply_of
+from fetcher.models.stats import Call
+from fetcher.models.streaming import Tell, pieces
+from fetcher.verify.loaders import first_line
 
-M = TypeVar("M", bound="BaseModel")
+if TYPE_CHECKING:
+    from fetcher.models.langchain import FetchChatModel, FetchEmbeddings
 
-
-class ModelError(FetchError):
-    """A model cannot be loaded or used."""
-
-    exit_code = PROBE
-
-    def problems(self) -> list[Problem]:
-        """The one problem."""
-        return [Problem("probe", self.message, self.hint)]
+__all__ = ["BaseEmbeddingModel", "BaseLLMModel", "BaseModel"]
 
 
-class NotLoaded(ModelError):
-    """The model was called before it was loaded, or after it was unloaded."""
+class BaseLLMModel(BaseModel):
+    """A chat model. A class has `load`, `unload` and `invoke`, or `_load` and `_reply`."""
 
+    kind = "chat"
+    calls = ("invoke", "stream")
+    needs = ("invoke", "_reply", "stream")
 
-@dataclass(frozen=True)
-class Freed:
-    """Bytes that unloading gave back, and that the loads before had taken.
+    def invoke(self, messages: Any, **how: Any) -> Any:
+        """Answer messages: a text, or a list of texts, of (role, text), of mappings with `role` and
+        `content`, or of LangChain's messages. `how` are the fields of Generation.
 
-    GPU memory is what torch has allocated. Resident memory is the whole process's: libraries
-    loaded meanwhile and memory that Python keeps for itself count against it.
-    """
-
-    models: tuple[str, ...] = ()
-    gpu_taken: int = 0
-    gpu_freed: int = 0
-    resident_taken: int = 0
-    resident_freed: int = 0
-
-    def __add__(self, other: Freed) -> Freed:
-        return Freed(
-            self.models + other.models,
-            self.gpu_taken + other.gpu_taken,
-            self.gpu_freed + other.gpu_freed,
-            self.resident_taken + other.resident_taken,
-            self.resident_freed + other.resident_freed,
-        )
-
-
-class BaseModel:
-    """A model of one kind. Subclasses have `_load`, which returns whatever calls then work with.
-
-    Safe for threads: `load` loads once; calls wait for one another; `unload` waits for the calls
-    that have begun, and later calls raise NotLoaded.
-    """
-
-    kind = "other"
-    # Imported before memory is measured: (import name, name to install, extra of this package).
-    libraries: tuple[tuple[str, str, str], ...] = ()
-
-    def __init__(self, spec: ModelSpec | None = None) -> None:
-        self.spec = spec or ModelSpec(type(self).__name__, self.kind, "custom", origin="registered")
-        self.monitor = Monitor(self.spec.name, self.kind, self.spec.version)
-        self._engine: Any = None
-        self._loading = threading.Lock()
-        self._state = threading.Condition()
-        self._users: list[int] = []  # threads in a call, or waiting for their turn
-        self._closing = False
-        self._turn = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.spec.key}{'' if self.loaded else ', not loaded'}>"
-
-    @property
-    def name(self) -> str:
-        """The name that the manager knows it by."""
-        return self.spec.name
-
-    @property
-    def loaded(self) -> bool:
-        """Whether it is in memory."""
-        return self._engine is not None
-
-    def load(self: M) -> M:
-        """Load the model unless it is loaded; returns itself. Raises ModelError."""
-        with self._loading:
-            if self._engine is not None:
-                return self
-            for module, install, extra in self.libraries:
-                require(module, install, extra)
-            device_memory.reset_peak()
-            failure: ModelError | None = None
-            try:
-                with self.monitor.loading():
-                    engine = self._load()
-            except Exception as error:
-                failure = _in_our_words(self.spec, error)
-                failure.__cause__ = error
-                _let_go(error)
-            if failure is not None:
-                device_memory.release()
-                raise failure
-            with self._state:
-                self._engine = engine
-        return self
-
-    def unload(self, timeout: float | None = None) -> Freed:
-        """Wait for calls that have begun, at most `timeout` seconds, and free the memory.
-
-        Raises ModelError if calls take longer, or if this thread is within a call itself.
+        Returns a ChatReply, which is a str; a class's own invoke what it likes. Raises UsageError
+        for messages that are none, NotLoaded, ModelError.
         """
-        with self._loading:
-            with self._state:
-                if self._engine is None:
-                    return Freed()
-                if threading.get_ident() in self._users:
-                    raise ModelError(f"{self.name} is unloaded from within a call of its own")
-                self._closing = True
-                self._stop()
-                done = self._state.wait_for(lambda: not self._users, timeout)
-                self._closing = False
-                if not done:
-                    self._go_on()
-                    raise ModelError(f"{self.name} is still in use after {timeout} seconds")
-                engine, self._engine = self._engine, None
-            before, stats = device_memory.read(), self.monitor.read()
-            self._unload(engine)
-            del engine
-            device_memory.release()
-            after = device_memory.read()
-            self.monitor.unloaded()
-        return Freed(
-            (self.spec.key,),
-            stats.taken_gpu_bytes,
-            before.gpu - after.gpu,
-            stats.taken_resident_bytes,
-            before.resident - after.resident,
-        )
+        if type(self)._reply is BaseLLMModel._reply and self._streams:
+            with self.in_use():
+                return ChatReply("".join(self.stream(messages, **how)))
+        return self._reply(chat_messages.normalised(messages), Generation.of(how), None)
 
-    @contextmanager
-    def in_use(self) -> Iterator[tuple[Any, Call]]:
-        """What `_load` returned, for one call at a time; the value beside it counts what is done.
+    def batch(self, conversations: Sequence[Any], **how: Any) -> list[Any]:
+        """Answer several conversations, one after the other."""
+        return [self.invoke(messages, **how) for messages in conversations]
 
-        Drop it (`del`) at the end of the block: `unload` in another thread frees it right after.
-        Raises NotLoaded.
+    def stream(self, messages: Any, **how: Any) -> Iterator[str]:
+        """Answer in pieces, as they are written; in one, where a class has nothing but `invoke`.
+
+        The reply is written by a thread of its own, which ends when the iterator is closed. Where
+        the model is unloaded meanwhile, NotLoaded is raised after the last piece.
         """
-        me = threading.get_ident()
-        with self._state:
-            if self._engine is None or self._closing:
-                raise NotLoaded(
-                    f"{self.name} is not loaded",
-                    "call load(), or get it from the manager again",
-                )
-            if me in self._users:
-                raise ModelError(f"{self.name} is called from within a call of its own")
-            self._users.append(me)
-            engine = self._engine
-        try:
-            with self._turn, self.monitor.calling() as call:
-                yield engine, call
-        finally:
-            del engine
-            with self._state:
-                self._users.remove(me)
-                self._state.notify_all()
+        if type(self)._reply is BaseLLMModel._reply:
+            return self._whole(messages, how)
+        wanted, generation = chat_messages.normalised(messages), Generation.of(how)
+        return self._pieces(lambda tell: self._reply(wanted, generation, tell))
+
+    def as_langchain(self, **how: Any) -> FetchChatModel:
+        """This model as LangChain's BaseChatModel; needs langchain-core (extra `langchain`)."""
+        from fetcher.models.langchain import FetchChatModel
+
+        return FetchChatModel(model=self, generation=how)
+
+    def __call__(self, messages: Any, config: Any = None, **how: Any) -> Any:
+        """The same as invoke. In a pipe of LangChain, which gives its `config`, it is the model as
+        LangChain's: `prompt | model` needs no `as_langchain`.
+        """
+        return self.invoke(messages, **how) if config is None else self.as_langchain(**how)
 
     # For subclasses
 
-    def _load(self) -> Any:
-        raise NotImplementedError
+    def _format_messages(self, messages: Any) -> str:
+        """The text that a model continues after messages: by the chat template of the tokenizer in
+        `self._tokenizer` if there is one, else as a transcript. Raises UsageError.
+        """
+        tokenizer = getattr(self, "_tokenizer", None)
+        return chat_messages.text_of(tokenizer, chat_messages.normalised(messages))
 
-    def _unload(self, engine: Any) -> None:
-        """Undo what dropping the last reference does not."""
+    def _reply(
+        self, messages: list[Message], generation: Generation, told: Tell | None
+    ) -> ChatReply:
+        """Answer; `told` takes each piece of text, and says whether to go on."""
+        raise self._absent("invoke")
 
-    def _stop(self) -> None:
-        """Ask calls that could go on for long to end."""
+    @property
+    def _streams(self) -> bool:
+        return type(self).stream is not BaseLLMModel.stream
 
-    def _go_on(self) -> None:
-        """Take `_stop` back: calls were not done in time."""
+    def _pieces(self, write: Callable[[Tell], Any]) -> Iterator[str]:
+        """What `write` tells, piece by piece; all at once within a call, which has the turn."""
+        if not self._life.in_call:
+            return pieces(write)
+        told: list[str] = []
 
-    def _device(self) -> str:
-        """`cpu`, `cuda:N` or `mps`, as the settings say and the machine has."""
-        found = devices.choose(sys.modules.get("torch"), self.spec.device)
-        self.monitor.on_device(found)
+        def keep(piece: str) -> bool:
+            told.append(piece)
+            return True
+
+        write(keep)
+        return iter(told)
+
+    def _whole(self, messages: Any, how: dict[str, Any]) -> Iterator[str]:
+        yield str(reply_of(self.invoke(messages, **how), f"{type(self).__name__}.invoke"))
+
+    def _count(self, call: Call, given: tuple[Any, ...], answer: Any) -> None:
+        try:
+            reply = reply_of(answer, "")
+        except ModelError:  # of a kind of its own: the caller knows it
+            reply = ChatReply("")
+        call.items = call.items or 1
+        call.input_tokens = call.input_tokens or reply.input_tokens
+        call.output_tokens = call.output_tokens or reply.output_tokens
+
+    @classmethod
+    def _kept(cls, name: str, written: Callable[..., Any]) -> Callable[..., Any]:
+        if name != "stream":
+            return super()._kept(name, written)
+
+        @functools.wraps(written)
+        def stream(self: BaseLLMModel, *given: Any, **options: Any) -> Iterator[Any]:
+            check_options(self, name, written, options)
+
+            whole = self._life.in_call  # part of a call, which is finished
+
+            def write(tell: Tell) -> None:
+                with self.in_use() as (_, call):
+                    for piece in written(self, *given, **options):
+                        call.items = 1
+                        if self._life.closing and not whole:
+                            raise NotLoaded(f"{self.name} was unloaded while it wrote")
+                        if not tell(str(reply_of(piece, f"{type(self).__name__}.stream"))):
+                            return
+
+            return self._pieces(write)
+
+        return stream
+
+
+class BaseEmbeddingModel(BaseModel):
+    """An embedding model. A class has `load`, `unload` and `embed_documents` or `embed_query`, or
+    `_load` and `_embed`.
+    """
+
+    kind = "embedding"
+    calls = ("embed_documents", "embed_query")
+    needs = ("embed_documents", "_embed", "embed_query")
+
+    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of texts, each of the model's dimension. Raises UsageError, NotLoaded."""
+        if type(self)._embed is BaseEmbeddingModel._embed and self._writes("embed_query"):
+            with self.in_use() as (_, call):
+                found = [self.embed_query(text) for text in _checked(texts)]
+                call.items = len(found)
+            return found
+        return self._vectors(texts, "document")
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question; models that have a prompt for questions use it."""
+        if not isinstance(text, str):
+            raise UsageError(f"a query is a {type(text).__name__}, expected a text")
+        if type(self)._embed is BaseEmbeddingModel._embed and self._writes("embed_documents"):
+            return self.embed_documents([text])[0]
+        return self._vectors([text], "query")[0]
+
+    def as_langchain(self) -> FetchEmbeddings:
+        """This model as LangChain's Embeddings; needs langchain-core (extra `langchain`)."""
+        from fetcher.models.langchain import FetchEmbeddings
+
+        return FetchEmbeddings(self)
+
+    def _vectors(self, texts: Sequence[str], prompt: str) -> list[list[float]]:
+        _checked(texts)
+        with self.in_use() as (engine, call):
+            try:
+                found = self._embed(engine, texts, prompt) if texts else []
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(f"{self.name} failed: {first_line(error)}") from error
+            call.items = len(texts)
+            del engine
         return found
 
-    def _dtype(self, default: Any) -> Any:
-        """torch's number type that the settings name, or `default`."""
-        if self.spec.dtype == "auto":
-            return default
-        return dtypes.of_torch(sys.modules["torch"], self.spec.dtype)
+    def _embed(self, engine: Any, texts: Sequence[str], prompt: str) -> list[list[float]]:
+        """The vectors of texts; `prompt` says what they are: `document` or `query`."""
+        raise self._absent("embed_documents")
+
+    def _writes(self, name: str) -> bool:
+        return getattr(type(self), name) is not getattr(BaseEmbeddingModel, name)
+
+    def _count(self, call: Call, given: tuple[Any, ...], answer: Any) -> None:
+        many = given and not isinstance(given[0], str) and hasattr(given[0], "__len__")
+        call.items = call.items or (len(given[0]) if many else 1)
 
 
-def require(module: str, install: str, extra: str) -> None:
-    """Import a library. Raises ModelError that says how to install it."""
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == module
-        told = "is not installed" if absent else f"cannot be imported: {first_line(error)}"
-        raise ModelError(
-            f"{module} {told}",
-            f"pip install {install}, or fetcher[{extra}]" if absent else f"reinstall {install}",
-        ) from error
-
-
-def _let_go(error: BaseException | None) -> None:
-    """Clear the frames of an exception and of its causes: they hold what was loaded so far."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def _in_our_words(spec: ModelSpec, error: Exception) -> ModelError:
-    if isinstance(error, ModelError):
-        return error
-    if isinstance(error, ProbeError):
-        return ModelError(f"{spec.name}: {error.reason}", error.hint or "are all its files there?")
-    if is_memory(error):
-        return ModelError(
-            f"{spec.name}: memory ran out while it was loaded",
-            "unload others first, or choose a smaller number type (MODEL_DTYPE)",
-        )
-    return ModelError(f"{spec.name} cannot be loaded: {first_line(error)}")
+def _checked(texts: Sequence[str]) -> Sequence[str]:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise UsageError("embed_documents takes a list of texts", "embed_query takes one text")
+    return texts

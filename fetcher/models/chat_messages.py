@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from fetcher.errors import UsageError
 
-Message = dict[str, Any]
+
+class _Required(TypedDict):
+    role: str
+    content: str
+
+
+class Message(_Required, total=False):
+    """One message, as chat templates read it: `role` is one of system, user, assistant, tool."""
+
+    name: str
+    tool_calls: Any
+    tool_call_id: str
+
 
 # LangChain's types, and other names of the same.
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "bot": "assistant"}
@@ -30,14 +42,14 @@ def normalised(messages: Any) -> list[Message]:
 
 
 def _message(one: Any) -> Message:
-    more: Message = {}
+    more: Any = {}
     role: Any
     content: Any
     if isinstance(one, str):
         role, content = "user", one
     elif isinstance(one, Mapping):
         role, content = one.get("role"), one.get("content")
-        more = {key: one[key] for key in ("tool_calls", "tool_call_id", "name") if one.get(key)}
+        more = {key: one[key] for key in Message.__optional_keys__ if one.get(key)}
     elif isinstance(one, tuple) and len(one) == 2:
         role, content = one
     elif hasattr(one, "content") and (hasattr(one, "role") or hasattr(one, "type")):
@@ -47,7 +59,9 @@ def _message(one: Any) -> Message:
     role = _ROLES.get(str(role).lower(), str(role).lower())
     if role not in _KNOWN:
         raise UsageError(f"a message has the role {role!r}", f"there are {', '.join(_KNOWN)}")
-    return {"role": role, "content": _text(content), **more}
+    message: Message = {"role": role, "content": _text(content)}
+    message.update(more)
+    return message
 
 
 def _text(content: Any) -> str:
@@ -90,6 +104,19 @@ def prompt_of(
         return tokenizer.apply_chat_template(merged, **given), True
 
 
+def text_of(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """What `prompt_of` says, for a tokenizer that is then called with the text alone: without the
+    token for a text's beginning, where the tokenizer puts one there by itself.
+    """
+    text, templated = prompt_of(tokenizer, messages, {})
+    first = getattr(tokenizer, "bos_token", None)
+    if templated and first and text.startswith(first):
+        ids = tokenizer("")["input_ids"]
+        if list(ids)[:1] == [tokenizer.bos_token_id]:
+            return text[len(first) :]
+    return text
+
+
 def _transcript(messages: Sequence[Message]) -> str:
     if len(messages) == 1:
         return str(messages[0]["content"])
@@ -99,7 +126,7 @@ def _transcript(messages: Sequence[Message]) -> str:
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:
     told = "\n\n".join(one["content"] for one in messages if one["role"] == "system")
-    rest = [dict(one) for one in messages if one["role"] != "system"]
+    rest = [one.copy() for one in messages if one["role"] != "system"]
     first = next((one for one in rest if one["role"] == "user"), None)
     if not told or first is None:
         return list(messages)

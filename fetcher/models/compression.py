@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fetcher.models.base import BaseModel, ModelError
+from fetcher.models.errors import ModelError
+from fetcher.models.model import BaseModel
 from fetcher.verify.contract.context import Context
 from fetcher.verify.contract.protocol import ProbeRequest
 from fetcher.verify.loaders import first_line
@@ -19,6 +20,7 @@ class BaseCompressionModel(BaseModel):
     """
 
     kind = "compression"
+    calls = METHODS
 
     @property
     def interface(self) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
-from fetcher.models import local_folders
-from fetcher.models.base import ModelError
+from fetcher.models import local_folders, registry
+from fetcher.models.errors import ModelError
+from fetcher.models.registry import Registered
 from fetcher.models.spec import ModelSpec
 from fetcher.operations import ensure
 from fetcher.probes import defaults
@@ -44,7 +45,7 @@ _BY_TASK = {
 _MARKERS = ("adapter_config.json", "model_index.json", "modules.json", "config.json", "model.onnx")
 
 
-class Library:
+class Discovery:
     """The models of a project; safe for threads. `tree` is what layouts are relative to."""
 
     def __init__(self, root: Path, tree: Path) -> None:
@@ -97,17 +98,54 @@ class Library:
         device, dtype = settings.model_device, settings.model_dtype
         return [replace(spec, device=device, dtype=dtype) for spec in found]
 
+    def known(self, settings: Settings | None = None, name: str = "") -> list[ModelSpec]:
+        """Every model that is there, and every one that a class is registered for: what lies in a
+        folder of that name is loaded by it, whatever its format. Packages plug in for `name` alone.
+        """
+        settings = settings or self.settings()
+        there, found = self.specs(settings), list[ModelSpec]()
+        makers = registry.registered()
+        if plugged := registry.plugged_in(name.partition("@")[0]):
+            makers = [*makers, plugged]
+        for spec in there:
+            own = [one for one in makers if spec.answers_to(one.name)]
+            found += [_by_class(spec, one) for one in own]
+            if all(one.kind not in {spec.kind, ""} for one in own) and (spec.loader or not own):
+                found.append(spec)
+        for one in makers:
+            if not any(spec.answers_to(one.name) for spec in there):
+                folders = local_folders.named(self.root, settings.local_models_dir, one.name)
+                nowhere = ModelSpec(one.name, "other", "", root=self.root)
+                found += [_by_class(spec, one) for spec in folders or [nowhere]]
+        device, dtype = settings.model_device, settings.model_dtype
+        return [replace(spec, device=device, dtype=dtype) for spec in found]
+
     def find(self, name: str, kind: str, settings: Settings | None = None) -> ModelSpec:
         """The model of a name, an alias, or either with `@version`; of several versions the last.
 
         Raises UsageError for a name that no model of this kind has.
         """
-        specs = self.specs(settings)
+        specs = self.known(settings, name)
         found = matching(specs, name)
-        of_kind = [spec for spec in found if spec.kind == kind]
+        of_kind = [
+            spec
+            for spec in found
+            if spec.kind == kind
+            # Of what a function makes, the kind is the one that is asked for.
+            or (spec.loader == "custom" and registry.maker_of(spec.name, kind) is not None)
+        ]
         if not of_kind:
             raise self._unknown(name, kind, specs, found)
-        return self.with_base(of_kind[-1], specs)
+        spec = replace(of_kind[-1], kind=kind)
+        return spec if spec.loader == "custom" else self.with_base(spec, specs)
+
+    def one(self, name: str) -> ModelSpec:
+        """The model of a name, of any kind. Raises UsageError."""
+        specs = self.known(name=name)
+        found = matching(specs, name)
+        if not found:
+            raise self._unknown(name, "", specs, found)
+        return found[-1]
 
     def with_base(self, spec: ModelSpec, specs: Sequence[ModelSpec]) -> ModelSpec:
         """An adapter with the model that it acts on: named by the manifest's probe, else by its
@@ -133,10 +171,15 @@ class Library:
     def _unknown(
         self, name: str, kind: str, specs: Sequence[ModelSpec], found: Sequence[ModelSpec]
     ) -> UsageError:
+        if found and not found[-1].loader:
+            return UsageError(
+                f"{name} has a format that no class here loads: {found[-1].folder}",
+                f"write a class for it: manager.get_{kind}_model({name!r}, MyModel)",
+            )
         if found:
             return UsageError(
                 f"{name} is no {kind} model, but of kind {found[-1].kind}",
-                f"{kind} models are: {_names(specs, kind)}",
+                f"{kind} models are: {_names(specs, kind) or 'none'}",
             )
         pairs = self.pairs(everything=True)
         known, note = naming.matching(pairs, name.partition("@")[0])
@@ -147,13 +190,15 @@ class Library:
                 f"fetch all {artifact.id}",
             )
         there = [spec.key for spec in specs if spec.kind == kind]
-        close = nearest(name, [*there, *(spec.name for spec in specs)])
+        aliases = [alias for spec in specs for alias in spec.aliases]
+        close = nearest(name, [*there, *(spec.name for spec in specs), *aliases])
         hint = f"did you mean {close!r}? " if close else ""
         models = self.settings().local_models_dir
         none = f"there is none: lay one out with fetch all, or put it into {models / 'NAME'}"
         names = _names(specs, kind)
         return UsageError(
-            f"no {kind} model {name!r}", hint + (f"there are: {names}" if names else none)
+            f"no {kind} model {name!r}" if kind else f"no model {name!r}",
+            hint + (f"there are: {names}" if names else none),
         )
 
 
@@ -189,7 +234,20 @@ def _last(specs: Sequence[ModelSpec], name: str) -> ModelSpec:
 
 
 def _names(specs: Sequence[ModelSpec], kind: str) -> str:
-    return ", ".join(dict.fromkeys(spec.name for spec in specs if spec.kind == kind))
+    """The names of models of a kind; of all for ""."""
+    return ", ".join(dict.fromkeys(spec.name for spec in specs if kind in {spec.kind, ""}))
+
+
+def _by_class(spec: ModelSpec, made: Registered) -> ModelSpec:
+    """A model as the class that is registered for its name loads it."""
+    return replace(
+        spec,
+        name=made.name,
+        aliases=tuple(name for name in (*spec.aliases, spec.name) if name != made.name),
+        kind=made.kind or spec.kind,
+        loader="custom",
+        origin="registered",
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -209,10 +267,10 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     kind, loader = (
         _BY_PROBE.get(told) or _BY_TASK.get(str(artifact.info.get("task"))) or ("other", "")
     )
-    seen = local_folders.kind_of(folder) if folder is not None else None
-    if seen and (kind == "other" or (kind == seen[0] and seen[1] == "onnx")):
-        kind, loader = seen[:2]
-        options = {**seen[2], **options}
+    seen = local_folders.recognise(folder) if folder is not None else None
+    if seen and (kind == "other" or (kind == seen.kind and seen.loader == "onnx")):
+        kind, loader = seen.kind, seen.loader
+        options = {**seen.options, **options}
     repository = str(getattr(artifact.source, "repo", ""))
     others = [artifact.full_name, *artifact.info.get("aliases", ()), repository]
     return ModelSpec(

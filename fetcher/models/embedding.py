@@ -1,55 +1,12 @@
-"""Embedding models: texts in, vectors out; through sentence-transformers or onnxruntime."""
+"""Embedding models through sentence-transformers or onnxruntime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fetcher.errors import UsageError
-from fetcher.models.base import BaseModel, ModelError
-from fetcher.verify.loaders import first_line
-
-if TYPE_CHECKING:
-    from fetcher.models.langchain import FetchEmbeddings
-
-
-class BaseEmbeddingModel(BaseModel):
-    """An embedding model. Subclasses have `_load` and `_embed`, or override the public methods."""
-
-    kind = "embedding"
-
-    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of texts, each of the model's dimension. Raises UsageError, NotLoaded."""
-        return self._vectors(texts, "document")
-
-    def embed_query(self, text: str) -> list[float]:
-        """The vector of a question; models that have a prompt for questions use it."""
-        if not isinstance(text, str):
-            raise UsageError(f"a query is a {type(text).__name__}, expected a text")
-        return self._vectors([text], "query")[0]
-
-    def as_langchain(self) -> FetchEmbeddings:
-        """This model as LangChain's Embeddings; needs langchain-core (extra `langchain`)."""
-        from fetcher.models.langchain import FetchEmbeddings
-
-        return FetchEmbeddings(self)
-
-    def _vectors(self, texts: Sequence[str], prompt: str) -> list[list[float]]:
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise UsageError("embed_documents takes a list of texts", "embed_query takes one text")
-        with self.in_use() as (engine, call):
-            try:
-                found = self._embed(engine, texts, prompt) if texts else []
-            except ModelError:
-                raise
-            except Exception as error:
-                raise ModelError(f"{self.name} failed: {first_line(error)}") from error
-            call.items = len(texts)
-            del engine
-        return found
-
-    def _embed(self, engine: Any, texts: Sequence[str], prompt: str) -> list[list[float]]:
-        raise NotImplementedError
+from fetcher.models.base import BaseEmbeddingModel
+from fetcher.models.errors import ModelError
 
 
 class SentenceTransformerModel(BaseEmbeddingModel):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
 from fetcher.models.chat_messages import Message, prompt_of
+from fetcher.models.streaming import Tell
 from fetcher.verify.loaders import causal_lm
 from fetcher.verify.loaders.causal_lm import CausalLM
 
@@ -29,7 +30,7 @@ def write(
     loaded: CausalLM,
     messages: Sequence[Message],
     generation: Generation,
-    told: Callable[[str], bool] | None,
+    told: Tell | None,
     halted: Callable[[], bool],
 ) -> Written:
     """Write a reply. `told` gets each piece and says whether to go on, `halted` whether to end.
@@ -103,7 +104,7 @@ class _Watch:
         tokenizer: Any,
         start: int,
         stops: tuple[str, ...],
-        told: Callable[[str], bool] | None,
+        told: Tell | None,
         halted: Callable[[], bool],
     ) -> None:
         self._tokenizer, self._start = tokenizer, start

@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fetcher.catalog import prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
-from fetcher.models.base import BaseModel, ModelError
-from fetcher.models.spec import ModelSpec
+from fetcher.models.errors import ModelError
+from fetcher.models.model import BaseModel
 from fetcher.project.manifest import Artifact
 from fetcher.sources.local import Local
 from fetcher.verify.loaders import first_line
 
 _STEPS = 30
+_STRENGTH = 0.6  # of what begins with a picture, as diffusers does it for most pipelines
 
 
 class BaseImagePipeline(BaseModel):
     """An image generator. Subclasses have `_load` and `_draw`, or override load, unload, generate.
 
-    `passed` are the models of the chain that were passed over before this one, and why.
+    `passed` are the models of the chain that were passed over before this one, and why; `notes`
+    say what was not done to the last prompt.
     """
 
     kind = "image"
+    calls = ("generate",)
+    needs = ("generate", "_draw")
 
-    def __init__(self, spec: ModelSpec | None = None) -> None:
-        super().__init__(spec)
-        self.passed: tuple[Passed, ...] = ()
-        self.runtime = Runtime()
+    passed: tuple[Passed, ...] = ()
+    notes: tuple[str, ...] = ()
+    runtime = Runtime()
 
     def generate(
         self,
@@ -38,15 +42,23 @@ class BaseImagePipeline(BaseModel):
         size: tuple[int, int] | None = None,
         guidance_scale: float | None = None,
         seed: int = 0,
+        image: Any = None,
+        strength: float | None = None,
     ) -> Any:
         """Draw a picture and return it as PIL's Image.
 
-        `size` is (width, height) in pixels. What is left out is as the model's record says
-        (`params`), else as the pipeline does. Raises UsageError, NotLoaded, ModelError.
+        `size` is (width, height) in pixels. With `image`, one of PIL, the picture begins there:
+        `strength` (0 to 1) is how much of it is drawn anew, and its own size counts if none is
+        given. What is left out is as the model's record says (`params`), else as the pipeline
+        does. Raises UsageError, NotLoaded, ModelError.
         """
         if not isinstance(prompt, str) or not prompt.strip():
             raise UsageError("the prompt is empty", "say what the picture shows")
+        if image is not None:
+            size = size or _within(image, self.spec.info.get("params", {}).get("max_size"))
         given = self._settings(negative_prompt, steps, size, guidance_scale)
+        if image is not None or strength is not None:
+            given |= self._begun(image, strength, given["steps"])
         with self.in_use() as (engine, call):
             try:
                 found = self._draw(engine, prompt, {**given, "seed": seed})
@@ -79,17 +91,50 @@ class BaseImagePipeline(BaseModel):
         if size and limit and any(s > m for s, m in zip(size, limit, strict=True)):
             raise UsageError(f"size: {list(size)}", f"at most {list(limit)}")
         usual = params.get("negative_prompt")
+        reads = usual is not False and params.get("use_negative_prompt") is not False
+        if negative and not reads:
+            raise UsageError(
+                f"{self.name} reads no negative prompt (use_negative_prompt: false)",
+                "leave negative_prompt out",
+            )
         negative = negative if negative is not None else usual if isinstance(usual, str) else None
         return {
-            "negative_prompt": None if usual is False else negative,
+            "negative_prompt": negative if reads else None,
             "steps": steps,
             "width": size[0] if size else None,
             "height": size[1] if size else None,
             "guidance_scale": guidance if guidance is not None else params.get("guidance_scale"),
         }
 
+    def _begun(self, image: Any, strength: float | None, steps: int) -> dict[str, Any]:
+        """The settings of a picture that begins with another. Raises UsageError."""
+        if image is None:
+            raise UsageError("strength is of a picture that begins with another", "give the image")
+        if not hasattr(image, "convert"):
+            raise UsageError(
+                f"the image is a {type(image).__name__}, expected one of PIL",
+                "PIL.Image.open(path) reads a file",
+            )
+        if self.spec.info.get("params", {}).get("supports_i2i") is False:
+            raise UsageError(
+                f"{self.name} cannot begin with a picture (supports_i2i: false)",
+                "leave the image out, or take another model",
+            )
+        strength = _STRENGTH if strength is None else strength
+        if not 0 < strength <= 1:
+            raise UsageError(f"strength: {strength}", "expected more than 0 and at most 1")
+        if int(steps * strength) < 1:
+            least = -int(-1 / strength // 1)
+            raise UsageError(
+                f"{steps} steps at strength {strength} draw nothing", f"steps={least} or more"
+            )
+        return {"image": image.convert("RGB"), "strength": strength}
+
     def _draw(self, engine: Any, prompt: str, settings: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """The picture; `settings` has negative_prompt, steps, width, height, guidance_scale, seed,
+        and for one that begins with another image and strength.
+        """
+        raise self._absent("generate")
 
 
 class DiffusersPipeline(BaseImagePipeline):
@@ -112,12 +157,12 @@ class DiffusersPipeline(BaseImagePipeline):
         usual = torch.float32 if device == "cpu" else torch.float16
         memory = self.runtime.memory
         switches = diffusion.MemorySwitches(
-            cpu_offload="model" if memory.get("cpu_offload") else None,
-            attention_slicing=bool(memory.get("attention_slicing")),
-            vae_slicing=bool(memory.get("vae_slicing")),
-            vae_tiling=bool(memory.get("vae_tiling")),
-            # On a CPU there is no 8-bit kernel, and nothing that would have to be saved.
-            quantize="8bit" if memory.get("use_8bit") and device.startswith("cuda") else None,
+            cpu_offload="model" if memory.enable_cpu_offload else None,
+            attention_slicing=memory.enable_attention_slicing,
+            vae_slicing=memory.enable_vae_slicing,
+            vae_tiling=memory.enable_vae_tiling,
+            # diffusers quantizes for a GPU alone, whose memory it is to save.
+            quantize="8bit" if memory.use_8bit and device.startswith("cuda") else None,
         )
         return diffusion.load(
             self.spec.folder,
@@ -141,12 +186,36 @@ class DiffusersPipeline(BaseImagePipeline):
 
         from fetcher.verify.loaders import diffusion
 
-        short = self.runtime.shortened(prompt, self._artifact, _counter(engine))
+        prepared = prompts.prepare(prompt, self._artifact, self.runtime, _counter(engine))
+        self.notes = prepared.notes
         found = diffusion.draw(
-            engine, short, max_tokens=self.runtime.prompt_limit(self._artifact), **settings
+            engine,
+            prepared.prompt,
+            max_tokens=self.runtime.prompt_limit(self._artifact),
+            **_fitted(engine, settings),
         )
         pixels = (found.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous()
         return Image.fromarray(pixels.numpy())
+
+
+def _within(image: Any, most: Any) -> tuple[int, int] | None:
+    """An image's size, made smaller by one factor where it is more than `most`."""
+    size = getattr(image, "size", None)
+    if not isinstance(size, tuple):
+        return None
+    factor = min([1.0, *(m / s for m, s in zip(most or size, size, strict=True))])
+    return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
+
+
+def _fitted(pipeline: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings whose image has the size that is drawn: whole patches of the pipeline's VAE."""
+    given = dict(settings)
+    if (image := given.get("image")) is not None:
+        unit = 2 * int(getattr(pipeline, "vae_scale_factor", 8))
+        size = [max(unit, given[side] // unit * unit) for side in ("width", "height")]
+        given["width"], given["height"] = size
+        given["image"] = image.resize(size)
+    return given
 
 
 def _class_of(path: str) -> Any:

@@ -12,18 +12,18 @@ try:
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 except ImportError as error:
-    from fetcher.models.base import ModelError
+    from fetcher.models.errors import ModelError
 
     raise ModelError(
         "langchain-core is not installed", "pip install langchain-core, or fetcher[langchain]"
     ) from error
 
-from fetcher.models.base import BaseModel
-from fetcher.models.reply import ChatReply, Generation
+from fetcher.models.model import BaseModel
+from fetcher.models.reply import ChatReply, Generation, reply_of
 
 
 class _ChatModel(Protocol):
-    def invoke(self, messages: Any, **how: Any) -> ChatReply: ...
+    def invoke(self, messages: Any, **how: Any) -> Any: ...
     def stream(self, messages: Any, **how: Any) -> Iterator[str]: ...
 
 
@@ -67,20 +67,27 @@ class FetchChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         model: _ChatModel = self.model
-        reply = model.invoke(messages, **self._how(stop, kwargs))
+        answer = model.invoke(messages, **self._how(stop, kwargs))
+        if not isinstance(answer, AIMessage):
+            answer = self._message(reply_of(answer, f"{type(self.model).__name__}.invoke"))
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    def _message(self, reply: ChatReply) -> AIMessage:
         message = AIMessage(
             content=str(reply),
             response_metadata={
                 "model_name": self._identifying_params["model"],
                 "finish_reason": reply.finish_reason,
             },
-            usage_metadata={
+        )
+        if reply.input_tokens or reply.output_tokens:  # a class's own invoke may not count
+            usage: Any = {
                 "input_tokens": reply.input_tokens,
                 "output_tokens": reply.output_tokens,
                 "total_tokens": reply.input_tokens + reply.output_tokens,
-            },
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+            }
+            message.usage_metadata = usage
+        return message
 
     def _stream(
         self,

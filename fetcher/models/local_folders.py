@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fetcher.models.spec import ModelSpec
 from fetcher.verify.loaders import onnx
 
-_MARKERS = ("adapter_config.json", "model_index.json", "modules.json", "config.json")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.ckpt")
+# What shows that a folder holds a model, though nothing tells of which kind.
+_FORMATS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".keras", ".pb", ".tflite"}
+_FORMATS |= {
+    ".onnx",
+    ".gguf",
+    ".ggml",
+    ".msgpack",
+    ".npz",
+    ".joblib",
+    ".pkl",
+    ".mlmodel",
+    ".engine",
+}
 _VERSION = re.compile(r"v?\d[\w.+-]*|[0-9a-f]{7,64}|main|latest")
 _CACHED = "models--"  # how a Hugging Face cache names folders
 _ENCODERS = {"bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "albert", "electra"}
 _ENCODERS |= {"deberta", "deberta-v2", "modernbert", "camembert", "nomic_bert", "new"}
+_PART = re.compile(r"[^.\\/:\0][^\\/:\0]*")  # of a name: a folder, neither hidden nor above
 _LARGEST = 16 * 1024 * 1024  # bytes: larger JSON is no configuration
 
 
@@ -31,26 +45,45 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def kind_of(folder: Path) -> tuple[str, str, dict[str, Any]] | None:
-    """The kind, the loader and loading options of a folder's model; None if it holds none."""
+@dataclass(frozen=True)
+class Recognised:
+    """What a folder's files tell of its model, in the words of ModelSpec."""
+
+    kind: str
+    loader: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recognise(folder: Path) -> Recognised | None:
+    """Tell the kind of a folder's model and what loads it; None if it is not known to hold one."""
     if (folder / "adapter_config.json").is_file():
-        return "chat", "transformers", {}
+        return Recognised("chat", "transformers")
     if (folder / "model_index.json").is_file():
-        return "image", "diffusers", {}
+        return Recognised("image", "diffusers")
     only_onnx = onnx.find(folder) is not None and not _has_weights(folder)
     if (folder / "modules.json").is_file():
-        return "embedding", "onnx" if only_onnx else "sentence-transformers", {}
+        return Recognised("embedding", "onnx" if only_onnx else "sentence-transformers")
     if only_onnx and (folder / "tokenizer.json").is_file():
-        return "embedding", "onnx", {}
+        return Recognised("embedding", "onnx")
     if not (folder / "config.json").is_file():
         return None
     config = read_json(folder / "config.json")
     architectures = [str(name) for name in config.get("architectures") or ()]
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
-        return "chat", "transformers", {}
+        return Recognised("chat", "transformers")
     if config.get("model_type") in _ENCODERS and not _has_head(architectures):
-        return "embedding", "sentence-transformers", {"pooling": "mean"}
-    return "other", "", {}
+        return Recognised("embedding", "sentence-transformers", {"pooling": "mean"})
+    return Recognised("other", "")
+
+
+_UNKNOWN = Recognised("other", "")
+
+
+def _holds_model(folder: Path) -> bool:
+    try:
+        return any(path.suffix.lower() in _FORMATS for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return False
 
 
 def _has_head(architectures: list[str]) -> bool:
@@ -73,35 +106,55 @@ def scan(root: Path, models: Path) -> list[ModelSpec]:
         if folder.name.startswith(_CACHED):
             name = folder.name.removeprefix(_CACHED).replace("--", "/")
             found += _versions(root, name, folder / "snapshots", _current(folder))
-        elif spec := _spec(root, folder, folder.name, ""):
-            found.append(spec)
+        elif recognised := recognise(folder):
+            found.append(_spec(root, folder, folder.name, "", recognised))
         else:
-            found += _below(root, folder)
+            below = list(_below(root, folder))
+            if not below and _holds_model(folder):
+                below = [_spec(root, folder, folder.name, "", _UNKNOWN)]
+            found += below
     return found
+
+
+def named(root: Path, models: Path, name: str) -> list[ModelSpec]:
+    """The folder of a name below a folder, whatever its files are: for a class that knows them.
+    Its sub-folders, if they are versions and nothing stands beside them. Empty if there is none.
+    """
+    parts = name.split("/")
+    if not all(_PART.fullmatch(part) for part in parts):
+        return []
+    folder = models.joinpath(*parts)
+    try:
+        children = [child for child in folder.iterdir() if not child.name.startswith(".")]
+    except OSError:
+        return []
+    if children and all(child.is_dir() and _VERSION.fullmatch(child.name) for child in children):
+        ordered = sorted(children, key=lambda child: _natural(child.name))
+        return [_spec(root, child, name, child.name, _UNKNOWN) for child in ordered]
+    return [_spec(root, folder, name, "", _UNKNOWN)]
 
 
 def _below(root: Path, folder: Path) -> Iterator[ModelSpec]:
     children = _children(folder)
-    if any(_VERSION.fullmatch(child.name) and kind_of(child) for child in children):
+    if any(_VERSION.fullmatch(child.name) and recognise(child) for child in children):
         yield from _versions(root, folder.name, folder, "")
         return
     for child in children:
         name = f"{folder.name}/{child.name}"
-        spec = _spec(root, child, name, "")
-        yield from [spec] if spec else _versions(root, name, child, "")
+        if recognised := recognise(child):
+            yield _spec(root, child, name, "", recognised)
+        else:
+            yield from _versions(root, name, child, "")
 
 
 def _versions(root: Path, name: str, folder: Path, current: str) -> Iterator[ModelSpec]:
     children = [child for child in _children(folder) if _VERSION.fullmatch(child.name)]
     for child in sorted(children, key=lambda c: (c.name == current, _natural(c.name))):
-        if spec := _spec(root, child, name, child.name):
-            yield spec
+        if recognised := recognise(child):
+            yield _spec(root, child, name, child.name, recognised)
 
 
-def _spec(root: Path, folder: Path, name: str, version: str) -> ModelSpec | None:
-    kind = kind_of(folder)
-    if kind is None:
-        return None
+def _spec(root: Path, folder: Path, name: str, version: str, recognised: Recognised) -> ModelSpec:
     files = {
         path.relative_to(folder).as_posix(): path.absolute()
         for path in sorted(folder.rglob("*"))
@@ -109,14 +162,15 @@ def _spec(root: Path, folder: Path, name: str, version: str) -> ModelSpec | None
     }
     return ModelSpec(
         name,
-        *kind[:2],
+        recognised.kind,
+        recognised.loader,
         folder=folder.absolute(),
         version=version,
         files=files,
         aliases=(name.rpartition("/")[2],) if "/" in name else (),
         source=str(folder),
         size=sum(path.stat().st_size for path in files.values()),
-        options=kind[2],
+        options=recognised.options,
         root=root,
     )
 

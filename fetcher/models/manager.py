@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,26 +13,26 @@ from fetcher.catalog.fallback import NotUsable, Runtime
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.hardware import gpu
-from fetcher.models import stats
-from fetcher.models.base import BaseModel, Freed, ModelError
-from fetcher.models.chat import BaseLLMModel
+from fetcher.models import loader, registry, stats
+from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
 from fetcher.models.compression import BaseCompressionModel
-from fetcher.models.discovery import Library, matching
-from fetcher.models.embedding import (
-    BaseEmbeddingModel,
-)
+from fetcher.models.discovery import Discovery, matching
+from fetcher.models.errors import ModelError
 from fetcher.models.image_generation import BaseImagePipeline
+from fetcher.models.lifecycle import Freed
+from fetcher.models.model import BaseModel
 from fetcher.models.pool import Pool, as_is
-from fetcher.models.registry import REGISTERED, kind_of, maker_of, register_model
-from fetcher.models.spec import ModelSpec
+from fetcher.models.registry import register_model, unregister_model
+from fetcher.models.spec import ModelRecord, ModelSpec
 from fetcher.operations import ensure
 from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import find_root
 from fetcher.reporting import saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
 
 M = TypeVar("M", bound=BaseModel)
+_DEFAULTS = ("chat", "embedding")  # the kinds of which a setting names one
 
 
 class ModelManager:
@@ -48,80 +49,116 @@ class ModelManager:
     def __new__(
         cls, root: Path | str | None = None, tree: Path | str | None = None
     ) -> ModelManager:
-        """Return the manager that there is, or make it. Raises UsageError for no folder."""
+        """Return the manager that there is, or make it.
+
+        Raises UsageError for no folder, and for another `tree` than the manager that there is has.
+        """
         with cls._making:
             if root is None and cls._made:
-                return next(iter(cls._made.values()))
-            where = find_root(Path.cwd()) if root is None else Path(root)
-            where = where.resolve()
-            if not where.is_dir():
-                raise UsageError(f"{where} is no folder", "name the project's root")
-            if where not in cls._made:
-                made = super().__new__(cls)
-                made._start(where, Path(tree).absolute() if tree is not None else where)
-                cls._made[where] = made
-            return cls._made[where]
+                found = next(iter(cls._made.values()))
+            else:
+                where = (find_root(Path.cwd()) if root is None else Path(root)).resolve()
+                if not where.is_dir():
+                    raise UsageError(f"{where} is no folder", "name the project's root")
+                if where not in cls._made:
+                    made = super().__new__(cls)
+                    made._start(where, Path(tree).absolute() if tree is not None else where)
+                    cls._made[where] = made
+                found = cls._made[where]
+            if tree is not None and Path(tree).absolute() != found.tree:
+                raise UsageError(
+                    f"the manager of {found.root} has its models in {found.tree}, not in {tree}",
+                    "close() it first, or name another root",
+                )
+            return found
 
     def _start(self, root: Path, tree: Path) -> None:
         self.root = root
-        self._library = Library(root, tree)
+        self.tree = tree
+        self._discovery = Discovery(root, tree)
         self._pool = Pool()
 
     register = staticmethod(register_model)
+    unregister = staticmethod(unregister_model)
+
+    @classmethod
+    def reset(cls) -> None:
+        """Close every manager of this process and forget what was registered, as tests want it."""
+        for one in all_managers():
+            one.close()
+        for made in registry.registered():
+            unregister_model(made.name)
 
     # What there is
 
-    def list_available_models(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The metadata of every model that can be loaded, of one kind if given, without loading."""
-        known = self._pool.loaded()
-        specs = [*self._library.specs(), *self._custom()]
+    def list_available_models(self, kind: str | None = None) -> list[ModelRecord]:
+        """The metadata of every model that is there, of one kind if given, without loading it.
+
+        A model with an empty `loader` needs a class of yours: get_chat_model(name, MyModel).
+        """
         return [
-            {**spec.to_json(), "loaded": (spec.kind, spec.key) in known}
-            for spec in specs
+            self._record(spec)
+            for spec in self._discovery.known()
             if kind is None or spec.kind == kind
         ]
 
-    def info(self, name: str) -> dict[str, Any]:
+    def info(self, name: str) -> ModelRecord:
         """The metadata of one model. Raises UsageError."""
-        found = matching([*self._library.specs(), *self._custom()], name)
-        if not found:
-            raise UsageError(f"no model {name!r}", "see list_available_models()")
-        return found[-1].to_json()
+        return self._record(self._discovery.one(name))
 
     def versions(self, name: str) -> list[str]:
-        """The versions of a model that are there; the last is the one that its name alone means."""
-        return [spec.version for spec in matching(self._library.specs(), name)]
+        """The versions of a model that are there; the last is the one that its name alone means.
+
+        Raises UsageError.
+        """
+        self._discovery.one(name)
+        return [spec.version for spec in matching(self._discovery.known(name=name), name)]
 
     # Getting
 
-    def get_chat_model(self, name: str | None = None) -> BaseLLMModel:
+    def get_chat_model(
+        self, name: str | None = None, model_class: Callable[..., BaseLLMModel] | None = None
+    ) -> BaseLLMModel:
         """The chat model, loaded; without a name DEFAULT_CHAT_MODEL, or the only one there is.
 
+        `model_class` loads it from now on, as if it had been registered for the name.
         Raises UsageError, ModelError.
         """
-        return self._get(name, "chat", BaseLLMModel)
+        return self._get(name, "chat", BaseLLMModel, model_class)
 
     def get_embedding_model(
-        self, name: str | None = None, *, backend: str | None = None
+        self,
+        name: str | None = None,
+        model_class: Callable[..., BaseEmbeddingModel] | None = None,
+        *,
+        backend: str | None = None,
     ) -> BaseEmbeddingModel:
         """The embedding model, loaded; without a name DEFAULT_EMBEDDING_MODEL, or the only one.
 
-        `backend` is `sentence-transformers` or `onnx`, for a folder that has both.
+        `model_class` loads it from now on, as if it had been registered for the name. `backend` is
+        `sentence-transformers` or `onnx`, for a folder that has both.
         """
         if backend not in {None, "sentence-transformers", "onnx"}:
             raise UsageError(f"no backend {backend!r}", "sentence-transformers or onnx")
-        return self._get(name, "embedding", BaseEmbeddingModel, backend)
+        return self._get(name, "embedding", BaseEmbeddingModel, model_class, backend)
 
-    def get_compression_model(self, name: str, *, trust_code: bool = False) -> BaseCompressionModel:
+    def get_compression_model(
+        self,
+        name: str,
+        model_class: Callable[..., BaseCompressionModel] | None = None,
+        *,
+        trust_code: bool = False,
+    ) -> BaseCompressionModel:
         """A codec, loaded. Its class is the project's own code: it is imported only if the manifest
-        says `trust: project` and the caller `trust_code=True`.
+        says `trust: project` and the caller `trust_code=True`; or it is `model_class`.
         """
-        if not trust_code and maker_of(name) is None:
+        own = model_class is not None or registry.maker_of(name, "compression") is not None
+        if not trust_code and not own:
             raise UsageError(
                 f"{name} is loaded by the project's own code",
                 "get_compression_model(name, trust_code=True) if you trust it",
             )
-        return self._get(name, "compression", BaseCompressionModel)
+        return self._get(name, "compression", BaseCompressionModel, model_class)
 
     def get_image_pipeline(
         self, name: str | None = None, *, fetch: bool = False
@@ -131,7 +168,7 @@ class ModelManager:
         Those passed over, and why, are its `passed`. With a name it is that one alone. `fetch`
         downloads what is not in the tree. Raises NoneUsable with the reason of each.
         """
-        settings = self._library.settings()
+        settings = self._discovery.settings()
         _check_name(name)
         config = fallback.load(settings)
         chain = config.chain if name is None else (name,)
@@ -172,7 +209,7 @@ class ModelManager:
 
     def stats(self) -> list[dict[str, Any]]:
         """The counters of each model that was loaded so far; see ModelStats."""
-        return [model.monitor.read().to_json() for model in self._pool.history()]
+        return [monitor.read().to_json() for monitor in self._pool.history()]
 
     def metrics_text(self) -> str:
         """The same, as Prometheus reads it."""
@@ -182,36 +219,46 @@ class ModelManager:
         """Leave the counters in .fetch/reports/models.json, for a server of another process:
         `fetcher.models.stats.saved_text(tree)` renders them. Raises OSError.
         """
-        saved.save(self._library.tree, "models", Report(results=self.stats()))
+        saved.save(self._discovery.tree, "models", Answer(results=self.stats()))
 
     # Within
 
-    def _get(self, name: str | None, kind: str, base: type[M], backend: str | None = None) -> M:
-        settings = self._library.settings()
+    def _get(
+        self,
+        name: str | None,
+        kind: str,
+        base: type[M],
+        model_class: Callable[..., M] | None,
+        backend: str | None = None,
+    ) -> M:
+        settings = self._discovery.settings()
         _check_name(name)
-        named = name or settings.text(f"default_{kind}_model").strip()
+        setting = f"default_{kind}_model"
+        default = settings.text(setting).strip() if name is None and kind in _DEFAULTS else ""
+        named = name or default
+        if model_class is not None:
+            _register(named, model_class, base)
         asked = (kind, named, backend or "", settings.model_device, settings.model_dtype)
         spec = self._pool.known(asked) if named else None
         if spec is None:
-            spec = self._spec(named or self._only(kind, settings), kind, settings)
-            spec = replace(spec, loader=backend) if backend is not None else spec
+            try:
+                spec = self._discovery.find(named or self._only(kind, settings), kind, settings)
+            except UsageError as error:
+                if not default:
+                    raise
+                raise UsageError(f"{setting.upper()}: {error.message}", error.hint) from None
+            if backend is not None and spec.loader != "custom":
+                spec = replace(spec, loader=backend)
         found = self._pool.get(spec, base, as_is)
         self._pool.remember(asked, spec)
         return found
 
-    def _spec(self, name: str, kind: str, settings: Settings) -> ModelSpec:
-        if maker_of(name) is None:
-            return self._library.find(name, kind, settings)
-        there = matching(self._library.specs(settings), name)
-        found = there[-1] if there else ModelSpec(name, kind, "custom", root=self.root)
-        device, dtype = settings.model_device, settings.model_dtype
-        return replace(
-            found, kind=kind, loader="custom", origin="registered", device=device, dtype=dtype
-        )
+    def _record(self, spec: ModelSpec) -> ModelRecord:
+        return {**spec.to_json(), "loaded": (spec.kind, spec.key) in self._pool.loaded()}
 
     def _only(self, kind: str, settings: Settings) -> str:
         """The one model of a kind. Raises UsageError if there are more, or none."""
-        names = {spec.name for spec in self._library.specs(settings) if spec.kind == kind}
+        names = {spec.name for spec in self._discovery.known(settings) if spec.kind == kind}
         if len(names) == 1:
             return names.pop()
         told = f"there are: {', '.join(sorted(names))}" if names else "there is none yet"
@@ -225,10 +272,10 @@ class ModelManager:
         spec = self._pool.known(asked)
         if spec is not None:
             return self._pool.get(spec, BaseImagePipeline, as_is)
-        if maker_of(name) is None:
+        if registry.maker_of(name, "image") is None:
             self._ensure(name, config, settings, fetch)
         try:
-            spec = self._spec(name, "image", settings)
+            spec = self._discovery.find(name, "image", settings)
         except UsageError as error:
             raise NotUsable("missing", error.message, error.hint) from error
 
@@ -242,8 +289,8 @@ class ModelManager:
 
     def _ensure(self, name: str, config: Runtime, settings: Settings, fetch: bool) -> None:
         """See that an artifact can be used, and fetch it if wanted. Raises NotUsable."""
-        there = matching(self._library.specs(settings), name)
-        pairs = self._library.pairs(everything=not there)
+        there = matching(self._discovery.specs(settings), name)
+        pairs = self._discovery.pairs(everything=not there)
         if there and not naming.matching(pairs, name)[0]:
             return  # in a folder of its own, which no manifest knows
         pair = fallback.find(pairs, name)
@@ -256,7 +303,7 @@ class ModelManager:
             return
         if not fetch:
             raise self._missing(pair)
-        ensure.fetch(self._library.project, pair, settings, self._library.tree)
+        ensure.fetch(self._discovery.project, pair, settings, self._discovery.tree)
 
     def _missing(self, pair: Pair) -> NotUsable:
         gated = " (its repository is gated)" if pair[1].info.get("requires_auth") else ""
@@ -270,15 +317,6 @@ class ModelManager:
         cards = gpu.detect(ask_torch=False)
         return cards[0].memory if cards else None
 
-    def _custom(self) -> list[ModelSpec]:
-        """Registered models of which nothing lies in a folder."""
-        there = self._library.specs()
-        return [
-            ModelSpec(name, kind_of(make), "custom", origin="registered", root=self.root)
-            for name, make in REGISTERED.items()
-            if not matching(there, name)
-        ]
-
 
 def all_managers() -> list[ModelManager]:
     """Every manager of this process."""
@@ -288,3 +326,15 @@ def all_managers() -> list[ModelManager]:
 def _check_name(name: Any) -> None:
     if name is not None and not isinstance(name, str):
         raise UsageError(f"a model's name is a text, not a {type(name).__name__}")
+
+
+def _register(name: str, model_class: Callable[..., M], base: type[M]) -> None:
+    """Register a class for a name. Raises UsageError, ModelError for one that cannot be used."""
+    if not name:
+        raise UsageError(
+            f"no name is given for {getattr(model_class, '__name__', model_class)!r}",
+            f"name the model: get_{base.kind}_model('my-model', …)",
+        )
+    if isinstance(model_class, type):
+        loader.check_class(model_class, base, name)
+    register_model(name.partition("@")[0], model_class)

@@ -1,73 +1,116 @@
-"""Which class loads a model: one of ours by its loader, or what was registered by name."""
+"""Which class of somebody's own loads a model: registered by name, or plugged in by a package."""
 
 from __future__ import annotations
 
-import inspect
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar, cast, overload
 
 from fetcher.errors import UsageError
-from fetcher.models.base import BaseModel
-from fetcher.models.chat import TransformersChatModel
-from fetcher.models.compression import CodecModel
-from fetcher.models.embedding import OnnxEmbeddingModel, SentenceTransformerModel
-from fetcher.models.image_generation import DiffusersPipeline
-from fetcher.models.spec import ModelSpec
+from fetcher.models.model import BaseModel
+from fetcher.models.spec import KINDS
 
-LOADERS: dict[str, type[BaseModel]] = {
-    "transformers": TransformersChatModel,
-    "sentence-transformers": SentenceTransformerModel,
-    "onnx": OnnxEmbeddingModel,
-    "diffusers": DiffusersPipeline,
-    "codec": CodecModel,
-}
 Maker = Callable[..., BaseModel]
-REGISTERED: dict[str, Maker] = {}
+C = TypeVar("C", bound=Maker)
+
+_LOCK = threading.Lock()
+# By name, then by kind: one name may be a chat and an embedding model. "" is any kind: of what a
+# function makes nothing is known.
+_REGISTERED: dict[str, dict[str, Maker]] = {}
 
 
-def register_model(name: str, make: Maker) -> None:
+@dataclass(frozen=True)
+class Registered:
+    """A class or function that loads the model of a name; `kind` is "" where it may be any."""
+
+    name: str
+    kind: str
+    make: Maker
+
+
+@overload
+def register_model(name: str, make: Maker) -> None: ...
+@overload
+def register_model(name: str) -> Callable[[C], C]: ...
+
+
+def register_model(name: str, make: Maker | None = None) -> Callable[[C], C] | None:
     """Let `name` be loaded by a class of your own, or by what a function returns.
 
-    `make` is called with the ModelSpec (whose `folder` is None where nothing of that name is
-    there), or without arguments if it takes none. It also replaces the class of a laid-out model.
-    Packages register through entry points in the group `fetcher.models`.
+    It replaces what was registered for the name and kind before, and the class of a laid-out model:
+    the next get_… unloads what is in memory, and loads by the new one. What is called with which
+    arguments, `fetcher.models.loader.call` says. Without `make` this decorates a class. Packages
+    register through entry points in the group `fetcher.models`. Raises UsageError.
     """
-    if not name or "@" in name:
+    if not isinstance(name, str) or not name or "@" in name:
         raise UsageError(f"{name!r} is no name for a model", "letters, digits, '-', '_', '.', '/'")
+    if make is None:
+
+        def decorate(decorated: C) -> C:
+            register_model(name, decorated)
+            return decorated
+
+        return decorate
+    if isinstance(made := cast(object, make), BaseModel):  # it can be called, but makes none
+        kind = type(made).__name__
+        raise UsageError(f"{name}: this is a {kind}, not its class", f"register_model(…, {kind})")
     if not callable(make):
         raise UsageError(f"{name}: {make!r} is neither a class nor a function")
-    REGISTERED[name] = make
+    kind = kind_of(make)
+    with _LOCK:
+        others = _REGISTERED.get(name, {}) if kind else {}
+        _REGISTERED[name] = {**{k: one for k, one in others.items() if k}, kind: make}
+    return None
 
 
-def maker_of(name: str) -> Maker | None:
-    """What was registered for a name, its version left out."""
-    found = REGISTERED.get(name) or REGISTERED.get(name.rpartition("@")[0])
-    return found or _plugged_in(name)
+def unregister_model(name: str) -> None:
+    """Forget what was registered for a name; nothing happens if nothing was."""
+    with _LOCK:
+        _REGISTERED.pop(name, None)
+
+
+def registered() -> list[Registered]:
+    """What is registered in this process, packages' entry points not included."""
+    with _LOCK:
+        return [
+            Registered(name, kind, make)
+            for name, kinds in _REGISTERED.items()
+            for kind, make in kinds.items()
+        ]
+
+
+def maker_of(name: str, kind: str) -> Maker | None:
+    """What was registered for a name, its version left out, and a kind."""
+    for called in (name, name.rpartition("@")[0]):
+        with _LOCK:
+            kinds = _REGISTERED.get(called, {})
+            if (found := kinds.get(kind) or kinds.get("")) is not None:
+                return found
+    plugged = _plugged_in(name.partition("@")[0])
+    return plugged if plugged is not None and kind_of(plugged) in {kind, ""} else None
+
+
+def plugged_in(name: str) -> Registered | None:
+    """What an entry point has for a name."""
+    found = _plugged_in(name)
+    return Registered(name, kind_of(found), found) if found is not None else None
 
 
 def kind_of(make: Maker) -> str:
-    """The kind of model that a class is; "other" where only calling it would tell."""
-    return getattr(make, "kind", "other") if isinstance(make, type) else "other"
-
-
-def call(make: Maker, spec: ModelSpec) -> BaseModel:
-    """Make a model: with its spec, or without arguments if `make` takes none."""
-    try:
-        inspect.signature(make).bind(spec)
-    except TypeError:
-        return make()
-    except ValueError:  # nothing is known of its arguments
-        pass
-    return make(spec)
+    """The kind of model that a class is; "" where only calling it would tell."""
+    kind = getattr(make, "kind", "") if isinstance(make, type) else ""
+    return kind if kind in KINDS else ""
 
 
 def _plugged_in(name: str) -> Maker | None:
     point = _points().get(name)
-    return point.load() if point is not None else None
+    found: Any = point.load() if point is not None else None
+    return found if callable(found) else None
 
 
 @lru_cache(maxsize=1)
-def _points() -> dict[str, Any]:
+def _points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="fetcher.models")}

@@ -7,25 +7,74 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetcher.errors import UsageError
+from fetcher.models.errors import ModelError
 
 _NEW_TOKENS = 512
 
 
-@dataclass(frozen=True)
-class ChatReply:
-    """What a chat model answered; `str()` of it is the text.
+class ChatReply(str):
+    """What a chat model answered: a text, which knows how it came about.
 
-    `finish_reason` is `stop` (the model or a stop text ended it) or `length`.
+    `finish_reason` is `stop` (the model or a stop text ended it) or `length`; counts are of tokens.
     """
 
-    content: str
-    finish_reason: str = "stop"
-    input_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
+    __slots__ = ("finish_reason", "input_tokens", "output_tokens", "seconds")
 
-    def __str__(self) -> str:
-        return self.content
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+
+    def __new__(
+        cls,
+        content: str,
+        finish_reason: str = "stop",
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        seconds: float = 0.0,
+    ) -> ChatReply:
+        """Make a reply."""
+        made = super().__new__(cls, content)
+        made.finish_reason = finish_reason
+        made.input_tokens, made.output_tokens = input_tokens, output_tokens
+        made.seconds = seconds
+        return made
+
+    @property
+    def content(self) -> str:
+        """The text."""
+        return str(self)
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What a copy is made of."""
+        how = (self.finish_reason, self.input_tokens, self.output_tokens, self.seconds)
+        return str(self), *how
+
+
+def reply_of(answer: Any, who: str) -> ChatReply:
+    """The reply that a class's own invoke returned: a text, a ChatReply, or a message of LangChain.
+
+    Raises ModelError for anything else; `who` is told as what returned it.
+    """
+    if isinstance(answer, ChatReply):
+        return answer
+    if isinstance(answer, str):
+        return ChatReply(answer)
+    content = getattr(answer, "content", None)
+    if isinstance(content, list):  # LangChain's parts
+        parts = [part if isinstance(part, str) else part.get("text", "") for part in content]
+        content = "".join(parts)
+    if not isinstance(content, str):
+        raise ModelError(
+            f"{who} returned a {type(answer).__name__}, which is no reply",
+            "return the text, a fetcher.models.ChatReply, or a message of LangChain",
+        )
+    usage = getattr(answer, "usage_metadata", None) or {}
+    return ChatReply(
+        content,
+        input_tokens=int(usage.get("input_tokens", 0)),
+        output_tokens=int(usage.get("output_tokens", 0)),
+    )
 
 
 @dataclass(frozen=True)
@@ -55,3 +104,12 @@ class Generation:
             raise UsageError(f"temperature is {self.temperature!r}, expected 0 or more")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UsageError(f"top_p is {self.top_p!r}, expected more than 0 and at most 1")
+
+    @classmethod
+    def of(cls, how: Mapping[str, Any]) -> Generation:
+        """The options of a call. Raises UsageError for one that is none."""
+        unknown = sorted(set(how) - set(cls.__dataclass_fields__))
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise UsageError(f"{unknown[0]!r} is no option of a reply", f"there are {known}")
+        return cls(**how)

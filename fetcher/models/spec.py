@@ -5,9 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 KINDS = ("chat", "embedding", "image", "compression")
+
+
+class _Found(TypedDict):
+    name: str
+    kind: str
+    loader: str
+    version: str
+    origin: str
+    folder: str | None
+    source: str
+    size_bytes: int
+    aliases: list[str]
+    base: str | None
+
+
+class ModelRecord(_Found, total=False):
+    """The metadata of a model, as `json` can write it: what was found, whether it is in memory,
+    and what its manifest says of it.
+    """
+
+    loaded: bool
+    task: str
+    license: str
+    parameters: int | str
+    framework: str
+    owner: str
+    tags: list[str]
+    description: str
 
 
 @dataclass(frozen=True)
@@ -15,18 +43,19 @@ class ModelSpec:
     """A model that can be loaded, and with what.
 
     `kind` is one of KINDS, or "other" for what no class here loads. `loader` names the class:
-    transformers, sentence-transformers, onnx, diffusers, codec, or `custom`. `version` is the
-    lock's revision, or the name of a plain folder's sub-folder. `files` maps the model's own paths
-    to where they stand. `base` is the model that an adapter acts on. `info` is the catalog record,
-    `options` what the manifest's probe says of loading it.
+    transformers, sentence-transformers, onnx, diffusers, codec, `custom` for one that was
+    registered, "" for none. `origin` is `tree` (laid out), `folder` or `registered`. `version` is
+    the lock's revision, or the name of a plain folder's sub-folder. `files` maps the model's own
+    paths to where they stand. `base` is the model that an adapter acts on. `info` is the catalog
+    record, `options` what the manifest's probe says of loading it.
     """
 
     name: str
     kind: str
     loader: str
+    origin: str = "folder"
     folder: Path | None = None
     version: str = ""
-    origin: str = "folder"
     files: Mapping[str, Path] = field(default_factory=dict)
     base: ModelSpec | None = None
     aliases: tuple[str, ...] = ()
@@ -47,23 +76,21 @@ class ModelSpec:
         """Whether the model is called that, its version left out."""
         return name == self.name or name in self.aliases
 
-    def to_json(self) -> dict[str, Any]:
-        """The metadata, as `json` can write it."""
-        shown = ("task", "license", "parameters", "framework", "owner", "tags", "description")
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "loader": self.loader,
-            "version": self.version,
-            "origin": self.origin,
-            "folder": str(self.folder) if self.folder else None,
-            "source": self.source,
-            "size_bytes": self.size,
-            "aliases": list(self.aliases),
-            "base": self.base.key if self.base else None,
-            **{
-                key: list(value) if isinstance(value, tuple) else value
-                for key in shown
-                if (value := self.info.get(key)) is not None
-            },
-        }
+    def to_json(self) -> ModelRecord:
+        """The metadata."""
+        found = ModelRecord(
+            name=self.name,
+            kind=self.kind,
+            loader=self.loader,
+            version=self.version,
+            origin=self.origin,
+            folder=str(self.folder) if self.folder else None,
+            source=self.source,
+            size_bytes=self.size,
+            aliases=list(self.aliases),
+            base=self.base.key if self.base else None,
+        )
+        for key in ModelRecord.__optional_keys__:
+            if (value := self.info.get(key)) is not None:
+                found[key] = list(value) if isinstance(value, tuple) else value  # type: ignore[literal-required]
+        return found

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fetcher.hardware.process_memory import escaped
 from fetcher.models import device_memory
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from fetcher.reporting.prometheus import Metric, Sample, exposition
 
 
 @dataclass
@@ -71,6 +69,12 @@ class Monitor:
     def __init__(self, name: str, kind: str, version: str = "") -> None:
         self._stats = ModelStats(name, kind, version)
         self._lock = threading.Lock()
+
+    def named(self, name: str, kind: str, version: str) -> None:
+        """Note whose counters these are."""
+        with self._lock:
+            stats = self._stats
+            stats.name, stats.kind, stats.version = name, kind, version
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -132,48 +136,64 @@ class Monitor:
         stats.peak_gpu_bytes = max(stats.peak_gpu_bytes, now.gpu, device_memory.peak_gpu())
 
 
-_METRICS: Mapping[str, tuple[str, str, str]] = {
-    "fetch_model_loaded": ("gauge", "Whether the model is in memory.", "loaded"),
-    "fetch_model_loads_total": ("counter", "Loads that succeeded.", "loads"),
-    "fetch_model_load_failures_total": ("counter", "Loads that failed.", "load_failures"),
-    "fetch_model_load_seconds": ("gauge", "Seconds that the last load took.", "load_seconds"),
-    "fetch_model_calls_total": ("counter", "Calls.", "calls"),
-    "fetch_model_call_failures_total": ("counter", "Calls that failed.", "call_failures"),
-    "fetch_model_call_seconds_total": ("counter", "Seconds spent in calls.", "call_seconds"),
-    "fetch_model_input_tokens_total": ("counter", "Tokens read.", "input_tokens"),
-    "fetch_model_output_tokens_total": ("counter", "Tokens written.", "output_tokens"),
-    "fetch_model_items_total": ("counter", "Texts embedded, pictures drawn or coded.", "items"),
-    "fetch_model_tokens_per_second": (
-        "gauge",
-        "Tokens written per second of calls.",
+# Each metric, and the field of `ModelStats` that it shows.
+_METRICS: Sequence[tuple[Metric, str]] = (
+    (Metric("fetch_model_loaded", "gauge", "Whether the model is in memory."), "loaded"),
+    (Metric("fetch_model_loads_total", "counter", "Loads that succeeded."), "loads"),
+    (Metric("fetch_model_load_failures_total", "counter", "Loads that failed."), "load_failures"),
+    (
+        Metric("fetch_model_load_seconds", "gauge", "Seconds that the last load took."),
+        "load_seconds",
+    ),
+    (Metric("fetch_model_calls_total", "counter", "Calls."), "calls"),
+    (Metric("fetch_model_call_failures_total", "counter", "Calls that failed."), "call_failures"),
+    (
+        Metric("fetch_model_call_seconds_total", "counter", "Seconds spent in calls."),
+        "call_seconds",
+    ),
+    (Metric("fetch_model_input_tokens_total", "counter", "Tokens read."), "input_tokens"),
+    (Metric("fetch_model_output_tokens_total", "counter", "Tokens written."), "output_tokens"),
+    (
+        Metric("fetch_model_items_total", "counter", "Texts embedded, pictures drawn or coded."),
+        "items",
+    ),
+    (
+        Metric("fetch_model_tokens_per_second", "gauge", "Tokens written per second of calls."),
         "tokens_per_second",
     ),
-    "fetch_model_resident_bytes": (
-        "gauge",
-        "By how much loading raised resident memory.",
+    (
+        Metric(
+            "fetch_model_resident_bytes", "gauge", "By how much loading raised resident memory."
+        ),
         "taken_resident_bytes",
     ),
-    "fetch_model_gpu_bytes": (
-        "gauge",
-        "By how much loading raised GPU memory.",
+    (
+        Metric("fetch_model_gpu_bytes", "gauge", "By how much loading raised GPU memory."),
         "taken_gpu_bytes",
     ),
-    "fetch_model_peak_gpu_bytes": ("gauge", "Most GPU memory seen.", "peak_gpu_bytes"),
-}
+    (Metric("fetch_model_peak_gpu_bytes", "gauge", "Most GPU memory seen."), "peak_gpu_bytes"),
+)
 
 
-def render(found: list[dict[str, Any]]) -> str:
+def render(found: Sequence[Mapping[str, object]]) -> str:
     """What `manager.stats()` returned, in the text format that Prometheus reads."""
-    lines: list[str] = []
-    for name, (kind, text, field) in _METRICS.items() if found else ():
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-        for stats in found:
-            labels = ",".join(
-                f'{label}="{escaped(str(stats.get(key, "")))}"'
-                for label, key in (("model", "name"), ("kind", "kind"), ("version", "version"))
-            )
-            lines.append(f"{name}{{{labels}}} {_number(stats.get(field, 0))}")
-    return "\n".join([*lines, ""]) if lines else ""
+    return exposition(
+        (metric, [Sample(_number(stats.get(name)), _labels(stats)) for stats in found])
+        for metric, name in _METRICS
+    )
+
+
+def _labels(stats: Mapping[str, object]) -> dict[str, str]:
+    return {
+        "model": str(stats.get("name", "")),
+        "kind": str(stats.get("kind", "")),
+        "version": str(stats.get("version", "")),
+    }
+
+
+def _number(value: object) -> float:
+    """A figure; 0 for what is none, which another process may have left."""
+    return value if isinstance(value, int | float) else 0
 
 
 def prometheus_text() -> str:
@@ -198,19 +218,5 @@ def saved_text(tree: Path) -> str:
     """
     from fetcher.reporting import saved
 
-    found = saved.read(saved.folder_of(tree) / "models.json") or {}
-    results = found.get("results")
-    if not isinstance(results, list):
-        return ""
-    known = {field for _, _, field in _METRICS.values()}
-    return render(
-        [
-            {k: v for k, v in one.items() if k not in known or isinstance(v, (int, float))}
-            for one in results
-            if isinstance(one, dict)
-        ]
-    )
-
-
-def _number(value: Any) -> str:
-    return str(int(value)) if isinstance(value, (bool, int)) else repr(round(float(value), 6))
+    results = saved.read(saved.folder_of(tree) / "models.json").results
+    return render([result.values for result in results])

@@ -1,107 +1,35 @@
-"""The rules every request obeys (rewriting, credentials, TLS, redirects), and small requests.
+"""The rules that every request of a run obeys, and the way to ask.
 
-Bytes of artifacts are moved by `fetcher.transfer`, under the same rules; listings and other
-metadata are asked for here, with retries.
+Bytes of artifacts are moved by `fetcher.transfer` with libcurl, small requests by `requests`
+(`fetcher.network.client`): neither is imported before it is needed. What both obey stands here:
+`outgoing` says how a request leaves, `redirected` where it may go on.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any
 
-import pycurl
-
-from fetcher import __version__
 from fetcher.config.settings import Settings
-from fetcher.errors import Failure, UsageError
-from fetcher.fs.safe_paths import printable
+from fetcher.errors import Failure
+from fetcher.network import credentials
+from fetcher.network.credentials import Login, Netrc, Trust
+from fetcher.network.hub_account import HubAccount
+from fetcher.network.outgoing import Outgoing
+from fetcher.network.proxies import proxy_for
+from fetcher.network.urls import Origin, host_of, origin_of, public_url, without_login
 
-MAX_REDIRECTS = 10
-MAX_METADATA_BYTES = 256 * 1024 * 1024
-LONGEST_WAIT = 330.0  # the Hub counts requests per five minutes
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+if TYPE_CHECKING:
+    from fetcher.network.client import RuledSession
 
-USER_AGENT = f"fetch/{__version__}"
-_GITHUB = {
-    ("https", "api.github.com", 443),
-    ("https", "github.com", 443),
-    ("https", "raw.githubusercontent.com", 443),
-    ("https", "media.githubusercontent.com", 443),
-}
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-# Failures that mean "this host cannot be reached", as opposed to one bad answer.
-UNREACHABLE = {
-    pycurl.E_COULDNT_RESOLVE_HOST,
-    pycurl.E_COULDNT_RESOLVE_PROXY,
-    pycurl.E_COULDNT_CONNECT,
-}
-TLS_ERRORS = {
-    pycurl.E_SSL_CONNECT_ERROR,
-    pycurl.E_PEER_FAILED_VERIFICATION,
-    pycurl.E_SSL_CERTPROBLEM,
-    pycurl.E_SSL_CACERT_BADFILE,
-    pycurl.E_SSL_ISSUER_ERROR,
-}
-
-Origin = tuple[str, str, int]
-_PORTS = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}
-# What two parsers could read in two ways is no URL here: a token might go to the wrong host.
-_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
-
-
-def origin_of(url: str) -> Origin:
-    """Scheme, host and port of a URL. Raises Failure if it has none."""
-    try:
-        parts = urlsplit(url)
-        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
-    except ValueError:
-        scheme, host, port = "", "", 0
-    if scheme not in _PORTS or not host or not port or _AMBIGUOUS.search(url):
-        shown = printable(url if len(url) <= 200 else url[:200] + "…")
-        raise Failure("refused", f"{shown.partition('?')[0]!r} is no http, https or ftp URL")
-    return scheme, host, port
-
-
-def host_of(url: str) -> str:
-    """Host and, unless it is the scheme's own, port: as people write it."""
-    scheme, host, port = origin_of(url)
-    host = f"[{host}]" if ":" in host else host
-    return host if port == _PORTS[scheme] else f"{host}:{port}"
-
-
-def public_url(url: str) -> str:
-    """A URL without user, password and query, fit for messages."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return printable(url.partition("?")[0].rpartition("@")[2])
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-
-
-def ascii_url(url: str) -> bytes:
-    """The URL for libcurl: non-ASCII parts of its path and query percent-encoded."""
-    start = -1 if url.isascii() else url.find("/", url.find("://") + 3)
-    if start >= 0:
-        url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")
-    return url.encode("utf-8")
+MAX_JSON_NODES = 10_000_000
+PATIENCE = 120.0
+DEADLINE = 600.0
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -114,144 +42,29 @@ class Response:
     url: str
 
     def json(self) -> Any:
-        """The body as JSON. Raises Failure if it is none."""
+        """The body as JSON. Raises Failure if it is none, or has too many values."""
+        if _nodes(self.body) > MAX_JSON_NODES:
+            text = f"{public_url(self.url)} answers with more than {MAX_JSON_NODES:,} values"
+            raise Failure("refused", text)
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
+            page = self.headers.get("content-type", "").startswith("text/html")
             raise Failure(
                 "refused",
-                f"{public_url(self.url)} did not answer with JSON",
+                f"{public_url(self.url)} did not answer with JSON"
+                + (" but with a web page" if page else ""),
                 "a proxy or sign-in page may stand in between: open the address in a browser",
             ) from error
 
 
-def parse_header(headers: dict[str, str], line: bytes) -> None:
-    """Add one raw header line to `headers`; a status line starts them anew."""
-    text = line.decode("latin-1").strip()
-    if text.startswith("HTTP/"):
-        headers.clear()
-        return
-    name, colon, value = text.partition(":")
-    if colon:
-        headers[name.strip().lower()] = value.strip()
-
-
-def retry_after(headers: dict[str, str]) -> float | None:
-    """Seconds that the server asks to wait (Retry-After, RateLimit), or None."""
-    text = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text):
-        return float(text)
-    if text:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except (ValueError, TypeError, OverflowError):
-            return None
-    limit = re.search(r"\br=0\b.*?\bt=(\d{1,7})\b", headers.get("ratelimit", ""))
-    if limit:
-        return float(limit[1]) + 1
-    reset = headers.get("x-ratelimit-reset", "")
-    if headers.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{1,12}", reset):
-        return max(0.0, float(reset) - time.time())
-    return None
-
-
-def rate_limited(status: int, headers: dict[str, str]) -> bool:
-    """Whether a refusal means "later": 429, or GitHub's 403 with the time to come back."""
-    told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
-    return status == 429 or (
-        status == 403
-        and told
-        and "x-error-code" not in headers
-        and retry_after(headers) is not None
-    )
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait before try `attempt` (from 1): exponential, with full jitter."""
-    return random.uniform(0.1, 1.0) * min(30.0, 0.5 * 2.0 ** min(attempt - 1, 10))
-
-
-def never_connected(curl: Any, number: int) -> bool:
-    """Whether a handle's request failed because its host cannot be reached at all."""
-    if number in UNREACHABLE:
-        return True
-    # A connection used again also has a connect time of 0, but its request was sent.
-    return bool(
-        number == pycurl.E_OPERATION_TIMEDOUT
-        and curl.getinfo(pycurl.CONNECT_TIME) == 0
-        and curl.getinfo(pycurl.REQUEST_SIZE) == 0
-    )
-
-
-def redirect_target(curl: Any) -> str:
-    """The absolute address that a 3xx answer points at, "" if it names none."""
-    location: bytes | None = curl.getinfo_raw(pycurl.REDIRECT_URL)
-    return (location or b"").decode("utf-8", "replace")
-
-
-def explain(number: int, message: str, url: str) -> Failure:
-    """A libcurl error as a failure that names the host and the reason."""
-    host = host_of(url)
-    if number == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
-    if number == pycurl.E_COULDNT_RESOLVE_HOST:
-        return Failure(
-            "network",
-            f"{host}: the name does not resolve",
-            "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
-        )
-    if number == pycurl.E_COULDNT_CONNECT:
-        return Failure("network", f"{host}: no connection ({message})", "is a proxy needed?")
-    if number in TLS_ERRORS:
-        return Failure(
-            "network",
-            f"{host}: TLS failed ({message})",
-            "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
-        )
-    if number == pycurl.E_OPERATION_TIMEDOUT:
-        return Failure("network", f"{host}: no answer in time ({message})")
-    if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
-        return Failure("not-found", f"{public_url(url)} is not there ({message})")
-    if number == pycurl.E_LOGIN_DENIED:
-        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
-    return Failure("network", f"{host}: {message} (curl {number})")
-
-
-def _ca_bundle() -> str:
-    for variable in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        if path := os.environ.get(variable):
-            return path
-    for path in _BUNDLES:
-        if Path(path).is_file():
-            return path
-    import certifi
-
-    return certifi.where()
-
-
-def _sound_token(name: str, token: str) -> str:
-    token = token.strip()
-    if token and not _TOKEN.fullmatch(token):
-        raise UsageError(
-            f"{name} holds characters that no token has",
-            "copy the token again: it is one word of letters, digits and signs",
-        )
-    return token
-
-
-def _netrc_text() -> str:
-    """All of the user's netrc file in lower case, "" if there is none that can be read."""
-    chosen = os.environ.get("NETRC")
-    home = os.path.expanduser("~")
-    found = ""
-    for path in [chosen] if chosen else [f"{home}/.netrc", f"{home}/_netrc"]:
-        try:
-            found += Path(path).read_text("utf-8", "replace").lower()
-        except OSError:
-            continue
-    return found
+def _nodes(body: bytes) -> int:
+    """How many values a JSON text has at most: parsed, each takes some sixty bytes and more."""
+    count = sum(body.count(sign) for sign in (b",", b"[", b"{", b":"))
+    if count <= MAX_JSON_NODES:
+        return count
+    bare = _STRING.sub(b"", body)  # what looks like several values may be one text
+    return sum(bare.count(sign) for sign in (b",", b"[", b"{", b":"))
 
 
 @dataclass
@@ -260,30 +73,34 @@ class Network:
 
     settings: Settings
     say: Callable[[str], None] = lambda _: None
-    _local: threading.local = field(default_factory=threading.local)
     # Hosts found unreachable in this run: nobody waits for them twice.
     unreachable: dict[str, Failure] = field(default_factory=dict)
     # Mirrors opened in this run, by their location.
     mirrors: dict[str, Any] = field(default_factory=dict)
+    # Seconds to go on asking a small request's host after a first fault, and for all of it.
+    patience: float = PATIENCE
+    deadline: float = DEADLINE
 
     def __post_init__(self) -> None:
         settings = self.settings
         self._rewrite = settings.rewrite
         self.offline = settings.offline
         self.hub = settings.hf_endpoint
-        self._bundle = _ca_bundle()
-        self._netrc: str | None = None
+        self.account = HubAccount(settings)
         self._ended = threading.Event()
-        self._tokens: dict[Origin, str] = {}
-        if token := _sound_token("HF_TOKEN", settings.hf_token):
-            self._tokens[origin_of(self.hub)] = token
-        if token := _sound_token("GITHUB_TOKEN", settings.text("github_token")):
-            self._tokens |= dict.fromkeys(_GITHUB, token)
-        host = settings.text("github_host")
-        token = _sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
-        if host and token:
-            url = host if "://" in host else f"https://{host}"
-            self._tokens[origin_of(url)] = token
+        self._guard = threading.Lock()
+        self._tokens = credentials.settings_tokens(settings)
+        self._hub_origin = origin_of(self.hub)
+        self._netrc = Netrc()
+        self._trust: Trust | None = None
+        self._proxies: dict[Origin, str] = {}
+        if not self.offline:  # a wrong variable is told before anything begins
+            self.trust()
+            for scheme in ("http", "https", "ftp"):
+                self.proxy(f"{scheme}://proxy.invalid")
+        self._session: RuledSession | None = None
+
+    # What both clients obey
 
     def rewrite(self, url: str) -> str:
         """The URL after the longest matching prefix of FETCH_REWRITE was replaced."""
@@ -296,9 +113,67 @@ class Network:
         return url
 
     def authorization(self, url: str) -> str | None:
-        """The Authorization header for this very origin, if there is a token for it."""
-        token = self._tokens.get(origin_of(url))
+        """The Authorization header for this very origin, if there is a token for it.
+
+        Raises Failure, UsageError if the Hub's account cannot be used.
+        """
+        token = self._token(origin_of(url))
         return f"Bearer {token}" if token else None
+
+    def _token(self, origin: Origin) -> str:
+        if origin == self._hub_origin:
+            return self.account.token()
+        return self._tokens.get(origin, "")
+
+    def renew_token(self, url: str, sent: str) -> bool:
+        """Whether there is another token for this URL than the one that was refused."""
+        kind, _, token = sent.partition(" ")
+        ours = origin_of(url) == self._hub_origin and kind == "Bearer"
+        return ours and self.account.renew(token)
+
+    def outgoing(self, url: str, headers: Iterable[tuple[str, str]] = ()) -> Outgoing:
+        """How a request to `url` (already rewritten) leaves: with its credentials and proxy.
+
+        What the caller gives as Authorization counts first, then the token for this origin, then
+        a login in the URL, then one in netrc. Raises Failure, UsageError.
+        """
+        origin = origin_of(url)
+        url, login = without_login(url)
+        found = list(headers)
+        given = any(name.lower() == "authorization" for name, _ in found)
+        if any(not _can_be_sent(name + value) for name, value in found):
+            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
+        token = "" if given else self._token(origin)
+        login = None if given or token else login or self._netrc_login(origin)
+        if token:
+            found.append(("Authorization", f"Bearer {token}"))
+        elif login and origin[0] in {"http", "https"}:
+            found.append(("Authorization", credentials.basic(login)))
+            login = None
+        return Outgoing(url, tuple(found), login, self.proxy(url))
+
+    def _netrc_login(self, origin: Origin) -> Login | None:
+        """A login for a host that has no token; a host with one never gets another."""
+        scheme, host, _ = origin
+        if any(host == known for _, known, _ in self._tokens):
+            return None
+        if host == self._hub_origin[1] and self.account.origin():
+            return None
+        return self._netrc.login(scheme, host)
+
+    def proxy(self, url: str) -> str:
+        """The proxy for this URL, "" for none."""
+        origin = origin_of(url)
+        found = self._proxies.get(origin)
+        if found is None:
+            found = self._proxies[origin] = proxy_for(url)
+        return found
+
+    def trust(self) -> Trust:
+        """The certificate authorities. Raises UsageError."""
+        if self._trust is None:
+            self._trust = credentials.trust()
+        return self._trust
 
     def redirected(self, url: str, location: str) -> str:
         """Check one redirect and return the next URL, rewritten. Raises Failure."""
@@ -313,109 +188,59 @@ class Network:
             )
         return target
 
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to wait for a connection."""
+        return float(self.settings.connect_timeout)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run was interrupted."""
+        return self._ended.is_set()
+
     def interrupt(self) -> None:
         """End every request and pause now and for good: the run is over."""
         self._ended.set()
+        with self._guard:
+            session = self._session
+        if session is not None:
+            session.end_all()
 
     def pause(self, seconds: float) -> None:
         """Wait; raises Failure if the run ends meanwhile."""
         if self._ended.wait(seconds):
             raise Failure("network", "interrupted")
 
+    # libcurl's handles
+
+    def configure_once(self, curl: Any, slowest: int = 1024) -> None:
+        """Set what holds for every request of a handle's life.
+
+        Fewer than `slowest` bytes per second for half a minute are a failure.
+        """
+        from fetcher.network import curl as handles
+
+        handles.set_up(curl, self.connect_timeout, slowest)
+
     def configure(self, curl: Any, url: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Set a handle up for one request to `url` (already rewritten)."""
-        lines = [f"{name}: {value}" for name, value in headers]
-        if any(not line.isascii() or not line.isprintable() for line in lines):
-            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
-        given = any(name.lower() == "authorization" for name, _ in headers)
-        authorization = None if given else self.authorization(url)
-        if authorization:
-            lines.append(f"Authorization: {authorization}")
-        curl.setopt(pycurl.URL, ascii_url(url))
-        curl.setopt(pycurl.HTTPHEADER, lines)
-        netrc = not (authorization or given) and self._in_netrc(origin_of(url)[1])
-        curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL if netrc else pycurl.NETRC_IGNORED)
+        from fetcher.network import curl as handles
 
-    def configure_once(self, curl: Any) -> None:
-        """Set what holds for every request of a handle's life."""
-        protocols = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS | pycurl.PROTO_FTP | pycurl.PROTO_FTPS
-        curl.setopt(pycurl.PROTOCOLS, protocols)
-        curl.setopt(pycurl.FOLLOWLOCATION, 0)
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.USERAGENT, USER_AGENT)
-        curl.setopt(pycurl.CAINFO, self._bundle)
-        curl.setopt(pycurl.CONNECTTIMEOUT, self.settings.connect_timeout)
-        if netrc := os.environ.get("NETRC"):
-            curl.setopt(pycurl.NETRC_FILE, netrc)
+        request = self.outgoing(url, headers)
+        secure = url.startswith(("https", "ftps")) or request.proxy.startswith("https")
+        handles.aim(curl, request, self.trust() if secure else None)
 
-    def _in_netrc(self, host: str) -> bool:
-        """Whether libcurl may find a login there: it would read the file for each request."""
-        if self._netrc is None:
-            self._netrc = _netrc_text()
-        return host in self._netrc or "default" in self._netrc or not host.isascii()
+    # Small requests
 
-    def _handle(self) -> Any:
-        curl = getattr(self._local, "curl", None)
-        if curl is None:
-            curl = self._local.curl = pycurl.Curl()
-        curl.reset()
-        self.configure_once(curl)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(pycurl.LOW_SPEED_TIME, 30)
-        curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
-        curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(self._ended.is_set()))
-        return curl
+    @property
+    def session(self) -> RuledSession:
+        """A `requests.Session` under these rules, for what `request` does not do."""
+        with self._guard:
+            if self._session is None:
+                from fetcher.network.client import RuledSession
 
-    def _once(
-        self, url: str, method: str, headers: Sequence[tuple[str, str]], data: bytes | None
-    ) -> Response:
-        curl, body = self._handle(), BytesIO()
-        received: dict[str, str] = {}
-        self._local.url = url
-        self.configure(curl, url, headers)
-
-        def write(chunk: bytes) -> int | None:
-            if body.tell() + len(chunk) > MAX_METADATA_BYTES:
-                return 0
-            body.write(chunk)
-            return None
-
-        if method == "HEAD":
-            curl.setopt(pycurl.NOBODY, 1)
-        if data is not None:
-            curl.setopt(pycurl.POSTFIELDS, data)
-        curl.setopt(pycurl.WRITEFUNCTION, write)
-        curl.setopt(pycurl.HEADERFUNCTION, lambda line: parse_header(received, line))
-        curl.perform()
-        return Response(curl.getinfo(pycurl.RESPONSE_CODE), received, body.getvalue(), url)
-
-    def _follow(
-        self,
-        url: str,
-        method: str,
-        headers: Sequence[tuple[str, str]],
-        data: bytes | None,
-        follow: bool,
-    ) -> Response:
-        current = self.rewrite(url)
-        for _ in range(MAX_REDIRECTS):
-            self._check_reachable(host_of(current))
-            response = self._once(current, method, headers, data)
-            if not follow or response.status not in REDIRECTS:
-                return response
-            location = redirect_target(self._local.curl)
-            if not location:
-                return response
-            current = self.redirected(current, location)
-            if response.status not in {307, 308} and data is not None:
-                method, data = "GET", None
-        raise Failure("refused", f"{host_of(url)} redirects more than {MAX_REDIRECTS} times")
-
-    def _check_reachable(self, host: str) -> None:
-        if known := self.unreachable.get(host):
-            # One object is raised by many: it must not gather all their tracebacks.
-            raise known.with_traceback(None)
+                self._session = RuledSession(self)
+            return self._session
 
     def request(
         self,
@@ -423,58 +248,36 @@ class Network:
         *,
         method: str = "GET",
         headers: Sequence[tuple[str, str]] = (),
-        data: bytes | None = None,
+        data: bytes | Iterable[bytes] | None = None,
         follow: bool = True,
-        tries: int = 4,
+        patience: float | None = None,
     ) -> Response:
-        """Ask once, and again after passing faults; any HTTP status is an answer.
+        """Ask for `url`, and again after passing faults; any HTTP status is an answer.
 
-        Raises Failure ('offline', 'network', 'refused').
+        `data` may be an iterable with a length, which begins anew each time. `patience` is how
+        many seconds to go on asking after a first fault (default: two minutes; 0: ask once).
+        Raises Failure ('offline', 'network', 'refused', 'auth'), UsageError.
         """
-        host = host_of(self.rewrite(url))
+        scheme = origin_of(self.rewrite(url))[0]
+        if scheme not in {"http", "https"}:
+            raise Failure("refused", f"{public_url(url)}: {scheme} is for files alone")
         if self.offline:
+            host = host_of(self.rewrite(url))
             raise Failure("offline", f"{host} is needed, but the network may not be used")
-        for attempt in range(1, tries + 1):
-            try:
-                response = self._follow(url, method, headers, data, follow)
-            except pycurl.error as error:
-                self._judge(error, attempt, attempt == tries)
-                self.pause(backoff(attempt))
-                continue
-            wait = self._wait_after(response, host, attempt == tries)
-            if wait is None:
-                return response
-            self.pause(max(wait, backoff(attempt)))
-        raise AssertionError("unreachable")
-
-    def _judge(self, error: pycurl.error, attempt: int, last: bool) -> None:
-        """Raise what a failed request means, unless another try may mend it."""
-        number, message = error.args
-        curl, url = self._local.curl, self._local.url
-        if number == pycurl.E_ABORTED_BY_CALLBACK:
-            raise Failure("network", "interrupted") from None
-        if number == pycurl.E_WRITE_ERROR:
-            size = f"{MAX_METADATA_BYTES >> 20} MiB"
-            raise Failure("refused", f"{host_of(url)} answers with more than {size}") from None
-        failure = explain(number, message, url)
-        if never_connected(curl, number) and (attempt >= 2 or number not in UNREACHABLE):
-            self.unreachable[host_of(url)] = failure
-            raise failure from None
-        if last or number in TLS_ERRORS or failure.problem.code != "network":
-            raise failure from None
-
-    def _wait_after(self, response: Response, host: str, last: bool) -> float | None:
-        """Seconds to wait before another try, or None if this is the answer."""
-        limited = rate_limited(response.status, response.headers)
-        if response.status not in RETRY_STATUS and not limited:
-            return None
-        wait = retry_after(response.headers) or 0.0
-        if last or wait > LONGEST_WAIT:
-            return None
-        if wait > 2:
-            self.say(f"{host} asks to wait {wait:.0f} s (HTTP {response.status})")
-        return wait
+        if self.ended:
+            raise Failure("network", "interrupted")
+        headers = list(headers)
+        if method == "POST" and not any(name.lower() == "content-type" for name, _ in headers):
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
+        session = self.session
+        answer = session.exchange(session.make(method, url, headers, data), follow, patience)
+        raw = {name.lower(): value for name, value in answer.raw.headers.items()}
+        return Response(answer.status_code, raw, answer.content, str(answer.url))
 
     def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """GET with `Accept: application/json`; the status is the caller's to judge."""
         return self.request(url, headers=[("Accept", "application/json"), *headers])
+
+
+def _can_be_sent(text: str) -> bool:
+    return text.isascii() and text.isprintable()

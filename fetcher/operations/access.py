@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 from fetcher.errors import Failure, Problem
 from fetcher.network.session import Network
@@ -37,6 +37,21 @@ class Question:
     needed: bool = True
 
 
+class AccessResult(TypedDict):
+    """One entry of the JSON report's `results`; None where there is nothing to say."""
+
+    id: str | None
+    manifest: str | None
+    repository: str
+    state: str
+    accessible: bool
+    detail: str | None
+    needed: bool
+    page: str | None
+    reason: str | None
+    hint: str | None
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the question came to. `detail` tells refusals apart: no-token, not-approved, pending,
@@ -62,7 +77,7 @@ class Answer:
         code = "auth" if self.problem.code == "not-found" else self.problem.code
         return replace(self.problem, code=code, artifact=self.question.artifact)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AccessResult:
         """One entry of the JSON report's `results`."""
         return {
             "id": self.question.artifact or None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
@@ -11,6 +11,7 @@ from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
 from fetcher.fs.patterns import nearest
 from fetcher.fs.sniff import page_complaint
 from fetcher.operations.workspace import Workspace
+from fetcher.project import names as naming
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
@@ -121,28 +122,17 @@ def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
     return entry._replace(sha256=sha256, size=size)
 
 
-def _split(name: str, aliases: Mapping[str, str]) -> tuple[str, str]:
-    """Artifact id and file of `artifact/file`; an alias may itself have slashes."""
-    for alias in sorted(aliases, key=len, reverse=True):
-        if name == alias or name.startswith(alias + "/"):
-            return aliases[alias], name[len(alias) + 1 :]
-    artifact, _, path = name.partition("/")
-    return artifact, path
-
-
 def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     """The artifact and file that `--as` names, resolved if it has to be."""
-    artifacts = {artifact.id: artifact for _, artifact in space.wanted}
-    artifact_id, path = _split(
-        name, {alias: i for i, a in artifacts.items() for alias in a.info.get("aliases", ())}
-    )
-    if artifact_id not in artifacts:
-        close = nearest(artifact_id, artifacts)
+    found = naming.artifact_and_path(space.wanted, name)
+    if found is None:
+        artifact_id = name.partition("/")[0]
+        close = nearest(artifact_id, naming.known_names(space.wanted))
         raise UsageError(
             f"--as {name}: no artifact {artifact_id!r}",
             f"did you mean {close!r}?" if close else "see `fetch list`",
         )
-    artifact = artifacts[artifact_id]
+    (_, artifact), path = found
     locked: LockedArtifact | None = space.lock.of(artifact)
     if locked is None:
         space.wanted = [pair for pair in space.wanted if pair[1] is artifact]
@@ -158,8 +148,8 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     if path not in files:
         close = nearest(path, files)
         raise UsageError(
-            f"--as {name}: {artifact_id!r} has no file {path!r}",
-            f"did you mean {artifact_id}/{close}?"
+            f"--as {name}: {artifact.id!r} has no file {path!r}",
+            f"did you mean {artifact.id}/{close}?"
             if close
             else f"its files: {', '.join(list(files)[:8])}",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetcher.errors import Problem
@@ -23,6 +23,14 @@ class Finding:
     state: str
     message: str = ""
     hint: str = ""
+
+
+def only_what_was_fetched(space: Workspace, optional: bool = False) -> None:
+    """Let optional artifacts that are not there be no matter, unless they are asked for.
+
+    The workspace was opened with them, so that those that were fetched are looked at.
+    """
+    space.options.selection = replace(space.options.selection, optional=optional, exact={})
 
 
 def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Finding]]:

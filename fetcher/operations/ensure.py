@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fetcher.catalog.fallback import NotUsable
 from fetcher.config.settings import Settings
-from fetcher.operations.fetch_all import Run
+from fetcher.operations.fetch_all import fetch_all
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
@@ -16,9 +16,15 @@ from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan
 from fetcher.ui.progress import Progress
 
 
-def _space(
-    project: Project, pairs: Sequence[Pair], settings: Settings, tree: Path, fetch: bool
+def space_of(
+    project: Project,
+    pairs: Sequence[Pair],
+    settings: Settings,
+    tree: Path,
+    fetch: bool,
+    quiet: bool = False,
 ) -> Workspace:
+    """A workspace of these artifacts alone; without `fetch` it is only looked at."""
     exact: dict[str, tuple[str, ...]] = {}
     for _, artifact in pairs:
         exact[artifact.manifest] = (*exact.get(artifact.manifest, ()), artifact.id)
@@ -30,7 +36,7 @@ def _space(
         list(units.values()),
         settings,
         options,
-        Progress(quiet=not fetch),
+        Progress(quiet=quiet or not fetch),
         readonly=not fetch,
         names=tuple(str(path) for path in paths if path),
     )
@@ -47,7 +53,7 @@ def laid_out(
     """The plans of those artifacts whose files are all there, by stat; nothing is read."""
     if not pairs:
         return []
-    space = _space(project, pairs, settings, tree, False)
+    space = space_of(project, pairs, settings, tree, fetch=False)
     try:
         parts = space.planner(quick=True).plan(space.wanted, space.lock).artifacts
     finally:
@@ -64,7 +70,7 @@ def is_there(part: ArtifactPlan) -> bool:
 
 def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:
     """Fetch one artifact into the tree. Raises NotUsable with the reason."""
-    space = _space(project, [pair], settings, tree, True)
+    space = space_of(project, [pair], settings, tree, fetch=True)
     try:
         carry_out(space)
     finally:
@@ -73,8 +79,7 @@ def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:
 
 def carry_out(space: Workspace) -> None:
     """Fetch what a workspace is about. Raises NotUsable with the reason."""
-    run = Run(space)
-    found = run.execute(run.plan())
+    found = fetch_all(space)
     if found.interrupted:
         raise KeyboardInterrupt
     if found.problems:

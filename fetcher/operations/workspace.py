@@ -18,6 +18,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
+from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
 from fetcher.tree.plan import Plan
@@ -51,12 +52,14 @@ class Workspace:
     store: Store = field(init=False)
     state: State = field(init=False)
     lock: locks.Lock = field(init=False)
+    runs: Runs = field(init=False)
     started: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack)  # what else is to be closed
     _network: Network | None = None
 
     def __post_init__(self) -> None:
         self.store = Store(self.settings.store, self.readonly, self.settings.sync)
+        self.runs = Runs(self.store.root, self.progress.say, self.settings.locks)
         self.state = State(self.options.into)
         self.lock = locks.read(self.project.root)
         self.options.selection.check(self.units)
@@ -74,6 +77,12 @@ class Workspace:
         self.resources.close()
         self.store.close()
         self.state.close()
+
+    def join_runs(self) -> None:
+        """Let other runs on the store see this one: before it plans with what the store has."""
+        if not self.readonly:
+            self.runs.enter()
+            self.resources.callback(self.runs.leave)
 
     # Lock
 

@@ -1,23 +1,24 @@
 """Mistakes in the options of a manifest's probes, each with its place.
 
 The rules are those by which the probes themselves judge
-(`fetcher.verify.contract.option_rules`); nothing that would run a probe is imported for them.
+(`fetcher.verify.contract.built_in_probes`); nothing that would run a probe is imported for them.
 Probes of other packages are code of theirs: they are asked only where probes are going to run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from fetcher.project.manifest import PROBE, Manifest
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, node_of
 
 if TYPE_CHECKING:
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.options import Problem
 
-_Judge = Callable[[str, Mapping[str, Any]], "Iterable[Problem]"]
+_Judge = Callable[[str, "ProbeOptions"], "Iterable[Problem]"]
 
 
 def examine(manifest: Manifest, document: Document) -> None:
@@ -33,13 +34,13 @@ def examine_all(manifest: Manifest, document: Document) -> None:
     _examine(manifest, document, _any)
 
 
-def _built_in(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
-    from fetcher.verify.contract.option_rules import RULES, problems_of
+def _built_in(kind: str, options: ProbeOptions) -> Iterable[Problem]:
+    from fetcher.verify.contract.built_in_probes import BUILT_IN, problems_of
 
-    return problems_of(kind, options) if kind in RULES else ()
+    return problems_of(kind, options) if kind in BUILT_IN else ()
 
 
-def _any(kind: str, options: Mapping[str, Any]) -> Iterable[Problem]:
+def _any(kind: str, options: ProbeOptions) -> Iterable[Problem]:
     from fetcher.verify.contract.options import Problem
     from fetcher.verify.contract.probe_registry import is_built_in, load_probe
 
@@ -76,9 +77,7 @@ def _probes(document: Document) -> Iterator[tuple[str, Node, Node]]:
             yield key.text, artifact, probe
 
 
-def _options(
-    manifest: Manifest, name: str, probe: Node
-) -> tuple[str, Mapping[str, Any], bool] | None:
+def _options(manifest: Manifest, name: str, probe: Node) -> tuple[str, ProbeOptions, bool] | None:
     """The probe's type, its options, and whether these are all; None if it cannot be read.
 
     Of an artifact with other mistakes only the probe itself is known, not what its record adds.

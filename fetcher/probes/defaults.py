@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fetcher.project.manifest import Artifact
 from fetcher.yamldoc.edit import jsonable
+
+if TYPE_CHECKING:
+    from fetcher.verify.contract.foreign import ProbeOptions
 
 # Where a record says what the `compression` probe calls so.
 IN_RECORD: dict[str, tuple[str, ...]] = {
@@ -19,7 +22,7 @@ IN_RECORD: dict[str, tuple[str, ...]] = {
 }
 
 
-def options_of(artifact: Artifact) -> dict[str, Any]:
+def options_of(artifact: Artifact) -> ProbeOptions:
     """The probe's options without its type; those of a codec are filled from its record.
 
     What `IN_RECORD` names is the default; what the probe says itself wins.
@@ -31,8 +34,8 @@ def options_of(artifact: Artifact) -> dict[str, Any]:
     return {**{key: jsonable(value) for key, value in found.items() if value}, **given}
 
 
-def _look_up(info: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = info
+def _look_up(info: Mapping[str, object], path: tuple[str, ...]) -> object:
+    value: object = info
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

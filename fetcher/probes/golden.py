@@ -11,12 +11,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import DocumentProblem, InvalidDocument
 from fetcher.fs.atomic import write_atomically
 from fetcher.verify.contract.exhibits import Fingerprint
 from fetcher.verify.contract.options import GENERAL
+
+if TYPE_CHECKING:
+    from fetcher.verify.contract.foreign import ProbeOptions
 
 NAME = "fetch.golden.json"
 SCHEMA = "fetch.golden/1"
@@ -27,20 +30,20 @@ Key = tuple[str, str, str]
 
 
 @dataclass
-class Entry:
+class GoldenEntry:
     """The fingerprints of one probe's outputs, and the probe's options they were taken with."""
 
     options: str
     prints: dict[str, Fingerprint] = field(default_factory=dict)
 
 
-def fingerprint_options(options: Mapping[str, Any]) -> str:
+def fingerprint_options(options: ProbeOptions) -> str:
     """A short digest of those options that change what a probe finds."""
     plain = {name: value for name, value in options.items() if name not in GENERAL}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read(root: Path) -> dict[Key, Entry]:
+def read(root: Path) -> dict[Key, GoldenEntry]:
     """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
     path = root / NAME
     try:
@@ -62,9 +65,9 @@ def read(root: Path) -> dict[Key, Entry]:
         raise _invalid(f"it is not what fetch writes: {error}") from None
 
 
-def write(root: Path, entries: Mapping[Key, Entry]) -> None:
+def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
     """Write all entries, sorted. Raises OSError."""
-    tree: dict[str, Any] = {}
+    tree: dict[str, dict[str, dict[str, GoldenEntry]]] = {}
     for (artifact, probe, dtype), entry in sorted(entries.items()):
         tree.setdefault(artifact, {}).setdefault(probe, {})[dtype] = entry
     lines = ["{", f' "schema": "{SCHEMA}",', ' "probes": {']
@@ -86,20 +89,19 @@ def write(root: Path, entries: Mapping[Key, Entry]) -> None:
     write_atomically(root / NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
 
 
-def _closed(text: str, name: str, among: Mapping[str, Any]) -> str:
+def _closed(text: str, name: str, among: Mapping[str, object]) -> str:
     return text if name == list(among)[-1] else text + ","
 
 
 def _line(one: Fingerprint) -> str:
-    plain = one.to_json()
-    del plain["name"], plain["tolerance"]
-    return json.dumps(plain)
+    left_out = ("name", "tolerance")
+    return json.dumps({k: v for k, v in one.to_json().items() if k not in left_out})
 
 
-def _decode(plain: Any) -> dict[Key, Entry]:
+def _decode(plain: Any) -> dict[Key, GoldenEntry]:
     if plain["schema"] != SCHEMA:
         raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA!r}")
-    entries: dict[Key, Entry] = {}
+    entries: dict[Key, GoldenEntry] = {}
     for artifact, probes in plain["probes"].items():
         for probe, dtypes in probes.items():
             for dtype, found in dtypes.items():
@@ -107,7 +109,7 @@ def _decode(plain: Any) -> dict[Key, Entry]:
                     name: Fingerprint.from_json({**one, "name": name})
                     for name, one in found["outputs"].items()
                 }
-                entries[artifact, probe, dtype] = Entry(str(found["options"]), prints)
+                entries[artifact, probe, dtype] = GoldenEntry(str(found["options"]), prints)
     return entries
 
 

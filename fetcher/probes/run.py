@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +20,14 @@ from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe
 from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult
 from fetcher.verify.host.runner import run_probes
 
+_log = logging.getLogger(__name__)
+
 _TIMEOUT = 600.0  # seconds
 _CEILING = 0.9  # of the memory that is available at the start
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProbeSettings:
     """How to probe: `timeout` in seconds, `memory` in bytes; None: the manifest's, else default."""
 
     device: str = "auto"
@@ -39,7 +42,7 @@ class Settings:
 
 
 @dataclass
-class Outcome:
+class ProbeRunResult:
     """What a run of probes found.
 
     `golden` says for each result how its outputs compare with those stored: same, differs, none,
@@ -72,11 +75,11 @@ def prove(
     parts: Sequence[ArtifactPlan],
     plan: Plan,
     root: Path,
-    settings: Settings,
+    settings: ProbeSettings,
     *,
     on_result: Callable[[ProbeResult, str], None] | None = None,
     on_tick: Watch | None = None,
-) -> Outcome:
+) -> ProbeRunResult:
     """Run the probes of `parts`; `plan` also has the artifacts that they refer to.
 
     `on_result` is called with each judged result and its golden word. `root` is the project's,
@@ -91,6 +94,7 @@ def prove(
         part = parts[ready[ran]]
         result, how = _compare(_with_files(result, part), part, stored, settings.update_golden)
         judged[ready[ran]] = result, how
+        _log.info("%s: %s %s", result.artifact, result.state, result.reason)
         if on_result is not None:
             on_result(result, how)
 
@@ -98,7 +102,12 @@ def prove(
         if on_tick is not None:
             on_tick({parts[ready[ran]].artifact.id: stage for ran, stage in doing.items()})
 
+    _log.info("%d probes to run under %s", len(ready), settings.python or "the active Python")
+    for request in found:
+        if isinstance(request, ProbeRequest):
+            _log.info("probing %s with %s on %s", request.artifact, request.type, request.device)
     for result, how in judged.values():
+        _log.info("%s: %s before it runs: %s", result.artifact, result.state, result.reason)
         if on_result is not None:
             on_result(result, how)
     run_probes(
@@ -108,7 +117,7 @@ def prove(
         on_result=judge,
         on_tick=tick if on_tick is not None else None,
     )
-    outcome = Outcome([judged[n][0] for n in range(len(parts))])
+    outcome = ProbeRunResult([judged[n][0] for n in range(len(parts))])
     outcome.golden = [judged[n][1] for n in range(len(parts))]
     if "stored" in outcome.golden:
         try:
@@ -136,7 +145,7 @@ def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem
 # Requests
 
 
-def _prepare(part: ArtifactPlan, plan: Plan, settings: Settings) -> ProbeRequest | ProbeResult:
+def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRequest | ProbeResult:
     """The request for an artifact's probe, or the result that is clear without running it."""
     name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
     if not kind:
@@ -218,7 +227,7 @@ def _request(
     kind: str,
     tree: Path,
     related: Mapping[str, Mapping[str, Path]],
-    settings: Settings,
+    settings: ProbeSettings,
 ) -> ProbeRequest:
     options = options_of(part.artifact)
     info = part.artifact.info
@@ -283,7 +292,7 @@ def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
 def _compare(
     result: ProbeResult,
     part: ArtifactPlan,
-    stored: dict[golden.Key, golden.Entry],
+    stored: dict[golden.Key, golden.GoldenEntry],
     update: bool,
 ) -> tuple[ProbeResult, str]:
     """Compare a result's outputs with those stored, or store them; returns how that went."""
@@ -296,7 +305,7 @@ def _compare(
     if update:
         if result.state != "passed":
             return result, ""
-        stored[key] = golden.Entry(options, prints)
+        stored[key] = golden.GoldenEntry(options, prints)
         return result, "stored"
     entry = stored.get(key)
     if entry is None:

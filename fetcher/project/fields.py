@@ -92,6 +92,7 @@ DESCRIPTION: dict[str, Field] = {
                 "max_tokens": Field(Integer(1), "longest prompt in tokens"),
                 "default_size": Field(_SIZE, "width and height in pixels"),
                 "max_size": Field(_SIZE, "largest width and height in pixels"),
+                "use_negative_prompt": Field(Boolean(), "whether it takes a negative prompt"),
                 "negative_prompt": Field(
                     Either((Boolean(), Text(multiline=True))),
                     "whether it takes a negative prompt, or the one to use",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from fetcher.fs.patterns import BadPattern, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
@@ -49,11 +52,21 @@ class Lock:
     def of(self, artifact: Artifact) -> LockedArtifact | None:
         """The entry of an artifact if it still answers to what the manifest says."""
         locked = self.artifacts.get((artifact.manifest, artifact.id))
-        if locked is None or locked.source != artifact.source.describe():
-            return None
-        if locked.selection != artifact.selection or not _answers(locked, artifact):
-            return None
-        return locked
+        why = _outdated(locked, artifact)
+        if why:
+            _log.debug("%s is not taken from the lock: %s", artifact.full_name, why)
+        return None if why else locked
+
+
+def _outdated(locked: LockedArtifact | None, artifact: Artifact) -> str:
+    """Why an entry is no answer to what the manifest says; "" if it is one."""
+    if locked is None:
+        return "it has no entry"
+    if locked.source != artifact.source.describe():
+        return f"its source was {locked.source} and is {artifact.source.describe()}"
+    if locked.selection != artifact.selection:
+        return "`files` or `exclude` changed"
+    return "" if _answers(locked, artifact) else "the entry's files are not those selected"
 
 
 def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:

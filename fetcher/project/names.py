@@ -71,6 +71,20 @@ def one(pairs: Sequence[Pair], name: str) -> tuple[Pair, str]:
     return beside[0], note
 
 
+def artifact_and_path(pairs: Sequence[Pair], name: str) -> tuple[Pair, str] | None:
+    """The artifact that the longest beginning of `name` is called by, and the path after it.
+
+    None if no beginning is; aliases and repositories may themselves have slashes. Raises
+    UsageError for a beginning that several artifacts are called by.
+    """
+    parts = name.rstrip("/").split("/")
+    for count in range(len(parts), 0, -1):
+        head = "/".join(parts[:count])
+        if matching(pairs, head)[0]:
+            return one(pairs, head)[0], "/".join(parts[count:])
+    return None
+
+
 def explanation(name: str, artifact: Artifact) -> str:
     """One line that says which artifact a name stands for."""
     return f"{name} is {artifact.full_name}, from {artifact.source.describe()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from fetcher.network.session import Network
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import choose
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,8 +40,16 @@ def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolu
     for artifact, outcome in zip(pending, outcomes, strict=True):
         key = artifact.manifest, artifact.id
         if isinstance(outcome, Failure):
+            _log.info("%s cannot be resolved: %s", artifact.full_name, outcome.message)
             resolution.problems.append(outcome.problem.about(artifact.id))
         else:
+            _log.info(
+                "%s: %s resolved to %s, %d files",
+                artifact.full_name,
+                outcome.source,
+                outcome.revision or "no revision",
+                len(outcome.files),
+            )
             resolution.fresh[key] = outcome
             lock.artifacts[key] = outcome
     return resolution
@@ -64,8 +75,10 @@ def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
     source, request = artifact.source, artifact.request
     if artifact.fully_known and request.known:
         # Every size and digest stands in the manifest: there is nothing to ask.
+        _log.debug("%s: all is known from the manifest, nothing is asked", artifact.full_name)
         files = choose(request.known, request, artifact.id)
         return locked(artifact, source.pinned_revision(), files)
+    _log.debug("%s: asking %s", artifact.full_name, source.describe())
     resolved = source.resolve(request, network)
     return locked(artifact, resolved.revision, resolved.files)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from fetcher.config import runtime_schema
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
+from fetcher.fs.patterns import nearest
 from fetcher.project.fields import DESCRIPTION
 from fetcher.register.ids import propose
 from fetcher.sources.addresses import repository_of
@@ -69,7 +70,10 @@ _LINES = re.compile(r"(\d+)\s*[x×,]\s*(\d+)")
 
 @dataclass
 class Converted:
-    """What a model_config.yaml comes to. `notes` say what was kept elsewhere, a line each."""
+    """What a model_config.yaml comes to. `notes` say what was kept elsewhere, a line each.
+
+    A file may have models, settings, or both; without models there are no artifacts.
+    """
 
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
@@ -103,9 +107,13 @@ def read(path: Path) -> Converted:
     converted = _Reader(document).convert() if document.root is not None else Converted()
     if document.problems:
         raise InvalidDocument(document.problems)
-    if not converted.artifacts:
+    if not converted.artifacts and not set(converted.runtime) - {"other"}:
         problem = DocumentProblem(
-            str(path), 1, 1, "there are no models in it", "expected the key 'models'"
+            str(path),
+            1,
+            1,
+            "there are no models and no settings in it",
+            "expected the key 'models' or 'runtime'",
         )
         raise InvalidDocument([problem])
     return converted
@@ -171,15 +179,18 @@ class _Reader:
             for inner, item in value.pairs:
                 known = kind.fields.get(inner.text)
                 found = INVALID if known is None else self._fits(known.type, item)
-                if inner.text in place or (known is not None and found is INVALID):
+                current = runtime_schema.OLDER_MEMORY_KEYS.get(inner.text, inner.text)
+                if current in place or found is INVALID:
                     other = runtime.setdefault("other", {})
                     self._keep(other, f"{path}.{inner.text}", item)
-                    self._note(f"{path}.{inner.text}", f"runtime: other: {path}.{inner.text}")
-                elif known is None:
-                    self._keep(place, inner.text, item)
-                    self._note(f"{path}.{inner.text}", f"runtime: {name}: {inner.text}")
+                    close = nearest(inner.text, kind.fields) if known is None else ""
+                    meant = f" (did it mean {close!r}?)" if close else ""
+                    kept = f"runtime: other: {path}.{inner.text}{meant}"
+                    self._note(f"{path}.{inner.text}", kept)
                 else:
-                    place[inner.text] = found
+                    place[current] = found
+            if value.pairs and not place:
+                del runtime[name]
             return True
         found = self._fits(kind, value)
         if found is INVALID or name in runtime:
@@ -213,14 +224,14 @@ class _Reader:
 
     def _model(self, label: str, node: Node, place: Node, label_key: str) -> None:
         """One model; `label_key` is the key that its label was found under, if any."""
-        repo_key = _first_key(node, REPO_KEYS)
+        repo_key = _first_key(node, REPO_KEYS) or _repository_id(node)
         repo = node.text if node.kind == "scalar" else _text(node, repo_key)
         source = self._source(repo)
         if source is None:
             self.document.problem(
                 place,
                 f"model {label!r} names no repository",
-                f"one of {', '.join(REPO_KEYS[:4])}, such as repo: owner/name",
+                f"one of {', '.join(('id', *REPO_KEYS[:3]))}, such as id: owner/name",
             )
             return
         identifier = propose(label.rpartition("/")[2] or label, self.result.artifacts)
@@ -336,6 +347,11 @@ def _text(node: Node, key: str) -> str:
 def _first_key(node: Node, keys: tuple[str, ...]) -> str:
     """The first of the keys that holds text, "" if none does."""
     return next((key for key in keys if _text(node, key)), "")
+
+
+def _repository_id(node: Node) -> str:
+    """`id` where it names a repository or a place, as these files usually mean it; else ""."""
+    return "id" if re.search(r"[/\\]", _text(node, "id")) else ""
 
 
 def _size(value: Any) -> Any:

@@ -17,7 +17,7 @@ from fetcher.register.draft import Draft
 from fetcher.register.form import BY_KEY, EXTRA
 from fetcher.register.ids import propose
 from fetcher.store.store import Store
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 # Asked of a repository in vain where these say that it cannot be reached.
 _UNREACHABLE = {"network", "offline"}
@@ -96,12 +96,29 @@ class Session:
             self.notes.append(f"{count} files, {human_bytes(self.found.size)}")
         if self.found.gated:
             self.notes.append(f"gated ({self.found.gated}): see `fetch access`")
+        if self.found.base:
+            self._propose_base(self.found)
         for key, value in self.found.values.items():
             if key not in self.draft.values and key not in self.draft.errors:
                 self.draft.set_value(key, value)
                 self.draft.errors.pop(key, None)  # upstream's mistake is nobody's here
         if not {"name"} & {*self.draft.values, *self.draft.errors} and taken.name:
             self.draft.set_value("name", self.found.name if self.found.values else taken.name)
+
+    def _propose_base(self, found: repository_info.Upstream) -> None:
+        """An adapter is loaded onto its base model: name it if it is here, else say so."""
+        if not found.adapter or found.values.get("task", "text-generation") != "text-generation":
+            self.notes.append(f"made from {found.base}")
+            return
+        base = targets.id_of_repository(self.root, self.manifest, found.base)
+        if base:
+            found.values["probe"] = {"type": "causal-lm", "base": base}
+            self.notes.append(f"an adapter of {found.base}: its probe loads it onto {base}")
+        else:
+            self.notes.append(
+                f"an adapter of {found.base}: add that too (fetch add hf:{found.base}), and name "
+                "it here as `probe: {type: causal-lm, base: ID}`"
+            )
 
     def proposed_id(self) -> str:
         """An id from the name that nothing else in the manifest has."""

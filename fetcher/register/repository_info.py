@@ -13,9 +13,10 @@ from fetcher.fs.patterns import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.network.session import Network
 from fetcher.project.fields import TASKS
-from fetcher.sources.base import FileEntry, Request, Source
+from fetcher.register.card import MAX_CARD, Card, licence_name, of_data, of_text
+from fetcher.sources.base import FileEntry, Request, Source, UrlCandidate
 from fetcher.sources.github import GitHub
-from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.huggingface import REPO, HuggingFace
 
 _TASKS = {
     "text-to-image": "image-generation",
@@ -31,18 +32,6 @@ _TASKS = {
     "any-to-any": "vision-language",
     "image-segmentation": "segmentation",
 }
-# Licence ids of the Hub's cards that differ from SPDX ids in more than their case.
-_LICENSES = {
-    "apache-2.0": "Apache-2.0",
-    "mit": "MIT",
-    "bsd-3-clause": "BSD-3-Clause",
-    "bsd-2-clause": "BSD-2-Clause",
-    "gpl-3.0": "GPL-3.0",
-    "agpl-3.0": "AGPL-3.0",
-    "lgpl-3.0": "LGPL-3.0",
-    "mpl-2.0": "MPL-2.0",
-    "cc0-1.0": "CC0-1.0",
-}
 # The same weights once more, for other frameworks: left out where safetensors are there.
 _DOUBLES = (
     *("**/*.bin", "**/*.h5", "**/*.msgpack", "**/*.ckpt", "**/*.onnx*", "**/*openvino*"),
@@ -53,13 +42,19 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 @dataclass
 class Upstream:
-    """Values by field key; `files` with sizes, `gated` as the Hub says, `notes` for people."""
+    """Values by field key; `files` with sizes, `gated` as the Hub says, `notes` for people.
+
+    `base` is the repository of the model that this one was made from, `adapter` whether it is of
+    no use without it.
+    """
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
     files: Sequence[FileEntry] = ()
     gated: str = ""
     notes: list[str] = field(default_factory=list)
+    base: str = ""
+    adapter: bool = False
 
     @property
     def size(self) -> int:
@@ -88,17 +83,22 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _of_hub(source: HuggingFace, network: Network) -> Upstream:
     info = source.info(network)
     found = Upstream(source.repo.rpartition("/")[2])
-    card, tags = _mapping(info.get("cardData")), info.get("tags")
+    _list(source, network, found)
+    card, tags = _card_of(source, info, found, network), info.get("tags")
     words = [_text(tag) for tag in tags] if isinstance(tags, list) else []
     values = found.values
     values["kind"] = "dataset" if source.repo_type == "dataset" else "model"
-    if task := _task(_text(info.get("pipeline_tag"))):
+    if task := _task(_text(info.get("pipeline_tag")) or card.task):
         values["task"] = task
-    library = _text(info.get("library_name"))
+    library = _text(info.get("library_name")) or card.library
     if framework := _framework(library, words):
         values["framework"] = framework
-    if licence := _licence(card, words):
+    tagged = next((word[8:] for word in words if word.startswith("license:")), "")
+    if licence := card.license or licence_name(tagged):
         values["license"] = licence
+    if facts := _facts(library, card):
+        values["attributes"] = facts
+    _note_base(card, library, found)
     if owner := _text(info.get("author")) or source.repo.partition("/")[0]:
         values["owner"] = owner
     total = _mapping(info.get("safetensors")).get("total")
@@ -120,8 +120,50 @@ def _of_hub(source: HuggingFace, network: Network) -> Upstream:
     kept = [word for word in own if word not in {library, "region", "endpoints_compatible"}]
     if kept:
         values["tags"] = kept[:6]
-    _list(source, network, found)
     return found
+
+
+def _card_of(
+    source: HuggingFace, info: Mapping[str, Any], found: Upstream, network: Network
+) -> Card:
+    """The card as the Hub has parsed it; a server that does not has its README read."""
+    dataset = source.repo_type == "dataset"
+    if told := _mapping(info.get("cardData")):
+        return of_data(told, dataset)
+    readme = next((file for file in found.files if file.path == "README.md"), None)
+    if source.path or readme is None or (readme.size or 0) > MAX_CARD:
+        return Card()
+    place = source.candidates("", readme, network)[-1]
+    assert isinstance(place, UrlCandidate)
+    try:
+        answer = network.request(place.url)
+    except Failure as failure:
+        found.notes.append(f"its README cannot be read: {failure.message}")
+        return Card()
+    whole = answer.status == 200 and len(answer.body) <= MAX_CARD
+    return of_text(answer.body.decode("utf-8", "replace"), dataset) if whole else Card()
+
+
+def _facts(library: str, card: Card) -> dict[str, Any]:
+    """What has no field of its own."""
+    found: dict[str, Any] = {}
+    if library:
+        found["library"] = library
+    if card.base_models:
+        found["base_model"] = card.base_models[0]
+    for key, values in (("datasets", card.datasets), ("languages", card.languages)):
+        if values:
+            found[key] = list(values)
+    return found
+
+
+def _note_base(card: Card, library: str, found: Upstream) -> None:
+    names = [name for name in card.base_models if re.fullmatch(REPO, name)]
+    if not names:
+        return
+    found.base = names[0]
+    configured = any(file.path == "adapter_config.json" for file in found.files)
+    found.adapter = card.relation == "adapter" or library == "peft" or configured
 
 
 def _task(tag: str) -> str:
@@ -140,14 +182,6 @@ def _framework(library: str, words: Sequence[str]) -> str:
         if signs & {library, *words}:
             return name
     return ""
-
-
-def _licence(card: Mapping[str, Any], words: Sequence[str]) -> str:
-    tagged = next((word[8:] for word in words if word.startswith("license:")), "")
-    short = _text(card.get("license")) or tagged
-    if short == "other":
-        return _text(card.get("license_name")) or short
-    return _LICENSES.get(short.lower(), short)
 
 
 def _of_github(source: GitHub, network: Network) -> Upstream:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import UsageError
-from fetcher.project.manifest import ID
+from fetcher.project.manifest import ID, decode
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.register.changes import Change, read_text
 from fetcher.register.ids import propose
+from fetcher.sources.huggingface import HuggingFace
 from fetcher.yamldoc import edit
 from fetcher.yamldoc.nodes import parse
 from fetcher.yamldoc.schema import node_of
@@ -47,6 +48,17 @@ def taken_ids(root: Path, manifest: str) -> set[str]:
         aliases = node_of(value, "aliases")
         found |= {item.text for item in aliases.items}
     return found
+
+
+def id_of_repository(root: Path, manifest: str, repo: str) -> str:
+    """The manifest's artifact that is this model of the Hub, or ""."""
+    document = parse(read_text(root, path_of(root, "manifests", manifest)).encode(), manifest)
+    decoded = decode(document) if document.root is not None else None
+    for artifact in decoded.artifacts.values() if decoded else ():
+        source = artifact.source
+        if isinstance(source, HuggingFace) and (source.repo_type, source.repo) == ("model", repo):
+            return artifact.id
+    return ""
 
 
 def path_of(root: Path, folder: str, name: str) -> str:

@@ -1,32 +1,19 @@
-"""The report of a run: the JSON envelope, and the same in words."""
+"""Answers of commands: the JSON envelope, and the same in words."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TextIO, TypedDict
 
-from fetcher.errors import INTERRUPTED, Problem, exit_code_of, hint_of
-from fetcher.tree.plan import (
-    BLOCKED,
-    CONFLICT,
-    GET,
-    KEEP,
-    PLACE,
-    UNVERIFIED,
-    WITHHELD,
-    ArtifactPlan,
-    Item,
-    Plan,
-)
-from fetcher.tree.uptodate import Seal
-from fetcher.ui.progress import human_bytes
+from fetcher.errors import Problem, exit_code_of, hint_of
+from fetcher.reporting.report import ArtifactReport, FileReport, Report
+from fetcher.ui.units import human_bytes
 
 SCHEMA = "fetch.report/1"
-STARTED = time.perf_counter()
 SUMMARY = (
     "artifacts",
     "files",
@@ -38,122 +25,153 @@ SUMMARY = (
     "failed_files",
     "seconds",
 )
-_WORDS = {
-    GET: "missing",
-    PLACE: "missing",
-    CONFLICT: "conflict",
-    BLOCKED: "blocked",
-    WITHHELD: "missing",
-    UNVERIFIED: "unverified",
-    KEEP: "present",
-}
+_BATCH = 1000  # files that are written at a time
+_quoted = json.encoder.encode_basestring
 
 
 @dataclass
-class Report:
-    """What a command found or did. `results` holds what only some commands have."""
+class Answer:
+    """What a command answers that is not about files in a tree."""
 
     summary: dict[str, Any] = field(default_factory=dict)
-    parts: Sequence[ArtifactPlan] = ()
     problems: list[Problem] = field(default_factory=list)
-    results: list[dict[str, Any]] | None = None
-    interrupted: bool = False
+    results: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def exit_code(self) -> int:
         """The process exit code."""
-        return INTERRUPTED if self.interrupted else exit_code_of(self.problems)
-
-    def _artifacts(self) -> list[dict[str, Any]]:
-        errors = {(p.artifact, p.file): p.message for p in self.problems if p.file}
-        return [artifact_entry(part, errors) for part in self.parts]
-
-    def envelope(self) -> dict[str, Any]:
-        """The JSON object of the contract."""
-        code = self.exit_code
-        found: dict[str, Any] = {
-            "schema": SCHEMA,
-            "ok": code == 0,
-            "exit_code": code,
-            "exit_codes": sorted({problem.exit_code for problem in self.problems}),
-            "summary": {**dict.fromkeys(SUMMARY, 0), **self.summary},
-            "artifacts": self._artifacts(),
-            "errors": [{**asdict(p), "hint": hint_of(p)} for p in self.problems],
-        }
-        if self.results is not None:
-            found["results"] = self.results
-        return found
+        return exit_code_of(self.problems)
 
 
-def _file_state(item: Item) -> str:
-    if item.placed:
-        return "placed"
-    if item.changed_by_user:
-        return "modified"
-    return _WORDS[item.action]
+class ErrorEntry(TypedDict):
+    """One of the envelope's `errors`."""
+
+    code: str
+    message: str
+    hint: str
+    artifact: str
+    file: str
 
 
-def artifact_entry(part: ArtifactPlan, errors: dict[tuple[str, str], str]) -> dict[str, Any]:
+class FileRow(TypedDict):
+    """One file of an artifact of the envelope: a FileReport by names."""
+
+    path: str
+    target: str
+    size: int | None
+    sha256: str | None
+    state: str
+    source: str | None
+    error: str | None
+
+
+class ArtifactEntry(TypedDict):
     """One artifact of the envelope."""
-    return {
-        "id": part.artifact.id,
-        "manifest": part.artifact.manifest,
-        "name": part.artifact.name,
-        "state": part.state,
-        "revision": part.locked.revision if part.locked else None,
-        "files": [
+
+    id: str
+    manifest: str
+    name: str
+    state: str
+    revision: str | None
+    files: list[FileRow]
+
+
+class Envelope(TypedDict, total=False):
+    """The JSON object of the contract; only `results` may be missing."""
+
+    schema: str
+    ok: bool
+    exit_code: int
+    exit_codes: list[int]
+    summary: Mapping[str, Any]
+    artifacts: list[ArtifactEntry]
+    errors: list[ErrorEntry]
+    results: Sequence[Mapping[str, Any]]
+
+
+def _frame(answer: Answer | Report) -> Envelope:
+    """The envelope without its artifacts."""
+    code = answer.exit_code
+    frame: Envelope = {
+        "schema": SCHEMA,
+        "ok": code == 0,
+        "exit_code": code,
+        "exit_codes": sorted({problem.exit_code for problem in answer.problems}),
+        "summary": {**dict.fromkeys(SUMMARY, 0), **answer.summary},
+        "artifacts": [],
+        "errors": [
             {
-                "path": item.file.path,
-                "target": item.target,
-                "size": item.file.size,
-                "sha256": item.file.sha256 or item.sha256 or None,
-                "state": _file_state(item),
-                "source": item.origin or None,
-                "error": errors.get((part.artifact.id, item.file.path)),
+                "code": problem.code,
+                "message": problem.message,
+                "hint": hint_of(problem),
+                "artifact": problem.artifact,
+                "file": problem.file,
             }
-            for item in part.items
+            for problem in answer.problems
         ],
     }
+    if answer.results is not None:
+        frame["results"] = answer.results
+    return frame
 
 
-def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
-    """The report of what a plan's artifacts are now."""
-    items = list(plan.items)
-    placed = [item for item in items if item.placed]
-    reused = [item for item in items if item.action == KEEP and item.origin in {"", "store"}]
-    summary = {
-        "artifacts": len(plan.artifacts),
-        "files": len(items),
-        "bytes": sum(item.file.size or 0 for item in items),
-        "downloaded_files": 0,
-        "downloaded_bytes": 0,
-        "reused_files": len(reused),
-        "placed_files": len(placed),
-        "failed_files": sum(1 for item in items if item.action != KEEP),
-        "failed_artifacts": len({problem.artifact for problem in problems if problem.artifact}),
-        "seconds": round(seconds, 3),
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _text_or_null(text: str | None) -> str:
+    return "null" if text is None else _quoted(text)
+
+
+def _file_text(file: FileReport) -> str:
+    # Written by hand: there may be a million of them.
+    path, target, size, sha256, state, source, error = file
+    return (
+        f'{{"path": {_quoted(path)}, "target": {_quoted(target)}, '
+        f'"size": {"null" if size is None else size}, "sha256": {_text_or_null(sha256)}, '
+        f'"state": "{state}", "source": {_text_or_null(source)}, "error": {_text_or_null(error)}}}'
+    )
+
+
+def _artifact_text(artifact: ArtifactReport) -> Iterator[str]:
+    head = {
+        "id": artifact.id,
+        "manifest": artifact.manifest,
+        "name": artifact.name,
+        "state": artifact.state,
+        "revision": artifact.revision,
     }
-    return Report(summary, plan.artifacts, list(problems))
+    yield _dumps(head)[:-1] + ', "files": ['
+    rows, between = map(_file_text, artifact.rows()), ""
+    while batch := list(islice(rows, _BATCH)):
+        yield between + ", ".join(batch)
+        between = ", "
+    yield "]}"
 
 
-def of_seal(seal: Seal) -> Report:
-    """The report of a tree that is as it was when it was complete."""
-    summary = {
-        **dict.fromkeys(SUMMARY, 0),
-        "artifacts": len(seal.artifacts),
-        "files": seal.files,
-        "bytes": seal.bytes,
-        "reused_files": seal.files,
-        "failed_artifacts": 0,
-        "seconds": round(time.perf_counter() - STARTED, 3),
-    }
-    return Report(summary)
+def texts(answer: Answer | Report) -> Iterator[str]:
+    """The envelope as JSON, piece by piece: it may be larger than memory should hold."""
+    between = "{"
+    for key, value in _frame(answer).items():
+        yield f"{between}{_dumps(key)}: "
+        if key == "artifacts" and isinstance(answer, Report):
+            between = "["
+            for artifact in answer.each_artifact():
+                yield between
+                yield from _artifact_text(artifact)
+                between = ", "
+            yield "[]" if between == "[" else "]"
+        else:
+            yield _dumps(value)
+        between = ", "
+    yield "}\n"
 
 
-def print_json(report: Report, stream: TextIO | None = None) -> None:
+def print_json(answer: Answer | Report, stream: TextIO | None = None) -> None:
     """One JSON object on stdout."""
-    json.dump(report.envelope(), stream or sys.stdout, ensure_ascii=False)
-    print(file=stream or sys.stdout)
+    out = stream or sys.stdout
+    for text in texts(answer):
+        out.write(text)
 
 
 _SHOWN = 8
@@ -176,7 +194,11 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
         label = "" if in_document else "error: " + (f"{artifact}: " if artifact else "")
         group = (message if in_document else artifact, code, hint)
         alike.setdefault(group, []).append(f"{label}{message}{_named(files)}")
+    log = sys.modules.get("fetcher.ui.log")
     for (_, _, hint), lines in alike.items():
+        if log is not None:
+            for line in lines:
+                log.told(line)
         for line in lines[:_SHOWN]:
             print(line, file=out)
         if len(lines) > _SHOWN:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair, visibility_of
 from fetcher.reporting import saved
+from fetcher.yamldoc.json_fields import JsonFields
 
 VISIBILITIES = ("public", "organization", "private")
 # Metrics of quality and what is better; of cost, less is better. Others: more is better.
@@ -22,7 +22,7 @@ _NO_METRIC = {"parameters", "tensors", "files", "seconds", "seed", "peak_residen
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One artifact on one benchmark: its record and figures."""
 
     artifact: Artifact
@@ -39,21 +39,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Table:
+class Ranking:
     """One ranking: rows of (rank or None, measurement), best first."""
 
     task: str
     benchmark: str
     metric: str
-    rows: tuple[tuple[int | None, Measured], ...]
+    rows: tuple[tuple[int | None, Measurement], ...]
     metrics: tuple[str, ...]
 
 
 @dataclass
-class Board:
+class Leaderboard:
     """All tables, and how many artifacts were left out because of who may see them."""
 
-    tables: list[Table] = field(default_factory=list)
+    tables: list[Ranking] = field(default_factory=list)
     hidden: int = 0
     seen: int = 0
 
@@ -63,16 +63,15 @@ def less_is_better(metric: str) -> bool:
     return metric in _LESS or metric.endswith(("seconds", "bytes", "loss", "error"))
 
 
-def gather(tree: Path, pairs: Sequence[Pair]) -> list[Measured]:
+def measurements(tree: Path, pairs: Sequence[Pair]) -> list[Measurement]:
     """Every passed measurement of a known artifact; the latest of each artifact and benchmark."""
     by_id: dict[str, list[Artifact]] = {}
     for _, artifact in pairs:
         by_id.setdefault(artifact.id, []).append(artifact)
-    found: dict[tuple[str, str], Measured] = {}
+    found: dict[tuple[str, str], Measurement] = {}
     for path in sorted(saved.folder_of(tree).glob("verify*.json"), key=_age):
-        report = saved.read(path) or {}
-        for item in report.get("results") or ():
-            for measured in _measured(item, by_id):
+        for result in saved.read(path).results:
+            for measured in _measured(result, by_id):
                 found[measured.artifact.full_name, measured.benchmark] = measured
     return list(found.values())
 
@@ -84,55 +83,55 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _measured(item: Any, by_id: Mapping[str, Sequence[Artifact]]) -> Iterator[Measured]:
+def _measured(result: JsonFields, by_id: Mapping[str, Sequence[Artifact]]) -> Iterator[Measurement]:
     """What one result says; anything that does not look like one says nothing."""
-    if not isinstance(item, dict) or item.get("state") not in {"passed", "ok", None}:
+    name, metrics = result.get("artifact") or result.get("id"), result.get("metrics")
+    if result.get("state") not in ("passed", "ok", None):
         return
-    name, metrics = item.get("artifact", item.get("id")), item.get("metrics")
-    if not isinstance(name, str) or not isinstance(metrics, dict):
+    if not isinstance(name, str) or not isinstance(metrics, Mapping):
         return
     manifest, _, short = name.rpartition("/")
-    manifest = manifest or str(item.get("manifest") or "")
+    manifest = manifest or result.text("manifest")
     named = by_id.get(short, ())
     artifact = next((a for a in named if manifest in {"", a.manifest}), None)
     if artifact is None:
         return
-    device, dtype = (str(metrics.get(key) or "") for key in ("device", "dtype"))
-    when = str(item.get("time") or "")
-    own, several = _numbers(metrics), metrics.get("benchmarks")
-    if isinstance(several, dict) and several:
+    found = JsonFields(metrics)
+    about = found.text("device"), found.text("dtype"), result.text("time")
+    own, several = _numbers(found), found.object("benchmarks")
+    if several.values:
         cost = {name: value for name, value in own.items() if name in _COST}
-        for benchmark, inner in several.items():
-            if isinstance(inner, dict) and (numbers := _numbers(inner)):
-                yield Measured(artifact, str(benchmark), {**cost, **numbers}, device, dtype, when)
+        for benchmark in several.values:
+            if numbers := _numbers(several.object(benchmark)):
+                yield Measurement(artifact, str(benchmark), {**cost, **numbers}, *about)
     elif own:
         dataset = (artifact.probe or {}).get("dataset")
-        benchmark = item.get("benchmark") or metrics.get("benchmark") or dataset
-        yield Measured(artifact, _shown_name(benchmark), own, device, dtype, when)
+        named_data = result.get("benchmark") or found.get("benchmark") or dataset
+        yield Measurement(artifact, _shown_name(named_data), own, *about)
 
 
-def _shown_name(benchmark: Any) -> str:
+def _shown_name(benchmark: object) -> str:
     """One data set's name, or those of several."""
     if isinstance(benchmark, list | tuple):
         return ", ".join(map(str, benchmark))
     return str(benchmark or "")
 
 
-def _numbers(metrics: Mapping[Any, Any]) -> dict[str, float]:
+def _numbers(metrics: JsonFields) -> dict[str, float]:
     return {
         str(key): float(value)
-        for key, value in metrics.items()
+        for key, value in metrics.values.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
 
 
 def board(
-    measured: Iterable[Measured], *, widest: str = "public", metric: str = "", task: str = ""
-) -> Board:
+    measured: Iterable[Measurement], *, widest: str = "public", metric: str = "", task: str = ""
+) -> Leaderboard:
     """Rank what may be seen; one table for each task and benchmark."""
     visible = VISIBILITIES[: VISIBILITIES.index(widest) + 1]
-    result = Board()
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    result = Leaderboard()
+    groups: dict[tuple[str, str], list[Measurement]] = {}
     for item in measured:
         kind = str(item.artifact.info.get("task") or "other")
         if task and kind != task:
@@ -149,7 +148,7 @@ def board(
     return result
 
 
-def _metric_for(items: Sequence[Measured]) -> str:
+def _metric_for(items: Sequence[Measurement]) -> str:
     """What to rank by: the first metric that a record names and that was measured."""
     there = {name for item in items for name in item.metrics}
     named = [str(name) for item in items for name in item.artifact.info.get("metrics", ())]
@@ -157,19 +156,19 @@ def _metric_for(items: Sequence[Measured]) -> str:
     return next((name for name in choices if name in there), "")
 
 
-def _ranked(task: str, benchmark: str, metric: str, items: Sequence[Measured]) -> Table:
+def _ranked(task: str, benchmark: str, metric: str, items: Sequence[Measurement]) -> Ranking:
     sign = 1 if less_is_better(metric) else -1
     with_value = [item for item in items if metric in item.metrics]
     with_value.sort(key=lambda item: (sign * item.metrics[metric], item.artifact.full_name))
-    rows: list[tuple[int | None, Measured]] = []
+    rows: list[tuple[int | None, Measurement]] = []
     for index, item in enumerate(with_value):
         tied = index and with_value[index - 1].metrics[metric] == item.metrics[metric]
         rows.append((rows[-1][0] if tied else index + 1, item))
     rows += [(None, item) for item in items if metric not in item.metrics]
-    return Table(task, benchmark, metric, tuple(rows), _columns(metric, items))
+    return Ranking(task, benchmark, metric, tuple(rows), _columns(metric, items))
 
 
-def _columns(metric: str, items: Sequence[Measured]) -> tuple[str, ...]:
+def _columns(metric: str, items: Sequence[Measurement]) -> tuple[str, ...]:
     """The metrics to show: the ranking one first, then quality, then cost."""
     there = {name for item in items for name in item.metrics} - _NO_METRIC
     known = [name for name in (*_QUALITY, *_COST) if name in there]
@@ -177,7 +176,27 @@ def _columns(metric: str, items: Sequence[Measured]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([metric, *known, *other]))[:7]
 
 
-def to_json(found: Board) -> list[dict[str, Any]]:
+class RankedJson(TypedDict):
+    """A row of a ranking in the JSON report; `rank` is None for what has no such value."""
+
+    task: str
+    benchmark: str | None
+    metric: str
+    less_is_better: bool
+    rank: int | None
+    id: str
+    manifest: str
+    name: str
+    owner: str | None
+    visibility: str
+    value: float | None
+    metrics: dict[str, float]
+    device: str | None
+    dtype: str | None
+    time: str | None
+
+
+def to_json(found: Leaderboard) -> list[RankedJson]:
     """The rows of all tables, for the JSON report's `results`."""
     return [
         {
@@ -213,53 +232,8 @@ def shown(metric: str, value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def title_of(table: Table) -> str:
+def title_of(table: Ranking) -> str:
     """A heading: what is ranked, on what, by what."""
     where = f" on {table.benchmark}" if table.benchmark else ""
     order = "lower is better" if less_is_better(table.metric) else "higher is better"
     return f"{table.task}{where}, by {table.metric} ({order})"
-
-
-_STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 2rem; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #8886; }
-th:nth-child(2), td:nth-child(2) { text-align: left; }
-tr.first td { font-weight: 600; }
-small { color: #888; }
-"""
-
-
-def html(found: Board, title: str) -> str:
-    """One page without scripts or references to other hosts; every text is escaped."""
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
-    ]
-    if not found.tables:
-        parts.append("<p>Nothing has been measured yet.</p>")
-    for table in found.tables:
-        parts.append(f"<h2>{escape(title_of(table))}</h2>")
-        heads = "".join(f"<th>{escape(name)}</th>" for name in table.metrics)
-        parts.append(
-            f'<div class="wide"><table><tr><th>#</th><th>model</th>{heads}<th>device</th></tr>'
-        )
-        parts += [_html_row(table, rank, item) for rank, item in table.rows]
-        parts.append("</table></div>")
-    return "\n".join([*parts, "</body></html>", ""])
-
-
-def _html_row(table: Table, rank: int | None, item: Measured) -> str:
-    cells = "".join(f"<td>{shown(name, item.metrics.get(name))}</td>" for name in table.metrics)
-    about = " · ".join(filter(None, (item.artifact.full_name, item.artifact.info.get("owner"))))
-    device = escape(" ".join(filter(None, (item.device, item.dtype))) or "-")
-    mark = ' class="first"' if rank == 1 else ""
-    return (
-        f"<tr{mark}><td>{rank or '-'}</td><td>{escape(item.artifact.name)}<br>"
-        f"<small>{escape(about)}</small></td>{cells}<td>{device}</td></tr>"
-    )

@@ -7,16 +7,25 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
-from fetcher.reporting.envelope import SCHEMA, Report, print_json
+from fetcher.reporting.envelope import SCHEMA, Answer, print_json
+from fetcher.reporting.report import Report
 from fetcher.tree.state import FOLDER, State
+from fetcher.yamldoc.json_fields import JsonFields
 
 _LARGEST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class SavedReport:
+    """What a command left: whatever lies there is only data, read field by field."""
+
+    summary: JsonFields = field(default_factory=JsonFields)
+    results: list[JsonFields] = field(default_factory=list)
 
 
 def folder_of(tree: Path) -> Path:
@@ -24,7 +33,7 @@ def folder_of(tree: Path) -> Path:
     return tree / FOLDER / "reports"
 
 
-def save(tree: Path, name: str, report: Report) -> None:
+def save(tree: Path, name: str, report: Answer | Report) -> None:
     """Keep a command's report as `name`.json, in place of the one before. Raises OSError."""
     State(tree).ensure_folder()
     text = io.StringIO()
@@ -32,22 +41,18 @@ def save(tree: Path, name: str, report: Report) -> None:
     write_atomically(folder_of(tree) / f"{name}.json", text.getvalue().encode())
 
 
-def save_results(tree: Path, name: str, report: Report, now: str) -> None:
+def save_results(tree: Path, name: str, report: Answer | Report, now: str) -> None:
     """Keep a report whose `results` are about single artifacts: what an earlier run found out
     about others stays. `now` (ISO 8601) is noted with each result. Raises OSError.
     """
     fresh = [{**item, "time": now} for item in report.results or ()]
     about = {item.get("artifact") for item in fresh}
-    before = read(folder_of(tree) / f"{name}.json") or {}
-    kept = [
-        item
-        for item in before.get("results") or ()
-        if isinstance(item, dict) and item.get("artifact") not in about
-    ]
+    before = read(folder_of(tree) / f"{name}.json").results
+    kept = [dict(item.values) for item in before if item.get("artifact") not in about]
     save(tree, name, replace(report, results=[*kept, *fresh]))
 
 
-def keep_results(tree: Path, name: str, report: Report) -> None:
+def keep_results(tree: Path, name: str, report: Answer | Report) -> None:
     """As `save_results`, now; a tree that cannot be written keeps nothing, and that is no error."""
     from datetime import datetime, timezone
 
@@ -61,14 +66,8 @@ def keep_pictures(tree: Path, pictures: Mapping[str, bytes]) -> None:
 
     As `keep_results`, a tree that cannot be written keeps nothing.
     """
-    report = read(folder_of(tree) / "verify.json") or {}
-    named = {
-        picture.get("sha256")
-        for item in report.get("results") or ()
-        if isinstance(item, dict) and isinstance(item.get("pictures"), list)
-        for picture in item["pictures"]
-        if isinstance(picture, dict)
-    }
+    results = read(folder_of(tree) / "verify.json").results
+    named = {picture.text("sha256") for item in results for picture in item.objects("pictures")}
     folder = folder_of(tree) / "pictures"
     with suppress(OSError, Failure):
         if pictures:
@@ -89,12 +88,14 @@ def picture(tree: Path, sha256: str) -> bytes | None:
     return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """A report that a command has left, None if it is none: whatever lies there is only data."""
+def read(path: Path) -> SavedReport:
+    """A report that a command has left; an empty one where none is, or none that can be read."""
     try:
         if path.stat().st_size > _LARGEST:
-            return None
-        found = json.loads(path.read_text("utf-8"))
+            return SavedReport()
+        found = JsonFields.of(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+        return SavedReport()
+    if found.get("schema") != SCHEMA:
+        return SavedReport()
+    return SavedReport(found.object("summary"), list(found.objects("results")))

@@ -19,20 +19,21 @@ from inspect import isawaitable
 
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
+from fetcher.reporting.prometheus import CONTENT_TYPE
 from fetcher.server.github import github_file
-from fetcher.server.http import Refused, Request, Response, refusal, text_response
+from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal, text_response
 from fetcher.server.hub import Hub
-from fetcher.server.lookup import Library
-from fetcher.server.metrics import CONTENT_TYPE, Metrics
-from fetcher.server.raw_files import Files, Registry, blob_response
+from fetcher.server.lookup import Lookup
+from fetcher.server.metrics import Metrics
+from fetcher.server.raw_files import RawFiles, RegistryHandler, blob_response
 from fetcher.server.tokens import ANONYMOUS, Identity, Tokens
-from fetcher.server.upload import Upload
+from fetcher.server.upload import BlobUpload
 
-Handler = Callable[[Request], Response | Awaitable[Response]]
+Handler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
 
 
 @dataclass
-class Options:
+class ServeOptions:
     """How to serve."""
 
     tokens: Tokens = field(default_factory=Tokens)
@@ -53,17 +54,17 @@ class App:
 
     def __init__(
         self,
-        library: Library,
-        options: Options,
+        lookup: Lookup,
+        options: ServeOptions,
         metrics: Metrics | None = None,
-        upload: Upload | None = None,
+        upload: BlobUpload | None = None,
     ) -> None:
-        self.library = library
+        self.lookup = lookup
         self.options = options
         self.metrics = metrics or Metrics()
         self.upload = upload
-        self.hub = Hub(library)
-        files, registry = Files(library), Registry(library)
+        self.hub = Hub(lookup)
+        files, registry = RawFiles(lookup), RegistryHandler(lookup)
         self.pages: dict[str, Handler] = {
             "": self._front,
             "healthz": lambda _: text_response("ok\n"),
@@ -73,28 +74,28 @@ class App:
             "files": files.handle,
             "projects": files.document,
             "v2": registry.handle,
-            "gh": lambda request: github_file(request, library),
+            "gh": lambda request: github_file(request, lookup),
         }
         self.exact: dict[str, Handler] = {}
         self.writable = {"api"}
-        self.session: Callable[[Request], Identity | None] = lambda _: None
-        self.unknown: Callable[[Request], Response | None] = lambda _: None
+        self.session: Callable[[HttpRequest], Identity | None] = lambda _: None
+        self.unknown: Callable[[HttpRequest], HttpResponse | None] = lambda _: None
         self.open_paths: tuple[str, ...] = ("/healthz",)
         self._tokens_looked = 0.0
         self.damaged: Callable[[], int] = lambda: 0
         self.model_metrics: Callable[[], str] = lambda: ""
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: HttpRequest) -> HttpResponse:
         """The answer to one request; every error is one too."""
-        self.library.site.refresh()
+        self.lookup.inventory.refresh()
         try:
             self._admit(request)
             return await self._route(request)
-        except Refused as refused:
+        except HttpError as refused:
             return refused.response
 
-    def _admit(self, request: Request) -> None:
-        """Find out who asks. Raises Refused.
+    def _admit(self, request: HttpRequest) -> None:
+        """Find out who asks. Raises HttpError.
 
         A token that nobody has is no error where nobody needs one: clients send the token that
         they have for the Hub to whatever stands in its place.
@@ -116,7 +117,7 @@ class App:
             return
         if not (request.identity.globs or request.identity.upload):
             if (instead := self.unknown(request)) is not None:
-                raise Refused(instead)
+                raise HttpError(instead)
             wrong = "does not know this token" if identity is None else "wants a token"
             raise refusal(
                 401,
@@ -124,7 +125,7 @@ class App:
                 headers={"WWW-Authenticate": 'Bearer realm="fetch", Basic realm="fetch"'},
             )
 
-    async def _route(self, request: Request) -> Response:
+    async def _route(self, request: HttpRequest) -> HttpResponse:
         if request.method in {"PUT", "POST"} and request.segments[0] == "blobs":
             if self.upload is None:
                 raise refusal(403, "This mirror takes no uploads")
@@ -144,17 +145,17 @@ class App:
         made = page(request)
         return await made if isawaitable(made) else made
 
-    def _held(self, request: Request, address: tuple[str, str, str, list[str]]) -> bool:
-        return self.library.view.repo(address[0], address[1], request.identity) is not None
+    def _held(self, request: HttpRequest, address: tuple[str, str, str, list[str]]) -> bool:
+        return self.lookup.view.repo(address[0], address[1], request.identity) is not None
 
-    def _blob(self, request: Request) -> Response:
+    def _blob(self, request: HttpRequest) -> HttpResponse:
         rest = request.segments[1:]
         if len(rest) != 2 or rest[0] != "sha256":
             raise refusal(404, "contents are at /blobs/sha256/<64 hex digits>")
-        return blob_response(request, self.library, rest[1])
+        return blob_response(request, self.lookup, rest[1])
 
-    def _metrics(self, request: Request) -> Response:
-        artifacts = self.library.view.artifacts
+    def _metrics(self, request: HttpRequest) -> HttpResponse:
+        artifacts = self.lookup.view.artifacts
         text = self.metrics.text(
             artifacts=len(artifacts),
             files=sum(len(item.files) for item in artifacts),
@@ -162,15 +163,15 @@ class App:
             damaged_contents_total=self.damaged(),
         )
         # Names of models: only for who may see all of them.
-        if all(request.identity.may_see(item.full_name, item.record) for item in artifacts):
+        if all(request.identity.may_see(item.full_name, item.record.private) for item in artifacts):
             text += self.model_metrics()
         return text_response(text, kind=CONTENT_TYPE)
 
-    def _front(self, request: Request) -> Response:
+    def _front(self, request: HttpRequest) -> HttpResponse:
         if request.path != "/":
             raise refusal(404, "Nothing is served at this address")
         base = request.base
-        held = len(self.library.view.visible(request.identity))
+        held = len(self.lookup.view.visible(request.identity))
         lines = [
             f"fetch {__version__}: a mirror of {held} artifacts",
             "",
@@ -180,7 +181,7 @@ class App:
         ]
         return text_response("\n".join(lines) + "\n")
 
-    def finished(self, request: Request, status: int, size: int, seconds: float) -> None:
+    def finished(self, request: HttpRequest, status: int, size: int, seconds: float) -> None:
         """Count and log an answer that begins to leave."""
         part = request.segments[0]
         part = part if part in self.pages and part else "hub"
@@ -195,7 +196,7 @@ class App:
             )
 
 
-def _method(request: Request) -> str:
+def _method(request: HttpRequest) -> str:
     """A method, but not whatever text a client puts in its place."""
     return request.method if request.method in {"GET", "HEAD", "POST", "PUT"} else "OTHER"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from fetcher.fs.extents import Extent, read
 from fetcher.fs.safe_paths import native
 from fetcher.server.http import Content
 from fetcher.server.streaming import CutOff
+
+_log = logging.getLogger(__name__)
 
 # Up to this size a content is proven before its first byte leaves; a larger one on its way.
 AT_ONCE = 64 << 20
@@ -27,7 +30,7 @@ class Damaged(CutOff):
     """A content is not what its digest says."""
 
 
-class Proofs:
+class BlobChecks:
     """What is known of contents, by digest and stat."""
 
     def __init__(self, stamped: Stamped) -> None:
@@ -56,6 +59,7 @@ class Proofs:
     def note(self, content: Content, found: str, signature: object) -> bool:
         """Remember what reading a content gave; whether it is sound."""
         sound = found == content.sha256
+        _log.debug("%s was read: %s", content.sha256, "sound" if sound else f"it is {found}")
         self._known[content.sha256] = signature, sound
         self.failures += not sound
         return sound

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from fetcher.server.http import Content, Live, Response, refusal
-from fetcher.server.repos import Entry
+from fetcher.server.http import Content, HttpResponse, Live, refusal
+from fetcher.server.repos import RepoFile
 
 # Files come from outside: what a browser would run as a page of this server is no such type.
 _TEXT = {"txt", "json", "jsonl", "md", "py", "yaml", "yml", "csv", "tsv", "cfg", "toml", "jinja"}
@@ -30,12 +30,12 @@ def disposition(path: str) -> str:
 
 
 def file_response(
-    entry: Entry,
+    entry: RepoFile,
     content: Content | None,
     headers: Mapping[str, str] | None = None,
     live: Live | None = None,
-) -> Response:
-    """A file that is here, or that arrives while it is sent. Raises Refused if it is neither."""
+) -> HttpResponse:
+    """A file that is here, or that arrives while it is sent. Raises HttpError if it is neither."""
     found = {
         **(headers or {}),
         "ETag": f'"{entry.etag}"',
@@ -44,7 +44,7 @@ def file_response(
         "X-Content-Type-Options": "nosniff",
     }
     if content is not None:
-        return Response(200, found, content)
+        return HttpResponse(200, found, content)
     if live is not None:
-        return Response(200, found, live=live, size=entry.size)
+        return HttpResponse(200, found, live=live, size=entry.size)
     raise refusal(503, f"{entry.path} is not here any more", headers={"Retry-After": "5"})

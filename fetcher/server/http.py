@@ -22,7 +22,7 @@ MAX_FORM = 8 << 20
 
 
 @dataclass
-class Request:
+class HttpRequest:
     """One request. `path` is percent-decoded; `headers` gives a header's value by its name."""
 
     method: str
@@ -44,7 +44,7 @@ class Request:
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """The query's parameters; the last of a name counts. Raises Refused."""
+        """The query's parameters; the last of a name counts. Raises HttpError."""
         try:
             return dict(parse_qsl(self.query, keep_blank_values=True, max_num_fields=100))
         except ValueError:
@@ -74,7 +74,7 @@ class Request:
         return f"{scheme}://{host}{prefix}" if _HOST.fullmatch(host) else ""
 
     async def body(self, limit: int = MAX_FORM) -> bytes:
-        """The whole body. Raises Refused if it is longer than `limit`."""
+        """The whole body. Raises HttpError if it is longer than `limit`."""
         data = bytearray()
         if self.chunks is not None:
             async for chunk in self.chunks():
@@ -96,7 +96,7 @@ Live = Callable[[int, int], Iterator[bytes]]
 
 
 @dataclass
-class Response:
+class HttpResponse:
     """What to answer. A `Content` honours ranges and conditions.
 
     `live` gives the bytes from one offset up to another of a content that still arrives, in a
@@ -110,10 +110,10 @@ class Response:
     size: int = 0
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request that gets an error as its answer."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
         self.response = response
 
@@ -124,24 +124,24 @@ class Refused(Exception):
         return str(json.loads(body).get("error", "")) if isinstance(body, bytes) and body else ""
 
 
-def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """A value as JSON."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Response(
+    return HttpResponse(
         200,
         {"Content-Type": JSON_TYPE, **(headers or {})},
         text.encode("utf-8", "surrogatepass"),
     )
 
 
-def text_response(text: str, status: int = 200, kind: str = TEXT_TYPE) -> Response:
+def text_response(text: str, status: int = 200, kind: str = TEXT_TYPE) -> HttpResponse:
     """A text."""
-    return Response(status, {"Content-Type": kind}, text.encode())
+    return HttpResponse(status, {"Content-Type": kind}, text.encode())
 
 
 def refusal(
     status: int, message: str, code: str = "", headers: Mapping[str, str] | None = None
-) -> Refused:
+) -> HttpError:
     """An error as the Hub words it; `code` is the X-Error-Code that its clients go by."""
     made = json_response({"error": message}, headers)
     made.status = status
@@ -149,4 +149,4 @@ def refusal(
         made.headers["X-Error-Code"] = code
     shown = message.encode("ascii", "backslashreplace").decode("ascii")
     made.headers["X-Error-Message"] = re.sub(r"[^\x20-\x7e]", "?", shown)[:500]
-    return Refused(made)
+    return HttpError(made)

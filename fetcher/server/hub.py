@@ -9,12 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from fetcher.server.files import file_response
-from fetcher.server.http import Request, Response, json_response, refusal
-from fetcher.server.lookup import Found, Library, missing
+from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal
+from fetcher.server.hub_json import (
+    CommitJson,
+    LastCommitJson,
+    RefsJson,
+    RepoInfoJson,
+    TreeEntryJson,
+)
+from fetcher.server.lookup import Lookup, RepoCommit, missing
 from fetcher.server.repos import Repo, Snapshot
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
@@ -37,10 +43,10 @@ _DATE = "1970-01-01T00:00:00.000Z"
 
 
 class Hub:
-    """Answers what the Hub's clients ask, from a library."""
+    """Answers what the Hub's clients ask, from what the lookup finds."""
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = lookup
 
     @staticmethod
     def file_address(segments: list[str]) -> tuple[str, str, str, list[str]] | None:
@@ -52,21 +58,23 @@ class Hub:
                 return kind or "model", "/".join(rest[:width]), rest[width], rest[width + 1 :]
         return None
 
-    async def file(self, request: Request, address: tuple[str, str, str, list[str]]) -> Response:
+    async def file(
+        self, request: HttpRequest, address: tuple[str, str, str, list[str]]
+    ) -> HttpResponse:
         """A file, or with `raw` what git has of it."""
         kind, name, action, rest = address
-        commit, entry = await self.library.entry(request, kind, name, rest)
+        commit, entry = await self.lookup.entry(request, kind, name, rest)
         headers = {"X-Repo-Commit": commit}
         if action == "raw" and not entry.git_blob:
-            return Response(200, {**headers, "Content-Type": "text/plain"}, entry.pointer)
+            return HttpResponse(200, {**headers, "Content-Type": "text/plain"}, entry.pointer)
         headers["X-Linked-Size"] = str(entry.size)
         headers["X-Linked-Etag"] = f'"{entry.etag}"'
-        upstream = self.library.upstream
-        content = self.library.content(entry)
+        upstream = self.lookup.upstream
+        content = self.lookup.content(entry)
         live = upstream.arriving(kind, name, commit, entry) if upstream and not content else None
         return file_response(entry, content, headers, live)
 
-    async def api(self, request: Request) -> Response:
+    async def api(self, request: HttpRequest) -> HttpResponse:
         """Everything below /api/."""
         segments = request.segments[1:]
         if segments == ["agent-harnesses"]:
@@ -85,12 +93,14 @@ class Hub:
             raise refusal(403, "This mirror is read-only for the Hub's clients")
         return await self._action(request, kind, name, rest)
 
-    async def _action(self, request: Request, kind: str, name: str, rest: list[str]) -> Response:
+    async def _action(
+        self, request: HttpRequest, kind: str, name: str, rest: list[str]
+    ) -> HttpResponse:
         action = rest[0] if rest else ""
         if action not in {"", *_ACTIONS} or action in {"xet-read-token", "discussions"}:
-            self.library.held(request, kind, name)
+            self.lookup.held(request, kind, name)
             raise refusal(404, f"This mirror has no {action}")
-        found, path = await self.library.commit(request, kind, name, rest[1:] or ["main"])
+        found, path = await self.lookup.commit(request, kind, name, rest[1:] or ["main"])
         if action in {"", "revision"}:
             if path:
                 raise refusal(404, f"No revision {'/'.join(rest[1:])}", "RevisionNotFound")
@@ -100,7 +110,7 @@ class Hub:
         if action == "refs":
             return json_response(refs_of(found.repo))
         if action == "commits":
-            return json_response([_commit_record(found.snapshot.commit)])
+            return json_response([_commit_entry(found.snapshot.commit)])
         if action == "tree":
             return self._tree(request, found.snapshot, path)
         if action == "treesize":
@@ -108,28 +118,27 @@ class Hub:
             return json_response({"path": f"/{path}", "size": sum(sizes)})
         return await self._paths_info(request, found.snapshot)
 
-    def _search(self, request: Request, kind: str) -> Response:
+    def _search(self, request: HttpRequest, kind: str) -> HttpResponse:
         words, author = request.params.get("search", "").lower(), request.params.get("author")
         limit = request.whole_number("limit", 1000, 0, 1000)
         found = [
             described(repo, repo.snapshots[repo.refs["main"]].commit)
-            for repo in self.library.view.repos(kind, request.identity)
+            for repo in self.lookup.view.repos(kind, request.identity)
             if words in repo.id.lower() and author in (None, repo.id.partition("/")[0])
         ]
         return json_response(found[:limit])
 
-    async def _info(self, request: Request, found: Found) -> Response:
+    async def _info(self, request: HttpRequest, found: RepoCommit) -> HttpResponse:
         repo, snapshot = found.repo, found.snapshot
-        info = described(repo, snapshot.commit)
-        info |= await self.library.card(snapshot)
-        info |= repo.info
+        card = await self.lookup.card(snapshot)
+        info: dict[str, object] = {**described(repo, snapshot.commit), **card, **repo.info}
         info["siblings"] = [
             entry.sibling(request.truth("blobs")) for entry in snapshot.files.values()
         ]
         info["usedStorage"] = sum(entry.size for entry in snapshot.files.values())
         return json_response(info)
 
-    def _tree(self, request: Request, snapshot: Snapshot, folder: str) -> Response:
+    def _tree(self, request: HttpRequest, snapshot: Snapshot, folder: str) -> HttpResponse:
         folder = folder.strip("/")
         try:
             paths = snapshot.listing(folder, request.truth("recursive"))
@@ -141,16 +150,16 @@ class Hub:
             last = _uncursor(cursor)
             paths = [path for path in paths if path > last]
         page = paths[:limit]
-        answer = json_response([_record(request, snapshot, path) for path in page])
+        answer = json_response([_entry(request, snapshot, path) for path in page])
         if len(paths) > limit:
             token = urlsafe_b64encode(page[-1].encode("utf-8", "surrogatepass")).decode()
             query = urlencode({**request.params, "limit": str(limit), "cursor": token})
             answer.headers["Link"] = f'<{request.base}{quote(request.path)}?{query}>; rel="next"'
         return answer
 
-    async def _paths_info(self, request: Request, snapshot: Snapshot) -> Response:
+    async def _paths_info(self, request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         body = await request.body()
-        paths: Any
+        paths: object
         try:
             if "json" in (request.headers("content-type") or ""):
                 paths = json.loads(body)["paths"]
@@ -162,7 +171,7 @@ class Hub:
             paths = [paths]
         wanted = [str(path).strip("/") for path in paths]
         return json_response(
-            [_record(request, snapshot, path) for path in wanted if path in snapshot.records]
+            [_entry(request, snapshot, path) for path in wanted if path in snapshot.entries]
         )
 
 
@@ -177,26 +186,30 @@ def _uncursor(text: str) -> str:
         raise refusal(400, "this cursor is not one of this mirror's") from None
 
 
-def _record(request: Request, snapshot: Snapshot, path: str) -> dict[str, Any]:
-    record = snapshot.records[path]
+def _entry(request: HttpRequest, snapshot: Snapshot, path: str) -> TreeEntryJson:
+    entry = snapshot.entries[path]
     if not request.truth("expand"):
-        return record
-    commit = {"id": snapshot.commit, "title": "held by this mirror", "date": _DATE}
-    return {**record, "lastCommit": commit}
+        return entry
+    commit: LastCommitJson = {
+        "id": snapshot.commit,
+        "title": "held by this mirror",
+        "date": _DATE,
+    }
+    return {**entry, "lastCommit": commit}
 
 
-def described(repo: Repo, commit: str) -> dict[str, Any]:
+def described(repo: Repo, commit: str) -> RepoInfoJson:
     """What is known of a repository without reading its files."""
     record = repo.record
-    tags = [str(tag) for tag in record.get("tags", ())]
-    if licence := record.get("license"):
-        tags.append(f"license:{str(licence).lower()}")
-    found: dict[str, Any] = {
+    tags = record.texts("tags")
+    if licence := record.text("license"):
+        tags.append(f"license:{licence.lower()}")
+    found: RepoInfoJson = {
         "_id": _id_of(repo),
         "id": repo.id,
         "author": repo.id.partition("/")[0] if "/" in repo.id else None,
         "sha": commit,
-        "private": record.get("visibility") == "private",
+        "private": record.private,
         "gated": False,
         "disabled": False,
         "downloads": 0,
@@ -212,22 +225,22 @@ def _id_of(repo: Repo) -> str:
     return hashlib.sha1(f"{repo.kind}/{repo.id}".encode()).hexdigest()[:24]
 
 
-def refs_of(repo: Repo) -> dict[str, Any]:
+def refs_of(repo: Repo) -> RefsJson:
     """Branches and tags; which of them a name is, only its form can tell."""
-    found: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
+    found: RefsJson = {"branches": [], "converts": [], "tags": []}
     for name, commit in repo.refs.items():
-        group, ref = "branches", f"refs/heads/{name}"
+        group, ref = found["branches"], f"refs/heads/{name}"
         if name.startswith("refs/convert/"):
-            group, ref = "converts", name
+            group, ref = found["converts"], name
         elif name.startswith("refs/"):
             continue
         elif name[:1] in "v0123456789" and name[1:2].isdigit():
-            group, ref = "tags", f"refs/tags/{name}"
-        found[group].append({"name": name, "ref": ref, "targetCommit": commit})
+            group, ref = found["tags"], f"refs/tags/{name}"
+        group.append({"name": name, "ref": ref, "targetCommit": commit})
     return found
 
 
-def _commit_record(commit: str) -> dict[str, Any]:
+def _commit_entry(commit: str) -> CommitJson:
     return {
         "id": commit,
         "title": "held by this mirror",
@@ -237,7 +250,7 @@ def _commit_record(commit: str) -> dict[str, Any]:
     }
 
 
-def _whoami(request: Request) -> Response:
+def _whoami(request: HttpRequest) -> HttpResponse:
     name = request.identity.name
     if not name:
         raise refusal(401, "This mirror knows no such token")

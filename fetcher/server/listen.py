@@ -24,7 +24,7 @@ _GRACE_SECONDS = 30.0
 
 
 @dataclass
-class Listen:
+class ListenOptions:
     """Where to listen, and with which certificate."""
 
     host: str = "127.0.0.1"
@@ -33,7 +33,7 @@ class Listen:
     key: Path | None = None
 
 
-def open_socket(listen: Listen) -> socket.socket:
+def open_socket(listen: ListenOptions) -> socket.socket:
     """A listening socket. Raises UsageError, Failure with what to do."""
     where = f"{listen.host}:{listen.port}"
     try:
@@ -62,7 +62,7 @@ def open_socket(listen: Listen) -> socket.socket:
     return made
 
 
-def check_certificate(listen: Listen) -> None:
+def check_certificate(listen: ListenOptions) -> None:
     """Raise UsageError unless certificate and key are there and belong together."""
     if listen.cert is None and listen.key is None:
         return
@@ -82,7 +82,7 @@ def check_certificate(listen: Listen) -> None:
 
 
 async def run(
-    service: Service, listen: Listen, sock: socket.socket, ready: Callable[[], None]
+    service: Service, listen: ListenOptions, sock: socket.socket, ready: Callable[[], None]
 ) -> bool:
     """Serve until SIGINT or SIGTERM; downloads that run then get half a minute to end.
 

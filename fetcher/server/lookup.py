@@ -4,72 +4,77 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from fetcher.fs.extents import Extent
 from fetcher.server.cards import MAX_CARD, card_of
-from fetcher.server.http import Content, Live, Refused, Request, refusal
-from fetcher.server.places import Site, View
-from fetcher.server.repos import Entry, Repo, Snapshot
+from fetcher.server.http import Content, HttpError, HttpRequest, Live, refusal
+from fetcher.server.hub_json import CardJson
+from fetcher.server.repos import Repo, RepoFile, Snapshot
+from fetcher.server.served_inventory import InventoryView, ServedInventory
 
 
-class Upstream(Protocol):
+class UpstreamLookup(Protocol):
     """A Hub that is asked for what is not here (see `fetcher.server.upstream`)."""
 
-    async def snapshot(self, request: Request, kind: str, name: str, revision: str) -> Found | None:
+    async def snapshot(
+        self, request: HttpRequest, kind: str, name: str, revision: str
+    ) -> RepoCommit | None:
         """A whole commit; None if the upstream has no such repository or cannot be asked."""
 
     async def entry(
-        self, request: Request, kind: str, name: str, revision: str, path: str
-    ) -> tuple[str, Entry | None] | None:
+        self, request: HttpRequest, kind: str, name: str, revision: str, path: str
+    ) -> tuple[str, RepoFile | None] | None:
         """(commit, file) without a listing; None as above."""
 
     def repo(self, kind: str, name: str) -> Repo | None:
         """What is known of a repository so far."""
 
-    def locate(self, entry: Entry) -> tuple[str, tuple[Extent, ...]] | None:
+    def locate(self, entry: RepoFile) -> tuple[str, tuple[Extent, ...]] | None:
         """(sha256, place) of an entry that was fetched before."""
 
-    def arriving(self, kind: str, name: str, commit: str, entry: Entry) -> Live:
+    def arriving(self, kind: str, name: str, commit: str, entry: RepoFile) -> Live:
         """The bytes of a file that is fetched for this, or already on its way."""
 
 
 @dataclass(frozen=True)
-class Found:
+class RepoCommit:
     """A repository and one of its commits."""
 
     repo: Repo
     snapshot: Snapshot
 
 
-class Library:
+class Lookup:
     """Repositories, files and contents as one request may see them."""
 
-    def __init__(self, site: Site, upstream: Upstream | None = None) -> None:
-        self.site = site
+    def __init__(self, inventory: ServedInventory, upstream: UpstreamLookup | None = None) -> None:
+        self.inventory = inventory
         self.upstream = upstream
-        self._cards: dict[str, dict[str, Any]] = {}
+        self._cards: dict[str, CardJson] = {}
 
     @property
-    def view(self) -> View:
+    def view(self) -> InventoryView:
         """The latest view of what is held."""
-        return self.site.view
+        return self.inventory.view
 
-    def held(self, request: Request, kind: str, name: str) -> Repo:
-        """A repository of which something is held. Raises Refused."""
+    def held(self, request: HttpRequest, kind: str, name: str) -> Repo:
+        """A repository of which something is held. Raises HttpError."""
         repo = self.view.repo(kind, name, request.identity)
         if repo is None:
             raise refusal(404, f"This mirror holds nothing of {kind} {name}", "RepoNotFound")
         return repo
 
-    def _split(self, request: Request, kind: str, name: str, rest: list[str]) -> tuple[str, str]:
+    def _split(
+        self, request: HttpRequest, kind: str, name: str, rest: list[str]
+    ) -> tuple[str, str]:
         known = self.upstream.repo(kind, name) if self.upstream else None
         known = known or self.view.repo(kind, name, request.identity) or Repo(kind, name)
         return known.split(rest)
 
     async def commit(
-        self, request: Request, kind: str, name: str, rest: list[str]
-    ) -> tuple[Found, str]:
+        self, request: HttpRequest, kind: str, name: str, rest: list[str]
+    ) -> tuple[RepoCommit, str]:
         """The repository at the revision that `rest` begins with, and the path after it."""
         revision, path = self._split(request, kind, name, rest)
         if self.upstream is not None:
@@ -77,7 +82,7 @@ class Library:
             if found is not None:
                 return found, path
         repo = self.held(request, kind, name)
-        return Found(repo, self._snapshot(repo, revision)), path
+        return RepoCommit(repo, self._snapshot(repo, revision)), path
 
     @staticmethod
     def _snapshot(repo: Repo, revision: str) -> Snapshot:
@@ -89,9 +94,9 @@ class Library:
         return snapshot
 
     async def entry(
-        self, request: Request, kind: str, name: str, rest: list[str]
-    ) -> tuple[str, Entry]:
-        """(commit, file) of an address. Raises Refused, with the commit where that is known."""
+        self, request: HttpRequest, kind: str, name: str, rest: list[str]
+    ) -> tuple[str, RepoFile]:
+        """(commit, file) of an address. Raises HttpError, with the commit where that is known."""
         revision, path = self._split(request, kind, name, rest)
         found = None
         if self.upstream is not None:
@@ -105,7 +110,7 @@ class Library:
             raise missing(path, commit)
         return commit, entry
 
-    async def card(self, snapshot: Snapshot) -> dict[str, Any]:
+    async def card(self, snapshot: Snapshot) -> CardJson:
         """What a repository's README says of it to machines, as the Hub shows it in its info."""
         entry = snapshot.files.get("README.md")
         content = self.content(entry) if entry and entry.size <= MAX_CARD else None
@@ -117,7 +122,7 @@ class Library:
             self._cards[content.sha256] = await asyncio.to_thread(card_of, content)
         return self._cards[content.sha256]
 
-    def content(self, entry: Entry) -> Content | None:
+    def content(self, entry: RepoFile) -> Content | None:
         """Where an entry's bytes lie here, if they do."""
         found = self.content_of(entry.sha256) if entry.sha256 else None
         if found is None and self.upstream is not None and (there := self.upstream.locate(entry)):
@@ -134,7 +139,7 @@ def _content(sha256: str, extents: tuple[Extent, ...]) -> Content:
     return Content(sha256, sum(extent.length for extent in extents), extents)
 
 
-def missing(path: str, commit: str = "") -> Refused:
+def missing(path: str, commit: str = "") -> HttpError:
     """A file or folder that is not there, as clients take it for granted."""
     headers = {"X-Repo-Commit": commit} if commit else {}
     return refusal(404, f"This mirror does not hold {path or 'that'}", "EntryNotFound", headers)

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import write_atomically
@@ -20,9 +19,9 @@ from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.http import Content
 from fetcher.server.hub import described, refs_of
-from fetcher.server.places import View
 from fetcher.server.raw_files import public_documents
 from fetcher.server.repos import Repo, Snapshot
+from fetcher.server.served_inventory import InventoryView
 from fetcher.server.tokens import ANONYMOUS
 
 _UNFIT = re.compile(r"[\"'$\\;{}\s]")
@@ -31,7 +30,7 @@ _KINDS = ("model", "dataset", "space")
 
 
 @dataclass
-class Maps:
+class NginxMaps:
     """Keys and values of nginx's maps, by the map's name."""
 
     entries: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -55,13 +54,13 @@ class Maps:
         return "".join(lines)
 
 
-class Generator:
+class ConfigGenerator:
     """Collects what one view has to show to everybody, and writes it below a folder."""
 
-    def __init__(self, view: View, folder: Path) -> None:
+    def __init__(self, view: InventoryView, folder: Path) -> None:
         self.view = view
         self.folder = folder
-        self.maps = Maps()
+        self.maps = NginxMaps()
         self.documents: dict[str, bytes] = {}
         self.names: set[str] = set()
 
@@ -74,8 +73,8 @@ class Generator:
             self._github(repo)
         for artifact in self.view.visible(ANONYMOUS):
             self._artifact(artifact)
-        for held in self.view.holdings:
-            for name, data in public_documents(held, ANONYMOUS):
+        for inventory in self.view.inventories:
+            for name, data in public_documents(inventory, ANONYMOUS):
                 self.documents[f"projects/{name}"] = data
 
     def _place(self, sha256: str | None) -> str:
@@ -107,15 +106,15 @@ class Generator:
             for folder in snapshot.folders:
                 for recursive in (False, True):
                     paths = snapshot.listing(folder, recursive)
-                    records = [snapshot.records[path] for path in paths]
-                    self._json("tree", f"{at}/{folder}|{int(recursive)}", records)
+                    entries = [snapshot.entries[path] for path in paths]
+                    self._json("tree", f"{at}/{folder}|{int(recursive)}", entries)
             for path, entry in snapshot.files.items():
                 self.maps.put("file", f"{at}/{path}", self._place(entry.sha256))
                 if entry.git_blob:
                     self.maps.put("git", f"{at}/{path}", entry.git_blob)
 
-    def _info(self, repo: Repo, snapshot: Snapshot) -> dict[str, Any]:
-        info = described(repo, snapshot.commit)
+    def _info(self, repo: Repo, snapshot: Snapshot) -> dict[str, object]:
+        info: dict[str, object] = {**described(repo, snapshot.commit)}
         card = snapshot.files.get("README.md")
         extents = self.view.locate(card.sha256 or "") if card else None
         if card and extents:
@@ -123,7 +122,7 @@ class Generator:
         info["siblings"] = [entry.sibling(True) for entry in snapshot.files.values()]
         return info
 
-    def _json(self, name: str, key: str, value: Any) -> None:
+    def _json(self, name: str, key: str, value: object) -> None:
         path = f"json/{len(self.documents)}.json"
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         self.documents[path] = text.encode("utf-8", "surrogatepass")
@@ -212,11 +211,11 @@ def _revisions(repo: Repo) -> Iterator[str]:
 
 
 def write_configuration(
-    views: View, folder: Path, listen: str, certificate: Iterable[Path] = ()
+    views: InventoryView, folder: Path, listen: str, certificate: Iterable[Path] = ()
 ) -> list[str]:
     """Write the configuration below `folder`; what to tell the user. Raises FetchError."""
     folder = Path(_fit(str(folder.absolute())))
-    generator = Generator(views, folder)
+    generator = ConfigGenerator(views, folder)
     generator.collect()
     lines = [f"listen {listen}{' ssl' if certificate else ''};"]
     for name, path in zip(("ssl_certificate", "ssl_certificate_key"), certificate, strict=False):

@@ -15,7 +15,7 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.network.session import Network
-from fetcher.server.http import Refused, refusal
+from fetcher.server.http import HttpError, refusal
 from fetcher.server.metrics import Metrics
 from fetcher.server.streaming import CutOff
 from fetcher.sources.base import Candidate, FileEntry
@@ -33,7 +33,7 @@ _PIECE = 1 << 20
 _POLL_SECONDS = 0.03
 
 
-class Flight:
+class PullThrough:
     """One file on its way. `sha256` is set when it has landed, `problem` if it never will."""
 
     def __init__(self, download: Download) -> None:
@@ -47,8 +47,8 @@ class Flight:
         partial = self.download.partial
         if partial is None:
             return "", 0
-        cells = partial.segments  # of the engine's thread: only looked at here
-        reached = next((cell.at for cell in cells if not cell.whole), cells[-1].at)
+        segments = partial.segments  # of the engine's thread: only looked at here
+        reached = next((segment.at for segment in segments if not segment.whole), segments[-1].at)
         return partial.part.path, reached
 
 
@@ -62,11 +62,11 @@ class Puller:
         self.store = store
         self.metrics = metrics
         self.say = say
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[str, PullThrough] = {}
         self._lock = threading.Lock()
         self._closed = False
         self._networks: list[Network] = []
-        self._small: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._small: queue.SimpleQueue[PullThrough | None] = queue.SimpleQueue()
         self._large = ThreadPoolExecutor(_LARGE_AT_ONCE, thread_name_prefix="pull")
         for _ in range(_SMALL_LANES):
             threading.Thread(target=self._run_small, name="pull-small", daemon=True).start()
@@ -87,11 +87,11 @@ class Puller:
         """What gives the bytes of a file from one offset up to another (see `Response.live`)."""
         return lambda start, stop: self._read_along(self._flight(file, candidates), start, stop)
 
-    def _flight(self, file: FileEntry, candidates: Sequence[Candidate]) -> Flight:
+    def _flight(self, file: FileEntry, candidates: Sequence[Candidate]) -> PullThrough:
         with self._lock:
             flight = self._flights.get(file.key)
             if flight is None:
-                flight = Flight(Download("upstream", file, list(candidates)))
+                flight = PullThrough(Download("upstream", file, list(candidates)))
                 self._flights[file.key] = flight
                 if flight.download.small:
                     self._small.put(flight)
@@ -107,7 +107,7 @@ class Puller:
                     batch.append(following)
             self._run(batch, self.settings.text("jobs"))
 
-    def _run(self, flights: list[Flight], downloads: str) -> None:
+    def _run(self, flights: list[PullThrough], downloads: str) -> None:
         """Get these files; every flight has ended afterwards, whatever happens."""
         by_download = {id(flight.download): flight for flight in flights}
 
@@ -138,7 +138,7 @@ class Puller:
                     self._end(flight, "failed", flight.download.received)
                     self.say(f"upstream: {flight.download.file.path}: {flight.problem.message}")
 
-    def _end(self, flight: Flight, outcome: str, received: int) -> None:
+    def _end(self, flight: PullThrough, outcome: str, received: int) -> None:
         with self._lock:
             self._flights.pop(flight.download.file.key, None)
         self.metrics.add("fetch_upstream_requests_total", outcome=outcome)
@@ -147,15 +147,15 @@ class Puller:
 
     # Reading along
 
-    def _read_along(self, flight: Flight, start: int, stop: int) -> Iterator[bytes]:
+    def _read_along(self, flight: PullThrough, start: int, stop: int) -> Iterator[bytes]:
         """Bytes as they arrive; the last one only once the whole file is proven.
 
         What left before may come from a try that turned out wrong: it is compared at the end.
-        Raises CutOff, or Refused if nothing was sent yet.
+        Raises CutOff, or HttpError if nothing was sent yet.
         """
         position, furthest = start, 0
         check = (
-            _Check(flight.download.file)
+            _DigestCheck(flight.download.file)
             if (start, stop) == (0, flight.download.file.size)
             else None
         )
@@ -191,7 +191,7 @@ class Puller:
         yield held
 
 
-class _Check:
+class _DigestCheck:
     """The digest of what was sent."""
 
     def __init__(self, file: FileEntry) -> None:
@@ -217,7 +217,7 @@ def _between(path: str, start: int, stop: int) -> Iterator[bytes]:
         return
 
 
-def _refused(problem: Problem) -> Refused:
+def _refused(problem: Problem) -> HttpError:
     """A failed transfer as clients understand it."""
     if problem.code == "gated":
         return refusal(403, problem.message, "GatedRepo")

@@ -13,42 +13,42 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from fetcher.mirror import oci_documents
-from fetcher.mirror.inventory import HeldArtifact, Holdings
+from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.project import lockfile as locks
 from fetcher.server.files import file_response, media_type
-from fetcher.server.http import Refused, Request, Response, json_response, refusal
-from fetcher.server.lookup import Library, missing
-from fetcher.server.repos import entry_of
+from fetcher.server.http import HttpError, HttpRequest, HttpResponse, json_response, refusal
+from fetcher.server.lookup import Lookup, missing
+from fetcher.server.repos import repo_file
 from fetcher.server.tokens import Identity
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _FOREVER = "public, max-age=31536000, immutable"
 
 
-def blob_response(request: Request, library: Library, sha256: str) -> Response:
-    """A content by its digest. Raises Refused."""
+def blob_response(request: HttpRequest, lookup: Lookup, sha256: str) -> HttpResponse:
+    """A content by its digest. Raises HttpError."""
     content = None
-    if _HEX.fullmatch(sha256) and library.view.may_read(request.identity, sha256):
-        content = library.content_of(sha256)
+    if _HEX.fullmatch(sha256) and lookup.view.may_read(request.identity, sha256):
+        content = lookup.content_of(sha256)
     if content is None:
         raise refusal(404, "This mirror does not hold that content")
     headers = {"ETag": f'"{sha256}"', "Content-Type": "application/octet-stream"}
-    return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{sha256}"}, content)
+    return HttpResponse(200, {**headers, "Docker-Content-Digest": f"sha256:{sha256}"}, content)
 
 
-class Files:
+class RawFiles:
     """Artifacts and their files."""
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = lookup
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: HttpRequest) -> HttpResponse:
         """Whatever is below /files/."""
         rest = request.segments[1:]
-        artifacts = self.library.view.visible(request.identity)
+        artifacts = self.lookup.view.visible(request.identity)
         if rest[-1] == "":
             rest = rest[:-1]
         if len(rest) < 2:
@@ -66,31 +66,31 @@ class Files:
         file = next((file for file in artifact.files if file.path == path), None)
         if file is None:
             raise missing(path)
-        entry = entry_of(file)
-        return file_response(entry, self.library.content(entry))
+        entry = repo_file(file)
+        return file_response(entry, self.lookup.content(entry))
 
-    def document(self, request: Request) -> Response:
+    def document(self, request: HttpRequest) -> HttpResponse:
         """A project's own file: the lock that a client at this site needs, and its manifests.
 
         Of the lock a client sees what it may see; a manifest with more than that is not shown.
         """
         name = "/".join(request.segments[1:])
-        for held in reversed(self.library.view.holdings):
-            data = dict(public_documents(held, request.identity)).get(name)
+        for inventory in reversed(self.lookup.view.inventories):
+            data = dict(public_documents(inventory, request.identity)).get(name)
             if data is not None:
                 etag = f'"{hashlib.sha256(data).hexdigest()}"'
-                return Response(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
+                return HttpResponse(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
         raise missing(name)
 
 
-def public_documents(held: Holdings, identity: Identity) -> Iterator[tuple[str, bytes]]:
-    """The documents of a place as somebody may see them."""
+def public_documents(inventory: Inventory, identity: Identity) -> Iterator[tuple[str, bytes]]:
+    """The documents of an inventory as somebody may see them."""
     hidden = {
         (item.manifest, item.id)
-        for item in held.artifacts()
-        if not identity.may_see(item.full_name, item.record)
+        for item in inventory.artifacts()
+        if not identity.may_see(item.full_name, item.record.private)
     }
-    for name, data in held.documents().items():
+    for name, data in inventory.documents().items():
         shown = _without(name, data, hidden) if hidden else data
         if shown is not None:
             yield name, shown
@@ -106,27 +106,44 @@ def _without(name: str, data: bytes, hidden: set[tuple[str, str]]) -> bytes | No
     return None
 
 
-def _summary(artifact: HeldArtifact) -> dict[str, Any]:
+class _ListedArtifact(TypedDict):
+    manifest: str
+    id: str
+    name: str
+    source: str
+    revision: str
+    license: str | None
+    file_count: int
+    bytes: int
+
+
+class _ListedFile(TypedDict):
+    path: str
+    size: int | None
+    sha256: str | None
+
+
+def _summary(artifact: HeldArtifact) -> _ListedArtifact:
     return {
         "manifest": artifact.manifest,
         "id": artifact.id,
-        "name": artifact.record.get("name", artifact.id),
+        "name": artifact.name,
         "source": artifact.source,
         "revision": artifact.revision,
-        "license": artifact.record.get("license"),
+        "license": artifact.record.text("license") or None,
         "file_count": len(artifact.files),
         "bytes": artifact.size,
     }
 
 
-def _listing(artifact: HeldArtifact) -> list[dict[str, Any]]:
+def _listing(artifact: HeldArtifact) -> list[_ListedFile]:
     return [
         {"path": file.path, "size": file.size, "sha256": file.sha256} for file in artifact.files
     ]
 
 
 @dataclass
-class _Images:
+class _RepositoryImages:
     """One repository of the registry: its documents by sha256, manifests' digests by tag."""
 
     blobs: dict[str, bytes]
@@ -134,25 +151,25 @@ class _Images:
     kinds: dict[str, str]  # media types of manifests and indexes by sha256
 
 
-class Registry:
+class RegistryHandler:
     """The pulling half of the OCI distribution protocol.
 
     An artifact is a repository: `oras pull HOST/MANIFEST/ARTIFACT:latest` restores its files. The
     repository `all` has everything as one bundle, for `fetch mirror pull oci://HOST/all`.
     """
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self._made: dict[tuple[object, ...], _Images] = {}
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = lookup
+        self._made: dict[tuple[object, ...], _RepositoryImages] = {}
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: HttpRequest) -> HttpResponse:
         """Whatever is below /v2/."""
         rest = request.segments[1:]
         version = {"Docker-Distribution-API-Version": "registry/2.0"}
         if rest in ([], [""]):
             return json_response({}, version)
         if rest == ["_catalog"]:
-            names = {_repository(item) for item in self.library.view.visible(request.identity)}
+            names = {_repository(item) for item in self.lookup.view.visible(request.identity)}
             return json_response({"repositories": sorted(names | {_EVERYTHING})}, version)
         if len(rest) < 3 or rest[-2] not in {"manifests", "blobs", "tags"}:
             raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
@@ -163,22 +180,22 @@ class Registry:
         return made
 
     def _answer(
-        self, request: Request, images: _Images, action: str, ref: str, name: str
-    ) -> Response:
+        self, request: HttpRequest, images: _RepositoryImages, action: str, ref: str, name: str
+    ) -> HttpResponse:
         if action == "tags":
             return json_response({"name": name, "tags": sorted(images.tags)})
         digest = (images.tags.get(ref) or ref).removeprefix("sha256:")
         data = images.blobs.get(digest)
         if action == "blobs" and data is None:
-            return blob_response(request, self.library, digest)
+            return blob_response(request, self.lookup, digest)
         kind = images.kinds.get(digest, "") if action == "manifests" else "application/octet-stream"
         if data is None or not kind:
             raise _oci_refusal("MANIFEST_UNKNOWN", f"{name} has no {ref}", 404)
         headers = {"Content-Type": kind, "ETag": f'"{digest}"'}
-        return Response(200, {**headers, "Docker-Content-Digest": f"sha256:{digest}"}, data)
+        return HttpResponse(200, {**headers, "Docker-Content-Digest": f"sha256:{digest}"}, data)
 
-    def _images(self, identity: Identity, name: str) -> _Images:
-        view = self.library.view
+    def _images(self, identity: Identity, name: str) -> _RepositoryImages:
+        view = self.lookup.view
         chosen = {
             item.full_name: item
             for item in view.visible(identity)
@@ -191,8 +208,8 @@ class Registry:
             if len(self._made) > 64 or any(other[1] is not view for other in self._made):
                 self._made.clear()
             documents: dict[str, bytes] = {}
-            for held in view.holdings if name == _EVERYTHING else ():
-                documents |= public_documents(held, identity)
+            for inventory in view.inventories if name == _EVERYTHING else ():
+                documents |= public_documents(inventory, identity)
             self._made[key] = _built(list(chosen.values()), documents, name == _EVERYTHING)
         return self._made[key]
 
@@ -200,7 +217,9 @@ class Registry:
 _EVERYTHING = "all"
 
 
-def _built(artifacts: list[HeldArtifact], documents: dict[str, bytes], everything: bool) -> _Images:
+def _built(
+    artifacts: list[HeldArtifact], documents: dict[str, bytes], everything: bool
+) -> _RepositoryImages:
     """`latest` is the bundle's index, or an artifact's manifest; `partN` those that follow it."""
     built = oci_documents.build(artifacts, documents)
     entries = json.loads(built.index)["manifests"]
@@ -210,12 +229,12 @@ def _built(artifacts: list[HeldArtifact], documents: dict[str, bytes], everythin
     if everything:
         index = hashlib.sha256(built.index).hexdigest()
         tags = {"latest": f"sha256:{index}"}
-        return _Images(
+        return _RepositoryImages(
             built.blobs | {index: built.index}, tags, kinds | {index: oci_documents.INDEX_TYPE}
         )
     ((_, parts),) = built.tags.items()
     tags = {f"part{i}" if i > 1 else "latest": digest for i, (_, digest) in enumerate(parts, 1)}
-    return _Images(built.blobs, tags, kinds)
+    return _RepositoryImages(built.blobs, tags, kinds)
 
 
 def _repository(artifact: HeldArtifact) -> str:
@@ -223,7 +242,7 @@ def _repository(artifact: HeldArtifact) -> str:
     return artifact.full_name.lower()
 
 
-def _oci_refusal(code: str, message: str, status: int) -> Refused:
+def _oci_refusal(code: str, message: str, status: int) -> HttpError:
     found = refusal(status, message)
     body = {"errors": [{"code": code, "message": message}]}
     found.response.body = json.dumps(body).encode()

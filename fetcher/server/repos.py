@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact
+from fetcher.server.hub_json import SiblingJson, TreeEntryJson
 from fetcher.sources.base import FileEntry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -19,7 +19,7 @@ _REF = re.compile(r"refs/(?:heads|tags)/(.+)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RepoFile:
     """One file of a repository. `sha256` is None for a small file that was not fetched yet.
 
     What lies in Git LFS is known to clients by its sha256, other files by their git id; a file
@@ -49,22 +49,27 @@ class Entry:
             return self.git_blob
         return hashlib.sha1(b"blob %d\0" % len(self.pointer) + self.pointer).hexdigest()
 
-    def record(self) -> dict[str, Any]:
+    def tree_entry(self) -> TreeEntryJson:
         """The entry of a tree listing."""
-        found: dict[str, Any] = {"type": "file", "oid": self.oid, "size": self.size}
+        found: TreeEntryJson = {
+            "type": "file",
+            "oid": self.oid,
+            "size": self.size,
+            "path": self.path,
+        }
         if not self.git_blob:
             found["lfs"] = {
                 "oid": self.sha256,
                 "size": self.size,
                 "pointerSize": len(self.pointer),
             }
-        return {**found, "path": self.path}
+        return found
 
-    def sibling(self, blobs: bool) -> dict[str, Any]:
+    def sibling(self, blobs: bool) -> SiblingJson:
         """The entry of a repository's info."""
         if not blobs:
             return {"rfilename": self.path}
-        found: dict[str, Any] = {"rfilename": self.path, "size": self.size, "blobId": self.oid}
+        found: SiblingJson = {"rfilename": self.path, "size": self.size, "blobId": self.oid}
         if not self.git_blob:
             found["lfs"] = {
                 "sha256": self.sha256,
@@ -74,10 +79,10 @@ class Entry:
         return found
 
 
-def entry_of(file: FileEntry, path: str = "") -> Entry:
+def repo_file(file: FileEntry, path: str = "") -> RepoFile:
     """A held or listed file as an entry; `path` if it is called otherwise there."""
     git_blob = None if file.lfs else file.git_blob
-    return Entry(path or file.path, file.size or 0, file.sha256, git_blob)
+    return RepoFile(path or file.path, file.size or 0, file.sha256, git_blob)
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Snapshot:
     """A commit: its files by path."""
 
     commit: str
-    files: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, RepoFile] = field(default_factory=dict)
 
     @cached_property
     def folders(self) -> dict[str, str]:
@@ -107,9 +112,9 @@ class Snapshot:
         return ids
 
     @cached_property
-    def records(self) -> dict[str, dict[str, Any]]:
+    def entries(self) -> dict[str, TreeEntryJson]:
         """Every folder and file as the tree call lists them, by path and in its order."""
-        found = {path: entry.record() for path, entry in self.files.items()}
+        found = {path: entry.tree_entry() for path, entry in self.files.items()}
         for path, oid in self.folders.items():
             if path:
                 found[path] = {"type": "directory", "oid": oid, "size": 0, "path": path}
@@ -122,7 +127,7 @@ class Snapshot:
         start = folder + "/" if folder else ""
         return [
             path
-            for path in self.records
+            for path in self.entries
             if path.startswith(start) and (recursive or "/" not in path[len(start) :])
         ]
 
@@ -141,9 +146,9 @@ class Repo:
     id: str
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: ArtifactRecord = field(default_factory=ArtifactRecord)
     releases: dict[str, Snapshot] = field(default_factory=dict)
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, object] = field(default_factory=dict)  # as a Hub upstream has it
 
     @property
     def prefix(self) -> str:
@@ -190,7 +195,7 @@ def _put(snapshot: Snapshot, files: Iterable[FileEntry], folder: str) -> None:
             check_relative(path)  # the folder may come from a bundle
         except BadPath:
             continue
-        snapshot.files.setdefault(path, entry_of(file, path))
+        snapshot.files.setdefault(path, repo_file(file, path))
 
 
 def merged(kind: str, name: str, artifacts: Iterable[HeldArtifact]) -> Repo:
@@ -205,14 +210,14 @@ def merged(kind: str, name: str, artifacts: Iterable[HeldArtifact]) -> Repo:
     for artifact in artifacts:
         repo.record = artifact.record
         origin, commit = artifact.origin, _commit_of(artifact)
-        if origin.get("release"):
-            tag = artifact.revision or str(origin["release"])
+        if origin.text("release"):
+            tag = artifact.revision or origin.text("release")
             release = repo.releases.setdefault(tag, Snapshot(commit))
             _put(release, artifact.files, "")
             continue
         snapshot = repo.snapshots.setdefault(commit, Snapshot(commit))
-        _put(snapshot, artifact.files, str(origin.get("path") or ""))
-        wanted = str(origin.get("ref" if kind == "github" else "revision") or default)
+        _put(snapshot, artifact.files, origin.text("path"))
+        wanted = origin.text("ref" if kind == "github" else "revision") or default
         named = _REF.fullmatch(wanted)
         wanted = named[1] if named else wanted
         if not COMMIT.fullmatch(wanted):

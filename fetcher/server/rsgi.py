@@ -12,27 +12,30 @@ from typing import Any
 
 from fetcher.fs.extents import Extent, part_of, read
 from fetcher.server.app import App
-from fetcher.server.blob_check import AT_ONCE, Proofs
-from fetcher.server.http import Content, Refused, Request, Response, refusal
+from fetcher.server.blob_check import AT_ONCE, BlobChecks
+from fetcher.server.http import Content, HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
-from fetcher.server.streaming import Feeder
+from fetcher.server.streaming import StreamWriter
 
 Part = bytes | tuple[Extent, ...]
+Ranges = list[tuple[int, int]] | None
+# Status, bytes of the body, and what sends it through granian's protocol object.
+Sending = tuple[int, int, Callable[[Any], Any]]
 
 
 class Service:
     """What granian calls for every request."""
 
-    def __init__(self, app: App, proofs: Proofs) -> None:
+    def __init__(self, app: App, checks: BlobChecks) -> None:
         self.app = app
-        self.proofs = proofs
-        self.feeder = Feeder(app.options.say)
-        app.damaged = lambda: proofs.failures
+        self.checks = checks
+        self.streams = StreamWriter(app.options.say)
+        app.damaged = lambda: checks.failures
 
     def close(self) -> None:
         """End the threads."""
-        self.feeder.close()
-        self.proofs.close()
+        self.streams.close()
+        self.checks.close()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """One request."""
@@ -41,7 +44,7 @@ class Service:
         started = time.perf_counter()
         options = self.app.options
         headers = scope.headers
-        request = Request(
+        request = HttpRequest(
             scope.method,
             scope.path if scope.path.startswith("/") else "/",
             scope.query_string,
@@ -57,7 +60,7 @@ class Service:
             try:
                 response = await self.app.answer(request)
                 sending = await self._prepared(request, response)
-            except Refused as refused:
+            except HttpError as refused:
                 sending = await self._prepared(request, refused.response)
         except Exception as error:
             options.say(f"{request.method} {request.path!r}: {type(error).__name__}: {error}")
@@ -69,10 +72,8 @@ class Service:
         self.app.finished(request, status, size, time.perf_counter() - started)
         await send(proto)
 
-    async def _prepared(
-        self, request: Request, response: Response
-    ) -> tuple[int, int, Callable[[Any], Any]]:
-        """(status, bytes of the body, what sends it). Raises Refused."""
+    async def _prepared(self, request: HttpRequest, response: HttpResponse) -> Sending:
+        """(status, bytes of the body, what sends it). Raises HttpError."""
         headers, body = response.headers, response.body
         etag = headers.get("ETag", "")
         if response.status == 200 and etag:
@@ -81,29 +82,35 @@ class Service:
                 return 304, 0, partial(_empty, 304, kept)
             if precondition_failed(request.headers("if-match"), etag):
                 raise refusal(412, "the content is another one")
-        if response.live is not None:
-            return await self._live(request, response)
-        if isinstance(body, Content):
-            return await self._content(request, response, body)
+        if response.live is not None or isinstance(body, Content):
+            return await self._ranged(request, response)
         headers["Content-Length"] = str(len(body))
         if request.method == "HEAD":
             return response.status, 0, partial(_empty, response.status, headers)
         return response.status, len(body), partial(_bytes, response.status, headers, body)
 
-    async def _content(
-        self, request: Request, response: Response, content: Content
-    ) -> tuple[int, int, Callable[[Any], Any]]:
-        headers, size = response.headers, content.size
-        ranges = _ranges(request, headers, size)
+    async def _ranged(self, request: HttpRequest, response: HttpResponse) -> Sending:
+        """What sends a content, or those parts of it that are asked for. Raises HttpError."""
+        headers, body = response.headers, response.body
+        size = body.size if isinstance(body, Content) else response.size
+        headers["Accept-Ranges"] = "bytes"
         if request.method == "HEAD":
             headers["Content-Length"] = str(size)
             return 200, 0, partial(_empty, 200, headers)
+        asked = request.headers("range") if request.method == "GET" else None
+        ranges = wanted(asked, request.headers("if-range"), headers.get("ETag", ""), size)
         if ranges == []:
             return _unsatisfiable(headers, size)
+        if isinstance(body, Content):
+            return await self._content(response, body, ranges)
+        return await self._live(response, ranges)
+
+    async def _content(self, response: HttpResponse, content: Content, ranges: Ranges) -> Sending:
+        headers, size = response.headers, content.size
         try:
-            sound = self.proofs.state(content)
+            sound = self.checks.state(content)
             if sound is None and (size <= AT_ONCE or ranges):
-                sound = await self.proofs.prove(content)
+                sound = await self.checks.prove(content)
         except (OSError, EOFError):
             raise refusal(503, "its content is not here any more") from None
         if sound is False:
@@ -118,25 +125,17 @@ class Service:
         headers["Content-Length"] = str(stop - start)
         extents = part_of(content.extents, start, stop)
         if sound is None:
-            send = partial(self.feeder.send, status, headers, self.proofs.proving(content))
+            send = partial(self.streams.send, status, headers, self.checks.proving(content))
         elif not extents:
             send = partial(_bytes, status, headers, b"")
         elif len(extents) == 1:
             send = partial(_file, status, headers, extents[0])
         else:
-            send = partial(self.feeder.send, status, headers, read(extents))
+            send = partial(self.streams.send, status, headers, read(extents))
         return status, stop - start, send
 
-    async def _live(
-        self, request: Request, response: Response
-    ) -> tuple[int, int, Callable[[Any], Any]]:
+    async def _live(self, response: HttpResponse, ranges: Ranges) -> Sending:
         headers, size = response.headers, response.size
-        ranges = _ranges(request, headers, size)
-        if request.method == "HEAD":
-            headers["Content-Length"] = str(size)
-            return 200, 0, partial(_empty, 200, headers)
-        if ranges == []:
-            return _unsatisfiable(headers, size)
         start, stop, status = 0, size, 200
         if ranges and len(ranges) == 1:
             start, stop = ranges[0]
@@ -146,16 +145,16 @@ class Service:
         assert response.live is not None
         source = response.live(start, stop)
         # The first piece tells whether there is anything to send at all.
-        first = await self.feeder.first(source)
+        first = await self.streams.first(source)
         return (
             status,
             stop - start,
-            partial(self.feeder.send, status, headers, _again(first, source)),
+            partial(self.streams.send, status, headers, _again(first, source)),
         )
 
     def _multipart(
         self, headers: dict[str, str], content: Content, ranges: Sequence[tuple[int, int]]
-    ) -> tuple[int, int, Callable[[Any], Any]]:
+    ) -> Sending:
         """Several ranges in one body (RFC 9110, multipart/byteranges)."""
         boundary = token_hex(16)
         kind = headers.pop("Content-Type", "application/octet-stream")
@@ -173,18 +172,10 @@ class Service:
             for part in parts:
                 yield from [part] if isinstance(part, bytes) else read(part)
 
-        return 206, size, partial(self.feeder.send, 206, headers, source())
+        return 206, size, partial(self.streams.send, 206, headers, source())
 
 
-def _ranges(request: Request, headers: dict[str, str], size: int) -> list[tuple[int, int]] | None:
-    headers["Accept-Ranges"] = "bytes"
-    if request.method != "GET":
-        return None
-    if_range = request.headers("if-range")
-    return wanted(request.headers("range"), if_range, headers.get("ETag", ""), size)
-
-
-def _unsatisfiable(headers: dict[str, str], size: int) -> tuple[int, int, Callable[[Any], Any]]:
+def _unsatisfiable(headers: dict[str, str], size: int) -> Sending:
     kept = {k: v for k, v in headers.items() if not k.startswith("Content-")}
     kept |= {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
     return 416, 0, partial(_empty, 416, kept)

@@ -34,7 +34,7 @@ class CutOff(Exception):
     """A body cannot be sent to its end; the text says why. The client sees a cut connection."""
 
 
-class Feeder:
+class StreamWriter:
     """Threads that write bodies, one for each. Raises Failure where no pipe can be made."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

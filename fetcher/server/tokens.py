@@ -9,10 +9,8 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import UsageError
 
@@ -30,11 +28,9 @@ class Identity:
     upload: bool = False
     globs: tuple[str, ...] = ()
 
-    def may_see(self, full_name: str, record: Mapping[str, Any]) -> bool:
-        """Whether an artifact with this record exists for them."""
-        if record.get("visibility", "public") != "private":
-            return True
-        return any(fnmatch.fnmatchcase(full_name, glob) for glob in self.globs)
+    def may_see(self, full_name: str, private: bool) -> bool:
+        """Whether an artifact exists for them."""
+        return not private or any(fnmatch.fnmatchcase(full_name, glob) for glob in self.globs)
 
 
 ANONYMOUS = Identity()

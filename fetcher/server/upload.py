@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fetcher.fs.atomic import remove_quietly
-from fetcher.server.http import Request, Response, json_response, refusal
+from fetcher.mirror.copying import write_all
+from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal
 from fetcher.store.store import Store
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -21,15 +21,15 @@ _SPARE = 1 << 30
 _SYNC_FROM = 1 << 20
 
 
-class Upload:
+class BlobUpload:
     """`PUT /blobs/sha256/HEX`: 201 for a new content, 200 for one that is there already."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._committing = asyncio.Lock()
 
-    async def take(self, request: Request) -> Response:
-        """Receive a content. Raises Refused."""
+    async def take(self, request: HttpRequest) -> HttpResponse:
+        """Receive a content. Raises HttpError."""
         if not request.identity.upload:
             status = 403 if request.identity.name else 401
             raise refusal(status, "uploads take a token with the right `upload`")
@@ -46,27 +46,27 @@ class Upload:
             status = 507 if error.errno == 28 else 500
             raise refusal(status, f"the store cannot be written: {error.strerror}") from None
 
-    async def _receive(self, request: Request, sha256: str, size: int | None) -> Response:
+    async def _receive(self, request: HttpRequest, sha256: str, size: int | None) -> HttpResponse:
         self._check_room(size)
         temporary = self.store.temporary()
-        hasher, received = hashlib.sha256(), 0
+        digest, received = hashlib.sha256(), 0
         try:
             with open(temporary, "xb", buffering=0) as stream:  # noqa: PTH123
                 async for chunk in _gathered(request):
                     received += len(chunk)
                     if size is not None and received > size:
                         raise refusal(400, "more bytes came than Content-Length says")
-                    await asyncio.to_thread(_append, stream, hasher, chunk)
+                    await asyncio.to_thread(_append, stream.fileno(), digest, chunk)
                 if size is not None and received != size:
                     raise refusal(400, f"{received} bytes came, Content-Length says {size}")
-                if hasher.hexdigest() != sha256:
-                    raise refusal(422, f"the content's sha256 is {hasher.hexdigest()}")
+                if digest.hexdigest() != sha256:
+                    raise refusal(422, f"the content's sha256 is {digest.hexdigest()}")
                 await asyncio.to_thread(os.fsync, stream.fileno())
             return await self._publish(temporary, sha256)
         finally:
             remove_quietly(temporary)
 
-    async def _publish(self, temporary: str, sha256: str) -> Response:
+    async def _publish(self, temporary: str, sha256: str) -> HttpResponse:
         async with self._committing:  # a Store is one thread's
             there = await asyncio.to_thread(self.store.has, sha256)
             if not there:
@@ -82,7 +82,7 @@ class Upload:
             raise refusal(507, "the store's disk has no room for that")
 
 
-async def _gathered(request: Request) -> AsyncIterator[bytes]:
+async def _gathered(request: HttpRequest) -> AsyncIterator[bytes]:
     """The body in pieces that are worth a thread's while."""
     gathered = bytearray()
     if request.chunks is not None:
@@ -95,8 +95,6 @@ async def _gathered(request: Request) -> AsyncIterator[bytes]:
         yield bytes(gathered)
 
 
-def _append(stream: Any, hasher: Any, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[stream.write(view) :]
-    hasher.update(chunk)
+def _append(handle: int, digest: hashlib._Hash, chunk: bytes) -> None:
+    write_all(handle, chunk)
+    digest.update(chunk)

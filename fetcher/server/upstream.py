@@ -19,18 +19,20 @@ from urllib.parse import quote, urlencode
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
+from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.network.session import Network, Response
-from fetcher.server.http import Live, Request, refusal
-from fetcher.server.lookup import Found
+from fetcher.server.http import HttpRequest, Live, refusal
+from fetcher.server.lookup import RepoCommit
 from fetcher.server.metrics import Metrics
-from fetcher.server.project_holdings import blob_extents
+from fetcher.server.project_inventory import blob_extents
 from fetcher.server.pull_through import Puller
-from fetcher.server.repos import COMMIT, Entry, Repo, Snapshot, entry_of
-from fetcher.server.upstream_index import Recall
-from fetcher.sources.base import FileEntry, sound_size
-from fetcher.sources.base import Request as Wanted
+from fetcher.server.repos import COMMIT, Repo, RepoFile, Snapshot, repo_file
+from fetcher.server.upstream_index import UpstreamIndex
+from fetcher.sources.base import FileEntry, XetCandidate, sound_size
+from fetcher.sources.base import Request as FileRequest
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
+from fetcher.yamldoc.json_fields import JsonFields
 
 # How long a branch is believed to stand where it stood, and an absence to last.
 _FRESH_SECONDS = 60.0
@@ -44,12 +46,12 @@ Key = tuple[str, str]
 
 
 @dataclass
-class _Known:
+class _KnownRepo:
     """What is known of one repository. `seen` tells when upstream last said where a ref stands."""
 
     repo: Repo
     seen: dict[str, float] = field(default_factory=dict)
-    entries: dict[tuple[str, str], Entry | None] = field(default_factory=dict)
+    entries: dict[tuple[str, str], RepoFile | None] = field(default_factory=dict)
     absent: dict[str, tuple[float, str]] = field(default_factory=dict)
 
 
@@ -70,11 +72,11 @@ class HubUpstream:
         self.settings = replace(settings, values=values)
         self.say = say
         self.store = store
-        self.recall = Recall(store)
+        self.index = UpstreamIndex(store)
         self._network = Network(self.settings, say)
         self._puller = Puller(self.settings, store, metrics, say)
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="upstream")
-        self._known: dict[Key, _Known] = {}
+        self._known: dict[Key, _KnownRepo] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._trouble: set[str] = set()
 
@@ -84,24 +86,26 @@ class HubUpstream:
         self._puller.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # What the library asks
+    # What the lookup asks
 
     def repo(self, kind: str, name: str) -> Repo | None:
         """What is known of a repository so far."""
         known = self._known.get((kind, name))
         return known.repo if known else None
 
-    async def snapshot(self, request: Request, kind: str, name: str, revision: str) -> Found | None:
+    async def snapshot(
+        self, request: HttpRequest, kind: str, name: str, revision: str
+    ) -> RepoCommit | None:
         """A whole commit; None if upstream has no such repository or cannot be asked."""
         commit = await self._commit(request, kind, name, revision)
         if commit is None:
             return None
         snapshot = await self._listing(kind, name, commit)
-        return Found(self._known[kind, name].repo, snapshot) if snapshot else None
+        return RepoCommit(self._known[kind, name].repo, snapshot) if snapshot else None
 
     async def entry(
-        self, request: Request, kind: str, name: str, revision: str, path: str
-    ) -> tuple[str, Entry | None] | None:
+        self, request: HttpRequest, kind: str, name: str, revision: str, path: str
+    ) -> tuple[str, RepoFile | None] | None:
         """(commit, file), without waiting for a long listing; None as above."""
         commit = await self._commit(request, kind, name, revision)
         if commit is None:
@@ -117,17 +121,20 @@ class HubUpstream:
             snapshot = await self._listing(kind, name, commit)
         return (commit, snapshot.files.get(path)) if snapshot else None
 
-    def locate(self, entry: Entry) -> tuple[str, tuple[Extent, ...]] | None:
+    def locate(self, entry: RepoFile) -> tuple[str, tuple[Extent, ...]] | None:
         """(sha256, place) of an entry that is in the store."""
         sha256 = entry.sha256 or self.store.by_git_blob(entry.git_blob or "")
         extents = blob_extents(self.store, sha256) if sha256 else None
         return None if sha256 is None or extents is None else (sha256, extents)
 
-    def arriving(self, kind: str, name: str, commit: str, entry: Entry) -> Live:
+    def arriving(self, kind: str, name: str, commit: str, entry: RepoFile) -> Live:
         """The bytes of a file that is fetched for this, or already on its way."""
         source = HuggingFace(name, kind, commit)
         file = _file_entry(entry)
-        return self._puller.live(file, source.candidates(commit, file, self._network))
+        found = source.candidates(commit, file, self._network)
+        # What comes through Xet cannot be passed on while it still arrives.
+        plain = [candidate for candidate in found if not isinstance(candidate, XetCandidate)]
+        return self._puller.live(file, plain)
 
     # Looking up
 
@@ -145,23 +152,25 @@ class HubUpstream:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, work, *arguments)
 
-    async def _of(self, kind: str, name: str) -> _Known:
+    async def _of(self, kind: str, name: str) -> _KnownRepo:
         if (kind, name) not in self._known:
-            repo = await self._thread(self.recall.load, kind, name)
-            self._known.setdefault((kind, name), _Known(repo))
+            repo = await self._thread(self.index.load, kind, name)
+            self._known.setdefault((kind, name), _KnownRepo(repo))
         return self._known[kind, name]
 
-    async def _commit(self, request: Request, kind: str, name: str, revision: str) -> str | None:
-        """The commit of a revision. Raises Refused for one that upstream does not have."""
+    async def _commit(
+        self, request: HttpRequest, kind: str, name: str, revision: str
+    ) -> str | None:
+        """The commit of a revision. Raises HttpError for one that upstream does not have."""
         known = await self._of(kind, name)
         if COMMIT.fullmatch(revision) and (known.repo.find(revision) or known.seen):
             commit: str | None = revision
         else:
             commit = await self._ref(known, revision)
-        hidden = not request.identity.may_see(f"upstream/{name}", known.repo.record)
+        hidden = not request.identity.may_see(f"upstream/{name}", known.repo.record.private)
         return None if hidden else commit
 
-    async def _ref(self, known: _Known, revision: str) -> str | None:
+    async def _ref(self, known: _KnownRepo, revision: str) -> str | None:
         now = time.monotonic()
         if now - known.seen.get(revision, -_FRESH_SECONDS) < _FRESH_SECONDS:
             return known.repo.refs.get(revision, revision)
@@ -177,12 +186,12 @@ class HubUpstream:
         found = known.repo.find(revision)
         return known.repo.refs.get(revision) or (found.commit if found else None)
 
-    async def _ask_ref(self, known: _Known, revision: str) -> str:
+    async def _ask_ref(self, known: _KnownRepo, revision: str) -> str:
         """Ask where a revision stands; the code of its absence, or ""."""
         repo = known.repo
         url = self._api(repo, f"revision/{quote(revision, safe='')}")
         try:
-            answer = await self._thread(partial(self._network.request, url, tries=2))
+            answer = await self._thread(partial(self._network.request, url, patience=5))
             code = _absence(answer)
             if not code:
                 self._learn(known, revision, answer.json())
@@ -195,13 +204,14 @@ class HubUpstream:
             known.absent[revision] = time.monotonic(), code
         return code
 
-    def _learn(self, known: _Known, revision: str, info: Any) -> None:
-        sha = info.get("sha") if isinstance(info, dict) else None
-        if not isinstance(sha, str) or not COMMIT.fullmatch(sha):
+    def _learn(self, known: _KnownRepo, revision: str, info: object) -> None:
+        told = JsonFields.of(info)
+        sha = told.text("sha")
+        if not COMMIT.fullmatch(sha):
             raise Failure("refused", f"upstream names no commit of {known.repo.id}")
-        closed = bool(info.get("gated") or info.get("private"))
-        known.repo.record = {"visibility": "private"} if closed else {}
-        known.repo.info = {k: v for k, v in info.items() if k not in _NOT_PASSED_ON}
+        closed = bool(told.get("gated") or told.get("private"))
+        known.repo.record = ArtifactRecord({"visibility": "private"} if closed else {})
+        known.repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
         known.repo.refs[revision] = sha
         known.seen[revision] = known.seen[sha] = time.monotonic()
         known.absent.pop(revision, None)
@@ -212,11 +222,11 @@ class HubUpstream:
             await self._once((kind, name, commit), partial(self._ask_listing, known, commit))
         return known.repo.snapshots.get(commit)
 
-    async def _ask_listing(self, known: _Known, commit: str) -> None:
+    async def _ask_listing(self, known: _KnownRepo, commit: str) -> None:
         repo = known.repo
         source = HuggingFace(repo.id, repo.kind, commit)
         try:
-            found = await self._thread(source.resolve, Wanted(), self._network)
+            found = await self._thread(source.resolve, FileRequest(), self._network)
         except Failure as failure:
             if failure.problem.code == "revision-not-found":
                 raise refusal(404, failure.message, "RevisionNotFound") from None
@@ -224,17 +234,17 @@ class HubUpstream:
             self._network.unreachable.clear()
             return
         repo.snapshots[commit] = Snapshot(
-            commit, {file.path: entry_of(file) for file in found.files}
+            commit, {file.path: repo_file(file) for file in found.files}
         )
-        await self._thread(self.recall.save, repo, commit, tuple(found.files))
+        await self._thread(self.index.save, repo, commit, tuple(found.files))
 
-    async def _ask_entry(self, known: _Known, commit: str, path: str) -> None:
+    async def _ask_entry(self, known: _KnownRepo, commit: str, path: str) -> None:
         """Learn of one file; where upstream cannot answer that, nothing is learnt."""
         url = self._api(known.repo, f"paths-info/{commit}")
         body = urlencode({"paths": path, "expand": "false"}).encode()
         try:
             answer = await self._thread(
-                partial(self._network.request, url, method="POST", data=body, tries=2)
+                partial(self._network.request, url, method="POST", data=body, patience=5)
             )
             items = answer.json() if answer.status == 200 else None
         except Failure as failure:
@@ -266,7 +276,7 @@ def _absence(answer: Response) -> str:
     return "RepoNotFound" if answer.status in {401, 403, 404} else "trouble"
 
 
-def _entry(item: Any, path: str) -> Entry | None:
+def _entry(item: object, path: str) -> RepoFile | None:
     """One record of paths-info, if it is a file's and sound."""
     if not isinstance(item, dict) or item.get("type") != "file" or item.get("path") != path:
         return None
@@ -279,12 +289,12 @@ def _entry(item: Any, path: str) -> Entry | None:
             return None
     if not isinstance(size, int) or not sound_size(size) or not (sha256 or git_blob):
         return None
-    return Entry(path, size, sha256, git_blob)
+    return RepoFile(path, size, sha256, git_blob)
 
 
 def _is_hex(text: object, length: int) -> bool:
     return isinstance(text, str) and len(text) == length and not set(text) - set("0123456789abcdef")
 
 
-def _file_entry(entry: Entry) -> FileEntry:
+def _file_entry(entry: RepoFile) -> FileEntry:
     return FileEntry(entry.path, entry.size, entry.sha256, entry.git_blob, not entry.git_blob)

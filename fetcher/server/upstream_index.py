@@ -11,9 +11,10 @@ from pathlib import Path
 
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import write_atomically
+from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import Lock, LockedArtifact
-from fetcher.server.repos import COMMIT, Repo, Snapshot, entry_of
+from fetcher.server.repos import COMMIT, Repo, Snapshot, repo_file
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
@@ -27,7 +28,7 @@ def folders(store: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-class Recall:
+class UpstreamIndex:
     """Reads and writes these projects. `save` may be called in any thread."""
 
     def __init__(self, store: Store) -> None:
@@ -50,14 +51,14 @@ class Recall:
         except FetchError:
             return repo  # it is learnt anew
         for artifact in lock.artifacts.values():
-            files = {file.path: entry_of(file) for file in artifact.files}
+            files = {file.path: repo_file(file) for file in artifact.files}
             repo.snapshots[artifact.revision] = Snapshot(artifact.revision, files)
             short = artifact.source.partition(":")[2]
             revision = HuggingFace(**HuggingFace.from_short(short)).revision
             if not COMMIT.fullmatch(revision):
                 repo.refs[revision] = artifact.revision
         private = self._root(repo) / "private"
-        repo.record = {"visibility": "private"} if private.exists() else {}
+        repo.record = ArtifactRecord({"visibility": "private"} if private.exists() else {})
         return repo
 
     def save(self, repo: Repo, commit: str, files: Sequence[FileEntry]) -> None:
@@ -70,7 +71,7 @@ class Recall:
             named = {revision: ref for ref, revision in repo.refs.items() if ref != revision}
             manifest = self._manifest(repo)
             lock, declared = Lock(), {}
-            private = repo.record.get("visibility") == "private"
+            private = repo.record.private
             for revision, listing in listings.items():
                 source = HuggingFace(repo.id, repo.kind, named.get(revision, revision))
                 lock.artifacts[manifest, revision] = LockedArtifact(

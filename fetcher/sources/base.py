@@ -105,7 +105,23 @@ class WheelCandidate(NamedTuple):
     member: str
 
 
-Candidate = UrlCandidate | DeferredCandidate | PathCandidate | ExtentsCandidate | WheelCandidate
+class XetCandidate(NamedTuple):
+    """Bytes in Xet storage. `url` is the file's own, whose answer names its Xet hash; `token_url`
+    tells the storage's address and a short-lived token."""
+
+    origin: str
+    url: str
+    token_url: str
+
+
+Candidate = (
+    UrlCandidate
+    | DeferredCandidate
+    | PathCandidate
+    | ExtentsCandidate
+    | WheelCandidate
+    | XetCandidate
+)
 # What needs no network.
 LOCAL_CANDIDATES = (PathCandidate, ExtentsCandidate)
 

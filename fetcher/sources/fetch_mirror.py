@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fetcher.errors import Failure
-from fetcher.network.session import Network, host_of, public_url
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of, public_url
 from fetcher.sources.base import (
     Candidate,
     FileEntry,

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import git_blob_hasher
-from fetcher.network.session import Network, Response, retry_after
+from fetcher.network.retry import retry_after
+from fetcher.network.session import Network, Response
 from fetcher.sources.base import (
     Candidate,
     DeferredCandidate,

@@ -10,7 +10,8 @@ from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import check_relative
-from fetcher.network.session import Network, Response, origin_of
+from fetcher.network.session import Network, Response
+from fetcher.network.urls import origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -18,6 +19,7 @@ from fetcher.sources.base import (
     Resolved,
     Source,
     UrlCandidate,
+    XetCandidate,
     below,
     choose,
     shown,
@@ -26,7 +28,11 @@ from fetcher.sources.base import (
 from fetcher.yamldoc.schema import Field, Text
 
 MAX_PAGES = 20_000
-REPO = r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}"
+# Smaller files come by plain HTTP in one request, where Xet needs four.
+XET_LEAST = 8 << 20
+# The Hub has no names with -- or ..: in its cache, o--m would be o/m.
+_NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[\w.-]){0,95}"
+REPO = rf"(?:{_NAME}/)?{_NAME}"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -193,7 +199,8 @@ class HuggingFace(Source):
         if code == "EntryNotFound":
             return Failure("missing-upstream", f"{self.describe()}: no such folder or file")
         if status == 401 and sent and code != "RepoNotFound":
-            failure = Failure("auth", f"{self.repo}: the Hub refused the token", f"{login} anew")
+            advice = network.account.advice()
+            failure = Failure("auth", f"{self.repo}: the Hub refused the token", advice)
             failure.detail = "bad-token"
             return failure
         if code == "RepoNotFound" or status in {401, 404}:
@@ -241,8 +248,16 @@ class HuggingFace(Source):
         return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{name}"
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
-        """The Hub's plain HTTP path."""
-        return [UrlCandidate(self.type, self._resolve_url(revision, file.path, network))]
+        """The Hub's plain HTTP path; Xet before it, if the person wants that."""
+        url = self._resolve_url(revision, file.path, network)
+        found: list[Candidate] = [UrlCandidate(self.type, url)]
+        settings = network.settings
+        large = file.lfs and (file.size or 0) >= XET_LEAST
+        if settings.xet and large and not settings.limit_rate:  # hf_xet knows no rate
+            commit = quote(revision or self.revision, safe="")
+            token_url = self._api(network, f"xet-read-token/{commit}")
+            found.insert(0, XetCandidate("xet", url, token_url))
+        return found
 
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""

@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote, urlsplit
 from fetcher.errors import Failure
 from fetcher.fs.patterns import literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.network.session import Network, public_url
+from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -111,7 +112,7 @@ class Url(Source):
     def _size(self, name: str, network: Network) -> int | None:
         url = self._location(name)
         answer = network.request(
-            url, method="HEAD", headers=[("Accept-Encoding", "identity")], tries=2
+            url, method="HEAD", headers=[("Accept-Encoding", "identity")], patience=5
         )
         if answer.status in {404, 410}:
             raise Failure("not-found", f"{public_url(url)} is not there (HTTP {answer.status})")
@@ -125,7 +126,7 @@ class Url(Source):
         """One HEAD, where there is one URL to ask."""
         if self._is_folder or not self.url.startswith("http"):
             return False
-        answer = network.request(self.url, method="HEAD", tries=2)
+        answer = network.request(self.url, method="HEAD", patience=5)
         if answer.status in {401, 403}:
             raise Failure("auth", f"{public_url(self.url)}: access denied (HTTP {answer.status})")
         if answer.status in {404, 410}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import stat as stats
@@ -16,6 +17,8 @@ from fetcher.errors import FetchError
 from fetcher.fs.atomic import remove_quietly
 from fetcher.project import lockfile
 from fetcher.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 # A blob this young may belong to a run that has not written its lock yet.
 YOUNG_SECONDS = 3600
@@ -104,6 +107,7 @@ def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
         try:
             locked = lockfile.read(root)
         except FetchError as error:
+            _log.info("the lock of %s cannot be read: %s", root, error.message)
             unreadable.append(f"{root}: {error.message}")
             continue
         for artifact in locked.artifacts.values():
@@ -112,6 +116,7 @@ def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
                     wanted.add(entry.sha256)
                 elif entry.git_blob and (sha256 := store.by_git_blob(entry.git_blob)):
                     wanted.add(sha256)
+    _log.debug("%d contents are needed; %d locks cannot be read", len(wanted), len(unreadable))
     return wanted, unreadable
 
 
@@ -135,4 +140,11 @@ def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:
                 shutil.rmtree(path, ignore_errors=True)
             elif not dry_run:
                 remove_quietly(str(path))
+    _log.info(
+        "%d blobs and %d leftovers %s, %d blobs kept",
+        len(done.blobs),
+        done.leftovers,
+        "would go" if dry_run else "are gone",
+        done.kept,
+    )
     return done

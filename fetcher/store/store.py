@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -38,6 +39,8 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.processes import alive, machine
+
+_log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
@@ -244,6 +247,7 @@ class Store:
         )
         if unchanged:
             return size is None or stat.st_size == size
+        _log.debug("blob %s was touched, or is new to us: it is read", sha256)
         return self.prove(sha256)
 
     def prove(self, sha256: str) -> bool:
@@ -264,6 +268,7 @@ class Store:
         """Move a blob that is not what its name says out of the way."""
         if self.readonly:
             return
+        _log.info("blob %s is not what its name says: set aside in %s/damaged", sha256, self.root)
         folder = self.root / "damaged"
         # Where it cannot be moved it stays, and is not trusted all the same.
         with suppress(OSError):
@@ -319,6 +324,7 @@ class Store:
             return 0
         found = self._recover_from(self.partial)
         if found:
+            _log.info("%d files that another run had proven when it died are taken over", found)
             self.flush()
         return found
 
@@ -425,7 +431,9 @@ class Store:
                 for beside in PART_NOTES:
                     with suppress(FileNotFoundError):
                         os.replace(best[1] + beside, mine + beside)
-                return Part(mine, os.stat(mine).st_size)
+                part = Part(mine, os.stat(mine).st_size)
+                _log.debug("%d bytes of an earlier run are there for %s", part.size, label)
+                return part
             except OSError:
                 pass  # another process was faster
         with open(mine, "xb"):  # noqa: PTH123

@@ -13,15 +13,26 @@ from fetcher.sources.base import (
     ExtentsCandidate,
     PathCandidate,
     WheelCandidate,
+    XetCandidate,
 )
 from fetcher.store.store import Store
 from fetcher.transfer.committer import Committer
 from fetcher.transfer.download import Arrived, Delivered, Download
 from fetcher.transfer.hashing import Tail, TailHasher
-from fetcher.transfer.inbox import Answer, Committed, Fetched, Inbox, Lost, Prepared, Returned
+from fetcher.transfer.inbox import (
+    Addressed,
+    Answer,
+    Committed,
+    Fetched,
+    Inbox,
+    Lost,
+    NotOffered,
+    Returned,
+)
 from fetcher.transfer.local_copy import copy_of, copy_of_extents
 from fetcher.transfer.wheels import WheelCache
 from fetcher.transfer.worker_pool import FEWEST, PACKET, WorkerPool, can_be_used, eligible
+from fetcher.transfer.xet import XetStorage
 
 
 class Backends:
@@ -42,6 +53,7 @@ class Backends:
         self._inbox = Inbox()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="backend")
         self._wheels = WheelCache(store)
+        self._xet = XetStorage(network, store)
         self._committer = Committer(store, on_batch, self._inbox.put)
         self._workers = workers
 
@@ -72,6 +84,7 @@ class Backends:
     def end_work(self) -> None:
         """Bring nothing more; what arrived whole may still be committed."""
         self._wheels.close()
+        self._xet.stop()
         if self._workers is not None:
             self._workers.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -154,11 +167,13 @@ class Backends:
         match candidate:
             case DeferredCandidate():
                 ready = candidate.prepare(self.network)
-                return Prepared(download, ready._replace(origin=origin))
+                return Addressed(download, ready._replace(origin=origin))
             case WheelCandidate(_, requirement, member):
                 if self.network.offline:
                     raise Failure("offline", "the package index may not be used")
                 return Fetched(self._wheels.take(download, origin, requirement, member))
+            case XetCandidate():
+                return self._from_xet(download, candidate)
             case ExtentsCandidate(_, extents):
                 path = copy_of_extents(extents, self.store)
             case PathCandidate(_, source, link):
@@ -167,10 +182,18 @@ class Backends:
                 raise TypeError(f"no backend for {type(candidate).__name__}")
         return Fetched(Arrived(download, origin, path=path))
 
+    def _from_xet(self, download: Download, candidate: XetCandidate) -> Answer:
+        path = self._xet.fetch(candidate, download.file)
+        if path is None:  # plain HTTP is no second choice here, but the only way
+            return NotOffered(download, candidate)
+        download.received += download.file.size or 0
+        return Fetched(Arrived(download, candidate.origin, path=path))
+
 
 def _hashed(arrived: Arrived, tail: Tail) -> Answer:
     try:
         arrived.digests = tail.digests()
+        arrived.download.proven = True
     except Exception as error:
         return Lost(arrived.download, as_failure(error, arrived.download))
     return Fetched(arrived)

@@ -14,7 +14,8 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
-from fetcher.network.session import Network, parse_header
+from fetcher.network.curl import parse_header
+from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.download import SMALL, Download
 from fetcher.transfer.handle import aim, set_up

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pycurl
 
-from fetcher.network.session import Network, host_of
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
@@ -46,11 +47,6 @@ class Connections:
     def of(self, download: Download) -> list[Connection]:
         """Those that are busy with a download."""
         return [connection for connection in self.busy if connection.download is download]
-
-    def live(self) -> int:
-        """Bytes that are there of bodies that are not whole yet."""
-        there = {c.download: c.partial.got for c in self.busy if c.segment is not None}
-        return sum(there.values()) + sum(c.received for c in self.busy if c.segment is None)
 
     # Beginning and ending
 

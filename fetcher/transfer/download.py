@@ -25,7 +25,7 @@ class Download:
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
     `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
     redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
-    be asked for, as it has failed or is being proven.
+    be asked for, as it has failed or is being proven. `proven`: its digest is known.
     """
 
     artifact: str
@@ -51,6 +51,7 @@ class Download:
     retry_at: float = 0.0
     overtaken: int = 0
     settled: bool = False
+    proven: bool = False
 
     @property
     def small(self) -> bool:

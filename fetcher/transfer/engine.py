@@ -14,14 +14,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from fetcher.errors import Failure, Problem
-from fetcher.network.session import (
-    MAX_REDIRECTS,
-    Network,
-    backoff,
-    host_of,
-    public_url,
-    retry_after,
-)
+from fetcher.network.retry import MAX_REDIRECTS, backoff, retry_after
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of, public_url
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
@@ -31,7 +26,17 @@ from fetcher.transfer.connections import Connections, Ended
 from fetcher.transfer.download import Arrived, Delivered, Download
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.inbox import Answer, Committed, Fetched, Lost, Prepared, Refused, Returned
+from fetcher.transfer.in_flight import in_flight
+from fetcher.transfer.inbox import (
+    Addressed,
+    Answer,
+    Committed,
+    Fetched,
+    Lost,
+    NotOffered,
+    Refused,
+    Returned,
+)
 from fetcher.transfer.outcomes import (
     Decode,
     Fatal,
@@ -53,6 +58,7 @@ from fetcher.transfer.recovery import Again, Decision, Failed, Recovery
 from fetcher.transfer.resume import PartialFiles
 from fetcher.transfer.sharing import Sharing
 from fetcher.transfer.worker_pool import WorkerPool
+from fetcher.ui.meter import InFlight
 from fetcher.ui.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -95,7 +101,7 @@ class Engine:
         self._sharing = Sharing(store, self._runs, progress.say)
         self._reviewed = time.monotonic()
         self._debug = _log.isEnabledFor(logging.DEBUG)
-        progress.live = self._connections.live
+        progress.watch(self._in_flight)
 
     def __enter__(self) -> Engine:
         return self
@@ -142,6 +148,14 @@ class Engine:
     def _waiting(self) -> list[str]:
         """Whom the run waits for."""
         return self.hosts.waiting() + self._sharing.shown()
+
+    def _in_flight(self) -> list[InFlight]:
+        failed = {download for download, _ in self.failed}
+        return in_flight(self._partials.begun, failed, self._connections.busy, self._place_of)
+
+    def _place_of(self, download: Download) -> Host | None:
+        there = bool(download.candidates) and isinstance(download.candidate, UrlCandidate)
+        return self._host_of(download) if there else None
 
     # Beginning
 
@@ -376,7 +390,7 @@ class Engine:
         """Every byte of a large body is there: what is left is its digest."""
         self._connections.cut(download)  # others may have brought their last bytes in this turn
         self._connections.ranged.pop(download, None)
-        download.settled = True
+        download.settled, download.proven = True, False
         written = partial.frontier
         arrived = Arrived(download, download.candidate.origin, path=partial.part.path)
         download.partial = None
@@ -388,13 +402,17 @@ class Engine:
         """Deal with what the backends answer."""
         for answer in answers:
             match answer:
-                case Prepared(download, candidate):
+                case Addressed(download, candidate):
                     download.deferred = candidate
                     self._queue.add([download])
                 case Fetched(arrived):
                     self._backends.commit(arrived)
                 case Lost(download, failure):
                     self._decide(download, self._recovery.give_up_candidate(download, failure))
+                case NotOffered(download, candidate):
+                    others = [one for one in download.candidates if one != candidate]
+                    download.candidates = others
+                    self._queue.add([download])
                 case Returned(downloads):
                     self._queue.add(downloads)
                 case Committed(batch):

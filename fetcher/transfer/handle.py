@@ -9,7 +9,7 @@ import pycurl
 
 from fetcher.network.session import Network
 
-STALL_SECONDS = 30
+_SLOWEST = 1024  # bytes a second, below which a transfer has stalled
 # Bytes of one callback. Larger ones make the lists between two turns outgrow the caches.
 _BUFFER = 64 << 10
 _IDENTITY = ("Accept-Encoding", "identity")
@@ -22,9 +22,7 @@ def set_up(
     rate: int = 0,
 ) -> None:
     """Set what holds for every request of a handle; `rate` in bytes a second, 0 for no limit."""
-    network.configure_once(curl)
-    curl.setopt(pycurl.LOW_SPEED_LIMIT, 1 if rate else 1024)
-    curl.setopt(pycurl.LOW_SPEED_TIME, STALL_SECONDS)
+    network.configure_once(curl, slowest=1 if rate else _SLOWEST)
     curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
     curl.setopt(pycurl.WRITEFUNCTION, write)
     if rate:

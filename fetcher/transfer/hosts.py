@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
-from fetcher.network.session import backoff
+from fetcher.network.retry import backoff
 
 if TYPE_CHECKING:
     from fetcher.transfer.download import Download

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fetcher.errors import Failure
-from fetcher.sources.base import UrlCandidate
+from fetcher.sources.base import Candidate, UrlCandidate
 from fetcher.transfer.download import Arrived, Delivered, Download
 
 
-class Prepared(NamedTuple):
+class Addressed(NamedTuple):
     """The address of a deferred candidate is known."""
 
     download: Download
@@ -29,6 +29,13 @@ class Lost(NamedTuple):
 
     download: Download
     failure: Failure
+
+
+class NotOffered(NamedTuple):
+    """A candidate that its place does not offer, which is no fault."""
+
+    download: Download
+    candidate: Candidate
 
 
 class Returned(NamedTuple):
@@ -50,7 +57,7 @@ class Refused(NamedTuple):
     failure: Failure
 
 
-Answer = Prepared | Fetched | Lost | Returned | Committed | Refused
+Answer = Addressed | Fetched | Lost | NotOffered | Returned | Committed | Refused
 
 
 class Inbox:

@@ -15,18 +15,10 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.sniff import page_complaint
-from fetcher.network.session import (
-    LONGEST_WAIT,
-    REDIRECTS,
-    RETRY_STATUS,
-    TLS_ERRORS,
-    explain,
-    never_connected,
-    public_url,
-    rate_limited,
-    redirect_target,
-    retry_after,
-)
+from fetcher.network.curl import redirect_target
+from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
+from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
+from fetcher.network.urls import public_url
 from fetcher.sources.base import UrlCandidate
 
 if TYPE_CHECKING:

@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import remove_quietly
-from fetcher.network.session import Network, backoff, host_of
+from fetcher.network.retry import backoff
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import MAX_TRIES, Arrived, Download
 from fetcher.transfer.hosts import Host, Hosts
 from fetcher.transfer.outcomes import Retry, Unreachable, Wait, manual_hint
 from fetcher.transfer.resume import WORTHWHILE, PartialFiles
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _log = logging.getLogger(__name__)
 

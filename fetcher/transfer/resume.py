@@ -21,7 +21,7 @@ class PartialFiles:
     def __init__(self, store: Store, hasher: TailHasher) -> None:
         self.store = store
         self.hasher = hasher
-        self._begun: set[Download] = set()
+        self.begun: set[Download] = set()
 
     def open(self, download: Download) -> PartialFile:
         """The download's partial file, ready for the next request. Raises Failure."""
@@ -58,7 +58,7 @@ class PartialFiles:
         self.close(download)
         if download.part is not None:
             self.store.drop_part(download.part)
-            self._begun.discard(download)
+            self.begun.discard(download)
         download.part, download.validator = None, ""
 
     @staticmethod
@@ -70,7 +70,7 @@ class PartialFiles:
 
     def leave(self) -> None:
         """Leave every partial file to whoever asks for its content next."""
-        for download in self._begun:
+        for download in self.begun:
             if download.partial is not None:
                 download.partial.close()
             if download.part is not None:
@@ -78,7 +78,7 @@ class PartialFiles:
 
     def _claim(self, download: Download) -> None:
         """Make the partial file, or take over what a dead process has left of it."""
-        self._begun.add(download)
+        self.begun.add(download)
         try:
             download.part = self.store.claim_part(download.content_key)
         except OSError as error:

@@ -21,13 +21,10 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.fs.atomic import end_with_parent, git_blob_hasher, unique_name, write_new
 from fetcher.fs.sniff import is_pointer
-from fetcher.network.session import (
-    REDIRECTS,
-    RETRY_STATUS,
-    Network,
-    never_connected,
-    redirect_target,
-)
+from fetcher.network.curl import redirect_target
+from fetcher.network.curl_errors import never_connected
+from fetcher.network.retry import REDIRECTS, RETRY_STATUS
+from fetcher.network.session import Network
 from fetcher.store.store import private_prefix
 from fetcher.transfer.download import SMALL
 from fetcher.transfer.handle import aim, set_up

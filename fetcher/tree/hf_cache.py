@@ -1,7 +1,8 @@
 """The Hugging Face cache: artifacts placed so that its clients find them by id, without network.
 
 The form is the one that huggingface_hub 0.30 to 2.x read: `blobs/<etag>`, relative symlinks in
-`snapshots/<commit>/`, and the branch's commit in `refs/`.
+`snapshots/<commit>/`, and the branch's commit in `refs/`. Tests hold it to the oldest and the
+newest of them; docs/dependencies.md says why their code is not what reads and writes here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import os
 import re
 import stat as stats
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, private_name, publish, sha256_of, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.sources.base import FileEntry, Source
@@ -26,28 +30,101 @@ class CachedBlobs:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._folders: dict[Source, str] = {}  # "" for a repository that is not there
+        self._snapshots: dict[str, list[str]] = {}
 
     def find(self, source: Source, file: FileEntry) -> str | None:
-        """The cache's blob of a file, which is named by its digest, or None."""
+        """The file in the cache that is, by its name and size, this content; or None.
+
+        Blobs are named by their digest. Where the client could make no symlinks, a snapshot has
+        the file itself. Whoever takes what is found has to prove it.
+        """
         folder = self._folders.get(source)
         if folder is None:
             folder = self._folders[source] = self._folder(source)
         name = file.sha256 if file.lfs else file.git_blob
         if not folder or not name:
             return None
-        path = f"{folder}{os.sep}{name}"
-        try:
-            stat = os.lstat(path)
-        except OSError:
-            return None
-        whole = stats.S_ISREG(stat.st_mode) and file.size in {None, stat.st_size}
-        return path if whole else None
+        return self._blob(f"{folder}{os.sep}blobs{os.sep}{name}", file.size) or self._in_snapshot(
+            folder, source, file
+        )
 
     def _folder(self, source: Source) -> str:
         if not isinstance(source, HuggingFace):
             return ""
-        folder = self._cache / source.cache_folder / "blobs"
+        folder = self._cache / source.cache_folder
         return str(folder) if folder.is_dir() else ""
+
+    def _blob(self, path: str, size: int | None) -> str | None:
+        try:
+            stat = os.lstat(path)
+        except OSError:
+            return None
+        if stats.S_ISLNK(stat.st_mode):  # into the store that repositories of one cache share
+            return self._shared(path, size)
+        return path if stats.S_ISREG(stat.st_mode) and size in {None, stat.st_size} else None
+
+    def _shared(self, path: str, size: int | None) -> str | None:
+        """Where a blob's symlink leads, if that is a file of the shared store."""
+        real = os.path.realpath(path)
+        store = os.path.join(os.path.realpath(self._cache), "blobs") + os.sep
+        return self._blob(real, size) if real.startswith(store) else None
+
+    def _in_snapshot(self, folder: str, source: Source, file: FileEntry) -> str | None:
+        assert isinstance(source, HuggingFace)
+        commits = self._snapshots.get(folder)
+        if commits is None:
+            commits = self._snapshots[folder] = _names(f"{folder}{os.sep}snapshots")
+        name = f"{source.path}/{file.path}" if source.path else file.path
+        for commit in commits:
+            path = os.path.join(folder, "snapshots", commit, *name.split("/"))
+            try:
+                stat = os.lstat(path)
+            except OSError:
+                continue
+            if stats.S_ISREG(stat.st_mode) and file.size in {None, stat.st_size}:
+                return path
+        return None
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+class CachedRepository(NamedTuple):
+    """A repository of which a cache has something; `size` in bytes."""
+
+    repo_type: str
+    repo: str
+    size: int
+
+
+class Scan(NamedTuple):
+    """What a cache has, and what is wrong with it in words."""
+
+    repositories: Sequence[CachedRepository]
+    warnings: Sequence[str]
+
+
+def scan(cache: Path) -> Scan:
+    """Look through a whole cache, as `hf cache` does; one that is not there is empty.
+
+    Raises Failure if it cannot be read.
+    """
+    from huggingface_hub import scan_cache_dir
+
+    if not cache.is_dir():
+        return Scan((), ())
+    try:
+        found = scan_cache_dir(cache)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure("permission", f"{cache} cannot be read: {error}") from error
+    repositories = sorted(
+        CachedRepository(repo.repo_type, repo.repo_id, repo.size_on_disk) for repo in found.repos
+    )
+    return Scan(repositories, sorted(map(str, found.warnings)))
 
 
 class HubCache:
@@ -60,6 +137,7 @@ class HubCache:
         self._link_blob = link_blob
         self._kept_path = kept_path
         self._refs: set[tuple[str, str]] = set()
+        self._absences: dict[str, bool] = {}
 
     def place(self, item: Item, sha256: str) -> Row:
         """Blob by its ETag, symlink in the snapshot, ref. Raises OSError."""
@@ -68,8 +146,10 @@ class HubCache:
         self._make_way(item, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         blob.parent.mkdir(parents=True, exist_ok=True)
-        if blob.exists() and sha256_of(str(blob)) != sha256:
-            blob.unlink()  # a half or damaged download of another tool, under a content's name
+        if os.path.lexists(blob) and not (blob.exists() and sha256_of(str(blob)) == sha256):
+            # A damaged download of another tool under a content's name, or a link into the shared
+            # store that leads nowhere any more.
+            blob.unlink()
         if not blob.exists():
             self._publish(sha256, str(blob))
         if not os.path.lexists(path):
@@ -77,8 +157,23 @@ class HubCache:
                 os.symlink(os.path.relpath(blob, path.parent), path)
             except OSError:  # Windows without the privilege: a plain file serves as well
                 self._publish(sha256, str(path))
+        self._forget_absence(item)
         self._point_ref(item)
         return row_of(item, sha256, os.stat(path))
+
+    def _forget_absence(self, item: Item) -> None:
+        """Remove the client's note that the commit has no such file: it would believe the note.
+
+        An incomplete mirror that was asked before may have caused it.
+        """
+        commit, *names = Path(item.path).parts[len(Path(item.hub).parts) + 1 :]
+        notes = Path(item.hub, ".no_exist", commit)
+        known = self._absences.get(str(notes))
+        if known is None:
+            known = self._absences[str(notes)] = notes.is_dir()
+        if known:
+            with suppress(OSError):
+                notes.joinpath(*names).unlink()
 
     def _make_way(self, item: Item, path: Path) -> None:
         if not os.path.lexists(path):
@@ -110,5 +205,6 @@ class HubCache:
             return
         self._refs.add((item.hub, ref))
         path = Path(item.hub, "refs", *ref.split("/"))
-        if not path.exists() or path.read_text("utf-8", "replace").strip() != snapshot:
+        # The client takes the file's text as it is: a line break at its end names no commit.
+        if not path.exists() or path.read_bytes() != snapshot.encode():
             write_atomically(path, snapshot.encode())

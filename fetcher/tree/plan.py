@@ -88,6 +88,12 @@ class ArtifactPlan:
         present = any(item.action in {KEEP, UNVERIFIED} for item in self.items)
         return "partial" if present else "missing"
 
+    def withhold(self) -> None:
+        """Leave its downloads out."""
+        for item in self.items:
+            if item.action == GET:
+                item.action = WITHHELD
+
 
 @dataclass
 class Plan:
@@ -114,6 +120,14 @@ class Plan:
                 key = item.file.key or f"{item.artifact.full_name}/{item.file.path}"
                 wanted.setdefault(key, []).append(item)
         return wanted
+
+    def revisions(self) -> dict[tuple[str, str], str]:
+        """What each artifact, by manifest and id, resolved to."""
+        return {
+            (part.artifact.manifest, part.artifact.id): part.locked.revision
+            for part in self.artifacts
+            if part.locked is not None
+        }
 
     def bytes_to_get(self) -> int:
         """Bytes to download, as far as sizes are known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import stat as stats
@@ -34,6 +35,8 @@ from fetcher.tree.plan import (
     Plan,
 )
 from fetcher.tree.state import FOLDER, Row
+
+_log = logging.getLogger(__name__)
 
 
 class Planner:
@@ -67,6 +70,9 @@ class Planner:
             if part.locked is not None:
                 self._fill(part, part.locked)
             parts.append(part)
+        if _log.isEnabledFor(logging.DEBUG):
+            for part in parts:
+                _explain(part)
         return Plan(self.tree, parts)
 
     def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
@@ -228,10 +234,12 @@ class Planner:
             return
         self._obtain(item)
 
-    def overwrite(self, item: Item) -> None:
-        """Turn a conflict into a replacement that keeps the old file aside."""
-        item.aside, item.problem = True, None
-        self._obtain(item)
+    def overwrite_conflicts(self, plan: Plan) -> None:
+        """Turn conflicts into replacements that keep the old files aside."""
+        for item in plan.items:
+            if item.problem is not None and item.problem.code == "conflict":
+                item.aside, item.problem = True, None
+                self._obtain(item)
 
     def _obtain(self, item: Item) -> None:
         """Decide between the store and a download."""
@@ -417,6 +425,40 @@ class Planner:
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _explain(part: ArtifactPlan) -> None:
+    """Log what was decided for an artifact's files and why: a line for each kind of answer."""
+    if part.locked is None:
+        _log.debug("%s: not resolved, so nothing is planned", part.artifact.full_name)
+    alike: dict[tuple[str, str], list[str]] = {}
+    for item in part.items:
+        alike.setdefault((item.action, _why(item)), []).append(item.target)
+    for (action, why), targets in alike.items():
+        more = f" and {len(targets) - 1:,} more" if len(targets) > 1 else ""
+        _log.debug("%s: %s %s%s: %s", part.artifact.full_name, action, targets[0], more, why)
+    for problem in part.problems:
+        _log.debug("%s: %s", part.artifact.full_name, problem.message)
+
+
+def _why(item: Item) -> str:
+    """What led to a file's action, as far as many files share it."""
+    if item.problem is not None:
+        return item.problem.message.removeprefix(item.target).lstrip(": ")
+    if item.aside:
+        return "what stands there goes to .fetch/kept/"
+    before = "what we placed there is no longer wanted" if item.replaces else "not in the tree"
+    if item.stat is not None and not item.replaces:
+        before = "what stands there is not it"
+    if item.changed_by_user:
+        return "changed since, as a writable file may be"
+    return {
+        GET: f"{before}, and no sound blob in the store",
+        PLACE: f"{before}, but in the store",
+        KEEP: "read: as locked" if item.touched else "size, time and inode as recorded",
+        UNVERIFIED: "of the right size, not read",
+        WITHHELD: "its artifact cannot be had as a whole",
+    }.get(item.action, "")
 
 
 def _same_content(one: FileEntry, other: FileEntry) -> bool:

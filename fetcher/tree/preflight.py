@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
@@ -14,7 +15,7 @@ from fetcher.sources.local import Local
 from fetcher.store.store import Store
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 
 _MARGIN = 32 * 1024 * 1024
 
@@ -24,6 +25,48 @@ def nearest_folder(path: Path) -> Path:
     while not path.is_dir() and path != path.parent:
         path = path.parent
     return path
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known before the first byte: `fatal` keeps a run from starting at all, `refused` are
+    artifacts that their repositories do not let us have."""
+
+    fatal: list[Problem]
+    refused: list[tuple[ArtifactPlan, Problem]]
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a run has any use."""
+        return not self.fatal
+
+    def problems(self) -> list[Problem]:
+        """All of it."""
+        return [*self.fatal, *(problem for _, problem in self.refused)]
+
+    def withhold(self) -> None:
+        """Leave the downloads of refused artifacts out; what is in the store is still placed."""
+        for part, _ in self.refused:
+            part.withhold()
+
+
+def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict:
+    """Look for all that would make a run fail; repositories are asked only if it may start."""
+    fatal = [*check_space(plan, store, link), *check_writable(plan, store)]
+    downloads = any(item.action == GET for item in plan.items)
+    if downloads and not fatal:
+        fatal = check_mirrors(network)
+    return Verdict(fatal, check_access(plan, network) if downloads and not fatal else [])
+
+
+def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list[Problem]:
+    """The same to show it: all at once, with what is missing offline; no mirror is opened."""
+    return [
+        *check_space(plan, store, link),
+        *check_writable(plan, store),
+        *(problem for _, problem in check_access(plan, network)),
+        *check_offline(plan, network),
+    ]
 
 
 def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
@@ -146,7 +189,7 @@ def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
     if probe is None:
         return None
     try:
-        answer: Response = network.request(probe.url, method="HEAD", follow=False, tries=2)
+        answer: Response = network.request(probe.url, method="HEAD", follow=False, patience=5)
     except Failure:
         return None
     if answer.status not in {401, 403}:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fetcher.errors import Failure, from_os_error
 
 FOLDER = ".fetch"
-_VERSION = 2
+_VERSION = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER,
@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS seals (id INTEGER PRIMARY KEY, mark TEXT UNIQUE, found TEXT);
 CREATE TABLE IF NOT EXISTS sealed (seal INTEGER, folder TEXT, names TEXT, numbers BLOB);
 CREATE INDEX IF NOT EXISTS sealed_by_seal ON sealed (seal);
+CREATE TABLE IF NOT EXISTS sealed_files (
+    seal INTEGER, artifact INTEGER, paths TEXT, targets TEXT, facts BLOB
+);
+CREATE INDEX IF NOT EXISTS sealed_files_by_seal ON sealed_files (seal);
 """
 
 
@@ -134,6 +138,13 @@ class State:
         query = "SELECT folder, names, numbers FROM sealed WHERE seal = ?"
         yield from self._open().execute(query, (number,))
 
+    def sealed_files(self, number: int) -> list[tuple[int, str, str, bytes]]:
+        """What a seal's report says of files, packed. Raises sqlite3.DatabaseError."""
+        query = (
+            "SELECT artifact, paths, targets, facts FROM sealed_files WHERE seal = ? ORDER BY rowid"
+        )
+        return self._open().execute(query, (number,)).fetchall()
+
     def stats(self) -> Iterator[tuple[str, int, int, int, str, int]]:
         """(path, size, mtime_ns, inode, artifact, placed) of every file, folder by folder."""
         yield from self._open().execute(
@@ -141,18 +152,28 @@ class State:
         )
 
     def save_seal(
-        self, mark: str, found: str, rows: Iterable[tuple[str, str, bytes]], kept: int
+        self,
+        mark: str,
+        found: str,
+        rows: Iterable[tuple[str, str, bytes]],
+        files: Iterable[tuple[int, str, str, bytes]],
+        kept: int,
     ) -> None:
         """Write a seal, and forget all but the last `kept`. Raises Failure."""
         with self.mutex() as db:
             db.execute("DELETE FROM seals WHERE mark = ?", (mark,))
             db.execute("DELETE FROM seals WHERE id <= (SELECT max(id) FROM seals) - ?", (kept - 1,))
-            db.execute("DELETE FROM sealed WHERE seal NOT IN (SELECT id FROM seals)")
+            for table in ("sealed", "sealed_files"):
+                db.execute(f"DELETE FROM {table} WHERE seal NOT IN (SELECT id FROM seals)")
             number = db.execute(
                 "INSERT INTO seals (mark, found) VALUES (?, ?)", (mark, found)
             ).lastrowid
             db.executemany(
                 "INSERT INTO sealed VALUES (?, ?, ?, ?)", ((number, *row) for row in rows)
+            )
+            db.executemany(
+                "INSERT INTO sealed_files VALUES (?, ?, ?, ?, ?)",
+                ((number, *row) for row in files),
             )
 
     @contextmanager

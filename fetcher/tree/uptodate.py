@@ -2,7 +2,8 @@
 
 A run that has nothing to do need not parse manifests and lock, nor build a plan: if what the plan
 depends on is byte for byte what it was, and every file's stat is what it was, then so is the
-outcome. It costs one stat for each file, in constant memory.
+outcome. It costs one stat for each file, in constant memory. What a report says of the files lies
+beside it, about 60 bytes a file, and is read only where it is asked for.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import stat as stats
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher import __version__
 from fetcher.fs.atomic import BLOCK
 from fetcher.fs.safe_paths import native
-from fetcher.tree.plan import KEEP, Plan
+from fetcher.tree.plan import KEEP, Item, Plan
 from fetcher.tree.state import State
 
 if TYPE_CHECKING:
@@ -30,23 +31,63 @@ if TYPE_CHECKING:
     from fetcher.project.project import Project, Selection
 
 _ENTRY = struct.Struct("<QqQ")  # size, mtime in nanoseconds, inode
+_FACTS = struct.Struct("<q32s")  # size (below 0: not known), sha256 (zeroes: not known)
+_UNKNOWN = bytes(32)
+_CHUNK = 4096  # files in one row of what a report says
+_Packed = tuple[int, str, str, bytes]  # number of the artifact, paths, targets, facts
+_DAMAGED = (sqlite3.DatabaseError, struct.error, AttributeError, LookupError, TypeError, ValueError)
 _KEPT = 4  # seals of one tree: for `fetch all`, and for a few selections of artifacts
 _MASK = 2**64 - 1
 
 
+class SealedFile(NamedTuple):
+    """What a report says of one file: its path in the artifact, and where it stands."""
+
+    path: str
+    target: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class SealedArtifact:
+    """One artifact of a complete tree; `files` are counted, `bytes` their sizes' sum."""
+
+    id: str
+    manifest: str
+    name: str
+    state: str
+    revision: str
+    optional: bool
+    files: int
+    bytes: int
+
+
 @dataclass(frozen=True)
 class Seal:
-    """A complete tree. `artifacts` are as `fetch status` shows them.
+    """A complete tree.
 
     `all_of_it`: no artifact of the manifests was left out; `clean`: nothing of an older lock is
-    left in the tree.
+    left in the tree. `packed` is what `files_of` reads, empty unless it was asked for.
     """
 
     files: int
     bytes: int
     all_of_it: bool
     clean: bool
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: tuple[SealedArtifact, ...]
+    packed: Sequence[_Packed] = ()
+
+    def files_of(self, index: int) -> Iterator[SealedFile]:
+        """The files of the artifact with this index, in the order of the plan."""
+        for artifact, paths, targets, facts in self.packed:
+            if artifact == index:
+                names = zip(paths.split("\n"), targets.split("\n"), strict=True)
+                for (path, target), (size, digest) in zip(
+                    names, _FACTS.iter_unpack(facts), strict=True
+                ):
+                    sha256 = None if digest == _UNKNOWN else digest.hex()
+                    yield SealedFile(path, target, None if size < 0 else size, sha256)
 
 
 def mark(
@@ -70,43 +111,90 @@ def fingerprint(tree: Path, inputs: Iterable[Path], choice: Sequence[Any]) -> st
     return digest.hexdigest()
 
 
-def load(state: State, mark: str) -> Seal | None:
-    """The seal with this fingerprint, if every file still stands as it did."""
+def load(state: State, mark: str, with_files: bool = False) -> Seal | None:
+    """The seal with this fingerprint, if every file still stands as it did.
+
+    `with_files`: it can also tell what a report says of each of them.
+    """
     if not state.path.exists():
+        _tell("nothing was fetched into %s yet", state.folder.parent)
         return None
     try:
         found = state.seal(mark)
         if found is None:
+            _tell("no run with these options, manifests and lock has left this tree complete")
             return None
         number, text = found
-        if not all(_unchanged(state.folder.parent, *row) for row in state.sealed(number)):
-            return None
-        values = json.loads(text)
-        return Seal(**values) if isinstance(values, dict) else None
-    except (sqlite3.DatabaseError, ValueError, TypeError, struct.error):
+        seen = 0
+        for folder, names, numbers in state.sealed(number):
+            seen += names.count("\n") + 1
+            if not _unchanged(state.folder.parent, folder, names, numbers):
+                return None
+        packed = state.sealed_files(number) if with_files else None
+        seal = _opened(json.loads(text), packed)
+    except (
+        sqlite3.DatabaseError,
+        ValueError,
+        TypeError,
+        LookupError,
+        struct.error,
+        AttributeError,
+    ) as error:
+        _tell("what is recorded of the tree cannot be read: %s", error)
         return None  # it is a cache: the plan will tell
+    if seen != seal.files:  # another run replaced it between two of these reads
+        _tell("another run is at work in it")
+        return None
+    return seal
+
+
+def _opened(values: Any, packed: Sequence[_Packed] | None) -> Seal:
+    """The seal that was saved; raises one of many errors for anything else."""
+    artifacts = tuple(SealedArtifact(**item) for item in values.pop("artifacts"))
+    seal = Seal(artifacts=artifacts, packed=packed or (), **values)
+    if packed is not None:
+        counts = [0] * len(artifacts)
+        for artifact, paths, targets, facts in packed:
+            count = paths.count("\n") + 1
+            if targets.count("\n") + 1 != count or len(facts) != count * _FACTS.size:
+                raise ValueError("a damaged seal")
+            counts[artifact] += count
+        if counts != [artifact.files for artifact in artifacts]:
+            raise ValueError("a damaged seal")
+    return seal
+
+
+def _tell(why: str, *values: object) -> None:
+    """Log why every file is looked at; `logging` is loaded only now that much else will be."""
+    import logging
+
+    logging.getLogger(__name__).info("every file is looked at: " + why, *values)
 
 
 def _unchanged(tree: Path, folder: str, names: str, numbers: bytes) -> bool:
     """Whether all files of one folder stand as they did."""
     try:
         handle = os.open(native(str(tree / folder)), os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        _tell("%s cannot be opened: %s", folder or tree, error.strerror)
         return False
     try:
-        return _match(handle, names.split("\n"), numbers)
+        return _match(handle, folder, names.split("\n"), numbers)
     finally:
         os.close(handle)
 
 
-def _match(handle: int, names: list[str], numbers: bytes) -> bool:
+def _match(handle: int, folder: str, names: list[str], numbers: bytes) -> bool:
     stat = os.stat
     for name, entry in zip(names, _ENTRY.iter_unpack(numbers), strict=True):
         try:
             now = stat(name, dir_fd=handle, follow_symlinks=False)
-        except OSError:
+        except OSError as error:
+            _tell("%s/%s is not there as it was: %s", folder, name, error.strerror)
             return False
         if (now.st_size, now.st_mtime_ns, now.st_ino & _MASK) != entry:
+            what = "size" if now.st_size != entry[0] else "time or inode"
+            _tell("%s/%s has another %s than it had", folder, name, what)
             return False
     return True
 
@@ -129,47 +217,65 @@ def can_seal(plan: Plan, link: str) -> bool:
 def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
     """Seal a plan of which everything is done; the state has a row for every file of it."""
     targets = {item.target for item in plan.items}
-    found = {"files": len(targets), "bytes": 0, "all_of_it": all_of_it, "clean": True}
-    artifacts = []
-    for part in plan.artifacts:
-        size = sum(item.file.size or 0 for item in part.items)
-        found["bytes"] += size
-        artifacts.append(
-            {
-                "id": part.artifact.id,
-                "manifest": part.artifact.manifest,
-                "state": part.state,
-                "optional": part.artifact.optional,
-                "files": len(part.items),
-                "present": len(part.items),
-                "unread": 0,
-                "bytes": size,
-            }
-        )
     owners = {part.artifact.full_name for part in plan.artifacts}
-    seen = 0
+    rows, clean = _folders(state, targets, owners)
+    if sum(len(names) for _, names, _ in rows) != len(targets):
+        return
+    artifacts = [
+        SealedArtifact(
+            part.artifact.id,
+            part.artifact.manifest,
+            part.artifact.name,
+            part.state,
+            part.locked.revision if part.locked else "",
+            part.artifact.optional,
+            len(part.items),
+            sum(item.file.size or 0 for item in part.items),
+        )
+        for part in plan.artifacts
+    ]
+    found = {
+        "files": len(targets),
+        "bytes": sum(artifact.bytes for artifact in artifacts),
+        "all_of_it": all_of_it,
+        "clean": clean,
+        "artifacts": [asdict(artifact) for artifact in artifacts],
+    }
+    packed = (
+        (index, *_packed(part.items[start : start + _CHUNK]))
+        for index, part in enumerate(plan.artifacts)
+        for start in range(0, len(part.items), _CHUNK)
+    )
+    folders = ((folder, "\n".join(names), bytes(numbers)) for folder, names, numbers in rows)
+    state.save_seal(mark, json.dumps(found), folders, packed, _KEPT)
 
-    def folders() -> Iterator[tuple[str, str, bytes]]:
-        nonlocal seen
-        folder = ""
-        names: list[str] = []
-        numbers = bytearray()
-        for path, size, mtime_ns, inode, artifact, placed in state.stats():
-            if path not in targets:
-                if placed and artifact in owners:
-                    found["clean"] = False
-                continue
-            seen += 1
-            above, _, name = path.rpartition("/")
-            if above != folder and names:
-                yield folder, "\n".join(names), bytes(numbers)
-                names, numbers = [], bytearray()
-            folder = above
-            names.append(name)
-            numbers += _ENTRY.pack(size, mtime_ns, inode & _MASK)
-        if names:
-            yield folder, "\n".join(names), bytes(numbers)
 
-    rows = list(folders())
-    if seen == len(targets):
-        state.save_seal(mark, json.dumps({**found, "artifacts": artifacts}), rows, _KEPT)
+def _folders(
+    state: State, targets: set[str], owners: set[str]
+) -> tuple[list[tuple[str, list[str], bytearray]], bool]:
+    """(folder, names, stats) of the targets that the state knows; and whether these artifacts
+    have placed nothing else."""
+    found: list[tuple[str, list[str], bytearray]] = []
+    clean = True
+    for path, size, mtime_ns, inode, artifact, placed in state.stats():
+        if path not in targets:
+            clean = clean and not (placed and artifact in owners)
+            continue
+        folder, _, name = path.rpartition("/")
+        if not found or found[-1][0] != folder:
+            found.append((folder, [], bytearray()))
+        found[-1][1].append(name)
+        found[-1][2].extend(_ENTRY.pack(size, mtime_ns, inode & _MASK))
+    return found, clean
+
+
+def _packed(items: Sequence[Item]) -> tuple[str, str, bytes]:
+    """What a report says of these items: paths, targets, sizes with digests."""
+    facts = bytearray()
+    for item in items:
+        size, sha256 = item.file.size, item.file.sha256 or item.sha256
+        facts += _FACTS.pack(
+            -1 if size is None else size, bytes.fromhex(sha256) if sha256 else _UNKNOWN
+        )
+    paths = "\n".join(item.file.path for item in items)
+    return paths, "\n".join(item.target for item in items), bytes(facts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
+
+from fetcher.ui import screen, table, terminal
+from fetcher.ui.table import Column
 
 Row = tuple[str, ...]
 _REDRAW_SECONDS = 0.2
@@ -18,18 +19,19 @@ class LiveTable:
 
     def __init__(
         self,
-        heading: Row,
+        columns: Sequence[Column],
         names: Sequence[str],
         stream: TextIO | None = None,
         quiet: bool = False,
     ) -> None:
-        self._stream = stream or sys.stderr
+        self.stream = stream or sys.stderr
         self._quiet = quiet
-        self.terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._heading = heading
+        self.terminal = terminal.is_terminal(self.stream)
+        self._columns = columns
         self._done: dict[str, Row] = {}
         self._names = list(names)
         self._begun: dict[str, float] = {}
+        self._rows: list[Row] = []
         self._drawn = 0
         self._last = 0.0
 
@@ -37,7 +39,7 @@ class LiveTable:
         """One part has ended; `row` begins with its name."""
         self._done[name] = row
         if not self._quiet and not self.terminal:
-            print("  ".join(cell for cell in row if cell != "-"), file=self._stream, flush=True)
+            screen.write_line("  ".join(cell for cell in row if cell != "-"), self.stream)
 
     def tick(self, doing: Mapping[str, str]) -> None:
         """Redraw if it is time; `doing` says what each running part is at."""
@@ -47,12 +49,23 @@ class LiveTable:
         if self._quiet or not self.terminal or now - self._last < _REDRAW_SECONDS:
             return
         self._last = now
-        rows = [self._heading, *(self._row(name, doing, now) for name in self._names)]
-        self._draw(columns(rows))
+        self._rows = [self._row(name, doing, now) for name in self._names]
+        with screen.lock:
+            self._draw(self._rows)
+            screen.show(self)
+
+    def above(self, text: str) -> None:
+        """Write lines, then what was drawn below them."""
+        self._clear()
+        self.stream.write(text)
+        self._draw(self._rows)
 
     def end(self) -> None:
         """Take the table away."""
-        self._draw([])
+        with screen.lock:
+            self._clear()
+            self.stream.flush()
+            screen.hide(self)
 
     def _row(self, name: str, doing: Mapping[str, str], now: float) -> Row:
         if name in self._done:
@@ -61,28 +74,17 @@ class LiveTable:
             return (name, f"{now - self._begun[name]:.0f} s", doing[name])
         return (name, "", "waiting")
 
-    def _draw(self, lines: Sequence[str]) -> None:
-        if self._drawn:
-            print(f"\x1b[{self._drawn}F\x1b[J", end="", file=self._stream)
-        size = shutil.get_terminal_size()
-        shown = [line[: size.columns - 1] for line in lines]
+    def _draw(self, rows: Sequence[Row]) -> None:
+        self._clear()
+        size = terminal.size(self.stream)
+        shown = table.lines(self._columns, rows, size.columns - 1)
         if len(shown) >= size.lines:  # what has scrolled away cannot be redrawn
             shown = [*shown[: size.lines - 2], "…"]
-        for line in shown:
-            print(line, file=self._stream)
-        self._stream.flush()
+        self.stream.write("".join(f"{line}\n" for line in shown))
+        self.stream.flush()
         self._drawn = len(shown)
 
-
-def columns(rows: Sequence[Row]) -> list[str]:
-    """Lines with the cells of each column below each other; rows may be of different lengths."""
-    count = max(len(row) for row in rows)
-    # A row's last cell does not make its column wider, unless all rows have it.
-    widths = [
-        max((len(row[n]) for row in rows if len(row) > n and (n < len(row) - 1)), default=0)
-        for n in range(count)
-    ]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
-        for row in rows
-    ]
+    def _clear(self) -> None:
+        if self._drawn:
+            self.stream.write(f"\x1b[{self._drawn}F\x1b[J")
+            self._drawn = 0

@@ -1,44 +1,30 @@
-"""Progress on stderr: one line that is redrawn on a terminal, plain lines now and then in logs."""
+"""How a run goes on, told on stderr: a bar on a terminal or in a notebook, now and then a line
+in logs, and events for programs.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from fetcher.errors import Problem
+from fetcher.ui import frame, screen, terminal
 from fetcher.ui.events import Events
+from fetcher.ui.meter import Figures, InFlight, Meter
 
 if TYPE_CHECKING:
     from fetcher.sources.base import FileEntry
+    from fetcher.ui.bar import Bar, NotebookBar
 
 _REDRAW_SECONDS = 0.1
+# A run that is over before needs no bar, and tqdm need not be loaded.
+_PATIENCE_SECONDS = 0.3
 _LOG_SECONDS = 5.0
-_RATE_SECONDS = 5.0
 _EVENT_SECONDS = 0.5
 _SHOWN_FAILURES = 10
-
-
-def human_bytes(count: float) -> str:
-    """A byte count with a decimal unit, as `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 999.95:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def human_seconds(seconds: float) -> str:
-    """A duration as `12 s`, `3 min` or `2 h 05`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f}"
+_MOST_ROWS = 4
 
 
 class Progress:
@@ -50,26 +36,33 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.events = events or Events()
-        self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
-        self.total_bytes = self.total_files = 0
-        self.bytes = self.files = self.failed = 0
-        self.live: Callable[[], int] = lambda: 0
+        self.redraws = terminal.is_terminal(self.stream) or terminal.in_notebook()
+        self.meter = Meter()
+        self._in_flight: Callable[[], Sequence[InFlight]] = list
+        self._pause = _REDRAW_SECONDS if self.redraws else _LOG_SECONDS
         self._last = self._last_event = 0.0
-        self._drawn = False
-        self._samples: deque[tuple[float, int]] = deque()
-        self._waiting: list[str] = []
+        self._bar: Bar | NotebookBar | None = None
+        # Loaded before, if anybody wants a log at all.
+        self._log = sys.modules.get("fetcher.ui.log")
 
     def begin(self, files: int, total: int) -> None:
         """So many files and bytes are to come."""
-        self.total_files, self.total_bytes = files, total
+        self.meter.begin(files, total)
         self._last = time.monotonic()
-        self._samples.append((self._last, 0))
+        if self.redraws:
+            self._last += _PATIENCE_SECONDS - _REDRAW_SECONDS
         self.events.send("begin", files=files, bytes=total)
 
+    def watch(self, in_flight: Callable[[], Sequence[InFlight]]) -> None:
+        """What tells, whenever it is asked, which files are on their way."""
+        self._in_flight = in_flight
+
     def file_done(self, artifact: str, file: FileEntry, received: int, origin: str) -> None:
-        """One file is proven and in the store."""
-        self.files += 1
-        self.bytes += file.size if file.size is not None else received
+        """One file is in the store, and placed."""
+        self.meter.file_done(file.size, received)
+        if self._log is not None:
+            name = f"{artifact}/{file.path}"
+            self._log.file_event("%s is there, %d bytes came from %s", name, received, origin)
         if self.events.wanted:
             self.events.send(
                 "file",
@@ -82,13 +75,12 @@ class Progress:
 
     def advance(self, received: int, files: int = 0) -> None:
         """So many bytes and files more are done."""
-        self.bytes += received
-        self.files += files
+        self.meter.advance(received, files)
         self.tick()
 
     def file_failed(self, artifact: str, file: FileEntry, problem: Problem) -> None:
         """One file will not come."""
-        self.failed += 1
+        self.meter.failed += 1
         self.events.send(
             "file",
             artifact=artifact,
@@ -97,85 +89,76 @@ class Progress:
             code=problem.code,
             message=problem.message,
         )
-        if self._drawn and self.failed <= _SHOWN_FAILURES:
-            self._print(f"failed: {artifact}/{file.path}: {problem.message}")
+        if self._log is not None:
+            name = f"{artifact}/{file.path}"
+            self._log.file_event("%s failed: %s: %s", name, problem.code, problem.message)
+        if self._bar is not None and self.meter.failed <= _SHOWN_FAILURES:
+            screen.write_line(f"failed: {artifact}/{file.path}: {problem.message}", self.stream)
 
     def say(self, message: str) -> None:
         """A line above the bar."""
         self.events.send("message", text=message)
-        self._print(message)
-
-    def _print(self, message: str) -> None:
-        self._clear()
-        print(message, file=self.stream, flush=True)
+        if self._log is not None:
+            self._log.told(message)
+        screen.write_line(message, self.stream)
 
     def tick(self, waiting: Callable[[], list[str]] = list) -> None:
-        """Redraw if it is time."""
+        """Redraw if it is time; `waiting` tells which hosts everybody waits for."""
         now = time.monotonic()
-        if self.events.wanted and now - self._last_event >= _EVENT_SECONDS:
-            self._last_event = now
-            self._send(now, waiting())
-        if self.quiet or now - self._last < (_REDRAW_SECONDS if self.terminal else _LOG_SECONDS):
+        draw = not self.quiet and now - self._last >= self._pause
+        tell = self.events.wanted and now - self._last_event >= _EVENT_SECONDS
+        if not (draw or tell):
             return
-        self._last = now
-        self._waiting = waiting()
-        line = self._line(now)
-        if self.terminal:
-            width = shutil.get_terminal_size().columns
-            print(f"\r\x1b[K{line[: width - 1]}", end="", file=self.stream, flush=True)
-            self._drawn = True
-        else:
-            print(line, file=self.stream, flush=True)
+        figures = self.meter.look(self._in_flight(), _MOST_ROWS)
+        figures = figures._replace(waiting=tuple(waiting()))
+        if tell:
+            self._last_event = now
+            self._send(figures)
+        if draw:
+            self._last = now
+            self._draw(figures)
+
+    def _draw(self, figures: Figures) -> None:
+        if not self.redraws:
+            screen.write_line(frame.plain(figures), self.stream)
+            return
+        with screen.lock:
+            if self._bar is None:
+                from fetcher.ui import bar
+
+                self._bar = bar.make(self.stream)
+            self._bar.draw(figures)
 
     def end(self) -> None:
         """Take the bar away."""
-        self._clear()
+        self._in_flight = list
+        with screen.lock:
+            if self._bar is not None:
+                self._bar.erase()
+                self._bar = None
 
-    def _clear(self) -> None:
-        if self._drawn:
-            print("\r\x1b[K", end="", file=self.stream, flush=True)
-            self._drawn = False
-
-    def _measure(self, now: float) -> tuple[int, float]:
-        """Bytes that have arrived, and how many come in a second just now."""
-        done = min(self.bytes + self.live(), self.total_bytes or sys.maxsize)
-        self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
-            self._samples.popleft()
-        first = self._samples[0]
-        return done, (done - first[1]) / (now - first[0]) if now > first[0] else 0.0
-
-    def _left(self, done: int, rate: float) -> float | None:
-        """Seconds still to go, if that can be told."""
-        return (self.total_bytes - done) / rate if rate > 0 and self.total_bytes > done else None
-
-    def _send(self, now: float, waiting: list[str]) -> None:
-        done, rate = self._measure(now)
-        left = self._left(done, rate)
+    def _send(self, figures: Figures) -> None:
+        left, rate = figures.seconds_left, figures.rate
         self.events.send(
             "progress",
-            bytes=done,
-            total_bytes=self.total_bytes,
-            files=self.files,
-            total_files=self.total_files,
-            failed=self.failed,
-            rate=round(rate),
+            bytes=figures.bytes,
+            total_bytes=figures.total_bytes,
+            files=figures.files,
+            total_files=figures.total_files,
+            failed=figures.failed,
+            share=round(figures.share, 4),
+            rate=None if rate is None else round(rate),
             seconds_left=None if left is None else round(left, 1),
-            waiting=waiting,
+            waiting=list(figures.waiting),
+            in_flight=[
+                {
+                    "file": row.file.name,
+                    "state": row.file.state,
+                    "bytes": row.file.bytes,
+                    "size": row.file.size,
+                    "rate": None if row.rate is None else round(row.rate),
+                    "host": row.file.host,
+                }
+                for row in figures.rows
+            ],
         )
-
-    def _line(self, now: float) -> str:
-        done, rate = self._measure(now)
-        parts = [f"{human_bytes(done)} of {human_bytes(self.total_bytes)}"]
-        if self.terminal and self.total_bytes:
-            share = done / self.total_bytes
-            parts.insert(0, f"[{'#' * int(share * 24):<24}] {share:4.0%}")
-        parts.append(f"{self.files}/{self.total_files} files")
-        parts.append(f"{human_bytes(rate)}/s")
-        if (left := self._left(done, rate)) is not None:
-            parts.append(f"{human_seconds(left)} left")
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        if self._waiting:
-            parts.append("waiting for " + ", ".join(self._waiting))
-        return "  ".join(parts)

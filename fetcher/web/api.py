@@ -6,8 +6,9 @@ import asyncio
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from fetcher import __version__
 from fetcher.catalog import fallback
@@ -17,14 +18,15 @@ from fetcher.errors import FetchError
 from fetcher.project.manifest import Artifact
 from fetcher.register.form import form_json
 from fetcher.reporting import saved
-from fetcher.server.http import Refused, Request, Response, json_response, refusal
+from fetcher.server.http import HttpError, HttpRequest, HttpResponse, json_response, refusal
 from fetcher.web import openapi, pages
-from fetcher.web.catalog_view import FACETS, Card, Listing
+from fetcher.web.catalog_view import FACETS, CatalogCard, Listing
 from fetcher.web.messages import translated
-from fetcher.web.register_form import Registrar, Wrong
+from fetcher.web.register_form import FieldError, Registrar
 from fetcher.web.render import SAFE, translator
-from fetcher.web.sessions import Sessions
-from fetcher.web.verify_jobs import Job, Jobs
+from fetcher.web.sessions import WebSessions
+from fetcher.web.verify_jobs import VerifyJob, VerifyJobs
+from fetcher.yamldoc.json_fields import JsonFields
 
 _LARGEST_JSON = 4 << 20
 
@@ -35,10 +37,10 @@ class Api:
     def __init__(
         self,
         listing: Listing,
-        sessions: Sessions,
+        sessions: WebSessions,
         settings: Settings,
         registrar: Registrar | None,
-        jobs: Jobs | None,
+        jobs: VerifyJobs | None,
     ) -> None:
         self.listing = listing
         self.sessions = sessions
@@ -46,13 +48,13 @@ class Api:
         self.registrar = registrar
         self.jobs = jobs
 
-    async def handle(self, request: Request, rest: list[str]) -> Response:
-        """Everything below /-/api/. Raises Refused."""
+    async def handle(self, request: HttpRequest, rest: list[str]) -> HttpResponse:
+        """Everything below /-/api/. Raises HttpError."""
         answer = await self._route(request, rest)
         answer.headers = {**SAFE, "Vary": "Authorization, Cookie", **answer.headers}
         return answer
 
-    async def _route(self, request: Request, rest: list[str]) -> Response:
+    async def _route(self, request: HttpRequest, rest: list[str]) -> HttpResponse:
         posts = request.method == "POST"
         match rest:
             case ["openapi.json"] if not posts:
@@ -77,8 +79,8 @@ class Api:
                 return await self.runtime(request)
         raise refusal(404, "there is no such call: see /-/api/openapi.json")
 
-    def writer(self, request: Request, csrf: str = "") -> Registrar:
-        """Who writes, if this request may. Raises Refused."""
+    def writer(self, request: HttpRequest, csrf: str = "") -> Registrar:
+        """Who writes, if this request may. Raises HttpError."""
         if self.registrar is None:
             raise refusal(403, "this server is read-only")
         if not request.identity.upload:
@@ -91,14 +93,14 @@ class Api:
             raise refusal(403, "the request is not from a page of this server (no CSRF token)")
         return self.registrar
 
-    async def _find(self, request: Request, name: str) -> Card:
+    async def _find(self, request: HttpRequest, name: str) -> CatalogCard:
         shown = await self.listing.shown()
         card = pages.find(shown.visible(request.identity), name)
         if card is None:
             raise refusal(404, "there is no such artifact, or not for you, or more than one")
         return card
 
-    async def _models(self, request: Request) -> Response:
+    async def _models(self, request: HttpRequest) -> HttpResponse:
         shown = await self.listing.shown()
         wanted = {key: request.params.get(key, "")[:200] for key in ("q", *FACETS)}
         found = [card for card in shown.visible(request.identity) if card.fits(wanted)]
@@ -107,7 +109,7 @@ class Api:
         some = found[start : start + limit]
         return json_response({"total": len(found), "models": [record(c, False) for c in some]})
 
-    async def _register(self, request: Request) -> Response:
+    async def _register(self, request: HttpRequest) -> HttpResponse:
         registrar = self.writer(request)
         data = await _json(request)
         dry = request.truth("dry_run")
@@ -121,7 +123,7 @@ class Api:
         answer.status = 201 if outcome.written else 200
         return answer
 
-    async def verify(self, request: Request, name: str, csrf: str = "") -> Response:
+    async def verify(self, request: HttpRequest, name: str, csrf: str = "") -> HttpResponse:
         """Start a verification."""
         self.writer(request, csrf)
         card = await self._find(request, name)
@@ -134,39 +136,39 @@ class Api:
         answer.status = 202
         return answer
 
-    async def job(self, request: Request, name: str) -> Job:
-        """A verification of an artifact that exists for who asks. Raises Refused."""
+    async def job(self, request: HttpRequest, name: str) -> VerifyJob:
+        """A verification of an artifact that exists for who asks. Raises HttpError."""
         job = self.jobs.find(name) if self.jobs else None
         if job is None:
             raise refusal(404, "there is no such job")
         await self._find(request, job.artifact)
         return job
 
-    async def _propose(self, request: Request) -> Response:
+    async def _propose(self, request: HttpRequest) -> HttpResponse:
         registrar = self.writer(request)
         name, manifest = (request.params.get(key, "") for key in ("name", "manifest"))
         try:
             found = await asyncio.to_thread(registrar.propose_id, name, manifest)
-        except Wrong as wrong:
+        except FieldError as wrong:
             raise refusal(422, str(wrong)) from None
         return json_response({"id": found})
 
-    async def _uploads_told(self, request: Request, name: list[str]) -> Response:
+    async def _uploads_told(self, request: HttpRequest, name: list[str]) -> HttpResponse:
         """The form shows what is refused: to somebody at a browser, in the page's language."""
         try:
             return await self._uploads(request, name)
-        except Refused as refused:
+        except HttpError as refused:
             if not self.sessions.of(request):
                 raise
             told = translated(refused.words, translator(request))
             raise refusal(refused.response.status, told) from None
 
-    async def _uploads(self, request: Request, name: list[str]) -> Response:
+    async def _uploads(self, request: HttpRequest, name: list[str]) -> HttpResponse:
         uploads, owner = self.writer(request).uploads, request.identity.name
         if not name and request.method == "POST":
             data = await _json(request)
-            data = data if isinstance(data, dict) else {}
-            made = await asyncio.to_thread(uploads.begin, owner, data.get("name"), data.get("size"))
+            told = JsonFields.of(data)
+            made = await asyncio.to_thread(uploads.begin, owner, told.get("name"), told.get("size"))
             answer = json_response(made.to_json())
             answer.status = 201
             return answer
@@ -180,8 +182,8 @@ class Api:
             found = await uploads.take(found, int(offset), request)
         return json_response(found.to_json())
 
-    async def status(self, request: Request) -> Response:
-        """Numbers of what is held."""
+    async def status(self, request: HttpRequest) -> HttpResponse:
+        """Numbers of what is held, and which model is in use."""
         cards = (await self.listing.shown()).visible(request.identity)
         states = Counter(card.state for card in cards)
         return json_response(
@@ -192,6 +194,7 @@ class Api:
                 "bytes": sum(card.size for card in cards if card.held),
                 "verified": dict(Counter(card.proof for card in cards if card.proof)),
                 "writable": self.registrar is not None,
+                **await self._chain(request),
             }
         )
 
@@ -206,26 +209,49 @@ class Api:
             return self.settings
         return found
 
-    async def runtime(self, request: Request) -> Response:
-        """The models, and which of them the project's `runtime:` comes to."""
+    async def runtime(self, request: HttpRequest) -> HttpResponse:
+        """The models by name, and which of them the project's `runtime:` comes to."""
+        cards = (await self.listing.shown()).visible(request.identity)
+        models = {name: _runtime_entry(card) for name, card in _by_name(cards).items()}
+        return json_response({"models": models, **await self._chain(request)})
+
+    async def _chain(self, request: HttpRequest) -> RuntimeChain:
+        """Names as `models` has them.
+
+        What the asker may not see is left out; a name that nothing is called stays as it is.
+        """
         shown = await self.listing.shown()
         cards = shown.visible(request.identity)
-        seen = {card.full_name for card in cards}
+        keys = {card.full_name: name for name, card in _by_name(cards).items()}
+        known: dict[str, str] = {}
+        for _, artifact in shown.pairs:
+            for name in _names(artifact):
+                known.setdefault(name, artifact.full_name)
+        hidden = known.keys() - {name for name, full in known.items() if full in keys}
         config = fallback.load(await asyncio.to_thread(self._settings))
-        names = {name for _, artifact in shown.pairs if artifact.full_name not in seen
-                 for name in _names(artifact)}  # fmt: skip
-        chain = [name for name in config.chain if name not in names]
-        current = _current(self.listing.root)
-        primary = config.primary_model if config.primary_model not in names else ""
-        models = [card for card in cards if card.record.get("kind", "model") == "model"]
-        return json_response(
-            {
-                "models": [_runtime_entry(card) for card in models],
-                "current": current if current in seen else None,
-                "primary": primary or None,
-                "fallback_chain": [name for name in chain if name != config.primary_model],
-            }
-        )
+        chain = [n for n in dict.fromkeys(config.chain) if n not in hidden]
+        called = {name: keys.get(known.get(name, ""), name) for name in chain}
+        primary = called.get(config.primary_model)
+        return {
+            "current": keys.get(_current(self.listing.root) or ""),
+            "primary": primary,
+            "fallback_chain": [name for name in called.values() if name != primary],
+        }
+
+
+class RuntimeChain(TypedDict):
+    """Which model is in use, which is wanted, and what comes after it: keys of `models`."""
+
+    current: str | None
+    primary: str | None
+    fallback_chain: list[str]
+
+
+def _by_name(cards: Iterable[CatalogCard]) -> dict[str, CatalogCard]:
+    """Models by id; by manifest and id where two have one id."""
+    models = [card for card in cards if card.record.text("kind") in {"", "model"}]
+    often = Counter(card.id for card in models)
+    return {card.id if often[card.id] == 1 else card.full_name: card for card in models}
 
 
 def _names(artifact: Artifact) -> list[str]:
@@ -234,21 +260,56 @@ def _names(artifact: Artifact) -> list[str]:
 
 def _current(root: Path | None) -> str | None:
     """The model that `fetch runtime` chose last."""
-    found = saved.read(saved.folder_of(root) / "runtime.json") if root else None
-    used = ((found or {}).get("summary") or {}).get("used")
-    return used if isinstance(used, str) else None
+    if root is None:
+        return None
+    return saved.read(saved.folder_of(root) / "runtime.json").summary.text("used") or None
 
 
-def _runtime_entry(card: Card) -> dict[str, Any]:
-    keys = ("type", "description", "parameters", "min_vram", "requires_auth", "params", "aliases")
-    kept = {key: _plain(card.record[key]) for key in keys if key in card.record}
-    about = {"id": card.id, "manifest": card.manifest, "name": card.name, "state": card.state}
-    return {**about, **kept}
+def _runtime_entry(card: CatalogCard) -> dict[str, object]:
+    """A model as an application asks for it: `id` is its repository, parameters stand flat."""
+    found: dict[str, object] = {"id": card.repo or card.source}
+    if kind := card.record.text("type"):
+        found["type"] = kind
+    found["requires_auth"] = card.gated
+    params = card.record.object("params").values
+    found |= {key: _plain(value) for key, value in params.items()}
+    if description := card.record.text("description"):
+        found["description"] = description
+    return found
 
 
-def record(card: Card, files: bool) -> dict[str, Any]:
+class FileJson(TypedDict):
+    """A file of an artifact; `size` in bytes, `targets` relative to the project's root."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    targets: list[str]
+
+
+class _Model(TypedDict):
+    manifest: str
+    id: str
+    name: str
+    source: str
+    revision: str | None
+    state: str
+    held: bool
+    gated: bool
+    bytes: int
+    record: object
+    verified: Mapping[str, object] | None
+
+
+class ModelJson(_Model, total=False):
     """An artifact as the API shows it."""
-    found: dict[str, Any] = {
+
+    files: list[FileJson]
+
+
+def record(card: CatalogCard, files: bool) -> ModelJson:
+    """An artifact for the API."""
+    found: ModelJson = {
         "id": card.id,
         "manifest": card.manifest,
         "name": card.name,
@@ -258,27 +319,36 @@ def record(card: Card, files: bool) -> dict[str, Any]:
         "held": card.held,
         "gated": card.gated,
         "bytes": card.size,
-        "record": _plain(card.record),
-        "verified": card.verified,
+        "record": _plain(card.record.values),
+        "verified": card.verified.values if card.verified else None,
     }
     if files:
-        found["files"] = [{**vars(file), "targets": list(file.targets)} for file in card.files]
+        found["files"] = [
+            {
+                "path": file.path,
+                "size": file.size,
+                "sha256": file.sha256,
+                "targets": list(file.targets),
+            }
+            for file in card.files
+        ]
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Tuples as lists."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-async def _json(request: Request) -> Any:
+async def _json(request: HttpRequest) -> object:
     kind = (request.headers("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise refusal(415, "expected Content-Type: application/json")
     body = await request.body(_LARGEST_JSON)
     try:
-        return json.loads(body)
+        found: object = json.loads(body)
     except (ValueError, RecursionError):
         raise refusal(400, "the body is no JSON") from None
+    return found

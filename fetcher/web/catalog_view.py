@@ -7,22 +7,22 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import read as read_lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
 from fetcher.reporting import saved
-from fetcher.server.places import Site, View
+from fetcher.server.served_inventory import InventoryView, ServedInventory
 from fetcher.server.tokens import Identity
 from fetcher.tree.plan import ArtifactPlan
 from fetcher.ui.progress import Progress
+from fetcher.yamldoc.json_fields import JsonFields
 
 STATES = ("complete", "partial", "missing", "modified", "conflict")
 FACETS = ("task", "framework", "tag", "owner", "gated", "state")
@@ -41,19 +41,19 @@ class FileRow:
 
 
 @dataclass(frozen=True)
-class Card:
+class CatalogCard:
     """One artifact. `verified` is its latest result of `fetch verify`, as the report has it."""
 
     manifest: str
     id: str
-    record: Mapping[str, Any]
+    record: ArtifactRecord
     source: str
     revision: str
     files: tuple[FileRow, ...]
     state: str
     held: bool
     repo: str = ""
-    verified: Mapping[str, Any] | None = None
+    verified: JsonFields | None = None
     haystack: str = ""
 
     @property
@@ -64,7 +64,7 @@ class Card:
     @property
     def name(self) -> str:
         """The name for people."""
-        return str(self.record.get("name") or self.id)
+        return self.record.text("name") or self.id
 
     @property
     def size(self) -> int:
@@ -79,23 +79,23 @@ class Card:
     @property
     def proof(self) -> str:
         """passed, failed, skipped, or "" if nothing was ever proven."""
-        return str(self.verified.get("state") or "") if self.verified else ""
+        return self.verified.text("state") if self.verified else ""
 
     @property
     def proven_on(self) -> str:
         """The day of the latest result, "" if it is not known."""
-        return str(self.verified.get("time") or "")[:10] if self.verified else ""
+        return self.verified.text("time")[:10] if self.verified else ""
 
     def values(self, facet: str) -> tuple[str, ...]:
         """What it has of one facet."""
         if facet == "tag":
-            return tuple(str(tag) for tag in self.record.get("tags", ()))
+            return tuple(self.record.texts("tags"))
         if facet == "gated":
             return ("yes",) if self.gated else ("no",)
         if facet == "state":
             return (self.state,)
-        value = self.record.get(facet)
-        return (str(value),) if value else ()
+        value = self.record.text(facet)
+        return (value,) if value else ()
 
     def fits(self, wanted: Mapping[str, str]) -> bool:
         """Whether it has every word of `q` and the value of every facet that is wanted."""
@@ -106,19 +106,21 @@ class Card:
 
 
 @dataclass
-class Shown:
+class Catalog:
     """The catalog at one time. `problems` say what could not be read."""
 
-    cards: list[Card] = field(default_factory=list)
+    cards: list[CatalogCard] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def visible(self, identity: Identity) -> list[Card]:
+    def visible(self, identity: Identity) -> list[CatalogCard]:
         """The artifacts that exist for somebody, by name."""
-        return [card for card in self.cards if identity.may_see(card.full_name, card.record)]
+        return [
+            card for card in self.cards if identity.may_see(card.full_name, card.record.private)
+        ]
 
 
-def facets(cards: Iterable[Card]) -> dict[str, list[tuple[str, int]]]:
+def facets(cards: Iterable[CatalogCard]) -> dict[str, list[tuple[str, int]]]:
     """The values of each facet with their numbers; the hundred most frequent, by name."""
     cards = list(cards)
     found = {}
@@ -129,13 +131,13 @@ def facets(cards: Iterable[Card]) -> dict[str, list[tuple[str, int]]]:
 
 
 class Listing:
-    """Keeps the catalog of a site and, where there is one, of its project."""
+    """Keeps the catalog of a server and, where there is one, of its project."""
 
-    def __init__(self, site: Site, root: Path | None, settings: Settings) -> None:
-        self.site = site
+    def __init__(self, inventory: ServedInventory, root: Path | None, settings: Settings) -> None:
+        self.inventory = inventory
         self.root = root
         self.settings = settings
-        self._shown: Shown | None = None
+        self._shown: Catalog | None = None
         self._stale = False
         self._signature: object = None
         self._checked = 0.0
@@ -147,7 +149,7 @@ class Listing:
         """The next look waits for what is there then."""
         self._stale = True
 
-    async def shown(self) -> Shown:
+    async def shown(self) -> Catalog:
         """The catalog; looked at again in the background, waited for only where it must be."""
         if time.monotonic() - self._checked > 1 and self._making is None:
             self._making = asyncio.ensure_future(self._make(self._stale))
@@ -161,7 +163,7 @@ class Listing:
         self._stale = False
         started = time.monotonic()
         try:
-            view = self.site.view
+            view = self.inventory.view
             signature = await asyncio.to_thread(self._sign, view)
             old = started - self._looked > max(_LOOK_SECONDS, 20 * self._cost)
             if anew or old or self._shown is None or signature != self._signature:
@@ -169,18 +171,18 @@ class Listing:
                 self._shown = await asyncio.to_thread(self._look, view)
                 for problem in self._shown.problems:
                     if problem not in before:
-                        self.site.say(f"the catalog is not shown as a whole: {problem}")
+                        self.inventory.say(f"the catalog is not shown as a whole: {problem}")
                 self._signature = signature
                 self._looked = time.monotonic()
                 self._cost = self._looked - started
         except Exception as error:  # what was shown before is shown on
-            self.site.say(f"the catalog cannot be read: {type(error).__name__}: {error}")
-            self._shown = self._shown or Shown()
+            self.inventory.say(f"the catalog cannot be read: {type(error).__name__}: {error}")
+            self._shown = self._shown or Catalog()
         finally:
             self._checked = time.monotonic()
             self._making = None
 
-    def _sign(self, view: View) -> object:
+    def _sign(self, view: InventoryView) -> object:
         if self.root is None:
             return id(view)
         manifests = self.root / "manifests"
@@ -188,12 +190,12 @@ class Listing:
         paths += sorted(manifests.iterdir()) if manifests.is_dir() else []
         return id(view), [(str(path), _time(path)) for path in paths]
 
-    def _look(self, view: View) -> Shown:
-        shown = Shown()
-        cards: dict[str, Card] = {}
+    def _look(self, view: InventoryView) -> Catalog:
+        shown = Catalog()
+        cards: dict[str, CatalogCard] = {}
         held = {item.full_name: item for item in view.artifacts}
-        for place in view.holdings:
-            for item in place.artifacts():
+        for source in view.inventories:
+            for item in source.artifacts():
                 cards[item.full_name] = _card_of_held(item, held.get(item.full_name))
         if self.root is not None:
             self._add_project(self.root, shown, cards, held)
@@ -204,8 +206,8 @@ class Listing:
     def _add_project(
         self,
         root: Path,
-        shown: Shown,
-        cards: dict[str, Card],
+        shown: Catalog,
+        cards: dict[str, CatalogCard],
         held: Mapping[str, HeldArtifact],
     ) -> None:
         project = Project(root)
@@ -250,21 +252,21 @@ def _time(path: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _haystack(full_name: str, record: Mapping[str, Any], source: str) -> str:
+def _haystack(full_name: str, record: ArtifactRecord, source: str) -> str:
     fields = ("name", "description", "task", "framework", "owner", "license", "parameters")
-    texts = [full_name, source, *(str(record.get(key, "")) for key in fields)]
-    texts += [str(item) for key in ("tags", "aliases") for item in record.get(key, ())]
+    texts = [full_name, source, *map(record.text, fields)]
+    texts += record.texts("tags") + record.texts("aliases")
     return "\n".join(texts).lower()
 
 
-def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> Card:
+def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> CatalogCard:
     files = tuple(FileRow(f.path, f.size, f.sha256) for f in item.files)
     present = len(there.files) if there else 0
     state = "complete" if files and present == len(files) else "partial" if present else "missing"
-    return Card(
+    return CatalogCard(
         item.manifest,
         item.id,
-        dict(item.record),
+        item.record,
         item.source,
         item.revision,
         files,
@@ -275,13 +277,12 @@ def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> Card:
     )
 
 
-def _repo(origin: Mapping[str, Any]) -> str:
+def _repo(origin: SourceFields) -> str:
     """The repository's id, where Hub clients find it here."""
-    is_hub = origin.get("type") == "huggingface"
-    return str(origin.get("repo") or "") if is_hub else ""
+    return origin.repo if origin.type == "huggingface" else ""
 
 
-def _card_of_part(part: ArtifactPlan, held: bool) -> Card:
+def _card_of_part(part: ArtifactPlan, held: bool) -> CatalogCard:
     artifact = part.artifact
     targets: dict[str, list[str]] = {}
     for item in part.items:
@@ -292,38 +293,33 @@ def _card_of_part(part: ArtifactPlan, held: bool) -> Card:
         FileRow(entry.path, entry.size, entry.sha256, tuple(targets.get(entry.path, ())))
         for entry in entries
     )
-    source = artifact.source.describe()
-    is_hub = artifact.source.type == "huggingface"
-    return Card(
+    source, record = artifact.source.describe(), ArtifactRecord(artifact.info)
+    return CatalogCard(
         artifact.manifest,
         artifact.id,
-        dict(artifact.info),
+        record,
         source,
         part.locked.revision if part.locked else "",
         files,
         part.state,
         held,
-        str(getattr(artifact.source, "repo", "")) if is_hub else "",
-        haystack=_haystack(artifact.full_name, artifact.info, source),
+        _repo(SourceFields.of_source(artifact.source)),
+        haystack=_haystack(artifact.full_name, record, source),
     )
 
 
-def _add_proofs(cards: dict[str, Card], root: Path) -> None:
+def _add_proofs(cards: dict[str, CatalogCard], root: Path) -> None:
     """Note the results of `fetch verify`; one that may be about a private artifact of the same
     id elsewhere is left out."""
-    by_id: dict[str, list[Card]] = {}
+    by_id: dict[str, list[CatalogCard]] = {}
     for card in cards.values():
         by_id.setdefault(card.id, []).append(card)
-    report = saved.read(saved.folder_of(root) / "verify.json") or {}
-    results = report.get("results")
-    for result in results if isinstance(results, list) else ():
-        if not isinstance(result, dict) or not isinstance(result.get("artifact"), str):
-            continue
-        manifest, _, name = result["artifact"].rpartition("/")
-        manifest = manifest or str(result.get("manifest") or "")
+    for result in saved.read(saved.folder_of(root) / "verify.json").results:
+        manifest, _, name = result.text("artifact").rpartition("/")
+        manifest = manifest or result.text("manifest")
         named = [card for card in by_id.get(name, ()) if manifest in {"", card.manifest}]
-        closed = any(card.record.get("visibility") == "private" for card in named)
+        closed = any(card.record.private for card in named)
         if len(named) > 1 and closed:
             continue
         for card in named:
-            cards[card.full_name] = Card(**{**vars(card), "verified": result})
+            cards[card.full_name] = replace(card, verified=result)

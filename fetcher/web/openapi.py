@@ -2,57 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fetcher import __version__
 from fetcher.register.form import FIELDS
 
-_ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+# A part of the document: an object of OpenAPI or JSON Schema, which have keys of many kinds.
+Schema = dict[str, object]
+
+_ERROR: Schema = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}
 
 
-def _answer(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+def _answer(description: str, schema: Schema | None = None) -> Schema:
     content = {"application/json": {"schema": schema or {"type": "object"}}}
     return {"description": description, "content": content}
 
 
-def _ref(name: str) -> dict[str, Any]:
+def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _operation(
-    summary: str, answers: dict[str, Any], *, writes: bool = False, **more: Any
-) -> dict[str, Any]:
+def _operation(summary: str, answers: Schema, *, writes: bool = False, **more: object) -> Schema:
     refused = {
         "401": _answer("a token is needed", _ref("Error")),
         "403": _answer("the right `upload` is needed, or the server is read-only", _ref("Error")),
     }
-    security: dict[str, Any] = {"security": [{"token": []}]} if writes else {}
+    security: Schema = {"security": [{"token": []}]} if writes else {}
     return {"summary": summary, "responses": {**answers, **(refused if writes else {})}, **security,
             **more}  # fmt: skip
 
 
-def _path(*names: str) -> list[dict[str, Any]]:
+def _path(*names: str) -> list[Schema]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
 
 
-def _query(*names: str) -> list[dict[str, Any]]:
+def _query(*names: str) -> list[Schema]:
     return [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
 
 
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
+def _body(schema: Schema) -> Schema:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def document(base: str) -> dict[str, Any]:
+def document(base: str) -> Schema:
     """The whole description; `base` is what clients reach the server by."""
     missing = {"404": _answer("there is none, or not for this token", _ref("Error"))}
     model = _answer("the artifact with its files", _ref("Model"))
     job = _answer("the verification", _ref("Job"))
     single = {"summary": "By id or alias, where only one artifact has it"}
-    paths: dict[str, Any] = {
+    paths: Schema = {
         "/models": {"get": _operation("Models and the runtime's chain",
                                       {"200": _answer("models", _ref("Runtime"))})},
         "/status": {"get": _operation("What is held", {"200": _answer("numbers")})},
@@ -133,11 +136,11 @@ def document(base: str) -> dict[str, Any]:
     }
 
 
-def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+def _object(required: list[str], **properties: object) -> Schema:
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas() -> Schema:
     text, number = {"type": "string"}, {"type": "number"}
     whole, truth = {"type": "integer"}, {"type": "boolean"}
     texts = {"type": "array", "items": text}
@@ -158,7 +161,8 @@ def _schemas() -> dict[str, Any]:
         "Models": _object(["models", "total"], total=whole,
                           models={"type": "array", "items": _ref("Model")}),
         "Runtime": _object(["models", "current", "primary", "fallback_chain"],
-                           models={"type": "array", "items": {"type": "object"}},
+                           models={"type": "object",
+                                   "additionalProperties": {"type": "object", "required": ["id"]}},
                            current=maybe, primary=maybe, fallback_chain=texts),
         "Job": _object(["id", "artifact", "state"], id=text, artifact=text, seconds=number,
                        state={"enum": ["queued", "running", "passed", "failed", "skipped"]},

@@ -7,17 +7,21 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote, urlencode
 
+from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.reporting import leaderboard
-from fetcher.reporting.leaderboard import Table
+from fetcher.reporting.leaderboard import Ranking
 from fetcher.server.tokens import Identity
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
 from fetcher.web import plots
-from fetcher.web.catalog_view import FACETS, Card, Shown, facets
+from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, facets
 from fetcher.web.i18n import Translator
 from fetcher.web.messages import translated
+from fetcher.web.render import TemplateValues
+from fetcher.web.verify_jobs import VerifyJob
+from fetcher.yamldoc.json_fields import JsonFields
 
 PAGE = 50
 FILES = 300
@@ -27,8 +31,8 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def catalog(
-    shown: Shown, identity: Identity, params: Mapping[str, str], t: Translator
-) -> dict[str, Any]:
+    shown: Catalog, identity: Identity, params: Mapping[str, str], t: Translator
+) -> TemplateValues:
     """One page of the artifacts that fit the filters."""
     cards = shown.visible(identity)
     wanted = {key: params.get(key, "")[:200] for key in ("q", *FACETS)}
@@ -56,18 +60,18 @@ def catalog(
     }
 
 
-def find(cards: Iterable[Card], name: str) -> Card | None:
+def find(cards: Iterable[CatalogCard], name: str) -> CatalogCard | None:
     """An artifact by manifest/id, or by an id or alias that only one has."""
     cards = list(cards)
     found = [card for card in cards if name == card.full_name]
     found = found or [card for card in cards if name == card.id]
-    found = found or [card for card in cards if name in card.record.get("aliases", ())]
+    found = found or [card for card in cards if name in card.record.texts("aliases")]
     return found[0] if len(found) == 1 else None
 
 
-def artifact(card: Card, t: Translator, base: str) -> dict[str, Any]:
+def artifact(card: CatalogCard, t: Translator, base: str) -> TemplateValues:
     """Everything about one artifact."""
-    record = {**card.record, "licence": card.record.get("license")}
+    record = {**card.record.values, "licence": card.record.get("license")}
     return {
         "card": card,
         "facts": [(t(key), record[key]) for key in _FACTS if record.get(key)]
@@ -84,13 +88,13 @@ _MORE = ("tags", "class_path", "interface", "benchmarks", "metrics", "attributes
          "device", "max_batch_size", "citation")  # fmt: skip
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {_shown(item)}" for key, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _commands(card: Card, t: Translator, base: str) -> Iterable[tuple[str, str]]:
+def _commands(card: CatalogCard, t: Translator, base: str) -> Iterable[tuple[str, str]]:
     name = card.id
     here = f" --from {base}" if card.held else ""
     yield t("use_fetch"), f"fetch all {name}{here}\nfetch verify {name}"
@@ -106,7 +110,7 @@ def _commands(card: Card, t: Translator, base: str) -> Iterable[tuple[str, str]]
         yield t("use_files"), f"curl -fO {base}{path}"
 
 
-def _tree(card: Card, t: Translator) -> str:
+def _tree(card: CatalogCard, t: Translator) -> str:
     """The folders and files where the layout puts them, indented."""
     targets = sorted(target for file in card.files for target in file.targets)
     lines: list[str] = []
@@ -124,37 +128,39 @@ def _tree(card: Card, t: Translator) -> str:
     return "\n".join(lines)
 
 
-def _proof(result: Mapping[str, Any]) -> dict[str, Any]:
+def _proof(result: JsonFields) -> TemplateValues:
     """A result of `fetch verify`, whatever somebody has put into the report."""
-    metrics = result.get("metrics")
-    metrics = metrics if isinstance(metrics, Mapping) else {}
-    checks = [
-        {
-            "name": str(check.get("name", "")),
-            "detail": str(check.get("detail", ""))[:500],
-            "mark": "partial" if check.get("warning") else "ok" if check.get("ok") else "failed",
-            "word": "warning" if check.get("warning") else "ok" if check.get("ok") else "failed",
-        }
-        for check in _dicts(result.get("checks"))
-    ]
+    metrics = result.object("metrics").values
     tables = [
         {
-            "name": str(table.get("name", "")),
-            "caption": str(table.get("caption", "")),
-            "columns": [str(name) for name in _list(table.get("columns"))],
+            "name": str(table.get("name") or ""),
+            "caption": str(table.get("caption") or ""),
+            "columns": [str(name) for name in table.items("columns")],
             "rows": [
-                [_cell(cell) for cell in _list(row)] for row in _list(table.get("rows"))[:100]
+                [_cell(cell) for cell in row]
+                for row in table.items("rows")[:100]
+                if isinstance(row, list)
             ],
         }
-        for table in _dicts(result.get("tables"))
+        for table in result.objects("tables")
     ]
     return {
         **{key: str(result.get(key) or "") for key in ("state", "type", "time", "reason", "hint")},
         "shown_time": _moment(str(result.get("time") or "")),
-        "checks": checks[:100],
+        "checks": [_check(check) for check in result.objects("checks")][:100],
         "tables": tables,
         "metrics": [(key, _figure(key, metrics[key])) for key in metrics if _plain(metrics[key])],
         "pictures": list(pictures(result)),
+    }
+
+
+def _check(check: JsonFields) -> dict[str, str]:
+    word = "warning" if check.get("warning") else "ok" if check.get("ok") else "failed"
+    return {
+        "name": str(check.get("name") or ""),
+        "detail": str(check.get("detail") or "")[:500],
+        "mark": "partial" if word == "warning" else word,
+        "word": word,
     }
 
 
@@ -164,34 +170,38 @@ def _moment(time: str) -> str:
     return f"{found[1]} {found[2]} {'UTC' if found[3] else found[4]}".strip() if found else time
 
 
-def pictures(result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+class KeptPicture(TypedDict):
+    """A picture of a result that was kept; its sides in pixels."""
+
+    sha256: str
+    name: str
+    caption: str
+    width: int
+    height: int
+
+
+def pictures(result: JsonFields) -> Iterable[KeptPicture]:
     """The pictures of a result that were kept."""
-    for item in _dicts(result.get("pictures")):
-        sha256 = item.get("sha256")
-        if isinstance(sha256, str) and _HASH.fullmatch(sha256):
-            sides = {key: item.get(key) for key in ("width", "height")}
-            size = {key: side if isinstance(side, int) else 0 for key, side in sides.items()}
-            texts = {key: str(item.get(key) or "") for key in ("name", "caption")}
-            yield {"sha256": sha256, **size, **texts}
+    for item in result.objects("pictures"):
+        if _HASH.fullmatch(item.text("sha256")):
+            yield {
+                "sha256": item.text("sha256"),
+                "name": str(item.get("name") or ""),
+                "caption": str(item.get("caption") or ""),
+                "width": item.whole("width"),
+                "height": item.whole("height"),
+            }
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in _list(value) if isinstance(item, dict)]
-
-
-def _cell(cell: Any) -> str:
+def _cell(cell: object) -> str:
     return "" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
-def _plain(value: Any) -> bool:
+def _plain(value: object) -> bool:
     return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
-def _figure(key: str, value: Any) -> str:
+def _figure(key: str, value: object) -> str:
     if isinstance(value, int) and key.endswith("bytes"):
         return human_bytes(value)
     if isinstance(value, int):
@@ -199,33 +209,36 @@ def _figure(key: str, value: Any) -> str:
     return leaderboard.shown(key, value) if isinstance(value, float) else str(value)
 
 
-def job(told: Mapping[str, Any], ended: bool) -> dict[str, Any]:
+def job(job: VerifyJob) -> TemplateValues:
     """A verification: what failed, and why something was left out."""
-    report = told.get("report") or {}
-    skipped = [item for item in _dicts(report.get("results")) if item.get("state") == "skipped"]
-    reasons = [str(item["reason"]) for item in skipped if item.get("reason")]
-    problems = _dicts(report.get("errors"))
-    return {"job": told, "ended": ended, "problems": problems, "reasons": reasons}
+    report = JsonFields.of(job.report)
+    skipped = [item for item in report.objects("results") if item.get("state") == "skipped"]
+    return {
+        "job": job.to_json(),
+        "ended": job.ended is not None,
+        "problems": [item.values for item in report.objects("errors")],
+        "reasons": [item.text("reason") for item in skipped if item.text("reason")],
+    }
 
 
-def board(shown: Shown, identity: Identity, root: Path | None, t: Translator) -> dict[str, Any]:
+def board(shown: Catalog, identity: Identity, root: Path | None, t: Translator) -> TemplateValues:
     """The rankings of what somebody may see."""
     if root is None:
         return {"tables": []}
     # A report names artifacts by id: where a private one has the same, nobody can tell whose it is.
     ids = Counter(artifact.id for _, artifact in shown.pairs)
-    closed = {a.id for _, a in shown.pairs if a.info.get("visibility") == "private"}
+    closed = {a.id for _, a in shown.pairs if ArtifactRecord(a.info).private}
     pairs = [pair for pair in shown.pairs if ids[pair[1].id] == 1 or pair[1].id not in closed]
     measured = [
         item
-        for item in leaderboard.gather(root, pairs)
-        if identity.may_see(item.artifact.full_name, item.artifact.info)
+        for item in leaderboard.measurements(root, pairs)
+        if identity.may_see(item.artifact.full_name, ArtifactRecord(item.artifact.info).private)
     ]
     found = leaderboard.board(measured, widest="private")
     return {"tables": [_table(table, t) for table in found.tables]}
 
 
-def _table(table: Table, t: Translator) -> dict[str, Any]:
+def _table(table: Ranking, t: Translator) -> TemplateValues:
     order = "by_lower" if leaderboard.less_is_better(table.metric) else "by_higher"
     where = " · " + t("on_benchmark", benchmark=table.benchmark) if table.benchmark else ""
     rows = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from fetcher.config.settings import Settings
@@ -26,6 +26,7 @@ from fetcher.register.values import judge, node_of_value, printable
 from fetcher.store.store import Store
 from fetcher.web.i18n import Translator
 from fetcher.web.messages import translated
+from fetcher.web.render import TemplateValues
 from fetcher.web.uploads import Uploads
 from fetcher.yamldoc.schema import ListOf
 
@@ -54,7 +55,7 @@ _OWN_FIELDS = {
 
 
 @dataclass
-class Outcome:
+class RegistrationResult:
     """What a submission came to: `errors` by field in English, `diff` what is or was written."""
 
     id: str = ""
@@ -62,11 +63,11 @@ class Outcome:
     errors: dict[str, list[str]] = field(default_factory=dict)
     diff: str = ""
     notes: list[str] = field(default_factory=list)
-    record: dict[str, Any] = field(default_factory=dict)
+    record: Mapping[str, object] = field(default_factory=dict)
     written: bool = False
 
 
-class Wrong(Exception):
+class FieldError(Exception):
     """One field is wrong."""
 
     def __init__(self, key: str, words: str) -> None:
@@ -99,7 +100,7 @@ class Registrar:
         own = self.manifests()
         chosen = wanted if wanted or len(own) < 2 else own[0]
         if chosen and own and chosen not in own:
-            raise Wrong("manifest", f"there is no manifest {chosen!r}")
+            raise FieldError("manifest", f"there is no manifest {chosen!r}")
         return targets.manifest_for(Project(self.root), chosen)
 
     def _session(self, manifest: str) -> Session:
@@ -107,7 +108,9 @@ class Registrar:
         project = Project(self.root)
         return Session(project, self._manifest(manifest), Network(settings), Store(settings.store))
 
-    async def from_form(self, form: Mapping[str, list[str]], owner: str, write: bool) -> Outcome:
+    async def from_form(
+        self, form: Mapping[str, list[str]], owner: str, write: bool
+    ) -> RegistrationResult:
         """Take what the form holds."""
 
         def fill(session: Session) -> None:
@@ -116,12 +119,12 @@ class Registrar:
             try:
                 self._checkpoint_of_form(session, form, owner)
             except FetchError as error:
-                raise Wrong(_WHERE[_source_kind(form)], _words(error)) from error
+                raise FieldError(_WHERE[_source_kind(form)], _words(error)) from error
 
         place = _one(form, "place")
         return await self._run(_one(form, "manifest"), place, owner, fill, write)
 
-    async def from_json(self, data: Any, owner: str, write: bool) -> Outcome:
+    async def from_json(self, data: object, owner: str, write: bool) -> RegistrationResult:
         """Take a JSON record, as `fetch add --from-json` does; `upload` names a finished upload."""
         told = data if isinstance(data, Mapping) else {}
         inner = {k: v for k, v in told.items() if k not in {"upload", "place"}}
@@ -138,12 +141,12 @@ class Registrar:
                 if "upload" in told:
                     found = self.uploads.find(owner, str(told["upload"]))
                     if not found.path:
-                        raise Wrong("upload", "it is not finished yet")
+                        raise FieldError("upload", "it is not finished yet")
                     session.set_checkpoint(f"./{found.path}", upload=True)
                 elif written:
                     session.set_checkpoint(self._sound(written))
             except FetchError as error:
-                raise Wrong("source", _words(error)) from error
+                raise FieldError("source", _words(error)) from error
 
         manifest, place = (str(told.get(key) or "") for key in ("manifest", "place"))
         return await self._run(manifest, place, owner, fill, write)
@@ -155,7 +158,7 @@ class Registrar:
         owner: str,
         fill: Callable[[Session], None],
         write: bool,
-    ) -> Outcome:
+    ) -> RegistrationResult:
         async with self._writing:
             return await asyncio.to_thread(self._work, manifest, place, owner, fill, write)
 
@@ -166,22 +169,22 @@ class Registrar:
         owner: str,
         fill: Callable[[Session], None],
         write: bool,
-    ) -> Outcome:
-        outcome = Outcome()
+    ) -> RegistrationResult:
+        outcome = RegistrationResult()
         session = None
         try:
             session = self._session(manifest)
             session.draft.set_value("owner", owner)
             try:
                 fill(session)
-            except Wrong as wrong:
+            except FieldError as wrong:
                 session.draft.errors.setdefault(wrong.key, []).append(str(wrong))
             session.draft.set_value("owner", owner)
             found = self._changes(session, place, outcome)
             if found is not None and write:
                 changes.write(self.root, found)
                 outcome.written = True
-        except Wrong as wrong:
+        except FieldError as wrong:
             outcome.errors.setdefault(wrong.key, []).append(str(wrong))
         except FetchError as error:
             outcome.errors.setdefault("manifest", []).append(_words(error))
@@ -191,7 +194,9 @@ class Registrar:
                 outcome.notes = session.notes
         return outcome
 
-    def _changes(self, session: Session, place: str, outcome: Outcome) -> list[Change] | None:
+    def _changes(
+        self, session: Session, place: str, outcome: RegistrationResult
+    ) -> list[Change] | None:
         wrong = dict(session.draft.errors)
         if any(key in wrong for key in _WHERE.values()):
             wrong.pop("source", None)
@@ -222,17 +227,17 @@ class Registrar:
         elif kind == "url":
             text = _one(form, "url")
             if text and urlsplit(text).scheme not in {"http", "https"}:
-                raise Wrong(where, "expected an http or https address")
+                raise FieldError(where, "expected an http or https address")
             if text:
                 session.set_checkpoint(text)
         elif uploaded := _one(form, "uploaded"):
             if not self.uploads.owns(owner, uploaded):
-                raise Wrong(where, _OUTSIDE)
+                raise FieldError(where, _OUTSIDE)
             session.set_checkpoint(f"./{uploaded}", upload=True)
         elif text := _one(form, "server_path"):
             session.set_checkpoint(self._local(text, where))
         if session.draft.source is None:
-            raise Wrong(where, "is needed: a repository, a URL or a file")
+            raise FieldError(where, "is needed: a repository, a URL or a file")
 
     def _local(self, text: str, key: str) -> str:
         """A path on the server, if it is below a folder that is allowed; links are followed."""
@@ -242,7 +247,7 @@ class Registrar:
         except (OSError, ValueError, RuntimeError):
             allowed = False
         if not allowed:
-            raise Wrong(key, _OUTSIDE)
+            raise FieldError(key, _OUTSIDE)
         return str(path)
 
     def _sound(self, text: str) -> str:
@@ -253,7 +258,7 @@ class Registrar:
             return f"hf:{text}"
         return self._local(text, "source")
 
-    def _guard(self, written: Any, key: str) -> None:
+    def _guard(self, written: object, key: str) -> None:
         """Refuse a source that leads to a file of the server which is not allowed."""
         source, wrong = judge(node_of_value(written), ARTIFACT.fields["source"].type)
         if wrong:
@@ -261,7 +266,7 @@ class Registrar:
         if source.type == "local":
             self._local(str(source.path), key)
         elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
-            raise Wrong(key, _OUTSIDE)
+            raise FieldError(key, _OUTSIDE)
 
 
 def _own_lines(diff: str) -> str:
@@ -282,7 +287,7 @@ def _source_kind(form: Mapping[str, list[str]]) -> str:
     return kind if kind in SOURCES else SOURCES[0]
 
 
-def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any) -> str:
+def _repository(kind: str, form: Mapping[str, list[str]], record_kind: object) -> str:
     """The short form of a repository; "" if none was named."""
     repo, revision, path = (_one(form, key) for key in _PARTS[kind])
     if repo.startswith(("http://", "https://")):
@@ -290,13 +295,13 @@ def _repository(kind: str, form: Mapping[str, list[str]], record_kind: Any) -> s
             return repo
         host, _, repo = repo.partition("://")[2].rstrip("/").partition("/")
         if host not in _HOSTS[kind]:
-            raise Wrong(_WHERE[kind], "expected owner/name")
+            raise FieldError(_WHERE[kind], "expected owner/name")
     if not repo:
         return ""
     repo = repo.removeprefix("hf:").removeprefix("github:")
     needs_owner = kind == "github" and "/" not in repo
     if not _REPO.fullmatch(repo) or needs_owner:
-        raise Wrong(_WHERE[kind], "expected owner/name")
+        raise FieldError(_WHERE[kind], "expected owner/name")
     prefix = "github:" if kind == "github" else "hf:"
     prefix += "datasets/" if kind == "huggingface" and record_kind == "dataset" else ""
     return prefix + repo + (f"@{revision}" if revision else "") + (f":{path}" if path else "")
@@ -334,11 +339,24 @@ def _check_compression(draft: Draft) -> None:
         draft.errors["interface"] = ["a compression model must offer reconstruct"]
 
 
+class _FormRow(TypedDict):
+    """A field in the form's template; `kind` is the control: text, area, select, choices, owner."""
+
+    key: str
+    kind: str
+    choices: Sequence[str]
+    closed: bool
+    required: bool
+    example: str
+    advanced: bool
+    chosen: list[str]
+
+
 def view(
-    form: Mapping[str, list[str]], outcome: Outcome, registrar: Registrar, t: Translator
-) -> dict[str, Any]:
+    form: Mapping[str, list[str]], outcome: RegistrationResult, registrar: Registrar, t: Translator
+) -> TemplateValues:
     """What the form's template shows; what was typed stays."""
-    steps: list[list[dict[str, Any]]] = [[] for _ in range(5)]
+    steps: list[list[_FormRow]] = [[] for _ in range(5)]
     for item in FIELDS:
         kind = "select" if item.closed else "area" if item.key in _AREAS else "text"
         kind = "owner" if item.key == "owner" else "choices" if _several(item) else kind

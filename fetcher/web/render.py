@@ -9,10 +9,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher import __version__
-from fetcher.server.http import Request, Response
-from fetcher.ui.progress import human_bytes
+from fetcher.server.http import HttpRequest, HttpResponse
+from fetcher.ui.units import human_bytes
 from fetcher.web.i18n import LANGUAGES, NAMES, Translator, preferred
-from fetcher.web.sessions import Sessions, cookie, set_cookie
+from fetcher.web.sessions import WebSessions, cookie, set_cookie
+
+# What a template shows, by its name there: Jinja takes any type.
+TemplateValues = dict[str, object]
 
 LANGUAGE_COOKIE = "fetch_language"
 _YEAR = 365 * 24 * 3600
@@ -47,7 +50,7 @@ def _environment() -> Any:
     return made
 
 
-def translator(request: Request) -> Translator:
+def translator(request: HttpRequest) -> Translator:
     """The language of a request: `?lang=`, else the cookie, else Accept-Language."""
     for wanted in (request.params.get("lang", ""), cookie(request, LANGUAGE_COOKIE)):
         if wanted in LANGUAGES:
@@ -56,14 +59,14 @@ def translator(request: Request) -> Translator:
 
 
 def page(
-    request: Request,
-    sessions: Sessions,
+    request: HttpRequest,
+    sessions: WebSessions,
     template: str,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     *,
     status: int = 200,
     writable: bool = False,
-) -> Response:
+) -> HttpResponse:
     """A page in the reader's language."""
     t = translator(request)
     session = sessions.of(request)
@@ -93,20 +96,22 @@ def page(
     }
     if request.params.get("lang") in LANGUAGES:
         headers["Set-Cookie"] = set_cookie(request, LANGUAGE_COOKIE, t.language, _YEAR)
-    return Response(status, headers, text.encode("utf-8", "replace"))
+    return HttpResponse(status, headers, text.encode("utf-8", "replace"))
 
 
-def redirect(request: Request, path: str, headers: Mapping[str, str] | None = None) -> Response:
+def redirect(
+    request: HttpRequest, path: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
     """Send a browser to another page of ours."""
     prefix = urlsplit(request.base).path
-    return Response(303, {**SAFE, "Location": f"{prefix}{path}", **(headers or {})})
+    return HttpResponse(303, {**SAFE, "Location": f"{prefix}{path}", **(headers or {})})
 
 
-def static(name: str) -> Response | None:
+def static(name: str) -> HttpResponse | None:
     """A file of the pages' own."""
     kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
     if name not in {"web.css", "web.js", "job.js", "icon.svg"}:
         return None
     headers = {**SAFE, "Content-Type": f"{kinds[name.rpartition('.')[2]]}; charset=utf-8"}
     headers["Cache-Control"] = "public, max-age=300"
-    return Response(200, headers, (FOLDER / "static" / name).read_bytes())
+    return HttpResponse(200, headers, (FOLDER / "static" / name).read_bytes())

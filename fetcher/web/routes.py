@@ -19,15 +19,15 @@ from urllib.parse import parse_qs, quote, urlencode
 from fetcher.config.settings import Settings
 from fetcher.reporting import saved
 from fetcher.server.app import App
-from fetcher.server.http import Refused, Request, Response, refusal
+from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.web import pages, register_form, render
 from fetcher.web.api import Api
 from fetcher.web.catalog_view import Listing
 from fetcher.web.messages import translated
-from fetcher.web.register_form import Outcome, Registrar
-from fetcher.web.sessions import COOKIE, Sessions, same_origin, set_cookie
+from fetcher.web.register_form import Registrar, RegistrationResult
+from fetcher.web.sessions import COOKIE, WebSessions, same_origin, set_cookie
 from fetcher.web.uploads import MOST_BYTES, Uploads
-from fetcher.web.verify_jobs import Jobs
+from fetcher.web.verify_jobs import VerifyJobs
 
 _LARGEST_FORM = 1 << 20
 _OPEN = ("/-/login", "/-/static/web.css", "/-/static/web.js", "/-/static/icon.svg")
@@ -49,9 +49,9 @@ class Web:
     def __init__(self, app: App, settings: Settings, options: WebOptions) -> None:
         self.app = app
         self.root = options.root
-        self.listing = Listing(app.library.site, options.root, settings)
-        self.sessions = Sessions(app.options.tokens)
-        self.jobs = Jobs(options.root) if options.root else None
+        self.listing = Listing(app.lookup.inventory, options.root, settings)
+        self.sessions = WebSessions(app.options.tokens)
+        self.jobs = VerifyJobs(options.root) if options.root else None
         self.registrar: Registrar | None = None
         if options.root and app.options.tokens:
             uploads = Uploads(options.root, options.most_bytes)
@@ -73,16 +73,16 @@ class Web:
 
     # Addresses
 
-    async def _front(self, request: Request) -> Response:
+    async def _front(self, request: HttpRequest) -> HttpResponse:
         html = "text/html" in (request.headers("accept") or "")
         if request.path == "/" and html and request.method != "POST":
             return await self._page(request, [])
         made = self._plain_front(request)
-        assert isinstance(made, Response)
+        assert isinstance(made, HttpResponse)
         made.headers["Vary"] = "Accept"
         return made
 
-    async def _aliases(self, request: Request) -> Response:
+    async def _aliases(self, request: HttpRequest) -> HttpResponse:
         """Calls of ours that the Hub has nothing at: posts of records, verifications, jobs."""
         rest = request.segments[1:]
         posts = request.method == "POST"
@@ -91,9 +91,9 @@ class Web:
         if ours or (job and not posts):
             return await self.api.handle(request, rest)
         made = self._hub(request)
-        return made if isinstance(made, Response) else await made
+        return made if isinstance(made, HttpResponse) else await made
 
-    def _unknown(self, request: Request) -> Response | None:
+    def _unknown(self, request: HttpRequest) -> HttpResponse | None:
         """A browser without a token is led to the page that asks for it."""
         html = "text/html" in (request.headers("accept") or "")
         mine = request.path == "/" or request.segments[0] == "-"
@@ -101,30 +101,30 @@ class Web:
             return None
         return render.redirect(request, "/-/login?" + urlencode({"next": request.path}))
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: HttpRequest) -> HttpResponse:
         """Everything below /-/."""
         rest = [] if request.segments[1:] == [""] else request.segments[1:]
         if rest[:1] == ["api"]:
             return await self.api.handle(request, rest[1:])
         try:
             return await self._page(request, rest)
-        except Refused as refused:
+        except HttpError as refused:
             return self._error(request, refused)
 
-    def _error(self, request: Request, refused: Refused) -> Response:
+    def _error(self, request: HttpRequest, refused: HttpError) -> HttpResponse:
         t, status, words = render.translator(request), refused.response.status, refused.words
         message = t("not_found") if status == 404 else t.known(words, translated(words, t))
         return self._render(request, "message.html", {"message": message}, status)
 
     def _render(
-        self, request: Request, template: str, values: Mapping[str, object], status: int = 200
-    ) -> Response:
+        self, request: HttpRequest, template: str, values: Mapping[str, object], status: int = 200
+    ) -> HttpResponse:
         writable = self.registrar is not None
         return render.page(
             request, self.sessions, template, values, status=status, writable=writable
         )
 
-    async def _page(self, request: Request, rest: list[str]) -> Response:
+    async def _page(self, request: HttpRequest, rest: list[str]) -> HttpResponse:
         posts = request.method == "POST"
         match rest:
             case [] if not posts:
@@ -147,7 +147,7 @@ class Web:
                 return await self._verify(request, f"{manifest}/{name}")
             case ["job", name] if not posts:
                 job = await self.api.job(request, name)
-                values = pages.job(job.to_json(), job.ended is not None)
+                values = pages.job(job)
                 return self._render(request, "job.html", values)
             case ["picture", sha256] if not posts:
                 return await self._picture(request, sha256)
@@ -157,7 +157,7 @@ class Web:
 
     # Reading
 
-    async def _artifact(self, request: Request, name: str) -> Response:
+    async def _artifact(self, request: HttpRequest, name: str) -> HttpResponse:
         shown = await self.listing.shown()
         cards = shown.visible(request.identity)
         card = next((card for card in cards if card.full_name == name), None)
@@ -171,7 +171,7 @@ class Web:
         values["registered"] = request.truth("registered")
         return self._render(request, "artifact.html", values)
 
-    async def _picture(self, request: Request, sha256: str) -> Response:
+    async def _picture(self, request: HttpRequest, sha256: str) -> HttpResponse:
         """A picture of a report that somebody may see."""
         cards = (await self.listing.shown()).visible(request.identity)
         named = (p["sha256"] for c in cards if c.verified for p in pages.pictures(c.verified))
@@ -181,15 +181,15 @@ class Web:
         if data is None:
             raise refusal(404, "not_found")
         headers = {**render.SAFE, "Content-Type": "image/png"}
-        return Response(200, headers | {"Cache-Control": "private, max-age=3600"}, data)
+        return HttpResponse(200, headers | {"Cache-Control": "private, max-age=3600"}, data)
 
     # Signing in
 
-    async def _ask_login(self, request: Request) -> Response:
+    async def _ask_login(self, request: HttpRequest) -> HttpResponse:
         values = {"next": _local(request.params.get("next", "")), "wrong": False}
         return self._render(request, "login.html", values)
 
-    async def _login(self, request: Request) -> Response:
+    async def _login(self, request: HttpRequest) -> HttpResponse:
         form = await _form(request)
         after = _local(form.get("next", [""])[-1])
         if not same_origin(request):
@@ -201,7 +201,7 @@ class Web:
         cookie = set_cookie(request, COOKIE, name, 12 * 3600)
         return render.redirect(request, after, {"Set-Cookie": cookie})
 
-    async def _logout(self, request: Request) -> Response:
+    async def _logout(self, request: HttpRequest) -> HttpResponse:
         form = await _form(request)
         if not self.sessions.allows(request, form.get("csrf", [""])[-1]):
             raise refusal(403, "stale_form")
@@ -210,7 +210,7 @@ class Web:
 
     # Writing
 
-    def _writer(self, request: Request, csrf: str | None) -> Registrar:
+    def _writer(self, request: HttpRequest, csrf: str | None) -> Registrar:
         if self.registrar is None:
             raise refusal(403, "read_only")
         if not request.identity.upload:
@@ -219,12 +219,12 @@ class Web:
             raise refusal(403, "stale_form")
         return self.registrar
 
-    async def _add(self, request: Request) -> Response:
+    async def _add(self, request: HttpRequest) -> HttpResponse:
         t = render.translator(request)
         if request.method != "POST":
             registrar = self._writer(request, None)
             empty = {"kind": ["model"]}
-            values = register_form.view(empty, Outcome(), registrar, t)
+            values = register_form.view(empty, RegistrationResult(), registrar, t)
             return self._render(request, "add.html", values)
         form = await _form(request)
         registrar = self._writer(request, form.get("csrf", [""])[-1])
@@ -240,7 +240,7 @@ class Web:
         values = register_form.view(form, outcome, registrar, t)
         return self._render(request, "add.html", values, status)
 
-    async def _verify(self, request: Request, name: str) -> Response:
+    async def _verify(self, request: HttpRequest, name: str) -> HttpResponse:
         csrf = (await _form(request)).get("csrf", [""])[-1]
         self._writer(request, csrf)
         answer = await self.api.verify(request, name, csrf)
@@ -253,7 +253,7 @@ def _local(path: str) -> str:
     return path if re.fullmatch(r"/(-/[\w./-]*)?", path) and ".." not in path else "/"
 
 
-async def _form(request: Request) -> dict[str, list[str]]:
+async def _form(request: HttpRequest) -> dict[str, list[str]]:
     body = await request.body(_LARGEST_FORM)
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=300)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
-from fetcher.server.http import Request
+from fetcher.server.http import HttpRequest
 from fetcher.server.tokens import Identity, Tokens
 
 COOKIE = "fetch_session"
@@ -17,7 +17,7 @@ _MOST = 10_000
 
 
 @dataclass
-class Session:
+class WebSession:
     """One sign-in; `csrf` stands in every form that it is shown."""
 
     token: str
@@ -25,12 +25,12 @@ class Session:
     csrf: str = field(default_factory=lambda: token_urlsafe(24))
 
 
-class Sessions:
+class WebSessions:
     """Sign-ins of this process; a token that is taken back ends its sessions."""
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, WebSession] = {}
 
     def begin(self, token: str) -> str | None:
         """The cookie's value for a token that somebody has, None for any other."""
@@ -42,24 +42,24 @@ class Sessions:
         while len(self._open) >= _MOST:
             del self._open[next(iter(self._open))]
         name = token_urlsafe(32)
-        self._open[name] = Session(token, now + _SECONDS)
+        self._open[name] = WebSession(token, now + _SECONDS)
         return name
 
-    def end(self, request: Request) -> None:
+    def end(self, request: HttpRequest) -> None:
         """Forget the sign-in that a request carries."""
         self._open.pop(cookie(request, COOKIE), None)
 
-    def of(self, request: Request) -> Session | None:
+    def of(self, request: HttpRequest) -> WebSession | None:
         """The sign-in that a request carries."""
         found = self._open.get(cookie(request, COOKIE))
         return found if found and found.ends > time.monotonic() else None
 
-    def identity(self, request: Request) -> Identity | None:
+    def identity(self, request: HttpRequest) -> Identity | None:
         """Whoever is signed in."""
         session = self.of(request)
         return self.tokens.identify(f"Bearer {session.token}") if session else None
 
-    def allows(self, request: Request, csrf: str) -> bool:
+    def allows(self, request: HttpRequest, csrf: str) -> bool:
         """Whether a request that changes something comes from its user: with a bearer token, which
         no other site can make a browser send, or from a form of ours."""
         if not same_origin(request):
@@ -71,7 +71,7 @@ class Sessions:
         return session is not None and hmac.compare_digest(session.csrf.encode(), given)
 
 
-def same_origin(request: Request) -> bool:
+def same_origin(request: HttpRequest) -> bool:
     """Whether a browser says that a request comes from our own pages; other clients say nothing."""
     site = request.headers("sec-fetch-site")
     if site is not None and site not in {"same-origin", "none"}:
@@ -83,7 +83,7 @@ def same_origin(request: Request) -> bool:
     return urlsplit(origin).netloc in own
 
 
-def cookie(request: Request, name: str) -> str:
+def cookie(request: HttpRequest, name: str) -> str:
     """A cookie's value, "" without one."""
     for part in (request.headers("cookie") or "").split(";"):
         key, _, value = part.strip().partition("=")
@@ -92,7 +92,9 @@ def cookie(request: Request, name: str) -> str:
     return ""
 
 
-def set_cookie(request: Request, name: str, value: str, seconds: int, script: bool = False) -> str:
+def set_cookie(
+    request: HttpRequest, name: str, value: str, seconds: int, script: bool = False
+) -> str:
     """A Set-Cookie header for this server's own path."""
     base = urlsplit(request.base)
     parts = [f"{name}={value}", f"Path={base.path}/", f"Max-Age={seconds}", "SameSite=Lax"]

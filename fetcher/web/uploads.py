@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TypedDict
 
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.server.http import Request, refusal
+from fetcher.mirror.copying import write_all
+from fetcher.server.http import HttpRequest, refusal
 from fetcher.tree.state import FOLDER
 
 PLACE = "uploads"
@@ -26,6 +27,16 @@ _SPARE = 1 << 30
 _UNFINISHED = 8
 _OLD_SECONDS = 7 * 24 * 3600
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+class UploadJson(TypedDict):
+    """An upload as its sender sees it; sizes in bytes."""
+
+    id: str
+    name: str
+    size: int
+    received: int
+    path: str
 
 
 @dataclass
@@ -39,9 +50,15 @@ class Upload:
     received: int = 0
     path: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> UploadJson:
         """What its sender sees."""
-        return {key: value for key, value in asdict(self).items() if key != "owner"}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "size": self.size,
+            "received": self.received,
+            "path": self.path,
+        }
 
 
 class Uploads:
@@ -53,8 +70,8 @@ class Uploads:
         self.folder = root / FOLDER / "uploads"
         self._busy: set[str] = set()
 
-    def begin(self, owner: str, name: Any, size: Any) -> Upload:
-        """A new upload. Raises Refused."""
+    def begin(self, owner: str, name: object, size: object) -> Upload:
+        """A new upload. Raises HttpError."""
         if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool):
             raise refusal(422, "expected a name and a size in bytes")
         try:
@@ -79,7 +96,7 @@ class Uploads:
         return made
 
     def find(self, owner: str, name: str) -> Upload:
-        """An upload of somebody's own. Raises Refused."""
+        """An upload of somebody's own. Raises HttpError."""
         found = self._load(name) if _ID.fullmatch(name) else None
         if found is None or found.owner != owner:
             raise refusal(404, "there is no such upload")
@@ -89,8 +106,8 @@ class Uploads:
         """Whether a finished upload of somebody stands at a path."""
         return any(item.path == path and item.owner == owner for item in self._known())
 
-    async def take(self, upload: Upload, offset: int, request: Request) -> Upload:
-        """Append a part that begins at `offset`. Raises Refused, 409 where it does not fit."""
+    async def take(self, upload: Upload, offset: int, request: HttpRequest) -> Upload:
+        """Append a part that begins at `offset`. Raises HttpError, 409 where it does not fit."""
         if upload.path:
             return upload
         if upload.id in self._busy:
@@ -101,7 +118,7 @@ class Uploads:
         finally:
             self._busy.discard(upload.id)
 
-    async def _append(self, upload: Upload, offset: int, request: Request) -> Upload:
+    async def _append(self, upload: Upload, offset: int, request: HttpRequest) -> Upload:
         assert request.chunks is not None
         part = self.folder / f"{upload.id}.part"
         there = part.stat().st_size
@@ -115,7 +132,7 @@ class Uploads:
                     received += len(chunk)
                     if received > room:
                         raise refusal(413, "more bytes came than were announced")
-                    await asyncio.to_thread(_write_all, stream, chunk)
+                    await asyncio.to_thread(write_all, stream.fileno(), chunk)
         except OSError as error:
             raise refusal(507, f"the file cannot be written: {error.strerror}") from None
         if part.stat().st_size == upload.size:
@@ -159,9 +176,3 @@ class Uploads:
                 if time.time() - part.stat().st_mtime > _OLD_SECONDS:
                     remove_quietly(str(part))
                     remove_quietly(str(part.with_suffix(".json")))
-
-
-def _write_all(stream: Any, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[stream.write(view) :]

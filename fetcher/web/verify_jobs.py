@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import TypedDict
 
 from fetcher.server.http import refusal
+from fetcher.yamldoc.json_fields import JsonFields
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 1
 _WAITING = 20
@@ -21,8 +26,20 @@ _KEPT = 200
 _LARGEST = 64 << 20
 
 
+class VerifyJobJson(TypedDict):
+    """A verification as the API shows it; `report` is what `fetch verify --json` wrote."""
+
+    id: str
+    artifact: str
+    state: str
+    seconds: float
+    progress: list[str]
+    exit_code: int | None
+    report: Mapping[str, object] | None
+
+
 @dataclass
-class Job:
+class VerifyJob:
     """One run of `fetch verify`. `state` is queued, running, passed, skipped or failed."""
 
     artifact: str
@@ -31,10 +48,10 @@ class Job:
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=60))
-    report: dict[str, Any] | None = None
+    report: Mapping[str, object] | None = None
     exit_code: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VerifyJobJson:
         """The job as the API shows it."""
         return {
             "id": self.id,
@@ -47,29 +64,29 @@ class Job:
         }
 
 
-class Jobs:
+class VerifyJobs:
     """Verifications of one project, a single one at a time: each may need all of the machine."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, VerifyJob] = {}
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._children: set[asyncio.subprocess.Process] = set()
 
-    def find(self, name: str) -> Job | None:
+    def find(self, name: str) -> VerifyJob | None:
         """A job by its id."""
         return self._jobs.get(name)
 
-    def verify(self, artifact: str) -> Job:
-        """Start `fetch verify ARTIFACT`, or join the one that is not over. Raises Refused."""
+    def verify(self, artifact: str) -> VerifyJob:
+        """Start `fetch verify ARTIFACT`, or join the one that is not over. Raises HttpError."""
         active = [job for job in self._jobs.values() if job.ended is None]
         for job in active:
             if job.artifact == artifact:
                 return job
         if len(active) >= _WAITING:
             raise refusal(429, "too many verifications wait", headers={"Retry-After": "60"})
-        job = Job(artifact)
+        job = VerifyJob(artifact)
         self._jobs[job.id] = job
         over = [key for key, item in self._jobs.items() if item.ended is not None]
         for key in over[: max(len(self._jobs) - _KEPT, 0)]:
@@ -87,9 +104,10 @@ class Jobs:
         for task in self._tasks:
             task.cancel()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: VerifyJob) -> None:
         async with self._turn:
             job.state = "running"
+            _log.info("verifying %s", job.artifact)
             try:
                 await self._child(job)
             except OSError as error:
@@ -98,8 +116,9 @@ class Jobs:
                 job.ended = time.monotonic()
                 if job.state == "running":
                     job.state = "failed"
+                _log.info("verified %s: %s", job.artifact, job.state)
 
-    async def _child(self, job: Job) -> None:
+    async def _child(self, job: VerifyJob) -> None:
         command = [sys.executable, "-m", "fetcher", "verify", job.artifact, "--json"]
         child = await asyncio.create_subprocess_exec(
             *command,
@@ -117,10 +136,11 @@ class Jobs:
         finally:
             self._children.discard(child)
         try:
-            job.report = json.loads(out)
-        except ValueError:
+            report = JsonFields.of(json.loads(out))
+        except (ValueError, RecursionError):
             return
-        states = {item.get("state") for item in (job.report or {}).get("results") or ()}
+        job.report = report.values
+        states = {item.text("state") for item in report.objects("results")}
         fine = job.exit_code == 0
         job.state = "failed" if not fine else "skipped" if states <= {"skipped"} else "passed"
 
@@ -133,7 +153,7 @@ async def _whole(stream: asyncio.StreamReader) -> bytes:
     return bytes(data)
 
 
-async def _follow(stream: asyncio.StreamReader, job: Job) -> None:
+async def _follow(stream: asyncio.StreamReader, job: VerifyJob) -> None:
     """Keep the last lines; one without an end is cut."""
     rest = b""
     while block := await stream.read(4096):

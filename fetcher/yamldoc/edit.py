@@ -69,7 +69,7 @@ def _is_flat(values: Iterable[Any]) -> bool:
     return all(not isinstance(item, Mapping | list | tuple) for item in values)
 
 
-def dump(value: Mapping[str, Any], block_levels: int = 2) -> str:
+def dump(value: Mapping[str, object], block_levels: int = 2) -> str:
     """A mapping as YAML: the outer levels in blocks, short parts below in one line."""
     out = io.StringIO()
     _ruamel().dump(_styled(value, block_levels), out)
@@ -120,7 +120,7 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     return _rewrite(text, path, key, value)
 
 
-def _nested(path: Sequence[str], value: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(path: Sequence[str], value: Mapping[str, object]) -> dict[str, object]:
     result = dict(value)
     for key in reversed(path):
         result = {key: result}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fetcher.errors import DocumentProblem
 from fetcher.fs.patterns import nearest
 from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
@@ -25,6 +26,8 @@ _FLOAT = r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
 _OCTAL = r"[+-]?0[0-9]"
 _ONE_LINE = r"[^\x00-\x1f\x7f]+"
 
+# What a record decodes to: each value is of the type that its field says.
+Values = dict[str, Any]
 JsonSchema = dict[str, Any]
 
 
@@ -54,7 +57,7 @@ class Type:
 class Raw(Type):
     """What other code reads from the tree: the node itself."""
 
-    schema: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, object] = field(default_factory=dict)
 
     def decode(self, node: Node, document: Document) -> Any:
         """The node."""
@@ -195,12 +198,23 @@ class Either(Type):
         return " or ".join(item.expected for item in self.types)
 
     def decode(self, node: Node, document: Document) -> Any:
-        """The value as the first type that has no complaint reads it."""
+        """The value as the first type that has no complaint reads it.
+
+        Where one of them takes the value as a whole and complains of a part, that is told.
+        """
+        inside: list[DocumentProblem] = []
         for item in self.types:
-            value = item.decode(node, Document(document.name))
+            scratch = Document(document.name)
+            value = item.decode(node, scratch)
             if value is not INVALID:
                 return value
-        return self.wrong(node, document)
+            place = (node.line, node.column)
+            if all((found.line, found.column) != place for found in scratch.problems):
+                inside = inside or scratch.problems
+        if not inside:
+            return self.wrong(node, document)
+        document.problems += inside
+        return INVALID
 
     def json_schema(self) -> JsonSchema:
         """Any of them."""
@@ -361,9 +375,9 @@ class Record(Type):
         values, sound = self.read(node, document)
         return values if sound else INVALID
 
-    def read(self, node: Node, document: Document) -> tuple[dict[str, Any], bool]:
+    def read(self, node: Node, document: Document) -> tuple[Values, bool]:
         """The fields of a mapping that are as they should be, and whether nothing was wrong."""
-        values: dict[str, Any] = {}
+        values: Values = {}
         unknown: list[Node] = []
         for key, value in node.pairs:
             known = self.fields.get(key.text)

@@ -91,7 +91,7 @@ def test_a_file_known_only_by_its_git_id_is_found_in_a_bundle(
     assert (away.root / "models/m/config.json").read_bytes() == b'{"a": 1}\n'
     opened = open_bundle(str(bundle))
     (held,) = opened.artifacts()
-    assert held.origin["repo"] == "o/m" and held.origin["repo_type"] == "model"
+    assert held.origin.repo == "o/m" and held.origin.text("repo_type") == "model"
     assert any(file.lfs for file in held.files) and any(file.git_blob for file in held.files)
     for file in held.files:
         extents = opened.locate(file.sha256 or "")
@@ -215,13 +215,13 @@ def test_an_interrupted_import_goes_on(
 ) -> None:
     bundle = exported(home, "tar")
     away = site("away")
-    from fetcher.bundle.importer import Importer
+    from fetcher.bundle.blob_import import BlobImport
 
-    def breaking(self: Importer) -> None:
+    def breaking(self: BlobImport) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Importer, "_publish", breaking)
+        patch.setattr(BlobImport, "_publish", breaking)
         assert away.fetch("mirror", "import", bundle).code == 130
     assert away.blobs() == []
     (part,) = (away.store / "partial").iterdir()

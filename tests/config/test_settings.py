@@ -10,6 +10,7 @@ import pytest
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings, load
 from fetcher.errors import FetchError, InvalidDocument, UsageError
+from fetcher.network.hub_account import HubAccount
 
 Write = Callable[[str, str], Path]
 
@@ -165,12 +166,13 @@ def test_tokens_and_where_they_may_go(
     token_file = hermetic / "huggingface" / "token"
     token_file.parent.mkdir()
     token_file.write_text("hf_login\n")
-    assert load(tmp_path).hf_token == "hf_login"
+    assert load(tmp_path).hf_token == "" and load(tmp_path).hf_token_path == token_file
+    assert HubAccount(load(tmp_path)).token() == "hf_login"
     monkeypatch.setenv("HF_TOKEN", "hf_variable")
     assert load(tmp_path).hf_token == "hf_variable"
     # An endpoint of the project's own choice gets none of the user's tokens.
     write("fetch.yaml", "hf_endpoint: https://evil.example\n")
-    assert load(tmp_path).hf_token == ""
+    assert load(tmp_path).hf_token == "" and HubAccount(load(tmp_path)).token() == ""
     monkeypatch.setenv("HF_ENDPOINT", "https://mine.example")
     assert load(tmp_path).hf_token == "hf_variable"
 

@@ -73,6 +73,7 @@ def test_nothing_but_a_repository(
         "citation": "arXiv:2012.09841",
         "parameters": "89.6M",
         "tags": ("safetensors", "photo"),
+        "attributes": {"library": "diffusers"},
         "requires_auth": True,
         "type": "sdxl",
     }
@@ -84,6 +85,68 @@ def test_nothing_but_a_repository(
     page = f"{hub.url}/CompVis/ldm/tree/main"
     again = cli("add", page, "--manifest", "m", "--json")
     assert again.code == 0 and again.json["summary"]["id"] == "ldm-2"
+
+
+ADAPTER = b"""---
+license: apache-2.0
+base_model: o/base
+library_name: peft
+pipeline_tag: text-generation
+language: [ko, en]
+datasets: o/sentences
+---
+# Reads like a person
+"""
+
+
+def test_an_adapters_card(cli: Cli, hub: HubServer, artifacts: Read) -> None:
+    """A server that tells nothing of the card: the README is read."""
+    hub.add_repo("o/base", {"model.safetensors": b"w"}, info={"pipeline_tag": "text-generation"})
+    hub.add_repo("o/lora", {"README.md": ADAPTER, "adapter_model.safetensors": b"w"})
+    early = cli("add", "hf:o/lora", "--manifest", "m", "--dry-run")
+    assert early.code == 0 and "fetch add hf:o/base" in early.out and "probe" in early.out
+    assert cli("add", "hf:o/base", "--manifest", "m", "--id", "the-base").code == 0
+    result = cli("add", "hf:o/lora", "--manifest", "m")
+    assert result.code == 0, result.err
+    lora = artifacts("m")["lora"]
+    assert dict(lora.info) == {
+        "name": "lora",
+        "kind": "model",
+        "task": "text-generation",
+        "framework": "pytorch",
+        "owner": "o",
+        "visibility": "public",
+        "license": "Apache-2.0",
+        "attributes": {
+            "library": "peft",
+            "base_model": "o/base",
+            "datasets": ["o/sentences"],
+            "languages": ["ko", "en"],
+        },
+    }
+    assert lora.probe is not None and "the-base" in str(lora.probe)
+    shown = cli("show", "lora").out
+    assert "Apache-2.0" in shown and "base_model o/base" in shown and "ko, en" in shown
+
+
+def test_a_dataset_and_a_fine_tuned_model(cli: Cli, hub: HubServer, artifacts: Read) -> None:
+    card = {"license": "cc-by-sa-4.0", "task_categories": ["translation"], "language": "ko"}
+    hub.add_repo("o/d", {"a.parquet": b"PAR1"}, "dataset", info={"cardData": card})
+    assert cli("add", "hf:datasets/o/d", "--manifest", "m").code == 0
+    info = artifacts("m")["d"].info
+    assert (info["license"], info["task"]) == ("CC-BY-SA-4.0", "translation")
+    hub.add_repo("o/tuned", {"w.safetensors": b"w"}, info={"cardData": {"base_model": ["x/y"]}})
+    result = cli("add", "hf:o/tuned", "--manifest", "m")
+    assert "note: made from x/y" in result.out and artifacts("m")["tuned"].probe is None
+
+
+@pytest.mark.parametrize(
+    "readme", [b"---\nlicense: [\n---\n", b"\xff\xfe---", b"", b"---\n" + b"a: b\n" * 300_000]
+)
+def test_a_broken_card_hinders_nobody(cli: Cli, hub: HubServer, readme: bytes) -> None:
+    hub.add_repo("o/m", {"README.md": readme, "w.safetensors": b"w"})
+    result = cli("add", "hf:o/m", "--manifest", "m", "--json")
+    assert result.code == 0 and result.json["summary"]["written"]
 
 
 @pytest.mark.parametrize(

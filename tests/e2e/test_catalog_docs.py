@@ -11,7 +11,7 @@ import pytest
 import fetcher
 from fetcher.config import settings
 from fetcher.reporting import saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
 from fetcher.sources.github import GitHub
 from tests.conftest import Cli
 from tests.register.test_model_config import DOCUMENT
@@ -56,7 +56,7 @@ def world(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hu
     (tmp_path / "model_config.yaml").write_text(DOCUMENT)
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
     measured = {"artifact": "vqgan-imagenet-f16-1024", "metrics": {"psnr": 20.0, "lpips": 0.2}}
-    saved.save(tmp_path, "verify", Report(results=[{**measured, "state": "passed"}]))
+    saved.save(tmp_path, "verify", Answer(results=[{**measured, "state": "passed"}]))
     return hub
 
 

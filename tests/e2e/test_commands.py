@@ -116,6 +116,28 @@ def test_doctor_names_an_endpoint_that_does_not_answer(
     assert found["127.0.0.1:9"] == "note" and found[hub.url.removeprefix("http://")] == "ok"
 
 
+def test_doctor_tells_what_the_hugging_face_cache_has(
+    project: Path, cli: Cli, hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        results = cli("doctor", "--json").json["results"]
+        return [(r["level"], r["text"]) for r in results if r["subject"] == "Hugging Face cache"]
+
+    monkeypatch.setenv("FETCH_OFFLINE", "1")
+    cache = hermetic / "huggingface" / "hub"
+    assert told() == [("ok", f"{cache}: empty")]
+    for folder in ("models--o--m", "datasets--who--knows"):
+        snapshot = cache / folder / "snapshots" / ("a" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text("{}")
+    (cache / "models--torn" / "blobs").mkdir(parents=True)
+    (ok, text), (note, warning) = told()
+    assert ok == "ok" and "2 repositories" in text and "has files of m:" in text
+    assert note == "note" and "models--torn" in warning
+    (project / "manifests" / "p.yaml").write_text("artifacts: [")  # not what doctor is about
+    assert "has files" not in told()[0][1]
+
+
 def test_list_and_its_filters(project: Path, cli: Cli) -> None:
     everything = {item["id"] for item in cli("list", "--json").json["results"]}
     assert {"m", "facenet-mtcnn", "ohlora-llm"} <= everything

@@ -44,7 +44,7 @@ def test_the_examples_run_as_written(
     )
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-    assert len(examples) == 6
+    assert len(examples) == 8
     names: dict[str, Any] = {"__name__": "example"}
     for body in examples:
         exec(compile(body, "docs/models.md", "exec"), names)
@@ -54,4 +54,7 @@ def test_the_examples_run_as_written(
     assert "flux-dev missing is not in the tree (its repository is gated)" in told
     assert 'fetch_model_loads_total{model="tiny",kind="chat",version=""} 2' in told
     assert (tmp_path / "lighthouse.png").stat().st_size > 1000
-    assert told.rstrip().endswith("Hello!")
+    assert "True" in told and f" {tmp_path / 'models/tiny'}\n" in told, "by a class of one's own"
+    assert "[3.0, 1.0]" in told and "['v1', 'v2'] v2" in told
+    assert f"chat transformers {tmp_path / 'models/bot/v1'}" in told
+    assert told.rstrip().endswith("False"), "bot@v1 is not in memory"

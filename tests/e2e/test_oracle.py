@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import WEIGHTS, files_below
+from tests.kit import payload
+from tests.oracles import CLIENTS, client
+from tests.servers.cas import Cas
 from tests.servers.hub import HubServer
-
-# A folder with the oldest huggingface_hub that must be able to read what we lay out.
-OLDEST = os.environ.get("FETCH_TEST_OLDEST_HUB", "")
-CLIENTS = [pytest.param("", id="newest"), pytest.param(OLDEST, id="oldest")]
 
 DOWNLOAD = """
 import sys
 from huggingface_hub import snapshot_download
 snapshot_download(sys.argv[1], repo_type=sys.argv[2], local_dir=sys.argv[3])
+"""
+NO_SYMLINKS = """
+import os
+def refused(*_, **__):
+    raise OSError("no privilege, as on Windows")
+os.symlink = refused
 """
 READ_CACHE = """
 import sys
@@ -30,24 +33,6 @@ path = hf_hub_download("o/m", "sub/vocab.txt")
 assert open(path).read() == "one\\ntwo\\n"
 print(folder)
 """
-
-
-def client(code: str, *arguments: str, path: str, **variables: str) -> str:
-    if path == "" and "oldest" in os.environ.get("PYTEST_CURRENT_TEST", ""):
-        pytest.skip("FETCH_TEST_OLDEST_HUB is not set: `make test` sets it")
-    environment = {**os.environ, **variables, "HF_HUB_DISABLE_XET": "1"}
-    if path:
-        environment["PYTHONPATH"] = path
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=environment,
-        text=True,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("path", CLIENTS)
@@ -99,12 +84,72 @@ def test_hub_cache_is_read_offline(
     assert cli("check", "--deep").code == 0
 
 
-def test_a_cache_that_the_client_filled_is_kept(tmp_path: Path, cli: Cli, hub: HubServer) -> None:
-    client("from huggingface_hub import snapshot_download; snapshot_download('o/m')", path="")
+@pytest.mark.parametrize("path", CLIENTS)
+@pytest.mark.parametrize("symlinks", [True, False])
+def test_a_cache_that_the_client_filled_is_kept(
+    tmp_path: Path, cli: Cli, hub: HubServer, path: str, symlinks: bool
+) -> None:
+    code = "from huggingface_hub import snapshot_download; snapshot_download('o/m')"
+    client(code if symlinks else NO_SYMLINKS + code, path=path)
+    cache = Path(os.environ["HF_HOME"]) / "hub"
+    links = [found for found in cache.rglob("*") if found.is_symlink()]
+    assert bool(links) == symlinks
+    write_project(
+        tmp_path, "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {m/: m}\nhub_cache: [m]\n"
+    )
+    result = cli("all", "--json")
+    assert result.code == 0, result.err
+    assert result.json["summary"]["downloaded_bytes"] == 0
+    assert files_below(tmp_path / "m").keys() == {
+        ".gitattributes",
+        "config.json",
+        "model.safetensors",
+        "sub/vocab.txt",
+    }
+    client(READ_CACHE, path=path, HF_HUB_OFFLINE="1")
+    adopted = cli("adopt", cache, "--json")
+    assert adopted.code == 0 and adopted.json["summary"]["adopted_files"] == 4
+
+
+def test_what_the_client_got_through_xet_is_found(
+    tmp_path: Path, cli: Cli, hub: HubServer, hermetic: Path
+) -> None:
+    """The newest client keeps it in a store that all repositories of a cache share."""
+    pytest.importorskip("hf_xet")
+    with Cas() as cas:
+        hub.cas = cas
+        weights = payload(1_500_000)
+        hub.add_repo("o/x", {"config.json": b"{}", "w.safetensors": weights}, xet=True)
+        code = "from huggingface_hub import snapshot_download; snapshot_download('o/x')"
+        client(code, path="", HF_HUB_DISABLE_XET="0")
+        assert any("/xorbs/" in request.path for request in cas.requests) and cas.errors == []
+    cache = hermetic / "huggingface" / "hub"
+    assert [path.stat().st_size for path in (cache / "blobs").glob("??/" + "?" * 64)] == [1_500_000]
+    write_project(
+        tmp_path, "p", "artifacts:\n  x: {source: hf:o/x}\n", "tree: {x/: x}\nhub_cache: [x]\n"
+    )
+    result = cli("all", "--json")
+    assert result.code == 0, result.err
+    assert result.json["summary"]["downloaded_bytes"] == 0
+    assert (tmp_path / "x/w.safetensors").read_bytes() == weights
+    seen = "from huggingface_hub import scan_cache_dir as scan; assert not scan().warnings"
+    client(seen, path="")
+
+
+def test_the_client_verifies_our_cache(
+    tmp_path: Path, cli: Cli, hub: HubServer, hermetic: Path
+) -> None:
+    """`hf cache verify`, which the oldest client does not have yet."""
     write_project(
         tmp_path, "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {}\nhub_cache: [m]\n"
     )
-    result = cli("all", "--json")
-    assert result.code == 0
-    assert result.json["summary"]["downloaded_bytes"] == 0
-    assert cli("adopt", Path(os.environ["HF_HOME"]) / "hub").code == 0
+    assert cli("all").code == 0
+    verify = "import sys; from huggingface_hub.cli.hf import main; sys.argv[0] = 'hf'; main()"
+    options = ("--fail-on-missing-files", "--fail-on-extra-files")
+    assert "4" in client(verify, "cache", "verify", "o/m", *options, path="")
+    snapshots = hermetic / "huggingface/hub/models--o--m/snapshots"
+    weights = next(snapshots.glob("*/model.safetensors")).resolve()
+    weights.chmod(0o644)
+    weights.write_bytes(bytes(len(WEIGHTS)))
+    with pytest.raises(AssertionError, match="Verification failed"):
+        client(verify, "cache", "verify", "o/m", *options, path="")

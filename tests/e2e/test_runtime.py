@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from fetcher.catalog import fallback
-from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, first_usable
+from fetcher.catalog.fallback import (
+    MemorySettings,
+    NoneUsable,
+    NotUsable,
+    PromptSettings,
+    Runtime,
+    first_usable,
+)
 from fetcher.config import settings
 from fetcher.errors import UsageError
 from fetcher.project.manifest import Artifact
@@ -31,13 +38,13 @@ def test_settings_and_their_overrides(
     write(
         "fetch.yaml",
         "runtime:\n  primary_model: a\n  fallback_models: [b, a, c]\n"
-        "  memory: {cpu_offload: true, use_8bit: true, tiles: 2}\n"
-        "  prompt_optimization: {style: photo}\n",
+        "  memory: {cpu_offload: true, use_8bit: true}\n"
+        "  prompt_optimization: {max_length_by_model: true, translate_korean: true}\n",
     )
     found = fallback.load(settings.load(tmp_path))
     assert found.chain == ("a", "b", "c") and found.dtype == "int8"
-    assert found.memory == {"cpu_offload": True, "use_8bit": True, "tiles": 2}
-    assert found.prompt_optimization == {"style": "photo"}
+    assert found.memory == MemorySettings(enable_cpu_offload=True, use_8bit=True)
+    assert found.prompt_optimization == PromptSettings(translate_korean=True)
     write(".env", "PRIMARY_MODEL=c\nENABLE_FALLBACK=false\nHF_CACHE_DIR=/cache\n")
     loaded = settings.load(tmp_path)
     assert fallback.load(loaded).chain == ("c",)
@@ -58,6 +65,18 @@ def test_settings_and_their_overrides(
         ("runtime: {enable_fallback: maybe}", "1:28: found 'maybe', expected true or false"),
         ("runtime: {memory: {use_8bit: 8}}", "1:30: found '8', expected true or false"),
         ("runtime: {fallback_models: [a, a]}", "1:32: 'a' is listed twice"),
+        (
+            "runtime: {memory: {enable_cpu_offlod: true}}",
+            "1:20: memory has no key 'enable_cpu_offlod'",
+        ),
+        (
+            "runtime: {memory: {cpu_offload: true, enable_cpu_offload: true}}",
+            "cpu_offload is the older name of enable_cpu_offload",
+        ),
+        (
+            "runtime: {prompt_optimization: {translate_koren: true}}",
+            "prompt_optimization has no key 'translate_koren'",
+        ),
         ("runtime: {pipelines: {x: nodots}}", "1:26: found 'nodots', expected module.Class"),
         ("runtime: {prompt_optimization: {max_length_by_model: {a: 0}}}", "1:58: found '0'"),
     ],
@@ -97,7 +116,9 @@ def test_the_first_that_can_be_had_is_used_and_the_reasons_are_kept() -> None:
 
 
 def test_prompts_are_shortened_to_the_model_s_limit() -> None:
-    config = Runtime(prompt_optimization={"max_length_by_model": {"a": 5, "flux": 7, "other": 2}})
+    config = Runtime(
+        prompt_optimization=PromptSettings(max_length_by_model={"a": 5, "flux": 7, "other": 2})
+    )
     a, flux = model("a"), model("x", type="flux", params={"max_tokens": 512})
     assert config.prompt_limit(a) == 5 and config.prompt_limit(flux) == 7
     assert config.prompt_limit(model("b", aliases=("other",))) == 2
@@ -108,7 +129,7 @@ def test_prompts_are_shortened_to_the_model_s_limit() -> None:
     letters = config.shortened("one two three", a, len)  # a tokenizer of single letters
     assert letters == "one"
     assert config.shortened("extraordinarily", a, len) == ""
-    off = Runtime(prompt_optimization={"enabled": False, "max_length_by_model": {"a": 5}})
+    off = Runtime(prompt_optimization=PromptSettings(False, max_length_by_model={"a": 5}))
     assert off.shortened("one two three four five six", a) == "one two three four five six"
 
 
@@ -131,8 +152,8 @@ def test_what_is_too_large_is_passed_over() -> None:
     big = model("big", parameters="16.9B")
     with pytest.raises(NotUsable, match=r"needs 38\.2 GB"):
         fallback.check_fits(big, Runtime(), 24 * 10**9)
-    fallback.check_fits(big, Runtime(memory={"use_8bit": True}), 24 * 10**9)
-    fallback.check_fits(big, Runtime(memory={"cpu_offload": True}), 8 * 10**9)
+    fallback.check_fits(big, Runtime(memory=MemorySettings(use_8bit=True)), 24 * 10**9)
+    fallback.check_fits(big, Runtime(memory=MemorySettings(enable_cpu_offload=True)), 8 * 10**9)
     fallback.check_fits(big, Runtime(), None)
     fallback.check_fits(model("unknown"), Runtime(), 1)
 
@@ -216,7 +237,7 @@ def test_sd3_is_added_by_yaml_alone(cli: Cli, painters: Path, hub: HubServer) ->
     assert used["params"] == {"default_steps": 28, "guidance_scale": 7.0}
     text = (painters / "manifests/painters.yaml").read_text().replace("type: sd3", "type: sd4")
     (painters / "manifests/painters.yaml").write_text(text)
-    assert chain(cli) == [("sd3-medium", "unknown")]
+    assert chain(cli) == [("sd3-medium", "unknown"), ("sdxl", "missing")]
     (painters / "fetch.yaml").write_text(
         "runtime: {primary_model: sd3-medium, pipelines: {sd4: my.sd4.Pipeline}}\n"
     )

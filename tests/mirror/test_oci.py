@@ -11,7 +11,7 @@ import pytest
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent, part_of
 from fetcher.mirror import oci_documents
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.mirror.oci_documents import Descriptor, tag_of
 from fetcher.sources.base import FileEntry
 
@@ -27,12 +27,12 @@ def held(name: str, count: int, manifest: str = "p") -> HeldArtifact:
         )
         for i in range(count)
     )
-    origin = {"type": "huggingface", "repo": "o/m", "repo_type": "model", "path": ""}
-    record = {"name": "A name", "license": "MIT", "io": {"resolution": [1, 2]}}
+    origin = SourceFields({"type": "huggingface", "repo": "o/m", "repo_type": "model", "path": ""})
+    record = ArtifactRecord({"name": "A name", "license": "MIT", "io": {"resolution": [1, 2]}})
     return HeldArtifact(manifest, name, "hf:o/m@main", origin, "c0ffee", files, record)
 
 
-def parsed(built: oci_documents.Built) -> oci_documents.Contents:
+def parsed(built: oci_documents.BuiltDocuments) -> oci_documents.Contents:
     return oci_documents.parse(built.index, lambda d: built.blobs[d.sha256], "here")
 
 
@@ -61,7 +61,7 @@ def test_tags_are_valid_and_do_not_meet() -> None:
     assert tag_of("ohlora", "polyglot-ko-1.3b") == "ohlora.polyglot-ko-1.3b"
 
 
-def change(built: oci_documents.Built, edit: Any) -> oci_documents.Built:
+def change(built: oci_documents.BuiltDocuments, edit: Any) -> oci_documents.BuiltDocuments:
     """The same documents after `edit` of the first artifact's (index, manifest, config)."""
     index = json.loads(built.index)
     entry = index["manifests"][0]
@@ -79,7 +79,7 @@ def change(built: oci_documents.Built, edit: Any) -> oci_documents.Built:
     if isinstance(manifest.get("config"), dict):
         keep(config, manifest["config"])
     keep(manifest, entry)
-    return oci_documents.Built(oci_documents.as_json(index), blobs, {})
+    return oci_documents.BuiltDocuments(oci_documents.as_json(index), blobs, {})
 
 
 def retitle(title: Any) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fetcher.errors import Failure
 from fetcher.mirror.tar import BLOCK, END, header, padding, scan
-from fetcher.mirror.volumes import Joined
+from fetcher.mirror.volumes import VolumeReader
 
 
 def member(name: str, data: bytes) -> bytes:
@@ -23,11 +23,11 @@ def member(name: str, data: bytes) -> bytes:
 
 
 def scanned(path: Path) -> dict[str, tuple[int, int]]:
-    joined = Joined([str(path)])
+    reader = VolumeReader([str(path)])
     try:
-        return {name: (at, size) for name, (at, size) in scan(joined, "b.tar").items()}
+        return {name: (at, size) for name, (at, size) in scan(reader, "b.tar").items()}
     finally:
-        joined.close()
+        reader.close()
 
 
 def refusal(tmp_path: Path, data: bytes) -> str:
@@ -171,12 +171,12 @@ def test_volumes_are_read_across_their_borders(tmp_path: Path) -> None:
         path = tmp_path / f"v{number}"
         path.write_bytes(data[low:high])
         paths.append(str(path))
-    joined = Joined(paths)
-    for name, found in scan(joined, "v").items():
+    reader = VolumeReader(paths)
+    for name, found in scan(reader, "v").items():
         wanted = bytes([int(name[1])]) * (300 * int(name[1]))
-        assert joined.read_at(*found) == wanted
+        assert reader.read_at(*found) == wanted
         pieces = io.BytesIO()
-        for place, offset, length in joined.extents(*found):
+        for place, offset, length in reader.extents(*found):
             pieces.write(Path(place).read_bytes()[offset : offset + length])
         assert pieces.getvalue() == wanted
-    joined.close()
+    reader.close()

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.models import ModelManager, registry
-from fetcher.models import manager as managers
+from fetcher.models import ModelManager
 
 TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}"
@@ -32,9 +31,7 @@ def quiet_libraries() -> Iterator[None]:
 def nothing_left() -> Iterator[None]:
     """Each test has managers and registrations of its own."""
     yield
-    for one in managers.all_managers():
-        one.close()
-    registry.REGISTERED.clear()
+    ModelManager.reset()
 
 
 @pytest.fixture(scope="session")

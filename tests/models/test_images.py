@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -160,3 +161,93 @@ def test_plain_folders_own_classes_and_further_types(
     shutil.rmtree(tmp_path / "m")
     with pytest.raises(NoneUsable, match="is not in the tree"):
         manager.get_image_pipeline("new")
+
+
+@pytest.fixture
+def recorded(
+    tmp_path: Path, pictures: Path, manager: ModelManager, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Returns a function that lays out the pipeline with a record of its own, and loads it."""
+
+    def made(params: str) -> BaseImagePipeline:
+        write_project(
+            tmp_path,
+            "p",
+            f"artifacts:\n  it:\n    source: 'local:{pictures / 'sdxl'}'\n    type: sdxl\n"
+            f"    params: {params}\n",
+            "tree:\n  m/: it\n",
+        )
+        manager.unload_all()
+        return manager.get_image_pipeline("it", fetch=True)
+
+    return made
+
+
+def test_a_picture_may_begin_with_another(recorded: Any) -> None:
+    from PIL import Image
+
+    pipeline = recorded("{supports_i2i: true, max_size: [64, 64], default_size: [32, 32]}")
+    begun = Image.linear_gradient("L").resize((128, 64))
+    how = {"steps": 2, "image": begun, "strength": 0.5}
+    found = pipeline.generate("a lighthouse", **how)
+    assert found.size == (64, 32), "its own size, within the model's"
+    assert found.tobytes() == pipeline.generate("a lighthouse", **how).tobytes()
+    other = begun.transpose(Image.Transpose.ROTATE_180)
+    assert found.tobytes() != pipeline.generate("a lighthouse", **{**how, "image": other}).tobytes()
+    assert found.tobytes() != pipeline.generate("a lighthouse", **{**how, "strength": 1}).tobytes()
+    assert pipeline.generate("x", **how, size=(32, 32)).size == (32, 32)
+    assert pipeline.generate("x", steps=1).size == (32, 32), "without one as before"
+    for wrong, told in (
+        ({"image": begun, "strength": 0.1, "steps": 2}, "2 steps at strength 0.1 draw nothing"),
+        ({"image": begun, "strength": 1.5}, "strength: 1.5"),
+        ({"image": "a.png"}, "the image is a str, expected one of PIL"),
+        ({"strength": 0.5}, "strength is of a picture that begins with another"),
+    ):
+        with pytest.raises(UsageError, match=told) as caught:
+            pipeline.generate("x", **wrong)
+    assert caught.value.hint == "give the image"
+    with pytest.raises(UsageError, match=r"cannot begin with a picture \(supports_i2i: false\)"):
+        recorded("{supports_i2i: false}").generate("x", image=begun)
+
+
+def test_each_parameter_of_a_record_has_its_effect(
+    recorded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def watched(pipeline: BaseImagePipeline) -> BaseImagePipeline:
+        with pipeline.in_use() as (engine, _):
+            real = type(engine).__call__
+
+            def call(self: Any, *given: Any, **options: Any) -> Any:
+                seen.append(options)
+                return real(self, *given, **options)
+
+            call.__signature__ = inspect.signature(real)  # type: ignore[attr-defined]
+            monkeypatch.setattr(type(engine), "__call__", call)
+        return pipeline
+
+    pipeline = watched(
+        recorded(
+            "{default_steps: 2, max_steps: 3, guidance_scale: 7.0, use_negative_prompt: true,"
+            " negative_prompt: blurry, default_size: [64, 32], max_size: [64, 64]}"
+        )
+    )
+    assert pipeline.generate("x").size == (64, 32)
+    told = seen.pop()
+    assert (told["num_inference_steps"], told["guidance_scale"]) == (2, 7.0)
+    assert told["negative_prompt"] == "blurry"
+    pipeline.generate("x", negative_prompt="dark", guidance_scale=2.5, steps=3)
+    told = seen.pop()
+    assert (told["negative_prompt"], told["guidance_scale"]) == ("dark", 2.5)
+    for how in ({"steps": 4}, {"size": (128, 64)}):
+        with pytest.raises(UsageError):
+            pipeline.generate("x", **how)
+    monkeypatch.undo()
+    silent = watched(
+        recorded("{use_negative_prompt: false, negative_prompt: blurry, default_size: [32, 32]}")
+    )
+    silent.generate("x", steps=1)
+    assert "negative_prompt" not in seen.pop()
+    with pytest.raises(UsageError, match="it reads no negative prompt"):
+        silent.generate("x", negative_prompt="dark")

@@ -218,7 +218,7 @@ def test_unloading_waits_for_calls_that_have_begun(manager: ModelManager) -> Non
             manager.unload("slow", timeout=0.01)
         assert model.loaded, "nothing has happened to it"
         unloading = pool.submit(manager.unload_all)
-        while not model._closing:
+        while not model._life.closing:
             time.sleep(0.001)
         with pytest.raises(NotLoaded, match="slow is not loaded"):
             model.invoke("too late")
@@ -308,8 +308,10 @@ def test_own_classes_register_by_name(built: Path, place: Place, manager: ModelM
     assert manager.get_embedding_model("letters") is model
     assert manager.unload("letters").models == ("letters",)
     assert model.__dict__["alive"] is False
-    with pytest.raises(UsageError, match="which is no BaseLLMModel"):
+    with pytest.raises(UsageError, match="is no chat model, but of kind embedding"):
         manager.get_chat_model("letters")
+    with pytest.raises(UsageError, match="a Letters, which is no BaseLLMModel"):
+        manager.get_chat_model("letters", Letters)  # type: ignore[arg-type]
     place(built / "tiny")
     seen: list[ModelSpec] = []
 

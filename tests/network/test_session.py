@@ -14,15 +14,10 @@ from hypothesis import strategies as st
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
-from fetcher.network.session import (
-    Network,
-    host_of,
-    origin_of,
-    parse_header,
-    public_url,
-    rate_limited,
-    retry_after,
-)
+from fetcher.network.curl import parse_header
+from fetcher.network.retry import rate_limited, retry_after
+from fetcher.network.session import Network
+from fetcher.network.urls import host_of, origin_of, public_url
 from tests.kit import watchdog
 from tests.servers.plain import FileServer
 
@@ -193,7 +188,7 @@ def test_redirects() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetcher.network.session.backoff", lambda attempt: 0.01)
+    monkeypatch.setattr("fetcher.network.retry.backoff", lambda attempt: 0.01)
 
 
 @pytest.mark.usefixtures("quick")
@@ -212,7 +207,7 @@ def test_requests_are_tried_again() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_too_much_metadata_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetcher.network.session.MAX_METADATA_BYTES", 1000)
+    monkeypatch.setattr("fetcher.network.client.MAX_METADATA_BYTES", 1000)
     with FileServer() as files:
         url = files.add("f", bytes(2000))
         with pytest.raises(Failure, match="answers with more than"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify.contract.option_rules import RULES
+from fetcher.verify.contract.built_in_probes import BUILT_IN
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +21,8 @@ from fetcher.project import manifest as manifests
 from fetcher.yamldoc import nodes
 from tests.conftest import Cli, write_project
 from tests.verify.conftest import plugin_path, plugins
+
+RULES = {kind: probe.rules for kind, probe in BUILT_IN.items()}
 
 __all__ = ["plugin_path", "plugins"]
 
@@ -219,7 +221,7 @@ def test_no_probe_is_imported_to_judge_its_options(tmp_path: Path) -> None:
     )
     problems, modules = json.loads(done.stdout)
     assert problems >= len(RULES)
-    allowed = {"option_rules", "options", "inputs", "dtypes", "class_names", "errors"}
+    allowed = {"built_in_probes", "options", "inputs", "dtypes", "class_names", "errors"}
     ours = {n.split(".", 3)[3] for n in modules if n.startswith("fetcher.verify.contract.")}
     assert ours <= allowed, ours - allowed
     heavy = {"importlib.metadata", "zipfile", "pickletools", "torch", "numpy"}

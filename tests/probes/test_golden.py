@@ -11,9 +11,9 @@ from fetcher.probes import golden
 
 PRINTS = {name: fingerprints.take(name, [1.0, 2.5, n]) for n, name in enumerate(("b", "a"))}
 ENTRIES = {
-    ("m/x", "causal-lm", "float32"): golden.Entry("abc", PRINTS),
-    ("m/x", "causal-lm", "bfloat16"): golden.Entry("abc", {"b": PRINTS["b"]}),
-    ('m/"q"', "state-dict", "float32"): golden.Entry("def", {"b": PRINTS["b"]}),
+    ("m/x", "causal-lm", "float32"): golden.GoldenEntry("abc", PRINTS),
+    ("m/x", "causal-lm", "bfloat16"): golden.GoldenEntry("abc", {"b": PRINTS["b"]}),
+    ('m/"q"', "state-dict", "float32"): golden.GoldenEntry("def", {"b": PRINTS["b"]}),
 }
 
 

@@ -1,35 +1,50 @@
+"""Elements made without templates: what is text stays text."""
+
 from __future__ import annotations
 
-import base64
+from html import unescape
+from html.parser import HTMLParser
 
-from fetcher.verify.contract import png
-from fetcher.verify.contract.exhibits import Picture, Table
-from fetcher.verify.contract.protocol import Check, ProbeResult, complete_metrics
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fetcher.reporting.html import page
-
-EVIL = '<img src=x onerror="alert(1)">\x1b[31m'
+from fetcher.fs.safe_paths import printable
+from fetcher.reporting.html import Html, document, join, table, tag, text
 
 
-def test_a_page_shows_everything_and_runs_nothing() -> None:
-    picture = png.encode(bytes(12), 2, 2, 3)
-    metrics = complete_metrics({"parameters": 1_234_567, "seconds": 2.0, "psnr": 31.25, EVIL: EVIL})
-    result = ProbeResult(
-        EVIL,
-        EVIL,
-        "failed",
-        EVIL,
-        EVIL,
-        (Check(EVIL, False, EVIL), Check("careful", True, "look out", warning=True)),
-        metrics,
-        f"line 1\n{EVIL}",
-        (),
-        (Table(EVIL, (EVIL, "n"), ((EVIL, 1.23456),), EVIL),),
-        (Picture(EVIL, EVIL, 2, 2, picture),),
-    )
-    text = page([result, ProbeResult("plain", "", "skipped", "no probe")], ["", ""], EVIL, 1.0)
-    assert "<img src=x" not in text and "onerror=" in text and "\x1b" not in text
-    assert base64.b64encode(picture).decode() in text
-    for told in ("1,234,567", "1.235", "31.25", "warning", "1 failed", "1 skipped", "line 1"):
-        assert told in text, told
-    assert "default-src 'none'" in text
+class _Seen(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_elements() -> None:
+    assert tag("td", 1, class_="n", title=None) == '<td class="n">1</td>'
+    assert tag("meta", http_equiv="a") == '<meta http-equiv="a">'
+    assert tag("b", tag("i", "<"), "&") == "<b><i>&lt;</i>&amp;</b>"
+    assert text(Html("<b>")) == "<b>" and text("<b>") == "&lt;b&gt;"
+    assert join(["<", Html("<br>")]) == "&lt;<br>"
+    assert "<thead" not in table([], [tag("tr", tag("td", "x"))])
+
+
+@given(st.text(), st.text())
+def test_whatever_a_text_holds_it_opens_no_element(inside: str, attribute: str) -> None:
+    seen = _Seen()
+    seen.feed(tag("p", inside, title=attribute))
+    seen.close()
+    (found,) = seen.tags
+    assert found[0] == "p" and found[1].get("title", "") == printable(attribute)
+    assert "".join(seen.words) == printable(inside)
+
+
+def test_a_document_runs_nothing() -> None:
+    page = document("a<b", "p > b { color: red }", tag("p", "</body><script>"))
+    assert page.startswith("<!doctype html>") and "default-src 'none'" in unescape(page)
+    assert "p > b {" in page and "<script" not in page and "<title>a&lt;b</title>" in page

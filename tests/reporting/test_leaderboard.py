@@ -10,7 +10,7 @@ import pytest
 
 from fetcher.reporting import leaderboard
 from fetcher.reporting import saved as reports
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
 from tests.conftest import Cli, write_project
 
 RECORD = "task: image-compression, metrics: [psnr, lpips], owner: Me"
@@ -35,7 +35,7 @@ def result(artifact: str, state: str = "passed", **metrics: Any) -> dict[str, An
 def project(tmp_path: Path) -> Path:
     layout = "tree:\n" + "".join(f"  {name}/: {name}\n" for name in IDS)
     write_project(tmp_path, "codecs", MANIFEST, layout)
-    found = Report(
+    found = Answer(
         results=[
             result("good", psnr=30.5, lpips=0.2, device="cpu", dtype="float32", infer_seconds=1.5),
             result("better", psnr=31.0, lpips=0.3, parameters=10**9),
@@ -110,7 +110,7 @@ def test_what_lies_in_the_folder_is_only_data(cli: Cli, project: Path) -> None:
 
 
 def test_a_later_run_keeps_what_others_found_out(project: Path) -> None:
-    again = Report(results=[result("good", psnr=33.0)])
+    again = Answer(results=[result("good", psnr=33.0)])
     reports.save_results(project, "verify", again, "2026-01-02T03:04:05Z")
     saved = json.loads((reports.folder_of(project) / "verify.json").read_text())["results"]
     assert [item["artifact"] for item in saved].count("good") == 1
@@ -120,7 +120,7 @@ def test_a_later_run_keeps_what_others_found_out(project: Path) -> None:
 
 
 def test_ties_share_a_rank_and_the_title_says_what_is_better(cli: Cli, project: Path) -> None:
-    found = Report(results=[result("good", bpp=1.0), result("better", bpp=1.0)])
+    found = Answer(results=[result("good", bpp=1.0), result("better", bpp=1.0)])
     reports.save(project, "verify", found)
     assert ranking(cli, "--metric", "bpp") == [("bpp", 1, "better"), ("bpp", 1, "good")]
     assert "(lower is better)" in cli("report").out

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from fetcher.reporting import saved
-from fetcher.reporting.envelope import Report
+from fetcher.reporting.envelope import Answer
 
 
 def _result(artifact: str, *pictures: bytes) -> dict[str, object]:
@@ -16,13 +16,13 @@ def _result(artifact: str, *pictures: bytes) -> dict[str, object]:
 
 def test_pictures_stay_as_long_as_a_result_names_them(tmp_path: Path) -> None:
     one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
-    saved.save_results(tmp_path, "verify", Report(results=[_result("a", b"one")]), "t")
+    saved.save_results(tmp_path, "verify", Answer(results=[_result("a", b"one")]), "t")
     saved.keep_pictures(tmp_path, {one: b"one"})
     assert saved.picture(tmp_path, one) == b"one" and saved.picture(tmp_path, two) is None
-    saved.save_results(tmp_path, "verify", Report(results=[_result("b", b"two")]), "t")
+    saved.save_results(tmp_path, "verify", Answer(results=[_result("b", b"two")]), "t")
     saved.keep_pictures(tmp_path, {two: b"two"})
     assert saved.picture(tmp_path, one) == b"one" and saved.picture(tmp_path, two) == b"two"
-    saved.save_results(tmp_path, "verify", Report(results=[_result("a")]), "t")
+    saved.save_results(tmp_path, "verify", Answer(results=[_result("a")]), "t")
     saved.keep_pictures(tmp_path, {})
     assert saved.picture(tmp_path, one) is None and saved.picture(tmp_path, two) == b"two"
     path = saved.folder_of(tmp_path) / "pictures" / f"{two}.png"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from huggingface_hub import HfApi
 
-from fetcher.server.nginx import Maps
+from fetcher.server.nginx import NginxMaps
 from tests.kit import git_blob, sha256
 from tests.server.conftest import DATA, MODEL, PARTS, RAW, RELEASED, SECRET, Held
 from tests.server.kit import Mirror, attempt, clean_environment, fetch
@@ -142,7 +142,7 @@ def test_the_hubs_client(nginx: Mirror, tmp_path: Path) -> None:
 
 
 def test_names_that_differ_by_case_are_kept_apart() -> None:
-    maps = Maps()
+    maps = NginxMaps()
     for key in ("m/A.txt", "m/a.txt", 'm/"b\\.txt'):
         maps.put("file", key, key[2:3])
     assert maps.text("file") == ('"~^m/A\\\\.txt$" A;\n"~^m/a\\\\.txt$" a;\n"m/\\"b\\\\.txt" ";\n')

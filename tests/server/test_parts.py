@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.fs.extents import Extent
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact, SourceFields
 from fetcher.server.cards import card_of
 from fetcher.server.files import disposition, media_type
-from fetcher.server.http import Content, Request
+from fetcher.server.http import Content, HttpRequest
+from fetcher.server.hub_json import CardJson
 from fetcher.server.metrics import Metrics
 from fetcher.server.ranges import wanted
 from fetcher.server.repos import merged
@@ -42,7 +43,7 @@ def test_whatever_a_range_header_says(text: str) -> None:
         assert found is None or all(0 <= start < stop <= 10 for start, stop in found)
 
 
-def card(tmp_path: Path, data: bytes) -> dict[str, object]:
+def card(tmp_path: Path, data: bytes) -> CardJson:
     path = tmp_path / "README.md"
     path.write_bytes(data)
     return card_of(Content("0" * 64, len(data), (Extent(str(path), 0, len(data)),)))
@@ -80,7 +81,7 @@ def test_cards_that_say_nothing(tmp_path: Path, data: bytes) -> None:
 
 def held(revision: str, *files: FileEntry, **origin: str) -> HeldArtifact:
     fields = {"type": "huggingface", "repo": "o/m", **origin}
-    return HeldArtifact("p", "a", "hf:o/m", fields, revision, files)
+    return HeldArtifact("p", "a", "hf:o/m", SourceFields(fields), revision, files)
 
 
 FILE = FileEntry("a.txt", 3, "1" * 64, "2" * 40)
@@ -121,7 +122,7 @@ def test_metrics_escape_what_they_show() -> None:
 
 
 def test_a_request_s_own_address() -> None:
-    request = Request("GET", "/", host="h:1", scheme="https")
+    request = HttpRequest("GET", "/", host="h:1", scheme="https")
     assert request.base == "https://h:1"
-    assert Request("GET", "/", host="h/x").base == ""
-    assert Request("GET", "/", host="h", public_url="http://p/q").base == "http://p/q"
+    assert HttpRequest("GET", "/", host="h/x").base == ""
+    assert HttpRequest("GET", "/", host="h", public_url="http://p/q").base == "http://p/q"

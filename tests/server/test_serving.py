@@ -148,12 +148,11 @@ def test_identities(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_text(f"a read=p/x* token-of-a\nb read,upload sha256:{sha256(b'token-of-b')}\n")
     tokens = Tokens(path)
-    private = {"visibility": "private"}
     one, two = tokens.identify("Bearer token-of-a"), tokens.identify("bearer  token-of-b")
     assert one and two and two.upload and not one.upload
-    assert one.may_see("p/x1", private) and not one.may_see("p/y", private)
-    assert two.may_see("p/y", private) and ANONYMOUS.may_see("p/y", {"visibility": "organization"})
-    assert not ANONYMOUS.may_see("p/y", private)
+    assert one.may_see("p/x1", True) and not one.may_see("p/y", True)
+    assert two.may_see("p/y", True) and ANONYMOUS.may_see("p/y", False)
+    assert not ANONYMOUS.may_see("p/y", True)
     assert tokens.identify(None) == ANONYMOUS
     assert tokens.identify("Bearer other-token") is None
 

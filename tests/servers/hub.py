@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote, urlencode
 
 from .base import Server
+from .cas import Cas
 from .hub_cdn import Cdn, Quota, User, refusal
 from .hub_repos import KINDS, Commit, Entry, LfsRule, Repo, lfs_rule
 from .wire import Content, Refused, Request, Response
@@ -51,6 +53,12 @@ class HubServer(Server):
         self.users: dict[str, User] = {}
         self.moved: dict[tuple[str, str], str] = {}
         self.quotas: dict[str, Quota] = {}
+        self.logins: dict[str, dict[str, Any]] = {}  # by refresh token
+        self.trusted_jobs: dict[str, dict[str, Any]] = {}  # CI jobs by id token
+        self.given: list[str] = []  # tokens of /oauth/token
+        self.cas: Cas | None = None  # what the LFS files of repositories with `xet` lie in
+        self.xet_headers: dict[str, str] = {}  # told instead of what is so
+        self.xet_lifetime = 3600.0
 
     def start(self: H) -> H:
         self.cdn.start()
@@ -83,6 +91,7 @@ class HubServer(Server):
         """
         rule = lfs_rule(lfs, repo_type)
         repo = Repo(repo_id, repo_type, private, gated or False, rule, xet, dict(info or {}))
+        repo.xet_hashes = self.cas.hashes if self.cas is not None else {}
         self.repos[repo_type, repo_id] = repo
         return self.add_commit(repo_id, files, repo_type=repo_type, title="initial commit", sha=sha)
 
@@ -102,6 +111,8 @@ class HubServer(Server):
         for entry in commit.files.values():
             if entry.sha256 is not None:
                 self.cdn.blobs[entry.sha256] = entry.content
+                if self.repos[repo_type, repo_id].xet and self.cas is not None:
+                    self.cas.add(entry.sha256, entry.content)
         return commit.sha
 
     def set_ref(
@@ -159,6 +170,12 @@ class HubServer(Server):
         self.users[token] = user
         return self.users[token]
 
+    def add_login(self, access: str, refresh: str, **rights: Any) -> None:
+        """What a browser login gives: `refresh` gets an access token of these rights (the one that
+        `add_token` describes), and another refresh token; it works once. `access` has expired."""
+        self.logins[refresh] = rights
+        self.users.pop(access, None)
+
     def limit(self, bucket: str, quota: int, window: float = 300) -> None:
         """Answer 429 beyond `quota` per `window` seconds; buckets are `api` and `resolvers`."""
         self.quotas[bucket] = Quota(bucket, quota, window)
@@ -167,12 +184,37 @@ class HubServer(Server):
 
     def respond(self, request: Request) -> Response:
         segments = request.segments
+        if segments == ["oauth", "token"]:
+            return self._oauth(request)
         in_api = segments[0] == "api"
         quota = self.quotas.get("api" if in_api else "resolvers")
         headers = quota.count() if quota else {}
         answer = self._api(request, segments[1:]) if in_api else self._file(request, segments)
         answer.headers.update(headers)
         return answer
+
+    def _oauth(self, request: Request) -> Response:
+        """A login's refresh (RFC 6749, a form); a CI job's token exchanged (RFC 8693, JSON)."""
+        if "json" in request.headers.get("content-type", ""):
+            form = request.json()
+            known, key = self.trusted_jobs, form.get("subject_token")
+            sound = form.get("grant_type", "").endswith(":token-exchange") and form["resource"]
+        else:
+            form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+            known, key = self.logins, form.get("refresh_token")
+            sound = form.get("grant_type") == "refresh_token" and form.get("client_id")
+        rights = known.pop(key, None) if known is self.logins else known.get(key)
+        if not sound or rights is None:
+            return Response.json({"error": "invalid_grant", "error_description": "expired"}, 400)
+        number = len(self.given) + 1
+        access = f"hf_oauth_given{number}"
+        self.given.append(access)
+        self.add_token(access, **rights)
+        answer = {"access_token": access, "token_type": "bearer", "expires_in": 30 * 86400}
+        if known is self.logins:
+            answer["refresh_token"] = f"refresh-{number}"
+            self.logins[f"refresh-{number}"] = rights
+        return Response.json(answer)
 
     def _api(self, request: Request, segments: list[str]) -> Response:
         if segments == ["agent-harnesses"]:
@@ -204,6 +246,9 @@ class HubServer(Server):
         if action == "refs":
             return Response.json(_refs(repo))
         commit = self._commit(repo, revision)
+        if action == "xet-read-token" and self.cas is not None:
+            self._check_gate(repo, user)
+            return self._xet_token(self.cas)
         if action == "tree":
             return self._tree(request, repo, commit, path)
         if action == "paths-info":
@@ -211,6 +256,18 @@ class HubServer(Server):
         if action == "commits":
             return Response.json([_commit_json(found) for found in repo.history(commit)])
         raise refusal(404, None, "Not found")
+
+    def _xet_token(self, cas: Cas) -> Response:
+        ends = int(time.time() + self.xet_lifetime)
+        told: dict[str, str] = {
+            "X-Xet-Cas-Url": cas.url,
+            "X-Xet-Access-Token": cas.token,
+            "X-Xet-Token-Expiration": str(ends),
+            **self.xet_headers,
+        }
+        answer = Response.json({"casUrl": cas.url, "accessToken": cas.token, "exp": ends})
+        answer.headers.update(told)
+        return answer
 
     def _user(self, request: Request) -> User | None:
         token = request.token
@@ -348,7 +405,7 @@ class HubServer(Server):
             return Response(body=entry.raw, headers=headers, etag=f'"{entry.oid}"')
         if repo.xet and entry.sha256 is not None:
             token = f"{self.url}{repo.api}/xet-read-token/{commit.sha}"
-            headers["X-Xet-Hash"] = _xet_hash(entry.sha256)
+            headers["X-Xet-Hash"] = repo.xet_hash(entry.sha256)
             headers["Link"] = f'<{token}>; rel="xet-auth"'
         headers["X-Linked-Size"] = str(entry.size)
         headers["X-Linked-Etag"] = f'"{entry.sha256 or entry.oid}"'
@@ -392,14 +449,10 @@ def _visible(repo: Repo, user: User | None) -> bool:
     return not repo.private or (user is not None and repo.id in user.private)
 
 
-def _xet_hash(sha256: str) -> str:
-    return sha256[::-1]
-
-
 def _record(repo: Repo, commit: Commit, record: Mapping[str, Any], expand: bool) -> dict[str, Any]:
     found = dict(record)
     if repo.xet and "lfs" in found:
-        found["xetHash"] = _xet_hash(found["lfs"]["oid"])
+        found["xetHash"] = repo.xet_hash(found["lfs"]["oid"])
     if expand:
         found["lastCommit"] = {"id": commit.sha, "title": commit.title, "date": commit.date}
         if found.get("type") == "file":

@@ -147,6 +147,7 @@ class Repo:
     lfs: LfsRule
     xet: bool = False
     info: dict[str, Any] = field(default_factory=dict)
+    xet_hashes: Mapping[str, str] = field(default_factory=dict)  # by sha256
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
@@ -157,6 +158,10 @@ class Repo:
     @property
     def api(self) -> str:
         return f"/api/{self.kind}s/{self.id}"
+
+    def xet_hash(self, sha256: str) -> str:
+        """What the storage calls a content; where there is no storage, some hash."""
+        return self.xet_hashes.get(sha256, sha256[::-1])
 
     def commit(self, revision: str) -> Commit:
         """By branch, tag, full ref name or full sha; KeyError otherwise."""

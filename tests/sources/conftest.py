@@ -19,7 +19,7 @@ def no_hang() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("fetcher.network.session", "fetcher.transfer.engine", "fetcher.transfer.hosts"):
+    for place in ("fetcher.network.retry", "fetcher.transfer.engine", "fetcher.transfer.hosts"):
         monkeypatch.setattr(f"{place}.backoff", lambda attempt: 0.01)
 
 

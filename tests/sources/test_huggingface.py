@@ -65,6 +65,18 @@ def test_revisions(tmp_path: Path, hub: HubServer) -> None:
     assert problem.code == "revision-not-found" and "'v2'" in problem.message
 
 
+@pytest.mark.parametrize("name", ["o--m", "a--b/c", "a/b--c", "a..b/c", "a/..", "--/x", "a/-b"])
+def test_names_that_the_hub_does_not_have(name: str) -> None:
+    """In the Hugging Face cache, o--m would be o/m."""
+    with pytest.raises(ValueError, match="expected hf:owner/name"):
+        HuggingFace.from_short(name)
+
+
+def test_revisions_may_hold_what_names_may_not() -> None:
+    found = HuggingFace.from_short("o/m@a--b..c:x--y/..z")
+    assert (found["repo"], found["revision"], found["path"]) == ("o/m", "a--b..c", "x--y/..z")
+
+
 def test_a_moved_repository_is_followed(tmp_path: Path, hub: HubServer) -> None:
     hub.add_repo("o/old", FILES)
     hub.move_repo("o/old", "o/new")

@@ -116,7 +116,7 @@ def test_passwords_come_from_netrc_and_stay_with_their_host(
 @pytest.mark.parametrize(
     ("text", "sent"),
     [
-        ("default login me password secret\n", True),
+        ("default login me password secret\n", False),
         ("machine LOCALHOST\n  login me\n  password secret\n", True),
         ("machine elsewhere login me password secret\n", False),
         ("", False),

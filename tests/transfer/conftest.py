@@ -30,5 +30,5 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are short."""
-    for place in ("network.session", "transfer.engine", "transfer.hosts", "transfer.recovery"):
+    for place in ("network.retry", "transfer.engine", "transfer.hosts", "transfer.recovery"):
         monkeypatch.setattr(f"fetcher.{place}.backoff", lambda attempt: 0.01)

@@ -285,7 +285,7 @@ def test_a_damaged_local_file_is_not_read_twice(run: Run, files: FileServer) -> 
 def test_a_stalled_connection_is_cut(
     run: Run, files: FileServer, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetcher.transfer.handle.STALL_SECONDS", 1)
+    monkeypatch.setattr("fetcher.network.curl.STALL_SECONDS", 1)
     url = files.add("f.bin", data)
     first = files.add("first", SMALL)
     run = Run(run.root, jobs="1")

@@ -14,7 +14,9 @@ from fetcher.transfer.download import Download
 from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import MAX_WAITS, Hosts
 from fetcher.transfer.outcomes import is_sign_in
-from fetcher.ui.progress import Progress, human_bytes, human_seconds
+from fetcher.ui.meter import DOWNLOADING, InFlight
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes, human_seconds
 from tests.kit import git_blob, payload, sha256
 
 
@@ -112,7 +114,7 @@ def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     progress.begin(2, 3_000_000)
-    progress.live = lambda: 500_000
+    progress.watch(lambda: [InFlight("c", DOWNLOADING, 500_000, 2_000_000)])
     progress.file_done("x", FileEntry("a", 1_000_000), 1_000_000, "url")
     progress.file_failed("x", FileEntry("b"), Problem("network", "gone"))
     progress.tick(lambda: ["h (60 s)"])

@@ -29,8 +29,8 @@ from fetcher.network.session import Network
 from fetcher.sources.base import FileEntry, UrlCandidate
 from fetcher.transfer.download import Download
 from tests.kit import Run
-import fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery
-for module in (fetcher.network.session, fetcher.transfer.hosts, fetcher.transfer.recovery):
+import fetcher.network.retry, fetcher.transfer.hosts, fetcher.transfer.recovery
+for module in (fetcher.network.retry, fetcher.transfer.hosts, fetcher.transfer.recovery):
     module.backoff = lambda attempt: 0.01
 from fetcher.ui.progress import Progress
 from fetcher.transfer.engine import Engine

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.reporting import envelope
 from fetcher.tree import planner, uptodate
 from fetcher.tree.state import State
 from tests.conftest import Cli, write_project
+from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 FILES = {f"{folder}/{n}.txt": f"{folder} {n}\n" for folder in ("a", "b/c") for n in range(5)}
 
@@ -123,7 +126,7 @@ def test_a_moved_clone_has_none(complete: Path, cli: Cli, plans: list[int]) -> N
 
 @pytest.mark.parametrize(
     "flags",
-    [["--deep"], ["--strict"], ["--json"], ["--only", "x"], ["--junit", "r.xml"]],
+    [["--deep"], ["--strict"], ["--only", "x"], ["--junit", "r.xml"]],
     ids=lambda flags: str(flags[0]),
 )
 def test_a_closer_look_is_taken(
@@ -192,15 +195,16 @@ def test_a_damaged_seal_is_none(complete: Path, cli: Cli, plans: list[int]) -> N
 def test_only_the_last_are_kept(tmp_path: Path) -> None:
     state = State(tmp_path)
     for number in range(9):
-        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
-        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], 3)
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], [(0, "n", "n", b"")], 3)
+        state.save_seal(f"m{number}", "{}", [("f", "n", b"")], [(0, "n", "n", b"")], 3)
     with sqlite3.connect(state.path) as db:
         assert db.execute("SELECT mark FROM seals ORDER BY id").fetchall() == [
             ("m6",),
             ("m7",),
             ("m8",),
         ]
-        assert db.execute("SELECT count(*) FROM sealed").fetchone() == (3,)
+        for table in ("sealed", "sealed_files"):
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (3,)
     db.close()
     state.close()
 
@@ -208,3 +212,163 @@ def test_only_the_last_are_kept(tmp_path: Path) -> None:
 def test_entries_of_any_size_fit() -> None:
     entry = uptodate._ENTRY.pack(2**64 - 1, -(2**63), 2**64 - 1)
     assert uptodate._ENTRY.unpack(entry) == (2**64 - 1, -(2**63), 2**64 - 1)
+
+
+# What a sealed run reports, it would report without the seal.
+
+RICH = """artifacts:
+  plain: {name: Plain, source: 'local:source', files: ['a/*.txt']}
+  trained: {source: 'local:source', files: ['b/c/*.txt'], writable: true}
+  config: {source: 'local:config'}
+  more: {source: 'local:source', files: [a/0.txt], optional: true}
+"""
+RICH_LAYOUT = """root: out
+tree:
+  plain/: plain
+  trained/: trained
+  settings.json: config/c.json
+  more/: more
+edits:
+  settings.json: {base: '{root}/plain'}
+"""
+
+
+@pytest.fixture
+def rich(project: Path) -> Path:
+    (project / "config").mkdir()
+    (project / "config/c.json").write_text('{"base": null, "한글": "é\\u007f"}')
+    write_project(project, "p", RICH, RICH_LAYOUT)
+    return project
+
+
+def reported(cli: Cli, *command: str) -> str:
+    """The JSON of a command, without its seconds."""
+    result = cli(*command, "--json")
+    assert result.code == 0, result.err
+    seconds = result.json["summary"]["seconds"]
+    assert f'"seconds": {seconds}' in result.out
+    return result.out.replace(f'"seconds": {seconds}', '"seconds": 0', 1)
+
+
+def without_seals(root: Path) -> None:
+    with sqlite3.connect(root / ".fetch/state.db") as db:
+        db.execute("DELETE FROM seals")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "command", [["all"], ["all", "--include-optional"], ["status"], ["check"]], ids=" ".join
+)
+def test_a_sealed_report_is_that_of_the_plan(
+    rich: Path, cli: Cli, plans: list[int], command: list[str]
+) -> None:
+    assert cli("all", "--include-optional").code == 0
+    assert cli("all").code == 0
+    plans.clear()
+    with_seal = reported(cli, *command)
+    assert command[0] != "all" or plans == []
+    without_seals(rich)
+    plans.clear()
+    assert reported(cli, *command) == with_seal
+    assert plans == [1]
+
+
+@pytest.mark.parametrize("command", ["all", "status", "check"])
+def test_without_optional_artifacts_no_report_needs_a_plan(
+    complete: Path, cli: Cli, plans: list[int], command: str
+) -> None:
+    with_seal = reported(cli, command)
+    assert plans == []
+    without_seals(complete)
+    assert reported(cli, command) == with_seal
+
+
+def test_the_first_report_after_a_run_is_sealed_and_right(
+    rich: Path, cli: Cli, plans: list[int]
+) -> None:
+    """What the run itself learned is in the seal, as it is in the lock."""
+    assert cli("all").code == 0
+    plans.clear()
+    with_seal = reported(cli, "all")
+    assert plans == []
+    without_seals(rich)
+    assert reported(cli, "all") == with_seal
+
+
+def test_an_artifact_in_the_hugging_face_cache_has_no_seal_and_the_same_report(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HubServer() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.add_repo("o/m", {"config.json": b"{}"})
+        write_project(
+            tmp_path, "p", "artifacts:\n  m: {source: 'hf:o/m'}\n", "tree: {}\nhub_cache: [m]\n"
+        )
+        assert cli("all").code == 0
+        first = reported(cli, "all")
+        assert reported(cli, "all") == first
+
+
+def test_sizes_that_nobody_knew_are_in_the_seal(tmp_path: Path, cli: Cli) -> None:
+    with FileServer({"/f.bin": b"some bytes"}) as server:
+        write_project(
+            tmp_path,
+            "p",
+            f"artifacts:\n  f: {{source: '{server.url}/f.bin'}}\n",
+            "tree:\n  data/: f\n",
+        )
+        assert cli("all").code == 0
+        with_seal = reported(cli, "all")
+        assert '"bytes": 10,' in with_seal and '"size": 10,' in with_seal
+        without_seals(tmp_path)
+        assert reported(cli, "all") == with_seal
+
+
+def test_many_files_are_reported_in_order(
+    tmp_path: Path, cli: Cli, plans: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uptodate, "_CHUNK", 7)
+    monkeypatch.setattr(envelope, "_BATCH", 3)
+    for number in range(30):
+        path = tmp_path / f"source/{number % 3}/{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(number))
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts:\n  x: {source: 'local:source'}\n  y: {source: 'local:source/0'}\n",
+        "tree:\n  x/: x\n  y/: y\n",
+    )
+    assert cli("all").code == 0
+    plans.clear()
+    with_seal = reported(cli, "all")
+    assert plans == [] and with_seal.count('"path"') == 40
+    without_seals(tmp_path)
+    assert reported(cli, "all") == with_seal
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM sealed_files",
+        "UPDATE sealed_files SET facts = x'00'",
+        "UPDATE sealed_files SET paths = 'one'",
+        "UPDATE sealed_files SET targets = NULL",
+        "UPDATE sealed_files SET artifact = 9",
+        "UPDATE seals SET found = '[]'",
+        "UPDATE seals SET found = replace(found, '\"name\"', '\"label\"')",
+        "DELETE FROM sealed WHERE rowid = (SELECT min(rowid) FROM sealed)",
+    ],
+)
+def test_a_damaged_report_is_made_anew(
+    complete: Path, cli: Cli, plans: list[int], damage: str
+) -> None:
+    expected = reported(cli, "all")
+    assert plans == []
+    with sqlite3.connect(complete / ".fetch/state.db") as db:
+        assert db.execute(damage).rowcount > 0
+    db.close()
+    assert reported(cli, "all") == expected
+    assert plans == [1]
+    assert reported(cli, "all") == expected
+    assert plans == [1], "and sealed again"

@@ -3,14 +3,15 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 
 import pytest
 
 from fetcher.ui import live_table
-from fetcher.ui.live_table import LiveTable, columns
+from fetcher.ui.live_table import LiveTable
+from fetcher.ui.screen import write_line
+from fetcher.ui.table import Column
 
-HEADING = ("NAME", "PROBE", "RESULT", "LOAD")
+HEADING = (Column("NAME"), Column("PROBE", rank=1), Column("RESULT"), Column("LOAD", rank=2))
 
 
 class Terminal(io.StringIO):
@@ -35,7 +36,7 @@ def screen(written: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def size(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = os.terminal_size((80, 24))
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: wide)
+    monkeypatch.setattr("fetcher.ui.terminal.size", lambda _: wide)
     monkeypatch.setattr(live_table, "_REDRAW_SECONDS", 0.0)
 
 
@@ -52,8 +53,10 @@ def test_a_terminal_sees_the_table_change_and_go_away(monkeypatch: pytest.Monkey
     table.tick({"two": "running"})
     shown = screen(stream.getvalue())
     assert len(shown) == 3 and shown[1].split()[-2:] == ["1.00", "s"] and "running" in shown[2]
+    write_line("a line from elsewhere", stream)
+    assert screen(stream.getvalue()) == ["a line from elsewhere", *shown]
     table.end()
-    assert screen(stream.getvalue()) == []
+    assert screen(stream.getvalue()) == ["a line from elsewhere"]
 
 
 def test_a_low_screen_is_not_overrun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +79,3 @@ def test_a_log_gets_a_line_as_each_ends() -> None:
     quiet = io.StringIO()
     LiveTable(HEADING, ["one"], quiet, quiet=True).finish("one", ("one",))
     assert quiet.getvalue() == ""
-
-
-def test_a_long_last_cell_does_not_widen_its_column() -> None:
-    lines = columns([("A", "B", "C"), ("a", "a long text to the end of the line"), ("b", "c", "d")])
-    assert lines == ["A  B  C", "a  a long text to the end of the line", "b  c  d"]

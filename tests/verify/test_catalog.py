@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from fetcher.verify import load_probe, probe_types
-from fetcher.verify.contract import option_rules
+from fetcher.verify.contract.built_in_probes import BUILT_IN
 
 import fetcher
 
@@ -45,5 +45,5 @@ def test_every_probe_is_documented() -> None:
         re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.M | re.S)
     )
     for kind in probe_types():
-        for option in option_rules.RULES[kind]:
+        for option in BUILT_IN[kind].rules:
             assert f"`{option}" in sections[kind], f"{kind}: {option}"

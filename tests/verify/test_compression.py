@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fetcher.verify import ProbeResult
@@ -118,7 +118,7 @@ def test_a_codec_is_measured(clone: Path, tmp_path: Path) -> None:
         "encode and decode",
         "compress and decompress",
     ]
-    reconstructed, coded, packed = table.rows
+    reconstructed, coded, packed = (cast("list[Any]", row) for row in table.rows)
     assert reconstructed[1] == coded[1] == packed[1] > 25
     assert (reconstructed[4], coded[4]) == (None, 3.0), "3 channels, a quarter of them, 4 bits"
     assert 0 < packed[4] < 8

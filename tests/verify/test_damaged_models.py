@@ -300,7 +300,7 @@ def test_pictures_that_are_damaged_or_others(tmp_path: Path) -> None:
     assert strict["every picture is another one"] == (
         "2 are copies: copy.jpg is 006.jpg, same-pixels.png is 006.jpg"
     )
-    why = dict(found["data"].tables[0].rows)
+    why = {str(row[0]): str(row[1]) for row in found["data"].tables[0].rows}
     assert why.keys() == {"001.jpg", "002.jpg", "003.jpg", "004.jpg"}
     assert why["001.jpg"] == f"truncated: {len(whole) * 9 // 10:,} bytes are there"
     assert why["002.jpg"] == f"truncated: {len(whole) - 2:,} bytes are there"

@@ -57,7 +57,7 @@ def test_broken_pictures_are_named(tmp_path: Path) -> None:
     assert result.reason.startswith("every picture decodes: 6 of 8 pictures do not: 000001.jpg (")
     assert result.hint == "remove these files and fetch the artifact again"
     (table,) = result.tables
-    why = dict(table.rows)
+    why = {str(row[0]): str(row[1]) for row in table.rows}
     assert "truncated" in why["000001.jpg"]
     assert why["000002.jpg"] == "empty (0 bytes)"
     assert why["000003.jpg"] == "a web page"

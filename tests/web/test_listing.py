@@ -7,11 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.server.tokens import ANONYMOUS, Identity
 from fetcher.web import pages, plots
-from fetcher.web.catalog_view import FACETS, Card, FileRow, Shown, facets
+from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, FileRow, facets
 from fetcher.web.i18n import Translator
 from fetcher.web.render import _environment
+from fetcher.yamldoc.json_fields import JsonFields
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -25,16 +27,17 @@ PICTURE = st.fixed_dictionaries(
 )
 
 
-def _card(**more: Any) -> Card:
+def _card(**more: Any) -> CatalogCard:
     files = (FileRow("a/b.bin", 3, "0" * 64, ("m/b.bin",)), FileRow("c", None, None))
-    values = {"manifest": "m", "id": "x", "record": {}, "source": "hf:o/m", "revision": "",
+    values = {"manifest": "m", "id": "x", "source": "hf:o/m", "revision": "",
               "files": files, "state": "complete", "held": True, "repo": "o/m"}  # fmt: skip
-    return Card(**{**values, **more})
+    record = ArtifactRecord(more.pop("record", {}))
+    return CatalogCard(**{**values, "record": record, **more})
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | st.lists(TABLE) | st.lists(PICTURE)))
 def test_whatever_a_report_says_makes_a_page(result: dict[str, Any]) -> None:
-    card = _card(verified=result)
+    card = _card(verified=JsonFields(result))
     assert isinstance(card.proof, str) and len(card.proven_on) <= 10
     for language in ("en", "ko"):
         values = pages.artifact(card, Translator(language), "http://h")
@@ -50,12 +53,13 @@ def test_whatever_a_report_says_makes_a_page(result: dict[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(["q", *FACETS]), st.text(max_size=20)))
 def test_filters_take_any_text(wanted: dict[str, str]) -> None:
     cards = [_card(), _card(id="y", record={"tags": ["a"], "requires_auth": True})]
-    found = pages.catalog(Shown(cards), ANONYMOUS, wanted, Translator("en"))
-    assert all(card in cards for card in found["cards"]) and found["pages"] == 1
+    found = pages.catalog(Catalog(cards), ANONYMOUS, wanted, Translator("en"))
+    assert isinstance(found["cards"], list) and found["pages"] == 1
+    assert all(card in cards for card in found["cards"])
 
 
 def test_what_is_private_is_in_no_facet() -> None:
-    shown = Shown([_card(), _card(id="y", record={"visibility": "private", "owner": "secret"})])
+    shown = Catalog([_card(), _card(id="y", record={"visibility": "private", "owner": "secret"})])
     assert "secret" not in str(facets(shown.visible(ANONYMOUS)))
     assert "secret" in str(facets(shown.visible(Identity("a", globs=("m/*",)))))
     assert "secret" not in str(facets(shown.visible(Identity("a", globs=("other/*",)))))

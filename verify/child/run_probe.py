@@ -26,15 +26,14 @@ from fetcher.verify.contract.errors import ProbeError, ProbeSkipped
 from fetcher.verify.contract.protocol import ProbeRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fetcher.verify.contract.probe import Probe
+    from fetcher.verify.contract.wire import EndingJson, Event, ProbeLocationJson, TaskJson
 
 _PR_SET_PDEATHSIG = 1
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
-class _Events:
+class _EventWriter:
     """The way back to the parent: one JSON object a line.
 
     Opened for each line, so that a library that closes descriptors cannot cut it.
@@ -43,7 +42,7 @@ class _Events:
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 
-    def emit(self, event: dict[str, Any]) -> None:
+    def emit(self, event: Event) -> None:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(event, ensure_ascii=True, default=str) + "\n")
 
@@ -70,19 +69,19 @@ class _PluginFinder:
         return spec
 
 
-def run(envelope: Mapping[str, Any]) -> None:
-    """Run the probe that `envelope` asks for and end the process. Never returns."""
-    events = _Events(envelope["events"])
+def run(task: TaskJson) -> None:
+    """Run the probe that `task` asks for and end the process. Never returns."""
+    events = _EventWriter(task["events"])
     refused: list[str] = []
-    _die_with(envelope["parent"])
+    _die_with(task["parent"])
     _give_way_when_memory_ends()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     network_guard.refuse_sockets(refused.append)
     network_guard.leave_network()
-    request = ProbeRequest.from_json(envelope["request"])
+    request = ProbeRequest.from_json(task["request"])
     random.seed(request.seed)
-    context = Context(request, events.emit, Path(envelope["scratch"]), Path(envelope["pictures"]))
-    ending = _attempt(envelope["probe"], request, context)
+    context = Context(request, events.emit, Path(task["scratch"]), Path(task["pictures"]))
+    ending = _attempt(task["probe"], request, context)
     if ending["state"] == "failed" and not ending["hint"] and refused:
         ending["hint"] = f"it tried to reach {refused[0]}, and a probe has no network"
     context.metrics["libraries"] = {"python": platform.python_version(), **context.libraries}
@@ -99,7 +98,7 @@ def run(envelope: Mapping[str, Any]) -> None:
     os._exit(0)
 
 
-def _attempt(location: Mapping[str, Any], request: ProbeRequest, context: Context) -> Any:
+def _attempt(location: ProbeLocationJson, request: ProbeRequest, context: Context) -> EndingJson:
     """Run the probe and return state, reason and hint; no exception gets out."""
     try:
         context.stage("loading the probe")
@@ -114,15 +113,15 @@ def _attempt(location: Mapping[str, Any], request: ProbeRequest, context: Contex
         return {"state": "failed", "reason": error.reason, "hint": error.hint}
     except BaseException as error:  # also SystemExit: a library's exit is this probe's failure
         traceback.print_exc()
-        found = _unexpected(error)
+        reason, hint = _unexpected(error)
         if any(not check.ok for check in context.checks):  # most likely the cause
-            found["reason"] = f"{_verdict(context)['reason']}; then {found['reason']}"
-            found["hint"] = context.hint or found["hint"]
-        return {"state": "failed", **found}
+            reason = f"{_verdict(context)['reason']}; then {reason}"
+            hint = context.hint or hint
+        return {"state": "failed", "reason": reason, "hint": hint}
     return _verdict(context)
 
 
-def _verdict(context: Context) -> dict[str, str]:
+def _verdict(context: Context) -> EndingJson:
     bad = [check for check in context.checks if not check.ok]
     if bad:
         first = f"{bad[0].name}: {bad[0].detail}" if bad[0].detail else bad[0].name
@@ -133,7 +132,8 @@ def _verdict(context: Context) -> dict[str, str]:
     return {"state": "passed", "reason": "", "hint": ""}
 
 
-def _unexpected(error: BaseException) -> dict[str, str]:
+def _unexpected(error: BaseException) -> tuple[str, str]:
+    """Return reason and hint for what no probe expects."""
     reason, hint = describe(error), ""
     if isinstance(error, SystemExit):
         reason = f"the model's code ended the process (exit status {error.code!r})"
@@ -143,10 +143,10 @@ def _unexpected(error: BaseException) -> dict[str, str]:
         words in str(error).lower() for words in _MEMORY_WORDS
     ):
         reason, hint = "out of memory: " + reason, "run fewer probes at once, or on more memory"
-    return {"reason": reason, "hint": hint}
+    return reason, hint
 
 
-def _load(location: Mapping[str, Any]) -> Probe:
+def _load(location: ProbeLocationJson) -> Probe:
     if location["top"]:
         finder = _PluginFinder(location["top"], location["file"], location["folders"])
         sys.meta_path.insert(0, cast("Any", finder))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.protocol import ProbeRequest
+    from fetcher.verify.contract.wire import Event, Metrics
 
 
 class Context:
@@ -33,13 +34,13 @@ class Context:
     def __init__(
         self,
         request: ProbeRequest,
-        emit: Callable[[dict[str, Any]], None],
+        emit: Callable[[Event], None],
         scratch: Path,
         pictures: Path | None = None,
     ) -> None:
         self.scratch = scratch
         self.checks: list[Check] = []
-        self.metrics: dict[str, Any] = {}
+        self.metrics: Metrics = {}
         self.libraries: dict[str, str] = {}
         self.hint = ""
         self._request = request
@@ -55,8 +56,7 @@ class Context:
 
     def check(self, name: str, ok: bool, detail: str = "", hint: str = "") -> bool:
         """Tell one check and return `ok`; the hint of the first that fails is the result's."""
-        self.checks.append(Check(name, bool(ok), detail))
-        self._emit({"event": "check", "name": name, "ok": bool(ok), "detail": detail})
+        self._tell(Check(name, bool(ok), detail))
         if not ok:
             self.hint = self.hint or hint
         return bool(ok)
@@ -64,8 +64,11 @@ class Context:
     def warn(self, name: str, detail: str, hint: str = "") -> None:
         """Tell what will trouble the project although the model works, such as a wrong path."""
         told = f"{detail}; {hint}" if hint else detail
-        self.checks.append(Check(name, True, told, warning=True))
-        self._emit({"event": "check", "name": name, "ok": True, "detail": told, "warning": True})
+        self._tell(Check(name, True, told, warning=True))
+
+    def _tell(self, check: Check) -> None:
+        self.checks.append(check)
+        self._emit({"event": "check", **check.to_json()})
 
     def fingerprint(self, name: str, values: Any, tolerance: float | None = None) -> bool:
         """Keep a few numbers of an output, to be compared with those of earlier runs.

@@ -10,14 +10,19 @@ import math
 import os
 import re
 import stat
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from fetcher.verify.contract.png import BadPictureError, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from fetcher.verify.contract.wire import ChildEvent, FingerprintJson, PictureJson, TableJson
+
+    Cell = str | int | float | bool | None
+    Exhibit = TypeVar("Exhibit")
 
 MAX_FINGERPRINTS = 64
 MAX_TABLES = 16
@@ -47,15 +52,24 @@ class Fingerprint:
     samples: tuple[float, ...]
     tolerance: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FingerprintJson:
         """Return a mapping that `json` can write, for `from_json`."""
-        return {**asdict(self), "shape": list(self.shape), "samples": list(self.samples)}
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "mean": self.mean,
+            "std": self.std,
+            "low": self.low,
+            "high": self.high,
+            "samples": list(self.samples),
+            "tolerance": self.tolerance,
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Fingerprint:
+    def from_json(cls, plain: Mapping[str, object]) -> Fingerprint:
         """Read what `to_json` returned. Raises KeyError, TypeError, ValueError."""
-        shape = tuple(int(size) for size in plain["shape"])
-        samples = tuple(_number(value) for value in plain["samples"])
+        shape = tuple(int(_number(size)) for size in _items(plain["shape"]))
+        samples = tuple(_number(value) for value in _items(plain["samples"]))
         if len(shape) > 16 or not 0 < len(samples) <= MAX_SAMPLES:
             raise ValueError("a fingerprint of that form is not known")
         tolerance = plain.get("tolerance")
@@ -77,20 +91,25 @@ class Table:
 
     name: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TableJson:
         """Return a mapping that `json` can write, for `from_json`."""
-        return asdict(self)
+        return {
+            "name": self.name,
+            "columns": list(self.columns),
+            "rows": [list(row) for row in self.rows],
+            "caption": self.caption,
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Table:
+    def from_json(cls, plain: Mapping[str, object]) -> Table:
         """Read what `to_json` returned, cut to what a report can hold. Raises as above."""
-        columns = tuple(_text(column) for column in plain["columns"][:MAX_COLUMNS])
+        columns = tuple(_text(column) for column in _items(plain["columns"])[:MAX_COLUMNS])
         rows = tuple(
-            tuple(_cell(cell) for cell in list(row)[: len(columns)])
-            for row in plain["rows"][:MAX_ROWS]
+            tuple(_cell(cell) for cell in _items(row)[: len(columns)])
+            for row in _items(plain["rows"])[:MAX_ROWS]
         )
         return cls(_text(plain["name"]), columns, rows, _text(plain.get("caption", "")))
 
@@ -105,32 +124,38 @@ class Picture:
     height: int
     png: bytes = b""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PictureJson:
         """Return what is said about it; `from_json` gives it back without its bytes."""
-        plain = asdict(self)
-        del plain["png"]
-        return plain
+        return {
+            "name": self.name,
+            "caption": self.caption,
+            "width": self.width,
+            "height": self.height,
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Picture:
+    def from_json(cls, plain: Mapping[str, object]) -> Picture:
         """Read what `to_json` returned. Raises KeyError, TypeError, ValueError."""
-        width, height = int(plain["width"]), int(plain["height"])
+        width, height = int(_number(plain["width"])), int(_number(plain["height"]))
         return cls(_text(plain["name"]), _text(plain.get("caption", "")), width, height)
 
 
-def fingerprints_of(events: Iterable[Mapping[str, Any]]) -> tuple[Fingerprint, ...]:
+def fingerprints_of(events: Iterable[ChildEvent]) -> tuple[Fingerprint, ...]:
     """Return the fingerprints among a child's events, without those that make no sense."""
-    found = (_read(Fingerprint, event) for event in _named(events, "fingerprint", MAX_FINGERPRINTS))
+    found = (
+        _read(Fingerprint.from_json, event)
+        for event in _named(events, "fingerprint", MAX_FINGERPRINTS)
+    )
     return tuple(one for one in found if one is not None)
 
 
-def tables_of(events: Iterable[Mapping[str, Any]]) -> tuple[Table, ...]:
+def tables_of(events: Iterable[ChildEvent]) -> tuple[Table, ...]:
     """Return the tables among a child's events."""
-    found = (_read(Table, event) for event in _named(events, "table", MAX_TABLES))
+    found = (_read(Table.from_json, event) for event in _named(events, "table", MAX_TABLES))
     return tuple(one for one in found if one is not None)
 
 
-def pictures_of(events: Iterable[Mapping[str, Any]], folder: Path) -> tuple[Picture, ...]:
+def pictures_of(events: Iterable[ChildEvent], folder: Path) -> tuple[Picture, ...]:
     """Return the pictures that a child left in `folder`; what is not a plain PNG is left out."""
     found = []
     for event in _named(events, "picture", MAX_PICTURES):
@@ -156,22 +181,28 @@ def _regular_file(path: Path) -> bytes:
         return stream.read(MAX_PICTURE_BYTES)
 
 
-def _named(events: Iterable[Mapping[str, Any]], kind: str, limit: int) -> list[Mapping[str, Any]]:
+def _named(events: Iterable[ChildEvent], kind: str, limit: int) -> list[ChildEvent]:
     return [event for event in events if event.get("event") == kind][:limit]
 
 
-def _read(kind: Any, event: Mapping[str, Any]) -> Any:
+def _read(from_json: Callable[[ChildEvent], Exhibit], event: ChildEvent) -> Exhibit | None:
     try:
-        return kind.from_json(event)
+        return from_json(event)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
-def _text(value: Any) -> str:
+def _items(value: object) -> Sequence[object]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return value
+
+
+def _text(value: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(value)[:_MAX_TEXT])
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> Cell:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -179,7 +210,7 @@ def _cell(value: Any) -> Any:
     return _text(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a finite number")
     return float(value)

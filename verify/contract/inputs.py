@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.options import inside, is_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from fetcher.verify.contract.foreign import Arguments, Tensors
 
 _INTEGERS = ("int64", "int32", "uint8", "bool")
 _TYPES = (*_INTEGERS, "float32", "float16", "bfloat16", "float64")
@@ -37,7 +37,7 @@ def problem(value: Any) -> str:
     )
 
 
-def _first_problem(parts: list[Any] | dict[str, Any]) -> str:
+def _first_problem(parts: list[Any] | Arguments) -> str:
     pairs = parts.items() if isinstance(parts, dict) else enumerate(parts)
     return next((inside(told, key) for key, part in pairs if (told := _problem(part))), "")
 
@@ -100,7 +100,7 @@ def shapes_problem(value: Any) -> str:
 
 def make(
     torch: Any, described: Any, source: Any, device: str, dtype: Any
-) -> tuple[list[Any], dict[str, Any]]:
+) -> tuple[list[Any], Arguments]:
     """Return the arguments, in order and by name; numbers come from the generator `source`."""
 
     def one(value: Any) -> Any:
@@ -126,7 +126,7 @@ def make(
     return [one(value) for value in ([described] if single else described)], {}
 
 
-def tensors_of(torch: Any, answer: Any, name: str = "") -> dict[str, Any]:
+def tensors_of(torch: Any, answer: Any, name: str = "") -> Tensors:
     """Return the tensors in a model's answer by name; those in a sequence are numbered."""
     if isinstance(answer, torch.Tensor):
         return {name or "output": answer}
@@ -136,13 +136,13 @@ def tensors_of(torch: Any, answer: Any, name: str = "") -> dict[str, Any]:
         parts = [(str(n), value) for n, value in enumerate(answer)]
     else:
         return {}
-    found: dict[str, Any] = {}
+    found: Arguments = {}
     for key, value in parts:
         found.update(tensors_of(torch, value, f"{name}.{key}" if name else key))
     return found
 
 
-def differing(found: Mapping[str, Any], wanted: Any) -> str:
+def differing(found: Tensors, wanted: Any) -> str:
     """Say how an answer's shapes differ from those that the manifest wants; '' if they fit."""
     if wanted is None:
         return ""

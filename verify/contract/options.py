@@ -11,6 +11,8 @@ from fetcher.verify.contract.dtypes import FLOATING, is_floating
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from fetcher.verify.contract.foreign import ProbeOptions
+
     Key = str | int  # of a mapping or a list
 
 
@@ -58,7 +60,7 @@ def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_options(
-    options: Mapping[str, Any], rules: Mapping[str, Callable[[Any], str]]
+    options: ProbeOptions, rules: Mapping[str, Callable[[Any], str]]
 ) -> list[Problem]:
     """Apply to each option its rule, which returns what is wrong with the value, or ''.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.options import Problem
     from fetcher.verify.contract.protocol import ProbeRequest
 
@@ -23,7 +22,7 @@ class Probe(Protocol):
     type: str
     requires: tuple[tuple[str, str], ...]
 
-    def validate_options(self, options: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, options: ProbeOptions) -> list[Problem]:
         """Return all problems of a manifest's options; runs under fetch's own interpreter."""
         ...
 

@@ -9,31 +9,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from fetcher.verify.contract.built_in_probes import BUILT_IN
 from fetcher.verify.contract.options import nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from fetcher.verify.contract.probe import Probe
+    from fetcher.verify.contract.wire import ProbeLocationJson
 
 GROUP = "fetcher.probes"
 _PACKAGE = "fetcher.verify.probes"
-_BUILT_IN = {
-    "causal-lm": "causal_lm",
-    "class": "class_probe",
-    "compression": "compression",
-    "diffusion": "diffusion",
-    "image-dataset": "image_dataset",
-    "mtcnn": "mtcnn",
-    "sentence-transformer": "sentence_transformer",
-    "state-dict": "state_dict",
-    "stylegan": "stylegan",
-    "vision-encoder": "vision_encoder",
-    "vision-language": "vision_language",
-}
 
 
 class UnknownProbeError(LookupError):
@@ -69,19 +58,26 @@ class ProbeLocation:
     file: str | None = None
     folders: tuple[str, ...] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProbeLocationJson:
         """Return a mapping that `json` can write."""
-        return asdict(self)
+        return {
+            "type": self.type,
+            "module": self.module,
+            "attribute": self.attribute,
+            "top": self.top,
+            "file": self.file,
+            "folders": None if self.folders is None else list(self.folders),
+        }
 
 
 def probe_types() -> tuple[str, ...]:
     """Return the types of all probes, sorted; nothing is imported."""
-    return tuple(sorted({*_BUILT_IN, *_plugins()}))
+    return tuple(sorted({*BUILT_IN, *_plugins()}))
 
 
 def is_built_in(wanted: str) -> bool:
     """Tell whether this type is one of fetch's own; nothing is imported."""
-    return wanted in _BUILT_IN
+    return wanted in BUILT_IN
 
 
 def find_probe(wanted: str) -> ProbeLocation:
@@ -89,8 +85,8 @@ def find_probe(wanted: str) -> ProbeLocation:
 
     Raises UnknownProbeError, and ImportError for a plug-in whose module is not there.
     """
-    if wanted in _BUILT_IN:
-        return ProbeLocation(wanted, f"{_PACKAGE}.{_BUILT_IN[wanted]}", "PROBE")
+    if wanted in BUILT_IN:
+        return ProbeLocation(wanted, f"{_PACKAGE}.{BUILT_IN[wanted].module}", "PROBE")
     plugin = _plugins().get(wanted)
     if plugin is None:
         raise UnknownProbeError(wanted, probe_types())

@@ -6,18 +6,24 @@ Read by fetch's interpreter and by the project's, which may be older: syntax of 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.verify.contract.exhibits import Fingerprint, Picture, Table
 from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Literal
 
-    State = Literal["passed", "failed", "skipped"]
+    from fetcher.verify.contract.foreign import ProbeOptions
+    from fetcher.verify.contract.wire import (
+        CheckJson,
+        Metrics,
+        ProbeRequestJson,
+        ProbeResultJson,
+        State,
+    )
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -42,7 +48,7 @@ class ProbeRequest:
     type: str
     root: Path
     files: Mapping[str, Path]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: ProbeOptions = field(default_factory=dict)
     device: str = "auto"
     dtype: str | None = None
     seed: int = 0
@@ -64,24 +70,44 @@ class ProbeRequest:
             if not path.is_absolute():
                 raise ValueError(f"{path} is not an absolute path")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProbeRequestJson:
         """Return a mapping that `json` can write, for `from_json`."""
-        plain = dict(vars(self))
-        plain["root"] = str(self.root)
-        plain["files"] = _as_strings(self.files)
-        plain["options"] = dict(self.options)
-        plain["related"] = {name: _as_strings(files) for name, files in self.related.items()}
-        return plain
+        return {
+            "artifact": self.artifact,
+            "type": self.type,
+            "root": str(self.root),
+            "files": _as_strings(self.files),
+            "options": dict(self.options),
+            "device": self.device,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "timeout": self.timeout,
+            "memory_limit": self.memory_limit,
+            "gpu_only": self.gpu_only,
+            "min_vram": self.min_vram,
+            "related": {name: _as_strings(files) for name, files in self.related.items()},
+            "trust_code": self.trust_code,
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> ProbeRequest:
-        """Read what `to_json` returned; unknown keys are left out. Raises KeyError, ValueError."""
-        known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-        known["root"] = Path(plain["root"])
-        known["files"] = _as_paths(plain["files"])
-        related = plain.get("related", {})
-        known["related"] = {name: _as_paths(files) for name, files in related.items()}
-        return cls(**known)
+    def from_json(cls, plain: ProbeRequestJson) -> ProbeRequest:
+        """Read what `to_json` returned. Raises KeyError, ValueError."""
+        return cls(
+            plain["artifact"],
+            plain["type"],
+            Path(plain["root"]),
+            _as_paths(plain["files"]),
+            plain["options"],
+            device=plain["device"],
+            dtype=plain["dtype"],
+            seed=plain["seed"],
+            timeout=plain["timeout"],
+            memory_limit=plain["memory_limit"],
+            gpu_only=plain["gpu_only"],
+            min_vram=plain["min_vram"],
+            related={name: _as_paths(files) for name, files in plain["related"].items()},
+            trust_code=plain["trust_code"],
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +121,15 @@ class Check:
     ok: bool
     detail: str = ""
     warning: bool = False
+
+    def to_json(self) -> CheckJson:
+        """Return a mapping that `json` can write."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "detail": self.detail,
+            "warning": self.warning,
+        }
 
 
 @dataclass(frozen=True)
@@ -115,32 +150,44 @@ class ProbeResult:
     reason: str = ""
     hint: str = ""
     checks: tuple[Check, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     log: str = ""
     fingerprints: tuple[Fingerprint, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProbeResultJson:
         """Return a mapping that `json` can write, for `from_json`; pictures without their bytes."""
-        plain = dict(vars(self))
-        plain["metrics"] = dict(self.metrics)
-        plain["checks"] = [asdict(check) for check in self.checks]
-        for key in ("fingerprints", "tables", "pictures"):
-            plain[key] = [one.to_json() for one in getattr(self, key)]
-        return plain
+        return {
+            "artifact": self.artifact,
+            "type": self.type,
+            "state": self.state,
+            "reason": self.reason,
+            "hint": self.hint,
+            "checks": [check.to_json() for check in self.checks],
+            "metrics": dict(self.metrics),
+            "log": self.log,
+            "fingerprints": [one.to_json() for one in self.fingerprints],
+            "tables": [one.to_json() for one in self.tables],
+            "pictures": [one.to_json() for one in self.pictures],
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> ProbeResult:
-        """Read what `to_json` returned; unknown keys are left out. Raises KeyError, TypeError."""
-        known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-        known["checks"] = tuple(
-            Check(check["name"], check["ok"], check.get("detail", ""), check.get("warning", False))
-            for check in plain.get("checks", ())
+    def from_json(cls, plain: ProbeResultJson) -> ProbeResult:
+        """Read what `to_json` returned. Raises KeyError, TypeError, ValueError."""
+        return cls(
+            plain["artifact"],
+            plain["type"],
+            plain["state"],
+            plain["reason"],
+            plain["hint"],
+            tuple(Check(**check) for check in plain["checks"]),
+            plain["metrics"],
+            plain["log"],
+            tuple(Fingerprint.from_json(one) for one in plain["fingerprints"]),
+            tuple(Table.from_json(one) for one in plain["tables"]),
+            tuple(Picture.from_json(one) for one in plain["pictures"]),
         )
-        for key, kind in (("fingerprints", Fingerprint), ("tables", Table), ("pictures", Picture)):
-            known[key] = tuple(kind.from_json(one) for one in plain.get(key, ()))
-        return cls(**known)
 
 
 METRICS = (
@@ -156,9 +203,9 @@ METRICS = (
 )
 
 
-def complete_metrics(found: Mapping[str, Any]) -> dict[str, Any]:
+def complete_metrics(found: Mapping[str, object]) -> Metrics:
     """Return `found` with every key that a result promises."""
-    metrics: dict[str, Any] = dict.fromkeys(METRICS)
+    metrics: Metrics = dict.fromkeys(METRICS)
     metrics["libraries"] = {}
     metrics.update(found)
     return metrics

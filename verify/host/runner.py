@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import exhibits
 from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe, load_probe
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fetcher.verify.contract.probe_registry import ProbeLocation
-    from fetcher.verify.contract.protocol import ProbeRequest, State
+    from fetcher.verify.contract.protocol import ProbeRequest
+    from fetcher.verify.contract.wire import ChildEvent, State, TaskJson
 
 _CHILD = Path(__file__).resolve().parents[1] / "child" / "child.py"
+_STATES: Mapping[str, State] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 _LOG_LINES = 30
 _TICK = 0.2  # seconds
 _EVENTS_LIMIT = 64 * 1024 * 1024  # bytes: a child that writes more is not believed
@@ -125,7 +127,7 @@ class _Runner:
         pictures = folder / "pictures"
         scratch.mkdir()
         pictures.mkdir()
-        envelope = {
+        task: TaskJson = {
             "request": request.to_json(),
             "probe": location.to_json(),
             "events": str(events),
@@ -133,7 +135,7 @@ class _Runner:
             "pictures": str(pictures),
             "parent": os.getpid(),
         }
-        stdin.write_text(json.dumps(envelope), encoding="utf-8")
+        stdin.write_text(json.dumps(task), encoding="utf-8")
         try:
             ending = run_bounded(
                 [self._python, "-X", "faulthandler", str(_CHILD)],
@@ -184,14 +186,14 @@ def _last_stage(path: Path) -> str:
     return "running"
 
 
-def _read_events(path: Path) -> list[dict[str, Any]]:
+def _read_events(path: Path) -> list[ChildEvent]:
     """Return the events that can be read; the child's code may have written anything there."""
     try:
         with path.open("rb") as stream:
             lines = stream.read(_EVENTS_LIMIT).splitlines()
     except OSError:
         return []
-    events = []
+    events: list[ChildEvent] = []
     for line in lines:
         with suppress(ValueError, RecursionError):
             event = json.loads(line)
@@ -203,11 +205,11 @@ def _read_events(path: Path) -> list[dict[str, Any]]:
 def _result(
     request: ProbeRequest,
     ending: Ending,
-    events: list[dict[str, Any]],
+    events: list[ChildEvent],
     python: str,
     pictures: Path,
 ) -> ProbeResult:
-    done: dict[str, Any] = next((e for e in reversed(events) if e.get("event") == "done"), {})
+    done: ChildEvent = next((e for e in reversed(events) if e.get("event") == "done"), {})
     stages = [str(event.get("name")) for event in events if event.get("event") == "stage"]
     checks = tuple(
         Check(
@@ -224,12 +226,10 @@ def _result(
     metrics["seconds"] = round(ending.seconds, 3)
     metrics["peak_memory_bytes"] = ending.peak_memory
     metrics["python"] = python
-    state: State
-    if done.get("state") in ("passed", "failed", "skipped"):
-        state = done["state"]
+    state = _STATES.get(str(done.get("state")), "failed")
+    if done.get("state") == state:
         reason, hint = str(done.get("reason", "")), str(done.get("hint", ""))
     else:
-        state = "failed"
         reason, hint = _explain(request, ending, stages[-1] if stages else "starting")
     log = "" if state == "passed" else _last_lines(ending.output)
     return ProbeResult(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+    from fetcher.verify.contract.foreign import Arguments
+
 
 class LoadError(ProbeError):
     """The model cannot be loaded: `reason` in one sentence, `hint` what to do about it."""
@@ -30,7 +32,7 @@ def version(module: ModuleType) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def dtype_argument(transformers: ModuleType, dtype: Any) -> dict[str, Any]:
+def dtype_argument(transformers: ModuleType, dtype: Any) -> Arguments:
     """Return the keyword that `from_pretrained` of this release calls the number type."""
     return {"dtype" if version(transformers) >= (4, 56) else "torch_dtype": dtype}
 

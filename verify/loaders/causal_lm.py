@@ -21,6 +21,8 @@ from fetcher.verify.loaders import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fetcher.verify.contract.foreign import Arguments
+
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -118,7 +120,7 @@ def attach_adapter(model: Any, adapter: Path) -> Any:
         ) from error
 
 
-def inputs_of(tokenizer: Any, model: Any, text: str, special_tokens: bool = True) -> dict[str, Any]:
+def inputs_of(tokenizer: Any, model: Any, text: str, special_tokens: bool = True) -> Arguments:
     """Return a prompt's `input_ids` and `attention_mask`, int64 of shape (1, tokens), on the
     model's device. Some tokenizers also return token_type_ids, which decoders do not take.
 
@@ -138,7 +140,7 @@ def pad_id(tokenizer: Any, model: Any) -> int | None:
 
 
 # The files may ask for sampling; greedy is what can be told apart from yesterday's.
-GREEDY: dict[str, Any] = {
+GREEDY: Arguments = {
     "do_sample": False,
     "num_beams": 1,
     "temperature": None,
@@ -153,9 +155,7 @@ def generate(loaded: CausalLM, text: str, new_tokens: int) -> list[int]:
     return continue_ids(loaded, inputs, new_tokens, **GREEDY)
 
 
-def continue_ids(
-    loaded: CausalLM, inputs: dict[str, Any], new_tokens: int, **how: Any
-) -> list[int]:
+def continue_ids(loaded: CausalLM, inputs: Arguments, new_tokens: int, **how: Any) -> list[int]:
     """Continue what `inputs_of` returned; `how` goes to the model's `generate`."""
     import torch
 

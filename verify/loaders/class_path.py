@@ -18,7 +18,9 @@ from fetcher.verify.contract.options import nearest
 from fetcher.verify.loaders import LoadError, strict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fetcher.verify.contract.foreign import Tensors
 
 
 def find(class_path: str, root: Path, paths: Sequence[str] = ()) -> Callable[..., Any]:
@@ -76,7 +78,7 @@ def construct(make: Callable[..., Any], class_path: str, args: Any = None) -> An
             ) from error
 
 
-def load_strictly(model: Any, tensors: Mapping[str, Any], class_path: str = "the model") -> None:
+def load_strictly(model: Any, tensors: Tensors, class_path: str = "the model") -> None:
     """Load a state dict; every name and every shape must be the model's. Raises LoadError."""
     if not hasattr(model, "state_dict"):
         raise LoadError(f"{class_path} made a {type(model).__name__}, not a torch module")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fetcher.verify.contract.foreign import Arguments, Tensors
+
 # Parts that hold most of a pipeline's weights; the VAE loses too much in 8 bits.
 _QUANTIZED = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -58,7 +60,7 @@ def load(
     quiet(transformers)
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
-    arguments: dict[str, Any] = {"local_files_only": True}
+    arguments: Arguments = {"local_files_only": True}
     if dtype is not None:
         arguments[_dtype_name(diffusers)] = dtype
     if variant:
@@ -93,8 +95,13 @@ def draw(
     negative_prompt: str | None = None,
     max_tokens: int | None = None,
     seed: int = 0,
+    image: Any = None,
+    strength: float | None = None,
 ) -> Any:
     """Return one picture (3, H, W), float32 in 0..1, on the CPU.
+
+    With `image`, a PIL image of the size that is wanted, the picture begins there, and `strength`
+    (0..1) is how much of it is drawn anew; raises LoadError if the pipeline cannot.
 
     The noise comes from the seed and is made on the CPU, so that it is the same on every device.
     What the pipeline does not take is left out.
@@ -111,7 +118,11 @@ def draw(
         "max_sequence_length": max_tokens,
         "generator": torch.Generator("cpu").manual_seed(seed),
         "output_type": "pt",
+        "image": image,
+        "strength": strength,
     }
+    if image is not None:
+        pipeline = _from_image(pipeline)
     known = inspect.signature(type(pipeline).__call__).parameters
     given = {name: value for name, value in wanted.items() if value is not None and name in known}
     try:
@@ -127,7 +138,22 @@ def draw(
     return answer.images[0].detach().float().cpu()
 
 
-def parts(pipeline: Any) -> dict[str, Any]:
+def _from_image(pipeline: Any) -> Any:
+    """Return a pipeline of the same parts that begins with a picture."""
+    import diffusers
+
+    try:
+        found = diffusers.AutoPipelineForImage2Image.from_pipe(pipeline)
+    except Exception as error:
+        raise LoadError(
+            f"{type(pipeline).__name__} cannot begin with a picture: {first_line(error)}",
+            "leave the image out, or take a model of another type",
+        ) from error
+    found.set_progress_bar_config(disable=True)
+    return found
+
+
+def parts(pipeline: Any) -> Tensors:
     """Return a pipeline's networks by name."""
     return {
         name: part

@@ -8,16 +8,17 @@ from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions
 
 
 def check(
     model: Any,
     missing: Sequence[str],
     unused: Sequence[str],
-    wanted: Mapping[str, Any],
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     """Check that a model of transformers is whole, finite, and as large as the manifest says."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from fetcher.verify.contract.foreign import ModelConfig
+
 _NAMES = ("model.onnx", "onnx/model.onnx")
 _LENGTH = 512  # tokens
 _BATCH = 32  # texts
@@ -136,7 +138,7 @@ def _pool(states: Any, mask: Any, pooling: str) -> Any:
     return (states * weights).sum(1) / numpy.maximum(weights.sum(1), 1e-9)
 
 
-def _pooling(config: Mapping[str, Any]) -> str:
+def _pooling(config: ModelConfig) -> str:
     named = config.get("pooling_mode")
     if isinstance(named, str):
         return named

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fetcher.verify.contract.foreign import Arguments
+
 
 def load(
     folder: Path,
@@ -52,9 +54,7 @@ def load(
     return model.eval()
 
 
-def _assemble(
-    library: Any, folder: Path, device: str, arguments: dict[str, Any], pooling: str
-) -> Any:
+def _assemble(library: Any, folder: Path, device: str, arguments: Arguments, pooling: str) -> Any:
     try:  # where release 6 keeps them
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:

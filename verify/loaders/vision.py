@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.foreign import inner
 from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from fetcher.verify.contract.foreign import Arguments, ModelConfig
 
 # By the release of transformers, newest first.
 _LANGUAGE_AUTOS = (
@@ -36,12 +39,13 @@ def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[
 
 
 def load_language_model(
-    folder: Path, config: Mapping[str, Any], dtype: Any
+    folder: Path, config: ModelConfig, dtype: Any
 ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """Load a vision-language model as `load_encoder` does; `config` is its config.json."""
     import transformers
 
-    named = str((config.get("architectures") or [""])[0])
+    listed = config.get("architectures")
+    named = str(listed[0]) if isinstance(listed, list) and listed else ""
     core = re.sub(r"(ForConditionalGeneration|Model)$", "", named)
     # Qwen-Omni: the part that sees and writes; the one that speaks is not needed for it.
     names = (f"{core}ThinkerForConditionalGeneration", named, *_LANGUAGE_AUTOS)
@@ -74,7 +78,7 @@ def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tu
     return model.eval(), missing, unused
 
 
-def load_processor(folder: Path, config: Mapping[str, Any]) -> Any:
+def load_processor(folder: Path, config: ModelConfig) -> Any:
     """Load what turns pictures and texts into inputs; `config` is config.json. Raises LoadError.
 
     Some processors also take videos and therefore need torchvision; without it, for models that
@@ -103,10 +107,10 @@ def load_processor(folder: Path, config: Mapping[str, Any]) -> Any:
 
 
 def _picture_processor(
-    transformers: Any, folder: Path, config: Mapping[str, Any]
+    transformers: Any, folder: Path, config: ModelConfig
 ) -> PictureProcessor | None:
-    inner = config.get("thinker_config") or config
-    token = inner.get("image_token_id", inner.get("image_token_index"))
+    thinker = inner(config, "thinker_config")
+    token = thinker.get("image_token_id", thinker.get("image_token_index"))
     pictures = load_image_processor(folder)
     if token is None or getattr(pictures, "merge_size", None) is None:
         return None
@@ -132,7 +136,7 @@ class PictureProcessor:
         """Write messages as the tokenizer's template does."""
         return self.tokenizer.apply_chat_template(messages, **how)
 
-    def __call__(self, text: Sequence[str], images: Sequence[Any], **how: Any) -> dict[str, Any]:
+    def __call__(self, text: Sequence[str], images: Sequence[Any], **how: Any) -> Arguments:
         """Return input_ids, attention_mask, pixel_values and image_grid_thw."""
         seen = self._pictures(images=list(images), **how)
         merged = self._pictures.merge_size**2
@@ -160,7 +164,7 @@ def load_image_processor(folder: Path) -> Any | None:
         return None
 
 
-def prepared(picture: Any, settings: Mapping[str, Any], side: int) -> Any:
+def prepared(picture: Any, settings: ModelConfig, side: int) -> Any:
     """Return pictures (N, 3, H, W) in 0..1 as preprocessor_config.json wants them.
 
     `side` is the model's own size in pixels, for settings that name none.
@@ -209,7 +213,7 @@ def picture_features(model: Any, pixels: Any) -> Any:
     return _vector(answer)
 
 
-def text_features(model: Any, tokens: Mapping[str, Any]) -> Any:
+def text_features(model: Any, tokens: Arguments) -> Any:
     """Return one vector a text, (N, width), of a model that has both sides."""
     return _vector(model.get_text_features(**tokens))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from fetcher.verify.contract.foreign import Tensors
 
     Table = dict[str, tuple[int, ...]]
 
@@ -69,7 +69,7 @@ NETS = {
 }
 
 
-def answer(torch: Any, sizes: Sizes, tensors: Mapping[str, Any], images: Any) -> list[Any]:
+def answer(torch: Any, sizes: Sizes, tensors: Tensors, images: Any) -> list[Any]:
     """Return what the net tells of images (N, 3, H, W): probabilities (N, 2), then the others.
 
     The fully convolutional net tells it for every place: (N, 2, H', W').

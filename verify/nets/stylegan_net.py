@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.errors import ProbeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from fetcher.verify.contract.foreign import Tensors
     from fetcher.verify.nets.stylegan_sizes import DiscriminatorSizes, GeneratorSizes
 
 _FUSED_FROM = 128  # pixels: from here on, resampling is part of the convolution
@@ -27,7 +26,7 @@ _SLOPE = 0.2
 class _Net:
     """The tensors of a net, and the two operations that both nets are made of."""
 
-    def __init__(self, torch: Any, tensors: Mapping[str, Any]) -> None:
+    def __init__(self, torch: Any, tensors: Tensors) -> None:
         self._torch = torch
         self._f = torch.nn.functional
         self._t = tensors
@@ -68,7 +67,7 @@ class Generator(_Net):
     `tensors` are float tensors on one device, of the shapes that `sizes.table()` says.
     """
 
-    def __init__(self, torch: Any, tensors: Mapping[str, Any], sizes: GeneratorSizes) -> None:
+    def __init__(self, torch: Any, tensors: Tensors, sizes: GeneratorSizes) -> None:
         super().__init__(torch, tensors)
         self.sizes = sizes
 
@@ -154,7 +153,7 @@ class Generator(_Net):
 class Discriminator(_Net):
     """Images, and labels where the model takes them, to a score each."""
 
-    def __init__(self, torch: Any, tensors: Mapping[str, Any], sizes: DiscriminatorSizes) -> None:
+    def __init__(self, torch: Any, tensors: Tensors, sizes: DiscriminatorSizes) -> None:
         super().__init__(torch, tensors)
         self.sizes = sizes
 

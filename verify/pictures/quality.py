@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fetcher.verify.contract.foreign import Tensors
+
 _WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 _ALEXNET = "alexnet-owt-7be5be79.pth"
@@ -90,7 +92,7 @@ def lpips(torch: Any, original: Any, other: Any, files: tuple[Path, Path]) -> fl
     return total
 
 
-def _features(torch: Any, picture: Any, weights: Mapping[str, Any]) -> list[Any]:
+def _features(torch: Any, picture: Any, weights: Tensors) -> list[Any]:
     f = torch.nn.functional
     mean, std = (torch.tensor(v, device=picture.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
     x = (picture.float() * 2 - 1 - mean) / std

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import causal_lm as loader
 from fetcher.verify.loaders.loaded import check_tensors
 from fetcher.verify.loaders.strict import listed
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8
@@ -39,7 +40,7 @@ class CausalLanguageModel:
     requires = (("torch", "torch"), ("transformers", "transformers"))
     related = ("base",)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -116,8 +117,8 @@ def _load(
     folder: Path,
     adapter: Path | None,
     context: Context,
-    tensors: Mapping[str, Entry] | None = None,
-    config: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, TensorEntry] | None = None,
+    config: ModelConfig | None = None,
 ) -> loader.CausalLM:
     context.stage(f"loading {folder.name}")
     with context.timed("load_seconds"):

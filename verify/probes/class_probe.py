@@ -9,18 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import inputs, options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.errors import MissingLibraryError, ProbeError, ProbeSkipped
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.pictures import images
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import open_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SAME = 1e-3  # of the answer's spread, between two runs on a GPU
@@ -41,7 +40,7 @@ class ClassProbe:
     type = "class"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -117,12 +116,12 @@ def _try(model: Any, name: str, request: ProbeRequest, context: Context) -> None
 
 def _compare(
     name: str,
-    first: Mapping[str, Any],
-    again: Mapping[str, Any],
-    other: Mapping[str, Any],
+    first: Tensors,
+    again: Tensors,
+    other: Tensors,
     context: Context,
 ) -> None:
-    def apart(one: Mapping[str, Any], two: Mapping[str, Any]) -> float:
+    def apart(one: Tensors, two: Tensors) -> float:
         if any(part.shape != two[key].shape for key, part in one.items()):
             return float("inf")
         return max(
@@ -146,7 +145,7 @@ def _compare(
     )
 
 
-def _answer(model: Any, request: ProbeRequest, context: Context, number: int) -> dict[str, Any]:
+def _answer(model: Any, request: ProbeRequest, context: Context, number: int) -> Tensors:
     """Return what the model answers to the input of this number, by name."""
     torch, wanted = context.require("torch"), request.options
     if "inputs" in wanted:

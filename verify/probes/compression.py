@@ -10,9 +10,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import METHODS, problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import METHODS, problems_of
 from fetcher.verify.loaders import codec as loader
 from fetcher.verify.loaders import project_code
 from fetcher.verify.loaders.strict import listed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
@@ -45,7 +46,7 @@ class Compression:
     requires = (("torch", "torch"),)
     related = ("dataset",)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -54,7 +55,7 @@ class Compression:
         project_code.require_trust(request)
         torch = context.require("torch")
         model = _loaded(request, context)
-        codec = _Codec(model, request, context)
+        codec = _CodecMethods(model, request, context)
         for name, originals, source in _originals(request, context):
             context.stage(f"coding pictures {source}")
             with torch.no_grad():
@@ -112,7 +113,7 @@ def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, l
         yield "", list(made.split(1)), source
 
 
-class _Codec:
+class _CodecMethods:
     """The model's methods, tried one route after the other."""
 
     def __init__(self, model: Any, request: ProbeRequest, context: Context) -> None:
@@ -159,7 +160,7 @@ class _Codec:
         self,
         dataset: str,
         title: str,
-        found: Mapping[str, Any],
+        found: Tensors,
         originals: list[Any],
         back: list[Any],
     ) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import diffusion as loader
 from fetcher.verify.loaders.loaded import check_finite
 from fetcher.verify.loaders.strict import listed
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _INDEX = "model_index.json"
@@ -45,7 +46,7 @@ class Diffusion:
     type = "diffusion"
     requires = (("torch", "torch"), ("diffusers", "diffusers"), ("transformers", "transformers"))
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -90,7 +91,7 @@ def _default_dtype(context: Context) -> str:
 
 
 def _check_parts(
-    index: Mapping[str, Any], folder: Path, request: ProbeRequest, context: Context
+    index: ModelConfig, folder: Path, request: ProbeRequest, context: Context
 ) -> dict[str, list[str]]:
     """Check that every part is laid out and known; returns the tensors' names by part."""
     if not isinstance(index.get("_class_name"), str):
@@ -128,7 +129,7 @@ def _check_loaded(
     pipeline: Any,
     stored: Mapping[str, list[str]],
     switches: loader.MemorySwitches,
-    wanted: Mapping[str, Any],
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     networks = loader.parts(pipeline)

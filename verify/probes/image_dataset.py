@@ -16,18 +16,19 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")
@@ -48,7 +49,7 @@ class ImageDataset:
     type = "image-dataset"
     requires = (("PIL.Image", "pillow"),)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -147,9 +148,7 @@ def _in_words(path: Path, error: Exception) -> str:
     return describe(error)
 
 
-def _judge(
-    seen: Sequence[_Seen], wanted: Mapping[str, Any], context: Context, sampled: bool
-) -> None:
+def _judge(seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, sampled: bool) -> None:
     broken = [one for one in seen if one.error]
     whole = [one for one in seen if not one.error]
     of = "sampled pictures" if sampled else "pictures"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import strict
 from fetcher.verify.nets import mtcnn_nets
 from fetcher.verify.pictures import images
@@ -16,9 +16,8 @@ from fetcher.verify.weights.choice import matching, weight_files
 from fetcher.verify.weights.weights import open_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.nets.mtcnn_nets import Sizes
     from fetcher.verify.weights.weights import WeightFile
@@ -35,7 +34,7 @@ class Mtcnn:
     type = "mtcnn"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -79,7 +78,7 @@ def _files(request: ProbeRequest) -> dict[str, str]:
     return chosen
 
 
-def _load(net: str, name: str, request: ProbeRequest, context: Context) -> dict[str, Any] | None:
+def _load(net: str, name: str, request: ProbeRequest, context: Context) -> Tensors | None:
     """Return a net's tensors on the device, or None if they are not what they must be."""
     with context.timed("load_seconds"):
         opened = open_weights(context, request.files[name], name)
@@ -110,7 +109,7 @@ def _damaged(opened: WeightFile, device: str) -> list[str]:
 
 
 def _look(
-    torch: Any, net: str, name: str, tensors: Mapping[str, Any], picture: Any, context: Context
+    torch: Any, net: str, name: str, tensors: Tensors, picture: Any, context: Context
 ) -> None:
     """Let a net look at the picture in several sizes, or at pieces of it, and judge its answers."""
     sizes = mtcnn_nets.NETS[net]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import sentence_transformer as loader
 from fetcher.verify.weights import finite, folders
 from fetcher.verify.weights.expectations import check_count
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _PAIRS = {
     "en": {
@@ -64,7 +65,7 @@ class SentenceTransformer:
         ("sentence_transformers", "sentence-transformers"),
     )
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -129,7 +130,7 @@ def _encoder_folder(files: Mapping[str, Path], folder: Path, pooling: str | None
     return encoder
 
 
-def _modules(path: Path) -> list[dict[str, Any]]:
+def _modules(path: Path) -> list[ModelConfig]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -152,7 +153,7 @@ def _check_tokenizer_files(encoder: Path, folder: Path, context: Context) -> Non
 
 
 def _check_weights(
-    model: Any, tensors: Mapping[str, Entry], request: ProbeRequest, context: Context
+    model: Any, tensors: Mapping[str, TensorEntry], request: ProbeRequest, context: Context
 ) -> None:
     torch = context.require("torch")
     context.stage("looking at the weights")
@@ -186,7 +187,7 @@ def _check_weights(
     )
 
 
-def _not_in(tensors: Mapping[str, Entry], names: Iterable[str]) -> list[str]:
+def _not_in(tensors: Mapping[str, TensorEntry], names: Iterable[str]) -> list[str]:
     """Return the parameters that no tensor of the file is for.
 
     Files may have the model's name in front, old ones gamma and beta; a pooler is not used here.

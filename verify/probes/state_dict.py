@@ -7,11 +7,11 @@ For any artifact that is tensors: it needs no code of the model. What each optio
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.weights import expectations
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.shards import WeightSet
     from fetcher.verify.weights.weights import TensorInfo, WeightFile
@@ -43,7 +44,7 @@ class StateDict:
     type = "state-dict"
     requires: tuple[tuple[str, str], ...] = ()  # depends on the files' formats
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 

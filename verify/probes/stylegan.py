@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.nets import stylegan_net, stylegan_sizes
 from fetcher.verify.pictures import grids
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.weights import WeightFile
 
@@ -44,7 +45,7 @@ class StyleGan:
     type = "stylegan"
     requires = (("torch", "torch"),)
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -84,7 +85,7 @@ def _roles(request: ProbeRequest) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _NetInFile:
     """One net in a file: its kind, the prefix of its tensors' names, and how it is called."""
 
     kind: str
@@ -92,7 +93,7 @@ class _Found:
     title: str
 
 
-def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
+def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_NetInFile]:
     """Return the nets of a file, the preferred first; raises ProbeError if the role is not there.
 
     A key chooses one of them.
@@ -106,7 +107,7 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
         for prefix in prefixes:
             if all(prefix + mark in opened.tensors for mark in marks):
                 below = prefix.rstrip(".")
-                found.append(_Found(kind, prefix, f"{name}: {below}" if below else name))
+                found.append(_NetInFile(kind, prefix, f"{name}: {below}" if below else name))
     found.sort(key=lambda net: (net.kind != role, _preference(net)))
     if key:
         chosen = [net for net in found if net.prefix == key + "."]
@@ -127,7 +128,7 @@ def _nets(opened: WeightFile, name: str, role: str, key: str) -> list[_Found]:
     return found
 
 
-def _preference(net: _Found) -> int:
+def _preference(net: _NetInFile) -> int:
     last = net.prefix.rstrip(".").rpartition(".")[2]
     return _KEYS.index(last) if last in _KEYS else len(_KEYS)
 
@@ -136,7 +137,7 @@ class _Trial:
     """One net's proof."""
 
     def __init__(
-        self, request: ProbeRequest, context: Context, opened: WeightFile, net: _Found
+        self, request: ProbeRequest, context: Context, opened: WeightFile, net: _NetInFile
     ) -> None:
         self._request = request
         self._context = context
@@ -181,7 +182,7 @@ class _Trial:
         except ProbeError as error:
             context.check(f"{title}: loads", False, error.reason, error.hint)
 
-    def _drawer(self, tensors: Mapping[str, Any], sizes: stylegan_sizes.GeneratorSizes) -> Any:
+    def _drawer(self, tensors: Tensors, sizes: stylegan_sizes.GeneratorSizes) -> Any:
         if "class_path" not in self._request.options:
             return stylegan_net.Generator(self._torch, tensors, sizes)
         model = project_code.build(self._request, self._context)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
+from fetcher.verify.contract.foreign import inner
 from fetcher.verify.loaders import causal_lm, loaded, vision
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import images
@@ -18,10 +19,10 @@ from fetcher.verify.weights import folders
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _TEXTS = ("a photo of a cat", "a red car on a street")
@@ -45,7 +46,7 @@ class VisionEncoder:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -95,7 +96,7 @@ def _pictures(request: ProbeRequest, context: Context) -> Any:
 
 
 def _prepared(
-    pictures: Any, folder: Path, config: Mapping[str, Any], request: ProbeRequest, context: Context
+    pictures: Any, folder: Path, config: ModelConfig, request: ProbeRequest, context: Context
 ) -> Any:
     """Return the pixels as the model takes them, by the library's own code where it is there."""
     processor = vision.load_image_processor(folder) if (folder / _SETTINGS).exists() else None
@@ -105,15 +106,16 @@ def _prepared(
             return prepared["pixel_values"].to(context.device(), context.torch_dtype())
         except Exception as error:
             raise ProbeError(f"{type(processor).__name__} failed: {describe(error)}") from error
-    settings: Mapping[str, Any] = {}
+    settings: ModelConfig = {}
     if _SETTINGS in request.files:
         settings = folders.read_json(request.files[_SETTINGS], _SETTINGS)
         why = "transformers' own code for it is missing here (it may need torchvision)"
     else:
         why = f"{_SETTINGS} is not among the artifact's files"
     context.warn("preparation of pictures", f"done by fetch: {why}")
-    side = (config.get("vision_config") or config).get("image_size", 224)
-    pixels = vision.prepared(pictures, settings, side if isinstance(side, int) else side[0])
+    side = inner(config, "vision_config").get("image_size")
+    side = side[0] if isinstance(side, list) and side else side
+    pixels = vision.prepared(pictures, settings, side if isinstance(side, int) else 224)
     return pixels.to(context.device(), context.torch_dtype())
 
 

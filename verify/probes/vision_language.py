@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.errors import ProbeError
-from fetcher.verify.contract.option_rules import problems_of
 from fetcher.verify.loaders import is_memory, loaded, vision
 from fetcher.verify.pictures import images
 from fetcher.verify.weights import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import Arguments, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _PROMPT = "What is in this picture?"
@@ -39,7 +38,7 @@ class VisionLanguage:
         ("PIL.Image", "pillow"),
     )
 
-    def validate_options(self, given: Mapping[str, Any]) -> list[Problem]:
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
         """Return all problems of the manifest's options."""
         return problems_of(self.type, given)
 
@@ -96,7 +95,7 @@ def _text(processor: Any, request: ProbeRequest) -> str:
     return f"USER: {token}\n{prompt} ASSISTANT:"
 
 
-def _inputs(processor: Any, text: str, picture: Any, context: Context) -> dict[str, Any]:
+def _inputs(processor: Any, text: str, picture: Any, context: Context) -> Arguments:
     try:
         found = processor(text=[text], images=[picture], return_tensors="pt")
     except Exception as error:
@@ -139,7 +138,7 @@ def _ask(
     context.fingerprint("logits", logits)
 
 
-def _last_logits(model: Any, inputs: Mapping[str, Any]) -> Any:
+def _last_logits(model: Any, inputs: Arguments) -> Any:
     try:
         return model(**inputs).logits[0, -1].float().cpu()
     except Exception as error:
@@ -154,7 +153,7 @@ def _last_logits(model: Any, inputs: Mapping[str, Any]) -> Any:
 def _generate(
     model: Any,
     processor: Any,
-    inputs: Mapping[str, Any],
+    inputs: Arguments,
     logits: Any,
     request: ProbeRequest,
     context: Context,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.weights.safetensors_header import Entry
+    from fetcher.verify.contract.foreign import ModelConfig, Tensors
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
 _PART = re.compile(r"\.lora_(embedding_)?(?P<side>[AB])(\.weight)?$")
@@ -22,7 +23,7 @@ _SHOWN = 3
 _OTHER_BASE = "name the base that it was trained on in the probe's `base`"
 
 
-def read_config(files: Mapping[str, Path]) -> dict[str, Any]:
+def read_config(files: Mapping[str, Path]) -> ModelConfig:
     """Return an adapter's configuration. Raises ProbeError if it is none of PEFT's."""
     config = read_json(files[CONFIG], CONFIG)
     if not isinstance(config.get("peft_type"), str):
@@ -31,7 +32,7 @@ def read_config(files: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def judge_base_path(
-    config: Mapping[str, Any], base: Path, root: Path, artifact: str, context: Context
+    config: ModelConfig, base: Path, root: Path, artifact: str, context: Context
 ) -> None:
     """Tell whether the project's loaders, which follow the configuration, find the base.
 
@@ -90,7 +91,7 @@ def _below(base: Path, root: Path) -> str:
         return base.name
 
 
-def check_fit(tensors: Mapping[str, Entry], model: Any, config: Mapping[str, Any]) -> str:
+def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: ModelConfig) -> str:
     """Compare an adapter's tensors with the modules of the loaded base, and say what fits.
 
     PEFT itself passes over tensors for layers that the base does not have. Raises ProbeError.
@@ -125,7 +126,7 @@ def check_fit(tensors: Mapping[str, Entry], model: Any, config: Mapping[str, Any
     return f"{len(parts)} modules, {told}"
 
 
-def check_targets(tensors: Mapping[str, Entry], model: Any) -> None:
+def check_targets(tensors: Mapping[str, TensorEntry], model: Any) -> None:
     """Check that every module that PEFT adapted got its tensors from the file: others do nothing.
 
     `model` is the PEFT model. Raises ProbeError.
@@ -145,7 +146,7 @@ def check_targets(tensors: Mapping[str, Entry], model: Any) -> None:
         )
 
 
-def _foreign(absent: list[str], parts: Mapping[str, Any], modules: Mapping[str, Any]) -> str:
+def _foreign(absent: list[str], parts: Tensors, modules: Tensors) -> str:
     numbers = sorted({int(n) for name in absent for n in _LAYER.findall(name)[:1]})
     present = {int(n) for name in modules for n in _LAYER.findall(f"{name}.")[:1]}
     if numbers and present and numbers[0] > max(present):
@@ -175,13 +176,14 @@ def _check_width(name: str, sides: Mapping[str, tuple[int, ...]], module: Any) -
         )
 
 
-def _check_rank(parts: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> None:
-    if config.get("rank_pattern") or not isinstance(config.get("r"), int):
+def _check_rank(parts: Mapping[str, Mapping[str, tuple[int, ...]]], config: ModelConfig) -> None:
+    rank = config.get("r")
+    if config.get("rank_pattern") or not isinstance(rank, int):
         return
-    wrong = [name for name, sides in parts.items() if config["r"] not in sides["A"]]
+    wrong = [name for name, sides in parts.items() if rank not in sides["A"]]
     if wrong:
         raise ProbeError(
-            f"adapter_config.json says rank {config['r']}, the tensors of {wrong[0]} have "
+            f"adapter_config.json says rank {rank}, the tensors of {wrong[0]} have "
             f"{min(parts[wrong[0]]['A'])}",
             "configuration and weights are of different adapters: fetch both from one revision",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.dtypes import SHORT_NAMES, TENSORS
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.weights.weights import TensorInfo
 
 _SHOWN = 5
@@ -21,7 +22,7 @@ def check(
     model: str,
     tensors: Mapping[str, TensorInfo],
     nested: tuple[str, ...],
-    wanted: Mapping[str, Any],
+    wanted: ProbeOptions,
     context: Context,
 ) -> None:
     """Check one model's tensors against the options in `wanted`.
@@ -71,7 +72,10 @@ def _check_keys(
 
 
 def _check_shapes(
-    model: str, tensors: Mapping[str, TensorInfo], shapes: Mapping[str, Any], context: Context
+    model: str,
+    tensors: Mapping[str, TensorInfo],
+    shapes: Mapping[str, list[int | None]],
+    context: Context,
 ) -> None:
     wrong = []
     for pattern, shape in shapes.items():

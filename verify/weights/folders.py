@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.pickles import refused_globals
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
-from fetcher.verify.weights.safetensors_header import Entry, read_header
+from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ModelConfig
 
 _FETCH_AGAIN = "fetch the artifact again"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration
@@ -58,7 +59,7 @@ def folder_of(files: Mapping[str, Path], marker: str, what: str) -> Path:
     return folder
 
 
-def read_json(path: Path, name: str) -> dict[str, Any]:
+def read_json(path: Path, name: str) -> ModelConfig:
     """Return a JSON configuration; `name` is its path in the artifact.
 
     Raises ProbeError in plain words for a file that is missing, damaged, or begins with a byte
@@ -90,7 +91,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def check_config(files: Mapping[str, Path], name: str) -> dict[str, Any]:
+def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
     """Return a model's `config.json`, after checking that it is one.
 
     Raises ProbeError if it belongs to something else (a pooling layer's that was flattened over
@@ -116,7 +117,7 @@ def check_config(files: Mapping[str, Path], name: str) -> dict[str, Any]:
 
 def check_weights(
     files: Mapping[str, Path], folder: Path, context: Context, stem: str = "model"
-) -> dict[str, Entry]:
+) -> dict[str, TensorEntry]:
     """Check the weights that a loader would read from `folder`, without loading them.
 
     Returns the tensors by name; empty if the weights are pickles. `stem` is the loaders' name for
@@ -132,7 +133,7 @@ def check_weights(
     wanted = [n for n in safe if posixpath.basename(n).startswith(stem)]
     if not wanted:
         return _check_pickles(by_name, folder, stem)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TensorEntry] = {}
     by_file: dict[str, list[str]] = {}
     sets = weight_sets(wanted, here)
     for name in wanted:
@@ -168,7 +169,7 @@ def check_weights(
 
 def _check_pickles(
     by_name: Mapping[str, tuple[str, Path]], folder: Path, stem: str
-) -> dict[str, Entry]:
+) -> dict[str, TensorEntry]:
     stems = ("pytorch_model", "adapter_model", stem)
     found = [n for n in by_name if n.endswith(".bin") and n.startswith(stems)]
     if not found:

@@ -17,7 +17,7 @@ _HEADER_LIMIT = 100_000_000  # bytes, the format's own
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """One tensor: its `code` in the format, and bytes `begin` to `end` of the file."""
 
     code: str
@@ -31,7 +31,7 @@ class Entry:
         return CODES[self.code][0]
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path) -> dict[str, TensorEntry]:
     """Return the tensors of a .safetensors file by name, in the order of their bytes.
 
     Raises ProbeError if the header is not valid, if tensors leave holes or overlap, or if the file
@@ -56,7 +56,7 @@ def read_header(path: Path) -> dict[str, Entry]:
     return ordered
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def _parse(raw: bytes) -> dict[str, object]:
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
@@ -66,8 +66,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     return table
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table: dict[str, object] = {}
     for name, value in pairs:
         if name in table:
             raise ValueError(f"{name!r} is in it twice")
@@ -75,7 +75,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _entry(name: str, value: Any, start: int) -> Entry:
+def _entry(name: str, value: Any, start: int) -> TensorEntry:
     try:
         code, shape, (begin, end) = value["dtype"], value["shape"], value["data_offsets"]
         sizes = [*shape, begin, end]
@@ -83,17 +83,17 @@ def _entry(name: str, value: Any, start: int) -> Entry:
         raise ProbeError(f"the header's entry for {name!r} is not valid") from None
     if any(isinstance(number, bool) or not isinstance(number, int) for number in sizes):
         raise ProbeError(f"the header's numbers for {name!r} are not whole")
-    if code not in CODES:
+    if not isinstance(code, str) or code not in CODES:
         raise ProbeError(f"tensor {name!r} has a type that is not known here: {code!r}")
     bits = CODES[code][1]
     for number in shape:
         bits *= number
     if min(sizes, default=0) < 0 or end - begin != (bits + 7) // 8:
         raise ProbeError(f"the header's shape and offsets for {name!r} contradict each other")
-    return Entry(code, tuple(shape), start + begin, start + end)
+    return TensorEntry(code, tuple(shape), start + begin, start + end)
 
 
-def _check_extent(ordered: dict[str, Entry], start: int, size: int) -> None:
+def _check_extent(ordered: dict[str, TensorEntry], start: int, size: int) -> None:
     position = start
     for name, entry in ordered.items():
         if entry.begin != position:

@@ -21,13 +21,14 @@ from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
 from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.weights import fileformat, finite, nested
-from fetcher.verify.weights.safetensors_header import Entry, read_header
+from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import Arguments, Tensors
 
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
 _SHOWN_GLOBALS = 5
@@ -60,7 +61,7 @@ class WeightFile:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
         raise NotImplementedError
 
-    def load(self, names: Iterable[str]) -> dict[str, Any]:
+    def load(self, names: Iterable[str]) -> Tensors:
         """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
         raise NotImplementedError
 
@@ -95,7 +96,7 @@ def _open_safetensors(context: Context, path: Path) -> WeightFile:
 class _SafetensorsFile(WeightFile):
     """Read through the safetensors library, which maps the file."""
 
-    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, TensorEntry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
         self._torch = context.require("torch")
         library = context.require("safetensors")
@@ -114,14 +115,14 @@ class _SafetensorsFile(WeightFile):
             raise ProbeError(f"safetensors cannot read {name}: {describe(error)}") from error
         return finite.count_in_tensor(self._torch, tensor, device)
 
-    def load(self, names: Iterable[str]) -> dict[str, Any]:
+    def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._file.get_tensor(name) for name in names}
 
 
 class _MappedFile(WeightFile):
     """Read without torch: the bytes are mapped and numpy looks at their bits."""
 
-    def __init__(self, context: Context, path: Path, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, context: Context, path: Path, entries: Mapping[str, TensorEntry]) -> None:
         super().__init__({name: TensorInfo(e.dtype, e.shape) for name, e in entries.items()})
         self._context = context
         self._numpy = context.require("numpy")
@@ -133,7 +134,7 @@ class _MappedFile(WeightFile):
         entry = self._entries[name]
         return finite.count_in_bytes(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
 
-    def load(self, names: Iterable[str]) -> dict[str, Any]:
+    def load(self, names: Iterable[str]) -> Tensors:
         lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
         raise missing(lacking, lacking)
 
@@ -165,7 +166,7 @@ class _TorchFile(WeightFile):
             return 0  # integers, and tensors without data
         return finite.count_in_tensor(self._torch, tensor, device)
 
-    def load(self, names: Iterable[str]) -> dict[str, Any]:
+    def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._found[name] for name in names}
 
     def nested_below(self) -> tuple[str, ...]:
@@ -230,13 +231,13 @@ def _check_archive(path: Path) -> tuple[str, bool]:
     return "", stored
 
 
-def _load(torch: Any, path: Path, how: Mapping[str, Any]) -> Any:
+def _load(torch: Any, path: Path, how: Arguments) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(str(path), **how)
 
 
-def _load_with(torch: Any, path: Path, how: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _load_with(torch: Any, path: Path, how: Arguments, names: Sequence[str]) -> Any:
     """Load a pickle that may use exactly these globals besides those of tensors."""
     safe_globals = getattr(torch.serialization, "safe_globals", None)
     if safe_globals is None:

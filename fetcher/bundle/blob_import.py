@@ -1,42 +1,52 @@
-"""Taking bundles into a store: every byte is proven first, then all of it appears at once."""
+"""A bundle's blobs into a store: every byte is checked first, then all of it appears at once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.fs.atomic import Stat, remove_quietly, sha256_of, write_atomically
+from fetcher.fs.atomic import Stat, remove_quietly, sha256_of
 from fetcher.fs.extents import part_of
-from fetcher.mirror.bundle import Bundle
+from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all
-from fetcher.mirror.oci_documents import Contents
-from fetcher.mirror.verify_bundle import Proof
-from fetcher.store.gc import IMPORTED
+from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.store.store import Part, Store
 from fetcher.tree.preflight import nearest_folder
-from fetcher.ui.progress import human_bytes
+from fetcher.ui.units import human_bytes
+
+_log = logging.getLogger(__name__)
 
 _BLOB = "blobs/sha256/"
 
 
 @dataclass
-class Taken:
-    """What an import did."""
+class ImportResult:
+    """What an import or a pull brought into the store: contents and their bytes.
 
+    `already` counts the contents that were there before.
+    """
+
+    artifacts: list[ArtifactSummary] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     already: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    def add(self, other: ImportResult) -> None:
+        """Count another one's along."""
+        self.artifacts += other.artifacts
+        self.files += other.files
+        self.bytes += other.bytes
+        self.already += other.already
+        self.problems += other.problems
+
 
 @dataclass
-class _Copy:
+class _BlobCopy:
     """A content on its way into the store, in a private file."""
 
     sha256: str
@@ -47,7 +57,7 @@ class _Copy:
     stat: Stat | None = None
 
 
-def lacking(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
+def missing_contents(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
     """Contents that deltas count on and that neither the store nor another bundle has."""
     brought = {name for bundle in bundles for name in bundle.container.sizes}
     problems = []
@@ -93,32 +103,33 @@ def check_free(bundles: Sequence[Bundle], store: Store) -> None:
         )
 
 
-class Importer:
-    """Takes one bundle in. Nothing of it is in the store before all of it has been proven."""
+class BlobImport:
+    """Imports one bundle. Nothing of it is in the store before all of it has been proven."""
 
     def __init__(self, bundle: Bundle, store: Store, tick: Callable[[int, int], None]) -> None:
         self.bundle = bundle
         self.store = store
-        self.taken = Taken()
+        self.result = ImportResult()
         self._tick = tick
         self._wanted = bundle.contents.payload()
-        self._copies: list[_Copy] = []
+        self._copies: list[_BlobCopy] = []
 
-    def run(self) -> Taken:
+    def run(self) -> ImportResult:
         """Read, prove and publish; raises Failure, or returns problems with nothing published."""
         self.store.prepare()
         whole = False
         try:
-            self.taken.problems = Proof(self.bundle, self._tick).run(self._take)
-            whole = not self.taken.problems
+            self.result.problems = BundleVerifier(self.bundle, self._tick).run(self._take)
+            whole = not self.result.problems
             if whole:
                 self._prove_resumed()
                 self._publish()
+                self.result.artifacts = [summary_of(item) for item in self.bundle.artifacts()]
         except OSError as error:
             raise from_os_error(error, f"writing into the store {self.store.root}") from error
         finally:
-            self._discard(keep=whole or not self.taken.problems)
-        return self.taken
+            self._discard(keep=whole or not self.result.problems)
+        return self.result
 
     def _take(self, name: str, data: bytes | None) -> None:
         """Copy a file, while another thread proves it, if the store lacks it."""
@@ -127,16 +138,17 @@ class Importer:
         if size is None:
             return
         if self.store.has(sha256, size):
-            self.taken.already += 1
+            _log.debug("%s is in the store", sha256)
+            self.result.already += 1
             return
-        copy = _Copy(sha256, "", None, size)
+        copy = _BlobCopy(sha256, "", None, size)
         self._copies.append(copy)
         if data is not None:
             self._write_small(copy, data)
         else:
             self._write_large(copy, name)
 
-    def _write_small(self, copy: _Copy, data: bytes) -> None:
+    def _write_small(self, copy: _BlobCopy, data: bytes) -> None:
         copy.path = self.store.temporary(copy.sha256)
         # Already read-only: the mode counts for the next one who opens it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -148,10 +160,12 @@ class Importer:
         finally:
             os.close(handle)
 
-    def _write_large(self, copy: _Copy, name: str) -> None:
+    def _write_large(self, copy: _BlobCopy, name: str) -> None:
         """Into a partial file that outlives this process, after what it holds already."""
         copy.part = self.store.claim_part(f"sha256:{copy.sha256}")
         copy.path, copy.kept = copy.part.path, min(copy.part.size, copy.size)
+        if copy.kept:
+            _log.info("%s: goes on after %d of %d bytes", name, copy.kept, copy.size)
         extents = part_of(self.bundle.container.extents(name), copy.kept, copy.size)
         handle = os.open(copy.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
@@ -178,8 +192,8 @@ class Importer:
             self.store.commit(copy.path, copy.sha256, stat=copy.stat)
             if copy.part is not None:
                 self.store.drop_part(copy.part)
-            self.taken.files += 1
-            self.taken.bytes += copy.size
+            self.result.files += 1
+            self.result.bytes += copy.size
         self._copies.clear()
         self.store.flush()
 
@@ -193,39 +207,3 @@ class Importer:
             else:
                 self.store.drop_part(copy.part)
         self._copies.clear()
-
-
-def remember(store: Store, contents: Contents) -> None:
-    """Keep what the bundle's lock needs from `fetch gc`, and let `fetch serve --store` show it."""
-    lock = contents.documents.get("fetch.lock")
-    if lock is None:
-        return
-    name = hashlib.sha256(lock).hexdigest()[:24]
-    folder = store.root / IMPORTED / name
-    for document, data in contents.documents.items():
-        write_atomically(folder.joinpath(*document.split("/")), data)
-    entry = store.root / "projects" / f"{name}.json"
-    write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
-
-
-def unpack_project(contents: Contents, target: Path) -> list[Problem]:
-    """Write the lock, manifests and layouts into a project; files that differ are left alone."""
-    problems = []
-    for name, data in sorted(contents.documents.items()):
-        path = target.joinpath(*name.split("/"))
-        try:
-            if path.exists():
-                if path.read_bytes() != data:
-                    problems.append(
-                        Problem(
-                            "conflict",
-                            f"{path} is there already and differs from the bundle's",
-                            "compare them, or choose another folder with --project",
-                            file=name,
-                        )
-                    )
-                continue
-            write_atomically(path, data)
-        except OSError as error:
-            problems.append(from_os_error(error, f"writing {path}").problem)
-    return problems

@@ -1,16 +1,14 @@
-"""The holdings of a project: what its lock names, as far as it lies in the store."""
+"""What a project has: what its lock names, as far as it lies in the store."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.project import lockfile as locks
 from fetcher.project import manifest as manifests
 from fetcher.project.lockfile import LockedArtifact
@@ -22,7 +20,7 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 
 
-class StoredProject:
+class ProjectInventory:
     """A project's locked artifacts and the blobs of a store (see `fetcher.mirror.inventory`).
 
     `only` keeps other contents of the store out of reach: a store is shared by projects that need
@@ -93,7 +91,7 @@ class StoredProject:
             artifact = declared.artifacts.get(name) if declared else None
             if declared is not None and artifact is None:
                 continue  # removed from the manifest since
-            record = dict(artifact.info) if artifact else {"visibility": "private"}
+            record = ArtifactRecord(artifact.info if artifact else {"visibility": "private"})
             origin = _origin(locked, artifact)
             files = tuple(filter(None, map(self._known, locked.files)))
             yield HeldArtifact(
@@ -116,18 +114,18 @@ class StoredProject:
         return file._replace(sha256=sha256, size=size)
 
 
-def _origin(locked: LockedArtifact, artifact: Artifact | None) -> dict[str, Any]:
+def _origin(locked: LockedArtifact, artifact: Artifact | None) -> SourceFields:
     """The fields of the source that the lock names."""
     if artifact is not None and artifact.source.describe() == locked.source:
-        return {"type": artifact.source.type, **asdict(artifact.source)}  # type: ignore[call-overload]
+        return SourceFields.of_source(artifact.source)
     prefix, _, rest = locked.source.partition(":")
     for short, kind in (("hf", HuggingFace), ("github", GitHub)):
         if prefix == short:
             try:
-                return {"type": kind.type, **asdict(kind(**kind.from_short(rest)))}
+                return SourceFields.of_source(kind(**kind.from_short(rest)))
             except (ValueError, TypeError):
                 break
-    return {"type": prefix}
+    return SourceFields({"type": prefix})
 
 
 def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
@@ -140,7 +138,7 @@ def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
     return (Extent(path, 0, size),) if size else ()
 
 
-class StoredBlobs:
+class StoreInventory:
     """A store without projects: contents by digest, no artifacts."""
 
     def __init__(self, store: Store) -> None:

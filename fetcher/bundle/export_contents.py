@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from fetcher.errors import LockError, Problem
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.mirror.oci_documents import as_json
 from fetcher.operations.workspace import Workspace
 from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
-from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.base import FileEntry
 from fetcher.tree.state import Row
 
 
 @dataclass
-class Cargo:
+class ExportContents:
     """Artifacts with complete digests; `places` says which file has the bytes of each digest."""
 
     artifacts: list[HeldArtifact] = field(default_factory=list)
@@ -29,51 +28,47 @@ class Cargo:
     problems: list[Problem] = field(default_factory=list)
 
 
-def origin_of(source: Source) -> dict[str, Any]:
-    """A source's fields as a manifest writes them."""
-    fields: dict[str, Any] = json.loads(as_json({"type": source.type, **_fields(source)}))
-    return fields
+def _as_values(fields: Mapping[str, object]) -> dict[str, object]:
+    """Fields as JSON gives them back: lists for tuples, so that a bundle's are the same."""
+    values: dict[str, object] = json.loads(as_json(fields))
+    return values
 
 
-def _fields(source: Source) -> Mapping[str, Any]:
-    return asdict(source)  # type: ignore[call-overload,no-any-return]
-
-
-def gather(space: Workspace) -> Cargo:
+def collect(space: Workspace) -> ExportContents:
     """Everything that the command is about. Raises LockError for what was never resolved."""
     stale = [artifact.id for _, artifact in space.wanted if space.lock.of(artifact) is None]
     if stale:
         raise LockError(
             "no current entry in fetch.lock", "run `fetch all` first: it brings the files", stale
         )
-    cargo = Cargo()
-    finder = _Finder(space, cargo)
+    contents = ExportContents()
+    finder = _Finder(space, contents)
     full: dict[tuple[str, str], LockedArtifact] = {}
     for _, artifact in space.wanted:
         locked = space.lock.of(artifact)
         assert locked is not None
         files = tuple(finder.find(artifact, file) for file in locked.files)
         full[artifact.manifest, artifact.id] = replace(locked, files=files)
-        cargo.artifacts.append(
+        contents.artifacts.append(
             HeldArtifact(
                 artifact.manifest,
                 artifact.id,
                 locked.source,
-                origin_of(artifact.source),
+                SourceFields(_as_values(SourceFields.of_source(artifact.source).values)),
                 locked.revision,
                 files,
-                json.loads(as_json(dict(artifact.info))),
+                ArtifactRecord(_as_values(artifact.info)),
             )
         )
-    _add_documents(space, cargo, full)
-    return cargo
+    _add_documents(space, contents, full)
+    return contents
 
 
 def _add_documents(
-    space: Workspace, cargo: Cargo, full: dict[tuple[str, str], LockedArtifact]
+    space: Workspace, contents: ExportContents, full: dict[tuple[str, str], LockedArtifact]
 ) -> None:
     """The manifests' and layouts' own bytes, and the lock's part about these manifests."""
-    names = {artifact.manifest for artifact in cargo.artifacts}
+    names = {artifact.manifest for artifact in contents.artifacts}
     for unit in space.units:
         if unit.manifest.name not in names:
             continue
@@ -82,18 +77,18 @@ def _add_documents(
             ("layouts", unit.layout.name, unit.layout.path),
         ):
             if path is not None:
-                cargo.documents[f"{folder}/{name}.yaml"] = path.read_bytes()
+                contents.documents[f"{folder}/{name}.yaml"] = path.read_bytes()
     entries = {key: item for key, item in space.lock.artifacts.items() if key[0] in names}
     text = locks.dumps(locks.Lock({**entries, **full}))
-    cargo.documents[locks.NAME] = text.encode("utf-8")
+    contents.documents[locks.NAME] = text.encode("utf-8")
 
 
 class _Finder:
     """Finds the bytes of files: in the store, else in the tree where we placed them."""
 
-    def __init__(self, space: Workspace, cargo: Cargo) -> None:
+    def __init__(self, space: Workspace, contents: ExportContents) -> None:
         self.store = space.store
-        self.cargo = cargo
+        self.contents = contents
         self._tree = space.options.into
         self._rows: dict[str, Row] | None = None
         self._state = space.state
@@ -103,10 +98,10 @@ class _Finder:
         sha256 = file.sha256
         if sha256 is None and file.git_blob:
             sha256 = self.store.by_git_blob(file.git_blob)
-        if sha256 and (sha256 in self.cargo.places or self._place(sha256, file.size)):
-            size = os.stat(self.cargo.places[sha256]).st_size if file.size is None else file.size
+        if sha256 and (sha256 in self.contents.places or self._place(sha256, file.size)):
+            size = os.stat(self.contents.places[sha256]).st_size if file.size is None else file.size
             return file._replace(sha256=sha256, size=size)
-        self.cargo.problems.append(
+        self.contents.problems.append(
             Problem(
                 "missing",
                 "not in the store, so it cannot be exported",
@@ -119,7 +114,7 @@ class _Finder:
 
     def _place(self, sha256: str, size: int | None) -> bool:
         if self.store.has(sha256, size):
-            self.cargo.places[sha256] = self.store.blob_path(sha256)
+            self.contents.places[sha256] = self.store.blob_path(sha256)
             return True
         # The store may have been emptied or be another one: what the tree has is proven while
         # it is written.
@@ -132,7 +127,7 @@ class _Finder:
         except OSError:
             return False
         if sound:
-            self.cargo.places[sha256] = path
+            self.contents.places[sha256] = path
         return sound
 
     def _by_digest(self) -> dict[str, Row]:

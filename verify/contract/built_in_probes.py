@@ -1,4 +1,4 @@
-"""Which options each of fetch's own probes takes, and what their values may be.
+"""fetch's own probes: their modules, which options each takes, and what the values may be.
 
 Apart from the probes, so that a manifest is judged without importing what would run them.
 """
@@ -6,7 +6,7 @@ Apart from the probes, so that a manifest is judged without importing what would
 from __future__ import annotations
 
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract import class_names, inputs, options
 from fetcher.verify.contract.dtypes import SHORT_NAMES, TENSORS
@@ -14,6 +14,8 @@ from fetcher.verify.contract.options import Problem, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from fetcher.verify.contract.foreign import ProbeOptions
 
     Rule = Callable[[Any], str]
 
@@ -132,117 +134,155 @@ def _pairs(value: Any) -> str:
 
 _CLASS: Mapping[str, Rule] = {"class_path": class_names.problem, "args": _args, "paths": _paths}
 
-RULES: Mapping[str, Mapping[str, Rule]] = {
-    "causal-lm": {
-        "base": options.text,
-        "prompt": options.text,
-        "new_tokens": options.positive,
-        "parameters": options.count,
-    },
-    "class": {
-        **_CLASS,
-        "checkpoint": options.texts,
-        "key": options.text,
-        "inputs": inputs.problem,
-        "image": options.text,
-        "size": inputs.size,
-        "call": _call,
-        "outputs": inputs.shapes_problem,
-        "output_range": inputs.interval,
-    },
-    "compression": {
-        **_CLASS,
-        "checkpoint": options.text,
-        "key": options.text,
-        "interface": _interface,
-        "dataset": options.texts,
-        "images": options.between(1, 64),
-        "size": _codec_size,
-        "input_range": inputs.interval,
-        "codebook_size": options.between(2, 2**31),
-        "parameters": options.count,
-        **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
-    },
-    "diffusion": {
-        **dict.fromkeys(("prompt", "negative_prompt", "variant"), options.text),
-        "steps": options.between(1, 200),
-        "size": _pipeline_size,
-        "guidance_scale": options.number,
-        "max_tokens": options.between(1, 4096),
-        "parameters": options.count,
-        "cpu_offload": options.one_of(*OFFLOADS),
-        "quantize": options.one_of(*QUANTIZATIONS),
-        **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
-    },
-    "image-dataset": {
-        "files": options.texts,
-        "sample": options.between(1, 10**9),
-        "size": inputs.size,
-        "mode": options.texts,
-        "format": options.texts,
-        "numbering": _numbering,
-        "count": options.count,
-        "duplicates": options.flag,
-    },
-    "mtcnn": dict.fromkeys(("pnet", "rnet", "onet"), options.text),
-    "sentence-transformer": {
-        "dimension": options.positive,
-        "pairs": _pairs,
-        "pooling": options.one_of(*POOLINGS),
-        "max_seq_length": options.positive,
-        "parameters": options.count,
-    },
-    "state-dict": {
-        "files": options.texts,
-        "key": options.text,
-        "nonfinite": options.texts,
-        "index": options.flag,
-        "keys": options.texts,
-        "shapes": _shapes,
-        "parameters": options.count,
-        "tensors": options.count,
-        "dtype": _tensor_types,
-    },
-    "stylegan": {
-        "generator": options.texts,
-        "discriminator": options.texts,
-        "key": options.text,
-        "resolution": _resolution,
-        "label": options.whole,
-        "embedding": options.whole,
-        "images": options.between(2, 16),
-        "trunc_psi": _psi,
-        "trunc_layers": options.between(1, 18),
-        **_CLASS,
-    },
-    "vision-encoder": {
-        "image": options.text,
-        "texts": options.texts,
-        "match": options.whole,
-        "dimension": options.count,
-        "parameters": options.count,
-    },
-    "vision-language": {
-        "prompt": options.text,
-        "new_tokens": options.between(1, 256),
-        "image": options.text,
-        "template": _template,
-        "parameters": options.count,
-    },
+
+class BuiltInProbe(NamedTuple):
+    """One of fetch's own probes: its module in `verify/probes/`, and the rules of its options.
+
+    Of each group in `needed`, one option must be there.
+    """
+
+    module: str
+    rules: Mapping[str, Rule]
+    needed: tuple[tuple[str, ...], ...] = ()
+
+
+BUILT_IN: Mapping[str, BuiltInProbe] = {
+    "causal-lm": BuiltInProbe(
+        "causal_lm",
+        {
+            "base": options.text,
+            "prompt": options.text,
+            "new_tokens": options.positive,
+            "parameters": options.count,
+        },
+    ),
+    "class": BuiltInProbe(
+        "class_probe",
+        {
+            **_CLASS,
+            "checkpoint": options.texts,
+            "key": options.text,
+            "inputs": inputs.problem,
+            "image": options.text,
+            "size": inputs.size,
+            "call": _call,
+            "outputs": inputs.shapes_problem,
+            "output_range": inputs.interval,
+        },
+        (("class_path",), ("inputs", "image")),
+    ),
+    "compression": BuiltInProbe(
+        "compression",
+        {
+            **_CLASS,
+            "checkpoint": options.text,
+            "key": options.text,
+            "interface": _interface,
+            "dataset": options.texts,
+            "images": options.between(1, 64),
+            "size": _codec_size,
+            "input_range": inputs.interval,
+            "codebook_size": options.between(2, 2**31),
+            "parameters": options.count,
+            **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
+        },
+        (("class_path",),),
+    ),
+    "diffusion": BuiltInProbe(
+        "diffusion",
+        {
+            **dict.fromkeys(("prompt", "negative_prompt", "variant"), options.text),
+            "steps": options.between(1, 200),
+            "size": _pipeline_size,
+            "guidance_scale": options.number,
+            "max_tokens": options.between(1, 4096),
+            "parameters": options.count,
+            "cpu_offload": options.one_of(*OFFLOADS),
+            "quantize": options.one_of(*QUANTIZATIONS),
+            **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
+        },
+    ),
+    "image-dataset": BuiltInProbe(
+        "image_dataset",
+        {
+            "files": options.texts,
+            "sample": options.between(1, 10**9),
+            "size": inputs.size,
+            "mode": options.texts,
+            "format": options.texts,
+            "numbering": _numbering,
+            "count": options.count,
+            "duplicates": options.flag,
+        },
+    ),
+    "mtcnn": BuiltInProbe("mtcnn", dict.fromkeys(("pnet", "rnet", "onet"), options.text)),
+    "sentence-transformer": BuiltInProbe(
+        "sentence_transformer",
+        {
+            "dimension": options.positive,
+            "pairs": _pairs,
+            "pooling": options.one_of(*POOLINGS),
+            "max_seq_length": options.positive,
+            "parameters": options.count,
+        },
+    ),
+    "state-dict": BuiltInProbe(
+        "state_dict",
+        {
+            "files": options.texts,
+            "key": options.text,
+            "nonfinite": options.texts,
+            "index": options.flag,
+            "keys": options.texts,
+            "shapes": _shapes,
+            "parameters": options.count,
+            "tensors": options.count,
+            "dtype": _tensor_types,
+        },
+    ),
+    "stylegan": BuiltInProbe(
+        "stylegan",
+        {
+            "generator": options.texts,
+            "discriminator": options.texts,
+            "key": options.text,
+            "resolution": _resolution,
+            "label": options.whole,
+            "embedding": options.whole,
+            "images": options.between(2, 16),
+            "trunc_psi": _psi,
+            "trunc_layers": options.between(1, 18),
+            **_CLASS,
+        },
+    ),
+    "vision-encoder": BuiltInProbe(
+        "vision_encoder",
+        {
+            "image": options.text,
+            "texts": options.texts,
+            "match": options.whole,
+            "dimension": options.count,
+            "parameters": options.count,
+        },
+    ),
+    "vision-language": BuiltInProbe(
+        "vision_language",
+        {
+            "prompt": options.text,
+            "new_tokens": options.between(1, 256),
+            "image": options.text,
+            "template": _template,
+            "parameters": options.count,
+        },
+    ),
 }
 
-# Of each group, one option must be there.
-_NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "class": (("class_path",), ("inputs", "image")),
-    "compression": (("class_path",),),
-}
 
-
-def problems_of(kind: str, given: Mapping[str, Any]) -> list[Problem]:
+def problems_of(kind: str, given: ProbeOptions) -> list[Problem]:
     """Return all that is wrong with the options of one of fetch's own probes."""
     lacking = [
         Problem(" or ".join(group), "is needed")
-        for group in _NEEDED.get(kind, ())
+        for group in BUILT_IN[kind].needed
         if not any(name in given for name in group)
     ]
-    return options.check_options(given, RULES[kind]) + lacking
+    return options.check_options(given, BUILT_IN[kind].rules) + lacking

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fetcher.bundle.contents import Cargo
+from fetcher.bundle.export_contents import ExportContents
 from fetcher.bundle.readme import describe
 from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import (
@@ -22,7 +22,7 @@ from fetcher.mirror.tar import END, header, padding
 
 
 @dataclass(frozen=True)
-class Entry:
+class BundleFile:
     """One file of a bundle: its bytes in memory (`data`), or in a file on disk (`path`)."""
 
     name: str
@@ -33,10 +33,10 @@ class Entry:
 
 
 @dataclass
-class Outline:
+class BundlePlan:
     """The files of a bundle in the order in which a tar has them."""
 
-    entries: list[Entry]
+    files: list[BundleFile]
     sums: bytes
     payload_files: int
     payload_bytes: int
@@ -45,14 +45,14 @@ class Outline:
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(entry.size for entry in self.entries)
+        return sum(file.size for file in self.files)
 
     @property
     def tar_size(self) -> int:
         """Bytes of the tar."""
         return sum(
-            len(header(entry.name, entry.size)) + entry.size + padding(entry.size)
-            for entry in self.entries
+            len(header(file.name, file.size)) + file.size + padding(file.size)
+            for file in self.files
         ) + len(END)
 
     @property
@@ -61,28 +61,30 @@ class Outline:
         return hashlib.sha256(self.sums).hexdigest()
 
 
-def _inline(name: str, data: bytes) -> Entry:
-    return Entry(name, len(data), hashlib.sha256(data).hexdigest(), data)
+def _inline(name: str, data: bytes) -> BundleFile:
+    return BundleFile(name, len(data), hashlib.sha256(data).hexdigest(), data)
 
 
-def outline(
-    cargo: Cargo, has: Callable[[str], bool] | None, tool: Mapping[str, str] | None = None
-) -> Outline:
+def plan_bundle(
+    contents: ExportContents,
+    has: Callable[[str], bool] | None,
+    tool: Mapping[str, str] | None = None,
+) -> BundlePlan:
     """Plan a bundle. `has` tells what the other side has already: the rest makes a delta.
 
     `tool` has files (paths by name below tool/) that come along.
     """
-    built = oci_documents.build(cargo.artifacts, cargo.documents, delta=has is not None)
-    entries = [_inline(LAYOUT, LAYOUT_TEXT), _inline(INDEX, built.index)]
-    project = [_inline(PROJECT + name, data) for name, data in sorted(cargo.documents.items())]
+    built = oci_documents.build(contents.artifacts, contents.documents, delta=has is not None)
+    files = [_inline(LAYOUT, LAYOUT_TEXT), _inline(INDEX, built.index)]
+    project = [_inline(PROJECT + name, data) for name, data in sorted(contents.documents.items())]
     tools = [_of_file(f"tool/{name}", path) for name, path in sorted((tool or {}).items())]
     documents = [
-        Entry(blob_name(sha256), len(data), sha256, data)
+        BundleFile(blob_name(sha256), len(data), sha256, data)
         for sha256, data in sorted(built.blobs.items())
     ]
-    payload: dict[str, Entry] = {}
+    payload: dict[str, BundleFile] = {}
     left_out: set[str] = set()
-    for artifact in sorted(cargo.artifacts, key=lambda item: (item.manifest, item.id)):
+    for artifact in sorted(contents.artifacts, key=lambda item: (item.manifest, item.id)):
         for file in artifact.files:
             sha256 = file.sha256 or ""
             if sha256 in payload or sha256 in built.blobs:
@@ -91,19 +93,21 @@ def outline(
                 left_out.add(sha256)
                 continue
             name = blob_name(sha256)
-            payload[sha256] = Entry(name, file.size or 0, sha256, None, cargo.places[sha256])
-    readme = describe(cargo.artifacts, built.tags, len(left_out) if has is not None else None)
-    entries.append(_inline(README, readme.encode("utf-8")))
-    everything = entries + project + tools + documents + list(payload.values())
-    lines = sorted((entry.name, entry.sha256) for entry in everything)
+            payload[sha256] = BundleFile(
+                name, file.size or 0, sha256, None, contents.places[sha256]
+            )
+    readme = describe(contents.artifacts, built.tags, len(left_out) if has is not None else None)
+    files.append(_inline(README, readme.encode("utf-8")))
+    everything = files + project + tools + documents + list(payload.values())
+    lines = sorted((file.name, file.sha256) for file in everything)
     sums = "".join(f"{sha256}  {name}\n" for name, sha256 in lines).encode("utf-8")
-    everything.insert(len(entries), _inline(SUMS, sums))
-    size = sum(entry.size for entry in payload.values())
-    assert len({entry.name for entry in everything}) == len(everything)
-    return Outline(everything, sums, len(payload), size, len(left_out))
+    everything.insert(len(files), _inline(SUMS, sums))
+    size = sum(file.size for file in payload.values())
+    assert len({file.name for file in everything}) == len(everything)
+    return BundlePlan(everything, sums, len(payload), size, len(left_out))
 
 
-def _of_file(name: str, path: str) -> Entry:
+def _of_file(name: str, path: str) -> BundleFile:
     with open(path, "rb") as stream:  # noqa: PTH123
         data = stream.read()
     return _inline(name, data)

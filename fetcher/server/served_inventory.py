@@ -1,8 +1,9 @@
-"""What a server has to show: the holdings of its places, looked at again when they change."""
+"""What a server has to show: the inventories of its locations, looked at again when they change."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,20 +14,22 @@ from typing import Protocol
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
 from fetcher.mirror.bundle import SUMS, open_bundles
-from fetcher.mirror.inventory import HeldArtifact, Holdings
+from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.mirror.trust import require
-from fetcher.server.project_holdings import StoredBlobs, StoredProject
+from fetcher.server.project_inventory import ProjectInventory, StoreInventory
 from fetcher.server.repos import Repo, merged
 from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import folders
 from fetcher.store.gc import projects
 from fetcher.store.store import Store
 
-# How often a busy server looks whether its places changed.
+_log = logging.getLogger(__name__)
+
+# How often a busy server looks whether its locations changed.
 _LOOK_SECONDS = 1.0
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Somewhere that holds something; what is there may change."""
 
     @property
@@ -34,9 +37,9 @@ class Place(Protocol):
         """What to call it."""
 
     def signature(self) -> object:
-        """A value that changes when the holdings may have changed; costs a few stats."""
+        """A value that changes when what is there may have changed; costs a few stats."""
 
-    def open(self) -> list[Holdings]:
+    def open(self) -> list[Inventory]:
         """What is there now. Raises FetchError."""
 
 
@@ -55,7 +58,7 @@ def _project_signature(root: Path) -> tuple[object, ...]:
 
 
 @dataclass
-class StorePlace:
+class StoreLocation:
     """A store: with the projects at `roots`, or with all that it knows (`everything`).
 
     `pulled` adds what was fetched from upstream in earlier runs.
@@ -85,22 +88,22 @@ class StorePlace:
             [_project_signature(root) for root in self._roots()],
         )
 
-    def open(self) -> list[Holdings]:
+    def open(self) -> list[Inventory]:
         """The projects that have a lock, the oldest first, and all other contents if wanted."""
         store = Store(self.path, readonly=True)
-        found: list[tuple[float, StoredProject]] = []
+        found: list[tuple[float, ProjectInventory]] = []
         for root in self._roots():
             lock = _stat(root / "fetch.lock")
             if lock is not None:
-                found.append((lock[0], StoredProject(root, store)))
-        holdings: list[Holdings] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
+                found.append((lock[0], ProjectInventory(root, store)))
+        inventories: list[Inventory] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
         # The store's other contents are no business of those who ask a project's server.
         others = self.everything or (self.pulled and not found)
-        return [*holdings, StoredBlobs(store)] if others else holdings
+        return [*inventories, StoreInventory(store)] if others else inventories
 
 
 @dataclass
-class BundlePlace:
+class BundleLocation:
     """Bundles: folders, tar files or volumes. `key` is the public key that they are signed with."""
 
     paths: tuple[str, ...]
@@ -117,7 +120,7 @@ class BundlePlace:
         paths = [Path(path) for path in self.paths]
         return [_stat(path / SUMS if path.is_dir() else path) for path in paths]
 
-    def open(self) -> list[Holdings]:
+    def open(self) -> list[Inventory]:
         """The bundles. Raises Failure unless each is whole and, with a key, signed with it."""
         opened = open_bundles(self.paths)
         for bundle in opened:
@@ -126,10 +129,10 @@ class BundlePlace:
 
 
 @dataclass(eq=False)
-class View:
-    """All holdings at one time. Repositories are put together when they are first asked for."""
+class InventoryView:
+    """All inventories at one time. Repositories are put together when they are first asked for."""
 
-    holdings: Sequence[Holdings] = ()
+    inventories: Sequence[Inventory] = ()
     artifacts: list[HeldArtifact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _by_repo: dict[tuple[str, str], list[HeldArtifact]] = field(default_factory=dict)
@@ -138,17 +141,17 @@ class View:
     _stores: list[Store] = field(default_factory=list)
 
     @classmethod
-    def of(cls, holdings: Sequence[Holdings]) -> View:
-        """The view of these holdings; files that are not there are left out."""
-        view = cls(holdings)
-        for held in holdings:
-            view.problems += getattr(held, "problems", [])
-            store = getattr(held, "store", None)
+    def of(cls, inventories: Sequence[Inventory]) -> InventoryView:
+        """The view of these inventories; files that are not there are left out."""
+        view = cls(inventories)
+        for inventory in inventories:
+            view.problems += getattr(inventory, "problems", [])
+            store = getattr(inventory, "store", None)
             if isinstance(store, Store) and store not in view._stores:
                 store.stamps()  # read here, and not while somebody waits
                 view._stores.append(store)
-            for artifact in held.artifacts():
-                files = (f for f in artifact.files if f.sha256 and _has(held, f.sha256))
+            for artifact in inventory.artifacts():
+                files = (f for f in artifact.files if f.sha256 and _has(inventory, f.sha256))
                 view._add(replace(artifact, files=tuple(files)))
         return view
 
@@ -161,17 +164,16 @@ class View:
         if not artifact.files:
             return
         origin = artifact.origin
-        repo = str(origin.get("repo", ""))
-        if origin.get("type") == "huggingface":
-            kind = str(origin.get("repo_type") or "model")
-            self._by_repo.setdefault((kind, repo), []).append(artifact)
-        elif origin.get("type") == "github":
-            self._by_repo.setdefault(("github", repo.lower()), []).append(artifact)
+        if origin.type == "huggingface":
+            kind = origin.text("repo_type") or "model"
+            self._by_repo.setdefault((kind, origin.repo), []).append(artifact)
+        elif origin.type == "github":
+            self._by_repo.setdefault(("github", origin.repo.lower()), []).append(artifact)
 
     def locate(self, sha256: str) -> tuple[Extent, ...] | None:
         """Where a content lies now."""
-        for held in self.holdings:
-            if (found := held.locate(sha256)) is not None:
+        for inventory in self.inventories:
+            if (found := inventory.locate(sha256)) is not None:
                 return found
         return None
 
@@ -185,7 +187,9 @@ class View:
 
     def visible(self, identity: Identity) -> list[HeldArtifact]:
         """The artifacts that exist for somebody."""
-        return [item for item in self.artifacts if identity.may_see(item.full_name, item.record)]
+        return [
+            item for item in self.artifacts if identity.may_see(item.full_name, item.record.private)
+        ]
 
     def may_read(self, identity: Identity, sha256: str) -> bool:
         """Whether a content may be had by its digest.
@@ -195,7 +199,7 @@ class View:
         """
         owners = self._owners.get(sha256, self.artifacts)
         check = any if sha256 in self._owners else all
-        return check(identity.may_see(item.full_name, item.record) for item in owners)
+        return check(identity.may_see(item.full_name, item.record.private) for item in owners)
 
     def repo(self, kind: str, name: str, identity: Identity) -> Repo | None:
         """A repository as somebody may see it, None if there is nothing of it for them."""
@@ -203,7 +207,7 @@ class View:
         artifacts = [
             item
             for item in self._by_repo.get(key, ())
-            if identity.may_see(item.full_name, item.record)
+            if identity.may_see(item.full_name, item.record.private)
         ]
         if not artifacts:
             return None
@@ -218,25 +222,25 @@ class View:
         return [repo for name in names if (repo := self.repo(kind, name, identity))]
 
 
-def _has(held: Holdings, sha256: str) -> bool:
-    return held.locate(sha256) is not None
+def _has(inventory: Inventory, sha256: str) -> bool:
+    return inventory.locate(sha256) is not None
 
 
-class Site:
-    """The places, and the latest view of them."""
+class ServedInventory:
+    """The locations, and the latest view of them."""
 
-    def __init__(self, places: Iterable[Place], say: Callable[[str], None] = lambda _: None):
-        self.places = list(places)
+    def __init__(self, locations: Iterable[Location], say: Callable[[str], None] = lambda _: None):
+        self.locations = list(locations)
         self.say = say
-        self._signatures: list[object] = [None] * len(self.places)
-        self._opened: list[list[Holdings]] = [[] for _ in self.places]
+        self._signatures: list[object] = [None] * len(self.locations)
+        self._opened: list[list[Inventory]] = [[] for _ in self.locations]
         self._said: set[str] = set()
         self._looked = 0.0
         self._looking: asyncio.Task[None] | None = None
-        self.view = View()
+        self.view = InventoryView()
 
     def load(self) -> None:
-        """Look at every place now. Raises FetchError."""
+        """Look at every location now. Raises FetchError."""
         self._look(strict=True)
 
     def refresh(self) -> None:
@@ -250,7 +254,7 @@ class Site:
     async def _look_again(self) -> None:
         try:
             await asyncio.to_thread(self._look, False)
-        except Exception as error:  # a place that cannot be read keeps its latest view
+        except Exception as error:  # a location that cannot be read keeps its latest view
             self._tell(f"{type(error).__name__}: {error}")
         finally:
             self._looking = None
@@ -258,20 +262,21 @@ class Site:
 
     def _look(self, strict: bool) -> None:
         changed = False
-        for index, place in enumerate(self.places):
-            signature = place.signature()
+        for index, location in enumerate(self.locations):
+            signature = location.signature()
             if signature == self._signatures[index] and not strict:
                 continue
+            _log.info("reading %s", location.label)
             try:
-                self._opened[index] = place.open()
+                self._opened[index] = location.open()
             except FetchError as error:
                 if strict:
                     raise
-                self._tell(f"{place.label}: {error.message}; what was there before is served on")
+                self._tell(f"{location.label}: {error.message}; what was there before is served on")
             self._signatures[index] = signature
             changed = True
         if changed:
-            view = View.of([held for opened in self._opened for held in opened])
+            view = InventoryView.of([found for opened in self._opened for found in opened])
             for problem in view.problems:
                 self._tell(f"{problem}; its artifacts count as private")
             self.view = view

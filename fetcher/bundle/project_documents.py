@@ -1,0 +1,49 @@
+"""A bundle's project after an import: its lock, manifests and layouts, kept and unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from fetcher.errors import Problem, from_os_error
+from fetcher.fs.atomic import write_atomically
+from fetcher.mirror.oci_documents import Contents
+from fetcher.store.gc import IMPORTED
+from fetcher.store.store import Store
+
+
+def keep_project(store: Store, contents: Contents) -> None:
+    """Keep what the bundle's lock needs from `fetch gc`, and let `fetch serve --store` show it."""
+    lock = contents.documents.get("fetch.lock")
+    if lock is None:
+        return
+    name = hashlib.sha256(lock).hexdigest()[:24]
+    folder = store.root / IMPORTED / name
+    for document, data in contents.documents.items():
+        write_atomically(folder.joinpath(*document.split("/")), data)
+    entry = store.root / "projects" / f"{name}.json"
+    write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
+
+
+def unpack_project(contents: Contents, target: Path) -> list[Problem]:
+    """Write the lock, manifests and layouts into a project; files that differ are left alone."""
+    problems = []
+    for name, data in sorted(contents.documents.items()):
+        path = target.joinpath(*name.split("/"))
+        try:
+            if path.exists():
+                if path.read_bytes() != data:
+                    problems.append(
+                        Problem(
+                            "conflict",
+                            f"{path} is there already and differs from the bundle's",
+                            "compare them, or choose another folder with --project",
+                            file=name,
+                        )
+                    )
+                continue
+            write_atomically(path, data)
+        except OSError as error:
+            problems.append(from_os_error(error, f"writing {path}").problem)
+    return problems

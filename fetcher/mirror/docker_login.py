@@ -1,0 +1,90 @@
+"""Logins for registries, as `docker login` and its like leave them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from fetcher.network.credentials import Login
+
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+REFRESH_TOKEN = "<token>"  # in place of a user: the password is a refresh token
+_HELPER = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def _config_files() -> list[Path]:
+    named = os.environ.get("REGISTRY_AUTH_FILE")
+    docker = os.environ.get("DOCKER_CONFIG")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    found = [Path(named)] if named else []
+    found.append(Path(docker, "config.json") if docker else Path.home() / ".docker/config.json")
+    if runtime:
+        found.append(Path(runtime, "containers/auth.json"))
+    found.append(Path.home() / ".config/containers/auth.json")
+    return found
+
+
+def login_for(host: str) -> Login | None:
+    """(user, password) for a registry, or (REFRESH_TOKEN, refresh token)."""
+    names = [
+        host,
+        f"https://{host}",
+        f"https://{host}/",
+        f"https://{host}/v1/",
+        f"https://{host}/v2/",
+    ]
+    if host in DOCKER_HUB:
+        names += ["https://index.docker.io/v1/", "docker.io"]
+    for path in _config_files():
+        try:
+            config = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(config, dict) and (found := _login_in(config, names)):
+            return found
+    return None
+
+
+def _login_in(config: dict[str, Any], names: list[str]) -> Login | None:
+    helpers, auths = config.get("credHelpers"), config.get("auths")
+    for name in names:
+        helper = helpers.get(name) if isinstance(helpers, dict) else None
+        if isinstance(helper, str) and (found := _from_helper(helper, name)):
+            return found
+        entry = auths.get(name) if isinstance(auths, dict) else None
+        if isinstance(entry, dict):
+            if isinstance(token := entry.get("identitytoken"), str) and token:
+                return REFRESH_TOKEN, token
+            try:
+                text = base64.b64decode(str(entry.get("auth", ""))).decode("utf-8")
+            except ValueError:
+                continue
+            user, colon, password = text.partition(":")
+            if colon:
+                return user, password
+    helper = config.get("credsStore")
+    if isinstance(helper, str):
+        return next((found for name in names if (found := _from_helper(helper, name))), None)
+    return None
+
+
+def _from_helper(helper: str, name: str) -> Login | None:
+    """Ask a credential helper; one that is not there or has nothing gives None."""
+    program = shutil.which(f"docker-credential-{helper}") if _HELPER.fullmatch(helper) else None
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "get"], input=name, capture_output=True, text=True, timeout=30, check=True
+        )
+        found = json.loads(done.stdout)
+        user, secret = found["Username"], found["Secret"]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+        return None
+    return (user, secret) if isinstance(user, str) and isinstance(secret, str) else None

@@ -1,0 +1,42 @@
+"""What a signature covers, of a bundle that lies elsewhere: registries and remote folders alike."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher.errors import Failure
+from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS
+from fetcher.mirror.volumes import parse_sums
+
+_BLOBS = "blobs/sha256/"
+
+
+@dataclass(frozen=True)
+class SignedBundle:
+    """The three documents that tell; `label` is the place, for messages."""
+
+    label: str
+    index: bytes
+    sums: bytes
+    signature: bytes
+
+    def blobs(self, key: Path) -> set[str]:
+        """Digests of all blobs that the signature covers. Raises Failure, UsageError."""
+        from fetcher.mirror import signing
+
+        listed = parse_sums(self.sums.decode("utf-8", "replace"), f"{self.label}: {SUMS}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, SIGNATURE)
+            path.write_bytes(self.signature)
+            own = hashlib.sha256(self.sums).hexdigest()
+            signing.verify({**listed, SUMS: own}, self.label, key, path)
+        if listed.get(INDEX) != hashlib.sha256(self.index).hexdigest():
+            raise Failure(
+                "signature",
+                f"{self.label}: {INDEX} is not the one that was signed",
+                "do not use it: it was moved to, or replaced by, something else",
+            )
+        return {name.removeprefix(_BLOBS) for name in listed if name.startswith(_BLOBS)}

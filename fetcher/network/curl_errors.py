@@ -1,0 +1,59 @@
+"""libcurl's errors, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pycurl
+
+from fetcher.errors import Failure
+from fetcher.network import faults
+from fetcher.network.urls import host_of, public_url
+
+# Failures that mean "this host cannot be reached", as opposed to one bad answer.
+UNREACHABLE = {
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+    pycurl.E_COULDNT_CONNECT,
+}
+TLS_ERRORS = {
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_ISSUER_ERROR,
+}
+
+
+def never_connected(curl: Any, number: int) -> bool:
+    """Whether a handle's request failed because its host cannot be reached at all."""
+    if number in UNREACHABLE:
+        return True
+    # A connection used again also has a connect time of 0, but its request was sent.
+    return bool(
+        number == pycurl.E_OPERATION_TIMEDOUT
+        and curl.getinfo(pycurl.CONNECT_TIME) == 0
+        and curl.getinfo(pycurl.REQUEST_SIZE) == 0
+    )
+
+
+def explain(number: int, message: str, url: str) -> Failure:
+    """A libcurl error as a failure that names the host and the reason."""
+    host = host_of(url)
+    if number == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return faults.proxy_unknown()
+    if number == pycurl.E_COULDNT_RESOLVE_HOST:
+        return faults.unknown_host(host)
+    if "CONNECT" in message and message.endswith("response 407"):
+        return faults.proxy_wants_login()
+    if number == pycurl.E_COULDNT_CONNECT:
+        return faults.no_connection(host, message)
+    if number in TLS_ERRORS:
+        return faults.tls_failed(host, message)
+    if number == pycurl.E_OPERATION_TIMEDOUT:
+        return faults.too_slow(host, message)
+    if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
+        return Failure("not-found", f"{public_url(url)} is not there ({message})")
+    if number == pycurl.E_LOGIN_DENIED:
+        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
+    return Failure("network", f"{host}: {message} (curl {number})")

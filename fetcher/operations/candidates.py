@@ -1,0 +1,87 @@
+"""Where a content can be had: this machine, chosen mirrors, its source, the artifact's mirrors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from fetcher.errors import FetchError
+from fetcher.mirror.locations import candidates_of
+from fetcher.network.session import Network
+from fetcher.sources.base import (
+    LOCAL_CANDIDATES,
+    Candidate,
+    FileEntry,
+    PathCandidate,
+    Source,
+    UrlCandidate,
+)
+from fetcher.sources.fetch_mirror import FetchMirror
+from fetcher.tree.hf_cache import CachedBlobs
+from fetcher.tree.plan import Item
+
+_log = logging.getLogger(__name__)
+Revisions = Mapping[tuple[str, str], str]  # by (manifest, artifact id)
+
+
+class Candidates:
+    """Finds candidates for one run; opens each mirror once. `say` takes a line for people."""
+
+    def __init__(self, network: Network, say: Callable[[str], None]) -> None:
+        self._network = network
+        self._say = say
+        self._cached = CachedBlobs(network.settings.hub_cache)
+        mirrors = [FetchMirror(location) for location in network.settings.mirrors]
+        self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
+        self._unopened: set[str] = set()
+
+    def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
+        """Where the one content of these items can be had, best first."""
+        found = self._found(items, revisions)
+        if _log.isEnabledFor(logging.DEBUG):
+            origins = ", ".join(candidate.origin for candidate in found)
+            _log.debug("%s/%s: from %s", items[0].artifact.full_name, items[0].file.path, origins)
+        return found
+
+    def _found(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
+        network = self._network
+        file = items[0].file
+        found: list[Candidate] = []
+        for item in items:
+            cached = self._cached.find(item.artifact.source, item.file)
+            if cached is not None:
+                found.append(PathCandidate("hf-cache", cached, link=True))
+        for mirror, label in self._chosen:
+            found += [_asked_first(c, label) for c in candidates_of(mirror, file, network)]
+        for item in items:
+            revision = revisions[item.artifact.manifest, item.artifact.id]
+            found += item.artifact.source.candidates(revision, item.file, network)
+            # A mirror is never trusted with a content that nobody knows yet.
+            for source in item.artifact.mirrors if item.file.key else ():
+                found += self._of_mirror(source, item.file)
+        found = found if len(items) == 1 else list(dict.fromkeys(found))
+        if network.offline:
+            # What needs the network stands once at the end, to say so.
+            here = [item for item in found if isinstance(item, LOCAL_CANDIDATES)]
+            return here + [item for item in found if not isinstance(item, LOCAL_CANDIDATES)][:1]
+        return found
+
+    def _of_mirror(self, source: Source, file: FileEntry) -> list[Candidate]:
+        """Candidates of an artifact's own mirror; one that cannot be opened is passed over."""
+        label = f"mirror:{source.describe()}"
+        try:
+            found = candidates_of(source, file, self._network)
+        except FetchError as error:
+            if label not in self._unopened:
+                self._unopened.add(label)
+                _log.info("mirror passed over: %s: %s", label, error.message)
+                self._say(f"{label}: {error.message}")
+            return []
+        return [candidate._replace(origin=label) for candidate in found]
+
+
+def _asked_first(candidate: Candidate, label: str) -> Candidate:
+    """A candidate of a mirror that the user has named: asked before all others."""
+    if isinstance(candidate, UrlCandidate):
+        return candidate._replace(origin=label, rank=0)
+    return candidate._replace(origin=label)

@@ -1,0 +1,148 @@
+"""Opening a project for one command: its settings, the artifacts that were chosen, its tree.
+
+What a sealed tree does without (manifests, lock, store, network) is imported only when a workspace
+is opened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings
+from fetcher.errors import UsageError
+from fetcher.project import names as naming
+from fetcher.project.project import Project, Selection
+from fetcher.tree import uptodate as seals
+from fetcher.tree.state import FOLDER, State
+from fetcher.tree.uptodate import Seal
+from fetcher.ui.progress import Progress
+
+if TYPE_CHECKING:
+    from fetcher.operations.workspace import Workspace
+    from fetcher.project.manifest import Manifest
+    from fetcher.yamldoc.nodes import Document
+
+
+def settings_of(root: Path, flags: Mapping[str, Any], mirrors: Sequence[str] = ()) -> Settings:
+    """The settings of the project at `root` under these flags. Raises UsageError."""
+    flags = {**flags, "mirrors": tuple(mirrors)}
+    if key := flags.get("verify_key"):  # meant from where the command was typed
+        flags["verify_key"] = str(Path(key).expanduser().absolute())
+    settings = all_settings.load(root, flags)
+    settings.check()
+    keep_secrets(settings)
+    return settings
+
+
+def keep_secrets(settings: Settings) -> None:
+    """Tell the log, if there is one, which values must never stand in it."""
+    log = sys.modules.get("fetcher.ui.log")
+    if log is not None:
+        log.keep_secret(
+            settings.text(name) for name, spec in all_settings.SPECS.items() if spec.secret
+        )
+
+
+def sealed(
+    root: Path,
+    manifests: Sequence[str] = (),
+    *,
+    into: Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    optional: bool = False,
+    mirrors: Sequence[str] = (),
+    with_files: bool = False,
+    **flags: Any,
+) -> Seal | None:
+    """The seal of the tree that `open_workspace` would open with these, if it still holds."""
+    known = all_settings.SPECS.keys()
+    settings = settings_of(root, {k: v for k, v in flags.items() if k in known}, mirrors)
+    project, tree = Project(root), (into or root).absolute()
+    if not (tree / FOLDER).is_dir() or not (manifests or project.own_manifests()):
+        return None
+    if not naming.are_manifests(project, manifests):
+        return None  # which manifests hold these artifacts is only known once all are read
+    selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
+    state = State(tree)
+    try:
+        mark = seals.mark(project, tree, selection, tuple(manifests), settings)
+        return seals.load(state, mark, with_files)
+    except (OSError, UsageError):
+        return None  # the plan will say what is wrong
+    finally:
+        state.close()
+
+
+def _locked_manifests(project: Project) -> list[str]:
+    """In a folder without manifests of its own: those of the catalog that were fetched there."""
+    if project.own_manifests():
+        return []
+    from fetcher.project import lockfile
+
+    return sorted({manifest for manifest, _ in lockfile.read(project.root).artifacts})
+
+
+def _check(settings: Settings, mirrors: Sequence[str], locked: bool, update: bool) -> None:
+    if locked and update:
+        raise UsageError("--locked and --update exclude each other", "choose one")
+    if settings.offline and update:
+        raise UsageError("--update needs the network, which may not be used", "drop --update")
+    if mirrors:
+        from fetcher.mirror.locations import check_location
+
+        for location in mirrors:
+            check_location(location, settings.root)
+
+
+def open_workspace(
+    root: Path,
+    manifests: Sequence[str] = (),
+    *,
+    progress: Progress,
+    into: Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    optional: bool = False,
+    locked: bool = False,
+    overwrite: bool = False,
+    update: bool = False,
+    mirrors: Sequence[str] = (),
+    readonly: bool = False,
+    probes: Callable[[Manifest, Document], None] | None = None,
+    explain: Callable[[Sequence[str]], None] = lambda _: None,
+    **flags: Any,
+) -> Workspace:
+    """Load what is chosen of the project at `root`; the caller closes it.
+
+    `manifests` may name artifacts as well. `probes` looks at the probes of each manifest;
+    `check_options.examine` if nothing is said. `explain` takes a line about each alias. `flags`
+    are settings. Raises UsageError, InvalidDocument, LockError.
+    """
+    from fetcher.operations.workspace import Options, Workspace
+    from fetcher.probes import check_options
+
+    settings = settings_of(root, flags, mirrors)
+    _check(settings, mirrors, locked, update)
+    project = Project(root, probes or check_options.examine)
+    wanted = naming.sort_out(project, manifests)
+    units = project.load(wanted.manifests or _locked_manifests(project))
+    pairs = naming.pairs_of(units)
+    only, notes = naming.translated(only, pairs)
+    skip, more = naming.translated(skip, pairs)
+    explain([*wanted.notes, *notes, *more])
+    options = Options(
+        into=(into or root).absolute(),
+        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional, wanted.exact),
+        locked=locked,
+        update=lambda _: update,
+        overwrite=overwrite,
+    )
+    names = tuple(wanted.manifests)
+    return Workspace(project, units, settings, options, progress, readonly, names)

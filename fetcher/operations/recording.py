@@ -1,0 +1,112 @@
+"""What a run writes down: rows of the tree's state, digests for the lock, the seal at the end.
+
+A file without its row is read again next time; a file without its digest in the lock would be a
+stranger to the next run, so that is saved before such a file is placed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.operations.workspace import Workspace
+from fetcher.project.lockfile import LockedArtifact
+from fetcher.project.resolve import Resolution
+from fetcher.sources.base import FileEntry
+from fetcher.tree.plan import KEEP, Item, Plan, row_of
+from fetcher.tree.state import Row
+
+_log = logging.getLogger(__name__)
+_RECORD_SECONDS = 0.5
+
+
+class Recorder:
+    """Gathers what one run learns, and writes it in time."""
+
+    def __init__(self, space: Workspace, resolution: Resolution) -> None:
+        self._space = space
+        self._fresh = resolution.fresh
+        self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
+        self._rows: list[Row] = []
+        self._written = time.monotonic()
+
+    def recognised(self, plan: Plan) -> None:
+        """Files that were read for the plan and are right need not be read again."""
+        rows = [
+            row_of(item, item.sha256, item.stat)
+            for item in plan.items
+            if item.action == KEEP and item.touched and item.stat is not None
+        ]
+        if rows:
+            self._space.state.record(rows)
+
+    def placed(self, rows: Sequence[Row]) -> list[Problem]:
+        """Keep rows of placed files, and write them now and then."""
+        self._rows += rows
+        if time.monotonic() - self._written > _RECORD_SECONDS:
+            return self._write_rows()
+        return []
+
+    def _write_rows(self) -> list[Problem]:
+        rows, self._rows = self._rows, []
+        self._written = time.monotonic()
+        try:
+            if rows:
+                self._space.state.record(rows)
+        except Failure as failure:
+            return [failure.problem]
+        return []
+
+    def learn(self, item: Item, sha256: str, size: int) -> None:
+        """Note a digest or size that the lock does not have yet."""
+        if item.file.sha256 is None or item.file.size is None:
+            found = self._learned.setdefault((item.artifact.manifest, item.artifact.id), {})
+            if item.file.path not in found:
+                path, _, _, git_blob, lfs, md5 = item.file
+                found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5)
+
+    def save_lock(self) -> list[Problem]:
+        """Merge what was resolved and learned so far into fetch.lock."""
+        changed: dict[tuple[str, str], LockedArtifact] = dict(self._fresh)
+        for key, entries in self._learned.items():
+            locked = self._space.lock.artifacts[key]
+            files = tuple(entries.get(file.path, file) for file in locked.files)
+            changed[key] = replace(locked, files=files)
+        try:
+            if self._space.save_lock(changed):
+                _log.info("fetch.lock written: %d artifacts changed", len(changed))
+        except OSError as error:
+            return [from_os_error(error, f"writing {error.filename}").problem]
+        except Failure as failure:
+            return [failure.problem]
+        return []
+
+    def finish(self, plan: Plan, complete: bool) -> list[Problem]:
+        """Write all that is left, and leave the store tidy; `complete`: nothing went wrong."""
+        problems = self._write_rows()
+        for item in plan.items:
+            # An edited file's bytes are not the source's, unless they were placed just now.
+            known = item.action == KEEP and item.sha256 and (item.placed or not item.edit)
+            if known and item.file.size is not None:
+                self.learn(item, item.sha256, item.file.size)
+        problems += self.save_lock()
+        self._tell(plan)
+        try:
+            if any(item.placed for item in plan.items):
+                self._space.remember_project()
+            self._space.store.close()
+            if complete and not problems:
+                self._space.seal(plan)
+        except OSError as error:
+            problems.append(from_os_error(error, f"writing {error.filename}").problem)
+        return problems
+
+    def _tell(self, plan: Plan) -> None:
+        """Let the plan know its files as the lock has them now."""
+        for part in plan.artifacts:
+            learned = self._learned.get((part.artifact.manifest, part.artifact.id), {})
+            for item in part.items if learned else ():
+                item.file = learned.get(item.file.path, item.file)

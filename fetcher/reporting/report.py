@@ -1,0 +1,304 @@
+"""What a command found in a tree or did to it: totals, artifacts with their files, problems."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypedDict
+
+from fetcher.errors import INTERRUPTED, FetchError, Problem, exit_code_of, hint_of
+from fetcher.tree.plan import (
+    BLOCKED,
+    CONFLICT,
+    GET,
+    KEEP,
+    PLACE,
+    UNVERIFIED,
+    WITHHELD,
+    ArtifactPlan,
+    Item,
+    Plan,
+)
+from fetcher.tree.uptodate import Seal
+
+STARTED = time.perf_counter()
+_STATES = {
+    GET: "missing",
+    PLACE: "missing",
+    CONFLICT: "conflict",
+    BLOCKED: "blocked",
+    WITHHELD: "missing",
+    UNVERIFIED: "unverified",
+    KEEP: "present",
+}
+
+
+class Summary(TypedDict, total=False):
+    """Totals of a report. The first ten are always there; sizes are in bytes.
+
+    `failed_files` are those that are not as the lock wants them; `reused_files` were there, or
+    came from the store. A plan has `to_download_files`, `to_download_bytes` (as far as sizes are
+    known), `unknown_sizes`, `unresolved_artifacts` and `disk_free` as well; a run with probes
+    `failed_probes` and `skipped_probes`.
+    """
+
+    artifacts: int
+    files: int
+    bytes: int
+    downloaded_files: int
+    downloaded_bytes: int
+    reused_files: int
+    placed_files: int
+    failed_files: int
+    failed_artifacts: int
+    seconds: float
+    to_download_files: int
+    to_download_bytes: int
+    unknown_sizes: int
+    unresolved_artifacts: int
+    disk_free: int
+    failed_probes: int
+    skipped_probes: int
+
+
+class ArtifactStatus(TypedDict):
+    """One artifact in the `results` of `fetch status`.
+
+    `files` are counted, `bytes` their sizes' sum; `present` are as locked, `unread` have the right
+    size and were never read.
+    """
+
+    id: str
+    manifest: str
+    state: str
+    optional: bool
+    files: int
+    present: int
+    unread: int
+    bytes: int
+
+
+class FileReport(NamedTuple):
+    """One file of an artifact.
+
+    `path` is the source's name for it, `target` where it stands: relative to the tree, or absolute
+    in the Hugging Face cache. `state` is present, placed (by this run), missing, modified,
+    conflict, blocked or unverified. `source` names what delivered it in this run, such as
+    huggingface, mirror:… or store. `size` (bytes), `sha256` (lower-case hex), `source` and `error`
+    are None where there is nothing to say.
+    """
+
+    path: str
+    target: str
+    size: int | None
+    sha256: str | None
+    state: str
+    source: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ArtifactReport:
+    """One artifact: `state` is complete, partial, missing, modified or conflict; `revision` is
+    None while it is not resolved."""
+
+    id: str
+    manifest: str
+    name: str
+    state: str
+    revision: str | None
+    rows: Callable[[], Iterator[FileReport]] = field(repr=False, compare=False)
+
+    @property
+    def files(self) -> list[FileReport]:
+        """Its files, in the order of the lock; made when asked for: there may be a million."""
+        return list(self.rows())
+
+
+Errors = Mapping[tuple[str, str], str]  # (artifact, file): what is wrong with it
+
+
+def _nothing(_: Errors) -> Iterator[ArtifactReport]:
+    return iter(())
+
+
+class ProblemsError(FetchError):
+    """A report has problems. `report` is the whole of it; message and hint are of the first
+    problem, `exit_code` is what the command line would exit with."""
+
+    def __init__(self, report: Report) -> None:
+        first, *others = report.problems
+        about = "/".join(part for part in (first.artifact, first.file) if part)
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(f"{about}: {first.message}{more}" if about else first.message + more)
+        self.hint = hint_of(first)
+        self.report = report
+        self.exit_code = report.exit_code
+
+    def problems(self) -> list[Problem]:
+        """All of them."""
+        return list(self.report.problems)
+
+
+@dataclass
+class Report:
+    """What a run did, or a look at the tree found.
+
+    `summary` has totals, `artifacts` each artifact with its files, `problems` all that is wrong:
+    an artifact that failed does not keep the others from being fetched. `ok` says whether there is
+    none. `results` is what only some commands have.
+    """
+
+    summary: Summary = field(default_factory=Summary)
+    problems: list[Problem] = field(default_factory=list)
+    results: Sequence[Mapping[str, Any]] | None = None
+    interrupted: bool = False
+    found: Callable[[Errors], Iterator[ArtifactReport]] = field(default=_nothing, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it should be."""
+        return self.exit_code == 0
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code of the command line."""
+        return INTERRUPTED if self.interrupted else exit_code_of(self.problems)
+
+    @property
+    def artifacts(self) -> list[ArtifactReport]:
+        """Every artifact that it is about, in the order of the manifests."""
+        return list(self.each_artifact())
+
+    def each_artifact(self) -> Iterator[ArtifactReport]:
+        """The same, one by one."""
+        return self.found({(p.artifact, p.file): p.message for p in self.problems if p.file})
+
+    def raise_for_problems(self) -> None:
+        """Raise ProblemsError if there are problems; else do nothing."""
+        if self.problems:
+            raise ProblemsError(self)
+
+
+# Made of a plan
+
+
+def _file_state(item: Item) -> str:
+    if item.placed:
+        return "placed"
+    if item.changed_by_user:
+        return "modified"
+    return _STATES[item.action]
+
+
+def _of_part(part: ArtifactPlan, errors: Errors) -> ArtifactReport:
+    artifact = part.artifact
+
+    def rows() -> Iterator[FileReport]:
+        for item in part.items:
+            yield FileReport(
+                item.file.path,
+                item.target,
+                item.file.size,
+                item.file.sha256 or item.sha256 or None,
+                _file_state(item),
+                item.origin or None,
+                errors.get((artifact.id, item.file.path)),
+            )
+
+    revision = part.locked.revision if part.locked else None
+    return ArtifactReport(artifact.id, artifact.manifest, artifact.name, part.state, revision, rows)
+
+
+def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
+    """The report of what a plan's artifacts are now."""
+    items = list(plan.items)
+    reused = [item for item in items if item.action == KEEP and item.origin in {"", "store"}]
+    summary = Summary(
+        artifacts=len(plan.artifacts),
+        files=len(items),
+        bytes=sum(item.file.size or 0 for item in items),
+        downloaded_files=0,
+        downloaded_bytes=0,
+        reused_files=len(reused),
+        placed_files=sum(1 for item in items if item.placed),
+        failed_files=sum(1 for item in items if item.action != KEEP),
+        failed_artifacts=len({problem.artifact for problem in problems if problem.artifact}),
+        seconds=round(seconds, 3),
+    )
+
+    def found(errors: Errors) -> Iterator[ArtifactReport]:
+        return (_of_part(part, errors) for part in plan.artifacts)
+
+    return Report(summary, list(problems), found=found)
+
+
+def status_of(plan: Plan) -> list[ArtifactStatus]:
+    """How each artifact of a quick plan stands."""
+    return [
+        {
+            "id": part.artifact.id,
+            "manifest": part.artifact.manifest,
+            "state": part.state,
+            "optional": part.artifact.optional,
+            "files": len(part.items),
+            "present": sum(1 for item in part.items if item.action == KEEP),
+            "unread": sum(1 for item in part.items if item.action == UNVERIFIED),
+            "bytes": sum(item.file.size or 0 for item in part.items),
+        }
+        for part in plan.artifacts
+    ]
+
+
+# Made of a seal
+
+
+def of_seal(seal: Seal) -> Report:
+    """The report of a tree that is as it was when it was complete: the same as its plan's."""
+    summary = Summary(
+        artifacts=len(seal.artifacts),
+        files=seal.files,
+        bytes=seal.bytes,
+        downloaded_files=0,
+        downloaded_bytes=0,
+        reused_files=seal.files,
+        placed_files=0,
+        failed_files=0,
+        failed_artifacts=0,
+        seconds=round(time.perf_counter() - STARTED, 3),
+    )
+    return Report(summary, found=lambda _: _sealed(seal))
+
+
+def _sealed(seal: Seal) -> Iterator[ArtifactReport]:
+    def rows(index: int) -> Iterator[FileReport]:
+        for file in seal.files_of(index):
+            yield FileReport(*file, "present", None, None)
+
+    for index, artifact in enumerate(seal.artifacts):
+        yield ArtifactReport(
+            artifact.id,
+            artifact.manifest,
+            artifact.name,
+            artifact.state,
+            artifact.revision,
+            lambda index=index: rows(index),  # type: ignore[misc]
+        )
+
+
+def status_of_seal(seal: Seal) -> list[ArtifactStatus]:
+    """How each artifact of a sealed tree stands."""
+    return [
+        {
+            "id": artifact.id,
+            "manifest": artifact.manifest,
+            "state": artifact.state,
+            "optional": artifact.optional,
+            "files": artifact.files,
+            "present": artifact.files,
+            "unread": 0,
+            "bytes": artifact.bytes,
+        }
+        for artifact in seal.artifacts
+    ]
