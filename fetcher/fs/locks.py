@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _log = logging.getLogger(__name__)
+# It would write two lines for each of twenty looks in a second; what matters is said here.
+logging.getLogger("filelock").setLevel(logging.WARNING)
 
 
 # So long without a sign of life, and the holder is stopped, or gone with its machine.
