@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from secrets import token_hex
@@ -16,6 +15,8 @@ from fetcher.server.blob_check import AT_ONCE, BlobChecks
 from fetcher.server.http import Content, HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
 from fetcher.server.streaming import StreamWriter
+
+_log = logging.getLogger(__name__)
 
 Part = bytes | tuple[Extent, ...]
 Ranges = list[tuple[int, int]] | None
@@ -64,8 +65,7 @@ class Service:
                 sending = await self._prepared(request, refused.response)
         except Exception as error:
             options.say(f"{request.method} {request.path!r}: {type(error).__name__}: {error}")
-            if os.environ.get("FETCH_DEBUG"):
-                options.say(traceback.format_exc())
+            _log.debug("%s %r failed", request.method, request.path, exc_info=True)
             response = refusal(500, "this mirror failed: its log says why").response
             sending = await self._prepared(request, response)
         status, size, send = sending

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import marshal
 import os
 import signal
 import socket
 import struct
-import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -28,6 +28,8 @@ from fetcher.network.session import Network
 from fetcher.store.store import private_prefix
 from fetcher.transfer.download import SMALL
 from fetcher.transfer.handle import aim, set_up
+
+_log = logging.getLogger(__name__)
 
 # url, headers, size, sha256, git blob: what a worker needs to know of a download.
 Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
@@ -248,7 +250,6 @@ def run_worker(
         _Loop(packets, writer, network, folder).run(share)
         status = 0
     except BaseException:  # the engine takes back what was not reported
-        if os.environ.get("FETCH_DEBUG"):
-            traceback.print_exc()
+        _log.debug("a worker ends early", exc_info=True)
     finally:
         os._exit(status)

@@ -29,7 +29,6 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "FETCH_STORE": str(home / "store"),
-        "FETCH_DEBUG": "1",
         **more,
     }
 
