@@ -251,9 +251,9 @@ class HuggingFace(Source):
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
         url = self._resolve_url(revision, file.path, network)
         found: list[Candidate] = [UrlCandidate(self.type, url)]
-        settings = network.settings
         large = file.lfs and (file.size or 0) >= XET_LEAST
-        if settings.xet and large and not settings.limit_rate:  # hf_xet knows no rate
+        # hf_xet knows no rate.
+        if large and network.settings.xet and not network.settings.limit_rate:
             commit = quote(revision or self.revision, safe="")
             token_url = self._api(network, f"xet-read-token/{commit}")
             found.insert(0, XetCandidate("xet", url, token_url))
