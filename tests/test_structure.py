@@ -36,6 +36,7 @@ ROOMS = [
     "verify.host",
     "verify",
     # fetcher/
+    "i18n",
     "errors",
     "fs",
     "yamldoc",
