@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.project.manifest import FilesType
 from fetcher.yamldoc.nodes import Document, Node, parse
 from fetcher.yamldoc.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
@@ -48,7 +49,7 @@ def node_of_text(text: str, kind: Type) -> tuple[Node | None, str]:
         text = "{" + pairs + "}"
     document = parse(text.encode(), "value")
     if document.root is None or document.problems:
-        return None, "cannot be read: write it as in YAML, such as [1, 2] or {key: value}"
+        return None, t("cannot be read: write it as in YAML, such as [1, 2] or {key: value}")
     return document.root, ""
 
 
@@ -76,12 +77,18 @@ def short(text: str) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
+def with_hint(message: str, hint: str) -> str:
+    """A message, and the hint in brackets behind it."""
+    return t("{message} ({hint})", message=message, hint=hint) if hint else message
+
+
 def judge(node: Node, kind: Type) -> tuple[Any, list[str]]:
     """(the value, []) or (INVALID, what is wrong in words)."""
     document = Document("value")
     value = kind.decode(node, document)
-    words = [
-        problem.message + (f" ({problem.hint})" if problem.hint else "")
-        for problem in document.problems
-    ]
-    return (INVALID, words or [f"expected {kind.expected}"]) if value is INVALID else (value, [])
+    words = [with_hint(problem.message, problem.hint) for problem in document.problems]
+    return (
+        (INVALID, words or [t("expected {expected}", expected=kind.expected)])
+        if value is INVALID
+        else (value, [])
+    )

@@ -15,13 +15,13 @@ from fetcher.catalog import fallback
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError
+from fetcher.i18n import localized, t
 from fetcher.project.manifest import Artifact
 from fetcher.register.form import form_json
 from fetcher.reporting import saved
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, json_response, refusal
 from fetcher.web import openapi, pages
 from fetcher.web.catalog_view import FACETS, CatalogCard, Listing
-from fetcher.web.messages import translated
 from fetcher.web.register_form import FieldError, Registrar
 from fetcher.web.render import SAFE, translator
 from fetcher.web.sessions import WebSessions
@@ -49,9 +49,13 @@ class Api:
         self.jobs = jobs
 
     async def handle(self, request: HttpRequest, rest: list[str]) -> HttpResponse:
-        """Everything below /-/api/. Raises HttpError."""
-        answer = await self._route(request, rest)
-        answer.headers = {**SAFE, "Vary": "Authorization, Cookie", **answer.headers}
+        """Everything below /-/api/, in the language of who asks. Raises HttpError."""
+        try:
+            answer = await self._route(request, rest)
+        except HttpError as error:
+            raise error.saying(translator(request).say(error.message)) from None
+        vary = "Accept-Language, Authorization, Cookie"
+        answer.headers = {**SAFE, "Vary": vary, **answer.headers}
         return answer
 
     async def _route(self, request: HttpRequest, rest: list[str]) -> HttpResponse:
@@ -60,7 +64,7 @@ class Api:
             case ["openapi.json"] if not posts:
                 return json_response(openapi.document(request.base))
             case ["form"] if not posts:
-                return json_response(form_json())
+                return json_response(localized(form_json(), translator(request).language))
             case ["models"]:
                 return await (self._register(request) if posts else self._models(request))
             case ["models", *name, "verify"] if posts and 1 <= len(name) <= 2:
@@ -72,32 +76,32 @@ class Api:
             case ["propose-id"] if not posts:
                 return await self._propose(request)
             case ["uploads", *name]:
-                return await self._uploads_told(request, name)
+                return await self._uploads(request, name)
             case ["status"] if not posts:
                 return await self.status(request)
             case ["runtime"] if not posts:
                 return await self.runtime(request)
-        raise refusal(404, "there is no such call: see /-/api/openapi.json")
+        raise refusal(404, t("there is no such call: see /-/api/openapi.json"))
 
     def writer(self, request: HttpRequest, csrf: str = "") -> Registrar:
         """Who writes, if this request may. Raises HttpError."""
         if self.registrar is None:
-            raise refusal(403, "this server is read-only")
+            raise refusal(403, t("this server is read-only"))
         if not request.identity.upload:
             status = 403 if request.identity.name else 401
-            raise refusal(status, "writing takes a token with the right `upload`")
+            raise refusal(status, t("writing takes a token with the right `upload`"))
         posts = request.method == "POST"
         if posts and not self.sessions.allows(
             request, csrf or request.headers("x-csrf-token") or ""
         ):
-            raise refusal(403, "the request is not from a page of this server (no CSRF token)")
+            raise refusal(403, t("the request is not from a page of this server (no CSRF token)"))
         return self.registrar
 
     async def _find(self, request: HttpRequest, name: str) -> CatalogCard:
         shown = await self.listing.shown()
         card = pages.find(shown.visible(request.identity), name)
         if card is None:
-            raise refusal(404, "there is no such artifact, or not for you, or more than one")
+            raise refusal(404, t("there is no such artifact, or not for you, or more than one"))
         return card
 
     async def _models(self, request: HttpRequest) -> HttpResponse:
@@ -111,15 +115,16 @@ class Api:
 
     async def _register(self, request: HttpRequest) -> HttpResponse:
         registrar = self.writer(request)
+        language = translator(request).language
         data = await _json(request)
         dry = request.truth("dry_run")
         outcome = await registrar.from_json(data, request.identity.name, not dry)
         if outcome.errors:
-            answer = json_response({"errors": outcome.errors})
+            answer = json_response({"errors": localized(outcome.errors, language)})
             answer.status = 422
             return answer
         self.listing.invalidate()
-        answer = json_response({**vars(outcome)} | {"errors": {}})
+        answer = json_response(localized({**vars(outcome)} | {"errors": {}}, language))
         answer.status = 201 if outcome.written else 200
         return answer
 
@@ -131,7 +136,7 @@ class Api:
             artifact.full_name == card.full_name
             for _, artifact in (await self.listing.shown()).pairs
         ):
-            raise refusal(403, "this server verifies only what its own project declares")
+            raise refusal(403, t("this server verifies only what its own project declares"))
         answer = json_response(self.jobs.verify(card.full_name).to_json())
         answer.status = 202
         return answer
@@ -140,7 +145,7 @@ class Api:
         """A verification of an artifact that exists for who asks. Raises HttpError."""
         job = self.jobs.find(name) if self.jobs else None
         if job is None:
-            raise refusal(404, "there is no such job")
+            raise refusal(404, t("there is no such job"))
         await self._find(request, job.artifact)
         return job
 
@@ -153,16 +158,6 @@ class Api:
             raise refusal(422, str(wrong)) from None
         return json_response({"id": found})
 
-    async def _uploads_told(self, request: HttpRequest, name: list[str]) -> HttpResponse:
-        """The form shows what is refused: to somebody at a browser, in the page's language."""
-        try:
-            return await self._uploads(request, name)
-        except HttpError as refused:
-            if not self.sessions.of(request):
-                raise
-            told = translated(refused.words, translator(request))
-            raise refusal(refused.response.status, told) from None
-
     async def _uploads(self, request: HttpRequest, name: list[str]) -> HttpResponse:
         uploads, owner = self.writer(request).uploads, request.identity.name
         if not name and request.method == "POST":
@@ -173,12 +168,12 @@ class Api:
             answer.status = 201
             return answer
         if len(name) != 1:
-            raise refusal(404, "there is no such upload")
+            raise refusal(404, t("there is no such upload"))
         found = await asyncio.to_thread(uploads.find, owner, name[0])
         if request.method == "POST":
             offset = request.params.get("offset", "")
             if not re.fullmatch(r"\d{1,15}", offset):
-                raise refusal(400, "expected ?offset=BYTES")
+                raise refusal(400, t("expected ?offset=BYTES"))
             found = await uploads.take(found, int(offset), request)
         return json_response(found.to_json())
 
@@ -345,10 +340,10 @@ def _plain(value: object) -> object:
 async def _json(request: HttpRequest) -> object:
     kind = (request.headers("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise refusal(415, "expected Content-Type: application/json")
+        raise refusal(415, t("expected Content-Type: application/json"))
     body = await request.body(_LARGEST_JSON)
     try:
         found: object = json.loads(body)
     except (ValueError, RecursionError):
-        raise refusal(400, "the body is no JSON") from None
+        raise refusal(400, t("the body is no JSON")) from None
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
+from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import read as read_lock
@@ -171,12 +172,20 @@ class Listing:
                 self._shown = await asyncio.to_thread(self._look, view)
                 for problem in self._shown.problems:
                     if problem not in before:
-                        self.inventory.say(f"the catalog is not shown as a whole: {problem}")
+                        self.inventory.say(
+                            t("the catalog is not shown as a whole: {problem}", problem=problem)
+                        )
                 self._signature = signature
                 self._looked = time.monotonic()
                 self._cost = self._looked - started
         except Exception as error:  # what was shown before is shown on
-            self.inventory.say(f"the catalog cannot be read: {type(error).__name__}: {error}")
+            self.inventory.say(
+                t(
+                    "the catalog cannot be read: {name}: {error}",
+                    name=type(error).__name__,
+                    error=error,
+                )
+            )
             self._shown = self._shown or Catalog()
         finally:
             self._checked = time.monotonic()

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote, urlencode
 
+from fetcher.i18n import revived
 from fetcher.mirror.inventory import ArtifactRecord
+from fetcher.register.form import BY_KEY
 from fetcher.reporting import leaderboard
 from fetcher.reporting.leaderboard import Ranking
 from fetcher.server.tokens import Identity
@@ -18,7 +20,8 @@ from fetcher.ui.units import human_bytes
 from fetcher.web import plots
 from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, facets
 from fetcher.web.i18n import Translator
-from fetcher.web.messages import translated
+from fetcher.web.labels import FACETS as FACET_LABELS
+from fetcher.web.labels import FACTS, STATES
 from fetcher.web.render import TemplateValues
 from fetcher.web.verify_jobs import VerifyJob
 from fetcher.yamldoc.json_fields import JsonFields
@@ -26,12 +29,11 @@ from fetcher.yamldoc.json_fields import JsonFields
 PAGE = 50
 FILES = 300
 _TREE = 200
-_FACTS = ("task", "framework", "owner", "licence", "visibility", "parameters", "min_vram")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def catalog(
-    shown: Catalog, identity: Identity, params: Mapping[str, str], t: Translator
+    shown: Catalog, identity: Identity, params: Mapping[str, str], tr: Translator
 ) -> TemplateValues:
     """One page of the artifacts that fit the filters."""
     cards = shown.visible(identity)
@@ -47,6 +49,8 @@ def catalog(
 
     return {
         "wanted": wanted,
+        "labels": FACET_LABELS,
+        "states": STATES,
         "facets": list(facets(cards).items()),
         "cards": found[(number - 1) * PAGE : number * PAGE],
         "total": len(found),
@@ -56,7 +60,7 @@ def catalog(
         "after": link(number + 1),
         "nothing": not cards,
         # A private artifact's manifest may be named there.
-        "problems": [translated(text, t) for text in shown.problems if identity.upload],
+        "problems": [tr.say(text) for text in shown.problems if identity.upload],
     }
 
 
@@ -69,18 +73,19 @@ def find(cards: Iterable[CatalogCard], name: str) -> CatalogCard | None:
     return found[0] if len(found) == 1 else None
 
 
-def artifact(card: CatalogCard, t: Translator, base: str) -> TemplateValues:
+def artifact(card: CatalogCard, tr: Translator, base: str) -> TemplateValues:
     """Everything about one artifact."""
     record = {**card.record.values, "licence": card.record.get("license")}
     return {
         "card": card,
-        "facts": [(t(key), record[key]) for key in _FACTS if record.get(key)]
-        + [(t(f"f.{key}"), _shown(record[key])) for key in _MORE if record.get(key)],
-        "commands": list(_commands(card, t, base)),
-        "proof": _proof(card.verified) if card.verified else None,
+        "states": STATES,
+        "facts": [(tr.say(label), record[key]) for key, label in FACTS.items() if record.get(key)]
+        + [(tr.say(BY_KEY[key].label), _shown(record[key])) for key in _MORE if record.get(key)],
+        "commands": list(_commands(card, tr, base)),
+        "proof": _proof(card.verified, tr) if card.verified else None,
         "files": card.files[:FILES],
         "more_files": max(len(card.files) - FILES, 0),
-        "tree": _tree(card, t),
+        "tree": _tree(card, tr),
     }
 
 
@@ -94,23 +99,23 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _commands(card: CatalogCard, t: Translator, base: str) -> Iterable[tuple[str, str]]:
+def _commands(card: CatalogCard, tr: Translator, base: str) -> Iterable[tuple[str, str]]:
     name = card.id
     here = f" --from {base}" if card.held else ""
-    yield t("use_fetch"), f"fetch all {name}{here}\nfetch verify {name}"
+    yield tr("In a project"), f"fetch all {name}{here}\nfetch verify {name}"
     if card.repo and card.held:
         kind = next((k for k in ("dataset", "space") if card.source.startswith(f"hf:{k}s/")), "")
         repo = shlex.quote(card.repo) + (f" --repo-type {kind}" if kind else "")
-        yield t("use_hub"), f"export HF_ENDPOINT={base}\nhf download {repo}"
+        yield tr("With any Hugging Face client"), f"export HF_ENDPOINT={base}\nhf download {repo}"
         more = f", repo_type={kind!r}" if kind else ""
         code = f"snapshot_download({card.repo!r}{more}, endpoint={base!r})"
-        yield t("use_python"), f"from huggingface_hub import snapshot_download\n{code}"
+        yield tr("In Python"), f"from huggingface_hub import snapshot_download\n{code}"
     elif card.held and card.files:
         path = quote(f"/files/{card.manifest}/{card.id}/{card.files[0].path}")
-        yield t("use_files"), f"curl -fO {base}{path}"
+        yield tr("The files, by curl"), f"curl -fO {base}{path}"
 
 
-def _tree(card: CatalogCard, t: Translator) -> str:
+def _tree(card: CatalogCard, tr: Translator) -> str:
     """The folders and files where the layout puts them, indented."""
     targets = sorted(target for file in card.files for target in file.targets)
     lines: list[str] = []
@@ -124,11 +129,13 @@ def _tree(card: CatalogCard, t: Translator) -> str:
         lines.append("  " * len(folders) + name)
         above = folders
     if len(targets) > _TREE:
-        lines.append(t("more_files", number=len(targets) - _TREE))
+        lines.append(
+            tr.n("… and {count} more file", "… and {count} more files", len(targets) - _TREE)
+        )
     return "\n".join(lines)
 
 
-def _proof(result: JsonFields) -> TemplateValues:
+def _proof(result: JsonFields, tr: Translator) -> TemplateValues:
     """A result of `fetch verify`, whatever somebody has put into the report."""
     metrics = result.object("metrics").values
     tables = [
@@ -145,20 +152,21 @@ def _proof(result: JsonFields) -> TemplateValues:
         for table in result.objects("tables")
     ]
     return {
-        **{key: str(result.get(key) or "") for key in ("state", "type", "time", "reason", "hint")},
+        **{key: str(result.get(key) or "") for key in ("state", "type", "time")},
+        **{key: tr.say(str(result.get(key) or "")) for key in ("reason", "hint")},
         "shown_time": _moment(str(result.get("time") or "")),
-        "checks": [_check(check) for check in result.objects("checks")][:100],
+        "checks": [_check(check, tr) for check in result.objects("checks")][:100],
         "tables": tables,
         "metrics": [(key, _figure(key, metrics[key])) for key in metrics if _plain(metrics[key])],
         "pictures": list(pictures(result)),
     }
 
 
-def _check(check: JsonFields) -> dict[str, str]:
+def _check(check: JsonFields, tr: Translator) -> dict[str, str]:
     word = "warning" if check.get("warning") else "ok" if check.get("ok") else "failed"
     return {
-        "name": str(check.get("name") or ""),
-        "detail": str(check.get("detail") or "")[:500],
+        "name": tr.say(str(check.get("name") or "")),
+        "detail": tr.say(str(check.get("detail") or "")[:500]),
         "mark": "partial" if word == "warning" else word,
         "word": word,
     }
@@ -209,19 +217,26 @@ def _figure(key: str, value: object) -> str:
     return leaderboard.shown(key, value) if isinstance(value, float) else str(value)
 
 
-def job(job: VerifyJob) -> TemplateValues:
+def job(job: VerifyJob, tr: Translator) -> TemplateValues:
     """A verification: what failed, and why something was left out."""
     report = JsonFields.of(job.report)
     skipped = [item for item in report.objects("results") if item.get("state") == "skipped"]
     return {
         "job": job.to_json(),
+        "states": STATES,
         "ended": job.ended is not None,
-        "problems": [item.values for item in report.objects("errors")],
-        "reasons": [item.text("reason") for item in skipped if item.text("reason")],
+        "problems": [
+            {
+                "message": tr.say(revived(item.values, item.text("message"))),
+                "hint": tr.say(item.text("hint")),
+            }
+            for item in report.objects("errors")
+        ],
+        "reasons": [tr.say(item.text("reason")) for item in skipped if item.text("reason")],
     }
 
 
-def board(shown: Catalog, identity: Identity, root: Path | None, t: Translator) -> TemplateValues:
+def board(shown: Catalog, identity: Identity, root: Path | None, tr: Translator) -> TemplateValues:
     """The rankings of what somebody may see."""
     if root is None:
         return {"tables": []}
@@ -235,12 +250,16 @@ def board(shown: Catalog, identity: Identity, root: Path | None, t: Translator) 
         if identity.may_see(item.artifact.full_name, ArtifactRecord(item.artifact.info).private)
     ]
     found = leaderboard.board(measured, widest="private")
-    return {"tables": [_table(table, t) for table in found.tables]}
+    return {"tables": [_table(table, tr) for table in found.tables]}
 
 
-def _table(table: Ranking, t: Translator) -> TemplateValues:
-    order = "by_lower" if leaderboard.less_is_better(table.metric) else "by_higher"
-    where = " · " + t("on_benchmark", benchmark=table.benchmark) if table.benchmark else ""
+def _table(table: Ranking, tr: Translator) -> TemplateValues:
+    order = (
+        tr("by {metric}, lower is better", metric=table.metric)
+        if leaderboard.less_is_better(table.metric)
+        else tr("by {metric}, higher is better", metric=table.metric)
+    )
+    where = " · " + tr("on {benchmark}", benchmark=table.benchmark) if table.benchmark else ""
     rows = [
         {
             "rank": rank,
@@ -262,10 +281,10 @@ def _table(table: Ranking, t: Translator) -> TemplateValues:
         for _, item in table.rows[:50]
         if table.metric != "bpp" and {"bpp", table.metric} <= item.metrics.keys()
     ]
-    plot = t("plot_of", metric=table.metric)
+    plot = tr("Plot of {metric}", metric=table.metric)
     return {
-        "title": f"{t('other') if table.task == 'other' else table.task}{where}",
-        "order": t(order, metric=table.metric),
+        "title": (tr("other") if table.task == "other" else table.task) + where,
+        "order": order,
         "metrics": table.metrics,
         "rows": rows,
         "plots": [

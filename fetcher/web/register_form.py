@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project.manifest import ARTIFACT
 from fetcher.project.project import Project
@@ -22,10 +23,10 @@ from fetcher.register.draft import Draft, from_json
 from fetcher.register.form import BY_KEY, FIELDS, FormField
 from fetcher.register.ids import propose
 from fetcher.register.registration import InvalidForm, Session
-from fetcher.register.values import judge, node_of_value, printable
+from fetcher.register.values import judge, node_of_value, printable, with_hint
 from fetcher.store.store import Store
 from fetcher.web.i18n import Translator
-from fetcher.web.messages import translated
+from fetcher.web.labels import HELP, KINDS, OWN_FIELDS, STEPS
 from fetcher.web.render import TemplateValues
 from fetcher.web.uploads import Uploads
 from fetcher.yamldoc.schema import ListOf
@@ -41,22 +42,12 @@ _PARTS = {
 }
 _HOSTS = {"huggingface": {"huggingface.co", "hf.co"}, "github": {"github.com"}}
 _WHERE = {"huggingface": "hf_repo", "github": "gh_repo", "url": "url", "local": "server_path"}
-_OUTSIDE = "is not below a folder that this server allows"
-_OWN_FIELDS = {
-    "id": "id",
-    "source": "repository_type",
-    "hf_repo": "repository",
-    "gh_repo": "repository",
-    "url": "address",
-    "server_path": "server_path",
-    "manifest": "into_manifest",
-    "place": "place",
-}
+_OUTSIDE = t("is not below a folder that this server allows")
 
 
 @dataclass
 class RegistrationResult:
-    """What a submission came to: `errors` by field in English, `diff` what is or was written."""
+    """What a submission came to: `errors` by field, `diff` what is or was written."""
 
     id: str = ""
     manifest: str = ""
@@ -100,7 +91,7 @@ class Registrar:
         own = self.manifests()
         chosen = wanted if wanted or len(own) < 2 else own[0]
         if chosen and own and chosen not in own:
-            raise FieldError("manifest", f"there is no manifest {chosen!r}")
+            raise FieldError("manifest", t("there is no manifest {chosen!r}", chosen=chosen))
         return targets.manifest_for(Project(self.root), chosen)
 
     def _session(self, manifest: str) -> Session:
@@ -141,7 +132,7 @@ class Registrar:
                 if "upload" in told:
                     found = self.uploads.find(owner, str(told["upload"]))
                     if not found.path:
-                        raise FieldError("upload", "it is not finished yet")
+                        raise FieldError("upload", t("it is not finished yet"))
                     session.set_checkpoint(f"./{found.path}", upload=True)
                 elif written:
                     session.set_checkpoint(self._sound(written))
@@ -227,7 +218,7 @@ class Registrar:
         elif kind == "url":
             text = _one(form, "url")
             if text and urlsplit(text).scheme not in {"http", "https"}:
-                raise FieldError(where, "expected an http or https address")
+                raise FieldError(where, t("expected an http or https address"))
             if text:
                 session.set_checkpoint(text)
         elif uploaded := _one(form, "uploaded"):
@@ -237,7 +228,7 @@ class Registrar:
         elif text := _one(form, "server_path"):
             session.set_checkpoint(self._local(text, where))
         if session.draft.source is None:
-            raise FieldError(where, "is needed: a repository, a URL or a file")
+            raise FieldError(where, t("is needed: a repository, a URL or a file"))
 
     def _local(self, text: str, key: str) -> str:
         """A path on the server, if it is below a folder that is allowed; links are followed."""
@@ -275,7 +266,7 @@ def _own_lines(diff: str) -> str:
 
 
 def _words(error: FetchError) -> str:
-    return error.message + (f" ({error.hint})" if error.hint else "")
+    return with_hint(error.message, error.hint)
 
 
 def _one(form: Mapping[str, list[str]], key: str) -> str:
@@ -295,13 +286,13 @@ def _repository(kind: str, form: Mapping[str, list[str]], record_kind: object) -
             return repo
         host, _, repo = repo.partition("://")[2].rstrip("/").partition("/")
         if host not in _HOSTS[kind]:
-            raise FieldError(_WHERE[kind], "expected owner/name")
+            raise FieldError(_WHERE[kind], t("expected owner/name"))
     if not repo:
         return ""
     repo = repo.removeprefix("hf:").removeprefix("github:")
     needs_owner = kind == "github" and "/" not in repo
     if not _REPO.fullmatch(repo) or needs_owner:
-        raise FieldError(_WHERE[kind], "expected owner/name")
+        raise FieldError(_WHERE[kind], t("expected owner/name"))
     prefix = "github:" if kind == "github" else "hf:"
     prefix += "datasets/" if kind == "huggingface" and record_kind == "dataset" else ""
     return prefix + repo + (f"@{revision}" if revision else "") + (f":{path}" if path else "")
@@ -323,7 +314,7 @@ def _fill(draft: Draft, form: Mapping[str, list[str]]) -> None:
             continue
         text = _one(form, item.key).replace("\r\n", "\n")
         if text and not printable(text):
-            draft.errors[item.key] = ["holds control characters"]
+            draft.errors[item.key] = [t("holds control characters")]
         elif text:
             draft.set_text(item, text)
     single = _one(form, "hf_file")
@@ -336,13 +327,15 @@ def _check_compression(draft: Draft) -> None:
     """Every compression model can reconstruct: that is what is measured."""
     needed = draft.values.get("task") in COMPRESSION and draft.values.get("kind") != "dataset"
     if needed and "reconstruct" not in draft.values.get("interface", ()):
-        draft.errors["interface"] = ["a compression model must offer reconstruct"]
+        draft.errors["interface"] = [t("a compression model must offer reconstruct")]
 
 
 class _FormRow(TypedDict):
     """A field in the form's template; `kind` is the control: text, area, select, choices, owner."""
 
     key: str
+    label: str
+    help: str
     kind: str
     choices: Sequence[str]
     closed: bool
@@ -353,7 +346,7 @@ class _FormRow(TypedDict):
 
 
 def view(
-    form: Mapping[str, list[str]], outcome: RegistrationResult, registrar: Registrar, t: Translator
+    form: Mapping[str, list[str]], outcome: RegistrationResult, registrar: Registrar, tr: Translator
 ) -> TemplateValues:
     """What the form's template shows; what was typed stays."""
     steps: list[list[_FormRow]] = [[] for _ in range(5)]
@@ -363,6 +356,8 @@ def view(
         steps[item.step].append(
             {
                 "key": item.key,
+                "label": item.label,
+                "help": HELP[item.key],
                 "kind": kind,
                 "choices": item.choices,
                 "closed": item.closed,
@@ -374,21 +369,24 @@ def view(
         )
     errors: dict[str, list[str]] = defaultdict(list)
     for key, words in outcome.errors.items():
-        errors[key] += [translated(text, t) for text in words]
+        errors[key] += [tr.say(text) for text in words]
     values: dict[str, str] = defaultdict(str, {key: _one(form, key) for key in form})
     values["kind_of_source"] = _source_kind(form)
-    labels = {key: t(f"f.{key}") for key in BY_KEY} | {k: t(v) for k, v in _OWN_FIELDS.items()}
+    labels = {key: tr.say(item.label) for key, item in BY_KEY.items()} | {
+        key: tr.say(label) for key, label in OWN_FIELDS.items()
+    }
     mistakes = [(key, labels.get(key, key), "; ".join(errors[key])) for key in errors]
     return {
         "steps": steps,
         "form": values,
         "errors": errors,
         "mistakes": mistakes,
-        "kinds": SOURCES,
+        "kinds": KINDS,
+        "names": STEPS,
         "folders": [str(folder) for folder in registrar.folders],
         "most": registrar.uploads.most,
         "manifests": registrar.manifests(),
         "open_advanced": any(key in _ADVANCED or key in {"place", "manifest"} for key in errors),
         "preview": outcome.diff,
-        "notes": [translated(note, t) for note in outcome.notes],
+        "notes": [tr.say(note) for note in outcome.notes],
     }

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher import __version__
+from fetcher.i18n import LANGUAGES
 from fetcher.server.http import HttpRequest, HttpResponse
 from fetcher.ui.units import human_bytes
-from fetcher.web.i18n import LANGUAGES, NAMES, Translator, preferred
+from fetcher.web.i18n import NAMES, Translator, preferred
 from fetcher.web.sessions import WebSessions, cookie, set_cookie
 
 # What a template shows, by its name there: Jinja takes any type.

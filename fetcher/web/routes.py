@@ -17,13 +17,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode
 
 from fetcher.config.settings import Settings
+from fetcher.i18n import t
 from fetcher.reporting import saved
 from fetcher.server.app import App
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.web import pages, register_form, render
 from fetcher.web.api import Api
 from fetcher.web.catalog_view import Listing
-from fetcher.web.messages import translated
 from fetcher.web.register_form import Registrar, RegistrationResult
 from fetcher.web.sessions import COOKIE, WebSessions, same_origin, set_cookie
 from fetcher.web.uploads import MOST_BYTES, Uploads
@@ -32,6 +32,8 @@ from fetcher.web.verify_jobs import VerifyJobs
 _LARGEST_FORM = 1 << 20
 _OPEN = ("/-/login", "/-/static/web.css", "/-/static/web.js", "/-/static/icon.svg")
 _WRONG_TOKEN_SECONDS = 0.5
+_NOT_FOUND = t("There is no such page, or not for you.")
+_STALE = t("The form is too old, or comes from another site: send it again.")
 
 
 @dataclass
@@ -111,9 +113,11 @@ class Web:
         except HttpError as refused:
             return self._error(request, refused)
 
-    def _error(self, request: HttpRequest, refused: HttpError) -> HttpResponse:
-        t, status, words = render.translator(request), refused.response.status, refused.words
-        message = t("not_found") if status == 404 else t.known(words, translated(words, t))
+    def _error(self, request: HttpRequest, error: HttpError) -> HttpResponse:
+        status, message = error.response.status, error.message
+        if status == 404:
+            message = _NOT_FOUND
+        message = render.translator(request).say(message)
         return self._render(request, "message.html", {"message": message}, status)
 
     def _render(
@@ -128,14 +132,16 @@ class Web:
         posts = request.method == "POST"
         match rest:
             case [] if not posts:
-                shown, t = await self.listing.shown(), render.translator(request)
-                values = pages.catalog(shown, request.identity, request.params, t)
+                shown, tr = await self.listing.shown(), render.translator(request)
+                values = pages.catalog(shown, request.identity, request.params, tr)
                 return self._render(request, "catalog.html", values)
             case ["artifact", manifest, name] if not posts:
                 return await self._artifact(request, f"{manifest}/{name}")
             case ["leaderboard"] if not posts:
-                shown, t = await self.listing.shown(), render.translator(request)
-                values = await asyncio.to_thread(pages.board, shown, request.identity, self.root, t)
+                shown, tr = await self.listing.shown(), render.translator(request)
+                values = await asyncio.to_thread(
+                    pages.board, shown, request.identity, self.root, tr
+                )
                 return self._render(request, "leaderboard.html", values)
             case ["login"]:
                 return await (self._login(request) if posts else self._ask_login(request))
@@ -147,13 +153,13 @@ class Web:
                 return await self._verify(request, f"{manifest}/{name}")
             case ["job", name] if not posts:
                 job = await self.api.job(request, name)
-                values = pages.job(job)
+                values = pages.job(job, render.translator(request))
                 return self._render(request, "job.html", values)
             case ["picture", sha256] if not posts:
                 return await self._picture(request, sha256)
             case ["static", name] if not posts and (found := render.static(name)):
                 return found
-        raise refusal(404, "not_found")
+        raise refusal(404, _NOT_FOUND)
 
     # Reading
 
@@ -162,7 +168,7 @@ class Web:
         cards = shown.visible(request.identity)
         card = next((card for card in cards if card.full_name == name), None)
         if card is None:
-            raise refusal(404, "not_found")
+            raise refusal(404, _NOT_FOUND)
         values = pages.artifact(card, render.translator(request), request.base)
         declared = any(artifact.full_name == name for _, artifact in shown.pairs)
         values["may_verify"] = bool(
@@ -176,10 +182,10 @@ class Web:
         cards = (await self.listing.shown()).visible(request.identity)
         named = (p["sha256"] for c in cards if c.verified for p in pages.pictures(c.verified))
         if self.root is None or sha256 not in named:
-            raise refusal(404, "not_found")
+            raise refusal(404, _NOT_FOUND)
         data = await asyncio.to_thread(saved.picture, self.root, sha256)
         if data is None:
-            raise refusal(404, "not_found")
+            raise refusal(404, _NOT_FOUND)
         headers = {**render.SAFE, "Content-Type": "image/png"}
         return HttpResponse(200, headers | {"Cache-Control": "private, max-age=3600"}, data)
 
@@ -193,7 +199,7 @@ class Web:
         form = await _form(request)
         after = _local(form.get("next", [""])[-1])
         if not same_origin(request):
-            raise refusal(403, "stale_form")
+            raise refusal(403, _STALE)
         name = self.sessions.begin(form.get("token", [""])[-1].strip())
         if name is None:
             await asyncio.sleep(_WRONG_TOKEN_SECONDS)
@@ -204,7 +210,7 @@ class Web:
     async def _logout(self, request: HttpRequest) -> HttpResponse:
         form = await _form(request)
         if not self.sessions.allows(request, form.get("csrf", [""])[-1]):
-            raise refusal(403, "stale_form")
+            raise refusal(403, _STALE)
         self.sessions.end(request)
         return render.redirect(request, "/", {"Set-Cookie": set_cookie(request, COOKIE, "", 0)})
 
@@ -212,19 +218,22 @@ class Web:
 
     def _writer(self, request: HttpRequest, csrf: str | None) -> Registrar:
         if self.registrar is None:
-            raise refusal(403, "read_only")
+            raise refusal(
+                403,
+                t("This server is read-only: it was started without tokens, or serves no project."),
+            )
         if not request.identity.upload:
-            raise refusal(403, "needs_upload")
+            raise refusal(403, t("Sign in with a token that has the right “upload”."))
         if csrf is not None and not self.sessions.allows(request, csrf):
-            raise refusal(403, "stale_form")
+            raise refusal(403, _STALE)
         return self.registrar
 
     async def _add(self, request: HttpRequest) -> HttpResponse:
-        t = render.translator(request)
+        tr = render.translator(request)
         if request.method != "POST":
             registrar = self._writer(request, None)
             empty = {"kind": ["model"]}
-            values = register_form.view(empty, RegistrationResult(), registrar, t)
+            values = register_form.view(empty, RegistrationResult(), registrar, tr)
             return self._render(request, "add.html", values)
         form = await _form(request)
         registrar = self._writer(request, form.get("csrf", [""])[-1])
@@ -237,7 +246,7 @@ class Web:
         if outcome.id and not form.get("id", [""])[-1].strip():
             form["id"] = [outcome.id]
         status = 422 if outcome.errors else 200
-        values = register_form.view(form, outcome, registrar, t)
+        values = register_form.view(form, outcome, registrar, tr)
         return self._render(request, "add.html", values, status)
 
     async def _verify(self, request: HttpRequest, name: str) -> HttpResponse:
@@ -258,4 +267,4 @@ async def _form(request: HttpRequest) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=300)
     except ValueError:
-        raise refusal(400, "the form cannot be read") from None
+        raise refusal(400, t("the form cannot be read")) from None

@@ -16,6 +16,7 @@ from typing import TypedDict
 
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.i18n import t
 from fetcher.mirror.copying import write_all
 from fetcher.server.http import HttpRequest, refusal
 from fetcher.tree.state import FOLDER
@@ -73,23 +74,23 @@ class Uploads:
     def begin(self, owner: str, name: object, size: object) -> Upload:
         """A new upload. Raises HttpError."""
         if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool):
-            raise refusal(422, "expected a name and a size in bytes")
+            raise refusal(422, t("expected a name and a size in bytes"))
         try:
             check_relative(name)
             sound = "/" not in name and not name.startswith(".") and len(name.encode()) <= 200
         except (BadPath, UnicodeEncodeError):
             sound = False
         if not sound:
-            raise refusal(422, "that is no plain file name")
+            raise refusal(422, t("that is no plain file name"))
         if not 0 < size <= self.most:
-            raise refusal(413, f"a file has 1 to {self.most} bytes here")
+            raise refusal(413, t("a file has 1 to {most} bytes here", most=self.most))
         self.folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self.folder).free < size + _SPARE:
-            raise refusal(507, "the server's disk has no room for that")
+            raise refusal(507, t("the server's disk has no room for that"))
         self._sweep()
         own = [item for item in self._known() if item.owner == owner and not item.path]
         if len(own) >= _UNFINISHED:
-            raise refusal(429, f"{len(own)} uploads of yours are not finished yet")
+            raise refusal(429, t("{count} uploads of yours are not finished yet", count=len(own)))
         made = Upload(token_hex(16), name, size, owner)
         (self.folder / f"{made.id}.part").touch()
         self._save(made)
@@ -99,7 +100,7 @@ class Uploads:
         """An upload of somebody's own. Raises HttpError."""
         found = self._load(name) if _ID.fullmatch(name) else None
         if found is None or found.owner != owner:
-            raise refusal(404, "there is no such upload")
+            raise refusal(404, t("there is no such upload"))
         return found
 
     def owns(self, owner: str, path: str) -> bool:
@@ -111,7 +112,7 @@ class Uploads:
         if upload.path:
             return upload
         if upload.id in self._busy:
-            raise refusal(409, "another part of it is on its way")
+            raise refusal(409, t("another part of it is on its way"))
         self._busy.add(upload.id)
         try:
             return await self._append(upload, offset, request)
@@ -123,7 +124,7 @@ class Uploads:
         part = self.folder / f"{upload.id}.part"
         there = part.stat().st_size
         if offset != there:
-            raise refusal(409, f"{there} bytes are here: send what follows them")
+            raise refusal(409, t("{there} bytes are here: send what follows them", there=there))
         room = min(upload.size - there, _PART)
         received = 0
         try:
@@ -131,10 +132,12 @@ class Uploads:
                 async for chunk in request.chunks():
                     received += len(chunk)
                     if received > room:
-                        raise refusal(413, "more bytes came than were announced")
+                        raise refusal(413, t("more bytes came than were announced"))
                     await asyncio.to_thread(write_all, stream.fileno(), chunk)
         except OSError as error:
-            raise refusal(507, f"the file cannot be written: {error.strerror}") from None
+            raise refusal(
+                507, t("the file cannot be written: {strerror}", strerror=error.strerror)
+            ) from None
         if part.stat().st_size == upload.size:
             await asyncio.to_thread(self._finish, upload, part)
         upload.received = upload.size if upload.path else part.stat().st_size

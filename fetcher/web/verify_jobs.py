@@ -15,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TypedDict
 
+from fetcher.i18n import t
 from fetcher.server.http import refusal
 from fetcher.yamldoc.json_fields import JsonFields
 
@@ -85,7 +86,7 @@ class VerifyJobs:
             if job.artifact == artifact:
                 return job
         if len(active) >= _WAITING:
-            raise refusal(429, "too many verifications wait", headers={"Retry-After": "60"})
+            raise refusal(429, t("too many verifications wait"), headers={"Retry-After": "60"})
         job = VerifyJob(artifact)
         self._jobs[job.id] = job
         over = [key for key, item in self._jobs.items() if item.ended is not None]
@@ -111,7 +112,7 @@ class VerifyJobs:
             try:
                 await self._child(job)
             except OSError as error:
-                job.lines.append(f"cannot be started: {error.strerror}")
+                job.lines.append(t("cannot be started: {strerror}", strerror=error.strerror))
             finally:
                 job.ended = time.monotonic()
                 if job.state == "running":
@@ -126,7 +127,7 @@ class VerifyJobs:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NO_COLOR": "1"},
+            env={**os.environ, "NO_COLOR": "1", "FETCH_LANG": "en"},
         )
         self._children.add(child)
         try:

@@ -7,13 +7,15 @@ import re
 from fetcher.project.fields import DESCRIPTION, TASKS
 from fetcher.register.form import EXTRA, FIELDS
 from fetcher.sources import BUILT_IN
-from fetcher.web.phrases import PHRASES
+from tests.i18n.catalog import read, texts
 
 HANGUL = re.compile(r"[가-힣]")
 _WORD = re.compile(r"[A-Za-z][\w-]+")
-# English in a Korean message: names of the format, and what the Korean of a phrase has itself.
+_HOLE = re.compile(r"\{\w+[^{} ]*\}")
+_TOLD = [_HOLE.sub("", text) for item in read("ko") for text in texts(item.string)]
+# English in a Korean message: names of the format, and what the catalog itself keeps.
 NAMED = {
-    *(word for korean in PHRASES.values() for word in _WORD.findall(korean)),
+    *(word for text in _TOLD for word in _WORD.findall(text)),
     *(
         word
         for item in FIELDS

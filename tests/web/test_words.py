@@ -1,42 +1,37 @@
-"""Both languages say everything, and the pages say nothing that is not in the table."""
+"""Labels in both languages, and pages that say nothing past the catalog."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from string import Formatter
 
 import pytest
 
 import fetcher.web
 from fetcher.register.form import FIELDS
-from fetcher.web.i18n import WORDS, Translator, preferred
+from fetcher.web import labels
+from fetcher.web.catalog_view import FACETS
+from fetcher.web.i18n import Translator, preferred
 
 FOLDER = Path(fetcher.web.__file__).parent
 
 
-def _holes(text: str) -> set[str]:
-    return {name for _, name, _, _ in Formatter().parse(text) if name}
+def test_every_label_is_korean() -> None:
+    tables = (labels.STATES, labels.FACETS, labels.FACTS, labels.OWN_FIELDS, labels.HELP)
+    told = [text for table in tables for text in table.values()]
+    told += [*labels.STEPS, *(item.label for item in FIELDS)]
+    korean = Translator("ko")
+    assert {text for text in told if not re.search(r"[가-힣]", korean.say(text))} == set()
+    assert all(Translator("en").say(text) == text for text in told)
+    assert labels.HELP.keys() == {item.key for item in FIELDS}
+    assert labels.FACETS.keys() == set(FACETS)
 
 
-def test_every_key_is_there_in_both_languages() -> None:
-    for key, texts in WORDS.items():
-        assert len(texts) == 2 and all(text.strip() for text in texts), key
-        assert _holes(texts[0]) == _holes(texts[1]), key
-    same = {key for key, (english, korean) in WORDS.items() if english == korean}
-    assert same <= {"footer", "digest", "type.huggingface", "type.github"}
-    korean = re.compile(r"[가-힣]")
-    untold = {key for key, texts in WORDS.items() if not korean.search(texts[1])} - same
-    assert not untold - {"on_benchmark"}, untold
-
-
-def test_every_key_that_is_used_is_there() -> None:
-    used = set()
-    for path in [*FOLDER.glob("*.py"), *FOLDER.glob("templates/*.html")]:
-        used |= set(re.findall(r"""\bt\(\s*["']([\w.]+)["']\s*[,)]""", path.read_text("utf-8")))
-    assert len(used) > 80 and used <= WORDS.keys(), used - WORDS.keys()
-    for item in FIELDS:
-        assert WORDS[f"f.{item.key}"] and WORDS[f"h.{item.key}"]
+def test_counting_in_both_languages() -> None:
+    english, korean = Translator("en"), Translator("ko")
+    forms = ("{count} artifact", "{count} artifacts")
+    assert english.n(*forms, 1) == "1 artifact" and english.n(*forms, 0) == "0 artifacts"
+    assert korean.n(*forms, 1) == "1개 항목" and korean.n(*forms, 2) == "2개 항목"
 
 
 def test_templates_hold_no_text_of_their_own() -> None:
