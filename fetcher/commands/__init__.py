@@ -13,33 +13,34 @@ from typing import Any
 import click
 
 from fetcher import __version__
+from fetcher.i18n import current, echo, local, t
 
 # name: (module, the line that `fetch --help` shows); a module must not hide a built-in name
 COMMANDS = {
-    "all": ("all_", "Download, verify and lay out everything a project needs."),
-    "lock": ("lock", "Resolve manifests to exact files and write fetch.lock."),
-    "plan": ("plan", "Show what `fetch all` would do."),
-    "status": ("status", "Show what is there, quickly."),
-    "check": ("check", "Compare every file with the lock."),
-    "verify": ("verify", "Load each model and run one inference."),
-    "access": ("access", "Ask which repositories may be had, and what is still to be done."),
-    "recommend": ("recommend", "Say which models fit this machine's GPU."),
-    "runtime": ("runtime", "Show which model the runtime settings come to, and why."),
-    "report": ("report", "Rank what has been measured."),
-    "list": ("list_", "List the artifacts in reach."),
-    "show": ("show", "Show one artifact."),
-    "tree": ("tree", "Show the target tree."),
-    "adopt": ("adopt", "Take files that are already on this machine."),
-    "init": ("init", "Start a project."),
-    "add": ("add", "Register a model or dataset."),
-    "import": ("import_", "Convert the model_config.yaml of an image generator."),
-    "mirror": ("mirror", "Carry artifacts to other sites: bundles, registries, signatures."),
-    "serve": ("serve", "Serve models and datasets to clients of the Hub, GitHub and fetch."),
-    "gc": ("gc", "Remove what no project needs from the store."),
-    "store": ("store", "Look into the store: du, ls, check."),
-    "config": ("config", "Show every setting and where it comes from."),
-    "doctor": ("doctor", "Check this machine: disk, tokens, endpoints, tools."),
-    "schema": ("schema", "Print the JSON Schema of manifests, layouts or fetch.yaml."),
+    "all": ("all_", t("Download, verify and lay out everything a project needs.")),
+    "lock": ("lock", t("Resolve manifests to exact files and write fetch.lock.")),
+    "plan": ("plan", t("Show what `fetch all` would do.")),
+    "status": ("status", t("Show what is there, quickly.")),
+    "check": ("check", t("Compare every file with the lock.")),
+    "verify": ("verify", t("Load each model and run one inference.")),
+    "access": ("access", t("Ask which repositories may be had, and what is still to be done.")),
+    "recommend": ("recommend", t("Say which models fit this machine's GPU.")),
+    "runtime": ("runtime", t("Show which model the runtime settings come to, and why.")),
+    "report": ("report", t("Rank what has been measured.")),
+    "list": ("list_", t("List the artifacts in reach.")),
+    "show": ("show", t("Show one artifact.")),
+    "tree": ("tree", t("Show the target tree.")),
+    "adopt": ("adopt", t("Take files that are already on this machine.")),
+    "init": ("init", t("Start a project.")),
+    "add": ("add", t("Register a model or dataset.")),
+    "import": ("import_", t("Convert the model_config.yaml of an image generator.")),
+    "mirror": ("mirror", t("Carry artifacts to other sites: bundles, registries, signatures.")),
+    "serve": ("serve", t("Serve models and datasets to clients of the Hub, GitHub and fetch.")),
+    "gc": ("gc", t("Remove what no project needs from the store.")),
+    "store": ("store", t("Look into the store: du, ls, check.")),
+    "config": ("config", t("Show every setting and where it comes from.")),
+    "doctor": ("doctor", t("Check this machine: disk, tokens, endpoints, tools.")),
+    "schema": ("schema", t("Print the JSON Schema of manifests, layouts or fetch.yaml.")),
 }
 
 
@@ -55,6 +56,10 @@ class _Commands(click.Group):
         command = import_module(f"fetcher.commands.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
         _take_verbosity(command)
+        if (language := current()) != "en":
+            from fetcher.commands.help_texts import speak
+
+            speak(command, language)
         return command
 
     def resolve_command(
@@ -66,13 +71,14 @@ class _Commands(click.Group):
 
             close = nearest(args[0], COMMANDS)
             raise UsageError(
-                f"no command {args[0]!r}", f"did you mean {close!r}?" if close else "fetch --help"
+                t("no command {args!r}", args=args[0]),
+                t("did you mean {close!r}?", close=close) if close else t("fetch --help"),
             )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        with formatter.section(local(t("Commands"))):
+            formatter.write_dl([(name, local(line)) for name, (_, line) in COMMANDS.items()])
 
 
 def _set_verbosity(ctx: click.Context, _: click.Parameter, count: int) -> None:
@@ -85,7 +91,7 @@ def _set_verbosity(ctx: click.Context, _: click.Parameter, count: int) -> None:
         log.opening(__version__, ctx.find_root().obj or ())
 
 
-_VERBOSE = "Say what is being done, and why; -vv: every request and decision."
+_VERBOSE = t("Say what is being done, and why; -vv: every request and decision.")
 
 
 def _take_verbosity(command: click.Command) -> None:
@@ -147,17 +153,25 @@ def _crash(error: BaseException, as_json: bool) -> int:
 
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
-    text = f"internal error: {type(error).__name__}: {error} ({where})"
+    text = t(
+        "internal error: {name}: {error} ({where})",
+        name=type(error).__name__,
+        error=error,
+        where=where,
+    )
     try:
         from fetcher.errors import Problem
         from fetcher.reporting import envelope
         from fetcher.ui.redact import Redactor, of_environment
     except ImportError:  # the installation itself is broken
-        print(f"internal error: {type(error).__name__} ({where})", file=sys.stderr)
+        echo(
+            t("internal error: {name} ({where})", name=type(error).__name__, where=where),
+            file=sys.stderr,
+        )
         return 1
-    hint = "run again with -vv, and report what it prints"
+    hint = t("run again with -vv, and report what it prints")
     if path := os.environ.get("FETCH_LOG"):
-        hint = f"report it with what {path} says"
+        hint = t("report it with what {path} says", path=path)
     problem = Problem("internal", Redactor(of_environment())(text), hint)
     if as_json:
         envelope.print_json(envelope.Answer(problems=[problem]))
@@ -177,7 +191,10 @@ def _terminate_like_interrupt() -> None:
 def _output_lost(error: OSError) -> int:
     """stdout cannot be written (a full disk): say so once, and write nothing more there."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+    echo(
+        t("error: the output cannot be written: {strerror}", strerror=error.strerror),
+        file=sys.stderr,
+    )
     return 9
 
 
@@ -196,7 +213,14 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
     _terminate_like_interrupt()
     try:
-        code = _run(arguments, "--json" in arguments)
+        if (language := current()) == "en":
+            code = _run(arguments, "--json" in arguments)
+        else:
+            from fetcher.commands.help_texts import click_in, speak
+
+            speak(cli, language)
+            with click_in(language):
+                code = _run(arguments, "--json" in arguments)
     except BrokenPipeError:
         code = _nobody_reads()
     if (log := _log()) is not None:
@@ -229,15 +253,17 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as no_args:
-        print(no_args.format_message())
+        echo(no_args.format_message())
         return 2
     except click.ClickException as wrong:
         from fetcher.errors import UsageError
 
         command = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "fetch"  # type: ignore[attr-defined]
-        return _report_error(UsageError(wrong.format_message(), f"{command} --help"), as_json)
+        return _report_error(
+            UsageError(wrong.format_message(), t("{command} --help", command=command)), as_json
+        )
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted: run the same command again to go on", file=sys.stderr)
+        echo(t("interrupted: run the same command again to go on"), file=sys.stderr)
         return 130
     except SystemExit as stop:
         if sys.stdout is not stdout:  # click wraps it when it sees the reader go

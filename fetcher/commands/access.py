@@ -11,6 +11,7 @@ import click
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
+from fetcher.i18n import echo, local, t
 from fetcher.network.session import Network
 from fetcher.operations import access
 from fetcher.operations.access import Answer, Question
@@ -30,7 +31,7 @@ def _questions(project: Project, names: Sequence[str], hub: str) -> list[Questio
         try:
             source = repository_of(name, hub)
         except ValueError as error:
-            raise UsageError(f"{name}: {error}") from error
+            raise UsageError(t("{name}: {error}", name=name, error=error)) from error
         if source is not None and name not in known and not naming.matching(pairs, name)[0]:
             outright[name] = Question(source)
     others = [name for name in names if name not in outright]
@@ -101,24 +102,27 @@ def _print(answers: Sequence[Answer], accessible: int, has_token: bool) -> None:
     width = max(map(len, access.LABELS.values()))
     hints: dict[str, None] = {}
     for answer in answers:
-        line = f"{access.LABELS[answer.state]:<{width}}  {answer.name}"
+        name = answer.name
         if not answer.question.needed:
-            line += " (optional)"
-        print(f"{line}{_more(answer)}")
+            name = t("{name} (optional)", name=name)
+        echo(f"{access.LABELS[answer.state]:<{width}}", name, *_more(answer), sep="  ")
         if answer.problem and (hint := hint_of(answer.problem)):
-            hints.setdefault(hint.replace(answer.page, "its page") if answer.page else hint)
-    print(f"\n{accessible} of {len(answers)} can be had")
+            said = local(hint)
+            if answer.page:
+                said = said.replace(answer.page, local(t("its page")))
+            hints.setdefault(said)
+    echo(t("\n{accessible} of {count} can be had", accessible=accessible, count=len(answers)))
     if not has_token and any(answer.state == access.GATED for answer in answers):
-        hints.setdefault("no Hugging Face token is set: gates open only to one")
+        hints.setdefault(local(t("no Hugging Face token is set: gates open only to one")))
     for hint in hints:
-        print(f"hint: {hint}")
+        echo(t("hint: {hint}", hint=hint))
 
 
-def _more(answer: Answer) -> str:
+def _more(answer: Answer) -> list[str]:
     if answer.state == access.OK:
-        return "" if not answer.question.artifact else f"  {answer.question.source.describe()}"
+        return [answer.question.source.describe()] if answer.question.artifact else []
     if answer.state == access.UNKNOWN:
-        return f"  {answer.question.source.describe()} cannot tell before the download"
+        source = answer.question.source.describe()
+        return [t("{source} cannot tell before the download", source=source)]
     problem = answer.problem or Problem("internal", "")
-    page = f"  {answer.page}" if answer.page else ""
-    return f"{page}  {problem.message}"
+    return [*([answer.page] if answer.page else []), problem.message]

@@ -13,6 +13,7 @@ import click
 from fetcher.commands import common
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
+from fetcher.i18n import echo, local, t
 from fetcher.network.session import Network
 from fetcher.project.project import Project, find_root
 from fetcher.register import changes, targets
@@ -28,12 +29,13 @@ _LARGEST_JSON = 4 * 1024 * 1024
 def _field_options(function: Callable[..., int]) -> Callable[..., int]:
     """One option for each field of the form."""
     for item in reversed(FIELDS):
-        example = f" Such as {item.example}." if item.example else ""
+        example = t(" Such as {example}.", example=item.example) if item.example else ""
+        words = local(item.help)
         option = click.option(
             item.flag,
             f"field_{item.key.replace('.', '__')}",
             metavar="|".join(item.choices) if item.closed else "VALUE",
-            help=f"{item.help[0].upper()}{item.help[1:]}.{example}",
+            help=f"{words[0].upper()}{words[1:]}.{local(example)}",
         )
         function = option(function)
     return function
@@ -87,8 +89,8 @@ def command(
     ask = interactive or not (source or given or from_json or identifier)
     if ask and (not common.interactive() or as_json):
         raise UsageError(
-            "nothing to add, and nobody to ask",
-            "name a source (fetch add hf:owner/name), give fields by flags, or --from-json FILE",
+            t("nothing to add, and nobody to ask"),
+            t("name a source (fetch add hf:owner/name), give fields by flags, or --from-json FILE"),
         )
     session, source = _session(manifest, from_json, source)
     for item in FIELDS:
@@ -98,7 +100,9 @@ def command(
     if source:
         session.set_checkpoint(source, upload)
     elif upload:
-        raise UsageError("--upload needs SOURCE, a file or folder", "fetch add --upload model.pt")
+        raise UsageError(
+            t("--upload needs SOURCE, a file or folder"), t("fetch add --upload model.pt")
+        )
     if ask:
         from fetcher.commands.add_prompts import ask_all
 
@@ -110,7 +114,7 @@ def command(
 
 def _one_source(source: str | None, checkpoint: str | None) -> str | None:
     if source and checkpoint and source != checkpoint:
-        raise UsageError("SOURCE and --checkpoint name two places", "give one of them")
+        raise UsageError(t("SOURCE and --checkpoint name two places"), t("give one of them"))
     return source or checkpoint
 
 
@@ -140,10 +144,18 @@ def _read_json(name: str) -> Any:
             with Path(name).open(encoding="utf-8-sig") as stream:
                 text = stream.read(_LARGEST_JSON + 1)
         if len(text) > _LARGEST_JSON:
-            raise UsageError(f"--from-json {name}: larger than {_LARGEST_JSON >> 20} MiB")
+            raise UsageError(
+                t(
+                    "--from-json {name}: larger than {largest_json} MiB",
+                    name=name,
+                    largest_json=_LARGEST_JSON >> 20,
+                )
+            )
         return json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"--from-json {name}: {error}", "expected one JSON object") from error
+        raise UsageError(
+            t("--from-json {name}: {error}", name=name, error=error), t("expected one JSON object")
+        ) from error
 
 
 def _finish(
@@ -159,8 +171,8 @@ def _finish(
     result.summary |= {"notes": session.notes, "written": False}
     if not as_json:
         for note in session.notes:
-            print(f"note: {note}")
-        print(changes.diff(edits), end="")
+            echo(t("note: {note}", note=note))
+        echo(changes.diff(edits), end="")
     if not dry_run and common.confirmed(yes or as_json):
         changes.write(session.root, edits)
         result.summary["written"] = True
@@ -168,7 +180,13 @@ def _finish(
         result.summary["diff"] = changes.diff(edits)
         envelope.print_json(result)
     elif result.summary["written"]:
-        print(f"added {session.manifest}/{session.draft.id}; next: fetch all {session.draft.id}")
+        echo(
+            t(
+                "added {manifest}/{id}; next: fetch all {id}",
+                manifest=session.manifest,
+                id=session.draft.id,
+            )
+        )
     else:
-        print("nothing was written")
+        echo(t("nothing was written"))
     return 0

@@ -11,9 +11,11 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 
 from fetcher.errors import Failure, UsageError
+from fetcher.i18n import echo, local, t
 from fetcher.register import targets
 from fetcher.register.form import FIELDS, STEPS, FormField
 from fetcher.register.registration import Session
+from fetcher.register.values import with_hint
 
 
 class _Words(Completer):
@@ -68,11 +70,21 @@ def _shown(value: Any) -> str:
 def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
     """Every field in five steps; what is wrong is said, and asked again."""
     session.draft.values.setdefault("kind", "model")
-    print(
-        f"Adding to manifests/{session.manifest}.yaml. Tab completes; an empty answer is skipped."
+    echo(
+        t(
+            "Adding to manifests/{manifest}.yaml. Tab completes; an empty answer is skipped.",
+            manifest=session.manifest,
+        )
     )
     for number, title in enumerate(STEPS):
-        print(f"\nStep {number + 1} of {len(STEPS)}: {title}")
+        echo(
+            t(
+                "\nStep {number} of {count}: {title}",
+                number=number + 1,
+                count=len(STEPS),
+                title=title,
+            )
+        )
         for item in FIELDS:
             if item.step != number:
                 continue
@@ -82,7 +94,7 @@ def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
                 _ask_field(session, item, python, skip_import)
             if item.key == "name":
                 _ask_id(session)
-    print()
+    echo()
 
 
 def _pinned(session: Session) -> bool:
@@ -92,7 +104,7 @@ def _pinned(session: Session) -> bool:
 def _ask_field(session: Session, item: FormField, python: str | None, skip_import: bool) -> None:
     value = session.draft.values.get(item.key)
     default = "" if value is None else _shown(value)
-    label = item.label + (f" ({item.example})" if item.example and not default else "")
+    label = local(item.label) + (f" ({item.example})" if item.example and not default else "")
     while True:
         text = _ask(label, default, _Words(item.choices) if item.choices else None)
         if value is not None and text == default:
@@ -105,7 +117,7 @@ def _ask_field(session: Session, item: FormField, python: str | None, skip_impor
         if not wrong:
             return
         for line in wrong:
-            print(f"    {line}")
+            echo("   ", line)
         value, default = None, text
 
 
@@ -117,29 +129,29 @@ def _ask_id(session: Session) -> None:
         if not wrong:
             return
         for line in wrong:
-            print(f"    {line}")
+            echo("   ", line)
 
 
 def _ask_checkpoint(session: Session) -> None:
     if session.checkpoint is not None:
         return
     while True:
-        text = _ask("Checkpoint (hf:owner/name, a URL or a path)", "", _Sources())
+        text = _ask(t("Checkpoint (hf:owner/name, a URL or a path)"), "", _Sources())
         if not text:
-            print("    is needed: a repository, a URL or a file")
+            echo("   ", t("is needed: a repository, a URL or a file"))
             continue
         local = not text.startswith(("hf:", "github:", "http://", "https://"))
         try:
             upload = local and (session.root / text).expanduser().exists()
             answer = (
-                _ask("Take it into the store (yes, no)", "yes", _Words(("yes", "no")))
+                _ask(t("Take it into the store (yes, no)"), "yes", _Words(("yes", "no")))
                 if (upload)
                 else "no"
             )
             before = len(session.notes)
             session.set_checkpoint(text, upload and answer.lower() in {"y", "yes"})
             for note in session.notes[before:]:
-                print(f"    {note}")
+                echo("   ", note)
             return
         except (UsageError, Failure) as error:
-            print(f"    {error.message}" + (f" ({error.hint})" if error.hint else ""))
+            echo("   ", with_hint(error.message, error.hint))

@@ -6,6 +6,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem, UsageError
+from fetcher.i18n import echo, n, t
 from fetcher.operations import adopt
 from fetcher.reporting import envelope
 
@@ -37,7 +38,7 @@ def command(
     """
     with common.workspace(manifests, optional=True, quiet=True) as space:
         if name and len(paths) != 1:
-            raise UsageError("--as takes exactly one PATH")
+            raise UsageError(t("--as takes exactly one PATH"))
         if name:
             found = adopt.as_file(space, paths[0], name, link == "hardlink")
         else:
@@ -47,9 +48,14 @@ def command(
             problems.append(
                 Problem(
                     "missing",
-                    f"none of {envelope.counted(found.seen, 'file')} is wanted",
-                    "is the artifact in fetch.lock? run `fetch lock`; for a file without a "
-                    "known digest, use --as ARTIFACT/FILE",
+                    t(
+                        "none of {files} is wanted",
+                        files=n("{count:,} file", "{count:,} files", found.seen),
+                    ),
+                    t(
+                        "is the artifact in fetch.lock? run `fetch lock`; for a file without a "
+                        "known digest, use --as ARTIFACT/FILE"
+                    ),
                 )
             )
         answer = envelope.Answer(
@@ -63,9 +69,22 @@ def command(
             envelope.print_json(answer)
         else:
             for path, artifact, entry, _ in found.taken[:20]:
-                print(f"adopted {path} as {artifact}/{entry}")
-            print(f"adopted {len(found.taken):,} of {envelope.counted(found.seen, 'file')}")
+                echo(
+                    t(
+                        "adopted {path} as {artifact}/{entry}",
+                        path=path,
+                        artifact=artifact,
+                        entry=entry,
+                    )
+                )
+            echo(
+                t(
+                    "adopted {count:,} of {files}",
+                    count=len(found.taken),
+                    files=n("{count:,} file", "{count:,} files", found.seen),
+                )
+            )
             if found.taken:
-                print("now run `fetch all`: it places them without downloading")
+                echo(t("now run `fetch all`: it places them without downloading"))
         envelope.print_problems(problems)
         return answer.exit_code

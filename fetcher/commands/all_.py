@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.i18n import echo, t
 from fetcher.reporting import envelope
 from fetcher.reporting.report import Report, of_seal
 
@@ -67,7 +68,7 @@ def command(
         space.progress.events.send("end", exit_code=found.exit_code, summary=found.summary)
         _show(found, quiet, as_json)
         if found.interrupted:
-            print("interrupted: run the same command again to go on", file=sys.stderr)
+            echo(t("interrupted: run the same command again to go on"), file=sys.stderr)
         return found.exit_code
 
 
@@ -75,5 +76,5 @@ def _show(found: Report, quiet: bool, as_json: bool) -> None:
     if as_json:
         envelope.print_json(found)
     elif not quiet:
-        print(envelope.summary_line(found))
+        echo(envelope.summary_line(found))
     envelope.print_problems(found.problems)

@@ -11,6 +11,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem
+from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
 from fetcher.reporting.report import of_seal
 from fetcher.ui.units import human_bytes
@@ -52,7 +53,7 @@ def command(
             if as_json:
                 envelope.print_json(replace(of_seal(seal), results=[]))
             else:
-                print(_line(seal.files, seal.files, seal.bytes, deep))
+                echo(_line(seal.files, seal.files, seal.bytes, deep))
             return 0
     from fetcher.commands import ci_formats
     from fetcher.operations import check
@@ -78,11 +79,17 @@ def command(
         else:
             ours = [finding for finding in findings if finding.state != "extra"]
             right = sum(finding.state == "ok" for finding in ours)
-            print(_line(right, len(ours), found.summary["bytes"], deep))
+            echo(_line(right, len(ours), found.summary["bytes"], deep))
         envelope.print_problems(found.problems)
         return found.exit_code
 
 
 def _line(right: int, files: int, size: int, deep: bool) -> str:
-    how = "every byte read" if deep else "by stat, touched files read"
-    return f"{right:,} of {envelope.counted(files, 'file')} as locked, {human_bytes(size)}, {how}"
+    how = t("every byte read") if deep else t("by stat, touched files read")
+    return t(
+        "{right:,} of {files} as locked, {size}, {how}",
+        right=right,
+        files=n("{count:,} file", "{count:,} files", files),
+        size=human_bytes(size),
+        how=how,
+    )

@@ -12,6 +12,7 @@ import click
 
 from fetcher.config import settings as all_settings
 from fetcher.errors import Problem, from_os_error
+from fetcher.i18n import echo, local, t
 from fetcher.operations import opening
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Unit, find_root
@@ -146,7 +147,7 @@ def write_report(path: Path, text: str) -> list[Problem]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     except OSError as error:
-        return [from_os_error(error, f"writing {path}").problem]
+        return [from_os_error(error, t("writing {path}", path=path)).problem]
     return []
 
 
@@ -155,9 +156,9 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def confirmed(yes: bool, question: str = "Write these changes?") -> bool:
+def confirmed(yes: bool, question: str = t("Write these changes?")) -> bool:
     """Ask in a terminal, unless the answer is given; scripts are not asked."""
-    return yes or not interactive() or click.confirm(question, default=True)
+    return yes or not interactive() or click.confirm(local(question), default=True)
 
 
 def chosen(project: Project, names: Sequence[str]) -> tuple[list[Unit], list[naming.Pair]]:
@@ -178,7 +179,7 @@ def chosen(project: Project, names: Sequence[str]) -> tuple[list[Unit], list[nam
 def explain(notes: Sequence[str]) -> None:
     """Say on stderr which artifacts aliases stand for."""
     for note in dict.fromkeys(notes):
-        print(f"note: {note}", file=sys.stderr)
+        echo(t("note: {note}", note=note), file=sys.stderr)
 
 
 def sealed(manifests: Sequence[str] = (), **options: Any) -> Seal | None:
@@ -193,9 +194,14 @@ def note_if_empty(space: Workspace) -> None:
         open_ones = [item for item in optional if not item.info.get("requires_auth")]
         example = (open_ones or optional)[0].id
         names = ", ".join(unit.manifest.name for unit in space.units)
-        print(
-            f"note: all {len(optional)} artifacts of {names} are optional, so none is taken\n"
-            f"hint: name some (fetch all {example}), or --include-optional takes all",
+        echo(
+            t(
+                "note: all {count} artifacts of {names} are optional, so none is taken\nhint: "
+                "name some (fetch all {example}), or --include-optional takes all",
+                count=len(optional),
+                names=names,
+                example=example,
+            ),
             file=sys.stderr,
         )
 

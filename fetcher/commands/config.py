@@ -9,16 +9,17 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings
+from fetcher.i18n import echo, t
 from fetcher.network.hub_account import HubAccount
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.ui.table import Column, print_table
 
 _COLUMNS = (
-    Column("SETTING", least=12),
-    Column("VALUE", least=10, at="middle"),
-    Column("FROM", rank=1, least=7),
-    Column("VARIABLE", rank=2),
+    Column(t("SETTING"), least=12),
+    Column(t("VALUE"), least=10, at="middle"),
+    Column(t("FROM"), rank=1, least=7),
+    Column(t("VARIABLE"), rank=2),
 )
 
 
@@ -63,7 +64,7 @@ def command(as_json: bool) -> int:
         answer.results = list(results)
         envelope.print_json(answer)
         return 0
-    print(f"project: {root}")
+    echo(t("project: {root}", root=root))
     rows = [(i["name"], i["value"] or "-", i["origin"], i["variable"]) for i in results]
     print_table(_COLUMNS, rows)
     return 0

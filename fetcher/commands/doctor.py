@@ -20,6 +20,7 @@ from fetcher.config import settings
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import echo, join, local, t
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
@@ -45,23 +46,32 @@ def _tools() -> Iterator[Finding]:
     import pycurl
 
     yield Finding(
-        "ok", "fetch", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+        "ok",
+        "fetch",
+        t(
+            "{version}, Python {python_version}, {platform}",
+            version=__version__,
+            python_version=platform.python_version(),
+            platform=platform.platform(),
+        ),
     )
     yield Finding("ok", "libcurl", pycurl.version)
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False
     )
     if pip.returncode:
-        yield Finding("note", "pip", "not there: mirrors of type pypi cannot be used")
+        yield Finding("note", "pip", t("not there: mirrors of type pypi cannot be used"))
     else:
         yield Finding("ok", "pip", " ".join(pip.stdout.split()[:2]))
     gpu = shutil.which("nvidia-smi")
     if gpu is None:
-        yield Finding("note", "GPU", "no nvidia-smi: probes will run on the CPU")
+        yield Finding("note", "GPU", t("no nvidia-smi: probes will run on the CPU"))
         return
     query = [gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     found = subprocess.run(query, capture_output=True, text=True, check=False)
-    yield Finding("ok" if found.returncode == 0 else "note", "GPU", found.stdout.strip() or "none")
+    yield Finding(
+        "ok" if found.returncode == 0 else "note", "GPU", found.stdout.strip() or t("none")
+    )
 
 
 def _ways_to_place(folder: Path) -> str:
@@ -86,13 +96,26 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
         existing = nearest_folder(folder.absolute())
         free = shutil.disk_usage(existing).free
         if not os.access(existing, os.W_OK):
-            yield Finding("bad", subject, f"{folder}: {existing} cannot be written")
+            yield Finding(
+                "bad",
+                subject,
+                t("{folder}: {existing} cannot be written", folder=folder, existing=existing),
+            )
             continue
         ways = _ways_to_place(existing)
         level = "note" if free < 10**9 else "ok"
-        yield Finding(level, subject, f"{folder}: {human_bytes(free)} free; can place by {ways}")
+        yield Finding(
+            level,
+            subject,
+            t(
+                "{folder}: {free} free; can place by {ways}",
+                folder=folder,
+                free=human_bytes(free),
+                ways=ways,
+            ),
+        )
     if nearest_folder(found.store.absolute()).stat().st_dev != root.stat().st_dev:
-        yield Finding("note", "store", "on another disk than the project: files will be copied")
+        yield Finding("note", "store", t("on another disk than the project: files will be copied"))
 
 
 def _unknown_oidc() -> bool:
@@ -100,27 +123,37 @@ def _unknown_oidc() -> bool:
 
 
 def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Finding]:
-    subject = "Hugging Face cache"
+    subject = t("Hugging Face cache")
     try:
         seen = scan(found.hub_cache)
     except Failure as failure:
         yield Finding("note", subject, failure.message)
         return
     if not seen.repositories and not seen.warnings:
-        yield Finding("ok", subject, f"{found.hub_cache}: empty")
+        yield Finding("ok", subject, t("{hub_cache}: empty", hub_cache=found.hub_cache))
         return
     there = {(repo.repo_type, repo.repo) for repo in seen.repositories}
     ours = [name for name, key in _hub_artifacts(root) if key in there]
     size = human_bytes(sum(repo.size for repo in seen.repositories))
-    text = f"{found.hub_cache}: {len(there):,} repositories, {size}"
+    text = t(
+        "{hub_cache}: {count:,} repositories, {size}",
+        hub_cache=found.hub_cache,
+        count=len(there),
+        size=size,
+    )
     if ours:
-        more = f" and {len(ours) - 5:,} more" if len(ours) > 5 else ""
-        text += f"; has files of {', '.join(ours[:5])}{more}: `fetch all` takes them from there"
+        more = t(" and {count:,} more", count=len(ours) - 5) if len(ours) > 5 else ""
+        text = t(
+            "{text}; has files of {ours}{more}: `fetch all` takes them from there",
+            text=text,
+            ours=", ".join(ours[:5]),
+            more=more,
+        )
     yield Finding("ok", subject, text)
     for warning in seen.warnings[:3]:
         yield Finding("note", subject, printable(warning))
     if len(seen.warnings) > 3:
-        yield Finding("note", subject, f"{len(seen.warnings) - 3:,} more such")
+        yield Finding("note", subject, t("{count:,} more such", count=len(seen.warnings) - 3))
 
 
 def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -139,29 +172,37 @@ def _tokens(found: settings.Settings) -> Iterator[Finding]:
     hub = HubAccount(found).origin()
     github = found.origin("github_token") if found.text("github_token") else ""
     for subject, origin, what in (
-        ("Hugging Face token", hub, "gated and private repositories"),
-        ("GitHub token", github, "private repositories"),
+        (t("Hugging Face token"), hub, t("gated and private repositories")),
+        (t("GitHub token"), github, t("private repositories")),
     ):
-        text = f"set, by {origin}" if origin else f"none: {what} cannot be had"
+        text = (
+            t("set, by {origin}", origin=origin)
+            if origin
+            else t("none: {what} cannot be had", what=what)
+        )
         yield Finding("ok" if origin else "note", subject, text)
     if _unknown_oidc():
-        text = f"HF_OIDC_RESOURCE is set, but huggingface_hub {version()} does not know it"
-        yield Finding("note", "Hugging Face token", text)
+        text = t(
+            "HF_OIDC_RESOURCE is set, but huggingface_hub {version} does not know it",
+            version=version(),
+        )
+        yield Finding("note", t("Hugging Face token"), text)
 
 
 def _endpoints(found: settings.Settings) -> Iterator[Finding]:
     if found.offline:
-        yield Finding("note", "network", f"not used ({found.origin('offline')})")
+        yield Finding("note", "network", t("not used ({origin})", origin=found.origin("offline")))
         return
     network = Network(found)
     urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
     for url in dict.fromkeys(map(network.rewrite, urls)):
         try:
             answer = network.request(url, method="HEAD", patience=0, follow=False)
-            yield Finding("ok", host_of(url), f"answers (HTTP {answer.status})")
+            yield Finding("ok", host_of(url), t("answers (HTTP {status})", status=answer.status))
         except Failure as failure:
-            text = failure.message.removeprefix(f"{host_of(url)}: ")
-            yield Finding("note", host_of(url), f"{text}; {failure.hint}".strip("; "))
+            text = local(failure.message).removeprefix(f"{host_of(url)}: ")
+            text = t("{text}; {hint}", text=text, hint=failure.hint) if failure.hint else text
+            yield Finding("note", host_of(url), text)
 
 
 @click.command("doctor")
@@ -189,9 +230,9 @@ def command(as_json: bool) -> int:
         envelope.print_json(answer)
         return answer.exit_code
     for finding in findings:
-        print(f"{finding.level:<5} {finding.subject}: {finding.text}")
+        echo(f"{finding.level:<5}", join((finding.subject, finding.text), ": "))
     return 9 if bad else 0
 
 
 def _problem(finding: Finding) -> Problem:
-    return Problem("permission", f"{finding.subject}: {finding.text}")
+    return Problem("permission", t("{subject}: {text}", subject=finding.subject, text=finding.text))

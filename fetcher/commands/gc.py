@@ -12,6 +12,7 @@ import click
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import LockError, UsageError
+from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc
@@ -21,15 +22,15 @@ from fetcher.ui.units import human_bytes
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    echo(line, file=sys.stderr, flush=True)
 
 
 def _sweep(store: Store, root: Path, dry_run: bool) -> gc.Sweep:
     wanted, unreadable = gc.needed(store, [root])
     if unreadable:
         raise LockError(
-            f"a project's lock cannot be read: {unreadable[0]}",
-            "repair or remove it first: gc will not guess what that project needs",
+            t("a project's lock cannot be read: {unreadable}", unreadable=unreadable[0]),
+            t("repair or remove it first: gc will not guess what that project needs"),
         )
     return gc.sweep(store, wanted, dry_run)
 
@@ -52,10 +53,10 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     chosen = settings.load(root)
     store = Store(chosen.store, readonly=dry_run)
     if forget_imports and dry_run:
-        raise UsageError("--forget-imports cannot be tried with --dry-run", "choose one")
+        raise UsageError(t("--forget-imports cannot be tried with --dry-run"), t("choose one"))
     # What a run is about to link, no lock need have yet.
     quiet = dry_run or not store.root.is_dir()
-    doing = "removing what no project needs"
+    doing = t("removing what no project needs")
     with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
         if forget_imports:
             gc.forget_imports(store)
@@ -65,10 +66,15 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     if as_json:
         envelope.print_json(envelope.Answer(summary))
     else:
-        verb = "would remove" if dry_run else "removed"
-        print(
-            f"{verb} {envelope.counted(len(done.blobs), 'blob')} and "
-            f"{envelope.counted(done.leftovers, 'leftover')}, {human_bytes(done.bytes)}; "
-            f"kept {envelope.counted(done.kept, 'blob')}"
+        verb = t("would remove") if dry_run else t("removed")
+        echo(
+            t(
+                "{verb} {blobs} and {leftovers}, {bytes}; kept {blobs2}",
+                verb=verb,
+                blobs=n("{count:,} blob", "{count:,} blobs", len(done.blobs)),
+                leftovers=n("{count:,} leftover", "{count:,} leftovers", done.leftovers),
+                bytes=human_bytes(done.bytes),
+                blobs2=n("{count:,} blob", "{count:,} blobs", done.kept),
+            )
         )
     return 0

@@ -11,6 +11,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import InvalidDocument, UsageError
+from fetcher.i18n import echo, t
 from fetcher.project.project import SUFFIXES, find_root
 from fetcher.register import changes, model_config
 from fetcher.register.changes import Change
@@ -42,9 +43,9 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
     result.results = [{"id": key, **record} for key, record in converted.artifacts.items()]
     result.summary |= {"runtime": converted.runtime, "notes": converted.notes}
     if not as_json:
-        print(changes.diff(edits), end="")
+        echo(changes.diff(edits), end="")
         for note in converted.notes:
-            print(f"note: {note}")
+            echo(t("note: {note}", note=note))
     if not dry_run and common.confirmed(yes or as_json):
         changes.write(root, edits)
         result.summary["written"] = True
@@ -52,9 +53,9 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
         envelope.print_json(result)
     elif result.summary["written"]:
         paths = [edit.path for edit in edits if edit.before != edit.after]
-        print(f"written: {', '.join(paths)}" if paths else "nothing to change")
-        asked = f"fetch access {name}, " if converted.artifacts else ""
-        print(f"next: {asked}fetch runtime --fetch")
+        echo(t("written: {paths}", paths=", ".join(paths)) if paths else t("nothing to change"))
+        asked = t("fetch access {name}, ", name=name) if converted.artifacts else ""
+        echo(t("next: {asked}fetch runtime --fetch", asked=asked))
     return 0
 
 
@@ -66,7 +67,9 @@ def _changes(root: Path, name: str, converted: Converted, origin: str) -> list[C
         path = f"{folder}/{name}.yaml"
         there = [path for suffix in SUFFIXES if (root / folder / (name + suffix)).exists()]
         if there and changes.read_text(root, path) != text:
-            raise UsageError(f"{path} is there already", "choose another name with --name")
+            raise UsageError(
+                t("{path} is there already", path=path), t("choose another name with --name")
+            )
         found.append(changes.change(root, path, text))
     before = changes.read_text(root, "fetch.yaml")
     if converted.runtime:
@@ -84,8 +87,8 @@ def _with_runtime(text: str, runtime: Mapping[str, Any]) -> str:
     for key, value in runtime.items():
         if key in there and there[key] != value:
             raise UsageError(
-                f"fetch.yaml has another runtime: {key}: already",
-                "remove it there, then import again",
+                t("fetch.yaml has another runtime: {key}: already", key=key),
+                t("remove it there, then import again"),
             )
         if key not in there:
             text = yamledit.put(text, ["runtime"], key, value, "fetch.yaml")

@@ -9,6 +9,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import UsageError
+from fetcher.i18n import echo, t
 from fetcher.project.manifest import ID
 from fetcher.project.project import Project, catalog_folder
 from fetcher.register import changes
@@ -47,7 +48,7 @@ def command(folder: Path, template: str | None, name: str | None, as_json: bool)
     if template:
         edits += _copies(template, name)
     elif name:
-        raise UsageError("--name needs --from", "fetch init --from quickstart --name demo")
+        raise UsageError(t("--name needs --from"), t("fetch init --from quickstart --name demo"))
     made = []
     for edit in edits:
         if (root / edit.path).exists():
@@ -60,8 +61,16 @@ def command(folder: Path, template: str | None, name: str | None, as_json: bool)
     if as_json:
         envelope.print_json(result)
         return 0
-    print(f"{root}: " + (f"wrote {', '.join(made)}" if made else "nothing to do, all is there"))
-    print("next: fetch add hf:owner/name" if not template else "next: fetch plan")
+    echo(
+        t(
+            "{root}: {which}",
+            root=root,
+            which=t("wrote {made}", made=", ".join(made))
+            if made
+            else t("nothing to do, all is there"),
+        )
+    )
+    echo(t("next: fetch add hf:owner/name") if not template else t("next: fetch plan"))
     return 0
 
 
@@ -73,7 +82,9 @@ def _copies(template: str, name: str | None) -> list[Change]:
     assert source is not None
     chosen = name or unit.manifest.name
     if not re.fullmatch(ID, chosen):
-        raise UsageError(f"--name {chosen}: expected letters, digits, '_', '-' and '.'")
+        raise UsageError(
+            t("--name {chosen}: expected letters, digits, '_', '-' and '.'", chosen=chosen)
+        )
     text = source.read_text("utf-8")
     placed = (catalog_folder("layouts") / f"{layout}.yaml").read_text("utf-8")
     return [

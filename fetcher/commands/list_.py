@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fetcher.commands import common
+from fetcher.i18n import t
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
@@ -14,12 +15,12 @@ from fetcher.reporting import envelope
 from fetcher.ui.table import Column, print_table
 
 _COLUMNS = (
-    Column("MANIFEST", rank=2, least=8),
-    Column("ARTIFACT", least=24, at="middle"),
-    Column("TASK", rank=1, least=16),
-    Column("FOR", rank=5, least=24),
-    Column("LICENSE", rank=4, least=12),
-    Column("SOURCE", rank=3, least=24, at="middle"),
+    Column(t("MANIFEST"), rank=2, least=8),
+    Column(t("ARTIFACT"), least=24, at="middle"),
+    Column(t("TASK"), rank=1, least=16),
+    Column(t("FOR"), rank=5, least=24),
+    Column(t("LICENSE"), rank=4, least=12),
+    Column(t("SOURCE"), rank=3, least=24, at="middle"),
 )
 
 
@@ -74,11 +75,13 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
         return 0
     rows = []
     for artifact in chosen:
-        mark = " (optional)" if artifact.optional else ""
+        name = artifact.id
+        if artifact.optional:
+            name = t("{name} (optional)", name=name)
         rows.append(
             (
                 artifact.manifest,
-                artifact.id + mark,
+                name,
                 str(artifact.info.get("task", "")),
                 str(artifact.info.get("purpose") or artifact.info.get("remarks", "")),
                 str(artifact.info.get("license", "")),

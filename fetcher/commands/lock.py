@@ -9,6 +9,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import UsageError
+from fetcher.i18n import echo, n, t
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.reporting import envelope
@@ -39,7 +40,7 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
         names = tuple(known)
         for name in names:
             if not any(fnmatch.fnmatchcase(a.id, name) for _, a in space.wanted):
-                raise UsageError(f"--update {name}: no such artifact", "fetch list")
+                raise UsageError(t("--update {name}: no such artifact", name=name), t("fetch list"))
         space.options.update = picked
         resolution = space.resolve()
         written = space.save_lock(resolution.fresh)
@@ -55,10 +56,14 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
         if as_json:
             envelope.print_json(found)
         else:
-            what = "fetch.lock written" if written else "fetch.lock is up to date"
-            print(
-                f"{what}: resolved {envelope.counted(len(resolution.fresh), 'artifact')}, "
-                f"{envelope.counted(files, 'file')}"
+            what = t("fetch.lock written") if written else t("fetch.lock is up to date")
+            echo(
+                t(
+                    "{what}: resolved {artifacts}, {files}",
+                    what=what,
+                    artifacts=n("{count:,} artifact", "{count:,} artifacts", len(resolution.fresh)),
+                    files=n("{count:,} file", "{count:,} files", files),
+                )
             )
         envelope.print_problems(found.problems)
         return found.exit_code

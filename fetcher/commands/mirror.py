@@ -14,6 +14,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
+from fetcher.i18n import echo, n, t
 from fetcher.operations.opening import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
@@ -60,7 +61,7 @@ def _answer(
         envelope.print_json(found)
     else:
         for line in lines:
-            print(line)
+            echo(line)
     envelope.print_problems(problems)
     return found.exit_code
 
@@ -70,10 +71,14 @@ def _imported(result: ImportResult, store: Path) -> list[str]:
     if result.problems:
         return []
     return [
-        f"{envelope.counted(len(result.artifacts), 'artifact')}: "
-        f"{envelope.counted(result.files, 'content')} imported, {human_bytes(result.bytes)}; "
-        f"{result.already:,} were there",
-        f"store {store}",
+        t(
+            "{artifacts}: {contents} imported, {bytes}; {already:,} were there",
+            artifacts=n("{count:,} artifact", "{count:,} artifacts", len(result.artifacts)),
+            contents=n("{count:,} content", "{count:,} contents", result.files),
+            bytes=human_bytes(result.bytes),
+            already=result.already,
+        ),
+        t("store {store}", store=store),
     ]
 
 
@@ -138,7 +143,7 @@ def export(
         options.pop("tool_constraints"),
     )
     if not with_tool and any((tool.python, tool.platforms, tool.extras, tool.constraints)):
-        raise UsageError("--tool-… say what --with-tool puts in", "add --with-tool")
+        raise UsageError(t("--tool-… say what --with-tool puts in"), t("add --with-tool"))
     size = export_bundle.size_of(volume_size)
     with common.workspace(manifests, quiet=quiet, readonly=True, **options) as space:
         done = export_bundle.export(space, out, since, size, overwrite, tool if with_tool else None)
@@ -156,14 +161,25 @@ def export(
     }
     lines = []
     if not done.problems and not quiet:
-        left = f", {done.left_out:,} left out" if since else ""
-        volumes = f" in {envelope.counted(done.volumes, 'volume')}" if done.volumes else ""
-        state = "" if done.written else " (was there already)"
+        left = t(", {left_out:,} left out", left_out=done.left_out) if since else ""
+        volumes = (
+            t(" in {volumes}", volumes=n("{count:,} volume", "{count:,} volumes", done.volumes))
+            if done.volumes
+            else ""
+        )
+        state = "" if done.written else t(" (was there already)")
         lines = [
-            f"{out}: {envelope.counted(len(done.artifacts), 'artifact')}, "
-            f"{envelope.counted(done.files, 'content')}{left}, "
-            f"{human_bytes(done.bundle_bytes)}{volumes}{state}",
-            f"digest sha256:{done.digest}",
+            t(
+                "{out}: {artifacts}, {contents}{left}, {bundle_bytes}{volumes}{state}",
+                out=out,
+                artifacts=n("{count:,} artifact", "{count:,} artifacts", len(done.artifacts)),
+                contents=n("{count:,} content", "{count:,} contents", done.files),
+                left=left,
+                bundle_bytes=human_bytes(done.bundle_bytes),
+                volumes=volumes,
+                state=state,
+            ),
+            t("digest sha256:{digest}", digest=done.digest),
         ]
     return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
@@ -270,8 +286,15 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
     try:
         write_atomically(output, text.encode("ascii"))
     except OSError as error:
-        raise from_os_error(error, f"writing {output}") from error
-    print(f"{output}: {envelope.counted(len(digests), 'content')}, {human_bytes(len(text))}")
+        raise from_os_error(error, t("writing {output}", output=output)) from error
+    echo(
+        t(
+            "{output}: {contents}, {count}",
+            output=output,
+            contents=n("{count:,} content", "{count:,} contents", len(digests)),
+            count=human_bytes(len(text)),
+        )
+    )
     return 0
 
 
@@ -297,7 +320,7 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     progress = Progress(quiet=quiet)
     done = check_bundle.sign(bundle, key, progress)
     progress.end()
-    lines = [] if quiet or done.problems else [f"{done.signature}: signed"]
+    lines = [] if quiet or done.problems else [t("{signature}: signed", signature=done.signature)]
     return _answer(asdict(done.summary), [], done.problems, as_json, lines)
 
 
@@ -328,8 +351,13 @@ def push(
     lines = []
     if not quiet and not done.problems:
         lines = [
-            f"{done.target}: {envelope.counted(done.sent, 'blob')} sent, "
-            f"{human_bytes(done.sent_bytes)}; {done.already:,} were there"
+            t(
+                "{target}: {blobs} sent, {sent_bytes}; {already:,} were there",
+                target=done.target,
+                blobs=n("{count:,} blob", "{count:,} blobs", done.sent),
+                sent_bytes=human_bytes(done.sent_bytes),
+                already=done.already,
+            )
         ]
     summary = {
         "artifacts": len(done.artifacts),

@@ -10,6 +10,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import Problem
+from fetcher.i18n import echo, join, n, t
 from fetcher.reporting import envelope
 from fetcher.reporting.report import Summary
 from fetcher.tree.plan import GET, KEEP, PLACE, ArtifactPlan, Plan, space_needed
@@ -17,12 +18,12 @@ from fetcher.ui.table import Column, print_table
 from fetcher.ui.units import human_bytes
 
 _COLUMNS = (
-    Column("ARTIFACT", least=12, at="middle"),
-    Column("THERE", rank=4),
-    Column("IN STORE", rank=3),
-    Column("TO DOWNLOAD", rank=1),
-    Column("IN THE WAY", rank=5),
-    Column("BYTES", rank=2),
+    Column(t("ARTIFACT"), least=12, at="middle"),
+    Column(t("THERE"), rank=4),
+    Column(t("IN STORE"), rank=3),
+    Column(t("TO DOWNLOAD"), rank=1),
+    Column(t("IN THE WAY"), rank=5),
+    Column(t("BYTES"), rank=2),
 )
 
 if TYPE_CHECKING:
@@ -67,30 +68,36 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
     ]
     print_table(_COLUMNS, rows)
     in_store, in_tree = space_needed(plan, space.settings.link, True)
-    unknown = [
-        envelope.counted(count, what)
-        for count, what in (
-            (summary["unresolved_artifacts"], "unresolved artifact"),
-            (summary["unknown_sizes"], "file of unknown size"),
+    unknown = []
+    if count := summary["unresolved_artifacts"]:
+        unknown.append(n("{count:,} unresolved artifact", "{count:,} unresolved artifacts", count))
+    if count := summary["unknown_sizes"]:
+        unknown.append(
+            n("{count:,} file of unknown size", "{count:,} files of unknown size", count)
         )
-        if count
-    ]
-    more = f", and what {' and '.join(unknown)} will need" if unknown else ""
-    print(
-        f"\n{envelope.counted(summary['to_download_files'], 'file')} to download, "
-        f"{human_bytes(summary['to_download_bytes'])}; needs {human_bytes(in_store + in_tree)}"
-        f"{more}; {human_bytes(summary['disk_free'])} free"
+    more = ""
+    if unknown:
+        more = t(", and what {unknown} will need", unknown=join(unknown, t(" and ")))
+    echo(
+        t(
+            "\n{files} to download, {to_download_bytes}; needs {in_store}{more}; {disk_free} free",
+            files=n("{count:,} file", "{count:,} files", summary["to_download_files"]),
+            to_download_bytes=human_bytes(summary["to_download_bytes"]),
+            in_store=human_bytes(in_store + in_tree),
+            more=more,
+            disk_free=human_bytes(summary["disk_free"]),
+        )
     )
 
 
 def _cells(part: ArtifactPlan) -> tuple[str, ...]:
     """One artifact's columns: how many files there, stored, to get, in the way; bytes to get."""
     if part.locked is None:
-        return "-", "-", "-", "-", "unresolved"
+        return "-", "-", "-", "-", t("unresolved")
     counts = Counter(item.action for item in part.items)
     gets = [item.file.size for item in part.items if item.action == GET]
     size = human_bytes(sum(size or 0 for size in gets))
     if None in gets:
-        size = f"{size} and more"
+        size = t("{size} and more", size=size)
     others = len(part.items) - sum(counts[action] for action in (KEEP, PLACE, GET))
     return (*(str(counts[action]) for action in (KEEP, PLACE, GET)), str(others), size)

@@ -14,17 +14,18 @@ from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Gpu
+from fetcher.i18n import echo, t
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.ui.table import Column, print_table
 from fetcher.ui.units import human_bytes
 
 _COLUMNS = (
-    Column("ARTIFACT", least=12, at="middle"),
-    Column("TASK", rank=3, least=10),
-    Column("PARAMETERS", rank=2),
-    Column("FITS"),
-    Column("WHY", rank=1, least=12),
+    Column(t("ARTIFACT"), least=12, at="middle"),
+    Column(t("TASK"), rank=3, least=10),
+    Column(t("PARAMETERS"), rank=2),
+    Column(t("FITS")),
+    Column(t("WHY"), rank=1, least=12),
 )
 
 
@@ -33,7 +34,9 @@ def _card(name: str | None, memory: str | None, python: str | None) -> Gpu:
     if memory is not None:
         size = memory_estimate.bytes_of(memory, "G")
         if not size:
-            raise UsageError(f"--vram {memory}: expected gigabytes, such as 24 or 24G")
+            raise UsageError(
+                t("--vram {memory}: expected gigabytes, such as 24 or 24G", memory=memory)
+            )
         return Gpu(name or "", size, "--vram")
     if name is not None:
         size = memory_estimate.memory_of(name)
@@ -41,17 +44,17 @@ def _card(name: str | None, memory: str | None, python: str | None) -> Gpu:
             close = nearest(name, memory_estimate.cards())
             known = ", ".join(memory_estimate.cards())
             raise UsageError(
-                f"--gpu {name}: the memory of this card is not known",
-                f"did you mean {close!r}? else give it: --vram 24"
+                t("--gpu {name}: the memory of this card is not known", name=name),
+                t("did you mean {close!r}? else give it: --vram 24", close=close)
                 if close
-                else f"give it: --vram 24; known cards: {known}",
+                else t("give it: --vram 24; known cards: {known}", known=known),
             )
         return Gpu(name, size, "--gpu")
     found = gpu.detect(python)
     if not found:
         raise UsageError(
-            "no GPU is found (asked nvidia-smi and torch)",
-            "say for which card: --gpu T4, or --vram 24",
+            t("no GPU is found (asked nvidia-smi and torch)"),
+            t("say for which card: --gpu T4, or --vram 24"),
         )
     return found[0]
 
@@ -123,7 +126,9 @@ def _largest_of(known: Sequence[Fit]) -> Choice | None:
     if not fitting:
         return None
     best = max(fitting, key=lambda found: found.parameters or 0)
-    return Choice((best.artifact,), "estimate", f"the largest that fits: {best.reason}")
+    return Choice(
+        (best.artifact,), "estimate", t("the largest that fits: {reason}", reason=best.reason)
+    )
 
 
 def _is_chosen(found: Fit, choice: Choice | None) -> bool:
@@ -132,36 +137,52 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
 
 def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
     what = f"{card.name}, " if card.name else ""
-    print(f"{what}{human_bytes(card.memory)} of GPU memory ({card.origin}), {dtype}")
-    print(f"estimate: {memory_estimate.ESTIMATE}\n")
+    echo(
+        t(
+            "{what}{memory} of GPU memory ({origin}), {dtype}",
+            what=what,
+            memory=human_bytes(card.memory),
+            origin=card.origin,
+            dtype=dtype,
+        )
+    )
+    echo(t("estimate: {estimate}\n", estimate=memory_estimate.ESTIMATE))
     rows = []
     for found in known:
         count = memory_estimate.human_count(found.parameters) if found.parameters else "?"
-        fits = "yes *" if _is_chosen(found, choice) else "yes" if found.fits else "no"
+        fits = t("yes *") if _is_chosen(found, choice) else t("yes") if found.fits else t("no")
         task = str(found.artifact.info.get("task", ""))
         rows.append((found.artifact.id, task, count, fits, found.reason))
     print_table(_COLUMNS, rows)
     if choice is None:
-        print("\nnothing to recommend: no combination of the catalog fits")
+        echo(t("\nnothing to recommend: no combination of the catalog fits"))
         return
     names = " + ".join(artifact.id for artifact in choice.artifacts)
-    print(f"\n* recommended: {names} ({choice.reason})")
+    echo(t("\n* recommended: {names} ({reason})", names=names, reason=choice.reason))
     gated = [a.id for a in choice.artifacts if a.info.get("requires_auth")]
     if gated:
-        print(f"  gated: {', '.join(gated)}; check with: fetch access {' '.join(gated)}")
-    print(f"  fetch all {' '.join(artifact.id for artifact in choice.artifacts)}")
+        echo(
+            t(
+                "  gated: {gated}; check with: fetch access {gated2}",
+                gated=", ".join(gated),
+                gated2=" ".join(gated),
+            )
+        )
+    echo(t("  fetch all {id}", id=" ".join(artifact.id for artifact in choice.artifacts)))
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
     from fetcher.operations.fetch_all import fetch_all
 
     if choice is None:
-        raise UsageError("nothing fits, so there is nothing to fetch", "see --dtype int8 or int4")
+        raise UsageError(
+            t("nothing fits, so there is nothing to fetch"), t("see --dtype int8 or int4")
+        )
     with common.workspace([artifact.full_name for artifact in choice.artifacts]) as space:
         found = fetch_all(space)
         if as_json:
             envelope.print_json(found)
         else:
-            print(envelope.summary_line(found))
+            echo(envelope.summary_line(found))
         envelope.print_problems(found.problems)
         return found.exit_code

@@ -8,6 +8,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.errors import UsageError
+from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, leaderboard
 from fetcher.reporting.leaderboard import Leaderboard, Ranking
@@ -54,8 +55,8 @@ def command(
     known = sorted({name for item in measured for name in item.metrics})
     if metric and metric not in known:
         raise UsageError(
-            f"--metric {metric}: nothing has been measured by it",
-            f"measured: {', '.join(known)}" if known else "fetch verify measures",
+            t("--metric {metric}: nothing has been measured by it", metric=metric),
+            t("measured: {known}", known=", ".join(known)) if known else t("fetch verify measures"),
         )
     board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
     result = envelope.Answer(
@@ -65,7 +66,7 @@ def command(
     if html:
         from fetcher.reporting.ranking_page import page
 
-        text = page(board, f"Measured in {root.name}")
+        text = page(board, t("Measured in {name}", name=root.name))
         result.problems += common.write_report(html, text)
     if as_json:
         envelope.print_json(result)
@@ -77,24 +78,28 @@ def command(
 
 def _print(board: Leaderboard, visibility: str) -> None:
     for table in board.tables:
-        print(leaderboard.title_of(table))
+        echo(leaderboard.title_of(table))
         print_table(_columns(table), _rows(table))
-        print()
+        echo()
     if not board.seen:
-        print("nothing has been measured yet: fetch verify")
+        echo(t("nothing has been measured yet: fetch verify"))
     if board.hidden:
-        what = envelope.counted(board.hidden, "measurement")
-        print(f"{what} left out as not public" if visibility == "public" else f"{what} left out")
+        what = n("{count:,} measurement", "{count:,} measurements", board.hidden)
+        echo(
+            t("{what} left out as not public", what=what)
+            if visibility == "public"
+            else t("{what} left out", what=what)
+        )
 
 
 def _columns(table: Ranking) -> list[Column]:
     """The first metric is what is ranked by: it stays the longest."""
     return [
         Column("#"),
-        Column("MODEL", least=12, at="middle"),
+        Column(t("MODEL"), least=12, at="middle"),
         *(Column(name.upper(), rank=n) for n, name in enumerate(table.metrics, 1)),
-        Column("DEVICE", rank=90, least=6),
-        Column("SEEN BY", rank=91),
+        Column(t("DEVICE"), rank=90, least=6),
+        Column(t("SEEN BY"), rank=91),
     ]
 
 

@@ -15,6 +15,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
+from fetcher.i18n import echo, t
 from fetcher.operations import ensure
 from fetcher.operations.opening import keep_secrets
 from fetcher.project import names
@@ -52,8 +53,8 @@ class _Obtain:
             if items and all(item.action == KEEP for item in items):
                 return artifact
             if not self.fetch:
-                text = "is not in the tree" if not items else "is not complete in the tree"
-                raise NotUsable("missing", text, f"fetch all {artifact.id}, or --fetch")
+                text = t("is not in the tree") if not items else t("is not complete in the tree")
+                raise NotUsable("missing", text, t("fetch all {id}, or --fetch", id=artifact.id))
             ensure.carry_out(space)
         return artifact
 
@@ -62,12 +63,13 @@ def _memory(name: str | None, size: str | None) -> int | None:
     if size is not None:
         if found := memory_estimate.bytes_of(size, "G"):
             return found
-        raise UsageError(f"--vram {size}: expected gigabytes, such as 24 or 24G")
+        raise UsageError(t("--vram {size}: expected gigabytes, such as 24 or 24G", size=size))
     if name is not None:
         if found := memory_estimate.memory_of(name):
             return found
         raise UsageError(
-            f"--gpu {name}: the memory of this card is not known", "give it: --vram 24"
+            t("--gpu {name}: the memory of this card is not known", name=name),
+            t("give it: --vram 24"),
         )
     cards = gpu.detect(ask_torch=False)
     return cards[0].memory if cards else None
@@ -129,7 +131,9 @@ def command(
     try:
         saved.save(into or root, "runtime", result)
     except OSError as error:
-        result.problems.append(from_os_error(error, f"writing {error.filename}").problem)
+        result.problems.append(
+            from_os_error(error, t("writing {filename}", filename=error.filename)).problem
+        )
     if as_json:
         envelope.print_json(result)
     else:
@@ -139,16 +143,40 @@ def command(
 
 
 def _print(result: envelope.Answer, origin: str) -> None:
-    print(f"chain: {', '.join(result.summary['chain'])} (primary model from {origin})")
+    echo(
+        t(
+            "chain: {chain} (primary model from {origin})",
+            chain=", ".join(result.summary["chain"]),
+            origin=origin,
+        )
+    )
     for item in result.results or ():
         if item["state"] == "used":
-            print(f"used         {item['model']}: {item['class']}")
+            echo(
+                t(
+                    "used         {model}: {class_name}",
+                    model=item["model"],
+                    class_name=item["class"],
+                )
+            )
             for key in ("params", "memory"):
                 if item[key]:
-                    print(f"             {key}: {item[key]}")
+                    echo(f"             {key}: {item[key]}")
             if item["max_prompt_tokens"]:
-                print(f"             prompts up to {item['max_prompt_tokens']} tokens")
+                echo(
+                    t(
+                        "             prompts up to {max_prompt_tokens} tokens",
+                        max_prompt_tokens=item["max_prompt_tokens"],
+                    )
+                )
             for line in item["prompts"]:
-                print(f"             {line}")
+                echo(f"             {line}")
         else:
-            print(f"passed over  {item['model']}: {item['reason']}: {item['message']}")
+            echo(
+                t(
+                    "passed over  {model}: {reason}: {message}",
+                    model=item["model"],
+                    reason=item["reason"],
+                    message=item["message"],
+                )
+            )

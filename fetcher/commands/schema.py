@@ -6,6 +6,8 @@ import json
 
 import click
 
+from fetcher.i18n import echo
+
 
 @click.command("schema")
 @click.argument("kind", type=click.Choice(["manifest", "layout", "settings"]))
@@ -16,5 +18,5 @@ def command(kind: str) -> int:
 
     makers = {"manifest": manifest, "layout": layout, "settings": settings}
     schema = makers[kind].json_schema()
-    print(json.dumps(schema, indent=2))
+    echo(json.dumps(schema, indent=2))
     return 0

@@ -15,8 +15,8 @@ import click
 
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
+from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
-from fetcher.reporting.envelope import counted
 from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
         listen = f"{flags['host']}:{flags['port']}"
         pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
         for line in write_configuration(inventory.view, flags["nginx_config"], listen, pair):
-            print(line)
+            echo(line)
         return 0
     project = None if bundles or store is not None else root
     return _serve(inventory, store or settings.store, bool(bundles), settings, flags, project)
@@ -137,28 +137,38 @@ def _absolute(path: Path | None) -> str | None:
 def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) -> None:
     """Raise UsageError for flags that do not go together."""
     if bundles and store is not None:
-        raise UsageError("a bundle and --store exclude each other", "choose one")
+        raise UsageError(t("a bundle and --store exclude each other"), t("choose one"))
     if store is not None and not (store / "blobs" / "sha256").is_dir():
         raise UsageError(
-            f"--store {store}: no store there (no folder blobs/sha256)",
-            "name a store's folder, such as the one `fetch store du` shows",
+            t("--store {store}: no store there (no folder blobs/sha256)", store=store),
+            t("name a store's folder, such as the one `fetch store du` shows"),
         )
     if flags["require_token"] and flags["tokens"] is None:
-        raise UsageError("--require-token needs --tokens FILE", "write a line NAME read TOKEN")
+        raise UsageError(
+            t("--require-token needs --tokens FILE"), t("write a line NAME read TOKEN")
+        )
     if flags["public_url"] and not _PUBLIC.fullmatch(flags["public_url"]):
         raise UsageError(
-            f"--public-url {flags['public_url']}: expected an http or https URL",
-            "such as https://mirror.example.org/models",
+            t(
+                "--public-url {public_url}: expected an http or https URL",
+                public_url=flags["public_url"],
+            ),
+            t("such as https://mirror.example.org/models"),
         )
     if _bytes(flags["max_upload"]) is None:
-        raise UsageError(f"--max-upload {flags['max_upload']}: expected a size such as 100G")
+        raise UsageError(
+            t(
+                "--max-upload {max_upload}: expected a size such as 100G",
+                max_upload=flags["max_upload"],
+            )
+        )
     if flags["folders"] and (bundles or store is not None or flags["tokens"] is None):
         raise UsageError(
-            "--allow-folder is for registering models: it needs a project and --tokens FILE",
-            "write a line NAME read,upload TOKEN",
+            t("--allow-folder is for registering models: it needs a project and --tokens FILE"),
+            t("write a line NAME read,upload TOKEN"),
         )
     if bundles and flags["upstream"]:
-        raise UsageError("--upstream needs a store to keep what it fetches", "serve a store")
+        raise UsageError(t("--upstream needs a store to keep what it fetches"), t("serve a store"))
 
 
 def _bytes(text: str) -> int | None:
@@ -187,9 +197,12 @@ def _locations(
         yield StoreLocation(settings.store, (root,), pulled=bool(flags["upstream"]))
     else:
         raise UsageError(
-            f"nothing to serve: {root} has no fetch.lock"
-            + (" and no manifests" if flags["nginx_config"] is None else ""),
-            "run `fetch all` in a project first; or name a bundle, or --store DIR",
+            t(
+                "nothing to serve: {root} has no fetch.lock{which}",
+                root=root,
+                which=t(" and no manifests") if flags["nginx_config"] is None else "",
+            ),
+            t("run `fetch all` in a project first; or name a bundle, or --store DIR"),
         )
 
 
@@ -213,8 +226,8 @@ def _serve(
         import jinja2  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"fetch serve needs {error.name}, which is not installed",
-            "install fetch with its extra: pip install '.[serve]' in a clone of its repository",
+            t("fetch serve needs {name}, which is not installed", name=error.name),
+            t("install fetch with its extra: pip install '.[serve]' in a clone of its repository"),
         ) from None
     from fetcher.models.stats import saved_text
     from fetcher.server.app import App, ServeOptions
@@ -267,7 +280,7 @@ def _serve(
         return ended
 
     ended = asyncio.run(main())
-    _say("stopped" if ended else "stopped; downloads that were running are cut off")
+    _say(t("stopped") if ended else t("stopped; downloads that were running are cut off"))
     sys.stdout.flush()
     os._exit(0)  # threads that wait for a client or for upstream would keep the process
 
@@ -282,7 +295,7 @@ def _upstream(url: str, store: Path, settings: Settings, metrics: Any) -> HubUps
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    echo(text, file=sys.stderr, flush=True)
 
 
 def _access_log(target: str) -> Any:
@@ -293,7 +306,8 @@ def _access_log(target: str) -> Any:
         stream = file or sys.stdout
     except OSError as error:
         raise UsageError(
-            f"--access-log {target}: {error.strerror}", "choose another file"
+            t("--access-log {target}: {strerror}", target=target, strerror=error.strerror),
+            t("choose another file"),
         ) from None
 
     def log(line: str) -> None:
@@ -318,25 +332,43 @@ def _greet(
     host = f"[{host}]" if ":" in host else host
     scheme = "https" if listen.cert else "http"
     url = options.public_url or f"{scheme}://{host}:{listen.port}"
-    files = counted(sum(len(item.files) for item in held), "file")
+    files = n("{count:,} file", "{count:,} files", sum(len(item.files) for item in held))
     size = human_bytes(sum(item.size for item in held))
     where = ", ".join(location.label for location in inventory.locations)
-    print(f"serving {counted(len(held), 'artifact')} ({files}, {size}) of {where} at {url}")
-    print(f"  Hugging Face clients  export HF_ENDPOINT={url}")
-    print(f"  fetch                 fetch all --from {url}")
-    print(f"  a browser             {url}/")
+    echo(
+        t(
+            "serving {artifacts} ({files}, {size}) of {where} at {url}",
+            artifacts=n("{count:,} artifact", "{count:,} artifacts", len(held)),
+            files=files,
+            size=size,
+            where=where,
+            url=url,
+        )
+    )
+    echo(t("  Hugging Face clients  export HF_ENDPOINT={url}", url=url))
+    echo(t("  fetch                 fetch all --from {url}", url=url))
+    echo(t("  a browser             {url}/", url=url))
     if any(item.origin.type == "github" for item in held):
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
-        print(f'  GitHub files          export FETCH_REWRITE="{rule}"')
+        echo(t('  GitHub files          export FETCH_REWRITE="{rule}"', rule=rule))
     if flags["upstream"]:
-        print(f"what is not here is fetched from {flags['upstream']}, once")
+        echo(t("what is not here is fetched from {upstream}, once", upstream=flags["upstream"]))
     if not held and not flags["upstream"]:
-        print("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
+        echo(
+            t("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
+        )
     if private and not options.tokens:
-        print(f"{counted(len(private), 'private artifact')} shown to nobody: see --tokens")
+        echo(
+            t(
+                "{private_artifacts} shown to nobody: see --tokens",
+                private_artifacts=n(
+                    "{count:,} private artifact", "{count:,} private artifacts", len(private)
+                ),
+            )
+        )
     loopback = listen.host in {"127.0.0.1", "::1", "localhost"}
     if loopback and not options.public_url:
-        print("only this machine can reach it: --host ADDRESS lets others in")
+        echo(t("only this machine can reach it: --host ADDRESS lets others in"))
     elif options.tokens and not listen.cert and not options.public_url.startswith("https"):
-        print("tokens travel in clear text: use --cert and --key, or a proxy that has TLS")
-    print("Ctrl-C ends it", flush=True)
+        echo(t("tokens travel in clear text: use --cert and --key, or a proxy that has TLS"))
+    echo(t("Ctrl-C ends it"), flush=True)

@@ -8,6 +8,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
+from fetcher.i18n import echo, t
 from fetcher.project import lockfile, names
 from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
@@ -79,15 +80,15 @@ def _print(result: dict[str, object]) -> None:
     for key, value in result.items():
         if value not in (None, [], "", False):
             shown = _shown(value)
-            print(f"{key + ':':<14} {shown}")
+            echo(f"{key + ':':<14} {shown}")
     assert isinstance(files, list)
     if not files:
-        print("files:         not resolved yet: fetch lock")
+        echo(t("files:         not resolved yet: fetch lock"))
     for entry in files[:40]:
         size = human_bytes(entry["size"]) if entry["size"] is not None else "?"
-        where = ", ".join(entry["targets"]) or "(not placed)"
-        print(f"  {entry['path']}  {size}  -> {where}")
+        where = ", ".join(entry["targets"]) or t("(not placed)")
+        echo(f"  {entry['path']}  {size}  -> {where}")
         if entry["sha256"]:
-            print(f"    sha256 {entry['sha256']}")
+            echo(t("    sha256 {sha256}", sha256=entry["sha256"]))
     if len(files) > 40:
-        print(f"  … and {len(files) - 40:,} more")
+        echo(t("  … and {count:,} more", count=len(files) - 40))

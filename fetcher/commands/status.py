@@ -9,16 +9,17 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
 from fetcher.reporting.report import ArtifactStatus, Report, of_seal, status_of_seal
 from fetcher.ui.table import Column, print_table
 from fetcher.ui.units import human_bytes
 
 _COLUMNS = (
-    Column("ARTIFACT", least=12, at="middle"),
-    Column("STATE", least=4),
-    Column("FILES", rank=1),
-    Column("SIZE", rank=2),
+    Column(t("ARTIFACT"), least=12, at="middle"),
+    Column(t("STATE"), least=4),
+    Column(t("FILES"), rank=1),
+    Column(t("SIZE"), rank=2),
 )
 
 
@@ -55,7 +56,7 @@ def _show(found: Report, statuses: Sequence[ArtifactStatus], as_json: bool) -> N
         name = status["id"] if ids[status["id"]] == 1 else f"{status['manifest']}/{status['id']}"
         rows.append(
             (
-                name + (" (optional)" if status["optional"] else ""),
+                t("{name} (optional)", name=name) if status["optional"] else name,
                 status["state"],
                 f"{status['present']}/{status['files'] or '?'}",
                 human_bytes(status["bytes"]),
@@ -63,7 +64,9 @@ def _show(found: Report, statuses: Sequence[ArtifactStatus], as_json: bool) -> N
         )
     print_table(_COLUMNS, rows)
     if unread := sum(status["unread"] for status in statuses):
-        print(
-            f"\n{envelope.counted(unread, 'file')} of the right size not read yet: "
-            "`fetch check` reads and recognises them"
+        echo(
+            t(
+                "\n{files} of the right size not read yet: `fetch check` reads and recognises them",
+                files=n("{count:,} file", "{count:,} files", unread),
+            )
         )

@@ -10,6 +10,7 @@ import click
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
+from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc
@@ -35,15 +36,31 @@ def du(as_json: bool) -> int:
     if as_json:
         envelope.print_json(envelope.Answer({"store": str(store.root), **asdict(found)}))
         return 0
-    print(f"{store.root}")
-    print(
-        f"{envelope.counted(found.blobs, 'blob')}, {human_bytes(found.blob_bytes)}, "
-        f"of which {human_bytes(found.linked_bytes)} shared with trees"
+    echo(f"{store.root}")
+    echo(
+        t(
+            "{blobs}, {blob_bytes}, of which {linked_bytes} shared with trees",
+            blobs=n("{count:,} blob", "{count:,} blobs", found.blobs),
+            blob_bytes=human_bytes(found.blob_bytes),
+            linked_bytes=human_bytes(found.linked_bytes),
+        )
     )
-    print(f"{envelope.counted(found.parts, 'partial download')}, {human_bytes(found.part_bytes)}")
+    echo(
+        t(
+            "{partial_downloads}, {part_bytes}",
+            partial_downloads=n(
+                "{count:,} partial download", "{count:,} partial downloads", found.parts
+            ),
+            part_bytes=human_bytes(found.part_bytes),
+        )
+    )
     if found.damaged:
-        print(
-            f"{envelope.counted(found.damaged, 'damaged blob')} set aside in {store.root}/damaged"
+        echo(
+            t(
+                "{damaged_blobs} set aside in {root}/damaged",
+                damaged_blobs=n("{count:,} damaged blob", "{count:,} damaged blobs", found.damaged),
+                root=store.root,
+            )
         )
     return 0
 
@@ -59,7 +76,7 @@ def ls(as_json: bool) -> int:
         envelope.print_json(answer)
         return 0
     for name, stat in rows:
-        print(f"{name}  {stat.st_size:>15,}")
+        echo(f"{name}  {stat.st_size:>15,}")
     return 0
 
 
@@ -74,8 +91,8 @@ def check(as_json: bool) -> int:
     problems = [
         Problem(
             "modified",
-            f"blob {name} was damaged and is set aside",
-            "run `fetch all` in the projects that use it",
+            t("blob {name} was damaged and is set aside", name=name),
+            t("run `fetch all` in the projects that use it"),
             file=name,
         )
         for name in damaged
@@ -84,6 +101,12 @@ def check(as_json: bool) -> int:
     if as_json:
         envelope.print_json(answer)
     else:
-        print(f"{len(names) - len(damaged):,} of {envelope.counted(len(names), 'blob')} sound")
+        echo(
+            t(
+                "{count:,} of {blobs} sound",
+                count=len(names) - len(damaged),
+                blobs=n("{count:,} blob", "{count:,} blobs", len(names)),
+            )
+        )
     envelope.print_problems(problems)
     return answer.exit_code

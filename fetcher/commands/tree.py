@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.i18n import echo, local, t
 from fetcher.project.project import Unit
 from fetcher.reporting import envelope
 from fetcher.tree.plan import KEEP, ArtifactPlan
@@ -58,11 +59,12 @@ def _print(parts: Sequence[ArtifactPlan], units: Sequence[Unit], everything: boo
                 if entry.artifact == part.artifact.id:
                     tail = "…" if entry.folder else ""
                     target = f"{prefix}{entry.target}" + (f"/{tail}" if tail else "")
-                    _put(top, target.lstrip("/"), f"? {part.artifact.id}, not resolved yet")
+                    text = local(t("{id}, not resolved yet", id=part.artifact.id))
+                    _put(top, target.lstrip("/"), f"? {text}")
     _show(top, "", everything)
     for unit in units:
         for artifact in unit.layout.hub_cache:
-            print(f"Hugging Face cache: {artifact}")
+            echo(t("Hugging Face cache: {artifact}", artifact=artifact))
 
 
 def _put(node: Node, target: str, text: str) -> None:
@@ -77,13 +79,20 @@ def _show(node: Node, indent: str, everything: bool) -> None:
     files = [name for name in sorted(node) if not isinstance(node[name], dict)]
     for name in sorted(node):
         if isinstance(node[name], dict):
-            print(f"{indent}{name}")
+            echo(f"{indent}{name}")
             _show(node[name], indent + "  ", everything)
     shown = files if everything or len(files) <= _SHOWN else files[: _SHOWN - 2]
     for name in shown:
         mark, _, origin = node[name].partition(" ")
         same = origin.rpartition("/")[2] == name
         label = origin.partition("/")[0] if same else origin
-        print(f"{indent}{mark} {name}  ({label})")
+        echo(f"{indent}{mark} {name}  ({label})")
     if len(shown) < len(files):
-        print(f"{indent}… {len(files) - len(shown):,} more, up to {files[-1]}")
+        echo(
+            t(
+                "{indent}… {count:,} more, up to {files}",
+                indent=indent,
+                count=len(files) - len(shown),
+                files=files[-1],
+            )
+        )

@@ -14,6 +14,7 @@ import click
 from fetcher.commands import ci_formats, common
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import echo, t
 from fetcher.operations.workspace import Workspace
 from fetcher.probes import check_options
 from fetcher.project import names as naming
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.protocol import ProbeResult
 
 _COLUMNS = (
-    Column("ARTIFACT", least=12, at="middle"),
-    Column("PROBE", rank=3, least=8),
-    Column("RESULT"),
-    Column("PARAMETERS", rank=5),
-    Column("LOAD", rank=4),
-    Column("INFER", rank=2),
-    Column("MEMORY", rank=6),
-    Column("GPU", rank=7),
-    Column("DEVICE", rank=8),
-    Column("DTYPE", rank=9),
-    Column("GOLDEN", rank=1),
+    Column(t("ARTIFACT"), least=12, at="middle"),
+    Column(t("PROBE"), rank=3, least=8),
+    Column(t("RESULT")),
+    Column(t("PARAMETERS"), rank=5),
+    Column(t("LOAD"), rank=4),
+    Column(t("INFER"), rank=2),
+    Column(t("MEMORY"), rank=6),
+    Column(t("GPU"), rank=7),
+    Column(t("DEVICE"), rank=8),
+    Column(t("DTYPE"), rank=9),
+    Column(t("GOLDEN"), rank=1),
 )
 
 
@@ -151,14 +152,20 @@ def _settings(
     from fetcher.verify.contract.options import memory_bytes
 
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"--device {device}: expected auto, cpu, cuda:N or mps")
+        raise UsageError(t("--device {device}: expected auto, cpu, cuda:N or mps", device=device))
     if dtype is not None and not dtypes.is_floating(dtype):
-        raise UsageError(f"--dtype {dtype}: expected one of {', '.join(dtypes.FLOATING)}")
+        raise UsageError(
+            t(
+                "--dtype {dtype}: expected one of {floating}",
+                dtype=dtype,
+                floating=", ".join(dtypes.FLOATING),
+            )
+        )
     if timeout is not None and not 0 < timeout < 1e7:
-        raise UsageError(f"--timeout {timeout:g}: expected seconds above 0")
+        raise UsageError(t("--timeout {timeout:g}: expected seconds above 0", timeout=timeout))
     size = memory_bytes(memory) if memory is not None else None
     if memory is not None and not size:
-        raise UsageError(f"--memory {memory}: expected a size such as 8G or 500M")
+        raise UsageError(t("--memory {memory}: expected a size such as 8G or 500M", memory=memory))
     dtype = dtypes.SHORT_NAMES.get(dtype, dtype) if dtype else None
     return ProbeSettings(device, dtype, timeout, size, **others)
 
@@ -174,8 +181,8 @@ def _check_names(space: Workspace, names: Sequence[str]) -> None:
         if not any(_is_named(artifact, [name]) for _, artifact in space.wanted):
             close = nearest(name, known)
             raise UsageError(
-                f"no artifact or manifest {name!r}",
-                f"did you mean {close!r}?" if close else "see `fetch list`",
+                t("no artifact or manifest {name!r}", name=name),
+                t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
             )
 
 
@@ -289,19 +296,31 @@ def _print(outcome: ProbeRunResult) -> None:
     print_table(*without_empty(_COLUMNS, [_row(result, how) for result, how in pairs]))
     for result, how in pairs:
         if result.state == "skipped":
-            print(f"skipped {result.artifact}: {result.reason}")
+            echo(t("skipped {artifact}: {reason}", artifact=result.artifact, reason=result.reason))
         for check in result.checks:
             if check.warning:
-                print(f"warning {result.artifact}: {check.name}: {check.detail}")
+                echo(
+                    t(
+                        "warning {artifact}: {name}: {detail}",
+                        artifact=result.artifact,
+                        name=check.name,
+                        detail=check.detail,
+                    )
+                )
         if how == "stored":
-            print(f"stored {result.artifact}: what it answered is in fetch.golden.json")
+            echo(
+                t(
+                    "stored {artifact}: what it answered is in fetch.golden.json",
+                    artifact=result.artifact,
+                )
+            )
 
 
 def _cases(results: Sequence[ProbeResult]) -> list[ci_formats.Case]:
     return [
         ci_formats.Case(
             result.artifact,
-            result.type or "no probe",
+            result.type or t("no probe"),
             {"passed": "ok", "failed": "probe", "skipped": "skipped"}[result.state],
             result.reason,
             _details(result),

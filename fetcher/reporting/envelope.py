@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any, TextIO, TypedDict
 
 from fetcher.errors import Problem, exit_code_of, hint_of
+from fetcher.i18n import current, echo, join, localized, n, parts_of, t, translated
+from fetcher.i18n.message import Parts
 from fetcher.reporting.report import ArtifactReport, FileReport, Report
 from fetcher.ui.units import human_bytes
 
@@ -43,8 +45,8 @@ class Answer:
         return exit_code_of(self.problems)
 
 
-class ErrorEntry(TypedDict):
-    """One of the envelope's `errors`."""
+class ErrorEntry(Parts):
+    """One of the envelope's `errors`; `template` and `values` are in English in every language."""
 
     code: str
     message: str
@@ -106,6 +108,7 @@ def _frame(answer: Answer | Report) -> Envelope:
                 "hint": hint_of(problem),
                 "artifact": problem.artifact,
                 "file": problem.file,
+                **parts_of(problem.message),
             }
             for problem in answer.problems
         ],
@@ -123,9 +126,10 @@ def _text_or_null(text: str | None) -> str:
     return "null" if text is None else _quoted(text)
 
 
-def _file_text(file: FileReport) -> str:
+def _file_text(file: FileReport, language: str) -> str:
     # Written by hand: there may be a million of them.
     path, target, size, sha256, state, source, error = file
+    error = error and translated(error, language)
     return (
         f'{{"path": {_quoted(path)}, "target": {_quoted(target)}, '
         f'"size": {"null" if size is None else size}, "sha256": {_text_or_null(sha256)}, '
@@ -133,7 +137,7 @@ def _file_text(file: FileReport) -> str:
     )
 
 
-def _artifact_text(artifact: ArtifactReport) -> Iterator[str]:
+def _artifact_text(artifact: ArtifactReport, language: str) -> Iterator[str]:
     head = {
         "id": artifact.id,
         "manifest": artifact.manifest,
@@ -142,15 +146,18 @@ def _artifact_text(artifact: ArtifactReport) -> Iterator[str]:
         "revision": artifact.revision,
     }
     yield _dumps(head)[:-1] + ', "files": ['
-    rows, between = map(_file_text, artifact.rows()), ""
+    rows, between = (_file_text(row, language) for row in artifact.rows()), ""
     while batch := list(islice(rows, _BATCH)):
         yield between + ", ".join(batch)
         between = ", "
     yield "]}"
 
 
-def texts(answer: Answer | Report) -> Iterator[str]:
-    """The envelope as JSON, piece by piece: it may be larger than memory should hold."""
+def texts(answer: Answer | Report, language: str = "en") -> Iterator[str]:
+    """The envelope as JSON, piece by piece: it may be larger than memory should hold.
+
+    Messages are in the language; all else is the same in every one.
+    """
     between = "{"
     for key, value in _frame(answer).items():
         yield f"{between}{_dumps(key)}: "
@@ -158,19 +165,19 @@ def texts(answer: Answer | Report) -> Iterator[str]:
             between = "["
             for artifact in answer.each_artifact():
                 yield between
-                yield from _artifact_text(artifact)
+                yield from _artifact_text(artifact, language)
                 between = ", "
             yield "[]" if between == "[" else "]"
         else:
-            yield _dumps(value)
+            yield _dumps(localized(value, language))
         between = ", "
     yield "}\n"
 
 
 def print_json(answer: Answer | Report, stream: TextIO | None = None) -> None:
-    """One JSON object on stdout."""
+    """One JSON object: on stdout in the language of this process, into a file in English."""
     out = stream or sys.stdout
-    for text in texts(answer):
+    for text in texts(answer, "en" if stream else current()):
         out.write(text)
 
 
@@ -191,49 +198,67 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
     for (artifact, code, message, hint), files in same.items():
         # Mistakes in documents say their place themselves, and stay in that order.
         in_document = code == "invalid-document"
-        label = "" if in_document else "error: " + (f"{artifact}: " if artifact else "")
+        line = join((message, *_named(files)), " ")
+        if not in_document:
+            about = (artifact, line) if artifact else (line,)
+            line = t("error: {what}", what=join(about, ": "))
         group = (message if in_document else artifact, code, hint)
-        alike.setdefault(group, []).append(f"{label}{message}{_named(files)}")
+        alike.setdefault(group, []).append(line)
     log = sys.modules.get("fetcher.ui.log")
     for (_, _, hint), lines in alike.items():
         if log is not None:
             for line in lines:
-                log.told(line)
+                log.told(str.__str__(line))
         for line in lines[:_SHOWN]:
-            print(line, file=out)
+            echo(line, file=out)
         if len(lines) > _SHOWN:
-            print(f"error: … and {len(lines) - _SHOWN} more of the same kind", file=out)
+            echo(
+                t("error: … and {count} more of the same kind", count=len(lines) - _SHOWN), file=out
+            )
         if hint:
-            print(f"hint: {hint}", file=out)
+            echo(t("hint: {hint}", hint=hint), file=out)
 
 
-def _named(files: Sequence[str]) -> str:
-    """The files that a line is about, a few by name."""
+def _named(files: Sequence[str]) -> list[str]:
+    """The files that a line is about, a few by name; nothing if there are none."""
     if not files:
-        return ""
+        return []
     shown = ", ".join(files[:3])
-    return f" ({shown})" if len(files) <= 3 else f" ({len(files):,} files: {shown}, …)"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
+    if len(files) <= 3:
+        return [f"({shown})"]
+    return [t("({count:,} files: {shown}, …)", count=len(files), shown=shown)]
 
 
 def summary_line(report: Report) -> str:
     """One line that says what a run did."""
     summary = report.summary
     parts = [
-        counted(summary["files"], "file") + " in " + counted(summary["artifacts"], "artifact"),
-        f"{human_bytes(summary['bytes'])}",
-        f"downloaded {human_bytes(summary['downloaded_bytes'])}",
-        f"placed {summary['placed_files']:,}",
+        t(
+            "{files} in {artifacts}",
+            files=n("{count:,} file", "{count:,} files", summary["files"]),
+            artifacts=n("{count:,} artifact", "{count:,} artifacts", summary["artifacts"]),
+        ),
+        human_bytes(summary["bytes"]),
+        t(
+            "downloaded {size}",
+            size=human_bytes(summary["downloaded_bytes"]),
+        ),
+        t("placed {files:,}", files=summary["placed_files"]),
     ]
     if summary["failed_files"]:
         parts.append(
-            f"{summary['failed_files']:,} " + ("to do" if report.interrupted else "failed")
+            t("{files:,} to do", files=summary["failed_files"])
+            if report.interrupted
+            else t("{files:,} failed", files=summary["failed_files"])
         )
     elif summary["failed_artifacts"]:
-        parts.append(counted(summary["failed_artifacts"], "artifact") + " failed")
-    parts.append(f"{summary['seconds']:.1f} s")
-    return ", ".join(parts)
+        parts.append(
+            t(
+                "{artifacts} failed",
+                artifacts=n(
+                    "{count:,} artifact", "{count:,} artifacts", summary["failed_artifacts"]
+                ),
+            )
+        )
+    parts.append(t("{seconds:.1f} s", seconds=summary["seconds"]))
+    return join(parts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+from fetcher.i18n import t
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair, visibility_of
 from fetcher.reporting import saved
@@ -234,6 +235,12 @@ def shown(metric: str, value: float | None) -> str:
 
 def title_of(table: Ranking) -> str:
     """A heading: what is ranked, on what, by what."""
-    where = f" on {table.benchmark}" if table.benchmark else ""
-    order = "lower is better" if less_is_better(table.metric) else "higher is better"
-    return f"{table.task}{where}, by {table.metric} ({order})"
+    where = t(" on {benchmark}", benchmark=table.benchmark) if table.benchmark else ""
+    order = t("lower is better") if less_is_better(table.metric) else t("higher is better")
+    return t(
+        "{task}{where}, by {metric} ({order})",
+        task=table.task,
+        where=where,
+        metric=table.metric,
+        order=order,
+    )

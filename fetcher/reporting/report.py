@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 from fetcher.errors import INTERRUPTED, FetchError, Problem, exit_code_of, hint_of
+from fetcher.i18n import join, t
 from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
@@ -130,8 +131,10 @@ class ProblemsError(FetchError):
     def __init__(self, report: Report) -> None:
         first, *others = report.problems
         about = "/".join(part for part in (first.artifact, first.file) if part)
-        more = f" (and {len(others)} more)" if others else ""
-        super().__init__(f"{about}: {first.message}{more}" if about else first.message + more)
+        message = join((about, first.message), ": ") if about else first.message
+        if others:
+            message = t("{message} (and {more:,} more)", message=message, more=len(others))
+        super().__init__(message)
         self.hint = hint_of(first)
         self.report = report
         self.exit_code = report.exit_code

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 
 
 class Events:
@@ -25,7 +26,8 @@ class Events:
                 self._stream = path.open("w", encoding="utf-8", buffering=1)
             except OSError as error:
                 raise UsageError(
-                    f"--json-events {path}: {error.strerror}", "name a file that can be written"
+                    t("--json-events {path}: {strerror}", path=path, strerror=error.strerror),
+                    t("name a file that can be written"),
                 ) from error
 
     @property

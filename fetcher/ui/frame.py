@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fetcher.i18n import local, t
 from fetcher.ui.meter import DOWNLOADING, WAITING, Figures, InFlight, Row
-from fetcher.ui.terminal import pad, shorten
+from fetcher.ui.terminal import pad, shorten, width_of
 from fetcher.ui.units import human_bytes, human_seconds, human_share
 
 _GAP = "  "
@@ -57,7 +58,9 @@ def lines(figures: Figures, width: int, mark: str = "…") -> list[Line]:
 
 def waiting_for(figures: Figures) -> str:
     """Which hosts everybody waits for; "" if there are none."""
-    return "waiting for " + ", ".join(figures.waiting) if figures.waiting else ""
+    if not figures.waiting:
+        return ""
+    return local(t("waiting for {hosts}", hosts=", ".join(figures.waiting)))
 
 
 def percent(share: float) -> str:
@@ -71,8 +74,10 @@ def _cell(text: str, width: int) -> str:
 
 
 def _files(figures: Figures) -> str:
-    text = f"{figures.files:,}/{figures.total_files:,} files"
-    return f"{text}, {figures.failed:,} failed" if figures.failed else text
+    text = t("{done:,}/{total:,} files", done=figures.files, total=figures.total_files)
+    if figures.failed:
+        text = t("{files}, {failed:,} failed", files=text, failed=figures.failed)
+    return local(text)
 
 
 def _rate(rate: float | None) -> str:
@@ -81,7 +86,7 @@ def _rate(rate: float | None) -> str:
 
 def _left(figures: Figures) -> str:
     left = figures.seconds_left
-    return "" if left is None else f"{human_seconds(left)} left"
+    return "" if left is None else local(t("{time} left", time=human_seconds(left)))
 
 
 def _total(figures: Figures, label: int, bar: int) -> Line:
@@ -120,18 +125,21 @@ def _doing(file: InFlight, now: float) -> str:
     left = file.until - now
     until = f" {human_seconds(left)}" if file.state == WAITING and left >= 1 else ""
     if file.state == WAITING:
-        return f"waiting{until} for {file.host}" if file.host else f"waiting{until}"
+        said = t("waiting{until}", until=until)
+        if file.host:
+            said = t("waiting{until} for {host}", until=until, host=file.host)
+        return local(said)
     return f"{file.state} {file.host}".rstrip()
 
 
 def _short_total(figures: Figures, width: int) -> Line:
     """The columns that there is room for, the most important first; the rest is the bar's."""
-    failed = f"{figures.failed:,} failed" if figures.failed else ""
+    failed = local(t("{files:,} failed", files=figures.failed)) if figures.failed else ""
     ranked = (  # place in the line, columns, text
         (0, _PERCENT, _cell(percent(figures.share), _PERCENT)),
         (3, _LEFT, shorten(_left(figures), _LEFT)),
         (1, _BYTES, _cell(human_share(figures.bytes, figures.total_bytes), _BYTES)),
-        (4, len(failed), failed),
+        (4, width_of(failed), failed),
         (2, _RATE, _cell(_rate(figures.rate), _RATE)),
     )
     shown: list[tuple[int, int, str]] = []
@@ -163,14 +171,18 @@ def _short_row(row: Row, width: int, mark: str, now: float) -> Line:
 def plain(figures: Figures) -> str:
     """All of it as one line of a log."""
     parts = [
-        f"{human_bytes(figures.bytes)} of {human_bytes(figures.total_bytes)}",
-        f"{figures.files}/{figures.total_files} files",
+        t(
+            "{done} of {total}",
+            done=human_bytes(figures.bytes),
+            total=human_bytes(figures.total_bytes),
+        ),
+        t("{done}/{total} files", done=figures.files, total=figures.total_files),
         _rate(figures.rate),
         _left(figures),
-        f"{figures.failed} failed" if figures.failed else "",
+        t("{files:,} failed", files=figures.failed) if figures.failed else "",
         waiting_for(figures),
     ]
-    return _GAP.join(filter(None, parts))
+    return _GAP.join(local(part) for part in parts if part)
 
 
 def chosen(rows: Sequence[Row], lines_of_terminal: int) -> Sequence[Row]:

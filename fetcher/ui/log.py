@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from fetcher.errors import UsageError
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.ui import screen, terminal
 from fetcher.ui.redact import Redactor, of_environment, of_files
 
@@ -64,8 +65,8 @@ def to_file(path: Path) -> None:
         stream = open(number, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123, SIM115
     except OSError as error:
         raise UsageError(
-            f"FETCH_LOG={path} cannot be written: {error.strerror}",
-            "name a file in a folder that is there, or unset FETCH_LOG",
+            t("FETCH_LOG={path} cannot be written: {strerror}", path=path, strerror=error.strerror),
+            t("name a file in a folder that is there, or unset FETCH_LOG"),
         ) from error
     _handlers["file"] = _InFile(stream)
     _set_up()
@@ -207,7 +208,9 @@ class _InFile(logging.StreamHandler[TextIO]):
         if not self._lost:
             self._lost = True
             error = sys.exc_info()[1]
-            screen.write_line(f"FETCH_LOG cannot be written any more: {error}", sys.stderr)
+            screen.write_line(
+                t("FETCH_LOG cannot be written any more: {error}", error=error), sys.stderr
+            )
 
     def close(self) -> None:
         super().close()

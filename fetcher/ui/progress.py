@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from fetcher.errors import Problem
+from fetcher.i18n import t
 from fetcher.ui import frame, screen, terminal
 from fetcher.ui.events import Events
 from fetcher.ui.meter import Figures, InFlight, Meter
@@ -93,7 +94,15 @@ class Progress:
             name = f"{artifact}/{file.path}"
             self._log.file_event("%s failed: %s: %s", name, problem.code, problem.message)
         if self._bar is not None and self.meter.failed <= _SHOWN_FAILURES:
-            screen.write_line(f"failed: {artifact}/{file.path}: {problem.message}", self.stream)
+            screen.write_line(
+                t(
+                    "failed: {artifact}/{path}: {message}",
+                    artifact=artifact,
+                    path=file.path,
+                    message=problem.message,
+                ),
+                self.stream,
+            )
 
     def say(self, message: str) -> None:
         """A line above the bar."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Protocol, TextIO
 
+from fetcher.i18n import local
+
 
 class Drawing(Protocol):
     """Something that is redrawn in place: a bar, a table."""
@@ -35,7 +37,8 @@ def hide(drawing: Drawing) -> None:
 
 
 def write_line(text: str, stream: TextIO) -> None:
-    """One line (or several) on a stream, above what is drawn there."""
+    """One line (or several) on a stream, in its reader's language, above what is drawn there."""
+    text = local(text)
     with lock:
         for drawing in _shown:
             if drawing.stream is stream:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from fetcher.i18n import local
 from fetcher.ui import terminal
 from fetcher.ui.terminal import End, pad, shorten, width_of
 
@@ -51,7 +52,10 @@ def lines(
 
     A row may be short: its last cell then reaches over the columns that it does not have.
     """
-    every = [[column.title for column in columns], *map(list, rows)]
+    every = [
+        [local(column.title) for column in columns],
+        *([local(c) for c in row] for row in rows),
+    ]
     natural = [
         max(
             (
