@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fetcher.i18n import n, t
+
 OK = 0
 INTERNAL = 1
 USAGE = 2
@@ -150,7 +152,13 @@ class DocumentProblem:
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        return t(
+            "{file}:{line}:{column}: {message}",
+            file=self.file,
+            line=self.line,
+            column=self.column,
+            message=self.message,
+        )
 
 
 class InvalidDocument(FetchError):
@@ -161,7 +169,13 @@ class InvalidDocument(FetchError):
     def __init__(self, found: Iterable[DocumentProblem]) -> None:
         self.found = sorted(set(found))
         count = len(self.found)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the project's files")
+        super().__init__(
+            n(
+                "{count} problem in the project's files",
+                "{count} problems in the project's files",
+                count,
+            )
+        )
 
     def problems(self) -> list[Problem]:
         """One problem a mistake, with file, line and column in front of its message."""
@@ -171,17 +185,23 @@ class InvalidDocument(FetchError):
 
 
 _HINTS = {
-    "offline": "run once where there is a network, or take the files from a store (--from DIR) or "
-    "from this machine (fetch adopt PATH)",
-    "digest-mismatch": "if the change upstream is meant, run `fetch lock --update NAME`; "
-    "otherwise do not trust that place",
-    "size-mismatch": "if the change upstream is meant, run `fetch lock --update NAME`; "
-    "otherwise do not trust that place",
-    "not-found": "check the address in the manifest, or add a mirror",
-    "missing-upstream": "compare the manifest with what the source holds",
-    "not-a-file": "open the address in a browser, and take what it gives with `fetch adopt`",
-    "auth": "is a token needed? `fetch doctor` tells which are set",
-    "network": "run again later: what is there is kept; a mirror helps",
+    "offline": t(
+        "run once where there is a network, or take the files from a store (--from DIR) or from "
+        "this machine (fetch adopt PATH)"
+    ),
+    "digest-mismatch": t(
+        "if the change upstream is meant, run `fetch lock --update NAME`; otherwise do not trust "
+        "that place"
+    ),
+    "size-mismatch": t(
+        "if the change upstream is meant, run `fetch lock --update NAME`; otherwise do not trust "
+        "that place"
+    ),
+    "not-found": t("check the address in the manifest, or add a mirror"),
+    "missing-upstream": t("compare the manifest with what the source holds"),
+    "not-a-file": t("open the address in a browser, and take what it gives with `fetch adopt`"),
+    "auth": t("is a token needed? `fetch doctor` tells which are set"),
+    "network": t("run again later: what is there is kept; a mirror helps"),
 }
 
 
@@ -202,13 +222,19 @@ def from_os_error(error: OSError, doing: str) -> Failure:
 
     reason = error.strerror or str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        hint = "free some space, or point FETCH_STORE or --into at another disk; then run again"
-        return Failure("disk-space", f"{doing}: {reason}", hint)
+        hint = t("free some space, or point FETCH_STORE or --into at another disk; then run again")
+        return Failure("disk-space", t("{doing}: {reason}", doing=doing, reason=reason), hint)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        hint = "check the owner and mode of the directory, or choose another with --into"
-        return Failure("permission", f"{doing}: {reason}", hint)
+        hint = t("check the owner and mode of the directory, or choose another with --into")
+        return Failure("permission", t("{doing}: {reason}", doing=doing, reason=reason), hint)
     if error.errno == errno.ENAMETOOLONG:
-        return Failure("bad-path", f"{doing}: {reason}", "choose a shorter name in the layout")
+        return Failure(
+            "bad-path",
+            t("{doing}: {reason}", doing=doing, reason=reason),
+            t("choose a shorter name in the layout"),
+        )
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        return Failure("not-found", f"{doing}: {reason}", "check the path")
-    return Failure("permission", f"{doing}: {reason}")
+        return Failure(
+            "not-found", t("{doing}: {reason}", doing=doing, reason=reason), t("check the path")
+        )
+    return Failure("permission", t("{doing}: {reason}", doing=doing, reason=reason))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, remove_quietly, sha256_of
 from fetcher.fs.extents import part_of
+from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.verify_bundle import BundleVerifier
@@ -72,9 +73,18 @@ def missing_contents(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
         problems += [
             Problem(
                 "missing",
-                f"{bundle.label} is a delta, and {artifact.full_name}/{file.path} is neither in it "
-                f"nor in the store (sha256 {file.sha256})",
-                "import the bundle that it builds on first, or name both: the base, then the delta",
+                t(
+                    "{label} is a delta, and {full_name}/{path} is neither in it nor in the store "
+                    "(sha256 {sha256})",
+                    label=bundle.label,
+                    full_name=artifact.full_name,
+                    path=file.path,
+                    sha256=file.sha256,
+                ),
+                t(
+                    "import the bundle that it builds on first, or name both: the base, then "
+                    "the delta"
+                ),
                 artifact.id,
                 file.path,
             )
@@ -98,8 +108,13 @@ def check_free(bundles: Sequence[Bundle], store: Store) -> None:
     if needed - begun > free:
         raise Failure(
             "disk-space",
-            f"{store.root}: {human_bytes(needed - begun)} needed, {human_bytes(free)} free",
-            "free some space, or point FETCH_STORE at another disk",
+            t(
+                "{root}: {needed} needed, {free} free",
+                root=store.root,
+                needed=human_bytes(needed - begun),
+                free=human_bytes(free),
+            ),
+            t("free some space, or point FETCH_STORE at another disk"),
         )
 
 
@@ -126,7 +141,9 @@ class BlobImport:
                 self._publish()
                 self.result.artifacts = [summary_of(item) for item in self.bundle.artifacts()]
         except OSError as error:
-            raise from_os_error(error, f"writing into the store {self.store.root}") from error
+            raise from_os_error(
+                error, t("writing into the store {root}", root=self.store.root)
+            ) from error
         finally:
             self._discard(keep=whole or not self.result.problems)
         return self.result

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from fetcher.bundle import publisher_signatures
 from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.i18n import join, t
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, open_bundle, open_bundles, summary_of
 from fetcher.mirror.verify_bundle import BundleVerifier
@@ -116,24 +117,39 @@ def lines(found: CheckResult) -> list[str]:
     """The same for people."""
     shown = []
     for item in found.bundles:
-        facts = [f"digest {item['digest']}"]
+        facts = [t("digest {digest}", digest=item["digest"])]
         if item["delta"]:
-            facts.append(f"delta: {item['absent']:,} contents must be there already")
+            facts.append(
+                t("delta: {absent:,} contents must be there already", absent=item["absent"])
+            )
         if found.signed is not None:
-            facts.append("signature holds" if found.signed else "signature does not hold")
+            facts.append(t("signature holds") if found.signed else t("signature does not hold"))
         elif item["signature"]:
-            facts.append("signed (not checked: --verify-key)")
+            facts.append(t("signed (not checked: --verify-key)"))
         else:
-            facts.append("not signed")
-        shown.append(f"{item['bundle']}: {', '.join(facts)}")
+            facts.append(t("not signed"))
+        shown.append(join((item["bundle"], join(facts)), ": "))
     for artifact in found.artifacts:
         shown.append(
-            f"  {artifact['manifest']}/{artifact['id']}  {artifact['files']:,} files, "
-            f"{human_bytes(artifact['bytes'])}  {artifact['source']}"
-            + (f"  {artifact['license']}" if artifact["license"] else "")
+            t(
+                "  {manifest}/{id}  {files:,} files, {bytes}  {source}{which}",
+                manifest=artifact["manifest"],
+                id=artifact["id"],
+                files=artifact["files"],
+                bytes=human_bytes(artifact["bytes"]),
+                source=artifact["source"],
+                which=f"  {artifact['license']}" if artifact["license"] else "",
+            )
         )
-    sound = "all sound" if not found.problems else "not sound"
-    shown.append(f"{found.files:,} files read, {human_bytes(found.bytes)}: {sound}")
+    sound = t("all sound") if not found.problems else t("not sound")
+    shown.append(
+        t(
+            "{files:,} files read, {bytes}: {sound}",
+            files=found.files,
+            bytes=human_bytes(found.bytes),
+            sound=sound,
+        )
+    )
     return shown
 
 
@@ -153,7 +169,7 @@ def sign(path: str, key: Path, progress: Progress) -> SignResult:
         signing.sign(bundle.sealed_digests(), name, key, Path(bundle.signature))
         done.signature = done.summary.signature = bundle.signature
     except OSError as error:
-        raise from_os_error(error, f"writing {bundle.signature}") from error
+        raise from_os_error(error, t("writing {signature}", signature=bundle.signature)) from error
     finally:
         bundle.close()
     return done

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.mirror.bundle import is_bundle, open_bundle
 
 HEAD = "# fetch.have/1"
@@ -32,13 +33,19 @@ def loads(text: str, shown: str) -> Callable[[str], bool]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line or line.startswith("#"):
             if number == 1 and line != HEAD:
-                raise UsageError(f"{shown}: {line[:40]!r} is no have-list that this version reads")
+                raise UsageError(
+                    t(
+                        "{shown}: {line!r} is no have-list that this version reads",
+                        shown=shown,
+                        line=line[:40],
+                    )
+                )
             continue
         parts = _LINE.fullmatch(line)
         if parts is None:
             raise UsageError(
-                f"{shown}: line {number} is no digest",
-                "name a bundle, or what `fetch mirror have` wrote",
+                t("{shown}: line {number} is no digest", shown=shown, number=number),
+                t("name a bundle, or what `fetch mirror have` wrote"),
             )
         found.append(parts[1][:DIGITS])
     found.sort()
@@ -60,11 +67,11 @@ def since(path: str) -> Callable[[str], bool]:
         try:
             return loads(Path(path).read_text("ascii"), path)
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} cannot be read: {error}") from error
+            raise UsageError(t("{path} cannot be read: {error}", path=path, error=error)) from error
     if not is_bundle(path):
         raise UsageError(
-            f"--since {path}: no bundle and no have-list there",
-            "name the bundle that the other side has, or what `fetch mirror have` wrote there",
+            t("--since {path}: no bundle and no have-list there", path=path),
+            t("name the bundle that the other side has, or what `fetch mirror have` wrote there"),
         )
     bundle = open_bundle(path)
     try:

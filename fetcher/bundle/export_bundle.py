@@ -14,6 +14,7 @@ from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
 from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
 from fetcher.bundle.export_contents import collect
 from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
@@ -43,11 +44,11 @@ def size_of(text: str | None) -> int:
         return 0
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"--volume-size {text!r}, expected a size such as 4G or 650M")
+        raise UsageError(t("--volume-size {text!r}, expected a size such as 4G or 650M", text=text))
     base = 1024 if found[3] else 1000
     size: int = int(found[1]) * base ** " kmgt".index(found[2].lower() or " ")
     if not size:
-        raise UsageError("--volume-size 0: a volume must hold something", "such as 4G")
+        raise UsageError(t("--volume-size 0: a volume must hold something"), t("such as 4G"))
     return size
 
 

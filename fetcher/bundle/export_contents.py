@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import LockError, Problem
+from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.mirror.oci_documents import as_json
 from fetcher.operations.workspace import Workspace
@@ -39,7 +40,9 @@ def collect(space: Workspace) -> ExportContents:
     stale = [artifact.id for _, artifact in space.wanted if space.lock.of(artifact) is None]
     if stale:
         raise LockError(
-            "no current entry in fetch.lock", "run `fetch all` first: it brings the files", stale
+            t("no current entry in fetch.lock"),
+            t("run `fetch all` first: it brings the files"),
+            stale,
         )
     contents = ExportContents()
     finder = _Finder(space, contents)
@@ -104,8 +107,8 @@ class _Finder:
         self.contents.problems.append(
             Problem(
                 "missing",
-                "not in the store, so it cannot be exported",
-                "run `fetch all` first: it brings the files",
+                t("not in the store, so it cannot be exported"),
+                t("run `fetch all` first: it brings the files"),
                 artifact.id,
                 file.path,
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fetcher.errors import Problem, from_os_error
 from fetcher.fs.atomic import write_atomically
+from fetcher.i18n import t
 from fetcher.mirror.oci_documents import Contents
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Store
@@ -37,13 +38,13 @@ def unpack_project(contents: Contents, target: Path) -> list[Problem]:
                     problems.append(
                         Problem(
                             "conflict",
-                            f"{path} is there already and differs from the bundle's",
-                            "compare them, or choose another folder with --project",
+                            t("{path} is there already and differs from the bundle's", path=path),
+                            t("compare them, or choose another folder with --project"),
                             file=name,
                         )
                     )
                 continue
             write_atomically(path, data)
         except OSError as error:
-            problems.append(from_os_error(error, f"writing {path}").problem)
+            problems.append(from_os_error(error, t("writing {path}", path=path)).problem)
     return problems

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fetcher.errors import FetchError, Problem
 from fetcher.fs.extents import read
+from fetcher.i18n import t
 from fetcher.mirror import publisher_signature
 from fetcher.mirror.bundle import Bundle
 from fetcher.mirror.signer import DEFAULT, Signer
@@ -51,8 +52,12 @@ def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> lis
         entry = next((file for file in locked.files if file.path == name), None)
         if entry is None:
             if signer is not None:
-                text = f"{artifact.id} is not signed by its publisher: it has no {name}"
-                hint = "add it to `files`, or drop `signature` from the manifest"
+                text = t(
+                    "{id} is not signed by its publisher: it has no {name}",
+                    id=artifact.id,
+                    name=name,
+                )
+                hint = t("add it to `files`, or drop `signature` from the manifest")
                 problems.append(Problem("signature", text, hint, artifact.id))
             continue
         sha256 = entry.sha256 or space.store.by_git_blob(entry.git_blob or "") or ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from fetcher.bundle.blob_import import ImportResult
 from fetcher.bundle.project_documents import keep_project, unpack_project
 from fetcher.errors import Failure, UsageError
+from fetcher.i18n import t
 from fetcher.mirror.bundle import summary_of
 from fetcher.mirror.locations import remote_folder
 from fetcher.mirror.oci_documents import Contents
@@ -33,7 +34,9 @@ class _RemoteContents:
 def _look(source: str, network: Network) -> _RemoteContents:
     key = network.settings.verify_key
     if network.offline:
-        raise Failure("offline", f"{source} is needed, but the network may not be used")
+        raise Failure(
+            "offline", t("{source} is needed, but the network may not be used", source=source)
+        )
     if source.startswith("oci://"):
         registry = Registry(parse_reference(source), network)
         signed = None if key is None else signed_blobs(registry, key)
@@ -42,8 +45,8 @@ def _look(source: str, network: Network) -> _RemoteContents:
         )
     if not source.startswith(("s3://", "http://", "https://")):
         raise UsageError(
-            f"{source} is no registry, bucket or web server",
-            "a bundle on this machine is taken in by: fetch mirror import",
+            t("{source} is no registry, bucket or web server", source=source),
+            t("a bundle on this machine is taken in by: fetch mirror import"),
         )
     folder = remote_folder(source, network)
     signed = None if key is None else folder.signed_blobs(key)
@@ -64,8 +67,13 @@ def pull(
             if sha256 in downloads:
                 continue
             if there.signed is not None and sha256 not in there.signed:
-                text = f"{source}: {artifact.full_name}/{file.path} is not among what was signed"
-                raise Failure("signature", text, "do not use it", artifact.id, file.path)
+                text = t(
+                    "{source}: {full_name}/{path} is not among what was signed",
+                    source=source,
+                    full_name=artifact.full_name,
+                    path=file.path,
+                )
+                raise Failure("signature", text, t("do not use it"), artifact.id, file.path)
             if store.has(sha256, file.size):
                 done.already += 1
             else:

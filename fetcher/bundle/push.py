@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent, read
+from fetcher.i18n import t
 from fetcher.mirror import oci_documents, trust
 from fetcher.mirror.bundle import (
     SIGNATURE,
@@ -51,8 +52,8 @@ def push(path: str, target: str, network: Network, progress: Progress) -> PushRe
     """Send a bundle. Raises Failure, UsageError."""
     if not target.startswith(("oci://", "s3://")):
         raise UsageError(
-            f"{target} is neither a registry nor a bucket",
-            "write oci://HOST/REPOSITORY[:TAG] or s3://BUCKET/PREFIX",
+            t("{target} is neither a registry nor a bucket", target=target),
+            t("write oci://HOST/REPOSITORY[:TAG] or s3://BUCKET/PREFIX"),
         )
     reference = parse_reference(target) if target.startswith("oci://") else None
     bundle = open_bundle(path)
@@ -141,8 +142,12 @@ class _RegistryPush:
                 break
             self._registry.forget()
         if answer.status in {401, 403}:
-            text = f"{self.reference}: may not be written (HTTP {answer.status})"
-            raise Failure("auth", text, f"docker login {self.reference.host}")
+            text = t(
+                "{reference}: may not be written (HTTP {status})",
+                reference=self.reference,
+                status=answer.status,
+            )
+            raise Failure("auth", text, t("docker login {host}", host=self.reference.host))
         return answer
 
     def _has(self, sha256: str) -> bool:
@@ -155,9 +160,13 @@ class _RegistryPush:
         if name not in self.bundle.container.sizes:
             raise Failure(
                 "missing",
-                f"{self.bundle.label} is a delta, and {self.reference} lacks what it builds on: "
-                f"{self.bundle.owner_of(name)[1] or name}",
-                "push the base first",
+                t(
+                    "{label} is a delta, and {reference} lacks what it builds on: {owner_of}",
+                    label=self.bundle.label,
+                    reference=self.reference,
+                    owner_of=self.bundle.owner_of(name)[1] or name,
+                ),
+                t("push the base first"),
                 file=name,
             )
         extents = self.bundle.container.extents(name)
@@ -169,15 +178,27 @@ class _RegistryPush:
         begun = self._send("POST", self.reference.url("blobs/uploads/"))
         location = begun.headers.get("location", "")
         if begun.status != 202 or not location:
-            text = f"{self.reference}: an upload is refused (HTTP {begun.status})"
-            raise Failure("network", text, "check the repository's name, and the disk there")
+            text = t(
+                "{reference}: an upload is refused (HTTP {status})",
+                reference=self.reference,
+                status=begun.status,
+            )
+            raise Failure("network", text, t("check the repository's name, and the disk there"))
         url = upload_url(begun.url, location, sha256)
         answer = self._send("PUT", url, [("Content-Type", "application/octet-stream")], body)
         if answer.status == 400 and b"DIGEST_INVALID" in answer.body:
-            problem = self.bundle.problem_of("modified", name, "has other bytes than listed")
+            problem = self.bundle.problem_of("modified", name, t("has other bytes than listed"))
             raise Failure(problem.code, problem.message, problem.hint, problem.artifact, name)
         if answer.status != 201:
-            raise Failure("network", f"{self.reference}: {name}: HTTP {answer.status}")
+            raise Failure(
+                "network",
+                t(
+                    "{reference}: {name}: HTTP {status}",
+                    reference=self.reference,
+                    name=name,
+                    status=answer.status,
+                ),
+            )
 
     def _manifest(self, image: Image) -> None:
         name = blob_name(image.descriptor.sha256)
@@ -191,7 +212,13 @@ class _RegistryPush:
         answer = self._send("PUT", url, [("Content-Type", media_type)], data)
         if answer.status != 201:
             body = answer.body[:200].decode("utf-8", "replace")
-            text = f"{self.reference}: manifest {tag} is refused (HTTP {answer.status}): {body}"
+            text = t(
+                "{reference}: manifest {tag} is refused (HTTP {status}): {body}",
+                reference=self.reference,
+                tag=tag,
+                status=answer.status,
+                body=body,
+            )
             raise Failure("refused", " ".join(text.split()))
 
     def _signature(self) -> None:
@@ -229,9 +256,13 @@ def _to_bucket(
         if bucket.size(blob_name(sha256)) is None:
             raise Failure(
                 "missing",
-                f"{bundle.label} is a delta, and {bucket.label} lacks what it builds on: "
-                f"{bundle.owner_of(blob_name(sha256))[1]}",
-                "push the base first",
+                t(
+                    "{label} is a delta, and {bucket_label} lacks what it builds on: {owner_of}",
+                    label=bundle.label,
+                    bucket_label=bucket.label,
+                    owner_of=bundle.owner_of(blob_name(sha256))[1],
+                ),
+                t("push the base first"),
             )
     progress.begin(len(container.sizes), sum(container.sizes.values()))
 
@@ -257,6 +288,6 @@ def _proven_put(bundle: Bundle, bucket: Bucket, name: str) -> None:
 
     extents = bundle.container.extents(name)
     if digest_of(extents) != bundle.sums[name]:
-        problem = bundle.problem_of("modified", name, "has other bytes than listed")
+        problem = bundle.problem_of("modified", name, t("has other bytes than listed"))
         raise Failure(problem.code, problem.message, problem.hint, problem.artifact, name)
     bucket.put(name, read(extents) if extents else b"")

@@ -18,6 +18,7 @@ from fetcher.errors import UsageError
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 from fetcher.mirror.copying import copy_into, pump, write_all
 from fetcher.mirror.volumes import sums_path, volume_name
 
@@ -33,7 +34,10 @@ class VolumeWriter:
 
     def __init__(self, base: str, volume_size: int = 0, sync: bool = False) -> None:
         if volume_size and volume_size < MIN_VOLUME:
-            raise UsageError(f"--volume-size {volume_size:,}: at least 1M", "such as 4G for FAT32")
+            raise UsageError(
+                t("--volume-size {volume_size:,}: at least 1M", volume_size=volume_size),
+                t("such as 4G for FAT32"),
+            )
         self.base = base
         self.volume_size = volume_size
         self.sync = sync  # bring each file to disk before it is done
@@ -135,7 +139,10 @@ class VolumeWriter:
         if self._handle >= 0:
             self._close_volume()
         if len(self.paths) == MAX_VOLUMES:
-            raise UsageError(f"more than {MAX_VOLUMES:,} volumes", "choose a larger --volume-size")
+            raise UsageError(
+                t("more than {most:,} volumes", most=MAX_VOLUMES),
+                t("choose a larger --volume-size"),
+            )
         path = self._partial(len(self.paths) + 1)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._handle = os.open(native(path), flags, 0o644)

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.transfer.wheels import PIP_TIMEOUT, pip_failure
 
 NAME = "fetcher"
@@ -66,9 +67,17 @@ def pack(wanted: WheelhouseOptions, folder: Path, say: Callable[[str], None]) ->
     """Fill `folder`; its files by name. Raises Failure, UsageError."""
     python = wanted.python or f"{sys.version_info[0]}.{sys.version_info[1]}"
     if not _PYTHON.fullmatch(python):
-        raise UsageError(f"--tool-python {python}, expected a version such as 3.11")
+        raise UsageError(
+            t("--tool-python {python}, expected a version such as 3.11", python=python)
+        )
     extras = _extras(wanted.extras)
-    say(f"packing fetch for Python {python}" + (f" with {', '.join(extras)}" if extras else ""))
+    say(
+        t(
+            "packing fetch for Python {python}{which}",
+            python=python,
+            which=t(" with {extras}", extras=", ".join(extras)) if extras else "",
+        )
+    )
     own = _own_wheel(folder)
     _download(f"{own}[{','.join(extras)}]" if extras else str(own), wanted, python, folder)
     wheels = sorted(path for path in folder.iterdir() if path.suffix == ".whl")
@@ -83,8 +92,12 @@ def _extras(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             close = nearest(name, known)
-            hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
-            raise UsageError(f"--tool-extra {name}: fetch has no such extra", hint)
+            hint = (
+                t("did you mean {close!r}?", close=close)
+                if close
+                else t("there are: {known}", known=", ".join(known))
+            )
+            raise UsageError(t("--tool-extra {name}: fetch has no such extra", name=name), hint)
     return tuple(names) or tuple(name for name in _LIGHT_EXTRAS if name in known)
 
 
@@ -150,7 +163,9 @@ def _repacked(found: metadata.Distribution, folder: Path) -> Path:
     )
     if not names:
         raise Failure(
-            "refused", "fetch's own files are not listed", "install fetch with pip, then try again"
+            "refused",
+            t("fetch's own files are not listed"),
+            t("install fetch with pip, then try again"),
         )
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
@@ -204,6 +219,8 @@ def _pip(arguments: list[str], requirement: str) -> None:
             env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH},
         )
     except subprocess.TimeoutExpired as error:
-        raise Failure("network", f"pip took longer than an hour for {requirement}") from error
+        raise Failure(
+            "network", t("pip took longer than an hour for {requirement}", requirement=requirement)
+        ) from error
     if done.returncode:
         raise pip_failure(Path(requirement).name, done.stdout)

@@ -21,6 +21,7 @@ from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_filesystem
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 from fetcher.mirror.bundle import SIGNATURE, SUMS
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
@@ -87,7 +88,7 @@ class BundleSource:
         try:
             handle = open_to_read(file.path)
         except OSError as error:
-            raise from_os_error(error, f"reading {file.path}") from error
+            raise from_os_error(error, t("reading {path}", path=file.path)) from error
         try:
             return os.read(handle, file.size + 1)
         finally:
@@ -99,8 +100,8 @@ class BundleSource:
         self._damaged(file.sha256)
         raise Failure(
             "digest-mismatch",
-            f"{file.path} is damaged: it no longer has the bytes that its digest says",
-            "run `fetch all` to get it again, then export again",
+            t("{path} is damaged: it no longer has the bytes that its digest says", path=file.path),
+            t("run `fetch all` to get it again, then export again"),
             file=file.name,
         )
 
@@ -118,8 +119,13 @@ def check_free(folder: Path, needed: int, there: int) -> None:
     if needed - there > free:
         raise Failure(
             "disk-space",
-            f"{folder}: {human_bytes(needed - there)} needed, {human_bytes(free)} free",
-            "free some space, export fewer artifacts, or make a delta with --since",
+            t(
+                "{folder}: {needed} needed, {free} free",
+                folder=folder,
+                needed=human_bytes(needed - there),
+                free=human_bytes(free),
+            ),
+            t("free some space, export fewer artifacts, or make a delta with --since"),
         )
 
 
@@ -164,18 +170,24 @@ def _there(path: str) -> bool:
 
 def _in_the_way(path: str) -> Failure:
     return Failure(
-        "conflict", f"{path} is there already", "choose another name, or replace it: --overwrite"
+        "conflict",
+        t("{path} is there already", path=path),
+        t("choose another name, or replace it: --overwrite"),
     )
 
 
 def _write_failure(error: OSError, base: str) -> Failure:
     if error.errno == errno.EFBIG:
-        hint = "this file system takes no larger files (FAT32: 4 GB): --volume-size 4G"
-        return Failure("disk-space", f"writing {base}: {error.strerror}", hint)
+        hint = t("this file system takes no larger files (FAT32: 4 GB): --volume-size 4G")
+        return Failure(
+            "disk-space", t("writing {base}: {strerror}", base=base, strerror=error.strerror), hint
+        )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        hint = "free some space there and run the same command again: it goes on"
-        return Failure("disk-space", f"writing {base}: {error.strerror}", hint)
-    return from_os_error(error, f"writing {base}")
+        hint = t("free some space there and run the same command again: it goes on")
+        return Failure(
+            "disk-space", t("writing {base}: {strerror}", base=base, strerror=error.strerror), hint
+        )
+    return from_os_error(error, t("writing {base}", base=base))
 
 
 def write_folder(
@@ -255,5 +267,7 @@ class _FileSink:
 def is_tar(target: Path, volume_size: int) -> bool:
     """Whether a bundle of this name is a tar. Raises UsageError for a volume's name."""
     if volume_base(target.name) is not None:
-        raise UsageError(f"{target} is a volume's name", "name the bundle, such as OUT.tar")
+        raise UsageError(
+            t("{target} is a volume's name", target=target), t("name the bundle, such as OUT.tar")
+        )
     return volume_size > 0 or target.suffix == ".tar"

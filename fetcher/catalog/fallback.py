@@ -16,6 +16,7 @@ from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.hardware import memory_estimate
+from fetcher.i18n import join, t
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
@@ -124,10 +125,13 @@ class Runtime:
         if kind not in known:
             close = nearest(kind, known)
             raise UsageError(
-                f"{artifact.id}: no pipeline type {kind!r}",
-                f"did you mean {close!r}?"
+                t("{id}: no pipeline type {kind!r}", id=artifact.id, kind=kind),
+                t("did you mean {close!r}?", close=close)
                 if close
-                else f"name its class in fetch.yaml: runtime: pipelines: ({kind}: module.Class)",
+                else t(
+                    "name its class in fetch.yaml: runtime: pipelines: ({kind}: module.Class)",
+                    kind=kind,
+                ),
             )
         return known[kind]
 
@@ -208,7 +212,7 @@ class Passed:
         return {"model": self.model, "reason": self.reason, "message": self.message}
 
 
-_OPEN_MODEL = "PRIMARY_MODEL=sdxl takes the model that needs no account"
+_OPEN_MODEL = t("PRIMARY_MODEL=sdxl takes the model that needs no account")
 
 
 class NoneUsable(FetchError):
@@ -216,14 +220,14 @@ class NoneUsable(FetchError):
 
     def __init__(self, passed: Sequence[Passed]) -> None:
         self.passed = tuple(passed)
-        told = "; ".join(f"{item.model}: {item.message}" for item in passed)
+        told = join((join((item.model, item.message), ": ") for item in passed), "; ")
         super().__init__(
-            f"the image pipeline is not initialised, no model can be used: {told}"
+            t("the image pipeline is not initialised, no model can be used: {told}", told=told)
             if passed
-            else "no primary model is set",
+            else t("no primary model is set"),
             "; ".join(filter(None, [passed[0].hint, _OPEN_MODEL]))
             if passed
-            else "set PRIMARY_MODEL, or `runtime: {primary_model: …}` in fetch.yaml",
+            else t("set PRIMARY_MODEL, or `runtime: {primary_model: …}` in fetch.yaml"),
         )
 
     def problems(self) -> list[Problem]:
@@ -258,9 +262,10 @@ def first_usable(
         except NotUsable as refusal:
             passed.append(Passed(name, refusal.reason, refusal.message, refusal.hint))
         except Exception as error:  # whatever a framework raises while it loads
-            text = f"failed to load: {type(error).__name__}: {error}".splitlines()[0]
+            told = (str(error).splitlines() or [""])[0]
+            text = t("failed to load: {kind}: {told}", kind=type(error).__name__, told=told)
             passed.append(Passed(name, "load-failed", text))
-        say(f"{name} is passed over: {passed[-1].message}")
+        say(t("{name} is passed over: {message}", name=name, message=passed[-1].message))
     raise NoneUsable(passed)
 
 
@@ -286,8 +291,15 @@ def check_fits(artifact: Artifact, runtime: Runtime, memory: int | None) -> None
         how = memory_estimate.explained(count, runtime.dtype)
         raise NotUsable(
             "does-not-fit",
-            f"needs {human_bytes(need)} of GPU memory ({how}), {human_bytes(memory)} are there",
-            "set `runtime: memory: {use_8bit: true}` (half the memory) or"
-            " `enable_cpu_offload: true` (slower), or take a smaller model such as sdxl or"
-            " playground",
+            t(
+                "needs {need} of GPU memory ({how}), {memory} are there",
+                need=human_bytes(need),
+                how=how,
+                memory=human_bytes(memory),
+            ),
+            t(
+                "set `runtime: memory: {use_8bit: true}` (half the memory) or "
+                "`enable_cpu_offload: true` (slower), or take a smaller model such as sdxl or "
+                "playground"
+            ),
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from fetcher.catalog.fallback import Runtime
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.project.manifest import Artifact
 
 _log = logging.getLogger(__name__)
@@ -72,15 +73,17 @@ def explain(runtime: Runtime) -> list[str]:
     """What the settings come to in this process, a line each, for people."""
     wanted = runtime.prompt_optimization
     if not wanted.enabled:
-        return ["prompts are used as they are (prompt_optimization: enabled: false)"]
+        return [t("prompts are used as they are (prompt_optimization: enabled: false)")]
     lines = []
     if wanted.translate_korean:
         lines.append(
-            "Korean prompts are translated by the application's translator"
-            + ("" if _HOOKS.translator else "; none is registered in this process")
+            t(
+                "Korean prompts are translated by the application's translator{which}",
+                which="" if _HOOKS.translator else t("; none is registered in this process"),
+            )
         )
     if _HOOKS.optimizer:
-        lines.append("prompts are rewritten by the application's optimizer")
+        lines.append(t("prompts are rewritten by the application's optimizer"))
     return lines
 
 
@@ -104,8 +107,10 @@ def prepare(
     if wanted.translate_korean and _HANGUL.search(prompt):
         if _HOOKS.translator is None:
             notes.append(
-                "the prompt is Korean and was not translated: no translator is registered"
-                " (fetcher.models.register_translator)"
+                t(
+                    "the prompt is Korean and was not translated: no translator is registered "
+                    "(fetcher.models.register_translator)"
+                )
             )
         else:
             prompt = _asked("translator", _HOOKS.translator, prompt, context, notes)
@@ -113,7 +118,7 @@ def prepare(
         prompt = _asked("optimizer", _HOOKS.optimizer, prompt, context, notes)
     short = runtime.shortened(prompt, artifact, count)
     if short != prompt:
-        notes.append(f"the prompt was cut to {context.limit} tokens")
+        notes.append(t("the prompt was cut to {limit} tokens", limit=context.limit))
     for note in notes:
         _log.warning("%s: %s", artifact.id, note)
     return Prepared(short, tuple(notes))
@@ -123,11 +128,13 @@ def _asked(name: str, hook: Hook, prompt: str, context: PromptContext, notes: li
     try:
         found = hook(prompt, context)
         if not isinstance(found, str) or not found.strip() or len(found) > _LONGEST:
-            raise UsageError(f"it returned {type(found).__name__}, expected a prompt")
+            raise UsageError(t("it returned {name}, expected a prompt", name=type(found).__name__))
     except Exception as error:  # whatever an application's code raises
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         if context.openai_api_key:
             why = why.replace(context.openai_api_key, "***")
-        notes.append(f"the {name} failed, the prompt is used without it: {why}")
+        notes.append(
+            t("the {name} failed, the prompt is used without it: {why}", name=name, why=why)
+        )
         return prompt
     return found

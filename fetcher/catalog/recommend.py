@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from fetcher.hardware import memory_estimate
+from fetcher.i18n import t
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Unit
@@ -58,14 +59,21 @@ def fit(artifact: Artifact, memory: int, dtype: str) -> Fit | None:
     if count is None and stated is None:
         return None
     if count is None:
-        need, how = stated or 0, "as its record states"
+        need, how = stated or 0, t("as its record states")
     else:
         need, how = memory_estimate.needed([count], dtype), memory_estimate.explained(count, dtype)
     if need <= memory:
-        return Fit(artifact, count, need, True, f"{human_bytes(need)} ({how})")
-    short = f"needs {human_bytes(need)} ({how}), {human_bytes(need - memory)} more than there is"
+        return Fit(
+            artifact, count, need, True, t("{need} ({how})", need=human_bytes(need), how=how)
+        )
+    short = t(
+        "needs {need} ({how}), {need2} more than there is",
+        need=human_bytes(need),
+        how=how,
+        need2=human_bytes(need - memory),
+    )
     if count is not None and (smaller := _smaller(count, memory, dtype)):
-        short += f"; fits as {smaller}"
+        short = t("{short}; fits as {smaller}", short=short, smaller=smaller)
     return Fit(artifact, count, need, False, short)
 
 
@@ -115,8 +123,16 @@ def _listed(unit: Unit, name: str, memory: int, dtype: str) -> Choice | None:
     ]
     own = [item for item in alike if name and memory_estimate.same_card(name, item[0])]
     for gpu, size, artifacts in own or alike:
-        what = "this card" if own else f"cards of {human_bytes(size)} such as {gpu}"
-        return Choice(artifacts, "listed", f"listed in {unit.manifest.name} for {what}")
+        what = (
+            t("this card")
+            if own
+            else t("cards of {size} such as {gpu}", size=human_bytes(size), gpu=gpu)
+        )
+        return Choice(
+            artifacts,
+            "listed",
+            t("listed in {name} for {what}", name=unit.manifest.name, what=what),
+        )
     return None
 
 
@@ -144,5 +160,5 @@ def _largest(unit: Unit, memory: int, dtype: str) -> Choice | None:
         return None
     best = max(possible, key=lambda chosen: [count for count, _ in reversed(chosen)])
     need = memory_estimate.needed([count for count, _ in best], dtype)
-    reason = f"the largest that fit together: {human_bytes(need)} by the estimate"
+    reason = t("the largest that fit together: {need} by the estimate", need=human_bytes(need))
     return Choice(tuple(artifact for _, artifact in best), "estimate", reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import (
     Boolean,
@@ -39,7 +40,9 @@ class _Memory(Record):
                 continue
             if name in found:
                 document.problem(
-                    node_of(node, older), f"{older} is the older name of {name}", "keep one of them"
+                    node_of(node, older),
+                    t("{older} is the older name of {name}", older=older, name=name),
+                    t("keep one of them"),
                 )
                 sound = False
             found[name] = found.pop(older)
@@ -47,18 +50,18 @@ class _Memory(Record):
 
 
 _SWITCHES = {
-    "enable_cpu_offload": Field(Boolean(), "keep idle parts in the machine's memory"),
-    "enable_attention_slicing": Field(Boolean(), "compute attention in slices"),
-    "enable_vae_slicing": Field(Boolean(), "decode images one at a time"),
-    "enable_vae_tiling": Field(Boolean(), "decode images in tiles"),
-    "use_8bit": Field(Boolean(), "load the weights in 8 bits"),
+    "enable_cpu_offload": Field(Boolean(), t("keep idle parts in the machine's memory")),
+    "enable_attention_slicing": Field(Boolean(), t("compute attention in slices")),
+    "enable_vae_slicing": Field(Boolean(), t("decode images one at a time")),
+    "enable_vae_tiling": Field(Boolean(), t("decode images in tiles")),
+    "use_8bit": Field(Boolean(), t("load the weights in 8 bits")),
 }
 MEMORY = _Memory(
     "memory",
     {
         **_SWITCHES,
         **{
-            older: Field(Boolean(), f"older name of {name}")
+            older: Field(Boolean(), t("older name of {name}", name=name))
             for older, name in OLDER_MEMORY_KEYS.items()
         },
     },
@@ -66,32 +69,36 @@ MEMORY = _Memory(
 PROMPTS = Record(
     "prompt_optimization",
     {
-        "enabled": Field(Boolean(), "whether prompts are changed at all; default: true"),
+        "enabled": Field(Boolean(), t("whether prompts are changed at all; default: true")),
         "translate_korean": Field(
-            Boolean(), "give Korean prompts to the translator that the application registers"
+            Boolean(), t("give Korean prompts to the translator that the application registers")
         ),
         "max_length_by_model": Field(
             Either((Boolean(), MapOf(Text(), Integer(1)))),
-            "whether prompts are cut to each model's limit, or limits in tokens by model;"
-            " default: true",
+            t(
+                "whether prompts are cut to each model's limit, or limits in tokens by model; "
+                "default: true"
+            ),
         ),
     },
 )
 RUNTIME = Record(
     "runtime",
     {
-        "primary_model": Field(Text(), "the artifact to use, by id or alias"),
+        "primary_model": Field(Text(), t("the artifact to use, by id or alias")),
         "fallback_models": Field(
             ListOf(Text(), or_one=True, unique=True),
-            "what to use instead, in this order; default: sdxl",
+            t("what to use instead, in this order; default: sdxl"),
         ),
-        "enable_fallback": Field(Boolean(), "whether to go on to fallback_models; default: true"),
-        "memory": Field(MEMORY, "how to save GPU memory"),
-        "prompt_optimization": Field(PROMPTS, "what is done to a prompt before it is used"),
+        "enable_fallback": Field(
+            Boolean(), t("whether to go on to fallback_models; default: true")
+        ),
+        "memory": Field(MEMORY, t("how to save GPU memory")),
+        "prompt_optimization": Field(PROMPTS, t("what is done to a prompt before it is used")),
         "pipelines": Field(
-            MapOf(Text(r"[\w.-]+", "a pipeline type"), _CLASS),
-            "classes of further pipeline types, as module.Class",
+            MapOf(Text(r"[\w.-]+", t("a pipeline type")), _CLASS),
+            t("classes of further pipeline types, as module.Class"),
         ),
-        "other": Field(MapOf(Text(), Json()), "further settings, kept for the application"),
+        "other": Field(MapOf(Text(), Json()), t("further settings, kept for the application")),
     },
 )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
+from fetcher.i18n import t
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
     INVALID,
@@ -45,61 +46,72 @@ class Spec:
 
 
 SPECS: dict[str, Spec] = {
-    "store": Spec(("FETCH_STORE",), "the store's directory, shared by all clones"),
+    "store": Spec(("FETCH_STORE",), t("the store's directory, shared by all clones")),
     "offline": Spec(
-        ("FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), "use no network", "false"
+        ("FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), t("use no network"), "false"
     ),
-    "jobs": Spec(("FETCH_JOBS",), "connections to one host at a time, at most", "16"),
-    "link": Spec(("FETCH_LINK",), "how files are placed: " + ", ".join(LINKS), "auto"),
+    "jobs": Spec(("FETCH_JOBS",), t("connections to one host at a time, at most"), "16"),
+    "link": Spec(
+        ("FETCH_LINK",), t("how files are placed: {links}", links=", ".join(LINKS)), "auto"
+    ),
     "sync": Spec(
         ("FETCH_SYNC",),
-        "whether files are on disk before they get their names; without, a power cut may tear them",
+        t(
+            "whether files are on disk before they get their names; without, a power cut may tear "
+            "them"
+        ),
         "true",
     ),
     "locks": Spec(
         ("FETCH_LOCKS",),
-        "how runs keep out of each other's way: " + ", ".join(LOCKS),
+        t("how runs keep out of each other's way: {locks}", locks=", ".join(LOCKS)),
         "auto",
     ),
-    "limit_rate": Spec(("FETCH_LIMIT_RATE",), "bytes per second for all downloads, such as 50M"),
-    "mirrors": Spec(("FETCH_MIRRORS",), "mirrors to ask first, separated by spaces"),
-    "rewrite": Spec(("FETCH_REWRITE",), "FROM=TO pairs of URL prefixes, separated by spaces"),
-    "verify_key": Spec(("FETCH_VERIFY_KEY",), "public key that every bundle must be signed with"),
-    "connect_timeout": Spec(("FETCH_CONNECT_TIMEOUT",), "seconds to wait for a connection", "10"),
-    "hf_endpoint": Spec(("HF_ENDPOINT",), "the Hugging Face Hub's address", PUBLIC_HUB),
+    "limit_rate": Spec(("FETCH_LIMIT_RATE",), t("bytes per second for all downloads, such as 50M")),
+    "mirrors": Spec(("FETCH_MIRRORS",), t("mirrors to ask first, separated by spaces")),
+    "rewrite": Spec(("FETCH_REWRITE",), t("FROM=TO pairs of URL prefixes, separated by spaces")),
+    "verify_key": Spec(
+        ("FETCH_VERIFY_KEY",), t("public key that every bundle must be signed with")
+    ),
+    "connect_timeout": Spec(
+        ("FETCH_CONNECT_TIMEOUT",), t("seconds to wait for a connection"), "10"
+    ),
+    "hf_endpoint": Spec(("HF_ENDPOINT",), t("the Hugging Face Hub's address"), PUBLIC_HUB),
     "xet": Spec(
-        ("FETCH_XET",), "1: large files of the Hub through hf_xet; auto and 0: plain HTTP", "auto"
+        ("FETCH_XET",),
+        t("1: large files of the Hub through hf_xet; auto and 0: plain HTTP"),
+        "auto",
     ),
-    "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), "token for the Hub", secret=True),
+    "hf_token": Spec(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), t("token for the Hub"), secret=True),
     "hub_cache": Spec(
-        ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_CACHE_DIR"), "the Hugging Face cache"
+        ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_CACHE_DIR"), t("the Hugging Face cache")
     ),
-    "primary_model": Spec(("PRIMARY_MODEL",), "the model that an application uses", "sdxl"),
+    "primary_model": Spec(("PRIMARY_MODEL",), t("the model that an application uses"), "sdxl"),
     "enable_fallback": Spec(
-        ("ENABLE_FALLBACK",), "use the next model where that one cannot be had", "true"
+        ("ENABLE_FALLBACK",), t("use the next model where that one cannot be had"), "true"
     ),
     "local_models_dir": Spec(
-        ("LOCAL_MODELS_DIR",), "folder with models in folders of their own", "models"
+        ("LOCAL_MODELS_DIR",), t("folder with models in folders of their own"), "models"
     ),
-    "default_chat_model": Spec(("DEFAULT_CHAT_MODEL",), "the chat model that applications get"),
+    "default_chat_model": Spec(("DEFAULT_CHAT_MODEL",), t("the chat model that applications get")),
     "default_embedding_model": Spec(
-        ("DEFAULT_EMBEDDING_MODEL",), "the embedding model that applications get"
+        ("DEFAULT_EMBEDDING_MODEL",), t("the embedding model that applications get")
     ),
     "model_device": Spec(
-        ("MODEL_DEVICE",), "where applications load models: auto, cpu, cuda:N, mps", "auto"
+        ("MODEL_DEVICE",), t("where applications load models: auto, cpu, cuda:N, mps"), "auto"
     ),
     "model_dtype": Spec(
-        ("MODEL_DTYPE",), "number type to load with: auto (as stored), float16, …", "auto"
+        ("MODEL_DTYPE",), t("number type to load with: auto (as stored), float16, …"), "auto"
     ),
     "openai_api_key": Spec(
         ("OPENAI_API_KEY",),
-        "for prompt hooks that ask for it; fetch itself has no use",
+        t("for prompt hooks that ask for it; fetch itself has no use"),
         secret=True,
     ),
-    "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), "token for github.com", secret=True),
-    "github_host": Spec(("GH_HOST",), "a GitHub Enterprise host that may get the next token"),
+    "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), t("token for github.com"), secret=True),
+    "github_host": Spec(("GH_HOST",), t("a GitHub Enterprise host that may get the next token")),
     "github_enterprise_token": Spec(
-        ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"), "token for that host", secret=True
+        ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"), t("token for that host"), secret=True
     ),
 }
 
@@ -111,23 +123,23 @@ FILE_FIELDS: dict[str, Field] = {
     "link": Field(Text(choices=LINKS), SPECS["link"].doc),
     "sync": Field(Boolean(), SPECS["sync"].doc),
     "locks": Field(Text(choices=LOCKS), SPECS["locks"].doc),
-    "limit_rate": Field(Text(_RATE.pattern, "a rate such as 50M"), SPECS["limit_rate"].doc),
+    "limit_rate": Field(Text(_RATE.pattern, t("a rate such as 50M")), SPECS["limit_rate"].doc),
     "mirrors": Field(ListOf(Text(), or_one=True), SPECS["mirrors"].doc),
     "rewrite": Field(
-        ListOf(Text(r"\S+=\S+", "FROM=TO, two URL prefixes"), or_one=True), SPECS["rewrite"].doc
+        ListOf(Text(r"\S+=\S+", t("FROM=TO, two URL prefixes")), or_one=True), SPECS["rewrite"].doc
     ),
     "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
-    "hf_endpoint": Field(Text(r"https?://\S+", "an http(s) URL"), SPECS["hf_endpoint"].doc),
+    "hf_endpoint": Field(Text(r"https?://\S+", t("an http(s) URL")), SPECS["hf_endpoint"].doc),
     "xet": Field(Either((Text(choices=XET), Integer(0, 1))), SPECS["xet"].doc),
     "local_models_dir": Field(Text(), SPECS["local_models_dir"].doc),
     "default_chat_model": Field(Text(), SPECS["default_chat_model"].doc),
     "default_embedding_model": Field(Text(), SPECS["default_embedding_model"].doc),
     "model_device": Field(
-        Text(r"auto|cpu|mps|cuda(:\d+)?", "a device such as cuda:0"), SPECS["model_device"].doc
+        Text(r"auto|cpu|mps|cuda(:\d+)?", t("a device such as cuda:0")), SPECS["model_device"].doc
     ),
     "model_dtype": Field(Text(choices=DTYPES), SPECS["model_dtype"].doc),
-    "runtime": Field(RUNTIME, "which model an application uses, and how it is loaded"),
+    "runtime": Field(RUNTIME, t("which model an application uses, and how it is loaded")),
 }
 SCHEMA = Record("fetch.yaml", FILE_FIELDS)
 
@@ -160,14 +172,20 @@ class Settings:
 
     def _fail(self, name: str, expected: str) -> UsageError:
         return UsageError(
-            f"{self.origin(name)}: {name} is {self.text(name).strip()!r}, expected {expected}",
-            "`fetch config` shows every setting and where it comes from",
+            t(
+                "{origin}: {name} is {text!r}, expected {expected}",
+                origin=self.origin(name),
+                name=name,
+                text=self.text(name).strip(),
+                expected=expected,
+            ),
+            t("`fetch config` shows every setting and where it comes from"),
         )
 
     def _integer(self, name: str, low: int, high: int) -> int:
         text = self.text(name)
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise self._fail(name, f"a whole number from {low} to {high}")
+            raise self._fail(name, t("a whole number from {low} to {high}", low=low, high=high))
         return int(text)
 
     @property
@@ -204,7 +222,7 @@ class Settings:
             return True
         if text in {"", "0", "false", "no", "off"}:
             return False
-        raise self._fail(name, "1 or 0")
+        raise self._fail(name, t("1 or 0"))
 
     @property
     def jobs(self) -> int:
@@ -220,14 +238,14 @@ class Settings:
     def link(self) -> str:
         """How files are placed, one of LINKS."""
         if self.text("link") not in LINKS:
-            raise self._fail("link", "one of " + ", ".join(LINKS))
+            raise self._fail("link", t("one of {links}", links=", ".join(LINKS)))
         return self.text("link")
 
     @property
     def locks(self) -> str:
         """How runs keep out of each other's way, one of LOCKS."""
         if self.text("locks") not in LOCKS:
-            raise self._fail("locks", "one of " + ", ".join(LOCKS))
+            raise self._fail("locks", t("one of {locks}", locks=", ".join(LOCKS)))
         return self.text("locks")
 
     @property
@@ -242,7 +260,7 @@ class Settings:
             factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2].lower()]
             rate = int(float(found[1]) * factor)
         if rate < 1:
-            raise self._fail("limit_rate", "a rate such as 500k or 50M")
+            raise self._fail("limit_rate", t("a rate such as 500k or 50M"))
         return rate
 
     @property
@@ -253,7 +271,7 @@ class Settings:
         found = tuple(filter(None, text.split("\n") if "\n" in text else text.split()))
         for mirror in found:
             if "://" in mirror and not mirror.startswith(MIRROR_SCHEMES):
-                raise self._fail("mirrors", "bundles, stores' folders, or URLs of mirrors")
+                raise self._fail("mirrors", t("bundles, stores' folders, or URLs of mirrors"))
         return found
 
     @property
@@ -263,7 +281,7 @@ class Settings:
         for item in self.text("rewrite").split():
             source, equals, target = item.partition("=")
             if not equals or "://" not in source or "://" not in target:
-                raise self._fail("rewrite", "FROM=TO with two URL prefixes")
+                raise self._fail("rewrite", t("FROM=TO with two URL prefixes"))
             pairs.append((source, target))
         return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
 
@@ -276,7 +294,7 @@ class Settings:
         except ValueError:
             sound = None
         if not sound:
-            raise self._fail("hf_endpoint", "an http(s) URL")
+            raise self._fail("hf_endpoint", t("an http(s) URL"))
         return text
 
     @property
@@ -287,7 +305,7 @@ class Settings:
         """
         text = self.text("xet").strip().lower()
         if text not in XET:
-            raise self._fail("xet", "one of " + ", ".join(XET))
+            raise self._fail("xet", t("one of {xet}", xet=", ".join(XET)))
         if self.origin("xet") in {"fetch.yaml", ".env"}:
             unwanted = os.environ.get("HF_HUB_DISABLE_XET", "").upper()
             return text == "1" and unwanted not in {"1", "ON", "YES", "TRUE"}
@@ -345,7 +363,7 @@ class Settings:
         """Where applications load models: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
         text = self.text("model_device").strip().lower()
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", text):
-            raise self._fail("model_device", "auto, cpu, cuda:N or mps")
+            raise self._fail("model_device", t("auto, cpu, cuda:N or mps"))
         return text
 
     @property
@@ -353,7 +371,7 @@ class Settings:
         """The number type that applications load models with, one of DTYPES."""
         text = self.text("model_dtype").strip().lower()
         if text not in DTYPES:
-            raise self._fail("model_dtype", "one of " + ", ".join(DTYPES[:5]))
+            raise self._fail("model_dtype", t("one of {dtypes}", dtypes=", ".join(DTYPES[:5])))
         return text
 
     def check(self) -> None:
@@ -414,7 +432,9 @@ def _from_env_file(root: Path) -> dict[str, Value]:
     try:
         found = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f".env cannot be read: {error}", "save it as UTF-8 text") from error
+        raise UsageError(
+            t(".env cannot be read: {error}", error=error), t("save it as UTF-8 text")
+        ) from error
     return _from_environment(found, ".env")
 
 

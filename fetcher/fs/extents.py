@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fetcher.fs.atomic import BLOCK
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 
 
 class Extent(NamedTuple):
@@ -38,6 +39,6 @@ def read(extents: Sequence[Extent]) -> Iterator[bytes]:
             while left:
                 block = stream.read(min(left, BLOCK))
                 if not block:
-                    raise EOFError(f"{extent.path} ends early")
+                    raise EOFError(t("{path} ends early", path=extent.path))
                 left -= len(block)
                 yield block

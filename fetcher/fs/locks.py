@@ -26,6 +26,7 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly, unique_name
 from fetcher.fs.processes import alive, machine, started
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -84,7 +85,15 @@ class Holder:
 
     def __str__(self) -> str:
         since = time.strftime("%H:%M", time.localtime(self.since))
-        return printable(f"PID {self.pid} on {self.host} ({self.command}, since {since})")
+        return printable(
+            t(
+                "PID {pid} on {host} ({command}, since {since})",
+                pid=self.pid,
+                host=self.host,
+                command=self.command,
+                since=since,
+            )
+        )
 
     @property
     def near(self) -> bool:
@@ -249,11 +258,23 @@ def _acquire(lock: BaseFileLock, path: Path, say: Callable[[str], None]) -> bool
         silent = watch.silent(sign)
         if isinstance(lock, filelock.SoftFileLock) and _break(path, holder, sign, silent):
             continue
-        who = f"{holder}, which is {printable(holder.doing)}" if holder else f"another run ({path})"
+        who = (
+            t("{holder}, which is {doing}", holder=holder, doing=printable(holder.doing))
+            if holder
+            else t("another run ({path})", path=path)
+        )
         if silent > SILENT_SECONDS:
-            hint = f"is it stopped? let it go on, or end it: kill {holder.pid}" if holder else ""
-            raise Busy("busy", f"{who} has shown no sign of life for {silent:.0f} s", hint)
-        teller.tell(f"waiting for {who}")
+            hint = (
+                t("is it stopped? let it go on, or end it: kill {pid}", pid=holder.pid)
+                if holder
+                else ""
+            )
+            raise Busy(
+                "busy",
+                t("{who} has shown no sign of life for {silent:.0f} s", who=who, silent=silent),
+                hint,
+            )
+        teller.tell(t("waiting for {who}", who=who))
         time.sleep(_POLL_SECONDS)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fetcher.i18n import t
+
 MAX_NAMES = 2_000_000
 
 _BRACE = re.compile(r"\{([^{}]*)\}")
@@ -27,9 +29,16 @@ class BadPattern(ValueError):
 def _range_names(first: str, last: str) -> list[str]:
     low, high = int(first), int(last)
     if high < low:
-        raise BadPattern(f"range {{{first}..{last}}} runs backwards")
+        raise BadPattern(t("range {{{first}..{last}}} runs backwards", first=first, last=last))
     if high - low >= MAX_NAMES:
-        raise BadPattern(f"range {{{first}..{last}}} has more than {MAX_NAMES:,} names")
+        raise BadPattern(
+            t(
+                "range {{{first}..{last}}} has more than {most:,} names",
+                first=first,
+                last=last,
+                most=MAX_NAMES,
+            )
+        )
     width = len(first) if first.startswith("0") or len(first) == len(last) else 0
     return [str(number).zfill(width) for number in range(low, high + 1)]
 
@@ -42,7 +51,7 @@ def _alternatives(body: str) -> list[str] | None:
         if numbers:
             items += _range_names(numbers[1], numbers[2])
         elif _LIKE_A_RANGE.fullmatch(part):
-            raise BadPattern(f"{{{part}}} is no range of numbers such as {{0..4}}")
+            raise BadPattern(t("{{{part}}} is no range of numbers such as {{0..4}}", part=part))
         else:
             items.append(part)
     return items if len(parts) > 1 or _RANGE.fullmatch(parts[0]) else None
@@ -56,7 +65,7 @@ def expand(pattern: str) -> list[str]:
     if "{" not in pattern:
         return [pattern]
     if _BRACE.search(_BRACE.sub("", pattern)):
-        raise BadPattern(f"{pattern!r} has braces within braces")
+        raise BadPattern(t("{pattern!r} has braces within braces", pattern=pattern))
     names = [""]
     position = 0
     for brace in _BRACE.finditer(pattern):
@@ -65,7 +74,9 @@ def expand(pattern: str) -> list[str]:
         if choices is None:
             choices = [brace[0]]
         if len(names) * len(choices) > MAX_NAMES:
-            raise BadPattern(f"{pattern!r} has more than {MAX_NAMES:,} names")
+            raise BadPattern(
+                t("{pattern!r} has more than {most:,} names", pattern=pattern, most=MAX_NAMES)
+            )
         names = [name + literal + choice for name in names for choice in choices]
         position = brace.end()
     tail = pattern[position:]
@@ -110,7 +121,9 @@ def compile_glob(glob: str) -> re.Pattern[str]:
     try:
         return re.compile(out, re.DOTALL)
     except re.error as error:
-        raise BadPattern(f"{glob!r} is no valid glob ({error})") from error
+        raise BadPattern(
+            t("{glob!r} is no valid glob ({error})", glob=glob, error=error)
+        ) from error
 
 
 @dataclass(frozen=True)

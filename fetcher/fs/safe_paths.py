@@ -12,6 +12,8 @@ import sys
 import unicodedata
 from pathlib import Path
 
+from fetcher.i18n import t
+
 MAX_SEGMENT_BYTES = 255
 MAX_PATH_BYTES = 4096
 
@@ -41,23 +43,29 @@ def _is_invisible(char: str) -> bool:
 
 
 def _check_segment(segment: str, path: str) -> None:
-    which = "" if segment == path else f"has {segment!r}, which "
+    which = "" if segment == path else t("has {segment!r}, which ", segment=segment)
     if segment in {"", "."}:
-        raise BadPath("has an empty or '.' segment")
+        raise BadPath(t("has an empty or '.' segment"))
     if segment == "..":
-        raise BadPath("leads out of its directory with '..'")
+        raise BadPath(t("leads out of its directory with '..'"))
     if _DRIVE.match(segment):
-        raise BadPath(f"names a drive ({segment[:2]!r})")
+        raise BadPath(t("names a drive ({segment!r})", segment=segment[:2]))
     if _DEVICE.fullmatch(segment):
-        raise BadPath(f"{which}is a device name on Windows")
+        raise BadPath(t("{which}is a device name on Windows", which=which))
     if _GIT.fullmatch("".join(char for char in segment if not _is_invisible(char))):
-        raise BadPath(f"{which}belongs to git")
+        raise BadPath(t("{which}belongs to git", which=which))
     if segment[-1] in " .":
-        raise BadPath(f"{which}ends in a space or a dot, which Windows drops")
+        raise BadPath(t("{which}ends in a space or a dot, which Windows drops", which=which))
     if sys.platform == "win32" and _WINDOWS_ONLY.search(segment):
-        raise BadPath(f"{which}has a character that Windows does not allow")
+        raise BadPath(t("{which}has a character that Windows does not allow", which=which))
     if len(segment.encode("utf-8")) > MAX_SEGMENT_BYTES:
-        raise BadPath(f"name too long: {segment[:40]!r}… has more than {MAX_SEGMENT_BYTES} bytes")
+        raise BadPath(
+            t(
+                "name too long: {segment!r}… has more than {most} bytes",
+                segment=segment[:40],
+                most=MAX_SEGMENT_BYTES,
+            )
+        )
 
 
 def check_relative(path: str) -> str:
@@ -69,18 +77,18 @@ def check_relative(path: str) -> str:
     if _PLAIN.fullmatch(path):
         return path
     if not path:
-        raise BadPath("is empty")
+        raise BadPath(t("is empty"))
     if path[0] == "/":
-        raise BadPath("is absolute")
+        raise BadPath(t("is absolute"))
     if "\\" in path:
-        raise BadPath("has a backslash")
+        raise BadPath(t("has a backslash"))
     for char in path:
         if unicodedata.category(char) in {"Cc", "Cs"} or char in _TURNING:
-            raise BadPath(f"has a control character (U+{ord(char):04X})")
+            raise BadPath(t("has a control character (U+{char:04X})", char=ord(char)))
     for segment in path.split("/"):
         _check_segment(segment, path)
     if len(path.encode("utf-8")) > MAX_PATH_BYTES:
-        raise BadPath(f"path too long: more than {MAX_PATH_BYTES} bytes")
+        raise BadPath(t("path too long: more than {most} bytes", most=MAX_PATH_BYTES))
     return path
 
 

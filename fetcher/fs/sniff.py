@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from fetcher.i18n import t
+
 _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.I | re.S,
@@ -22,10 +24,10 @@ def is_pointer(head: bytes) -> bool:
 def page_complaint(head: bytes, name: str) -> str:
     """What the first bytes of a body show it to be instead of `name`, or ""."""
     if is_pointer(head):
-        return "a Git LFS pointer instead of the file"
+        return t("a Git LFS pointer instead of the file")
     body = head.removeprefix(b"\xef\xbb\xbf")
     if name.lower().endswith(_PAGES) or not _HTML.match(body):
         return ""
     title = _TITLE.search(body)
     shown = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
-    return f"a web page{shown}, perhaps a sign-in page, instead of the file"
+    return t("a web page{shown}, perhaps a sign-in page, instead of the file", shown=shown)

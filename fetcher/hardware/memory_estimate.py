@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import INVALID, Integer, ListOf, MapOf, Text
 
@@ -16,7 +17,7 @@ BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0
 # Activations and caches, as a share of the weights; what the driver and libraries take once.
 ACTIVATIONS = 0.10
 RUNTIME = 1_000_000_000
-ESTIMATE = "parameters × bytes per number + 10 % for activations, + 1 GB once for the runtime"
+ESTIMATE = t("parameters × bytes per number + 10 % for activations, + 1 GB once for the runtime")
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([KMBT]?)")
@@ -51,7 +52,11 @@ def needed(parameters: Iterable[int], dtype: str) -> int:
 
 def explained(parameters: int, dtype: str) -> str:
     """The estimate of one model, in words."""
-    return f"{human_count(parameters)} parameters × {BYTES[dtype]:g} bytes + 10 % + 1 GB"
+    return t(
+        "{parameters} parameters × {bytes:g} bytes + 10 % + 1 GB",
+        parameters=human_count(parameters),
+        bytes=BYTES[dtype],
+    )
 
 
 def human_count(parameters: int) -> str:

@@ -18,6 +18,7 @@ from typing import TypedDict
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.containers import Container, Folder, open_archive
 from fetcher.mirror.inventory import HeldArtifact
@@ -33,7 +34,7 @@ PROJECT = "project/"
 TOOL = "tool/"
 LAYOUT_TEXT = b'{"imageLayoutVersion":"1.0.0"}'
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
-_UNFINISHED = "run `fetch mirror export` again to finish it, or copy the bundle again"
+_UNFINISHED = t("run `fetch mirror export` again to finish it, or copy the bundle again")
 
 
 def blob_name(sha256: str) -> str:
@@ -51,8 +52,8 @@ class Bundle:
         self.sums = parse_sums(self._document(SUMS).decode("utf-8", "replace"), self._at(SUMS))
         index = self._document(INDEX)
         if self.sums.get(INDEX) != hashlib.sha256(index).hexdigest():
-            text = f"{self._at(INDEX)} has another digest than {SUMS} says"
-            raise Failure("modified", text, "copy the bundle again", file=INDEX)
+            text = t("{at} has another digest than {sums} says", at=self._at(INDEX), sums=SUMS)
+            raise Failure("modified", text, t("copy the bundle again"), file=INDEX)
         self.contents: Contents = oci_documents.parse(index, self._blob, self.label)
 
     def close(self) -> None:
@@ -65,9 +66,15 @@ class Bundle:
     def _document(self, name: str) -> bytes:
         size = self.container.sizes.get(name)
         if size is None:
-            raise Failure("bundle", f"{self._at(name)} is not there", _UNFINISHED, file=name)
+            raise Failure(
+                "bundle", t("{at} is not there", at=self._at(name)), _UNFINISHED, file=name
+            )
         if size > MAX_DOCUMENT:
-            raise Failure("bundle", f"{self._at(name)} is too large ({size:,} bytes)", file=name)
+            raise Failure(
+                "bundle",
+                t("{at} is too large ({size:,} bytes)", at=self._at(name), size=size),
+                file=name,
+            )
         return self.container.read(name)
 
     def _blob(self, descriptor: Descriptor) -> bytes:
@@ -114,24 +121,24 @@ class Bundle:
     def _structure(self) -> Iterator[Problem]:
         sizes, sums = self.container.sizes, self.sums
         for name in sorted(sums.keys() - sizes.keys()):
-            yield self.problem_of("missing", name, "is listed in SHA256SUMS and not there")
+            yield self.problem_of("missing", name, t("is listed in SHA256SUMS and not there"))
         for name in sorted(sizes.keys() - sums.keys() - {SUMS, SIGNATURE}):
-            yield self.problem_of("extra", name, "is not listed in SHA256SUMS")
+            yield self.problem_of("extra", name, t("is not listed in SHA256SUMS"))
         for name in (SUMS, SIGNATURE):
             if name in sums:
-                yield self.problem_of("bundle", name, "cannot be listed in SHA256SUMS")
+                yield self.problem_of("bundle", name, t("cannot be listed in SHA256SUMS"))
         expected = self._expected()
         for name in sorted(sums):
             if name not in expected and not name.startswith(TOOL):
-                yield self.problem_of("extra", name, "belongs to no artifact of this bundle")
+                yield self.problem_of("extra", name, t("belongs to no artifact of this bundle"))
         for name, sha256 in sorted(expected.items()):
             if name in sums and sha256 not in {None, sums[name]}:
-                yield self.problem_of("modified", name, "has another digest than the index says")
+                yield self.problem_of("modified", name, t("has another digest than the index says"))
             elif name not in sums and not (self.contents.delta and name in self._payload_names):
-                yield self.problem_of("missing", name, "belongs to an artifact and is not there")
+                yield self.problem_of("missing", name, t("belongs to an artifact and is not there"))
         for name, size in sorted(self._payload_names.items()):
             if sizes.get(name, size) != size:
-                text = f"has {sizes[name]:,} bytes instead of {size:,}"
+                text = t("has {sizes:,} bytes instead of {size:,}", sizes=sizes[name], size=size)
                 yield self.problem_of("modified", name, text)
 
     def _expected(self) -> dict[str, str | None]:
@@ -149,10 +156,16 @@ class Bundle:
         """A problem with one file of this bundle, which says whose it is and where it lies."""
         owner, shown = self.owner_of(name)
         place = self.container.place_of(name)
-        text = f"{self.label}: {name} {what}" + (f" (in {place})" if place else "")
+        text = t(
+            "{label}: {name} {what}{which}",
+            label=self.label,
+            name=name,
+            what=what,
+            which=t(" (in {place})", place=place) if place else "",
+        )
         if shown:
-            text += f"; it is {shown}"
-        return Problem(code, text, "copy the bundle again from where it was made", owner, name)
+            text = t("{text}; it is {shown}", text=text, shown=shown)
+        return Problem(code, text, t("copy the bundle again from where it was made"), owner, name)
 
     @cached_property
     def _owners(self) -> dict[str, tuple[str, str]]:
@@ -201,7 +214,8 @@ def open_bundle(path: str, volumes: Sequence[str] = ()) -> Bundle:
         return _with(open_archive(path, list(volumes)), beside)
     if not os.path.isfile(path):
         raise UsageError(
-            f"{path}: no bundle there", "name a bundle's folder, its .tar, or one of its volumes"
+            t("{path}: no bundle there", path=path),
+            t("name a bundle's folder, its .tar, or one of its volumes"),
         )
     return _with(open_archive(path), path + ".sig")
 
@@ -211,10 +225,15 @@ def _no_bundle(folder: str) -> Exception:
     if os.path.lexists(os.path.join(folder, INDEX)) or os.path.lexists(
         os.path.join(folder, "blobs")
     ):
-        text = f"{folder} has no {SUMS}: it is a store, or a bundle that is not finished"
+        text = t(
+            "{folder} has no {sums}: it is a store, or a bundle that is not finished",
+            folder=folder,
+            sums=SUMS,
+        )
         return Failure("bundle", text, _UNFINISHED, file=SUMS)
     return UsageError(
-        f"{folder} is no bundle: it has no {SUMS}", "name the bundle's folder or .tar"
+        t("{folder} is no bundle: it has no {sums}", folder=folder, sums=SUMS),
+        t("name the bundle's folder or .tar"),
     )
 
 

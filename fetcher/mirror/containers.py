@@ -14,6 +14,7 @@ from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import BadPath, check_relative, native, printable
+from fetcher.i18n import t
 from fetcher.mirror.tar import Member, scan
 from fetcher.mirror.volumes import VolumeReader, sums_path, volumes_of
 
@@ -51,7 +52,7 @@ class Container(Protocol):
 
 def _whole(data: bytes, size: int, path: str) -> bytes:
     if len(data) != size:
-        raise Failure("bundle", f"{path} changed while it was read", "run again")
+        raise Failure("bundle", t("{path} changed while it was read", path=path), t("run again"))
     return data
 
 
@@ -65,7 +66,9 @@ class Folder:
         try:
             self._walk(root, "")
         except OSError as error:
-            raise from_os_error(error, f"reading {error.filename or root}") from error
+            raise from_os_error(
+                error, t("reading {filename}", filename=error.filename or root)
+            ) from error
 
     def _walk(self, folder: str, prefix: str) -> None:
         with os.scandir(native(folder)) as entries:
@@ -77,12 +80,18 @@ class Folder:
                     continue
                 shown = printable(name)
                 if not stats.S_ISREG(stat.st_mode):
-                    text = f"{self.label}: {shown} is no plain file; a bundle has nothing else"
-                    raise Failure("bundle", text, "do not trust who sent it", file=shown)
+                    text = t(
+                        "{label}: {shown} is no plain file; a bundle has nothing else",
+                        label=self.label,
+                        shown=shown,
+                    )
+                    raise Failure("bundle", text, t("do not trust who sent it"), file=shown)
                 try:
                     self.sizes[check_relative(name)] = stat.st_size
                 except BadPath as error:
-                    text = f"{self.label}: {shown!r} {error}"
+                    text = t(
+                        "{label}: {shown!r} {error}", label=self.label, shown=shown, error=error
+                    )
                     raise Failure("bundle", text, file=shown) from error
 
     def extents(self, name: str) -> tuple[Extent, ...]:
@@ -97,7 +106,7 @@ class Folder:
             with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
                 data = stream.read(self.sizes[name] + 1)
         except OSError as error:
-            raise from_os_error(error, f"reading {path}") from error
+            raise from_os_error(error, t("reading {path}", path=path)) from error
         return _whole(data, self.sizes[name], path)
 
     def names(self) -> list[str]:
@@ -132,7 +141,7 @@ class Archive:
         except Failure as failure:
             self._explain(failure)
         except OSError as error:
-            raise from_os_error(error, f"reading {base}") from error
+            raise from_os_error(error, t("reading {base}", base=base)) from error
         self.sizes = {name: member.size for name, member in self._members.items()}
 
     def _explain(self, failure: Failure) -> None:
@@ -149,8 +158,15 @@ class Archive:
     def packing_problem(self, path: str) -> Problem:
         """A volume is damaged."""
         name = Path(path).name
-        text = f"{self.label}: volume {name} is damaged, or another file under its name"
-        hint = f"copy it again; `sha256sum -c {os.path.basename(sums_path(self.label))}` tells, too"
+        text = t(
+            "{label}: volume {name} is damaged, or another file under its name",
+            label=self.label,
+            name=name,
+        )
+        hint = t(
+            "copy it again; `sha256sum -c {basename}` tells, too",
+            basename=os.path.basename(sums_path(self.label)),
+        )
         return Problem("bundle", text, hint, file=name)
 
     def extents(self, name: str) -> tuple[Extent, ...]:
@@ -164,7 +180,9 @@ class Archive:
         try:
             data = self.reader.read_at(offset, size)
         except OSError as error:
-            raise from_os_error(error, f"reading {self.reader.file_at(offset)}") from error
+            raise from_os_error(
+                error, t("reading {file_at}", file_at=self.reader.file_at(offset))
+            ) from error
         return _whole(data, size, self.label)
 
     def names(self) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from fetcher.fs.atomic import NO_COPY_RANGE
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 
 BUFFER = 1 << 18
 # Up to here a content is read at once; handing it to another thread costs more than hashing it.
@@ -54,7 +55,7 @@ def pump(
             while left:
                 count = stream.readinto(buffer[: min(left, len(buffer))])
                 if not count:
-                    raise EOFError(f"{path} ends early")
+                    raise EOFError(t("{path} ends early", path=path))
                 take(buffer[:count])
                 tick(count)
                 left -= count

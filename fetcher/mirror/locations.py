@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import FetchError, UsageError
+from fetcher.i18n import t
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
 from fetcher.mirror.remote_folder import RemoteFolder, RemotePlace, WebFolder
@@ -140,11 +141,14 @@ def check_location(location: str, root: Path) -> None:
     path = str(root / Path(location).expanduser())
     if os.path.isdir(path) and not is_bundle(path) and not os.path.isdir(f"{path}/blobs/sha256"):
         raise UsageError(
-            f"--from {location}: no bundle and no store there (no folder blobs/sha256)",
-            "name a bundle, or a store's folder, such as the one `fetch store du` shows",
+            t(
+                "--from {location}: no bundle and no store there (no folder blobs/sha256)",
+                location=location,
+            ),
+            t("name a bundle, or a store's folder, such as the one `fetch store du` shows"),
         )
     if not os.path.isdir(path) and not is_bundle(path):
         raise UsageError(
-            f"--from {location}: no bundle and no store there",
-            "name a bundle, or a store's folder, such as the one `fetch store du` shows",
+            t("--from {location}: no bundle and no store there", location=location),
+            t("name a bundle, or a store's folder, such as the one `fetch store du` shows"),
         )

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypedDict
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
+from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.sources.base import FileEntry, sound_size
 
@@ -315,21 +316,25 @@ def parse(index: bytes, read: Callable[[Descriptor], bytes], label: str) -> Cont
         return _IndexReader(index, read).run()
     except _Malformed as refused:
         raise Failure(
-            "bundle", f"{label}: {refused}", "was it made by `fetch mirror export`? copy it again"
+            "bundle",
+            t("{label}: {refused}", label=label, refused=refused),
+            t("was it made by `fetch mirror export`? copy it again"),
         ) from None
     except (ValueError, RecursionError) as error:
-        raise Failure("bundle", f"{label}: a document is no sound JSON: {error}") from error
+        raise Failure(
+            "bundle", t("{label}: a document is no sound JSON: {error}", label=label, error=error)
+        ) from error
 
 
 def _mapping(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise _Malformed(f"{what} is no object")
+        raise _Malformed(t("{what} is no object", what=what))
     return value
 
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str) or not _LINE.fullmatch(value):
-        raise _Malformed(f"{what} is no text of one line")
+        raise _Malformed(t("{what} is no text of one line", what=what))
     return value
 
 
@@ -342,19 +347,21 @@ def _descriptor(value: object, what: str) -> tuple[Descriptor, dict[str, object]
     item = _mapping(value, what)
     digest, size = item.get("digest"), _size(item.get("size"))
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or size is None:
-        raise _Malformed(f"{what} has no sound digest and size")
-    notes = _mapping(item.get("annotations") or {}, f"the annotations of {what}")
+        raise _Malformed(t("{what} has no sound digest and size", what=what))
+    notes = _mapping(item.get("annotations") or {}, t("the annotations of {what}", what=what))
     return Descriptor(digest, size, str(notes.get(_REF, ""))), notes
 
 
 def _title(notes: Mapping[str, object], what: str) -> str:
     path = notes.get(_TITLE)
     if not isinstance(path, str):
-        raise _Malformed(f"{what} has a file without a name")
+        raise _Malformed(t("{what} has a file without a name", what=what))
     try:
         return check_relative(path)
     except BadPath as error:
-        raise _Malformed(f"{what}: {printable(path)[:100]!r} {error}") from error
+        raise _Malformed(
+            t("{what}: {path!r} {error}", what=what, path=printable(path)[:100], error=error)
+        ) from error
 
 
 class _IndexReader:
@@ -367,48 +374,54 @@ class _IndexReader:
 
     def run(self) -> Contents:
         """Read the index and all that it leads to."""
-        index = _mapping(json.loads(self.contents.index), "the index")
-        notes = _mapping(index.get("annotations") or {}, "the index's annotations")
+        index = _mapping(json.loads(self.contents.index), t("the index"))
+        notes = _mapping(index.get("annotations") or {}, t("the index's annotations"))
         version = notes.get(_FORMAT)
         if version is None:
-            raise _Malformed("the index is not that of a bundle")
+            raise _Malformed(t("the index is not that of a bundle"))
         if version != FORMAT:
-            raise _Malformed(f"format {version!r}; this version of fetch reads format {FORMAT}")
+            raise _Malformed(
+                t(
+                    "format {version!r}; this version of fetch reads format {format}",
+                    version=version,
+                    format=FORMAT,
+                )
+            )
         self.contents.delta = notes.get(_DELTA) == "true"
         manifests = index.get("manifests")
         if not isinstance(manifests, list):
-            raise _Malformed("the index has no list of manifests")
+            raise _Malformed(t("the index has no list of manifests"))
         for entry in manifests:
-            descriptor, _ = _descriptor(entry, "the index")
+            descriptor, _ = _descriptor(entry, t("the index"))
             self._image(descriptor._replace(manifest=True))
         for name, (_, head) in sorted(self._heads.items()):
             files = tuple(sorted(self._files[name]))
             self.contents.artifacts.append(replace(head, files=files))
         if self.contents.project is None:
-            raise _Malformed("the index has no project")
+            raise _Malformed(t("the index has no project"))
         return self.contents
 
     def _blob(self, descriptor: Descriptor) -> bytes:
         if descriptor.size > MAX_DOCUMENT:
-            raise _Malformed(f"{descriptor.digest} is too large for a document")
+            raise _Malformed(t("{digest} is too large for a document", digest=descriptor.digest))
         data = self.read(descriptor)
         found = hashlib.sha256(data).hexdigest()
         if len(data) != descriptor.size or found != descriptor.sha256:
             raise Failure(
                 "digest-mismatch",
-                f"blob {descriptor.sha256} has other bytes than its name says",
-                "copy the bundle again",
+                t("blob {sha256} has other bytes than its name says", sha256=descriptor.sha256),
+                t("copy the bundle again"),
                 file=f"blobs/sha256/{descriptor.sha256}",
             )
         return data
 
     def _image(self, descriptor: Descriptor) -> None:
-        what = f"manifest {descriptor.digest}"
+        what = t("manifest {digest}", digest=descriptor.digest)
         manifest = _mapping(json.loads(self._blob(descriptor)), what)
-        config, _ = _descriptor(manifest.get("config"), f"the config of {what}")
+        config, _ = _descriptor(manifest.get("config"), t("the config of {what}", what=what))
         layers = manifest.get("layers")
         if not isinstance(layers, list):
-            raise _Malformed(f"{what} has no list of layers")
+            raise _Malformed(t("{what} has no list of layers", what=what))
         found = [_descriptor(layer, what) for layer in layers]
         image = Image(descriptor, config, tuple(layer for layer, _ in found))
         kind = manifest.get("artifactType")
@@ -417,17 +430,17 @@ class _IndexReader:
         elif kind == ARTIFACT_TYPE:
             self._artifact(image, found)
         else:
-            raise _Malformed(f"{what} is of an unknown type")
+            raise _Malformed(t("{what} is of an unknown type", what=what))
 
     def _project(self, image: Image, layers: list[tuple[Descriptor, dict[str, object]]]) -> None:
         if self.contents.project is not None:
-            raise _Malformed("the index has two projects")
+            raise _Malformed(t("the index has two projects"))
         self._blob(image.config)
         self.contents.project = image
         for layer, notes in layers:
-            name = _title(notes, "the project")
+            name = _title(notes, t("the project"))
             if not _DOCUMENT.fullmatch(name) or name in self.contents.documents:
-                raise _Malformed(f"the project has an unexpected file {name!r}")
+                raise _Malformed(t("the project has an unexpected file {name!r}", name=name))
             self.contents.documents[name] = self._blob(layer)
 
     def _artifact(self, image: Image, layers: list[tuple[Descriptor, dict[str, object]]]) -> None:
@@ -435,35 +448,48 @@ class _IndexReader:
         name = head.full_name
         known = self._heads.setdefault(name, (image.config, head))
         if known[0] != image.config:
-            raise _Malformed(f"the artifact {name} is there twice")
+            raise _Malformed(t("the artifact {name} is there twice", name=name))
         self.contents.images.setdefault(name, []).append(image)
         files = self._files.setdefault(name, [])
         claims = self._claims.setdefault(name, PathClaims())
         for layer, notes in layers:
             path = _title(notes, name)
             if (other := claims.claim(path)) is not None:
-                raise _Malformed(f"{name}: {path!r} stands there twice, or collides with {other!r}")
+                raise _Malformed(
+                    t(
+                        "{name}: {path!r} stands there twice, or collides with {other!r}",
+                        name=name,
+                        path=path,
+                        other=other,
+                    )
+                )
             git_blob = notes.get(_GIT_BLOB)
             if git_blob is not None and not (
                 isinstance(git_blob, str) and _GIT.fullmatch(git_blob)
             ):
-                raise _Malformed(f"{name}: {path!r} has a wrong git id")
+                raise _Malformed(t("{name}: {path!r} has a wrong git id", name=name, path=path))
             lfs = notes.get(_LFS) == "true"
             files.append(FileEntry(path, layer.size, layer.sha256, git_blob, lfs))
 
     def _head(self, config: Descriptor) -> HeldArtifact:
-        item = _mapping(json.loads(self._blob(config)), "a config")
+        item = _mapping(json.loads(self._blob(config)), t("a config"))
         if item.get("schema") != SCHEMA:
-            raise _Malformed(f"a config has schema {item.get('schema')!r}, expected {SCHEMA!r}")
+            raise _Malformed(
+                t(
+                    "a config has schema {get!r}, expected {schema!r}",
+                    get=item.get("schema"),
+                    schema=SCHEMA,
+                )
+            )
         names = [item.get("manifest"), item.get("id")]
         if not all(isinstance(name, str) and _ID.fullmatch(name) for name in names):
-            raise _Malformed("a config has no sound manifest and id")
+            raise _Malformed(t("a config has no sound manifest and id"))
         return HeldArtifact(
             str(names[0]),
             str(names[1]),
-            _text(item.get("source"), "a source"),
-            SourceFields(_mapping(item.get("origin"), "an origin")),
-            _text(item.get("revision"), "a revision"),
+            _text(item.get("source"), t("a source")),
+            SourceFields(_mapping(item.get("origin"), t("an origin"))),
+            _text(item.get("revision"), t("a revision")),
             (),
-            ArtifactRecord(_mapping(item.get("record"), "a record")),
+            ArtifactRecord(_mapping(item.get("record"), t("a record"))),
         )

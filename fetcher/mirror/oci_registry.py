@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.docker_login import DOCKER_HUB, REFRESH_TOKEN, login_for
 from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
@@ -61,8 +62,8 @@ def parse_reference(location: str) -> Reference:
     found = _REFERENCE.fullmatch(location)
     if found is None:
         raise UsageError(
-            f"{printable(location)} is no registry's address",
-            "write oci://HOST[:PORT]/REPOSITORY[:TAG], the repository in lower case",
+            t("{location} is no registry's address", location=printable(location)),
+            t("write oci://HOST[:PORT]/REPOSITORY[:TAG], the repository in lower case"),
         )
     return Reference(found["host"], found["repo"], found["tag"] or DEFAULT_TAG)
 
@@ -101,13 +102,17 @@ class Registry:
         if answer.status != 401 or kind not in {"basic", "bearer"}:
             raise Failure(
                 "network",
-                f"{self.reference.host} is no registry (HTTP {answer.status} for /v2/)",
-                "check the address; plain HTTP is used for this machine only",
+                t(
+                    "{host} is no registry (HTTP {status} for /v2/)",
+                    host=self.reference.host,
+                    status=answer.status,
+                ),
+                t("check the address; plain HTTP is used for this machine only"),
             )
         login = login_for(self.reference.host)
         if kind == "basic":
             if login is None:
-                raise self._denied("wants a login")
+                raise self._denied(t("wants a login"))
             return [("Authorization", basic(login))], 3600.0
         return self._token(dict(_PARAMETER.findall(challenge)), login)
 
@@ -115,7 +120,10 @@ class Registry:
         realm = challenge.get("realm", "")
         parts = urlsplit(realm)
         if parts.scheme != "https" and not _LOCAL.fullmatch(parts.netloc):
-            raise Failure("refused", f"{self.reference.host} wants the login sent over plain HTTP")
+            raise Failure(
+                "refused",
+                t("{host} wants the login sent over plain HTTP", host=self.reference.host),
+            )
         query = {"scope": self._scope, "service": challenge.get("service", "")}
         if login is not None and login[0] == REFRESH_TOKEN:
             fields = {"grant_type": "refresh_token", "refresh_token": login[1]}
@@ -126,18 +134,22 @@ class Registry:
             headers = [] if login is None else [("Authorization", basic(login))]
             answer = self.network.request(f"{realm}{joint}{urlencode(query)}", headers=headers)
         if answer.status != 200:
-            raise self._denied("refuses the login" if login else "wants a login")
+            raise self._denied(t("refuses the login") if login else t("wants a login"))
         found = answer.json()
         token = found.get("token") or found.get("access_token") if isinstance(found, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise Failure("refused", f"{host_of(realm)} gives no token")
+            raise Failure("refused", t("{realm} gives no token", realm=host_of(realm)))
         seconds = found.get("expires_in")
         lasts = seconds if isinstance(seconds, int) and 0 < seconds < 86400 else 60
         return [("Authorization", f"Bearer {token}")], lasts * 0.8
 
     def _denied(self, what: str) -> Failure:
         host = self.reference.host
-        return Failure("auth", f"{host} {what}", f"docker login {host} (or podman, oras login)")
+        return Failure(
+            "auth",
+            t("{host} {what}", host=host, what=what),
+            t("docker login {host} (or podman, oras login)", host=host),
+        )
 
     # Reading
 
@@ -152,7 +164,13 @@ class Registry:
                 break
             self.forget()
         if answer.status in {401, 403}:
-            raise self._denied(f"denies {self.reference.repository} (HTTP {answer.status})")
+            raise self._denied(
+                t(
+                    "denies {repository} (HTTP {status})",
+                    repository=self.reference.repository,
+                    status=answer.status,
+                )
+            )
         return answer
 
     def manifest(self, reference: str) -> bytes | None:
@@ -160,11 +178,13 @@ class Registry:
         answer = self.get(f"manifests/{reference}", [INDEX_TYPE, MANIFEST_TYPE])
         if answer.status == 404:
             return None
-        return self._body(answer, f"manifest {reference}")
+        return self._body(answer, t("manifest {reference}", reference=reference))
 
     def blob(self, descriptor: Descriptor) -> bytes:
         """A small blob's bytes."""
-        return self._body(self.get(f"blobs/{descriptor.digest}"), f"blob {descriptor.digest}")
+        return self._body(
+            self.get(f"blobs/{descriptor.digest}"), t("blob {digest}", digest=descriptor.digest)
+        )
 
     def _body(self, answer: Response, what: str) -> bytes:
         if answer.status != 200:
@@ -178,8 +198,8 @@ class Registry:
         if index is None:
             raise Failure(
                 "not-found",
-                f"{self.reference} is not there",
-                "check repository and tag; fetch mirror push makes it",
+                t("{reference} is not there", reference=self.reference),
+                t("check repository and tag; fetch mirror push makes it"),
             )
         return oci_documents.parse(index, self.document, str(self.reference))
 
@@ -189,7 +209,14 @@ class Registry:
             return self.blob(descriptor)
         found = self.manifest(descriptor.digest)
         if found is None:
-            raise Failure("missing", f"{self.reference} lacks manifest {descriptor.digest}")
+            raise Failure(
+                "missing",
+                t(
+                    "{reference} lacks manifest {digest}",
+                    reference=self.reference,
+                    digest=descriptor.digest,
+                ),
+            )
         return found
 
     def candidate(self, origin: str, sha256: str) -> DeferredCandidate:
@@ -199,7 +226,9 @@ class Registry:
     def _prepare(self, sha256: str, network: Network) -> UrlCandidate:
         if network.offline:
             host = self.reference.host
-            raise Failure("offline", f"{host} is needed, but the network may not be used")
+            raise Failure(
+                "offline", t("{host} is needed, but the network may not be used", host=host)
+            )
         url = self.reference.url(f"blobs/sha256:{sha256}")
         return UrlCandidate("mirror", url, tuple(self.headers()))
 
@@ -230,9 +259,15 @@ def signed_blobs(registry: Registry, key: Path) -> set[str]:
     label, tag = str(registry.reference), registry.reference.tag
     index, raw = registry.manifest(tag), registry.manifest(signature_tag(tag))
     if index is None:
-        raise Failure("not-found", f"{label} is not there", "check repository and tag")
+        raise Failure(
+            "not-found", t("{label} is not there", label=label), t("check repository and tag")
+        )
     if raw is None:
-        raise Failure("signature", f"{label} is not signed", "sign the bundle, then push it again")
+        raise Failure(
+            "signature",
+            t("{label} is not signed", label=label),
+            t("sign the bundle, then push it again"),
+        )
     sums, signature = (registry.blob(layer) for layer in _signature_layers(raw, label))
     return SignedBundle(label, index, sums, signature).blobs(key)
 
@@ -242,12 +277,15 @@ def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
     try:
         manifest = json.loads(raw)
         if manifest["artifactType"] != SIGNATURE_TYPE:
-            raise ValueError("another type")
+            raise ValueError(t("another type"))
         layers = [Descriptor(item["digest"], item["size"]) for item in manifest["layers"]]
         if len(layers) != 2 or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", d) for d, *_ in layers):
-            raise ValueError("other layers")
+            raise ValueError(t("other layers"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Failure("signature", f"{label}: the signature cannot be read: {error}") from error
+        raise Failure(
+            "signature",
+            t("{label}: the signature cannot be read: {error}", label=label, error=error),
+        ) from error
     return layers
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.mirror import signing
 from fetcher.mirror.signer import DEFAULT, Signer
 from fetcher.sources.base import FileEntry
@@ -45,13 +46,24 @@ def check(
         if outside or file.path == name or any(_below(path, item) for item in ignored):
             continue
         if listed.get(path) != file.sha256:
-            differing.append(f"{file.path} ({'other bytes' if path in listed else 'not signed'})")
+            differing.append(
+                t(
+                    "{path} ({which})",
+                    path=file.path,
+                    which=t("other bytes") if path in listed else t("not signed"),
+                )
+            )
     if differing:
         shown = ", ".join(differing[:5]) + (" …" if len(differing) > 5 else "")
         raise Failure(
             "signature",
-            f"{label}: not what its publisher signed in {name}: {shown}",
-            "do not trust it: compare with the publisher's own page",
+            t(
+                "{label}: not what its publisher signed in {name}: {shown}",
+                label=label,
+                name=name,
+                shown=shown,
+            ),
+            t("do not trust it: compare with the publisher's own page"),
         )
     if signer is not None:
         signing.verify_publisher(listed, label, signature, signer, root)
@@ -64,7 +76,7 @@ def _below(path: str, folder: str) -> bool:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object; a key that stands twice could be read in two ways."""
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError(t("a key stands twice"))
     return dict(pairs)
 
 
@@ -72,7 +84,7 @@ def _statement(signature: Path, label: str) -> tuple[dict[str, str], tuple[str, 
     """(digest by name, names that do not count) of a signed statement, not yet proven."""
     try:
         if signature.stat().st_size > _MAX:
-            raise ValueError("too large")
+            raise ValueError(t("too large"))
         bundle = json.loads(signature.read_bytes(), object_pairs_hook=_object)
         payload = base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True)
         statement = json.loads(payload, object_pairs_hook=_object)
@@ -80,15 +92,21 @@ def _statement(signature: Path, label: str) -> tuple[dict[str, str], tuple[str, 
             old = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
             return old, _IGNORED
         if statement["predicateType"] != _V1:
-            raise ValueError(f"a statement of type {statement['predicateType']!r}")
+            raise ValueError(
+                t("a statement of type {predicatetype!r}", predicatetype=statement["predicateType"])
+            )
         how = statement["predicate"]["serialization"]
         if how["method"] != "files" or how["hash_type"] != "sha256":
-            raise ValueError("digests of another kind than sha256 of whole files")
+            raise ValueError(t("digests of another kind than sha256 of whole files"))
         found = {item["name"]: item["digest"] for item in statement["predicate"]["resources"]}
         return found, (*_IGNORED, *map(str, how.get("ignore_paths", ())))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failure(
             "signature",
-            f"{label}: the publisher's signature cannot be read: {error}",
-            "is it a signature of OpenSSF Model Signing?",
+            t(
+                "{label}: the publisher's signature cannot be read: {error}",
+                label=label,
+                error=error,
+            ),
+            t("is it a signature of OpenSSF Model Signing?"),
         ) from error

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
 from fetcher.mirror.oci_documents import Contents, Descriptor
@@ -33,22 +34,27 @@ class RemoteFolder(ABC):
         index = self.get(INDEX)
         if index is None:
             raise Failure(
-                "not-found", f"{self.label} has no {INDEX}", "name the folder of a bundle"
+                "not-found",
+                t("{label} has no {index}", label=self.label, index=INDEX),
+                t("name the folder of a bundle"),
             )
         return oci_documents.parse(index, self._document, self.label)
 
     def _document(self, descriptor: Descriptor) -> bytes:
         data = self.get(blob_name(descriptor.sha256))
         if data is None:
-            raise Failure("missing", f"{self.label} lacks {blob_name(descriptor.sha256)}")
+            raise Failure(
+                "missing",
+                t("{label} lacks {sha256}", label=self.label, sha256=blob_name(descriptor.sha256)),
+            )
         return data
 
     def signed_blobs(self, key: Path) -> set[str]:
         """Digests of all blobs that the signature covers. Raises Failure, UsageError."""
         sums, signature, index = self.get(SUMS), self.get(SIGNATURE), self.get(INDEX)
         if sums is None or signature is None or index is None:
-            hint = "sign the bundle before it is put there: fetch mirror sign"
-            raise Failure("signature", f"{self.label} is not signed", hint)
+            hint = t("sign the bundle before it is put there: fetch mirror sign")
+            raise Failure("signature", t("{label} is not signed", label=self.label), hint)
         return SignedBundle(self.label, index, sums, signature).blobs(key)
 
 
@@ -81,7 +87,15 @@ class WebFolder(RemoteFolder):
             return None
         if answer.status != 200:
             code = "auth" if answer.status in {401, 403} else "network"
-            raise Failure(code, f"{self.label}/{name}: HTTP {answer.status}")
+            raise Failure(
+                code,
+                t(
+                    "{label}/{name}: HTTP {status}",
+                    label=self.label,
+                    name=name,
+                    status=answer.status,
+                ),
+            )
         return answer.body
 
     def candidate(self, sha256: str) -> Candidate:

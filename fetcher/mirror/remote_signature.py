@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS
 from fetcher.mirror.volumes import parse_sums
 
@@ -36,7 +37,7 @@ class SignedBundle:
         if listed.get(INDEX) != hashlib.sha256(self.index).hexdigest():
             raise Failure(
                 "signature",
-                f"{self.label}: {INDEX} is not the one that was signed",
-                "do not use it: it was moved to, or replaced by, something else",
+                t("{label}: {index} is not the one that was signed", label=self.label, index=INDEX),
+                t("do not use it: it was moved to, or replaced by, something else"),
             )
         return {name.removeprefix(_BLOBS) for name in listed if name.startswith(_BLOBS)}

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.mirror.bundle import blob_name
 from fetcher.mirror.remote_folder import RemoteFolder
 from fetcher.network.session import Network
@@ -32,14 +33,17 @@ class Bucket(RemoteFolder):
         found = _LOCATION.fullmatch(location)
         if found is None:
             raise UsageError(
-                f"{printable(location)} is no bucket's address", "write s3://BUCKET/PREFIX"
+                t("{location} is no bucket's address", location=printable(location)),
+                t("write s3://BUCKET/PREFIX"),
             )
         try:
             import obstore
             from obstore.store import S3Store
         except ImportError as error:
-            text = f"{location} needs the package obstore ({error})"
-            raise UsageError(text, "pip install 'fetcher[s3]'") from error
+            text = t(
+                "{location} needs the package obstore ({error})", location=location, error=error
+            )
+            raise UsageError(text, t("pip install 'fetcher[s3]'")) from error
         self.label = location
         self._network = network
         self._obstore = obstore
@@ -53,39 +57,59 @@ class Bucket(RemoteFolder):
                 **({"endpoint": endpoint} if endpoint else {}),
             )
         except Exception as error:  # obstore's own kinds
-            raise UsageError(f"{location}: {_first(error)}", _HINT) from error
+            raise UsageError(
+                t("{location}: {error}", location=location, error=_first(error)), _HINT
+            ) from error
 
     def _call(self, doing: str, work: Any) -> Any:
         """Run one request; its error as ours, None for what is not there."""
         if self._network.offline:
-            raise Failure("offline", f"{self.label} is needed, but the network may not be used")
+            raise Failure(
+                "offline", t("{label} is needed, but the network may not be used", label=self.label)
+            )
         try:
             return work()
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise Failure("not-found", f"{self.label}: there is no such bucket") from error
+                raise Failure(
+                    "not-found", t("{label}: there is no such bucket", label=self.label)
+                ) from error
             return None
         except Exception as error:  # obstore's own kinds
             denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
             code = "auth" if denied else "network"
-            raise Failure(code, f"{self.label}: {doing}: {_first(error)}", _HINT) from error
+            raise Failure(
+                code,
+                t("{label}: {doing}: {error}", label=self.label, doing=doing, error=_first(error)),
+                _HINT,
+            ) from error
 
     def get(self, name: str) -> bytes | None:
         """A small file's bytes."""
-        found = self._call(f"reading {name}", lambda: self._obstore.get(self._store, name))
+        found = self._call(
+            t("reading {name}", name=name), lambda: self._obstore.get(self._store, name)
+        )
         return None if found is None else bytes(found.bytes())
 
     def size(self, name: str) -> int | None:
         """A file's size, None if it is not there."""
-        found = self._call(f"asking for {name}", lambda: self._obstore.head(self._store, name))
+        found = self._call(
+            t("asking for {name}", name=name), lambda: self._obstore.head(self._store, name)
+        )
         return None if found is None else int(found["size"])
 
     def put(self, name: str, data: bytes | Iterable[bytes]) -> None:
         """Write a file, a large one in parts."""
         body = data if isinstance(data, bytes) else iter(data)
-        done = self._call(f"writing {name}", lambda: self._obstore.put(self._store, name, body))
+        done = self._call(
+            t("writing {name}", name=name), lambda: self._obstore.put(self._store, name, body)
+        )
         if done is None:
-            raise Failure("not-found", f"{self.label}: {name} cannot be written there", _HINT)
+            raise Failure(
+                "not-found",
+                t("{label}: {name} cannot be written there", label=self.label, name=name),
+                _HINT,
+            )
 
     def candidate(self, sha256: str) -> Candidate:
         """A signed address, made right before the transfer."""
@@ -94,13 +118,13 @@ class Bucket(RemoteFolder):
     def _prepare(self, sha256: str, network: Network) -> UrlCandidate:
         name = blob_name(sha256)
         url = self._call(
-            f"signing {name}",
+            t("signing {name}", name=name),
             lambda: self._obstore.sign(self._store, "GET", name, _SIGNED_FOR),
         )
         return UrlCandidate("mirror", str(url))
 
 
-_HINT = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
+_HINT = t("check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL")
 
 
 def _first(error: Exception) -> str:

@@ -16,9 +16,10 @@ from typing import Any
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.mirror.signer import Signer
 
-_HINT = "pip install 'fetcher[sign]'"
+_HINT = t("pip install 'fetcher[sign]'")
 _MAX_SIGNATURE = 256 << 20
 # How model-signing names what differs: extra and missing files in a row, others one by one.
 _NAMES = re.compile(
@@ -59,8 +60,8 @@ def _library(what: str) -> Iterator[Any]:
         import model_signing.signing
         import model_signing.verifying
     except ImportError as error:
-        text = f"{what} needs the package model-signing"
-        raise UsageError(f"{text} ({error})", _HINT) from error
+        text = t("{what} needs the package model-signing", what=what)
+        raise UsageError(t("{text} ({error})", text=text, error=error), _HINT) from error
     with contextlib.redirect_stdout(io.StringIO()):
         yield model_signing
 
@@ -80,9 +81,11 @@ def sign(digests: Mapping[str, str], name: str, key: Path, signature: Path) -> N
             config.use_elliptic_key_signer(private_key=key, password=secret)
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"--key {key}: {_first(error)}",
-                "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
-                "makes; a password goes into FETCH_KEY_PASSWORD",
+                t("--key {key}: {error}", key=key, error=_first(error)),
+                t(
+                    "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
+                    "makes; a password goes into FETCH_KEY_PASSWORD"
+                ),
             ) from error
         config.set_hashing_config(_KnownDigests(name, digests, (signature.name,)))
         config.sign(Path(name), signature)
@@ -97,17 +100,17 @@ def verify(digests: Mapping[str, str], label: str, key: Path, signature: Path) -
     if not signature.is_file():
         raise Failure(
             "signature",
-            f"{label} is not signed: {signature} is not there",
-            "bring the signature along, or have the bundle signed: fetch mirror sign",
+            t("{label} is not signed: {signature} is not there", label=label, signature=signature),
+            t("bring the signature along, or have the bundle signed: fetch mirror sign"),
         )
-    with _library("verifying a signature") as library:
+    with _library(t("verifying a signature")) as library:
         config = library.verifying.Config()
         try:
             config.use_elliptic_key_verifier(public_key=key)
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"--verify-key {key}: {_first(error)}",
-                "the public half of an EC key, in PEM: openssl ec -in KEY -pubout",
+                t("--verify-key {key}: {error}", key=key, error=_first(error)),
+                t("the public half of an EC key, in PEM: openssl ec -in KEY -pubout"),
             ) from error
         config.set_hashing_config(_KnownDigests(label, digests, (signature.name,)))
         _run(config, label, signature)
@@ -117,7 +120,7 @@ def verify_publisher(
     digests: Mapping[str, str], label: str, signature: Path, signer: Signer, root: Path
 ) -> None:
     """Prove a publisher's own signature over a model's files. Raises Failure, UsageError."""
-    with _library("verifying a signature") as library:
+    with _library(t("verifying a signature")) as library:
         config = library.verifying.Config()
         try:
             if signer.key:
@@ -130,9 +133,10 @@ def verify_publisher(
         except UsageError:
             raise
         except Exception as error:  # Sigstore fetches its root of trust here
-            raise Failure("signature", f"{label}: the signer cannot be had: {_first(error)}") from (
-                error
-            )
+            raise Failure(
+                "signature",
+                t("{label}: the signer cannot be had: {error}", label=label, error=_first(error)),
+            ) from (error)
         config.set_hashing_config(_KnownDigests(label, digests, (signature.name,)))
         _run(config, label, signature)
 
@@ -140,15 +144,20 @@ def verify_publisher(
 def _run(config: Any, label: str, signature: Path) -> None:
     try:
         if signature.stat().st_size > _MAX_SIGNATURE:
-            raise ValueError("the file is too large for a signature")
+            raise ValueError(t("the file is too large for a signature"))
         config.verify(Path(label), signature)
     except OSError as error:
-        raise from_os_error(error, f"reading {signature}") from error
+        raise from_os_error(error, t("reading {signature}", signature=signature)) from error
     except Exception as error:  # whatever the library's parsers make of a hostile file
         raise Failure(
             "signature",
-            f"{label}: the signature {signature.name} does not hold: {_reason(error)}",
-            "do not use it: it was changed, or signed by somebody else; ask who sent it",
+            t(
+                "{label}: the signature {name} does not hold: {error}",
+                label=label,
+                name=signature.name,
+                error=_reason(error),
+            ),
+            t("do not use it: it was changed, or signed by somebody else; ask who sent it"),
         ) from error
 
 
@@ -156,7 +165,9 @@ def _readable(key: Path) -> Path:
     try:
         key.read_bytes()
     except OSError as error:
-        raise UsageError(f"the key {key} cannot be read: {error.strerror}") from error
+        raise UsageError(
+            t("the key {key} cannot be read: {strerror}", key=key, strerror=error.strerror)
+        ) from error
     return key
 
 
@@ -171,12 +182,12 @@ def _reason(error: Exception) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     if type(cause).__name__ == "InvalidSignature":
-        return "it was made by another key, or changed"
+        return t("it was made by another key, or changed")
     if isinstance(error, KeyError | TypeError | AttributeError | UnicodeDecodeError):
-        return "the file is no such signature"
+        return t("the file is no such signature")
     if "public key hash" in text:
-        return "it was made by another key"
+        return t("it was made by another key")
     if "Signature mismatch" in text:
         names = [part for found in _NAMES.findall(str(error)) for part in found if part]
-        return f"not what was signed: {printable(', '.join(names)[:300])}"
+        return t("not what was signed: {names}", names=printable(", ".join(names)[:300]))
     return text

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
+from fetcher.i18n import t
 from fetcher.mirror.volumes import VolumeReader
 
 BLOCK = tarfile.BLOCKSIZE
@@ -21,13 +22,13 @@ _MAX_TAIL = 1 << 20
 _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")
 _SPARSE = re.compile(rb"\d+ GNU\.sparse\.")
 _KINDS = {
-    tarfile.LNKTYPE: "a hard link",
-    tarfile.SYMTYPE: "a symbolic link",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.FIFOTYPE: "a named pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-    tarfile.CONTTYPE: "a contiguous file",
+    tarfile.LNKTYPE: t("a hard link"),
+    tarfile.SYMTYPE: t("a symbolic link"),
+    tarfile.CHRTYPE: t("a device"),
+    tarfile.BLKTYPE: t("a device"),
+    tarfile.FIFOTYPE: t("a named pipe"),
+    tarfile.GNUTYPE_SPARSE: t("a sparse file"),
+    tarfile.CONTTYPE: t("a contiguous file"),
 }
 
 
@@ -100,14 +101,18 @@ class _Scan:
         """What is wrong with the tar as a failure that says where."""
         where = self.label
         if len(self.reader.paths) > 1:
-            where += f" (in {self.reader.file_at(self.offset)})"
-        hint = hint or "copy the bundle again; if that does not help, do not trust who sent it"
-        return Failure("bundle", f"{where}: {what}", hint)
+            where = t(
+                "{where} (in {file_at})", where=where, file_at=self.reader.file_at(self.offset)
+            )
+        hint = hint or t("copy the bundle again; if that does not help, do not trust who sent it")
+        return Failure("bundle", t("{where}: {what}", where=where, what=what), hint)
 
     def _block(self) -> bytes:
         block = self.reader.read_at(self.offset, BLOCK)
         if len(block) < BLOCK:
-            raise self.refuse("the tar ends early", "copy the bundle again: a part is missing")
+            raise self.refuse(
+                t("the tar ends early"), t("copy the bundle again: a part is missing")
+            )
         return block
 
     def _parse(self, block: bytes) -> tarfile.TarInfo:
@@ -117,11 +122,13 @@ class _Scan:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
             if not self.members and not self.offset:
-                raise self.refuse("this is no tar", "name a bundle's folder or .tar") from error
-            text = f"no sound tar header at byte {self.offset:,}"
+                raise self.refuse(
+                    t("this is no tar"), t("name a bundle's folder or .tar")
+                ) from error
+            text = t("no sound tar header at byte {offset:,}", offset=self.offset)
             raise self.refuse(text) from error
         if info.size < 0 or self.offset + BLOCK + info.size > self.reader.size:
-            raise self.refuse(f"{printable(info.name)[:100]!r} is longer than the tar")
+            raise self.refuse(t("{name!r} is longer than the tar", name=printable(info.name)[:100]))
         self.offset += BLOCK
         return info
 
@@ -130,12 +137,14 @@ class _Scan:
         self.offset += size
         pad = padding(size)
         if self.reader.read_at(self.offset, pad).strip(b"\0"):
-            raise self.refuse(f"bytes that belong to no file at byte {self.offset:,}")
+            raise self.refuse(
+                t("bytes that belong to no file at byte {offset:,}", offset=self.offset)
+            )
         self.offset += pad
 
     def _extension(self, size: int) -> bytes:
         if size > _MAX_EXTENSION:
-            raise self.refuse(f"an extended header of {size:,} bytes")
+            raise self.refuse(t("an extended header of {size:,} bytes", size=size))
         data = self.reader.read_at(self.offset, size)
         self._skip(size)
         return data
@@ -147,7 +156,7 @@ class _Scan:
                 raise ValueError
             return data[:-1].decode("utf-8")
         except ValueError as error:
-            raise self.refuse("a long name that is none") from error
+            raise self.refuse(t("a long name that is none")) from error
 
     def _pax(self, size: int) -> tuple[str | None, int | None]:
         """(path, size) of a pax header, what it has of them."""
@@ -161,25 +170,27 @@ class _Scan:
                 if len(record) != count or record[-1:] != b"\n":
                     raise ValueError
                 if _SPARSE.match(record):
-                    raise self.refuse("a sparse file")
+                    raise self.refuse(t("a sparse file"))
                 key, _, value = record[:-1].partition(b" ")[2].partition(b"=")
                 if key == b"path":
                     path = value.decode("utf-8")
                 elif key == b"size":
                     length = int(value)
         except ValueError as error:
-            raise self.refuse("an extended header that is none") from error
+            raise self.refuse(t("an extended header that is none")) from error
         return path, length
 
     def _member(self, info: tarfile.TarInfo, name: str | None, size: int | None) -> None:
         raw = info.name if name is None else name
         shown = repr(printable(raw)[:100])
         if info.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE}:
-            kind = _KINDS.get(info.type, f"an entry of type {info.type!r}")
-            raise self.refuse(f"{shown} is {kind}; a bundle has plain files only")
+            kind = _KINDS.get(info.type, t("an entry of type {kind!r}", kind=info.type))
+            raise self.refuse(
+                t("{shown} is {kind}; a bundle has plain files only", shown=shown, kind=kind)
+            )
         size = info.size if size is None else size
         if size < 0 or self.offset + size > self.reader.size:
-            raise self.refuse(f"{shown} is longer than the tar")
+            raise self.refuse(t("{shown} is longer than the tar", shown=shown))
         path = raw.rstrip("/") if info.type == tarfile.DIRTYPE else raw
         path = path[2:] if path.startswith("./") else path  # as `tar -C folder .` writes it
         if info.type == tarfile.DIRTYPE and path in {"", "."}:
@@ -188,19 +199,29 @@ class _Scan:
         try:
             check_relative(path)
         except BadPath as error:
-            raise self.refuse(f"{shown} {error}") from error
+            raise self.refuse(t("{shown} {error}", shown=shown, error=error)) from error
         if info.type == tarfile.DIRTYPE:
             if size:
-                raise self.refuse(f"the folder {shown} has bytes")
+                raise self.refuse(t("the folder {shown} has bytes", shown=shown))
             return
         if (other := self._claims.claim(path)) is not None:
-            raise self.refuse(f"{shown} stands there twice, or collides with {printable(other)!r}")
+            raise self.refuse(
+                t(
+                    "{shown} stands there twice, or collides with {other!r}",
+                    shown=shown,
+                    other=printable(other),
+                )
+            )
         self.members[path] = Member(self.offset, size)
         self._skip(size)
 
     def _end(self) -> None:
         tail = self.reader.size - self.offset
         if tail < len(END):
-            raise self.refuse("the tar ends early", "copy the bundle again: a part is missing")
+            raise self.refuse(
+                t("the tar ends early"), t("copy the bundle again: a part is missing")
+            )
         if tail > _MAX_TAIL or self.reader.read_at(self.offset, tail).strip(b"\0"):
-            raise self.refuse(f"bytes that belong to no file at byte {self.offset:,}")
+            raise self.refuse(
+                t("bytes that belong to no file at byte {offset:,}", offset=self.offset)
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fetcher.errors import Failure, UsageError
+from fetcher.i18n import t
 from fetcher.mirror.bundle import Bundle
 
 
@@ -14,9 +15,11 @@ def require(bundle: Bundle, key: Path | None) -> None:
     What a file contains is then known by a digest that can be trusted, and is proven when read.
     """
     if problems := bundle.structure():
-        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
-        first = problems[0]
-        raise Failure(first.code, first.message + more, first.hint, first.artifact, first.file)
+        first, more = problems[0], len(problems) - 1
+        text = first.message
+        if more:
+            text = t("{message} (and {more:,} more)", message=text, more=more)
+        raise Failure(first.code, text, first.hint, first.artifact, first.file)
     if key is not None:
         require_signature(bundle, key)
 
@@ -32,7 +35,12 @@ def refuse_unsigned(location: str, key: Path | None) -> None:
     """Raise UsageError for a place that cannot be signed, if signatures are asked for."""
     if key is not None:
         raise UsageError(
-            f"{location} is no bundle and has no signature, and --verify-key asks for one",
-            "use a signed bundle, or drop --verify-key: digests are checked by fetch.lock all the "
-            "same",
+            t(
+                "{location} is no bundle and has no signature, and --verify-key asks for one",
+                location=location,
+            ),
+            t(
+                "use a signed bundle, or drop --verify-key: digests are checked by fetch.lock all "
+                "the same"
+            ),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.extents import Extent, read
+from fetcher.i18n import t
 
 # A piece must leave within the time that a silent connection gets, at any speed that is one.
 _PIECE = 128 << 10
@@ -30,8 +31,8 @@ class Upload:
                 for start in range(0, len(block), _PIECE):
                     yield block[start : start + _PIECE]
         except OSError as error:
-            raise from_os_error(error, "reading what is sent") from error
+            raise from_os_error(error, t("reading what is sent")) from error
         except EOFError as error:
             raise Failure(
-                "modified", f"{error} while it is sent", "make the bundle anew"
+                "modified", t("{error} while it is sent", error=error), t("make the bundle anew")
             ) from error

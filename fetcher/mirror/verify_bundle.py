@@ -9,6 +9,7 @@ from functools import partial
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import sha256_of
+from fetcher.i18n import t
 from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
 from fetcher.mirror.copying import SMALL, HashPool, digest_of
 
@@ -41,7 +42,9 @@ class BundleVerifier:
                 hashes.submit((path, sha256), partial(sha256_of, path))
             hashes.finish(lambda: self._tick(0, 0))
         except EOFError as error:
-            raise Failure("bundle", f"{self.bundle.label}: {error}") from error
+            raise Failure(
+                "bundle", t("{label}: {error}", label=self.bundle.label, error=error)
+            ) from error
         finally:
             hashes.close()
         return self.problems
@@ -69,6 +72,6 @@ class BundleVerifier:
         self.bytes += size
         _log.debug("%s: %s has sha256 %s", self.bundle.label, key, found)
         if key not in {SUMS, SIGNATURE} and key in sums and sums[key] != found:
-            text = "has other bytes than listed"
+            text = t("has other bytes than listed")
             self.problems.append(self.bundle.problem_of("modified", key, text))
         self._tick(size, 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 
 _NUMBER = re.compile(r"(.+)\.(\d{3,5})")
 
@@ -33,7 +34,7 @@ class VolumeReader:
                 self.size += os.fstat(self._handles[-1]).st_size
         except OSError as error:
             self.close()
-            raise from_os_error(error, f"opening {path}") from error
+            raise from_os_error(error, t("opening {path}", path=path)) from error
 
     def close(self) -> None:
         """Release the files."""
@@ -110,14 +111,17 @@ def volumes_of(base: str, given: Sequence[str] = ()) -> tuple[list[str], dict[st
     if text is None:
         raise Failure(
             "bundle",
-            f"{sums_path(base)} is not there",
-            "bring it along with the volumes: it says how many there are, and their digests",
+            t("{base} is not there", base=sums_path(base)),
+            t("bring it along with the volumes: it says how many there are, and their digests"),
         )
     sums = parse_sums(_read_text(text), text)
     numbers = [volume_base(item) for item in sums]
     expected = [volume_name(name, i + 1) for i in range(len(sums))]
     if not sums or None in numbers or list(sums) != expected:
-        raise Failure("bundle", f"{text} does not list {name}.001 and the volumes after it")
+        raise Failure(
+            "bundle",
+            t("{text} does not list {name}.001 and the volumes after it", text=text, name=name),
+        )
     found: list[str] = []
     missing: list[str] = []
     for item in sums:
@@ -125,11 +129,18 @@ def volumes_of(base: str, given: Sequence[str] = ()) -> tuple[list[str], dict[st
         (found if os.path.isfile(path) else missing).append(path)
     if missing:
         names = ", ".join(os.path.basename(path) for path in missing[:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        more = t(" and {count} more", count=len(missing) - 5) if len(missing) > 5 else ""
         raise Failure(
             "missing",
-            f"{base}: {len(missing)} of {len(sums)} volumes missing: {names}{more}",
-            "put all volumes into one folder, or name the path of each",
+            t(
+                "{base}: {count} of {count2} volumes missing: {names}{more}",
+                base=base,
+                count=len(missing),
+                count2=len(sums),
+                names=names,
+                more=more,
+            ),
+            t("put all volumes into one folder, or name the path of each"),
         )
     return found, sums
 
@@ -139,7 +150,9 @@ def _read_text(path: str) -> str:
         with open(native(path), encoding="utf-8") as stream:  # noqa: PTH123
             return stream.read(1 << 24)
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure("bundle", f"{path} cannot be read: {error}") from error
+        raise Failure(
+            "bundle", t("{path} cannot be read: {error}", path=path, error=error)
+        ) from error
 
 
 _SUM = re.compile(r"([0-9a-f]{64}) [ *]([^\x00-\x1f\x7f\\]+)")
@@ -149,10 +162,17 @@ def parse_sums(text: str, shown: str) -> dict[str, str]:
     """Digests by name from what `sha256sum` writes. Raises Failure."""
     found: dict[str, str] = {}
     if text and not text.endswith("\n"):
-        raise Failure("bundle", f"{shown} ends within a line")
+        raise Failure("bundle", t("{shown} ends within a line", shown=shown))
     for number, line in enumerate(text.split("\n")[:-1], 1):
         parts = _SUM.fullmatch(line)
         if parts is None or parts[2] in found:
-            raise Failure("bundle", f"{shown}: line {number} is not as `sha256sum` writes it")
+            raise Failure(
+                "bundle",
+                t(
+                    "{shown}: line {number} is not as `sha256sum` writes it",
+                    shown=shown,
+                    number=number,
+                ),
+            )
         found[parts[2]] = parts[1]
     return found

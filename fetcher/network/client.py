@@ -17,6 +17,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import MaxRetryError
 
 from fetcher.errors import Failure, UsageError
+from fetcher.i18n import t
 from fetcher.network import faults
 from fetcher.network.adapter import Activity, RuledAdapter
 from fetcher.network.credentials import Trust
@@ -135,7 +136,9 @@ class RuledSession(requests.Session):
         rules, url = self.rules, str(request.url)
         host = host_of(rules.rewrite(url))
         if rules.offline:
-            raise Failure("offline", f"{host} is needed, but the network may not be used")
+            raise Failure(
+                "offline", t("{host} is needed, but the network may not be used", host=host)
+            )
         now = time.monotonic()
         retry = TimedRetry.begin(
             rules.patience if patience is None else patience, now + rules.deadline
@@ -183,11 +186,13 @@ class RuledSession(requests.Session):
                 headers = [(n, v) for n, v in headers if not n.lower().startswith("content-")]
             if origin_of(target) != origin_of(hop.url):
                 if body is not None:
-                    text = f"{host_of(hop.url)} redirects what is sent to it to another host"
+                    text = t(
+                        "{url} redirects what is sent to it to another host", url=host_of(hop.url)
+                    )
                     raise Failure("refused", text)
                 headers = [(n, v) for n, v in headers if n.lower() in _HARMLESS]
             hop.url = target
-        raise Failure("refused", f"{host_of(hop.url)} redirects without end")
+        raise Failure("refused", t("{url} redirects without end", url=host_of(hop.url)))
 
     def _once(
         self,
@@ -239,11 +244,11 @@ class RuledSession(requests.Session):
     def _after_error(self, error: Exception, hop: _Hop, retry: TimedRetry) -> TimedRetry:
         """Wait after a request without an answer. Raises Failure if it was the last."""
         if self.rules.ended:
-            raise Failure("network", "interrupted") from None
+            raise Failure("network", t("interrupted")) from None
         fault = explain(error, hop.url)
         host = host_of(hop.url)
         if time.monotonic() >= retry.deadline:
-            text = f"not done within {self.rules.deadline:.0f} s"
+            text = t("not done within {deadline:.0f} s", deadline=self.rules.deadline)
             raise faults.too_slow(host, text) from None
         gone = fault.kind is Kind.SILENT or (fault.kind is Kind.UNREACHABLE and retry.faults)
         if gone:
@@ -255,7 +260,12 @@ class RuledSession(requests.Session):
         except MaxRetryError:
             raise fault.failure from None
         _log.info("%s; asking again in %.1f s", fault.failure.message, following.pause)
-        self._tell(host, f"{fault.failure.message}, trying for up to {{}} s", following)
+        text = t(
+            "{message}, trying for up to {seconds:.0f} s",
+            message=fault.failure.message,
+            seconds=following.left(),
+        )
+        self._tell(host, text, following)
         self.rules.pause(following.pause)
         return following
 
@@ -272,9 +282,21 @@ class RuledSession(requests.Session):
             return None
         _log.info("%s: HTTP %d; asking again in %.1f s", host, status, following.pause)
         if following.asked and following.pause > 2:
-            self.rules.say(f"{host} asks to wait {following.pause:.0f} s (HTTP {status})")
+            self.rules.say(
+                t(
+                    "{host} asks to wait {pause:.0f} s (HTTP {status})",
+                    host=host,
+                    pause=following.pause,
+                    status=status,
+                )
+            )
         elif not following.asked:
-            text = f"{host} is busy (HTTP {status}), waiting up to {{}} s"
+            text = t(
+                "{host} is busy (HTTP {status}), waiting up to {seconds:.0f} s",
+                host=host,
+                status=status,
+                seconds=following.left(),
+            )
             self._tell(host, text, following)
         self.rules.pause(following.pause)
         return following
@@ -288,7 +310,7 @@ class RuledSession(requests.Session):
             if now - self._told.get(host, float("-inf")) < _TOLD_AGAIN:
                 return
             self._told[host] = now
-        self.rules.say(text.format(f"{retry.left():.0f}"))
+        self.rules.say(text)
 
 
 class _Hop:
@@ -320,7 +342,7 @@ def _check_host(prepared: str, meant: str) -> None:
     """What requests makes of an address must be what our rules were applied to."""
     there, here = origin_of(prepared), origin_of(meant)
     if there[::2] != here[::2] or (there[1] != here[1] and here[1].isascii()):
-        raise Failure("refused", f"{public_url(meant)} can be read in two ways")
+        raise Failure("refused", t("{meant} can be read in two ways", meant=public_url(meant)))
 
 
 def _body_of(answer: requests.Response, method: str, host: str) -> bytes:
@@ -334,7 +356,7 @@ def _body_of(answer: requests.Response, method: str, host: str) -> bytes:
     bare = method == "HEAD" or answer.status_code in {204, 304}
     counts = length.isdecimal() and "transfer-encoding" not in answer.headers and not bare
     if counts and len(received) != int(length):
-        raise requests.ConnectionError("the answer is cut off")
+        raise requests.ConnectionError(t("the answer is cut off"))
     return _unpacked(bytes(received), answer.headers, host)
 
 
@@ -352,15 +374,15 @@ def _unpacked(data: bytes, headers: Mapping[str, str], host: str) -> bytes:
         except zlib.error:
             if not unpacked:
                 return data
-            raise Failure("refused", f"{host} answers with damaged gzip") from None
+            raise Failure("refused", t("{host} answers with damaged gzip", host=host)) from None
         if len(unpacked) > MAX_METADATA_BYTES:
             raise _too_large(host)
         if not decoder.eof:
-            raise requests.ConnectionError("the answer is cut off")
+            raise requests.ConnectionError(t("the answer is cut off"))
         rest = decoder.unused_data
     return bytes(unpacked)
 
 
 def _too_large(host: str) -> Failure:
     size = f"{MAX_METADATA_BYTES >> 20} MiB"
-    return Failure("refused", f"{host} answers with more than {size}")
+    return Failure("refused", t("{host} answers with more than {size}", host=host, size=size))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.network.urls import Origin, origin_of
 
 _log = logging.getLogger(__name__)
@@ -65,8 +66,8 @@ def trust() -> Trust:
 
 def _must_exist(variable: str, path: str) -> None:
     if not os.path.exists(path):
-        text = f"{variable}: {path} is not there"
-        raise UsageError(text, "name a file of certificate authorities, or unset the variable")
+        text = t("{variable}: {path} is not there", variable=variable, path=path)
+        raise UsageError(text, t("name a file of certificate authorities, or unset the variable"))
 
 
 def sound_token(name: str, token: str) -> str:
@@ -74,8 +75,8 @@ def sound_token(name: str, token: str) -> str:
     token = token.strip()
     if token and not _TOKEN.fullmatch(token):
         raise UsageError(
-            f"{name} holds characters that no token has",
-            "copy the token again: it is one word of letters, digits and signs",
+            t("{name} holds characters that no token has", name=name),
+            t("copy the token again: it is one word of letters, digits and signs"),
         )
     return token
 

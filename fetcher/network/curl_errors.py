@@ -7,6 +7,7 @@ from typing import Any
 import pycurl
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network import faults
 from fetcher.network.urls import host_of, public_url
 
@@ -53,7 +54,15 @@ def explain(number: int, message: str, url: str) -> Failure:
     if number == pycurl.E_OPERATION_TIMEDOUT:
         return faults.too_slow(host, message)
     if number in {pycurl.E_FTP_COULDNT_RETR_FILE, pycurl.E_REMOTE_FILE_NOT_FOUND}:
-        return Failure("not-found", f"{public_url(url)} is not there ({message})")
+        return Failure(
+            "not-found", t("{url} is not there ({message})", url=public_url(url), message=message)
+        )
     if number == pycurl.E_LOGIN_DENIED:
-        return Failure("auth", f"{host} refused the login", "put user and password into ~/.netrc")
-    return Failure("network", f"{host}: {message} (curl {number})")
+        return Failure(
+            "auth",
+            t("{host} refused the login", host=host),
+            t("put user and password into ~/.netrc"),
+        )
+    return Failure(
+        "network", t("{host}: {message} (curl {number})", host=host, message=message, number=number)
+    )

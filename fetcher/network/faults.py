@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 
 
 def proxy_unknown() -> Failure:
     """The proxy's name does not resolve."""
-    return Failure("network", "the proxy's name does not resolve", "check http(s)_proxy")
+    return Failure("network", t("the proxy's name does not resolve"), t("check http(s)_proxy"))
 
 
 def proxy_wants_login() -> Failure:
     """HTTP 407."""
     return Failure(
         "network",
-        "the proxy wants a login (HTTP 407)",
-        "put it into the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+        t("the proxy wants a login (HTTP 407)"),
+        t("put it into the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"),
     )
 
 
 def proxy_failed(why: str) -> Failure:
     """The proxy itself cannot be reached, or does not do what it is asked for."""
-    return Failure("network", f"the proxy does not work ({why})", "check http(s)_proxy")
+    return Failure(
+        "network", t("the proxy does not work ({why})", why=why), t("check http(s)_proxy")
+    )
 
 
 def unknown_host(host: str) -> Failure:
     """The name does not resolve."""
     return Failure(
         "network",
-        f"{host}: the name does not resolve",
-        "no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE",
+        t("{host}: the name does not resolve", host=host),
+        t("no internet here? set a proxy, HF_ENDPOINT, FETCH_MIRRORS or FETCH_REWRITE"),
     )
 
 
 def no_connection(host: str, why: str) -> Failure:
     """Refused, or nobody answers."""
-    return Failure("network", f"{host}: no connection ({why})", "is a proxy needed?")
+    return Failure(
+        "network", t("{host}: no connection ({why})", host=host, why=why), t("is a proxy needed?")
+    )
 
 
 def tls_failed(host: str, why: str) -> Failure:
     """The certificate is not trusted, or there is no common protocol."""
     return Failure(
         "network",
-        f"{host}: TLS failed ({why})",
-        "behind a company's proxy, set SSL_CERT_FILE to its CA bundle",
+        t("{host}: TLS failed ({why})", host=host, why=why),
+        t("behind a company's proxy, set SSL_CERT_FILE to its CA bundle"),
     )
 
 
 def too_slow(host: str, why: str) -> Failure:
     """Nothing comes any more."""
-    return Failure("network", f"{host}: no answer in time ({why})")
+    return Failure("network", t("{host}: no answer in time ({why})", host=host, why=why))
 
 
 def broke(host: str, why: str) -> Failure:
     """The connection ended too early."""
-    return Failure("network", f"{host}: the connection broke ({why})")
+    return Failure("network", t("{host}: the connection broke ({why})", host=host, why=why))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network.credentials import sound_token
 
 _log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class HubAccount:
             return _OIDC
         path = self._settings.hf_token_path
         if path.is_file():
-            return f"{path} (hf auth login)"
-        return "Colab's vault" if _in_colab() else ""
+            return t("{path} (hf auth login)", path=path)
+        return t("Colab's vault") if _in_colab() else ""
 
     def token(self) -> str:
         """The token to send now, "" for none. Raises Failure, UsageError."""
@@ -82,7 +83,7 @@ class HubAccount:
             except (OSError, UnicodeDecodeError):
                 return ""
             return sound_token(str(path), text)
-        return sound_token("the token of huggingface_hub", _get_token())
+        return sound_token(t("the token of huggingface_hub"), _get_token())
 
     def _lies_in_a_file(self) -> bool:
         """Whether huggingface_hub would do nothing but read the file."""
@@ -102,13 +103,16 @@ class HubAccount:
     def advice(self) -> str:
         """What to do about a token that the Hub refuses."""
         if self._given:
-            return f"make a new token, and set it in {self._settings.origin('hf_token')}"
-        if self._refreshable() and not can_refresh():
-            return (
-                f"huggingface_hub {version()} cannot refresh the token of a browser login: "
-                "pip install -U huggingface_hub, or run `hf auth login` anew"
+            return t(
+                "make a new token, and set it in {origin}", origin=self._settings.origin("hf_token")
             )
-        return "set HF_TOKEN or run `hf auth login` anew"
+        if self._refreshable() and not can_refresh():
+            return t(
+                "huggingface_hub {version} cannot refresh the token of a browser login: pip "
+                "install -U huggingface_hub, or run `hf auth login` anew",
+                version=version(),
+            )
+        return t("set HF_TOKEN or run `hf auth login` anew")
 
 
 def _get_token() -> str:
@@ -120,11 +124,14 @@ def _get_token() -> str:
 
         token = get_token() or ""
     except Exception as error:  # of its own kinds, which differ between versions, or its clients'
-        what = f"huggingface_hub gives no token: {type(error).__name__}"
+        what = t("huggingface_hub gives no token: {name}", name=type(error).__name__)
         if os.environ.get(_OIDC):
-            hint = f"check {_OIDC} and the job's permission `id-token: write`, or set HF_TOKEN"
+            hint = t(
+                "check {oidc} and the job's permission `id-token: write`, or set HF_TOKEN",
+                oidc=_OIDC,
+            )
         else:
-            hint = "set HF_TOKEN, or run `hf auth login` anew"
+            hint = t("set HF_TOKEN, or run `hf auth login` anew")
         _log.info("%s", what)
         raise Failure("auth", what, hint) from error
     spent = time.monotonic() - started

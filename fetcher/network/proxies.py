@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.network.urls import origin_of, public_url
 
 _KINDS = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
@@ -40,8 +41,8 @@ def _sound(name: str, value: str) -> str:
     address = value if "://" in value else f"http://{value}"
     kind, _, rest = address.partition("://")
     if kind.lower() not in _KINDS or not rest.rpartition("@")[2].strip("/"):
-        text = f"{name}: {public_url(address)} is no proxy's address"
-        raise UsageError(text, "write http://HOST:PORT or socks5h://HOST:PORT")
+        text = t("{name}: {address} is no proxy's address", name=name, address=public_url(address))
+        raise UsageError(text, t("write http://HOST:PORT or socks5h://HOST:PORT"))
     return address
 
 

@@ -12,6 +12,7 @@ import requests
 from urllib3 import exceptions as lower
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network import faults
 from fetcher.network.urls import host_of
 
@@ -46,18 +47,20 @@ def explain(error: Exception, url: str) -> Fault:
     if any(isinstance(e, lower.NewConnectionError) for e in chain):
         return Fault(faults.no_connection(host, _reason(chain)), Kind.UNREACHABLE)
     if any(isinstance(e, lower.ConnectTimeoutError) for e in chain):
-        return Fault(faults.no_connection(host, "nobody answers"), Kind.SILENT)
+        return Fault(faults.no_connection(host, t("nobody answers")), Kind.SILENT)
     for e in chain:
         if isinstance(e, ssl.SSLError) and not isinstance(e, (ssl.SSLEOFError, TimeoutError)):
             return Fault(faults.tls_failed(host, _of_tls(e)), Kind.FINAL)
     if any(isinstance(e, (lower.TimeoutError, TimeoutError)) for e in chain):
-        return Fault(faults.too_slow(host, "nothing came for too long"), Kind.PASSING)
+        return Fault(faults.too_slow(host, t("nothing came for too long")), Kind.PASSING)
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
-        hint = "pip install pysocks"
-        failure = Failure("network", "a SOCKS proxy needs the package pysocks", hint)
+        hint = t("pip install pysocks")
+        failure = Failure("network", t("a SOCKS proxy needs the package pysocks"), hint)
         return Fault(failure, Kind.FINAL)
     if isinstance(error, ValueError) and not isinstance(error, requests.ConnectionError):
-        return Fault(Failure("refused", f"{host}: the address cannot be used"), Kind.FINAL)
+        return Fault(
+            Failure("refused", t("{host}: the address cannot be used", host=host)), Kind.FINAL
+        )
     return Fault(faults.broke(host, _reason(chain)), Kind.PASSING)
 
 
@@ -93,8 +96,8 @@ def _reason(chain: list[BaseException]) -> str:
             return error.strerror.lower()
     for error in chain:
         if isinstance(error, lower.IncompleteRead):
-            return "the answer is cut off"
-    return "the other side closed it"
+            return t("the answer is cut off")
+    return t("the other side closed it")
 
 
 def _of_tls(error: ssl.SSLError) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network import credentials
 from fetcher.network.credentials import Login, Netrc, Trust
 from fetcher.network.hub_account import HubAccount
@@ -44,7 +45,11 @@ class Response:
     def json(self) -> Any:
         """The body as JSON. Raises Failure if it is none, or has too many values."""
         if _nodes(self.body) > MAX_JSON_NODES:
-            text = f"{public_url(self.url)} answers with more than {MAX_JSON_NODES:,} values"
+            text = t(
+                "{url} answers with more than {most:,} values",
+                url=public_url(self.url),
+                most=MAX_JSON_NODES,
+            )
             raise Failure("refused", text)
         try:
             return json.loads(self.body)
@@ -52,9 +57,12 @@ class Response:
             page = self.headers.get("content-type", "").startswith("text/html")
             raise Failure(
                 "refused",
-                f"{public_url(self.url)} did not answer with JSON"
-                + (" but with a web page" if page else ""),
-                "a proxy or sign-in page may stand in between: open the address in a browser",
+                t(
+                    "{url} did not answer with JSON{which}",
+                    url=public_url(self.url),
+                    which=t(" but with a web page") if page else "",
+                ),
+                t("a proxy or sign-in page may stand in between: open the address in a browser"),
             ) from error
 
 
@@ -142,7 +150,9 @@ class Network:
         found = list(headers)
         given = any(name.lower() == "authorization" for name, _ in found)
         if any(not _can_be_sent(name + value) for name, value in found):
-            raise Failure("refused", f"{host_of(url)}: a header that cannot be sent is asked for")
+            raise Failure(
+                "refused", t("{url}: a header that cannot be sent is asked for", url=host_of(url))
+            )
         token = "" if given else self._token(origin)
         login = None if given or token else login or self._netrc_login(origin)
         if token:
@@ -179,12 +189,20 @@ class Network:
         """Check one redirect and return the next URL, rewritten. Raises Failure."""
         before, after = origin_of(url), origin_of(location)
         if after[0] not in {"http", "https"}:
-            raise Failure("refused", f"{host_of(url)} redirects to {after[0]}://, which is refused")
+            raise Failure(
+                "refused",
+                t(
+                    "{url} redirects to {after}://, which is refused",
+                    url=host_of(url),
+                    after=after[0],
+                ),
+            )
         target = self.rewrite(location)
         # What the user's own rewriting rules lead to is the user's choice.
         if before[0] == "https" and origin_of(target)[0] == "http" and target == location:
             raise Failure(
-                "refused", f"{host_of(url)} redirects from https to plain http, which is refused"
+                "refused",
+                t("{url} redirects from https to plain http, which is refused", url=host_of(url)),
             )
         return target
 
@@ -209,7 +227,7 @@ class Network:
     def pause(self, seconds: float) -> None:
         """Wait; raises Failure if the run ends meanwhile."""
         if self._ended.wait(seconds):
-            raise Failure("network", "interrupted")
+            raise Failure("network", t("interrupted"))
 
     # libcurl's handles
 
@@ -260,12 +278,17 @@ class Network:
         """
         scheme = origin_of(self.rewrite(url))[0]
         if scheme not in {"http", "https"}:
-            raise Failure("refused", f"{public_url(url)}: {scheme} is for files alone")
+            raise Failure(
+                "refused",
+                t("{url}: {scheme} is for files alone", url=public_url(url), scheme=scheme),
+            )
         if self.offline:
             host = host_of(self.rewrite(url))
-            raise Failure("offline", f"{host} is needed, but the network may not be used")
+            raise Failure(
+                "offline", t("{host} is needed, but the network may not be used", host=host)
+            )
         if self.ended:
-            raise Failure("network", "interrupted")
+            raise Failure("network", t("interrupted"))
         headers = list(headers)
         if method == "POST" and not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))

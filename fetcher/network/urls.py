@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 
 Origin = tuple[str, str, int]
 _PORTS = {"https": 443, "http": 80, "ftp": 21, "ftps": 990}
@@ -24,7 +25,9 @@ def origin_of(url: str) -> Origin:
         scheme, host, port = "", "", 0
     if scheme not in _PORTS or not host or not port or _AMBIGUOUS.search(url):
         shown = printable(url if len(url) <= 200 else url[:200] + "…")
-        raise Failure("refused", f"{shown.partition('?')[0]!r} is no http, https or ftp URL")
+        raise Failure(
+            "refused", t("{shown!r} is no http, https or ftp URL", shown=shown.partition("?")[0])
+        )
     return scheme, host, port
 
 

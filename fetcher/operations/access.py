@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from fetcher.errors import Failure, Problem
+from fetcher.i18n import join
 from fetcher.network.session import Network
 from fetcher.sources.base import Source
 
@@ -114,7 +115,7 @@ def _ask(source: Source, network: Network) -> tuple[str, str, Problem | None]:
             return MISSING, failure.detail, problem
         return ERROR, failure.detail, problem
     except Exception as error:
-        text = f"{source.describe()}: {type(error).__name__}: {error}"
+        text = join((source.describe(), type(error).__name__, str(error)), ": ")
         return ERROR, "", Problem("internal", text)
 
 

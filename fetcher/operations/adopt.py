@@ -10,6 +10,7 @@ from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
 from fetcher.fs.patterns import nearest
 from fetcher.fs.sniff import page_complaint
+from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.project import names as naming
 from fetcher.project.lockfile import LockedArtifact
@@ -84,7 +85,7 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
             if wanted.any_size or stat.st_size in wanted.sizes:
                 _take(space, path, wanted, result, link)
         except OSError as error:
-            problem = from_os_error(error, f"reading {path}").problem
+            problem = from_os_error(error, t("reading {path}", path=path)).problem
             result.problems.append(replace(problem, file=path))
         except Failure as failure:
             result.problems.append(failure.problem)
@@ -129,8 +130,8 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
         artifact_id = name.partition("/")[0]
         close = nearest(artifact_id, naming.known_names(space.wanted))
         raise UsageError(
-            f"--as {name}: no artifact {artifact_id!r}",
-            f"did you mean {close!r}?" if close else "see `fetch list`",
+            t("--as {name}: no artifact {artifact_id!r}", name=name, artifact_id=artifact_id),
+            t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
         )
     (_, artifact), path = found
     locked: LockedArtifact | None = space.lock.of(artifact)
@@ -148,10 +149,10 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     if path not in files:
         close = nearest(path, files)
         raise UsageError(
-            f"--as {name}: {artifact.id!r} has no file {path!r}",
-            f"did you mean {artifact.id}/{close}?"
+            t("--as {name}: {id!r} has no file {path!r}", name=name, id=artifact.id, path=path),
+            t("did you mean {id}/{close}?", id=artifact.id, close=close)
             if close
-            else f"its files: {', '.join(list(files)[:8])}",
+            else t("its files: {files}", files=", ".join(list(files)[:8])),
         )
     return artifact, files[path]
 
@@ -176,23 +177,28 @@ def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
         if known and not same:
             raise Failure(
                 "digest-mismatch",
-                f"{path} is not {name}: its sha256 is {sha256}"
-                + (f"; it is {complaint}" if complaint else ""),
-                "download it again, or correct the manifest",
+                t(
+                    "{path} is not {name}: its sha256 is {sha256}{which}",
+                    path=path,
+                    name=name,
+                    sha256=sha256,
+                    which=t("; it is {complaint}", complaint=complaint) if complaint else "",
+                ),
+                t("download it again, or correct the manifest"),
                 artifact.id,
                 entry.path,
             )
         if complaint or not size:
             raise Failure(
                 "not-a-file",
-                f"{path} is {complaint or 'empty'}",
-                "save the file itself, not the page that links to it",
+                t("{path} is {complaint}", path=path, complaint=complaint or t("empty")),
+                t("save the file itself, not the page that links to it"),
                 artifact.id,
                 entry.path,
             )
         if not space.store.has(sha256):
             space.store.add_file(path, sha256, link)
     except OSError as error:
-        raise from_os_error(error, f"adopting {path}") from error
+        raise from_os_error(error, t("adopting {path}", path=path)) from error
     _learn(space, artifact, entry, sha256, size)
     return Adopted([(path, artifact.id, entry.path, sha256)], 1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.operations import opening
 from fetcher.project import names as naming
 from fetcher.project.project import find_root
@@ -115,8 +116,12 @@ class Project:
             optional = [item.id for _, item in naming.pairs_of(space.units) if item.optional]
             if not space.wanted and optional:
                 warnings.warn(
-                    f"all {len(optional)} artifacts are optional, so none is fetched: name some, "
-                    f"such as {optional[0]!r}, or pass optional=True",
+                    t(
+                        "all {count} artifacts are optional, so none is fetched: name some, such "
+                        "as {optional!r}, or pass optional=True",
+                        count=len(optional),
+                        optional=optional[0],
+                    ),
                     stacklevel=4,
                 )
             return fetch_all(space)
@@ -151,7 +156,9 @@ class Project:
                 found = locating.standing(wanted, settings, self.tree)
                 found = found or locating.fetched(wanted, settings, self.tree, quiet)
         if found is None:
-            raise UsageError(f"{name} is not there", "let it be fetched: fetch=True")
+            raise UsageError(
+                t("{name} is not there", name=name), t("let it be fetched: fetch=True")
+            )
         return found
 
     def plan(
@@ -230,7 +237,7 @@ def open(project: Name | None = None, *, into: Name | None = None) -> Project:
     """
     start = Path.cwd() if project is None else Path(project).expanduser().absolute()
     if not start.is_dir():
-        raise UsageError(f"{start} is no folder", "name the project's folder")
+        raise UsageError(t("{start} is no folder", start=start), t("name the project's folder"))
     root = find_root(start)
     return Project(root, root if into is None else Path(into).expanduser().absolute())
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from fetcher.errors import FetchError
+from fetcher.i18n import t
 from fetcher.mirror.locations import candidates_of
 from fetcher.network.session import Network
 from fetcher.sources.base import (
@@ -75,7 +76,7 @@ class Candidates:
             if label not in self._unopened:
                 self._unopened.add(label)
                 _log.info("mirror passed over: %s: %s", label, error.message)
-                self._say(f"{label}: {error.message}")
+                self._say(t("{label}: {message}", label=label, message=error.message))
             return []
         return [candidate._replace(origin=label) for candidate in found]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetcher.errors import Problem
+from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.tree.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
 from fetcher.tree.state import FOLDER, Row
@@ -51,16 +52,21 @@ def _judge(item: Item) -> Finding:
     if item.action == KEEP:
         return Finding(name, path, item.target, "ok")
     if item.action == CONFLICT:
-        how = "was changed" if item.changed_by_user else "is not what the lock says"
-        return Finding(name, path, item.target, "modified", f"{item.target} {how}")
+        how = t("was changed") if item.changed_by_user else t("is not what the lock says")
+        return Finding(
+            name, path, item.target, "modified", t("{target} {how}", target=item.target, how=how)
+        )
     if item.action == BLOCKED:
         message = item.problem.message if item.problem else ""
         return Finding(name, path, item.target, "blocked", message)
     dangling = item.stat is not None and not os.path.exists(item.path)
     if item.stat is not None and not dangling:
-        message = f"{item.target} was placed for an older lock, or before the clone was moved"
-        return Finding(name, path, item.target, "modified", message, "run `fetch all`")
-    return Finding(name, path, item.target, "missing", f"{item.target} is missing")
+        message = t(
+            "{target} was placed for an older lock, or before the clone was moved",
+            target=item.target,
+        )
+        return Finding(name, path, item.target, "modified", message, t("run `fetch all`"))
+    return Finding(name, path, item.target, "missing", t("{target} is missing", target=item.target))
 
 
 def _stale(plan: Plan, rows: dict[str, Row]) -> Iterator[Finding]:
@@ -75,7 +81,7 @@ def _stale(plan: Plan, rows: dict[str, Row]) -> Iterator[Finding]:
         if not row.placed or row.path in targets or row.artifact not in owners:
             continue
         if os.path.lexists(os.path.join(plan.tree, row.path)):
-            message = f"{row.path} was placed once, but the lock no longer has it"
+            message = t("{path} was placed once, but the lock no longer has it", path=row.path)
             yield Finding(owners[row.artifact], row.path, row.path, "extra", message)
 
 
@@ -107,14 +113,14 @@ def _others(
             if deeper and entry.name not in {FOLDER, ".git"}:
                 yield from _others(tree, name, targets, seen, deeper=True)
         elif name not in targets:
-            yield Finding("", name, name, "extra", f"{name} is not ours")
+            yield Finding("", name, name, "extra", t("{name} is not ours", name=name))
 
 
 _HINTS = {
-    "missing": "run `fetch all`",
-    "modified": "`fetch all --overwrite` restores it and keeps the old file in .fetch/kept/",
-    "extra": "remove it if nothing needs it",
-    "blocked": "make way for it, then run `fetch all`",
+    "missing": t("run `fetch all`"),
+    "modified": t("`fetch all --overwrite` restores it and keeps the old file in .fetch/kept/"),
+    "extra": t("remove it if nothing needs it"),
+    "blocked": t("make way for it, then run `fetch all`"),
 }
 
 
@@ -140,7 +146,7 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
 def _unlocked(part: ArtifactPlan) -> Problem:
     return Problem(
         "lock",
-        "no current entry in fetch.lock",
-        "run `fetch all`, or `fetch lock`",
+        t("no current entry in fetch.lock"),
+        t("run `fetch all`, or `fetch lock`"),
         part.artifact.id,
     )

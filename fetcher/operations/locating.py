@@ -10,6 +10,7 @@ from pathlib import Path
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.operations.ensure import space_of
 from fetcher.operations.fetch_all import carry_out, prepare
 from fetcher.project import names as naming
@@ -88,14 +89,15 @@ def _items(named: Named, part: ArtifactPlan) -> list[Item]:
     names = [file.path for file in part.locked.files]
     if not path or any(name == path or name.startswith(f"{path}/") for name in names):
         raise UsageError(
-            f"{named.name} has no place in the layout", f"name one in {part.unit.layout.file}"
+            t("{name} has no place in the layout", name=named.name),
+            t("name one in {file}", file=part.unit.layout.file),
         )
     close = nearest(path, names)
     raise UsageError(
-        f"{part.artifact.id} has no file {path!r}",
-        f"did you mean {part.artifact.id}/{close}?"
+        t("{id} has no file {path!r}", id=part.artifact.id, path=path),
+        t("did you mean {id}/{close}?", id=part.artifact.id, close=close)
         if close
-        else f"its files: {', '.join(names[:8])}",
+        else t("its files: {names}", names=", ".join(names[:8])),
     )
 
 

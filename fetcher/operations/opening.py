@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Selection
 from fetcher.tree import uptodate as seals
@@ -90,9 +91,9 @@ def _locked_manifests(project: Project) -> list[str]:
 
 def _check(settings: Settings, mirrors: Sequence[str], locked: bool, update: bool) -> None:
     if locked and update:
-        raise UsageError("--locked and --update exclude each other", "choose one")
+        raise UsageError(t("--locked and --update exclude each other"), t("choose one"))
     if settings.offline and update:
-        raise UsageError("--update needs the network, which may not be used", "drop --update")
+        raise UsageError(t("--update needs the network, which may not be used"), t("drop --update"))
     if mirrors:
         from fetcher.mirror.locations import check_location
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.resolve import Resolution
@@ -79,7 +80,7 @@ class Recorder:
             if self._space.save_lock(changed):
                 _log.info("fetch.lock written: %d artifacts changed", len(changed))
         except OSError as error:
-            return [from_os_error(error, f"writing {error.filename}").problem]
+            return [from_os_error(error, t("writing {filename}", filename=error.filename)).problem]
         except Failure as failure:
             return [failure.problem]
         return []
@@ -101,7 +102,9 @@ class Recorder:
             if complete and not problems:
                 self._space.seal(plan)
         except OSError as error:
-            problems.append(from_os_error(error, f"writing {error.filename}").problem)
+            problems.append(
+                from_os_error(error, t("writing {filename}", filename=error.filename)).problem
+            )
         return problems
 
     def _tell(self, plan: Plan) -> None:

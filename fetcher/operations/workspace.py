@@ -13,6 +13,7 @@ from pathlib import Path
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project import lockfile as locks
 from fetcher.project.manifest import Artifact
@@ -93,8 +94,8 @@ class Workspace:
             stale = [item.id for item in artifacts if self.lock.of(item) is None]
             if stale:
                 raise LockError(
-                    "no current entry in fetch.lock",
-                    "run `fetch lock`, look at the difference, and commit fetch.lock",
+                    t("no current entry in fetch.lock"),
+                    t("run `fetch lock`, look at the difference, and commit fetch.lock"),
                     stale,
                 )
             return Resolution()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from fetcher.i18n import t
 from fetcher.project.manifest import PROBE, Manifest
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, node_of
@@ -94,11 +95,23 @@ def _options(manifest: Manifest, name: str, probe: Node) -> tuple[str, ProbeOpti
 def _told(problem: Problem, kind: str, given: bool) -> tuple[str, str]:
     """Message and hint."""
     if problem.unknown:
-        return f"probe {kind!r} has no option {problem.option!r}", problem.hint
+        return t(
+            "probe {kind!r} has no option {option!r}", kind=kind, option=problem.option
+        ), problem.hint
     if given:
-        return f"probe {kind!r}: {problem.option}: {problem.message}", problem.hint
-    hint = f"add it beside `type: {kind}`"
-    return f"probe {kind!r}: {problem.option} {problem.message}", problem.hint or hint
+        return t(
+            "probe {kind!r}: {option}: {message}",
+            kind=kind,
+            option=problem.option,
+            message=problem.message,
+        ), problem.hint
+    hint = t("add it beside `type: {kind}`", kind=kind)
+    return t(
+        "probe {kind!r}: {option} {message}",
+        kind=kind,
+        option=problem.option,
+        message=problem.message,
+    ), problem.hint or hint
 
 
 def _place(problem: Problem, artifact: Node, probe: Node) -> Node:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import DocumentProblem, InvalidDocument
 from fetcher.fs.atomic import write_atomically
+from fetcher.i18n import t
 from fetcher.verify.contract.exhibits import Fingerprint
 from fetcher.verify.contract.options import GENERAL
 
@@ -48,21 +49,21 @@ def read(root: Path) -> dict[Key, GoldenEntry]:
     path = root / NAME
     try:
         if path.stat().st_size > _LIMIT:
-            raise _invalid("it is too large")
+            raise _invalid(t("it is too large"))
         text = path.read_text("utf-8")
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise _invalid("it is not UTF-8") from None
+        raise _invalid(t("it is not UTF-8")) from None
     try:
         return _decode(json.loads(text))
     except json.JSONDecodeError as error:
-        what = f"it is not JSON: {error.msg}"
+        what = t("it is not JSON: {reason}", reason=error.msg)
         if "<<<<<<<" in text:
-            what = "a merge left it with conflict marks"
+            what = t("a merge left it with conflict marks")
         raise _invalid(what, error.lineno, error.colno) from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise _invalid(f"it is not what fetch writes: {error}") from None
+        raise _invalid(t("it is not what fetch writes: {error}", error=error)) from None
 
 
 def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
@@ -114,5 +115,5 @@ def _decode(plain: Any) -> dict[Key, GoldenEntry]:
 
 
 def _invalid(what: str, line: int = 1, column: int = 1) -> InvalidDocument:
-    hint = "mend it, or remove it and run `fetch verify --update-golden`"
+    hint = t("mend it, or remove it and run `fetch verify --update-golden`")
     return InvalidDocument([DocumentProblem(NAME, line, column, what, hint)])

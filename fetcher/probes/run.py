@@ -11,6 +11,7 @@ from typing import Any
 
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import join, t
 from fetcher.probes import golden
 from fetcher.probes.defaults import options_of
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
@@ -123,7 +124,9 @@ def prove(
         try:
             golden.write(root, stored)
         except OSError as error:
-            outcome.problems.append(from_os_error(error, f"writing {golden.NAME}").problem)
+            outcome.problems.append(
+                from_os_error(error, t("writing {name}", name=golden.NAME)).problem
+            )
     outcome.problems += _problems(outcome.results, settings.require_all)
     return outcome
 
@@ -149,16 +152,24 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
     """The request for an artifact's probe, or the result that is clear without running it."""
     name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
     if not kind:
-        hint = "add `probe: {type: state-dict}` to its manifest"
-        return ProbeResult(name, "", "skipped", "it has no probe", hint)
+        hint = t("add `probe: {type: state-dict}` to its manifest")
+        return ProbeResult(name, "", "skipped", t("it has no probe"), hint)
     if unknown := _unknown(part, kind):
         return unknown
     absent = [item for item in part.items if not stands(item)]
     if absent or not part.items:
-        what = f"{absent[0].target} is missing" if absent else "nothing is known of its files yet"
-        more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
+        what = (
+            t("{target} is missing", target=absent[0].target)
+            if absent
+            else t("nothing is known of its files yet")
+        )
+        more = t(" and {count} more files", count=len(absent) - 1) if len(absent) > 1 else ""
         return ProbeResult(
-            name, kind, "failed", f"not laid out: {what}{more}", "run `fetch all` first"
+            name,
+            kind,
+            "failed",
+            t("not laid out: {what}{more}", what=what, more=more),
+            t("run `fetch all` first"),
         )
     related: dict[str, Mapping[str, Path]] = {}
     for option, ids in _related(part).items():
@@ -169,8 +180,12 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
             if found is None:
                 known = [one.artifact.id for one in plan.artifacts]
                 close = nearest(other, known)
-                hint = f"did you mean {close!r}?" if close else "see `fetch list`"
-                told = f"the probe's {option!r} names {other!r}, which is no artifact"
+                hint = t("did you mean {close!r}?", close=close) if close else t("see `fetch list`")
+                told = t(
+                    "the probe's {option!r} names {other!r}, which is no artifact",
+                    option=option,
+                    other=other,
+                )
                 return ProbeResult(name, kind, "failed", told, hint)
             if found.items and all(stands(item) for item in found.items):
                 related[other] = placed(found)
@@ -184,7 +199,7 @@ def _unknown(part: ArtifactPlan, kind: str) -> ProbeResult | None:
     except UnknownProbeError as error:
         manifest = part.unit.manifest
         line, column = manifest.probe_places[part.artifact.id]
-        told = f"{manifest.file}:{line}:{column}: {error}"
+        told = join((manifest.file, str(line), str(column), f" {error}"), ":")
         return ProbeResult(part.artifact.id, kind, "failed", told, error.hint)
     except ImportError:
         pass  # a plug-in without its module: the runner says so
@@ -282,11 +297,17 @@ def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
     ]
     if not changed or result.state == "skipped":
         return result
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    verb = "are" if more else "is"
-    told = f"{changed[0]}{more} {verb} not what fetch.lock says"
-    hint = "`fetch all --overwrite` restores the locked files; `fetch check` names all differences"
-    return _failing(result, Check("files are as locked", False, told), hint)
+    told = t("{target} is not what fetch.lock says", target=changed[0])
+    if len(changed) > 1:
+        told = t(
+            "{target} and {more} more are not what fetch.lock says",
+            target=changed[0],
+            more=len(changed) - 1,
+        )
+    hint = t(
+        "`fetch all --overwrite` restores the locked files; `fetch check` names all differences"
+    )
+    return _failing(result, Check(t("files are as locked"), False, told), hint)
 
 
 def _compare(
@@ -311,19 +332,23 @@ def _compare(
     if entry is None:
         return result, "none"
     if entry.options != options:
-        told = "stored for other options of the probe; `fetch verify --update-golden` renews it"
+        told = t("stored for other options of the probe; `fetch verify --update-golden` renews it")
         check = Check("golden", True, told, warning=True)
         return replace(result, checks=(*result.checks, check)), "stale"
     how = "same"
     for name, then in entry.prints.items():
-        told = difference(then, prints[name], dtype) if name in prints else "it was not found"
-        check = Check(f"{name} as before ({golden.NAME})", not told, told)
+        told = difference(then, prints[name], dtype) if name in prints else t("it was not found")
+        check = Check(
+            t("{name} as before ({golden_name})", name=name, golden_name=golden.NAME),
+            not told,
+            told,
+        )
         if told:
             how = "differs"
-            hint = (
+            hint = t(
                 "the weights are other ones under the same name (swapped, retrained or damaged): "
-                "`fetch check --deep` compares every byte; if the change is meant, run "
-                "`fetch verify --update-golden`"
+                "`fetch check --deep` compares every byte; if the change is meant, run `fetch "
+                "verify --update-golden`"
             )
             result = _failing(result, check, hint)
         else:
@@ -337,5 +362,5 @@ def _failing(result: ProbeResult, check: Check, hint: str) -> ProbeResult:
     told = f"{check.name}: {check.detail}"
     if result.state == "passed":
         return replace(result, state="failed", reason=told, hint=hint, checks=checks)
-    reason = f"{result.reason}; {told}" if result.reason else told
+    reason = t("{reason}; {told}", reason=result.reason, told=told) if result.reason else told
     return replace(result, reason=reason, hint=result.hint or hint, checks=checks)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fetcher.fs.patterns import compile_glob, expand, is_glob, nearest
 from fetcher.fs.safe_paths import PathClaims
+from fetcher.i18n import t
 from fetcher.project.layout import Entry, Layout, covers, mismatch, target_of
 from fetcher.project.manifest import Manifest
 from fetcher.yamldoc.nodes import Document
@@ -47,8 +48,14 @@ class _CrossCheck:
         self.layout_doc.at(
             line,
             column,
-            f"manifest {self.manifest.name!r} has no artifact {artifact!r}",
-            f"did you mean {close!r}?" if close else f"its artifacts: {_listed(declared)}",
+            t(
+                "manifest {name!r} has no artifact {artifact!r}",
+                name=self.manifest.name,
+                artifact=artifact,
+            ),
+            t("did you mean {close!r}?", close=close)
+            if close
+            else t("its artifacts: {declared}", declared=_listed(declared)),
         )
 
     def _entries(self) -> None:
@@ -70,17 +77,25 @@ class _CrossCheck:
             elif artifact and artifact.source.type != "huggingface":
                 self.layout_doc.at(
                     *place,
-                    f"{name!r} comes from {artifact.source.type}, the Hugging Face cache holds "
-                    "repositories of the Hub only",
+                    t(
+                        "{name!r} comes from {type}, the Hugging Face cache holds repositories of "
+                        "the Hub only",
+                        name=name,
+                        type=artifact.source.type,
+                    ),
                 )
 
     def _unplaced(self) -> None:
         for artifact in self.manifest.declared - self.layout.mentioned - self.meant:
             self.manifest_doc.at(
                 *self.manifest.places[artifact],
-                f"artifact {artifact!r} has no place in layout {self.layout.name!r} "
-                f"({self.layout.file})",
-                "add it to the layout's tree or hub_cache, or remove it here",
+                t(
+                    "artifact {artifact!r} has no place in layout {name!r} ({file})",
+                    artifact=artifact,
+                    name=self.layout.name,
+                    file=self.layout.file,
+                ),
+                t("add it to the layout's tree or hub_cache, or remove it here"),
             )
 
     def _targets(self) -> None:
@@ -100,12 +115,16 @@ class _CrossCheck:
             for target in found:
                 other = claims.claim(target)
                 if other is not None:
-                    same = "two files fall on" if other == target else f"collides with {other!r}:"
+                    text = (
+                        t("two files fall on {target!r}", target=target)
+                        if other == target
+                        else t("collides with {other!r}: {target!r}", other=other, target=target)
+                    )
                     self.layout_doc.at(
                         entry.line,
                         entry.column,
-                        f"{same} {target!r}",
-                        "place one of them in another folder, or rename it",
+                        text,
+                        t("place one of them in another folder, or rename it"),
                     )
                     break
 
@@ -118,8 +137,13 @@ class _CrossCheck:
                 close = nearest(target, self.targets)
                 self.layout_doc.at(
                     *self.layout.places[f"edits:{target}"],
-                    f"the tree places no file at {target!r}, which 'edits' would change",
-                    f"did you mean {close!r}?" if close else "write the path relative to root",
+                    t(
+                        "the tree places no file at {target!r}, which 'edits' would change",
+                        target=target,
+                    ),
+                    t("did you mean {close!r}?", close=close)
+                    if close
+                    else t("write the path relative to root"),
                 )
 
     def _writable(self) -> None:
@@ -129,8 +153,10 @@ class _CrossCheck:
                     close = nearest(item, self.targets)
                     self.layout_doc.at(
                         *self.layout.places[f"writable:{pattern}"],
-                        f"the tree places no file at {item!r}, which 'writable' names",
-                        f"did you mean {close!r}?" if close else "write the path relative to root",
+                        t("the tree places no file at {item!r}, which 'writable' names", item=item),
+                        t("did you mean {close!r}?", close=close)
+                        if close
+                        else t("write the path relative to root"),
                     )
                     break
 

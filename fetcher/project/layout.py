@@ -12,6 +12,7 @@ from typing import Any
 from fetcher.errors import Problem
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
+from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
 from fetcher.yamldoc import nodes
@@ -29,8 +30,8 @@ from fetcher.yamldoc.schema import (
     node_of,
 )
 
-_ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
-_EXPECTED = "an artifact's id, or id/path/in/artifact"
+_ID_TYPE = Text(ID, t("an id of letters, digits, '_', '-' and '.'"))
+_EXPECTED = t("an artifact's id, or id/path/in/artifact")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _folder_complaint(text: str) -> str | None:
     if text in {".", "./"}:
         return None
     if text.startswith("~/"):
-        return "starts with '~', which is not replaced: paths are relative to --into"
+        return t("starts with '~', which is not replaced: paths are relative to --into")
     return _path_complaint(text.rstrip("/") or text)
 
 
@@ -112,33 +113,35 @@ def _glob_complaint(text: str) -> str | None:
     return None
 
 
-_FOLDER = Text(expected="a relative path", check=_folder_complaint)
+_FOLDER = Text(expected=t("a relative path"), check=_folder_complaint)
 
 LAYOUT_FIELDS: dict[str, Field] = {
-    "layout": Field(_ID_TYPE, "the layout's name", required=True),
-    "title": Field(Text(), "a title for people"),
-    "root": Field(_FOLDER, "folder below --into; default: ."),
+    "layout": Field(_ID_TYPE, t("the layout's name"), required=True),
+    "title": Field(Text(), t("a title for people")),
+    "root": Field(_FOLDER, t("folder below --into; default: .")),
     "tree": Field(
-        Raw({"$ref": "#/$defs/folder"}), "folders, and what stands in them", required=True
+        Raw({"$ref": "#/$defs/folder"}), t("folders, and what stands in them"), required=True
     ),
     "hub_cache": Field(
         ListOf(_ID_TYPE, or_one=True, unique=True),
-        "artifacts to place in the Hugging Face cache as well",
+        t("artifacts to place in the Hugging Face cache as well"),
     ),
     "edits": Field(
         MapOf(
-            Text(expected="a relative path", check=_path_complaint),
+            Text(expected=t("a relative path"), check=_path_complaint),
             MapOf(Text(), Json(), filled=True),
         ),
-        "keys to set in placed JSON files; {root} is the absolute root",
+        t("keys to set in placed JSON files; {root} is the absolute root"),
     ),
     "writable": Field(
-        ListOf(Text(expected="a path or glob", check=_glob_complaint), or_one=True, unique=True),
-        "targets (paths, globs, or folders that end in /) to place as copies, for training in "
-        "place",
+        ListOf(Text(expected=t("a path or glob"), check=_glob_complaint), or_one=True, unique=True),
+        t(
+            "targets (paths, globs, or folders that end in /) to place as copies, for training in "
+            "place"
+        ),
     ),
 }
-_SCHEMA = Record("a layout", LAYOUT_FIELDS)
+_SCHEMA = Record(t("a layout"), LAYOUT_FIELDS)
 
 
 class _TreeReader:
@@ -154,8 +157,10 @@ class _TreeReader:
         if node.kind != "mapping":
             self.document.problem(
                 node,
-                f"found {node.describe()}, expected a folder (a mapping from names to what "
-                "stands there)",
+                t(
+                    "found {found}, expected a folder (a mapping from names to what stands there)",
+                    found=node.describe(),
+                ),
             )
             return
         for key, value in node.pairs:
@@ -174,8 +179,8 @@ class _TreeReader:
         if value.kind == "sequence":
             self.document.problem(
                 value,
-                "a list needs a folder: a file can come from one artifact only",
-                f"write {key.text + '/'!r}",
+                t("a list needs a folder: a file can come from one artifact only"),
+                t("write {text!r}", text=key.text + "/"),
             )
             return
         entry = self._entry(value, target, folder=False)
@@ -184,14 +189,16 @@ class _TreeReader:
 
     def _folder(self, key: Node, value: Node, target: str) -> None:
         if value.kind == "sequence" and not value.items:
-            self.document.problem(value, f"found an empty list, expected {_EXPECTED}")
+            self.document.problem(
+                value, t("found an empty list, expected {expected}", expected=_EXPECTED)
+            )
         if not self._is_free(key, target, self.claims.claim_folder(target)):
             return
         seen: set[str] = set()
         for item in value.items if value.kind == "sequence" else [value]:
             entry = self._entry(item, target, folder=True)
             if entry and item.text in seen:
-                self.document.problem(item, f"{item.text!r} is listed twice")
+                self.document.problem(item, t("{text!r} is listed twice", text=item.text))
             elif entry:
                 seen.add(item.text)
                 self.layout.entries.append(entry)
@@ -201,24 +208,29 @@ class _TreeReader:
             same = other == target
             self.document.problem(
                 key,
-                f"two files fall on {target!r}" if same else f"{target!r} collides with {other!r}",
-                "give one of them another name",
+                t("two files fall on {target!r}", target=target)
+                if same
+                else t("{target!r} collides with {other!r}", target=target, other=other),
+                t("give one of them another name"),
             )
         return other is None
 
     def _entry(self, node: Node, target: str, folder: bool) -> Entry | None:
         if node.kind != "scalar" or node.is_null:
-            self.document.problem(node, f"found {node.describe()}, expected {_EXPECTED}")
+            self.document.problem(
+                node,
+                t("found {found}, expected {expected}", found=node.describe(), expected=_EXPECTED),
+            )
             return None
         artifact, _, path = node.text.partition("/")
         path = path.rstrip("/")
         try:
             if not re.fullmatch(ID, artifact):
-                raise BadPath(f"is not {_EXPECTED}")
+                raise BadPath(t("is not {expected}", expected=_EXPECTED))
             if path:
                 check_relative(path)
         except BadPath as error:
-            self.document.problem(node, f"{node.text!r} {error}")
+            self.document.problem(node, t("{text!r} {error}", text=node.text, error=error))
             return None
         return Entry(target, folder, artifact, path, node.line, node.column)
 
@@ -229,7 +241,9 @@ def decode(document: Document) -> Layout | None:
     if root is None:
         return None
     if root.kind != "mapping":
-        document.problem(root, f"found {root.describe()}, expected a layout (a mapping)")
+        document.problem(
+            root, t("found {found}, expected a layout (a mapping)", found=root.describe())
+        )
         return None
     values, _ = _SCHEMA.read(root, document)
     top = values.get("root", "").rstrip("/")
@@ -299,25 +313,34 @@ def mismatch(entry: Entry, names: Collection[str]) -> tuple[str, str] | None:
     if entry.folder:
         if not entry.path or any(name.startswith(entry.path + "/") for name in names):
             return None
-        what = f"artifact {entry.artifact!r} has no folder {entry.path!r}"
+        what = t(
+            "artifact {artifact!r} has no folder {path!r}", artifact=entry.artifact, path=entry.path
+        )
         if entry.path in names:
-            return what, f"{entry.path!r} is a file: drop the '/' at the end of the key"
+            return what, t(
+                "{path!r} is a file: drop the '/' at the end of the key", path=entry.path
+            )
         return what, ""
     if not entry.path:
         if len(names) == 1:
             return None
         return (
-            f"artifact {entry.artifact!r} has {len(names)} files, which cannot stand under one "
-            "name",
-            f"end the key in '/', or name one file: {entry.artifact}/FILE",
+            t(
+                "artifact {artifact!r} has {count} files, which cannot stand under one name",
+                artifact=entry.artifact,
+                count=len(names),
+            ),
+            t("end the key in '/', or name one file: {artifact}/FILE", artifact=entry.artifact),
         )
     if entry.path in names:
         return None
-    what = f"artifact {entry.artifact!r} has no file {entry.path!r}"
+    what = t("artifact {artifact!r} has no file {path!r}", artifact=entry.artifact, path=entry.path)
     if any(name.startswith(entry.path + "/") for name in names):
-        return what, "it is a folder: end the key in '/'"
+        return what, t("it is a folder: end the key in '/'")
     close = nearest(entry.path, names)
-    return what, f"did you mean {entry.artifact + '/' + close!r}?" if close else ""
+    return what, t(
+        "did you mean {artifact!r}?", artifact=entry.artifact + "/" + close
+    ) if close else ""
 
 
 def target_of(entry: Entry, name: str) -> str | None:
@@ -343,7 +366,12 @@ def placements(
         if wrong := mismatch(entry, by_path):
             place = f"{layout.file}:{entry.line}:{entry.column}"
             problems.append(
-                Problem("layout-mismatch", f"{place}: {wrong[0]}", wrong[1], artifact.id)
+                Problem(
+                    "layout-mismatch",
+                    t("{place}: {wrong}", place=place, wrong=wrong[0]),
+                    wrong[1],
+                    artifact.id,
+                )
             )
             continue
         one = not entry.folder and entry.path

@@ -15,6 +15,7 @@ from fetcher.fs.atomic import write_atomically
 from fetcher.fs.locks import held
 from fetcher.fs.patterns import BadPattern, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
+from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
 
@@ -27,7 +28,12 @@ MUTEX = ".fetch/lock"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_HINT = "restore {} from git, or delete it and run `fetch lock`"
+
+
+def _restore(name: str) -> str:
+    return t("restore {name} from git, or delete it and run `fetch lock`", name=name)
+
+
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _MAX_SIZE = 2**63 - 1
 _quoted = json.encoder.encode_basestring
@@ -104,59 +110,91 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise LockError(f"the key {_shown(twice)} stands twice in one object")
+        raise LockError(t("the key {twice} stands twice in one object", twice=_shown(twice)))
     return found
 
 
 def _file(item: Any, where: str) -> FileEntry:
     if not isinstance(item, dict):
-        raise LockError(f"{where}: a file is no object")
+        raise LockError(t("{where}: a file is no object", where=where))
     path, size = item.get("path"), item.get("size")
     sha256, git_blob, md5 = item.get("sha256"), item.get("git_blob"), item.get("md5")
     if not isinstance(path, str):
-        raise LockError(f"{where}: a file has no path")
+        raise LockError(t("{where}: a file has no path", where=where))
     try:
         check_relative(path)
     except BadPath as error:
-        raise LockError(f"{where}: path {printable(path)!r} {error}") from error
+        raise LockError(
+            t("{where}: path {path!r} {error}", where=where, path=printable(path), error=error)
+        ) from error
     if size is not None and (type(size) is not int or not 0 <= size <= _MAX_SIZE):
-        raise LockError(f"{where}: {path} has the size {_shown(size)}")
+        raise LockError(
+            t("{where}: {path} has the size {size}", where=where, path=path, size=_shown(size))
+        )
     for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1), (md5, _MD5)):
         if digest is not None and not (isinstance(digest, str) and pattern.fullmatch(digest)):
-            raise LockError(f"{where}: {path} has the digest {_shown(digest)}")
+            raise LockError(
+                t(
+                    "{where}: {path} has the digest {digest}",
+                    where=where,
+                    path=path,
+                    digest=_shown(digest),
+                )
+            )
     return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
     if not isinstance(item, dict) or not isinstance(item.get("files"), list):
-        raise LockError(f"{where} has no list of files")
+        raise LockError(t("{where} has no list of files", where=where))
     texts = [item.get(name, "") for name in ("source", "revision", "selection")]
     if not all(isinstance(text, str) and _LINE.fullmatch(text) for text in texts):
-        raise LockError(f"{where}: source, revision and selection must be text of one line")
+        raise LockError(
+            t("{where}: source, revision and selection must be text of one line", where=where)
+        )
     files = tuple(_file(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
-        raise LockError(f"{where}: a file is listed twice")
+        raise LockError(t("{where}: a file is listed twice", where=where))
     return LockedArtifact(texts[0], texts[1], texts[2], files)
 
 
 def loads(text: str, shown: str = NAME) -> Lock:
     """Parse a lock; raises LockError for anything that is not as this tool writes it."""
-    hint = _HINT.format(shown)
+    hint = _restore(shown)
     try:
         data = json.loads(text, object_pairs_hook=_object)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else None
-            raise LockError(f"{shown} has schema {_shown(found)}, this version reads {SCHEMA!r}")
+            raise LockError(
+                t(
+                    "{shown} has schema {found}, this version reads {schema!r}",
+                    shown=shown,
+                    found=_shown(found),
+                    schema=SCHEMA,
+                )
+            )
         manifests = data.get("manifests")
         if not isinstance(manifests, dict):
-            raise LockError(f"{shown} has no manifests")
+            raise LockError(t("{shown} has no manifests", shown=shown))
         lock = Lock()
         for manifest, artifacts in manifests.items():
             if not isinstance(artifacts, dict):
-                raise LockError(f"{shown}: manifest {_shown(manifest)} is no object")
+                raise LockError(
+                    t(
+                        "{shown}: manifest {manifest} is no object",
+                        shown=shown,
+                        manifest=_shown(manifest),
+                    )
+                )
             for name, item in artifacts.items():
                 if not (re.fullmatch(ID, manifest) and re.fullmatch(ID, name)):
-                    raise LockError(f"{shown}: {_shown(f'{manifest}/{name}')} is no artifact's id")
+                    raise LockError(
+                        t(
+                            "{shown}: {text} is no artifact's id",
+                            shown=shown,
+                            text=_shown(f"{manifest}/{name}"),
+                        )
+                    )
                 lock.artifacts[manifest, name] = _artifact(item, f"{shown}: {manifest}/{name}")
         return lock
     except LockError as error:
@@ -164,9 +202,11 @@ def loads(text: str, shown: str = NAME) -> Lock:
         raise
     except (ValueError, RecursionError) as error:
         if re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
-            hint = "finish the merge: keep either side, then run `fetch lock`"
-            raise LockError(f"{shown} has git's conflict markers", hint) from error
-        raise LockError(f"{shown} cannot be read: {error}", hint) from error
+            hint = t("finish the merge: keep either side, then run `fetch lock`")
+            raise LockError(t("{shown} has git's conflict markers", shown=shown), hint) from error
+        raise LockError(
+            t("{shown} cannot be read: {error}", shown=shown, error=error), hint
+        ) from error
 
 
 def read(root: Path) -> Lock:
@@ -177,7 +217,9 @@ def read(root: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:
-        raise LockError(f"{path} cannot be read: {error}", _HINT.format(NAME)) from error
+        raise LockError(
+            t("{path} cannot be read: {error}", path=path, error=error), _restore(NAME)
+        ) from error
 
 
 def _file_line(file: FileEntry) -> str:
@@ -232,7 +274,7 @@ def update(
     `say` is told whom we wait for; `mode`: see `fetcher.fs.locks`. Raises Failure, LockError,
     OSError.
     """
-    with held(root / MUTEX, f"updating {NAME}", say, mode):
+    with held(root / MUTEX, t("updating {name}", name=NAME), say, mode):
         lock = read(root)
         before = dict(lock.artifacts)
         lock.artifacts.update(changed)

@@ -13,6 +13,7 @@ from typing import Any
 
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
 from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION, MEMORY
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Request, Source
@@ -34,14 +35,14 @@ from fetcher.yamldoc.schema import (
 )
 
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_ID_TYPE = Text(ID, "an id of letters, digits, '_', '-' and '.'")
+_ID_TYPE = Text(ID, t("an id of letters, digits, '_', '-' and '.'"))
 
 
 @dataclass(frozen=True)
 class FilesType(Type):
     """`files`: a list of names, globs and ranges, or a mapping from name to size and digest."""
 
-    expected: str = "a list of names, or a mapping from name to {size, sha256}"
+    expected: str = t("a list of names, or a mapping from name to {size, sha256}")
 
     def decode(self, node: Node, document: Document) -> Any:
         """(names, known entries by name), or INVALID."""
@@ -90,7 +91,7 @@ def _pattern_complaint(text: str) -> str | None:
             if is_glob(name):
                 compile_glob(name)
                 if name.startswith("/") or ".." in name.split("/") or "\\" in name:
-                    return "leads out of the source"
+                    return t("leads out of the source")
             elif complaint := _name_complaint(name):
                 return complaint
     except BadPattern as error:
@@ -102,30 +103,35 @@ def _exact_complaint(text: str) -> str | None:
     if complaint := _pattern_complaint(text):
         return complaint
     if "*" in text or "?" in text or expand(text) != [text]:
-        return "stands for several files, a mapping takes exact names: use a list"
+        return t("stands for several files, a mapping takes exact names: use a list")
     return None
 
 
-_NAME = Text(expected="a file name", check=_exact_complaint)
-_PATTERNS = ListOf(Text(expected="a file name or glob", check=_pattern_complaint), unique=True)
+_NAME = Text(expected=t("a file name"), check=_exact_complaint)
+_PATTERNS = ListOf(Text(expected=t("a file name or glob"), check=_pattern_complaint), unique=True)
 _FACTS = Record(
-    "a file",
+    t("a file"),
     {
-        "size": Field(Integer(0), "size in bytes"),
-        "sha256": Field(Text(r"[0-9a-f]{64}", "64 lower-case hex digits"), "sha256 of the bytes"),
+        "size": Field(Integer(0), t("size in bytes")),
+        "sha256": Field(
+            Text(r"[0-9a-f]{64}", t("64 lower-case hex digits")), t("sha256 of the bytes")
+        ),
         "md5": Field(
-            Text(r"[0-9a-f]{32}", "32 lower-case hex digits"),
-            "md5 that the publisher states; checked at the first download, which locks the sha256",
+            Text(r"[0-9a-f]{32}", t("32 lower-case hex digits")),
+            t(
+                "md5 that the publisher states; checked at the first download, which locks the "
+                "sha256"
+            ),
         ),
     },
-    expected="a mapping with size and sha256",
+    expected=t("a mapping with size and sha256"),
 )
 PROBE = Record(
-    "a probe",
+    t("a probe"),
     {
         "type": Field(
-            Text(r"[a-z0-9-]+", "a probe's type (lower-case letters, digits and '-')"),
-            "kind of probe",
+            Text(r"[a-z0-9-]+", t("a probe's type (lower-case letters, digits and '-')")),
+            t("kind of probe"),
             required=True,
         )
     },
@@ -137,7 +143,7 @@ PROBE = Record(
 class SignatureType(Type):
     """`signature`: by whom a model is signed; exactly one way of knowing the signer."""
 
-    expected: str = "a mapping with key, certificates, or identity and issuer"
+    expected: str = t("a mapping with key, certificates, or identity and issuer")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The fields, or INVALID."""
@@ -148,7 +154,7 @@ class SignatureType(Type):
         sigstore = {"identity", "issuer"} & values.keys()
         if len(ways) + bool(sigstore) != 1 or len(sigstore) == 1:
             document.problem(
-                node, "a signature needs either key, or certificates, or identity and issuer"
+                node, t("a signature needs either key, or certificates, or identity and issuer")
             )
             return INVALID
         return values
@@ -159,58 +165,62 @@ class SignatureType(Type):
 
 
 _SIGNATURE = Record(
-    "a signature",
+    t("a signature"),
     {
-        "file": Field(Text(check=_name_complaint), "its path in the artifact; default: model.sig"),
-        "key": Field(Text(), "public key (PEM), relative to the project's root"),
-        "certificates": Field(ListOf(Text(), or_one=True), "chain of certificates (PEM)"),
-        "identity": Field(Text(), "Sigstore: who signed, such as a mail address"),
-        "issuer": Field(Text(), "Sigstore: who vouches for the identity (a URL)"),
+        "file": Field(
+            Text(check=_name_complaint), t("its path in the artifact; default: model.sig")
+        ),
+        "key": Field(Text(), t("public key (PEM), relative to the project's root")),
+        "certificates": Field(ListOf(Text(), or_one=True), t("chain of certificates (PEM)")),
+        "identity": Field(Text(), t("Sigstore: who signed, such as a mail address")),
+        "issuer": Field(Text(), t("Sigstore: who vouches for the identity (a URL)")),
     },
-    expected="a mapping with key, certificates, or identity and issuer",
+    expected=t("a mapping with key, certificates, or identity and issuer"),
 )
 
 ARTIFACT = Record(
-    "an artifact",
+    t("an artifact"),
     {
-        "source": Field(SourceType(), "where it comes from", required=True),
-        "mirrors": Field(ListOf(SourceType(mirror=True)), "other places with the same bytes"),
-        "files": Field(FilesType(), "which files; absent: all of them"),
-        "exclude": Field(replace(_PATTERNS, or_one=True), "files to leave out"),
-        "count": Field(Integer(1), "how many files there must be"),
-        "optional": Field(Boolean(), "keep out of a bare `fetch all`"),
-        "groups": Field(ListOf(_ID_TYPE, or_one=True, unique=True), "groups that --group selects"),
-        "writable": Field(Boolean(), "place as copies, for files that are trained in place"),
-        "signature": Field(SignatureType(), "by whom the model's own model.sig must be signed"),
-        "probe": Field(PROBE, "how `fetch verify` proves that it works"),
+        "source": Field(SourceType(), t("where it comes from"), required=True),
+        "mirrors": Field(ListOf(SourceType(mirror=True)), t("other places with the same bytes")),
+        "files": Field(FilesType(), t("which files; absent: all of them")),
+        "exclude": Field(replace(_PATTERNS, or_one=True), t("files to leave out")),
+        "count": Field(Integer(1), t("how many files there must be")),
+        "optional": Field(Boolean(), t("keep out of a bare `fetch all`")),
+        "groups": Field(
+            ListOf(_ID_TYPE, or_one=True, unique=True), t("groups that --group selects")
+        ),
+        "writable": Field(Boolean(), t("place as copies, for files that are trained in place")),
+        "signature": Field(SignatureType(), t("by whom the model's own model.sig must be signed")),
+        "probe": Field(PROBE, t("how `fetch verify` proves that it works")),
         **DESCRIPTION,
     },
 )
 
 _COMBINATION = Record(
-    "a combination",
+    t("a combination"),
     {
-        "gpu": Field(Text(), "the graphics card, such as T4", required=True),
-        "vram": Field(MEMORY, "its memory, such as 16G", required=True),
+        "gpu": Field(Text(), t("the graphics card, such as T4"), required=True),
+        "vram": Field(MEMORY, t("its memory, such as 16G"), required=True),
         "artifacts": Field(
-            ListOf(_ID_TYPE, unique=True), "artifacts that fit on it together", required=True
+            ListOf(_ID_TYPE, unique=True), t("artifacts that fit on it together"), required=True
         ),
     },
 )
 
 MANIFEST_FIELDS = {
-    "manifest": Field(_ID_TYPE, "the manifest's name", required=True),
-    "title": Field(Text(), "a title for people"),
-    "description": Field(Text(multiline=True), "what the project is"),
-    "layout": Field(_ID_TYPE, "the layout's name; default: the manifest's"),
+    "manifest": Field(_ID_TYPE, t("the manifest's name"), required=True),
+    "title": Field(Text(), t("a title for people")),
+    "description": Field(Text(multiline=True), t("what the project is")),
+    "layout": Field(_ID_TYPE, t("the layout's name; default: the manifest's")),
     "combinations": Field(
-        ListOf(_COMBINATION), "artifacts that are used together, by graphics card"
+        ListOf(_COMBINATION), t("artifacts that are used together, by graphics card")
     ),
-    "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, filled=True), "artifacts by id", required=True),
+    "artifacts": Field(MapOf(_ID_TYPE, ARTIFACT, filled=True), t("artifacts by id"), required=True),
 }
 _HEAD = Record(
-    "a manifest",
-    {**MANIFEST_FIELDS, "artifacts": Field(Raw(), "artifacts by id", required=True)},
+    t("a manifest"),
+    {**MANIFEST_FIELDS, "artifacts": Field(Raw(), t("artifacts by id"), required=True)},
 )
 
 
@@ -313,7 +323,11 @@ def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
 def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
     if node.kind != "mapping" or not (node.pairs or node.dropped):
         document.problem(
-            node, f"found {node.describe()}, expected a mapping from artifact ids to artifacts"
+            node,
+            t(
+                "found {found}, expected a mapping from artifact ids to artifacts",
+                found=node.describe(),
+            ),
         )
         return
     folded: dict[str, str] = {}
@@ -322,7 +336,14 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
         manifest.places[key.text] = key.line, key.column
         other = folded.setdefault(key.text.lower(), key.text)
         if _ID_TYPE.decode(key, document) is not INVALID and other != key.text:
-            document.problem(key, f"artifact {key.text!r} differs from {other!r} only by case")
+            document.problem(
+                key,
+                t(
+                    "artifact {text!r} differs from {other!r} only by case",
+                    text=key.text,
+                    other=other,
+                ),
+            )
         values = ARTIFACT.decode(value, document)
         if values is not INVALID:
             manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
@@ -340,12 +361,14 @@ def _check_aliases(artifacts: Node, manifest: Manifest, document: Document) -> N
             if item.text in manifest.declared:
                 document.problem(
                     item,
-                    f"alias {item.text!r} is an artifact's own id",
-                    "remove it: that name is taken",
+                    t("alias {text!r} is an artifact's own id", text=item.text),
+                    t("remove it: that name is taken"),
                 )
             elif other != key.text:
                 document.problem(
-                    item, f"alias {item.text!r} already leads to {other!r}", "remove one of the two"
+                    item,
+                    t("alias {text!r} already leads to {other!r}", text=item.text, other=other),
+                    t("remove one of the two"),
                 )
 
 
@@ -356,8 +379,10 @@ def _check_combinations(root: Node, manifest: Manifest, document: Document) -> N
         for item in chosen.items if chosen is not entry else []:
             if item.text not in manifest.declared:
                 close = nearest(item.text, manifest.declared)
-                hint = f"did you mean {close!r}?" if close else ""
-                document.problem(item, f"there is no artifact {item.text!r} here", hint)
+                hint = t("did you mean {close!r}?", close=close) if close else ""
+                document.problem(
+                    item, t("there is no artifact {text!r} here", text=item.text), hint
+                )
 
 
 def _id_under(root: Node, key: str, default: str) -> str:
@@ -374,7 +399,9 @@ def decode(document: Document) -> Manifest | None:
     if root is None:
         return None
     if root.kind != "mapping":
-        document.problem(root, f"found {root.describe()}, expected a manifest (a mapping)")
+        document.problem(
+            root, t("found {found}, expected a manifest (a mapping)", found=root.describe())
+        )
         return None
     values, _ = _HEAD.read(root, document)
     stem = Path(document.name).stem
@@ -412,5 +439,5 @@ def json_schema() -> JsonSchema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fetch manifest",
-        **Record("a manifest", MANIFEST_FIELDS).json_schema(),
+        **Record(t("a manifest"), MANIFEST_FIELDS).json_schema(),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.project.project import SUFFIXES, Project, Unit
 
 if TYPE_CHECKING:
@@ -46,8 +47,13 @@ def matching(pairs: Sequence[Pair], name: str) -> tuple[list[Pair], str]:
 def _ambiguous(name: str, found: Sequence[Pair]) -> UsageError:
     names = [artifact.full_name for _, artifact in found]
     return UsageError(
-        f"{name!r} can mean {', '.join(names[:-1])} or {names[-1]}",
-        "name one of them with its manifest in front",
+        t(
+            "{name!r} can mean {names} or {names2}",
+            name=name,
+            names=", ".join(names[:-1]),
+            names2=names[-1],
+        ),
+        t("name one of them with its manifest in front"),
     )
 
 
@@ -87,7 +93,12 @@ def artifact_and_path(pairs: Sequence[Pair], name: str) -> tuple[Pair, str] | No
 
 def explanation(name: str, artifact: Artifact) -> str:
     """One line that says which artifact a name stands for."""
-    return f"{name} is {artifact.full_name}, from {artifact.source.describe()}"
+    return t(
+        "{name} is {full_name}, from {found}",
+        name=name,
+        full_name=artifact.full_name,
+        found=artifact.source.describe(),
+    )
 
 
 def visibility_of(artifact: Artifact) -> str:
@@ -101,11 +112,12 @@ def known_names(pairs: Iterable[Pair]) -> list[str]:
     return [name for _, a in pairs for name in (a.id, *a.info.get("aliases", ()))]
 
 
-def unknown(name: str, pairs: Iterable[Pair], what: str = "artifact") -> UsageError:
+def unknown(name: str, pairs: Iterable[Pair], what: str = t("artifact")) -> UsageError:
     """The error for a name that nothing is called."""
     close = nearest(name, known_names(pairs))
     return UsageError(
-        f"no {what} {name!r}", f"did you mean {close!r}?" if close else "see `fetch list`"
+        t("no {what} {name!r}", what=what, name=name),
+        t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
     )
 
 
@@ -155,8 +167,10 @@ def sort_out(project: Project, names: Sequence[str]) -> Wanted:
         if not matching(pairs, name)[0]:
             close = nearest(name, [*known, *known_names(pairs)])
             raise UsageError(
-                f"no manifest or artifact {name!r}",
-                f"did you mean {close!r}?" if close else f"manifests: {', '.join(known)}",
+                t("no manifest or artifact {name!r}", name=name),
+                t("did you mean {close!r}?", close=close)
+                if close
+                else f"manifests: {', '.join(known)}",
             )
         (unit, artifact), note = one(pairs, name)
         wanted.notes += [note] * bool(note)

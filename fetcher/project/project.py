@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 
 if TYPE_CHECKING:
     from fetcher.project.layout import Layout
@@ -75,10 +76,17 @@ class Selection:
                 if not any(fnmatch.fnmatchcase(name, glob) for name in known):
                     close = nearest(glob, known)
                     raise UsageError(
-                        f"{flag} {glob}: no such {'group' if flag == '--group' else 'artifact'}",
-                        f"did you mean {close!r}?"
+                        t(
+                            "{flag} {glob}: no such {which}",
+                            flag=flag,
+                            glob=glob,
+                            which=t("group") if flag == "--group" else t("artifact"),
+                        ),
+                        t("did you mean {close!r}?", close=close)
                         if close
-                        else f"there are: {', '.join(sorted(known)[:12]) or 'none'}",
+                        else t(
+                            "there are: {known}", known=", ".join(sorted(known)[:12]) or t("none")
+                        ),
                     )
 
 
@@ -145,15 +153,17 @@ class Project:
             path = Path(name)
             if path.is_file():
                 return path
-            raise UsageError(f"manifest {name} is not there", "check the path")
+            raise UsageError(t("manifest {name} is not there", name=name), t("check the path"))
         for folder in (self.root / "manifests", catalog_folder("manifests")):
             for suffix in SUFFIXES:
                 if (folder / (name + suffix)).is_file():
                     return folder / (name + suffix)
         close = nearest(name, self.names())
         raise UsageError(
-            f"no manifest {name!r}",
-            f"did you mean {close!r}?" if close else f"there are: {', '.join(self.names())}",
+            t("no manifest {name!r}", name=name),
+            t("did you mean {close!r}?", close=close)
+            if close
+            else t("there are: {names}", names=", ".join(self.names())),
         )
 
     def _layout_folders(self, path: Path) -> list[Path]:
@@ -180,8 +190,8 @@ class Project:
         folders = [folder for folder in self._layout_folders(path) if folder.name == "layouts"]
         known = [file.stem for folder in folders for file in _yaml_files(folder)]
         if close := nearest(manifest.layout, known):
-            return f"did you mean {close!r}?"
-        return f"write layouts/{manifest.layout}.yaml: where the files go"
+            return t("did you mean {close!r}?", close=close)
+        return t("write layouts/{layout}.yaml: where the files go", layout=manifest.layout)
 
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         # A tree that is sealed needs no manifest to be read.
@@ -198,7 +208,7 @@ class Project:
             if layout_path is None:
                 document.at(
                     *manifest.layout_place,
-                    f"layout {manifest.layout!r} is not there",
+                    t("layout {layout!r} is not there", layout=manifest.layout),
                     self._layout_hint(manifest, path),
                 )
             else:
@@ -219,8 +229,8 @@ class Project:
         paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         if not paths:
             raise UsageError(
-                f"no manifests in {_shown(self.root)}",
-                f"name one: {', '.join(self.names())}; or write manifests/NAME.yaml",
+                t("no manifests in {root}", root=_shown(self.root)),
+                t("name one: {names}; or write manifests/NAME.yaml", names=", ".join(self.names())),
             )
         problems: list[DocumentProblem] = []
         unique = {path.resolve(): path for path in paths}
@@ -232,8 +242,12 @@ class Project:
                 where = DocumentProblem(
                     unit.manifest.file,
                     *unit.manifest.name_place,
-                    f"manifest {unit.manifest.name!r} is already in {other.file}",
-                    "give one of them another name",
+                    t(
+                        "manifest {name!r} is already in {file}",
+                        name=unit.manifest.name,
+                        file=other.file,
+                    ),
+                    t("give one of them another name"),
                 )
                 problems.append(where)
         if problems:

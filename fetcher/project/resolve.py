@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
@@ -62,12 +63,15 @@ def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArti
         if failure.problem.code == "offline":
             return Failure(
                 "offline",
-                f"{artifact.id} is not in fetch.lock, and the network may not be used",
-                "run `fetch lock` where there is a network, and commit fetch.lock",
+                t("{id} is not in fetch.lock, and the network may not be used", id=artifact.id),
+                t("run `fetch lock` where there is a network, and commit fetch.lock"),
             )
         return failure
     except Exception as error:
-        return Failure("internal", f"{artifact.id}: {type(error).__name__}: {error}")
+        return Failure(
+            "internal",
+            t("{id}: {name}: {error}", id=artifact.id, name=type(error).__name__, error=error),
+        )
     return _with_learned_digests(fresh, lock.artifacts.get((artifact.manifest, artifact.id)))
 
 

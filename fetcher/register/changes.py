@@ -9,6 +9,7 @@ from pathlib import Path
 from fetcher.config import settings
 from fetcher.errors import DocumentProblem, UsageError
 from fetcher.fs.atomic import write_atomically
+from fetcher.i18n import t
 from fetcher.project import layout as layouts
 from fetcher.project import manifest as manifests
 from fetcher.project.crosscheck import cross_check
@@ -32,7 +33,7 @@ def read_text(root: Path, path: str) -> str:
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text", "save it as UTF-8") from error
+        raise UsageError(t("{path} is not UTF-8 text", path=path), t("save it as UTF-8")) from error
 
 
 def change(root: Path, path: str, after: str) -> Change:
@@ -76,6 +77,8 @@ def write(root: Path, changes: Iterable[Change]) -> None:
     changed = [item for item in changes if item.before != item.after]
     for item in changed:
         if read_text(root, item.path) != item.before:
-            raise UsageError(f"{item.path} was changed meanwhile", "run the command again")
+            raise UsageError(
+                t("{path} was changed meanwhile", path=item.path), t("run the command again")
+            )
     for item in changed:
         write_atomically(root / item.path, item.after.encode())

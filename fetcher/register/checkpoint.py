@@ -10,6 +10,7 @@ from typing import Any
 from fetcher.errors import UsageError, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.i18n import join, t
 from fetcher.project.manifest import ARTIFACT
 from fetcher.register.values import judge, node_of_value, short
 from fetcher.sources.addresses import repository_of
@@ -35,7 +36,7 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     try:
         found = repository_of(text, hub)
     except ValueError as error:
-        raise UsageError(f"{short(text)}: {error}") from error
+        raise UsageError(t("{text}: {error}", text=short(text), error=error)) from error
     looks_local = text.startswith((".", "/", "~")) or text.startswith("local:")
     path = Path(text.removeprefix("local:")).expanduser()
     if looks_local or (found is None and "://" not in text) or _is_there(root, path, found):
@@ -45,7 +46,7 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     written = _yaml_of(found)
     _, wrong = judge(node_of_value(written), _SOURCE)
     if wrong:
-        raise UsageError(f"{short(text)}: {'; '.join(wrong)}")
+        raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(wrong, "; ")))
     return Checkpoint(written, found, str(getattr(found, "repo", "")).rpartition("/")[2])
 
 
@@ -67,7 +68,7 @@ def _yaml_of(source: Source) -> dict[str, Any]:
 def _of_url(text: str) -> Checkpoint:
     source, wrong = judge(node_of_value(text), ARTIFACT.fields["source"].type)
     if wrong:
-        raise UsageError(f"{short(text)}: {'; '.join(wrong)}")
+        raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(wrong, "; ")))
     name = Path(text.partition("?")[0]).stem or "model"
     return Checkpoint(text, source, name)
 
@@ -77,12 +78,13 @@ def of_path(path: Path, root: Path) -> Checkpoint:
     full = root / path
     if not full.exists():
         raise UsageError(
-            f"{short(str(path))} is not there", "expected a repository, a URL, a file or a folder"
+            t("{path} is not there", path=short(str(path))),
+            t("expected a repository, a URL, a file or a folder"),
         )
     text = _relative(full, root)
     source, wrong = judge(node_of_value({"type": "local", "path": text}), _SOURCE)
     if wrong:
-        raise UsageError(f"{path}: {'; '.join(wrong)}")
+        raise UsageError(t("{path}: {wrong}", path=path, wrong=join(wrong, "; ")))
     return Checkpoint({"type": "local", "path": text}, source, full.stem)
 
 
@@ -111,13 +113,18 @@ def upload(path: Path, root: Path, store: Store, name: str = "") -> Checkpoint:
             try:
                 check_relative(label)
             except BadPath as error:
-                raise UsageError(f"{item}: {label!r} {error}", "rename it") from error
+                raise UsageError(
+                    t("{item}: {label!r} {error}", item=item, label=label, error=error),
+                    t("rename it"),
+                ) from error
             sha256 = sha256_of(str(item))
             if not store.has(sha256):
                 store.add_file(str(item), sha256, False)
             files[label] = {"size": item.stat().st_size, "sha256": sha256}
     except OSError as error:
-        raise from_os_error(error, f"taking {path} into the store {store.root}") from error
+        raise from_os_error(
+            error, t("taking {path} into the store {root}", path=path, root=store.root)
+        ) from error
     if not files:
-        raise UsageError(f"{path} has no files")
+        raise UsageError(t("{path} has no files", path=path))
     return Checkpoint(base.yaml, base.source, base.name, files)

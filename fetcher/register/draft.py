@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.project.manifest import ARTIFACT, ID
 from fetcher.register.form import BY_KEY, EXTRA, FIELDS, FormField
 from fetcher.register.ids import propose
@@ -41,7 +42,7 @@ class Draft:
         self.errors.pop(key, None)
         if not text.strip():
             self.values.pop(key, None)
-            wrong = ["is needed"] if form_field.required else []
+            wrong = [t("is needed")] if form_field.required else []
         else:
             node, complaint = node_of_text(text, form_field.type)
             value, wrong = (INVALID, [complaint]) if node is None else judge(node, form_field.type)
@@ -59,7 +60,7 @@ class Draft:
         node = node_of_value(value)
         found, wrong = judge(node, kind)
         if not printable(value):
-            wrong = ["holds control characters"]
+            wrong = [t("holds control characters")]
         if wrong:
             self.errors[key] = wrong
         else:
@@ -73,10 +74,20 @@ class Draft:
         if not re.fullmatch(ID, text):
             better = propose(text, taken)
             wrong = [
-                f"{short(text)!r} is no id of letters, digits, '_', '-' and '.': {better} would be"
+                t(
+                    "{text!r} is no id of letters, digits, '_', '-' and '.': {better} would be",
+                    text=short(text),
+                    better=better,
+                )
             ]
         elif text.lower() in {item.lower() for item in taken}:
-            wrong = [f"{short(text)!r} is taken: {propose(text, taken)} is free"]
+            wrong = [
+                t(
+                    "{text!r} is taken: {text2} is free",
+                    text=short(text),
+                    text2=propose(text, taken),
+                )
+            ]
         self.id = text
         if wrong:
             self.errors["id"] = wrong
@@ -85,12 +96,12 @@ class Draft:
     def missing(self) -> dict[str, list[str]]:
         """What is still needed."""
         found = {
-            item.key: ["is needed"]
+            item.key: [t("is needed")]
             for item in FIELDS
             if item.required and item.key not in self.values and item.key not in self.errors
         }
         if self.source is None and "source" not in self.errors:
-            found["source"] = ["is needed: a repository, a URL or a file"]
+            found["source"] = [t("is needed: a repository, a URL or a file")]
         return found
 
     def record(self) -> dict[str, Any]:
@@ -123,7 +134,7 @@ def from_json(data: Any) -> tuple[Draft, str]:
     """
     draft = Draft()
     if not isinstance(data, Mapping):
-        draft.errors["(the file)"] = ["expected one JSON object with the fields by name"]
+        draft.errors["(the file)"] = [t("expected one JSON object with the fields by name")]
         return draft, ""
     checkpoint = data.get("checkpoint", data.get("source", ""))
     for key, value in data.items():
@@ -137,14 +148,16 @@ def from_json(data: Any) -> tuple[Draft, str]:
     if isinstance(data.get("id"), str):
         draft.id = data["id"]
     elif "id" in data:
-        draft.errors["id"] = [f"expected text, found {data['id']!r}"]
+        draft.errors["id"] = [t("expected text, found {id!r}", id=data["id"])]
     if isinstance(checkpoint, Mapping):
         draft.source, checkpoint = jsonable(checkpoint), ""
         _, wrong = judge(node_of_value(draft.source), ARTIFACT.fields["source"].type)
         if wrong:
             draft.errors["source"] = wrong
     elif not isinstance(checkpoint, str):
-        draft.errors["source"] = [f"expected text or an object, found {checkpoint!r}"]
+        draft.errors["source"] = [
+            t("expected text or an object, found {checkpoint!r}", checkpoint=checkpoint)
+        ]
         checkpoint = ""
     return draft, checkpoint
 
@@ -154,5 +167,5 @@ def _set_known(draft: Draft, key: str, value: Any) -> None:
         draft.set_value(key, value)
         return
     close = nearest(key, [*BY_KEY, *EXTRA, "id", "source", "checkpoint"])
-    hint = f" (did you mean {close!r}?)" if close else ""
-    draft.errors[key] = [f"there is no such field{hint}"]
+    hint = t(" (did you mean {close!r}?)", close=close) if close else ""
+    draft.errors[key] = [t("there is no such field{hint}", hint=hint)]

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION, TASKS
 from fetcher.project.manifest import ARTIFACT
 from fetcher.yamldoc.schema import Field, Type
 
 STEPS = (
     "basic",
-    "code and checkpoint",
-    "input, output and interface",
-    "evaluation defaults",
-    "ownership and visibility",
+    t("code and checkpoint"),
+    t("input, output and interface"),
+    t("evaluation defaults"),
+    t("ownership and visibility"),
 )
 _IO: Mapping[str, Field] = DESCRIPTION["io"].type.fields  # type: ignore[attr-defined]
 _INTERFACE = ("reconstruct", "encode", "decode", "compress", "decompress")
@@ -77,36 +78,36 @@ def _field(
 
 
 FIELDS: tuple[FormField, ...] = (
-    _field("name", 0, "Name", required=True, example="VQGAN ImageNet (f=16), 1024"),
-    _field("kind", 0, "Kind", ("model", "dataset"), closed=True),
-    _field("task", 0, "Task", TASKS),
-    _field("framework", 0, "Framework", ("pytorch", "tensorflow", "jax", "other"), closed=True),
-    _field("description", 0, "Description"),
-    _field("purpose", 0, "Purpose", example="light experiments"),
-    _field("remarks", 0, "Remarks", example="multilingual, high resolution"),
-    _field("tags", 0, "Tags", example="vqgan, first-stage"),
-    _field("class_path", 1, "Class", example="package.module.Class"),
-    _field("files", 1, "Files to take", example="config.json, *.safetensors"),
-    _field("exclude", 1, "Files to leave out", example="*.bin"),
-    _field("parameters", 1, "Parameters", example="1.3B"),
-    _field("type", 1, "Pipeline type", ("sdxl", "flux", "playground", "sd", "sd3", "auto")),
-    _field("params", 1, "Generation parameters", example="default_steps=30, guidance_scale=7.5"),
-    _field("io.size", 2, "Input size", ("fixed", "variable"), closed=True),
-    _field("io.resolution", 2, "Resolution", example="256, 256"),
-    _field("io.input_range", 2, "Input range", example="-1, 1"),
-    _field("io.output_range", 2, "Output range", example="-1, 1"),
-    _field("interface", 2, "Interface", _INTERFACE, closed=True, example="encode, decode"),
-    _field("attributes", 2, "Attributes", example="codebook_size=1024, downsample_factor=16"),
-    _field("benchmarks", 3, "Benchmarks", ("kodak24", "cifar10"), example="kodak24, cifar10"),
-    _field("metrics", 3, "Metrics", _METRICS, example="psnr, ssim, lpips, bpp"),
-    _field("max_batch_size", 3, "Largest batch", example="16"),
-    _field("device", 3, "Device", ("gpu-only", "cpu-allowed"), closed=True),
-    _field("min_vram", 3, "GPU memory", example="8G"),
-    _field("owner", 4, "Owner"),
-    _field("visibility", 4, "Visibility", ("private", "organization", "public"), closed=True),
-    _field("license", 4, "Licence", _LICENSES),
-    _field("citation", 4, "Citation"),
-    _field("requires_auth", 4, "Needs a token", ("true", "false"), closed=True),
+    _field("name", 0, t("Name"), required=True, example="VQGAN ImageNet (f=16), 1024"),
+    _field("kind", 0, t("Kind"), ("model", "dataset"), closed=True),
+    _field("task", 0, t("Task"), TASKS),
+    _field("framework", 0, t("Framework"), ("pytorch", "tensorflow", "jax", "other"), closed=True),
+    _field("description", 0, t("Description")),
+    _field("purpose", 0, t("Purpose"), example="light experiments"),
+    _field("remarks", 0, t("Remarks"), example="multilingual, high resolution"),
+    _field("tags", 0, t("Tags"), example="vqgan, first-stage"),
+    _field("class_path", 1, t("Class"), example="package.module.Class"),
+    _field("files", 1, t("Files to take"), example="config.json, *.safetensors"),
+    _field("exclude", 1, t("Files to leave out"), example="*.bin"),
+    _field("parameters", 1, t("Parameters"), example="1.3B"),
+    _field("type", 1, t("Pipeline type"), ("sdxl", "flux", "playground", "sd", "sd3", "auto")),
+    _field("params", 1, t("Generation parameters"), example="default_steps=30, guidance_scale=7.5"),
+    _field("io.size", 2, t("Input size"), ("fixed", "variable"), closed=True),
+    _field("io.resolution", 2, t("Resolution"), example="256, 256"),
+    _field("io.input_range", 2, t("Input range"), example="-1, 1"),
+    _field("io.output_range", 2, t("Output range"), example="-1, 1"),
+    _field("interface", 2, t("Interface"), _INTERFACE, closed=True, example="encode, decode"),
+    _field("attributes", 2, t("Attributes"), example="codebook_size=1024, downsample_factor=16"),
+    _field("benchmarks", 3, t("Benchmarks"), ("kodak24", "cifar10"), example="kodak24, cifar10"),
+    _field("metrics", 3, t("Metrics"), _METRICS, example="psnr, ssim, lpips, bpp"),
+    _field("max_batch_size", 3, t("Largest batch"), example="16"),
+    _field("device", 3, t("Device"), ("gpu-only", "cpu-allowed"), closed=True),
+    _field("min_vram", 3, t("GPU memory"), example="8G"),
+    _field("owner", 4, t("Owner")),
+    _field("visibility", 4, t("Visibility"), ("private", "organization", "public"), closed=True),
+    _field("license", 4, t("Licence"), _LICENSES),
+    _field("citation", 4, t("Citation")),
+    _field("requires_auth", 4, t("Needs a token"), ("true", "false"), closed=True),
 )
 BY_KEY = {field.key: field for field in FIELDS}
 # Further keys that may stand in JSON; they have no step of their own.

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.i18n import t
 from fetcher.verify.host.environment import child_environment, interpreter
 
 _SECONDS = 120
@@ -81,14 +82,21 @@ def check(class_path: str, root: Path, python: str | None = None) -> ImportCheck
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            return ImportCheck(chosen, f"importing it takes longer than {_SECONDS} s")
+            return ImportCheck(
+                chosen, t("importing it takes longer than {seconds} s", seconds=_SECONDS)
+            )
         except OSError as error:
-            return ImportCheck(chosen, f"{chosen} cannot be started: {error.strerror}")
+            return ImportCheck(
+                chosen,
+                t("{chosen} cannot be started: {strerror}", chosen=chosen, strerror=error.strerror),
+            )
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return ImportCheck(chosen, f"the import ended the process: {last[:200]}")
+        last = (done.stderr.strip().splitlines() or [t("exit code {code}", code=done.returncode)])[
+            -1
+        ]
+        return ImportCheck(chosen, t("the import ended the process: {last}", last=last[:200]))
     if not answer.get("ok"):
         return ImportCheck(chosen, str(answer.get("error"))[:300])
     bases = set(answer["bases"])

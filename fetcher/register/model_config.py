@@ -16,6 +16,7 @@ from typing import Any
 from fetcher.config import runtime_schema
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION
 from fetcher.register.ids import propose
 from fetcher.sources.addresses import repository_of
@@ -112,8 +113,8 @@ def read(path: Path) -> Converted:
             str(path),
             1,
             1,
-            "there are no models and no settings in it",
-            "expected the key 'models' or 'runtime'",
+            t("there are no models and no settings in it"),
+            t("expected the key 'models' or 'runtime'"),
         )
         raise InvalidDocument([problem])
     return converted
@@ -131,7 +132,9 @@ class _Reader:
         root = self.document.root
         assert root is not None
         if root.kind != "mapping":
-            self.document.problem(root, f"found {root.describe()}, expected a mapping")
+            self.document.problem(
+                root, t("found {found}, expected a mapping", found=root.describe())
+            )
             return self.result
         self._section(root, "")
         self._rename()
@@ -150,10 +153,12 @@ class _Reader:
                 self._section(value, f"{path}.")
             else:
                 self._keep(self.result.runtime.setdefault("other", {}), path, value)
-                self._note(path, f"runtime: other: {path}")
+                self._note(path, t("runtime: other: {path}", path=path))
 
     def _note(self, what: str, where: str) -> None:
-        self.result.notes.append(f"{what} is not known; kept under {where}")
+        self.result.notes.append(
+            t("{what} is not known; kept under {where}", what=what, where=where)
+        )
 
     def _keep(self, place: dict[str, Any], key: str, node: Node) -> None:
         value = plain(node, self.document)
@@ -184,8 +189,13 @@ class _Reader:
                     other = runtime.setdefault("other", {})
                     self._keep(other, f"{path}.{inner.text}", item)
                     close = nearest(inner.text, kind.fields) if known is None else ""
-                    meant = f" (did it mean {close!r}?)" if close else ""
-                    kept = f"runtime: other: {path}.{inner.text}{meant}"
+                    meant = t(" (did it mean {close!r}?)", close=close) if close else ""
+                    kept = t(
+                        "runtime: other: {path}.{text}{meant}",
+                        path=path,
+                        text=inner.text,
+                        meant=meant,
+                    )
                     self._note(f"{path}.{inner.text}", kept)
                 else:
                     place[current] = found
@@ -230,8 +240,8 @@ class _Reader:
         if source is None:
             self.document.problem(
                 place,
-                f"model {label!r} names no repository",
-                f"one of {', '.join(('id', *REPO_KEYS[:3]))}, such as id: owner/name",
+                t("model {label!r} names no repository", label=label),
+                t("one of {text}, such as id: owner/name", text=", ".join(("id", *REPO_KEYS[:3]))),
             )
             return
         identifier = propose(label.rpartition("/")[2] or label, self.result.artifacts)
@@ -370,5 +380,5 @@ def name_for(path: Path, given: str | None) -> str:
     """The manifest's name: as given, else from the file's name."""
     name = given or propose(path.stem.replace("_", "-"))
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", name):
-        raise UsageError(f"--name {name}: expected letters, digits, '_', '-' and '.'")
+        raise UsageError(t("--name {name}: expected letters, digits, '_', '-' and '.'", name=name))
     return name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
+from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.project.project import Project
 from fetcher.register import changes, checkpoint, importcheck, repository_info, targets
@@ -31,7 +32,9 @@ class InvalidForm(FetchError):
     def __init__(self, errors: Mapping[str, list[str]], flags: bool = False) -> None:
         self.errors = dict(errors)
         self.flags = flags
-        super().__init__("; ".join(f"{key}: {', '.join(words)}" for key, words in errors.items()))
+        super().__init__(
+            join((join((key, join(words)), ": ") for key, words in errors.items()), "; ")
+        )
 
     def problems(self) -> list[Problem]:
         """One problem a mistake, with the field in front."""
@@ -39,8 +42,11 @@ class InvalidForm(FetchError):
         for key, words in self.errors.items():
             known = BY_KEY.get(key)
             label = known.flag if known and self.flags else key
-            hint = f"such as {known.example}" if known and known.example else ""
-            found += [Problem("usage", f"{label}: {text}", hint) for text in words]
+            hint = t("such as {example}", example=known.example) if known and known.example else ""
+            found += [
+                Problem("usage", t("{label}: {text}", label=label, text=text), hint)
+                for text in words
+            ]
         return found
 
 
@@ -88,14 +94,16 @@ class Session:
         except Failure as failure:
             if failure.problem.code not in _UNREACHABLE or not self.draft.values.get("name"):
                 raise
-            self.notes.append(f"not read upstream: {failure.message}")
+            self.notes.append(t("not read upstream: {message}", message=failure.message))
             return
         self.notes += self.found.notes
         if self.found.files:
             count = len(self.found.files)
-            self.notes.append(f"{count} files, {human_bytes(self.found.size)}")
+            self.notes.append(
+                t("{count} files, {size}", count=count, size=human_bytes(self.found.size))
+            )
         if self.found.gated:
-            self.notes.append(f"gated ({self.found.gated}): see `fetch access`")
+            self.notes.append(t("gated ({gated}): see `fetch access`", gated=self.found.gated))
         if self.found.base:
             self._propose_base(self.found)
         for key, value in self.found.values.items():
@@ -108,16 +116,25 @@ class Session:
     def _propose_base(self, found: repository_info.Upstream) -> None:
         """An adapter is loaded onto its base model: name it if it is here, else say so."""
         if not found.adapter or found.values.get("task", "text-generation") != "text-generation":
-            self.notes.append(f"made from {found.base}")
+            self.notes.append(t("made from {base}", base=found.base))
             return
         base = targets.id_of_repository(self.root, self.manifest, found.base)
         if base:
             found.values["probe"] = {"type": "causal-lm", "base": base}
-            self.notes.append(f"an adapter of {found.base}: its probe loads it onto {base}")
+            self.notes.append(
+                t(
+                    "an adapter of {base}: its probe loads it onto {base2}",
+                    base=found.base,
+                    base2=base,
+                )
+            )
         else:
             self.notes.append(
-                f"an adapter of {found.base}: add that too (fetch add hf:{found.base}), and name "
-                "it here as `probe: {type: causal-lm, base: ID}`"
+                t(
+                    "an adapter of {base}: add that too (fetch add hf:{base}), and name it here "
+                    "as `probe: {{type: causal-lm, base: ID}}`",
+                    base=found.base,
+                )
             )
 
     def proposed_id(self) -> str:
@@ -132,7 +149,12 @@ class Session:
             return None
         checked = importcheck.check(str(path), self.root, python)
         if checked.error:
-            words = f"{path} cannot be imported by {checked.python}: {checked.error}"
+            words = t(
+                "{path} cannot be imported by {python}: {error}",
+                path=path,
+                python=checked.python,
+                error=checked.error,
+            )
             self.draft.errors["class_path"] = [words]
             return checked
         self.draft.errors.pop("class_path", None)

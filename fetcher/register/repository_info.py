@@ -11,6 +11,7 @@ from fetcher.catalog.fallback import pipeline_type_of
 from fetcher.errors import Failure
 from fetcher.fs.patterns import compile_glob
 from fetcher.hardware.memory_estimate import human_count
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project.fields import TASKS
 from fetcher.register.card import MAX_CARD, Card, licence_name, of_data, of_text
@@ -138,7 +139,7 @@ def _card_of(
     try:
         answer = network.request(place.url)
     except Failure as failure:
-        found.notes.append(f"its README cannot be read: {failure.message}")
+        found.notes.append(t("its README cannot be read: {message}", message=failure.message))
         return Card()
     whole = answer.status == 200 and len(answer.body) <= MAX_CARD
     return of_text(answer.body.decode("utf-8", "replace"), dataset) if whole else Card()
@@ -214,7 +215,7 @@ def _list(source: Source, network: Network, found: Upstream) -> None:
     try:
         found.files = source.resolve(Request(), network).files
     except Failure as failure:
-        found.notes.append(f"its files cannot be listed: {failure.message}")
+        found.notes.append(t("its files cannot be listed: {message}", message=failure.message))
         return
     if any(entry.path.endswith(".safetensors") for entry in found.files):
         left_out: list[str] = []
@@ -226,4 +227,6 @@ def _list(source: Source, network: Network, found: Upstream) -> None:
             found.values["exclude"] = left_out
             kept = [entry for entry in found.files if not _covered(entry.path, left_out)]
             found.files = kept
-            found.notes.append("weights that are there as safetensors are taken in that form only")
+            found.notes.append(
+                t("weights that are there as safetensors are taken in that form only")
+            )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.project.manifest import ID, decode
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.register.changes import Change, read_text
@@ -26,12 +27,15 @@ def manifest_for(project: Project, wanted: str = "") -> str:
     """
     if wanted:
         if not re.fullmatch(ID, wanted):
-            raise UsageError(f"--manifest {wanted}: expected letters, digits, '_', '-' and '.'")
+            raise UsageError(
+                t("--manifest {wanted}: expected letters, digits, '_', '-' and '.'", wanted=wanted)
+            )
         return wanted
     own = [path.stem for path in project.own_manifests()]
     if len(own) > 1:
         raise UsageError(
-            f"the project has several manifests: {', '.join(own)}", "name one with --manifest"
+            t("the project has several manifests: {own}", own=", ".join(own)),
+            t("name one with --manifest"),
         )
     return own[0] if own else propose(project.root.absolute().name)
 

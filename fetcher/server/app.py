@@ -19,6 +19,7 @@ from inspect import isawaitable
 
 from fetcher import __version__
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.reporting.prometheus import CONTENT_TYPE
 from fetcher.server.github import github_file
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal, text_response
@@ -118,21 +119,24 @@ class App:
         if not (request.identity.globs or request.identity.upload):
             if (instead := self.unknown(request)) is not None:
                 raise HttpError(instead)
-            wrong = "does not know this token" if identity is None else "wants a token"
+            wrong = t("does not know this token") if identity is None else t("wants a token")
             raise refusal(
                 401,
-                f"This mirror {wrong}: set HF_TOKEN to one that its operator gave you",
+                t(
+                    "This mirror {wrong}: set HF_TOKEN to one that its operator gave you",
+                    wrong=wrong,
+                ),
                 headers={"WWW-Authenticate": 'Bearer realm="fetch", Basic realm="fetch"'},
             )
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
         if request.method in {"PUT", "POST"} and request.segments[0] == "blobs":
             if self.upload is None:
-                raise refusal(403, "This mirror takes no uploads")
+                raise refusal(403, t("This mirror takes no uploads"))
             return await self.upload.take(request)
         posts = request.method == "POST" and request.segments[0] in self.writable
         if request.method not in {"GET", "HEAD"} and not posts:
-            raise refusal(405, "This mirror is read-only", headers={"Allow": "GET, HEAD"})
+            raise refusal(405, t("This mirror is read-only"), headers={"Allow": "GET, HEAD"})
         if (single := self.exact.get(request.path)) is not None:
             made = single(request)
             return await made if isawaitable(made) else made
@@ -141,7 +145,7 @@ class App:
         if address is not None and (page is None or self._held(request, address)):
             return await self.hub.file(request, address)
         if page is None:
-            raise refusal(404, "Nothing is served at this address")
+            raise refusal(404, t("Nothing is served at this address"))
         made = page(request)
         return await made if isawaitable(made) else made
 
@@ -169,7 +173,7 @@ class App:
 
     def _front(self, request: HttpRequest) -> HttpResponse:
         if request.path != "/":
-            raise refusal(404, "Nothing is served at this address")
+            raise refusal(404, t("Nothing is served at this address"))
         base = request.base
         held = len(self.lookup.view.visible(request.identity))
         lines = [

@@ -15,6 +15,7 @@ from typing import Any
 
 from fetcher.fs.extents import Extent, read
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 from fetcher.server.http import Content
 from fetcher.server.streaming import CutOff
 
@@ -89,7 +90,7 @@ class BlobChecks:
             hasher.update(block)
             held = block
         if not self.note(content, hasher.hexdigest(), signature):
-            raise Damaged(f"{content.extents[0].path} is damaged")
+            raise Damaged(t("{path} is damaged", path=content.extents[0].path))
         yield held
 
 

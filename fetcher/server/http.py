@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.server.tokens import ANONYMOUS, Identity
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -48,7 +49,7 @@ class HttpRequest:
         try:
             return dict(parse_qsl(self.query, keep_blank_values=True, max_num_fields=100))
         except ValueError:
-            raise refusal(400, "too many parameters") from None
+            raise refusal(400, t("too many parameters")) from None
 
     def truth(self, name: str) -> bool:
         """Whether a parameter says yes."""
@@ -80,7 +81,7 @@ class HttpRequest:
             async for chunk in self.chunks():
                 data += chunk
                 if len(data) > limit:
-                    raise refusal(413, "the request's body is too long")
+                    raise refusal(413, t("the request's body is too long"))
         return bytes(data)
 
 
@@ -113,15 +114,17 @@ class HttpResponse:
 class HttpError(Exception):
     """A request that gets an error as its answer."""
 
-    def __init__(self, response: HttpResponse) -> None:
+    def __init__(self, response: HttpResponse, message: str = "") -> None:
         super().__init__(response.status)
         self.response = response
+        self.message = message
 
-    @property
-    def words(self) -> str:
-        """What is wrong, "" for an answer that does not say."""
-        body = self.response.body
-        return str(json.loads(body).get("error", "")) if isinstance(body, bytes) and body else ""
+    def saying(self, message: str) -> HttpError:
+        """The same, in other words."""
+        if message == self.message:
+            return self
+        body = json_response({"error": message}).body
+        return HttpError(replace(self.response, body=body), message)
 
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
@@ -149,4 +152,4 @@ def refusal(
         made.headers["X-Error-Code"] = code
     shown = message.encode("ascii", "backslashreplace").decode("ascii")
     made.headers["X-Error-Message"] = re.sub(r"[^\x20-\x7e]", "?", shown)[:500]
-    return HttpError(made)
+    return HttpError(made, message)

@@ -11,6 +11,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import parse_qs, quote, urlencode
 
+from fetcher.i18n import t
 from fetcher.server.files import file_response
 from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal
 from fetcher.server.hub_json import (
@@ -83,14 +84,14 @@ class Hub:
             return _whoami(request)
         kind = KINDS.get(segments[0])
         if kind is None:
-            raise refusal(404, "This mirror serves models, datasets and spaces, and no more")
+            raise refusal(404, t("This mirror serves models, datasets and spaces, and no more"))
         rest = segments[1:]
         if not rest or rest == [""]:
             return self._search(request, kind)
         short = len(rest) == 1 or rest[1] in _ACTIONS
         name, rest = (rest[0], rest[1:]) if short else ("/".join(rest[:2]), rest[2:])
         if request.method == "POST" and rest[:1] != ["paths-info"]:
-            raise refusal(403, "This mirror is read-only for the Hub's clients")
+            raise refusal(403, t("This mirror is read-only for the Hub's clients"))
         return await self._action(request, kind, name, rest)
 
     async def _action(
@@ -99,11 +100,13 @@ class Hub:
         action = rest[0] if rest else ""
         if action not in {"", *_ACTIONS} or action in {"xet-read-token", "discussions"}:
             self.lookup.held(request, kind, name)
-            raise refusal(404, f"This mirror has no {action}")
+            raise refusal(404, t("This mirror has no {action}", action=action))
         found, path = await self.lookup.commit(request, kind, name, rest[1:] or ["main"])
         if action in {"", "revision"}:
             if path:
-                raise refusal(404, f"No revision {'/'.join(rest[1:])}", "RevisionNotFound")
+                raise refusal(
+                    404, t("No revision {rest}", rest="/".join(rest[1:])), "RevisionNotFound"
+                )
             return await self._info(request, found)
         if action == "auth-check":
             return json_response({"ok": True})
@@ -166,7 +169,7 @@ class Hub:
             else:
                 paths = parse_qs(body.decode(), max_num_fields=100_000).get("paths", [])
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise refusal(400, "expected a form or JSON with `paths`") from None
+            raise refusal(400, t("expected a form or JSON with `paths`")) from None
         if not isinstance(paths, list):
             paths = [paths]
         wanted = [str(path).strip("/") for path in paths]
@@ -183,7 +186,7 @@ def _uncursor(text: str) -> str:
     try:
         return urlsafe_b64decode(text.encode("ascii")).decode("utf-8", "surrogatepass")
     except ValueError:
-        raise refusal(400, "this cursor is not one of this mirror's") from None
+        raise refusal(400, t("this cursor is not one of this mirror's")) from None
 
 
 def _entry(request: HttpRequest, snapshot: Snapshot, path: str) -> TreeEntryJson:
@@ -192,7 +195,7 @@ def _entry(request: HttpRequest, snapshot: Snapshot, path: str) -> TreeEntryJson
         return entry
     commit: LastCommitJson = {
         "id": snapshot.commit,
-        "title": "held by this mirror",
+        "title": t("held by this mirror"),
         "date": _DATE,
     }
     return {**entry, "lastCommit": commit}
@@ -243,7 +246,7 @@ def refs_of(repo: Repo) -> RefsJson:
 def _commit_entry(commit: str) -> CommitJson:
     return {
         "id": commit,
-        "title": "held by this mirror",
+        "title": t("held by this mirror"),
         "message": "",
         "date": _DATE,
         "authors": [],
@@ -253,7 +256,7 @@ def _commit_entry(commit: str) -> CommitJson:
 def _whoami(request: HttpRequest) -> HttpResponse:
     name = request.identity.name
     if not name:
-        raise refusal(401, "This mirror knows no such token")
+        raise refusal(401, t("This mirror knows no such token"))
     token = {"displayName": name, "role": "write" if request.identity.upload else "read"}
     return json_response(
         {

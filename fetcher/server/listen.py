@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure, UsageError
+from fetcher.i18n import t
 from fetcher.server.rsgi import Service
 
 _BACKLOG = 1024
@@ -42,20 +43,24 @@ def open_socket(listen: ListenOptions) -> socket.socket:
         )[0]
     except (socket.gaierror, UnicodeError) as error:
         raise UsageError(
-            f"--host {listen.host}: no such address ({error})",
-            "127.0.0.1 for this machine only; 0.0.0.0 for every network that it is in",
+            t("--host {host}: no such address ({error})", host=listen.host, error=error),
+            t("127.0.0.1 for this machine only; 0.0.0.0 for every network that it is in"),
         ) from None
     try:
         made = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         hints = {
-            errno.EADDRINUSE: "another server listens there: choose another --port, or 0 for any",
-            errno.EACCES: "ports below 1024 are for root: choose a higher --port",
-            errno.EADDRNOTAVAIL: "this machine has no such address: see `ip address`",
+            errno.EADDRINUSE: t(
+                "another server listens there: choose another --port, or 0 for any"
+            ),
+            errno.EACCES: t("ports below 1024 are for root: choose a higher --port"),
+            errno.EADDRNOTAVAIL: t("this machine has no such address: see `ip address`"),
         }
-        hint = hints.get(error.errno or 0, "choose another --host or --port")
+        hint = hints.get(error.errno or 0, t("choose another --host or --port"))
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise Failure("permission", f"cannot listen on {where}: {reason}", hint) from None
+        raise Failure(
+            "permission", t("cannot listen on {where}: {reason}", where=where, reason=reason), hint
+        ) from None
     made.setblocking(False)
     # Connections inherit it: a head and its file are two writes, and must not wait for each other.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,7 +72,7 @@ def check_certificate(listen: ListenOptions) -> None:
     if listen.cert is None and listen.key is None:
         return
     if listen.cert is None or listen.key is None:
-        raise UsageError("--cert and --key go together", "name both PEM files")
+        raise UsageError(t("--cert and --key go together"), t("name both PEM files"))
     import ssl
 
     try:
@@ -76,8 +81,11 @@ def check_certificate(listen: ListenOptions) -> None:
         )
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"--cert {listen.cert} --key {listen.key}: {error}",
-            "both are PEM files; the key has no password; the certificate is followed by its chain",
+            t("--cert {cert} --key {key}: {error}", cert=listen.cert, key=listen.key, error=error),
+            t(
+                "both are PEM files; the key has no password; the certificate is followed by its "
+                "chain"
+            ),
         ) from None
 
 

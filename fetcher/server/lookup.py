@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.server.cards import MAX_CARD, card_of
 from fetcher.server.http import Content, HttpError, HttpRequest, Live, refusal
 from fetcher.server.hub_json import CardJson
@@ -62,7 +63,11 @@ class Lookup:
         """A repository of which something is held. Raises HttpError."""
         repo = self.view.repo(kind, name, request.identity)
         if repo is None:
-            raise refusal(404, f"This mirror holds nothing of {kind} {name}", "RepoNotFound")
+            raise refusal(
+                404,
+                t("This mirror holds nothing of {kind} {name}", kind=kind, name=name),
+                "RepoNotFound",
+            )
         return repo
 
     def _split(
@@ -89,7 +94,12 @@ class Lookup:
         snapshot = repo.find(revision)
         if snapshot is None:
             held = ", ".join([*repo.refs, *repo.snapshots][:10])
-            message = f"This mirror does not hold {repo.id} at {revision}; it holds {held}"
+            message = t(
+                "This mirror does not hold {id} at {revision}; it holds {held}",
+                id=repo.id,
+                revision=revision,
+                held=held,
+            )
             raise refusal(404, message, "RevisionNotFound")
         return snapshot
 
@@ -142,4 +152,6 @@ def _content(sha256: str, extents: tuple[Extent, ...]) -> Content:
 def missing(path: str, commit: str = "") -> HttpError:
     """A file or folder that is not there, as clients take it for granted."""
     headers = {"X-Repo-Commit": commit} if commit else {}
-    return refusal(404, f"This mirror does not hold {path or 'that'}", "EntryNotFound", headers)
+    return refusal(
+        404, t("This mirror does not hold {path}", path=path or t("that")), "EntryNotFound", headers
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import write_atomically
+from fetcher.i18n import n, t
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.http import Content
@@ -85,8 +86,8 @@ class ConfigGenerator:
         if not extents or len(extents) > 1 or extents[0].offset:
             raise Failure(
                 "bundle",
-                "nginx cannot serve a tar or volumes: their files do not lie on disk one by one",
-                "import the bundle into a store first: fetch mirror import",
+                t("nginx cannot serve a tar or volumes: their files do not lie on disk one by one"),
+                t("import the bundle into a store first: fetch mirror import"),
             )
         return _fit(os.path.abspath(extents[0].path))
 
@@ -191,8 +192,8 @@ class ConfigGenerator:
 def _fit(path: str) -> str:
     if _UNFIT.search(path):
         raise UsageError(
-            f"{path}: nginx's configuration cannot hold such a path",
-            "choose a folder without spaces and the signs \" ' $ \\ ; { }",
+            t("{path}: nginx's configuration cannot hold such a path", path=path),
+            t("choose a folder without spaces and the signs \" ' $ \\ ; { }"),
         )
     return path
 
@@ -223,12 +224,21 @@ def write_configuration(
     try:
         generator.write("\n        ".join(lines))
     except OSError as error:
-        raise from_os_error(error, f"writing {folder}") from error
+        raise from_os_error(error, t("writing {folder}", folder=folder)) from error
     hidden = len(views.artifacts) - len(views.visible(ANONYMOUS))
-    told = [f"wrote {folder}/nginx.conf for {len(views.visible(ANONYMOUS))} artifacts"]
+    told = [
+        n(
+            "wrote {path} for {count} artifact",
+            "wrote {path} for {count} artifacts",
+            len(views.visible(ANONYMOUS)),
+            path=folder / "nginx.conf",
+        )
+    ]
     if hidden:
-        told.append(f"{hidden} private ones are left out")
-    return [*told, f"  nginx -p {folder} -c nginx.conf", "write it anew after every change"]
+        told.append(
+            n("{count} private one is left out", "{count} private ones are left out", hidden)
+        )
+    return [*told, f"  nginx -p {folder} -c nginx.conf", t("write it anew after every change")]
 
 
 # Which variables each map is asked by.

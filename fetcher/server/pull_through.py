@@ -14,6 +14,7 @@ from typing import Any
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.server.http import HttpError, refusal
 from fetcher.server.metrics import Metrics
@@ -128,15 +129,21 @@ class Puller:
                     for download, problem in engine.run([flight.download for flight in flights]):
                         by_download[id(download)].problem = problem
         except Exception as error:
-            self.say(f"upstream: {type(error).__name__}: {error}")
+            self.say(t("upstream: {name}: {error}", name=type(error).__name__, error=error))
         finally:
             with self._lock:
                 self._networks = [item for item in self._networks if item is not network]
             for flight in flights:
                 if not flight.done.is_set():
-                    flight.problem = flight.problem or Problem("network", "interrupted")
+                    flight.problem = flight.problem or Problem("network", t("interrupted"))
                     self._end(flight, "failed", flight.download.received)
-                    self.say(f"upstream: {flight.download.file.path}: {flight.problem.message}")
+                    self.say(
+                        t(
+                            "upstream: {path}: {message}",
+                            path=flight.download.file.path,
+                            message=flight.problem.message,
+                        )
+                    )
 
     def _end(self, flight: PullThrough, outcome: str, received: int) -> None:
         with self._lock:
@@ -161,10 +168,10 @@ class Puller:
         )
         while not flight.done.wait(0 if furthest else _POLL_SECONDS):
             if self._closed:
-                raise CutOff("the server stops")
+                raise CutOff(t("the server stops"))
             path, there = flight.available()
             if path and there < furthest:
-                raise CutOff(f"{flight.download.file.path}: upstream began anew")
+                raise CutOff(t("{path}: upstream began anew", path=flight.download.file.path))
             furthest = max(furthest, there)
             ready = min(there, stop - 1)
             if position >= ready:
@@ -187,7 +194,9 @@ class Puller:
                 check.add(piece)
             held = piece
         if check and not check.sound():
-            raise CutOff(f"{flight.download.file.path}: upstream sent wrong bytes first")
+            raise CutOff(
+                t("{path}: upstream sent wrong bytes first", path=flight.download.file.path)
+            )
         yield held
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
+from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.project import lockfile as locks
@@ -34,7 +35,7 @@ def blob_response(request: HttpRequest, lookup: Lookup, sha256: str) -> HttpResp
     if _HEX.fullmatch(sha256) and lookup.view.may_read(request.identity, sha256):
         content = lookup.content_of(sha256)
     if content is None:
-        raise refusal(404, "This mirror does not hold that content")
+        raise refusal(404, t("This mirror does not hold that content"))
     headers = {"ETag": f'"{sha256}"', "Content-Type": "application/octet-stream"}
     return HttpResponse(200, {**headers, "Docker-Content-Digest": f"sha256:{sha256}"}, content)
 
@@ -172,7 +173,7 @@ class RegistryHandler:
             names = {_repository(item) for item in self.lookup.view.visible(request.identity)}
             return json_response({"repositories": sorted(names | {_EVERYTHING})}, version)
         if len(rest) < 3 or rest[-2] not in {"manifests", "blobs", "tags"}:
-            raise _oci_refusal("UNSUPPORTED", "this registry can only be pulled from", 404)
+            raise _oci_refusal("UNSUPPORTED", t("this registry can only be pulled from"), 404)
         name = "/".join(rest[:-2])
         images = self._images(request.identity, name)
         made = self._answer(request, images, rest[-2], rest[-1], name)
@@ -190,7 +191,9 @@ class RegistryHandler:
             return blob_response(request, self.lookup, digest)
         kind = images.kinds.get(digest, "") if action == "manifests" else "application/octet-stream"
         if data is None or not kind:
-            raise _oci_refusal("MANIFEST_UNKNOWN", f"{name} has no {ref}", 404)
+            raise _oci_refusal(
+                "MANIFEST_UNKNOWN", t("{name} has no {ref}", name=name, ref=ref), 404
+            )
         headers = {"Content-Type": kind, "ETag": f'"{digest}"'}
         return HttpResponse(200, {**headers, "Docker-Content-Digest": f"sha256:{digest}"}, data)
 
@@ -202,7 +205,7 @@ class RegistryHandler:
             if item.files and name in {_EVERYTHING, _repository(item)}
         }
         if not chosen and name != _EVERYTHING:
-            raise _oci_refusal("NAME_UNKNOWN", f"this registry has no {name}", 404)
+            raise _oci_refusal("NAME_UNKNOWN", t("this registry has no {name}", name=name), 404)
         key = (name, view, *map(id, chosen.values()))
         if key not in self._made:
             if len(self._made) > 64 or any(other[1] is not view for other in self._made):

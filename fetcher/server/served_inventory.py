@@ -13,6 +13,7 @@ from typing import Protocol
 
 from fetcher.errors import FetchError
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.mirror.bundle import SUMS, open_bundles
 from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.mirror.trust import require
@@ -113,7 +114,11 @@ class BundleLocation:
     def label(self) -> str:
         """The first one's name, and how many there are."""
         more = len(self.paths) - 1
-        return self.paths[0] + (f" and {more} more" if more else "")
+        return t(
+            "{paths}{which}",
+            paths=self.paths[0],
+            which=t(" and {more} more", more=more) if more else "",
+        )
 
     def signature(self) -> object:
         """Stats of the files, and of a folder's list of digests."""
@@ -272,13 +277,19 @@ class ServedInventory:
             except FetchError as error:
                 if strict:
                     raise
-                self._tell(f"{location.label}: {error.message}; what was there before is served on")
+                self._tell(
+                    t(
+                        "{label}: {message}; what was there before is served on",
+                        label=location.label,
+                        message=error.message,
+                    )
+                )
             self._signatures[index] = signature
             changed = True
         if changed:
             view = InventoryView.of([found for opened in self._opened for found in opened])
             for problem in view.problems:
-                self._tell(f"{problem}; its artifacts count as private")
+                self._tell(t("{problem}; its artifacts count as private", problem=problem))
             self.view = view
 
     def _tell(self, text: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from fetcher.errors import Failure, FetchError
 from fetcher.fs.atomic import remove_quietly
+from fetcher.i18n import t
 
 _STREAMS = 256
 _F_SETPIPE_SZ = 1031
@@ -93,9 +94,11 @@ class StreamWriter:
         except BrokenPipeError:
             pass  # the client has left
         except (OSError, EOFError, CutOff, FetchError) as error:
-            self.say(f"a download was cut off: {error}")
+            self.say(t("a download was cut off: {error}", error=error))
         except Exception as error:
-            self.say(f"a download was cut off: {type(error).__name__}: {error}")
+            self.say(
+                t("a download was cut off: {name}: {error}", name=type(error).__name__, error=error)
+            )
         finally:
             os.close(handle)
             close = getattr(source, "close", None)
@@ -109,8 +112,8 @@ def _temporary_folder() -> str:
     except OSError as error:
         raise Failure(
             "permission",
-            f"no temporary folder can be made: {error.strerror}",
-            "set TMPDIR to a folder that can be written; in a systemd unit, PrivateTmp=yes",
+            t("no temporary folder can be made: {strerror}", strerror=error.strerror),
+            t("set TMPDIR to a folder that can be written; in a systemd unit, PrivateTmp=yes"),
         ) from error
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 
 RIGHTS = ("read", "upload")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -74,8 +75,15 @@ class Tokens:
             return error.message
         except (OSError, UnicodeDecodeError) as error:
             if strict:
-                raise UsageError(f"{self.path} cannot be read: {error}", "check --tokens") from None
-            complaint = f"{self.path} cannot be read: {error}" if self._known else ""
+                raise UsageError(
+                    t("{path} cannot be read: {error}", path=self.path, error=error),
+                    t("check --tokens"),
+                ) from None
+            complaint = (
+                t("{path} cannot be read: {error}", path=self.path, error=error)
+                if self._known
+                else ""
+            )
             self._known, self._seen = [], None
             return complaint
         return ""
@@ -117,12 +125,18 @@ def _parse(text: str, path: Path) -> list[tuple[bytes, Identity]]:
         where = f"{path}:{number}"
         if len(words) != 3:
             raise UsageError(
-                f"{where}: expected NAME RIGHTS TOKEN, found {len(words)} words",
-                "such as: ci read,upload sha256:<digest of the token>",
+                t(
+                    "{where}: expected NAME RIGHTS TOKEN, found {count} words",
+                    where=where,
+                    count=len(words),
+                ),
+                t("such as: ci read,upload sha256:<digest of the token>"),
             )
         name, rights, token = words
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{where}: a name is letters, digits and . _ @ -", "rename it")
+            raise UsageError(
+                t("{where}: a name is letters, digits and . _ @ -", where=where), t("rename it")
+            )
         found.append((_digest(token, where), _identity(name, rights, where)))
     return found
 
@@ -132,8 +146,8 @@ def _digest(token: str, where: str) -> bytes:
         return bytes.fromhex(token.removeprefix("sha256:"))
     if token.startswith("sha256:") or not _TOKEN.fullmatch(token):
         raise UsageError(
-            f"{where}: the token is too short, or its sha256 is not 64 hex digits",
-            "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            t("{where}: the token is too short, or its sha256 is not 64 hex digits", where=where),
+            t("make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"),
         )
     return hashlib.sha256(token.encode()).digest()
 
@@ -148,7 +162,7 @@ def _identity(name: str, rights: str, where: str) -> Identity:
             upload = True
         else:
             raise UsageError(
-                f"{where}: rights are read, read=GLOB and upload, joined by commas",
-                "such as: read=ohlora/*,upload",
+                t("{where}: rights are read, read=GLOB and upload, joined by commas", where=where),
+                t("such as: read=ohlora/*,upload"),
             )
     return Identity(name, upload, tuple(globs))

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 
 from fetcher.fs.atomic import remove_quietly
+from fetcher.i18n import t
 from fetcher.mirror.copying import write_all
 from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal
 from fetcher.store.store import Store
@@ -32,10 +33,10 @@ class BlobUpload:
         """Receive a content. Raises HttpError."""
         if not request.identity.upload:
             status = 403 if request.identity.name else 401
-            raise refusal(status, "uploads take a token with the right `upload`")
+            raise refusal(status, t("uploads take a token with the right `upload`"))
         rest = request.segments[1:]
         if len(rest) != 2 or rest[0] != "sha256" or not _HEX.fullmatch(rest[1]):
-            raise refusal(404, "put contents at /blobs/sha256/<64 hex digits>")
+            raise refusal(404, t("put contents at /blobs/sha256/<64 hex digits>"))
         sha256 = rest[1]
         length = request.headers("content-length") or ""
         size = int(length) if _LENGTH.fullmatch(length) else None
@@ -44,7 +45,9 @@ class BlobUpload:
             return await self._receive(request, sha256, size)
         except OSError as error:
             status = 507 if error.errno == 28 else 500
-            raise refusal(status, f"the store cannot be written: {error.strerror}") from None
+            raise refusal(
+                status, t("the store cannot be written: {strerror}", strerror=error.strerror)
+            ) from None
 
     async def _receive(self, request: HttpRequest, sha256: str, size: int | None) -> HttpResponse:
         self._check_room(size)
@@ -55,12 +58,21 @@ class BlobUpload:
                 async for chunk in _gathered(request):
                     received += len(chunk)
                     if size is not None and received > size:
-                        raise refusal(400, "more bytes came than Content-Length says")
+                        raise refusal(400, t("more bytes came than Content-Length says"))
                     await asyncio.to_thread(_append, stream.fileno(), digest, chunk)
                 if size is not None and received != size:
-                    raise refusal(400, f"{received} bytes came, Content-Length says {size}")
+                    raise refusal(
+                        400,
+                        t(
+                            "{received} bytes came, Content-Length says {size}",
+                            received=received,
+                            size=size,
+                        ),
+                    )
                 if digest.hexdigest() != sha256:
-                    raise refusal(422, f"the content's sha256 is {digest.hexdigest()}")
+                    raise refusal(
+                        422, t("the content's sha256 is {hexdigest}", hexdigest=digest.hexdigest())
+                    )
                 await asyncio.to_thread(os.fsync, stream.fileno())
             return await self._publish(temporary, sha256)
         finally:
@@ -79,7 +91,7 @@ class BlobUpload:
     def _check_room(self, size: int | None) -> None:
         free = shutil.disk_usage(self.store.root).free
         if (size or 0) + _SPARE > free:
-            raise refusal(507, "the store's disk has no room for that")
+            raise refusal(507, t("the store's disk has no room for that"))
 
 
 async def _gathered(request: HttpRequest) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.network.session import Network, Response
 from fetcher.server.http import HttpRequest, Live, refusal
@@ -67,7 +68,9 @@ class HubUpstream:
         say: Callable[[str], None],
     ) -> None:
         if settings.offline:
-            raise UsageError("--upstream needs the network, which may not be used", "drop one")
+            raise UsageError(
+                t("--upstream needs the network, which may not be used"), t("drop one")
+            )
         values = settings.values | {"hf_endpoint": Value(url.rstrip("/"), "--upstream")}
         self.settings = replace(settings, values=values)
         self.say = say
@@ -179,7 +182,11 @@ class HubUpstream:
             key = (known.repo.kind, known.repo.id, revision)
             code = await self._once(key, partial(self._ask_ref, known, revision))
         if code == "RevisionNotFound":
-            raise refusal(404, f"{known.repo.id} has no revision {revision} upstream", code)
+            raise refusal(
+                404,
+                t("{id} has no revision {revision} upstream", id=known.repo.id, revision=revision),
+                code,
+            )
         if code == "RepoNotFound":
             return None
         # "" is an answer; anything else is trouble, and what was known before still counts.
@@ -208,7 +215,7 @@ class HubUpstream:
         told = JsonFields.of(info)
         sha = told.text("sha")
         if not COMMIT.fullmatch(sha):
-            raise Failure("refused", f"upstream names no commit of {known.repo.id}")
+            raise Failure("refused", t("upstream names no commit of {id}", id=known.repo.id))
         closed = bool(told.get("gated") or told.get("private"))
         known.repo.record = ArtifactRecord({"visibility": "private"} if closed else {})
         known.repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
@@ -263,7 +270,7 @@ class HubUpstream:
     def _tell(self, text: str) -> None:
         if text not in self._trouble:
             self._trouble.add(text)
-            self.say(f"upstream: {text}; what is held is served")
+            self.say(t("upstream: {text}; what is held is served", text=text))
 
 
 def _absence(answer: Response) -> str:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.sources.base import Source
 from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.genforce import GenForce
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 BUILT_IN: tuple[type[Source], ...] = (HuggingFace, GitHub, GenForce, Url, Local, PyPI, FetchMirror)
-_TYPE_FIELD = Field(Text(), "kind of source", required=True)
+_TYPE_FIELD = Field(Text(), t("kind of source"), required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}
 
@@ -57,7 +58,7 @@ def _made(kind: type[Source], values: dict[str, Any]) -> Source:
 class SourceType(Type):
     """A source: a mapping with `type`, or its short form as text."""
 
-    expected = "a source such as hf:owner/name@revision, or a mapping with a type"
+    expected = t("a source such as hf:owner/name@revision, or a mapping with a type")
 
     def __init__(self, mirror: bool = False) -> None:
         self.mirror = mirror
@@ -70,11 +71,11 @@ class SourceType(Type):
             return self.wrong(node, document)
         kind_node = node_of(node, "type")
         if kind_node is node or kind_node.kind != "scalar" or kind_node.is_null:
-            found = "" if kind_node is node else f", found {kind_node.describe()}"
+            found = "" if kind_node is node else t(", found {found}", found=kind_node.describe())
             document.problem(
                 kind_node,
-                f"a source needs the key 'type'{found}",
-                f"one of {', '.join(_type_names(self.mirror))}",
+                t("a source needs the key 'type'{found}", found=found),
+                t("one of {mirror}", mirror=", ".join(_type_names(self.mirror))),
             )
             return INVALID
         kind = self._kind(kind_node.text, kind_node, document)
@@ -86,28 +87,35 @@ class SourceType(Type):
         try:
             kind = source_type(name)
         except Exception as error:  # whatever a plug-in does when it is imported
-            document.problem(node, f"the plug-in of source type {name!r} is broken: {error}")
+            document.problem(
+                node,
+                t("the plug-in of source type {name!r} is broken: {error}", name=name, error=error),
+            )
             return None
         if kind is None:
             names = _type_names(self.mirror)
             close = nearest(name, names)
             document.problem(
                 node,
-                f"no source type {name!r}, expected one of {', '.join(names)}",
-                f"did you mean {close!r}?" if close else "",
+                t(
+                    "no source type {name!r}, expected one of {names}",
+                    name=name,
+                    names=", ".join(names),
+                ),
+                t("did you mean {close!r}?", close=close) if close else "",
             )
         elif kind.mirror_only and not self.mirror:
             document.problem(
                 node,
-                f"{name!r} can only stand under 'mirrors'",
-                "bytes from a mirror count only if their digest is known from a source",
+                t("{name!r} can only stand under 'mirrors'", name=name),
+                t("bytes from a mirror count only if their digest is known from a source"),
             )
             return None
         return kind
 
     def _build(self, kind: type[Source], node: Node, document: Document) -> Any:
         fields = {"type": _TYPE_FIELD, **kind.fields}
-        values = Record(f"a source of type {kind.type}", fields).decode(node, document)
+        values = Record(t("a source of type {type}", type=kind.type), fields).decode(node, document)
         if values is INVALID or not kind.check_fields(node, values, document):
             return INVALID
         values.pop("type")
@@ -125,7 +133,7 @@ class SourceType(Type):
         try:
             texts = kind.from_short(rest)
         except ValueError as error:
-            document.problem(node, f"{node.describe()}: {error}")
+            document.problem(node, t("{found}: {error}", found=node.describe(), error=error))
             return INVALID
         # The rules of the long form hold for the short form as well.
         values = {

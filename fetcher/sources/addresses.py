@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
+from fetcher.i18n import t
 from fetcher.sources.base import Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import REPO, HuggingFace
@@ -59,7 +60,7 @@ def _of_page(url: str, hub: str) -> Source | None:
     else:
         return None
     if found is None:
-        raise ValueError("is a web page, and not that of a repository")
+        raise ValueError(t("is a web page, and not that of a repository"))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from fetcher.errors import Failure
 from fetcher.fs.patterns import nearest, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
+from fetcher.i18n import t
 from fetcher.yamldoc.schema import Field
 
 if TYPE_CHECKING:
@@ -204,12 +205,23 @@ def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> li
         close = nearest(selection.unmatched[0], entries)
         raise Failure(
             "missing-upstream",
-            f"{where} has no {missing}" + (f" and {more} more" if more > 0 else ""),
-            f"did you mean {close!r}?" if close else "compare `files` with the repository's list",
+            t(
+                "{where} has no {missing}{which}",
+                where=where,
+                missing=missing,
+                which=t(" and {more} more", more=more) if more > 0 else "",
+            ),
+            t("did you mean {close!r}?", close=close)
+            if close
+            else t("compare `files` with the repository's list"),
             file=selection.unmatched[0],
         )
     if not selection.names:
-        raise Failure("missing-upstream", f"{where} has no file", "check the path and the revision")
+        raise Failure(
+            "missing-upstream",
+            t("{where} has no file", where=where),
+            t("check the path and the revision"),
+        )
     chosen = []
     for name in selection.names:
         try:
@@ -217,8 +229,13 @@ def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> li
         except BadPath as error:
             raise Failure(
                 "bad-path",
-                f"{where} lists {printable(name)!r}, which {error}",
-                "exclude it in the manifest, if the repository can be trusted at all",
+                t(
+                    "{where} lists {name!r}, which {error}",
+                    where=where,
+                    name=printable(name),
+                    error=error,
+                ),
+                t("exclude it in the manifest, if the repository can be trusted at all"),
                 file=printable(name),
             ) from error
         chosen.append(merge_known(entries[name], request, where))
@@ -237,8 +254,15 @@ def merge_known(entry: FileEntry, request: Request, where: str) -> FileEntry:
         if here is not None and there is not None and here != there:
             raise Failure(
                 "digest-mismatch" if label == "sha256" else "size-mismatch",
-                f"{where}: {entry.path} has {label} {there}, the manifest says {here}",
-                "the file changed upstream: pin the revision, or correct the manifest",
+                t(
+                    "{where}: {path} has {label} {there}, the manifest says {here}",
+                    where=where,
+                    path=entry.path,
+                    label=label,
+                    there=there,
+                    here=here,
+                ),
+                t("the file changed upstream: pin the revision, or correct the manifest"),
                 file=entry.path,
             )
     return entry._replace(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of, public_url
 from fetcher.sources.base import (
@@ -28,7 +29,7 @@ class FetchMirror(Source):
     mirror_only: ClassVar[bool] = True
     fields: ClassVar[dict[str, Field]] = {
         "location": Field(
-            Text(), "a bundle, a store's folder, or an http(s), oci or s3 URL", required=True
+            Text(), t("a bundle, a store's folder, or an http(s), oci or s3 URL"), required=True
         ),
     }
 
@@ -48,7 +49,7 @@ class FetchMirror(Source):
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Never called: a mirror holds blobs and knows no artifacts."""
-        raise Failure("refused", "a mirror cannot list an artifact")
+        raise Failure("refused", t("a mirror cannot list an artifact"))
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """None: what a mirror has is known to `fetcher.mirror.locations`, which opens it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
@@ -107,7 +108,10 @@ def _complaint(text: str) -> str | None:
     if zoo_name(text):
         return None
     close = nearest(text, ZOO)
-    return "is not in GenForce's model zoo" + (f"; did you mean {close!r}?" if close else "")
+    return t(
+        "is not in GenForce's model zoo{which}",
+        which=t("; did you mean {close!r}?", close=close) if close else "",
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class GenForce(Source):
     lists: ClassVar[bool] = False
     fields: ClassVar[dict[str, Field]] = {
         "name": Field(
-            Text(check=_complaint), "a name such as stylegan_celeba_partial256", required=True
+            Text(check=_complaint), t("a name such as stylegan_celeba_partial256"), required=True
         ),
     }
 
@@ -150,8 +154,10 @@ class GenForce(Source):
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The share link; SharePoint hands out cookies on the way through its redirects."""
-        hint = (
-            f"open {self.url()} in a browser, then: "
-            f"fetch adopt DOWNLOADED_FILE --as {{artifact}}/{file.path}"
+        hint = t(
+            "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
+            url=self.url(),
+            artifact="{artifact}",
+            path=file.path,
         )
         return [UrlCandidate(self.type, self.url(), cookies=True, manual_hint=hint)]

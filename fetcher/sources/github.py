@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import git_blob_hasher
+from fetcher.i18n import t
 from fetcher.network.retry import retry_after
 from fetcher.network.session import Network, Response
 from fetcher.sources.base import (
@@ -52,12 +53,16 @@ class GitHub(Source):
 
     type: ClassVar[str] = "github"
     fields: ClassVar[dict[str, Field]] = {
-        "repo": Field(Text(REPO, "a repository such as owner/name"), "owner/name", required=True),
-        "ref": Field(Text(r"\S+", "a branch, tag or commit"), "branch, tag or commit"),
-        "path": Field(Text(check=path_complaint), "sub-folder that file names are relative to"),
-        "release": Field(Text(r"\S+", "a release's tag, or latest"), "release tag: its assets"),
+        "repo": Field(
+            Text(REPO, t("a repository such as owner/name")), t("owner/name"), required=True
+        ),
+        "ref": Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit")),
+        "path": Field(Text(check=path_complaint), t("sub-folder that file names are relative to")),
+        "release": Field(
+            Text(r"\S+", t("a release's tag, or latest")), t("release tag: its assets")
+        ),
         "host": Field(
-            Text(r"(https?://)?[\w.-]+(:\d+)?", "a host name"), "host of a GitHub Enterprise"
+            Text(r"(https?://)?[\w.-]+(:\d+)?", t("a host name")), t("host of a GitHub Enterprise")
         ),
     }
 
@@ -68,8 +73,8 @@ class GitHub(Source):
         for name in clash:
             document.problem(
                 node,
-                f"'release' and {name!r} exclude each other",
-                "assets of a release have neither ref nor path",
+                t("'release' and {name!r} exclude each other", name=name),
+                t("assets of a release have neither ref nor path"),
             )
         return not clash
 
@@ -78,7 +83,7 @@ class GitHub(Source):
         """`owner/repo[@ref][:path]`."""
         found = re.fullmatch(rf"({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
         if not found:
-            raise ValueError("expected github:owner/repo, with @ref and :path if wanted")
+            raise ValueError(t("expected github:owner/repo, with @ref and :path if wanted"))
         values = dict(zip(("repo", "ref", "path"), found.groups(), strict=True))
         return {name: value for name, value in values.items() if value}
 
@@ -86,7 +91,12 @@ class GitHub(Source):
         """The short form."""
         host = "" if self.host == "github.com" else f"//{self.host}/"
         if self.release:
-            return f"github:{host}{self.repo} release {self.release}"
+            return t(
+                "github:{host}{repo} release {release}",
+                host=host,
+                repo=self.repo,
+                release=self.release,
+            )
         path = f":{self.path}" if self.path else ""
         return f"github:{host}{self.repo}@{self.ref}{path}"
 
@@ -120,29 +130,48 @@ class GitHub(Source):
     def _failure(self, answer: Response, network: Network) -> Failure:
         sent = network.authorization(network.rewrite(self._api)) is not None
         if answer.status in {403, 429} and retry_after(answer.headers) is not None:
-            hint = "wait" if sent else "set GITHUB_TOKEN: 5000 requests per hour instead of 60"
-            return Failure("network", f"{self.repo}: GitHub's rate limit is used up", hint)
+            hint = (
+                t("wait") if sent else t("set GITHUB_TOKEN: 5000 requests per hour instead of 60")
+            )
+            return Failure(
+                "network", t("{repo}: GitHub's rate limit is used up", repo=self.repo), hint
+            )
         if answer.status == 401:
             failure = Failure(
-                "auth", f"{self.repo}: GitHub refused the token", "renew GITHUB_TOKEN"
+                "auth",
+                t("{repo}: GitHub refused the token", repo=self.repo),
+                t("renew GITHUB_TOKEN"),
             )
             failure.detail = "bad-token"
             return failure
         if answer.status == 403:
-            return Failure("auth", f"{self.repo}: access denied (HTTP 403)", self.page(network))
+            return Failure(
+                "auth", t("{repo}: access denied (HTTP 403)", repo=self.repo), self.page(network)
+            )
         if answer.status in {404, 409, 422}:
-            what = f"release {self.release!r}" if self.release else f"ref {self.ref!r}"
-            hint = f"check the name at {self.page(network)}"
+            what = (
+                t("release {release!r}", release=self.release)
+                if self.release
+                else t("ref {ref!r}", ref=self.ref)
+            )
+            hint = t("check the name at {page}", page=self.page(network))
             if not sent:
-                hint += "; if it is private, set GITHUB_TOKEN"
-            return Failure("not-found", f"{self.repo} or its {what} is not there", hint)
-        return Failure("network", f"{self.repo}: GitHub answered HTTP {answer.status}")
+                hint = t("{hint}; if it is private, set GITHUB_TOKEN", hint=hint)
+            return Failure(
+                "not-found", t("{repo} or its {what} is not there", repo=self.repo, what=what), hint
+            )
+        return Failure(
+            "network",
+            t("{repo}: GitHub answered HTTP {status}", repo=self.repo, status=answer.status),
+        )
 
     def info(self, network: Network) -> dict[str, Any]:
         """What GitHub says of the repository: description, licence, topics. Raises Failure."""
         found = self._get(self._api, network).json()
         if not isinstance(found, dict):
-            raise Failure("refused", f"{self.describe()}: GitHub's answer is no object")
+            raise Failure(
+                "refused", t("{source}: GitHub's answer is no object", source=self.describe())
+            )
         return found
 
     def check_access(self, network: Network) -> bool:
@@ -160,9 +189,16 @@ class GitHub(Source):
             found = self._get(url, network, "application/vnd.github+json").json()
             commit = found.get("sha", "") if isinstance(found, dict) else ""
             if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-                raise Failure("refused", f"{self.describe()}: GitHub names no commit")
+                raise Failure(
+                    "refused", t("{source}: GitHub names no commit", source=self.describe())
+                )
         entries, has_lfs = self._tree(commit, network)
-        where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
+        where = t(
+            "{repo}@{commit}{which}",
+            repo=self.repo,
+            commit=commit[:8],
+            which=t(" below {path!r}", path=self.path) if self.path else "",
+        )
         files = choose(entries, request, where)
         if has_lfs:
             with ThreadPoolExecutor(8) as pool:
@@ -189,7 +225,9 @@ class GitHub(Source):
     def _listing(self, url: str, network: Network) -> dict[str, Any]:
         listing = self._get(url, network).json()
         if not isinstance(listing, dict) or not isinstance(listing.get("tree"), list):
-            raise Failure("refused", f"{self.describe()}: GitHub's listing has no tree")
+            raise Failure(
+                "refused", t("{source}: GitHub's listing has no tree", source=self.describe())
+            )
         listing["tree"] = [
             item
             for item in listing["tree"]
@@ -205,8 +243,12 @@ class GitHub(Source):
         """A tree too large for one answer, folder by folder, only where the path leads."""
         listing = self._listing(f"{self._api}/git/trees/{tree}", network)
         if listing.get("truncated") or folder.count("/") > _MAX_DEPTH:
-            text = f"{self.describe()}: GitHub cannot list {folder or 'the top folder'} whole"
-            raise Failure("refused", text, "give the source a `path` below it")
+            text = t(
+                "{source}: GitHub cannot list {folder} whole",
+                source=self.describe(),
+                folder=folder or t("the top folder"),
+            )
+            raise Failure("refused", text, t("give the source a `path` below it"))
         for item in listing["tree"]:
             full = f"{folder}{item.get('path', '')}"
             if item["type"] == "blob":
@@ -222,7 +264,11 @@ class GitHub(Source):
         path, size, sha = item.get("path"), item.get("size"), item.get("sha")
         sound = isinstance(path, str) and sound_size(size)
         if not sound or not isinstance(sha, str) or not _COMMIT.fullmatch(sha):
-            text = f"{self.describe()}: wrong entry for {shown(path)} in the listing"
+            text = t(
+                "{source}: wrong entry for {path} in the listing",
+                source=self.describe(),
+                path=shown(path),
+            )
             raise Failure("refused", text)
         full = folder + str(path)
         return FileEntry(full, size, None, sha), below(self.path, full)
@@ -236,7 +282,12 @@ class GitHub(Source):
         hasher.update(answer.body)
         blob = hasher.hexdigest()
         if blob != file.git_blob:
-            text = f"{self.describe()}: {file.path} is not what the tree says (git blob {blob})"
+            text = t(
+                "{source}: {path} is not what the tree says (git blob {blob})",
+                source=self.describe(),
+                path=file.path,
+                blob=blob,
+            )
             raise Failure("digest-mismatch", text, file=file.path)
         pointer = _POINTER.fullmatch(answer.body)
         if not pointer:
@@ -294,14 +345,18 @@ class GitHub(Source):
             network.redirected(network.rewrite(url), str(action["href"]))  # no step to plain http
             return UrlCandidate(self.type, str(action["href"]), headers)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise Failure("missing-upstream", f"{self.repo}: LFS has no {file.path}") from error
+            raise Failure(
+                "missing-upstream", t("{repo}: LFS has no {path}", repo=self.repo, path=file.path)
+            ) from error
 
     def _release(self, tag: str, network: Network) -> dict[str, Any]:
         tail = "latest" if tag == "latest" else f"tags/{quote(tag, safe='')}"
         found = self._get(f"{self._api}/releases/{tail}", network).json()
         assets = found.get("assets") if isinstance(found, dict) else None
         if not isinstance(assets, list) or not all(isinstance(a, dict) for a in assets):
-            raise Failure("refused", f"{self.describe()}: GitHub's answer has no assets")
+            raise Failure(
+                "refused", t("{source}: GitHub's answer has no assets", source=self.describe())
+            )
         assert isinstance(found, dict)
         return found
 
@@ -312,11 +367,17 @@ class GitHub(Source):
             name, size = asset.get("name"), asset.get("size")
             digest = re.fullmatch(r"sha256:([0-9a-f]{64})", str(asset.get("digest")))
             if not isinstance(name, str) or not isinstance(size, int) or not sound_size(size):
-                text = f"{self.describe()}: wrong entry for {shown(name)} among the assets"
+                text = t(
+                    "{source}: wrong entry for {name} among the assets",
+                    source=self.describe(),
+                    name=shown(name),
+                )
                 raise Failure("refused", text)
             entries[name] = FileEntry(name, size, digest[1] if digest else None)
         tag = str(found.get("tag_name") or self.release)
-        return Resolved(tag, choose(entries, request, f"{self.repo} release {tag}"))
+        return Resolved(
+            tag, choose(entries, request, t("{repo} release {tag}", repo=self.repo, tag=tag))
+        )
 
     def _asset(self, tag: str, file: FileEntry, network: Network) -> UrlCandidate:
         """The API's address of an asset, for private repositories."""
@@ -325,4 +386,7 @@ class GitHub(Source):
                 network.redirected(network.rewrite(self._api), asset["url"])
                 accept = (("Accept", "application/octet-stream"),)
                 return UrlCandidate(self.type, asset["url"], accept)
-        raise Failure("missing-upstream", f"{self.repo} release {tag} has no {file.path}")
+        raise Failure(
+            "missing-upstream",
+            t("{repo} release {tag} has no {path}", repo=self.repo, tag=tag, path=file.path),
+        )

@@ -10,6 +10,7 @@ from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import check_relative
+from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.network.urls import origin_of
 from fetcher.sources.base import (
@@ -58,10 +59,12 @@ class HuggingFace(Source):
 
     type: ClassVar[str] = "huggingface"
     fields: ClassVar[dict[str, Field]] = {
-        "repo": Field(Text(REPO, "a repository such as owner/name"), "owner/name", required=True),
-        "repo_type": Field(Text(choices=("model", "dataset", "space")), "kind of repository"),
-        "revision": Field(Text(r"\S+", "a branch, tag or commit"), "branch, tag or commit"),
-        "path": Field(Text(check=path_complaint), "sub-folder that file names are relative to"),
+        "repo": Field(
+            Text(REPO, t("a repository such as owner/name")), t("owner/name"), required=True
+        ),
+        "repo_type": Field(Text(choices=("model", "dataset", "space")), t("kind of repository")),
+        "revision": Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit")),
+        "path": Field(Text(check=path_complaint), t("sub-folder that file names are relative to")),
     }
 
     @classmethod
@@ -69,7 +72,7 @@ class HuggingFace(Source):
         """`[datasets/|spaces/]owner/name[@revision][:path]`."""
         found = re.fullmatch(rf"(datasets/|spaces/)?({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
         if not found:
-            raise ValueError("expected hf:owner/name, with @revision and :path if wanted")
+            raise ValueError(t("expected hf:owner/name, with @revision and :path if wanted"))
         prefix, repo, revision, path = found.groups()
         kind = {"datasets/": "dataset", "spaces/": "space"}.get(prefix or "", "model")
         values = {"repo": repo, "repo_type": kind, "revision": revision, "path": path}
@@ -109,13 +112,24 @@ class HuggingFace(Source):
             sha = answer.json()
             commit = sha.get("sha", "") if isinstance(sha, dict) else ""
             if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-                raise Failure("refused", f"{self.describe()}: the Hub names no commit")
+                raise Failure(
+                    "refused", t("{source}: the Hub names no commit", source=self.describe())
+                )
         entries: dict[str, FileEntry] = {}
         for entry in self._tree(commit, network):
             if entries.setdefault(entry.path, entry) != entry:
-                text = f"{self.describe()}: the Hub lists {shown(entry.path)} twice"
+                text = t(
+                    "{source}: the Hub lists {path} twice",
+                    source=self.describe(),
+                    path=shown(entry.path),
+                )
                 raise Failure("refused", text)
-        where = f"{self.repo}@{commit[:8]}" + (f" below {self.path!r}" if self.path else "")
+        where = t(
+            "{repo}@{commit}{which}",
+            repo=self.repo,
+            commit=commit[:8],
+            which=t(" below {path!r}", path=self.path) if self.path else "",
+        )
         return Resolved(commit, choose(entries, request, where))
 
     def _tree(self, commit: str, network: Network) -> Iterator[FileEntry]:
@@ -132,7 +146,9 @@ class HuggingFace(Source):
             self._check(answer, network)
             listing = answer.json()
             if not isinstance(listing, list):
-                raise Failure("refused", f"{self.describe()}: the Hub's listing is no list")
+                raise Failure(
+                    "refused", t("{source}: the Hub's listing is no list", source=self.describe())
+                )
             for item in listing:
                 entry = self._entry(item)
                 if entry:
@@ -143,12 +159,19 @@ class HuggingFace(Source):
             # The page's address is data: with another origin the token would travel there.
             url = urljoin(answer.url, following[1])
             if origin_of(network.rewrite(url)) != origin_of(answer.url):
-                raise Failure("refused", f"{self.describe()}: the listing goes on at another host")
-        raise Failure("refused", f"{self.describe()}: the listing never ends")
+                raise Failure(
+                    "refused",
+                    t("{source}: the listing goes on at another host", source=self.describe()),
+                )
+        raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
 
     def _entry(self, item: Any) -> FileEntry | None:
         if not isinstance(item, dict):
-            text = f"{self.describe()}: the Hub's listing has a wrong entry {shown(item)}"
+            text = t(
+                "{source}: the Hub's listing has a wrong entry {item}",
+                source=self.describe(),
+                item=shown(item),
+            )
             raise Failure("refused", text)
         if item.get("type") != "file":
             return None
@@ -163,7 +186,11 @@ class HuggingFace(Source):
             and (sha256 or (isinstance(oid, str) and _COMMIT.fullmatch(oid)))
         )
         if not sound or not isinstance(path, str):
-            text = f"{self.describe()}: the Hub's listing has a wrong entry for {shown(path)}"
+            text = t(
+                "{source}: the Hub's listing has a wrong entry for {path}",
+                source=self.describe(),
+                path=shown(path),
+            )
             raise Failure("refused", text)
         relative = below(self.path, path)
         if relative is None:
@@ -181,41 +208,55 @@ class HuggingFace(Source):
         code = headers.get("x-error-code", "")
         page = self.page(network)
         sent = network.authorization(network.hub + "/") is not None
-        login = "set HF_TOKEN or run `hf auth login`"
+        login = t("set HF_TOKEN or run `hf auth login`")
         if code == "GatedRepo":
             text = headers.get("x-error-message", "").lower()
             detail = "no-token" if status == 401 or not sent else _gate(text)
             failure = Failure(
-                "gated", f"{self.repo} is gated{_GATES[detail]}", _gate_hint(detail, page, login)
+                "gated",
+                t("{repo} is gated{gates}", repo=self.repo, gates=_GATES[detail]),
+                _gate_hint(detail, page, login),
             )
             failure.detail = detail
             return failure
         if code == "RevisionNotFound":
             return Failure(
                 "revision-not-found",
-                f"{self.repo} has no revision {self.revision!r}",
-                f"see the branches and tags at {page}",
+                t("{repo} has no revision {revision!r}", repo=self.repo, revision=self.revision),
+                t("see the branches and tags at {page}", page=page),
             )
         if code == "EntryNotFound":
-            return Failure("missing-upstream", f"{self.describe()}: no such folder or file")
+            return Failure(
+                "missing-upstream", t("{source}: no such folder or file", source=self.describe())
+            )
         if status == 401 and sent and code != "RepoNotFound":
             advice = network.account.advice()
-            failure = Failure("auth", f"{self.repo}: the Hub refused the token", advice)
+            failure = Failure(
+                "auth", t("{repo}: the Hub refused the token", repo=self.repo), advice
+            )
             failure.detail = "bad-token"
             return failure
         if code == "RepoNotFound" or status in {401, 404}:
-            hint = f"check the name at {page}"
+            hint = t("check the name at {page}", page=page)
             if sent:
-                hint += "; if it is private, the token needs read access to it"
+                hint = t("{hint}; if it is private, the token needs read access to it", hint=hint)
             else:
-                hint += f"; if it is private, {login}"
+                hint = t("{hint}; if it is private, {login}", hint=hint, login=login)
             kind = "auth" if status == 401 else "not-found"
-            failure = Failure(kind, f"{self.repo} does not exist, or is private", hint)
+            failure = Failure(kind, t("{repo} does not exist, or is private", repo=self.repo), hint)
             failure.detail = "no-repository"
             return failure
         if status == 403:
-            return Failure("auth", f"{self.repo}: access denied (HTTP 403)", f"see {page}")
-        return Failure("network", f"{self.repo}: the Hub answered HTTP {status}", "try again later")
+            return Failure(
+                "auth",
+                t("{repo}: access denied (HTTP 403)", repo=self.repo),
+                t("see {page}", page=page),
+            )
+        return Failure(
+            "network",
+            t("{repo}: the Hub answered HTTP {status}", repo=self.repo, status=status),
+            t("try again later"),
+        )
 
     def info(self, network: Network) -> dict[str, Any]:
         """What the Hub says of the repository: tags, licence, gating. Raises Failure."""
@@ -224,7 +265,9 @@ class HuggingFace(Source):
         self._check(answer, network)
         found = answer.json()
         if not isinstance(found, dict):
-            raise Failure("refused", f"{self.describe()}: the Hub's answer is no object")
+            raise Failure(
+                "refused", t("{source}: the Hub's answer is no object", source=self.describe())
+            )
         return found
 
     def check_access(self, network: Network) -> bool:
@@ -267,9 +310,9 @@ class HuggingFace(Source):
 _GATES = {
     "no-token": "",
     "not-approved": "",
-    "pending": ": your request waits for its authors",
-    "rejected": ": its authors have rejected your request",
-    "narrow-token": ", and your token may not read gated repositories",
+    "pending": t(": your request waits for its authors"),
+    "rejected": t(": its authors have rejected your request"),
+    "narrow-token": t(", and your token may not read gated repositories"),
 }
 
 
@@ -284,16 +327,17 @@ def _gate(text: str) -> str:
 
 def _gate_hint(detail: str, page: str, login: str) -> str:
     if detail == "no-token":
-        return f"ask for access at {page}, then {login}"
+        return t("ask for access at {page}, then {login}", page=page, login=login)
     if detail == "narrow-token":
-        return "allow your fine-grained token to read public gated repositories, in its settings"
+        return t("allow your fine-grained token to read public gated repositories, in its settings")
     if detail == "pending":
-        return f"see {page}; run again when they have approved it"
+        return t("see {page}; run again when they have approved it", page=page)
     if detail == "rejected":
-        return f"see {page}; choose another model, or write to its authors"
-    return (
-        f"your account has no access yet: ask for it at {page} and wait for approval;"
-        " it then counts for every token of the account"
+        return t("see {page}; choose another model, or write to its authors", page=page)
+    return t(
+        "your account has no access yet: ask for it at {page} and wait for approval; it then "
+        "counts for every token of the account",
+        page=page,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
@@ -36,7 +37,7 @@ class Local(Source):
 
     type: ClassVar[str] = "local"
     fields: ClassVar[dict[str, Field]] = {
-        "path": Field(Text(), "a file or folder, relative to the project's root", required=True),
+        "path": Field(Text(), t("a file or folder, relative to the project's root"), required=True),
     }
 
     @classmethod
@@ -56,7 +57,9 @@ class Local(Source):
         base = self._base(network)
         try:
             if not base.exists():
-                raise Failure("not-found", f"{base} is not there", "check the source's path")
+                raise Failure(
+                    "not-found", t("{base} is not there", base=base), t("check the source's path")
+                )
             found = dict(self._list(base))
             entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
             chosen = choose(entries, request, str(base))
@@ -67,14 +70,18 @@ class Local(Source):
                 for entry in chosen
             ]
         except OSError as error:
-            raise from_os_error(error, f"reading {error.filename or base}") from error
+            raise from_os_error(
+                error, t("reading {filename}", filename=error.filename or base)
+            ) from error
         return Resolved("", files)
 
     def check_access(self, network: Network) -> bool:
         """Whether it is there."""
         base = self._base(network)
         if not base.exists():
-            raise Failure("not-found", f"{base} is not there", "check the source's path")
+            raise Failure(
+                "not-found", t("{base} is not there", base=base), t("check the source's path")
+            )
         return True
 
     @staticmethod

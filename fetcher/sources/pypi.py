@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
@@ -33,9 +34,11 @@ class PyPI(Source):
     mirror_only: ClassVar[bool] = True
     fields: ClassVar[dict[str, Field]] = {
         "package": Field(
-            Text(REQUIREMENT, "a pinned package such as name==1.0"), "name==version", required=True
+            Text(REQUIREMENT, t("a pinned package such as name==1.0")),
+            t("name==version"),
+            required=True,
         ),
-        "path": Field(Text(check=path_complaint), "folder inside the wheel"),
+        "path": Field(Text(check=path_complaint), t("folder inside the wheel")),
     }
 
     @classmethod
@@ -43,7 +46,7 @@ class PyPI(Source):
         """`name==version[:path]`."""
         package, _, path = text.partition(":")
         if not re.fullmatch(REQUIREMENT, package):
-            raise ValueError("expected pypi:name==version, with :path if wanted")
+            raise ValueError(t("expected pypi:name==version, with :path if wanted"))
         return {"package": package, "path": path} if path else {"package": package}
 
     def describe(self) -> str:
@@ -52,7 +55,7 @@ class PyPI(Source):
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Never called: a package index is a mirror only."""
-        raise Failure("refused", "a package index can only be a mirror")
+        raise Failure("refused", t("a package index can only be a mirror"))
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The member of the wheel."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 from fetcher.errors import Failure
 from fetcher.fs.patterns import literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.sources.base import (
@@ -38,11 +39,11 @@ def _url_complaint(text: str) -> str | None:
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https", "ftp", "ftps"}:
-        return "is no http, https or ftp URL"
+        return t("is no http, https or ftp URL")
     if parts.password:
-        return "holds a password: put it into ~/.netrc instead"
+        return t("holds a password: put it into ~/.netrc instead")
     if _WEB_PAGE.match(text):
-        return "is a web page, not a file: use a source of type github or huggingface"
+        return t("is a web page, not a file: use a source of type github or huggingface")
     return None
 
 
@@ -57,7 +58,7 @@ class Url(Source):
     fields: ClassVar[dict[str, Field]] = {
         "url": Field(
             Text(r"\S+", "a URL", check=_url_complaint),
-            "http, https or ftp; one that ends in / stands in front of the names in `files`",
+            t("http, https or ftp; one that ends in / stands in front of the names in `files`"),
             required=True,
         ),
     }
@@ -84,8 +85,11 @@ class Url(Source):
             if not names or not self._is_folder:
                 raise Failure(
                     "missing-upstream",
-                    f"{self.url}: only a URL that ends in / has several files, named in `files`",
-                    "name the files (no globs: a web server cannot list), or end the URL in /",
+                    t(
+                        "{url}: only a URL that ends in / has several files, named in `files`",
+                        url=self.url,
+                    ),
+                    t("name the files (no globs: a web server cannot list), or end the URL in /"),
                 )
             return names
         if names:
@@ -115,7 +119,10 @@ class Url(Source):
             url, method="HEAD", headers=[("Accept-Encoding", "identity")], patience=5
         )
         if answer.status in {404, 410}:
-            raise Failure("not-found", f"{public_url(url)} is not there (HTTP {answer.status})")
+            raise Failure(
+                "not-found",
+                t("{url} is not there (HTTP {status})", url=public_url(url), status=answer.status),
+            )
         length = answer.headers.get("content-length", "")
         plain = answer.status == 200 and "content-encoding" not in answer.headers
         page = answer.headers.get("content-type", "").startswith("text/html")
@@ -128,13 +135,25 @@ class Url(Source):
             return False
         answer = network.request(self.url, method="HEAD", patience=5)
         if answer.status in {401, 403}:
-            raise Failure("auth", f"{public_url(self.url)}: access denied (HTTP {answer.status})")
+            raise Failure(
+                "auth",
+                t(
+                    "{url}: access denied (HTTP {status})",
+                    url=public_url(self.url),
+                    status=answer.status,
+                ),
+            )
         if answer.status in {404, 410}:
-            raise Failure("not-found", f"{public_url(self.url)} is not there")
+            raise Failure("not-found", t("{url} is not there", url=public_url(self.url)))
         return answer.status == 200
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""
         url = self._location(file.path)
-        hint = f"open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {{artifact}}/"
-        return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint + file.path)]
+        hint = t(
+            "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
+            url=url,
+            artifact="{artifact}",
+            path=file.path,
+        )
+        return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint)]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import remove_quietly
+from fetcher.i18n import join
 from fetcher.project import lockfile
 from fetcher.store.store import Store
 
@@ -108,7 +109,7 @@ def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
             locked = lockfile.read(root)
         except FetchError as error:
             _log.info("the lock of %s cannot be read: %s", root, error.message)
-            unreadable.append(f"{root}: {error.message}")
+            unreadable.append(join((str(root), error.message), ": "))
             continue
         for artifact in locked.artifacts.values():
             for entry in artifact.files:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from fetcher.fs.atomic import Stat, remove_quietly
 from fetcher.fs.locks import Busy, Holder, Teller, Watch, held
 from fetcher.fs.processes import machine
+from fetcher.i18n import t
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Runs:
         name = f"{machine()}.{os.getpid()}.{secrets.token_hex(6)}.run"
         self._path = str(self.folder / name)
         try:
-            with self._lock("joining the runs on this store") as locked:
+            with self._lock(t("joining the runs on this store")) as locked:
                 if not locked:
                     return
                 self.folder.mkdir(exist_ok=True)
@@ -194,7 +195,7 @@ class Runs:
         if not self.present:
             return set()
         try:
-            with self._lock("claiming downloads") as locked:
+            with self._lock(t("claiming downloads")) as locked:
                 if not locked:
                     return set()
                 self.look()
@@ -286,7 +287,7 @@ def alone(root: Path, doing: str, say: Callable[[str], None], mode: str = "auto"
                 if holder is None:
                     yield
                     return
-            teller.tell(f"waiting for {holder}, which uses the store")
+            teller.tell(t("waiting for {holder}, which uses the store", holder=holder))
             time.sleep(_GC_POLL_SECONDS)
     finally:
         for other in others.values():

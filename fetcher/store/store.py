@@ -39,6 +39,7 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.processes import alive, machine
+from fetcher.i18n import t
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class Store:
             if not (self.root / "index.json").exists():
                 write_atomically(self.root / "index.json", json.dumps(INDEX).encode())
         except OSError as error:
-            raise from_os_error(error, f"preparing the store {self.root}") from error
+            raise from_os_error(error, t("preparing the store {root}", root=self.root)) from error
         self._ready = True
 
     # Stamps: one append-only file per writer, merged when there are many.
@@ -391,7 +392,7 @@ class Store:
                 copy(path, temporary)
             before = os.lstat(temporary)
             if sha256_of(temporary) != sha256:
-                raise Failure("digest-mismatch", f"{path} changed while it was read")
+                raise Failure("digest-mismatch", t("{path} changed while it was read", path=path))
             if linked:  # the file is the user's own as well: its mode stays
                 os.replace(temporary, self.blob_path(sha256))
                 self._stamp(sha256, before, "")

@@ -15,6 +15,7 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.sniff import page_complaint
+from fetcher.i18n import Message
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
@@ -249,7 +250,10 @@ def manual_hint(download: Download) -> str:
     """What to do by hand where a page answers in place of the file, or ""."""
     candidate = download.candidate
     if isinstance(candidate, UrlCandidate):
-        return candidate.manual_hint.replace("{artifact}", download.artifact)
+        hint = candidate.manual_hint
+        if isinstance(hint, Message):
+            return hint.having(artifact=download.artifact)
+        return hint.replace("{artifact}", download.artifact)
     return ""
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, private_name, publish, sha256_of, write_atomically
 from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.i18n import t
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
@@ -120,7 +121,9 @@ def scan(cache: Path) -> Scan:
     try:
         found = scan_cache_dir(cache)
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure("permission", f"{cache} cannot be read: {error}") from error
+        raise Failure(
+            "permission", t("{cache} cannot be read: {error}", cache=cache, error=error)
+        ) from error
     repositories = sorted(
         CachedRepository(repo.repo_type, repo.repo_id, repo.size_on_disk) for repo in found.repos
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -46,16 +47,16 @@ def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
     """
     try:
         if len(data) > MAX_BYTES:
-            raise ValueError("too large")
+            raise ValueError(t("too large"))
         text = data.decode("utf-8-sig")
         content = json.loads(text)
         if not isinstance(content, dict):
-            raise ValueError("not an object")
+            raise ValueError(t("not an object"))
     except (ValueError, RecursionError) as error:
         raise Failure(
             "edit",
-            f"{name} cannot be edited: no JSON object ({error})",
-            "remove it from the layout's edits, or check the file upstream",
+            t("{name} cannot be edited: no JSON object ({error})", name=name, error=error),
+            t("remove it from the layout's edits, or check the file upstream"),
             file=name,
         ) from error
     _refuse_overlaps(values, name)
@@ -78,8 +79,13 @@ def _refuse_overlaps(values: Mapping[str, Any], name: str) -> None:
         if below[: len(steps)] == steps:
             raise Failure(
                 "edit",
-                f"{name}: the edits {key!r} and {other!r} set the same place",
-                "keep one of them",
+                t(
+                    "{name}: the edits {key!r} and {other!r} set the same place",
+                    name=name,
+                    key=key,
+                    other=other,
+                ),
+                t("keep one of them"),
                 file=name,
             )
 
@@ -115,7 +121,7 @@ def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
         else:
             raise Failure(
                 "edit",
-                f"{name} has no place {key!r} to set",
-                "a key that starts with '/' is a JSON pointer, whose lists must be long enough",
+                t("{name} has no place {key!r} to set", name=name, key=key),
+                t("a key that starts with '/' is a JSON pointer, whose lists must be long enough"),
                 file=name,
             )

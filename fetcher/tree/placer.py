@@ -13,6 +13,7 @@ from pathlib import Path
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, copy, private_name, publish, reflink, remove_quietly, sha256_of
 from fetcher.fs.safe_paths import escapes, native
+from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import HubCache
@@ -126,8 +127,8 @@ class Placer:
             except OSError as error:
                 raise Failure(
                     "permission",
-                    f"symlinks cannot be made here: {error.strerror}",
-                    "use --link auto",
+                    t("symlinks cannot be made here: {strerror}", strerror=error.strerror),
+                    t("use --link auto"),
                 ) from error
             return False
         if way in {"auto", "reflink"} or (way == "copy" and not self._no_reflink):
@@ -136,7 +137,9 @@ class Placer:
                 return False
             self._no_reflink = True
             if way == "reflink":
-                raise Failure("permission", "this file system has no reflinks", "use --link auto")
+                raise Failure(
+                    "permission", t("this file system has no reflinks"), t("use --link auto")
+                )
         duplicate = way == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
         if way in {"auto", "hardlink"} and not duplicate:
             try:
@@ -160,8 +163,8 @@ class Placer:
         if leak is not None:
             raise Failure(
                 "bad-path",
-                f"{leak} is a symlink that leads out of {self.tree}",
-                "replace it by a folder",
+                t("{leak} is a symlink that leads out of {tree}", leak=leak, tree=self.tree),
+                t("replace it by a folder"),
             )
         Path(native(folder)).mkdir(parents=True, exist_ok=True)
         self._folders.add(relative)
@@ -243,8 +246,8 @@ class Placer:
             return
         raise Failure(
             "conflict",
-            f"{item.target} came into being while fetch was running",
-            "look at it, then run again, with --overwrite to replace it",
+            t("{target} came into being while fetch was running", target=item.target),
+            t("look at it, then run again, with --overwrite to replace it"),
         )
 
     def kept_path(self, relative: str) -> Path:
@@ -273,13 +276,13 @@ class Placer:
 
 def _trouble(item: Item, error: OSError) -> Problem:
     if sys.platform == "win32" and error.errno == errno.EACCES:
-        hint = "is the file open in another program?"
+        hint = t("is the file open in another program?")
         return Problem(
             "permission",
-            f"placing {item.target}: {error.strerror}",
+            t("placing {target}: {strerror}", target=item.target, strerror=error.strerror),
             hint,
             item.artifact.id,
             item.file.path,
         )
-    failure = from_os_error(error, f"placing {item.target}")
+    failure = from_os_error(error, t("placing {target}", target=item.target))
     return failure.problem.about(item.artifact.id, item.file.path)

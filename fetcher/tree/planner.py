@@ -14,6 +14,7 @@ from pathlib import Path
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import git_blob_of, sha256_of
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
+from fetcher.i18n import t
 from fetcher.project.layout import Placement, owner_of, placements
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.project.manifest import Artifact
@@ -82,8 +83,12 @@ class Planner:
             part.problems.append(
                 Problem(
                     "count",
-                    f"{count} files, the manifest says {artifact.count}",
-                    "compare `files` and `count` with what the source holds",
+                    t(
+                        "{count} files, the manifest says {artifact_count}",
+                        count=count,
+                        artifact_count=artifact.count,
+                    ),
+                    t("compare `files` and `count` with what the source holds"),
                     artifact.id,
                 )
             )
@@ -124,12 +129,17 @@ class Planner:
             if owner_of(layout, target) == artifact.id:
                 line, column = layout.places[f"edits:{target}"]
                 place = f"{layout.file}:{line}:{column}"
-                message = f"{place}: {artifact.id} places no file at {target!r}"
+                message = t(
+                    "{place}: {id} places no file at {target!r}",
+                    place=place,
+                    id=artifact.id,
+                    target=target,
+                )
                 part.problems.append(
                     Problem(
                         "layout-mismatch",
                         message,
-                        "write the path as it is in the tree",
+                        t("write the path as it is in the tree"),
                         artifact.id,
                         target,
                     )
@@ -140,9 +150,13 @@ class Planner:
             part.problems.append(
                 Problem(
                     "layout-mismatch",
-                    f"{part.artifact.id}: the Hugging Face cache needs a commit, "
-                    f"and the lock has only the revision {locked.revision!r}",
-                    "write the commit into the manifest's `revision`",
+                    t(
+                        "{id}: the Hugging Face cache needs a commit, and the lock has only the "
+                        "revision {revision!r}",
+                        id=part.artifact.id,
+                        revision=locked.revision,
+                    ),
+                    t("write the commit into the manifest's `revision`"),
                     part.artifact.id,
                 )
             )
@@ -164,13 +178,13 @@ class Planner:
             if len(item.target) > 1000:
                 check_relative(item.target)
             if item.target.partition("/")[0].lower() == FOLDER:
-                raise BadPath("belongs to fetch itself")
+                raise BadPath(t("belongs to fetch itself"))
         except BadPath as error:
             part.problems.append(
                 Problem(
                     "bad-path",
-                    f"target {item.target!r} {error}",
-                    "rename it in the layout",
+                    t("target {target!r} {error}", target=item.target, error=error),
+                    t("rename it in the layout"),
                     item.artifact.id,
                     item.file.path,
                 )
@@ -183,14 +197,25 @@ class Planner:
         same = self._claimed.get(other)
         if other == item.target and same is not None and _same_content(same.file, item.file):
             return False  # the same content, wanted by two manifests
-        taken = f" of {same.artifact.id}" if same is not None else ""
+        taken = t(" of {id}", id=same.artifact.id) if same is not None else ""
         part.problems.append(
             Problem(
                 "bad-path",
-                f"two files fall on {item.target!r}: {item.file.path} and {same.file.path}{taken}"
+                t(
+                    "two files fall on {target!r}: {path} and {file_path}{taken}",
+                    target=item.target,
+                    path=item.file.path,
+                    file_path=same.file.path,
+                    taken=taken,
+                )
                 if other == item.target and same is not None
-                else f"{item.target!r} collides with {other!r}{taken}",
-                "place one of them in another folder, or rename it",
+                else t(
+                    "{target!r} collides with {other!r}{taken}",
+                    target=item.target,
+                    other=other,
+                    taken=taken,
+                ),
+                t("place one of them in another folder, or rename it"),
                 item.artifact.id,
                 item.file.path,
             )
@@ -211,12 +236,12 @@ class Planner:
         except OSError as error:
             name_too_long = error.errno == errno.ENAMETOOLONG
             code = "bad-path" if name_too_long else "permission"
-            reason = "name too long" if name_too_long else error.strerror
+            reason = t("name too long") if name_too_long else error.strerror
             self._block(
                 item,
                 code,
-                f"{item.target}: {reason}",
-                "choose a shorter name" if name_too_long else "check the mode of its folder",
+                t("{target}: {reason}", target=item.target, reason=reason),
+                t("choose a shorter name") if name_too_long else t("check the mode of its folder"),
             )
             return
         row = self.rows.get(item.target)
@@ -279,14 +304,18 @@ class Planner:
                 if inside != real and not inside.startswith(real + os.sep):
                     problem = Problem(
                         "bad-path",
-                        f"{path} is a symlink that leads out of {self.tree}",
-                        "replace it by a folder, or choose another --into",
+                        t(
+                            "{path} is a symlink that leads out of {tree}",
+                            path=path,
+                            tree=self.tree,
+                        ),
+                        t("replace it by a folder, or choose another --into"),
                     )
                     return problem, False
                 mode = os.stat(path).st_mode if path.exists() else 0
             if not stats.S_ISDIR(mode):
-                text = f"{path} is a file where a folder must be"
-                return Problem("conflict", text, "move it away"), False
+                text = t("{path} is a file where a folder must be", path=path)
+                return Problem("conflict", text, t("move it away")), False
         return None, False
 
     def _wants(self, item: Item, row: Row) -> bool:
@@ -338,8 +367,12 @@ class Planner:
             self._block(
                 item,
                 "permission",
-                f"{item.target} cannot be read: {error.strerror}",
-                "check its owner and mode",
+                t(
+                    "{target} cannot be read: {strerror}",
+                    target=item.target,
+                    strerror=error.strerror,
+                ),
+                t("check its owner and mode"),
             )
             return
         if found:
@@ -405,19 +438,23 @@ class Planner:
     def _conflict(self, item: Item) -> None:
         item.action = CONFLICT
         what = (
-            "was changed after it was placed"
+            t("was changed after it was placed")
             if item.changed_by_user
-            else ("is not what the lock wants, and fetch did not put it there")
+            else (t("is not what the lock wants, and fetch did not put it there"))
         )
         if not item.file.key and not item.changed_by_user:
-            what = "is there, but no digest is known to compare it with"
+            what = t("is there, but no digest is known to compare it with")
         item.problem = Problem(
             "conflict",
-            f"{item.target} {what}",
-            "keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)"
+            t("{target} {what}", target=item.target, what=what),
+            t("keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)")
             if item.file.key or item.changed_by_user
-            else f"take it as it is: fetch adopt {item.target} --as "
-            f"{item.artifact.id}/{item.file.path}",
+            else t(
+                "take it as it is: fetch adopt {target} --as {id}/{path}",
+                target=item.target,
+                id=item.artifact.id,
+                path=item.file.path,
+            ),
             item.artifact.id,
             item.file.path,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError, Problem
+from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.local import Local
@@ -89,10 +90,17 @@ def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
             problems.append(
                 Problem(
                     "disk-space",
-                    f"{folder}: {human_bytes(needed)} needed and {human_bytes(_MARGIN)} to "
-                    f"spare, {human_bytes(free)} free",
-                    "free some space, choose fewer artifacts with --only, or point FETCH_STORE "
-                    "or --into at another disk",
+                    t(
+                        "{folder}: {needed} needed and {margin} to spare, {free} free",
+                        folder=folder,
+                        needed=human_bytes(needed),
+                        margin=human_bytes(_MARGIN),
+                        free=human_bytes(free),
+                    ),
+                    t(
+                        "free some space, choose fewer artifacts with --only, or point "
+                        "FETCH_STORE or --into at another disk"
+                    ),
                 )
             )
     return problems
@@ -109,10 +117,15 @@ def check_writable(plan: Plan, store: Path) -> list[Problem]:
             problems.append(
                 Problem(
                     "permission",
-                    f"the {what} {folder} cannot be written: {existing} is read-only",
-                    "set FETCH_STORE to another folder"
+                    t(
+                        "the {what} {folder} cannot be written: {existing} is read-only",
+                        what=what,
+                        folder=folder,
+                        existing=existing,
+                    ),
+                    t("set FETCH_STORE to another folder")
                     if what == "store"
-                    else "choose another folder with --into",
+                    else t("choose another folder with --into"),
                 )
             )
     return problems
@@ -170,7 +183,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
     return [
         Problem(
             "offline",
-            "not in the store, and the network may not be used",
+            t("not in the store, and the network may not be used"),
             artifact=item.artifact.id,
             file=item.file.path,
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.i18n import t
 
 FOLDER = ".fetch"
 _VERSION = 3
@@ -196,5 +197,9 @@ class State:
 
     def _failure(self, error: sqlite3.Error) -> Failure:
         full = "full" in str(error)
-        hint = "free some space, then run again" if full else "is the folder writable?"
-        return Failure("disk-space" if full else "permission", f"{self.path}: {error}", hint)
+        hint = t("free some space, then run again") if full else t("is the folder writable?")
+        return Failure(
+            "disk-space" if full else "permission",
+            t("{path}: {error}", path=self.path, error=error),
+            hint,
+        )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fetcher import __version__
 from fetcher.fs.atomic import BLOCK
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 from fetcher.tree.plan import KEEP, Item, Plan
 from fetcher.tree.state import State
 
@@ -157,10 +158,10 @@ def _opened(values: Any, packed: Sequence[_Packed] | None) -> Seal:
         for artifact, paths, targets, facts in packed:
             count = paths.count("\n") + 1
             if targets.count("\n") + 1 != count or len(facts) != count * _FACTS.size:
-                raise ValueError("a damaged seal")
+                raise ValueError(t("a damaged seal"))
             counts[artifact] += count
         if counts != [artifact.files for artifact in artifacts]:
-            raise ValueError("a damaged seal")
+            raise ValueError(t("a damaged seal"))
     return seal
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.yamldoc.nodes import Document, Node, parse
 from fetcher.yamldoc.schema import INVALID, Json, node_of
 
@@ -85,7 +86,9 @@ def _parsed(text: str, name: str) -> Document:
     document = parse(text.encode(), name)
     if document.root is None or document.problems:
         first = document.problems[0] if document.problems else None
-        raise UsageError(f"{name} cannot be changed: {first}", "mend it first")
+        raise UsageError(
+            t("{name} cannot be changed: {first}", name=name, first=first), t("mend it first")
+        )
     return document
 
 

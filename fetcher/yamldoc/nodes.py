@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fetcher.errors import DocumentProblem
+from fetcher.i18n import t
 
 if TYPE_CHECKING:
     import yaml
@@ -70,11 +71,11 @@ class Node:
     def describe(self) -> str:
         """What was found, in words, for messages."""
         if self.kind == "mapping":
-            return "a mapping" if self.pairs else "an empty mapping"
+            return t("a mapping") if self.pairs else t("an empty mapping")
         if self.kind == "sequence":
-            return "a list" if self.items else "an empty list"
+            return t("a list") if self.items else t("an empty list")
         if self.is_null:
-            return "nothing"
+            return t("nothing")
         text = re.sub(r"://[^/@\s]*@", "://***@", self.text)  # a password is not for the screen
         shown = text if len(text) <= 60 else text[:57] + "…"
         return repr(shown)
@@ -134,7 +135,9 @@ class _TreeBuilder:
             elif kind == "AliasEvent":
                 self._alias(event)
             elif kind == "DocumentStartEvent" and self.root is not None:
-                self._note(event, "a second document starts here", "keep one document in a file")
+                self._note(
+                    event, t("a second document starts here"), t("keep one document in a file")
+                )
                 break
         return self.root
 
@@ -151,12 +154,14 @@ class _TreeBuilder:
         node = Node(kind, mark.line + 1, mark.column + 1)
         if event.tag not in _TEXT_TAGS:
             self._note(
-                event, f"tag {event.tag!r} is not allowed", "remove the tag and quote the text"
+                event,
+                t("tag {tag!r} is not allowed", tag=event.tag),
+                t("remove the tag and quote the text"),
             )
             node.kind = BROKEN if kind == "scalar" else kind
         self.count += 1
         if self.count > MAX_NODES:
-            self._stop(event, f"more than {MAX_NODES:,} nodes")
+            self._stop(event, t("more than {most:,} nodes", most=MAX_NODES))
         return node
 
     def _scalar(self, event: Any) -> None:
@@ -174,7 +179,7 @@ class _TreeBuilder:
         self.stack.append(node)
         self.pending_keys.append(None)
         if len(self.stack) > MAX_DEPTH:
-            self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
+            self._stop(event, t("nested deeper than {most} levels", most=MAX_DEPTH))
 
     def _close(self) -> None:
         node = self.stack.pop()
@@ -190,7 +195,9 @@ class _TreeBuilder:
             node.height = max(node.height, key.height + 1, value.height + 1)
         if node.size > MAX_NODES:
             self.document.problem(
-                node, f"stands for more than {MAX_NODES:,} nodes", "use fewer aliases"
+                node,
+                t("stands for more than {most:,} nodes", most=MAX_NODES),
+                t("use fewer aliases"),
             )
             raise _Stop
 
@@ -199,12 +206,19 @@ class _TreeBuilder:
         if target is None:
             self._note(
                 event,
-                f"alias *{event.anchor} has no finished anchor",
-                f"quote the text if it shall start with a star: '*{event.anchor}'",
+                t("alias *{anchor} has no finished anchor", anchor=event.anchor),
+                t("quote the text if it shall start with a star: '*{anchor}'", anchor=event.anchor),
             )
             target = Node(BROKEN, event.start_mark.line + 1, event.start_mark.column + 1)
         if len(self.stack) + target.height > MAX_DEPTH:
-            self._stop(event, f"alias *{event.anchor} nests deeper than {MAX_DEPTH} levels")
+            self._stop(
+                event,
+                t(
+                    "alias *{anchor} nests deeper than {most} levels",
+                    anchor=event.anchor,
+                    most=MAX_DEPTH,
+                ),
+            )
         self._add(target, None)
 
     def _add(self, node: Node, anchor: str | None) -> None:
@@ -251,29 +265,35 @@ def _check_keys(document: Document, root: Node) -> None:
 def _key_complaint(key: Node, first: Mapping[str, Node]) -> tuple[str, str] | None:
     """What is wrong with a key, given those before it; (message, hint)."""
     if key.kind != "scalar" or (key.is_null and not key.text):
-        hint = "put quotes around text that starts with '{' or '['" if key.kind != "scalar" else ""
-        return f"a key must be text, found {key.describe()}", hint
+        hint = (
+            t("put quotes around text that starts with '{' or '['") if key.kind != "scalar" else ""
+        )
+        return t("a key must be text, found {found}", found=key.describe()), hint
     if key.text == "<<" and not key.quoted:
-        return "merge keys (<<) are not supported", "write the keys out in each place"
+        return t("merge keys (<<) are not supported"), t("write the keys out in each place")
     if key.text in first:
         where = first[key.text].line
         return (
-            f"duplicate key {key.text!r}: it already stands in line {where}",
-            "remove one of the two, or rename it",
+            t(
+                "duplicate key {text!r}: it already stands in line {where}",
+                text=key.text,
+                where=where,
+            ),
+            t("remove one of the two, or rename it"),
         )
     return None
 
 
 def _decode(document: Document, data: bytes) -> str | None:
     if len(data) > MAX_BYTES:
-        document.at(1, 1, f"larger than {MAX_BYTES // 1024**2} MiB")
+        document.at(1, 1, t("larger than {most} MiB", most=MAX_BYTES // 1024**2))
         return None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        document.at(line, column, "not UTF-8 text", "save the file as UTF-8")
+        document.at(line, column, t("not UTF-8 text"), t("save the file as UTF-8"))
         return None
 
 
@@ -299,16 +319,16 @@ def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
     else:
         what = str(error).splitlines()[0]
     if "maximum nesting depth" in what:  # the parser's own bound, met before ours
-        document.at(line, column, f"nested deeper than {MAX_DEPTH} levels")
+        document.at(line, column, t("nested deeper than {most} levels", most=MAX_DEPTH))
         return
     lines = text.split("\n")
     found = lines[line - 1] if line <= len(lines) else ""
     hint = ""
     if "\t" in found[: len(found) - len(found.lstrip())]:
-        hint = "indent with spaces, not with tabs"
+        hint = t("indent with spaces, not with tabs")
     elif found[max(column - 2, 0) : column].strip(" -[,:")[:1] in {*"*@`%&!"}:
-        hint = "put quotes around text that starts with such a character"
-    document.at(line, column, f"not valid YAML: {what}", hint)
+        hint = t("put quotes around text that starts with such a character")
+    document.at(line, column, t("not valid YAML: {what}", what=what), hint)
 
 
 def _loader() -> Any:
@@ -335,7 +355,7 @@ def parse(data: bytes, name: str) -> Document:
         return document
     if root is None:
         document.empty = True
-        document.at(1, 1, "the file is empty")
+        document.at(1, 1, t("the file is empty"))
         return document
     _check_keys(document, root)
     document.root = root
@@ -350,5 +370,5 @@ def read(path: Path, name: str | None = None) -> Document:
             return parse(stream.read(MAX_BYTES + 1), shown)
     except OSError as error:
         document = Document(shown)
-        document.at(1, 1, f"cannot be read: {error.strerror or error}")
+        document.at(1, 1, t("cannot be read: {strerror}", strerror=error.strerror or error))
         return document

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fetcher.errors import DocumentProblem
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import t
 from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
 INVALID: Final = object()
@@ -37,7 +38,7 @@ JsonSchema = dict[str, Any]
 class Type:
     """A kind of value: `decode` reads it from a node, `json_schema` describes it."""
 
-    expected = "a value"
+    expected = t("a value")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The value, or INVALID after noting what is wrong."""
@@ -49,7 +50,11 @@ class Type:
 
     def wrong(self, node: Node, document: Document, hint: str = "") -> Any:
         """Note that something else was expected here."""
-        document.problem(node, f"found {node.describe()}, expected {self.expected}", hint)
+        document.problem(
+            node,
+            t("found {found}, expected {expected}", found=node.describe(), expected=self.expected),
+            hint,
+        )
         return INVALID
 
 
@@ -73,7 +78,7 @@ class Text(Type):
     """Text, taken as it stands and never empty; `pattern` must match all of it."""
 
     pattern: str = ""
-    expected: str = "text"
+    expected: str = t("text")
     choices: tuple[str, ...] = ()
     check: Callable[[str], str | None] | None = None
     multiline: bool = False
@@ -83,19 +88,25 @@ class Text(Type):
         if node.kind != "scalar" or node.is_null or not node.text:
             return self.wrong(node, document)
         if not self.multiline and not re.fullmatch(_ONE_LINE, node.text):
-            return self.wrong(node, document, "write it in one line, without control characters")
+            return self.wrong(node, document, t("write it in one line, without control characters"))
         if self.choices and node.text not in self.choices:
             close = nearest(node.text, self.choices)
             document.problem(
                 node,
-                f"found {node.describe()}, expected one of {', '.join(self.choices)}",
-                f"did you mean {close!r}?" if close else "",
+                t(
+                    "found {found}, expected one of {choices}",
+                    found=node.describe(),
+                    choices=", ".join(self.choices),
+                ),
+                t("did you mean {close!r}?", close=close) if close else "",
             )
             return INVALID
         if self.pattern and not re.fullmatch(self.pattern, node.text):
             return self.wrong(node, document)
         if self.check and (complaint := self.check(node.text)):
-            document.problem(node, f"{node.describe()} {complaint}")
+            document.problem(
+                node, t("{found} {complaint}", found=node.describe(), complaint=complaint)
+            )
             return INVALID
         return node.text
 
@@ -120,15 +131,19 @@ class Integer(Type):
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
         if self.maximum < 2**63 - 1:
-            return f"a whole number from {self.minimum} to {self.maximum}"
-        return f"a whole number of at least {self.minimum}"
+            return t(
+                "a whole number from {minimum} to {maximum}",
+                minimum=self.minimum,
+                maximum=self.maximum,
+            )
+        return t("a whole number of at least {minimum}", minimum=self.minimum)
 
     def decode(self, node: Node, document: Document) -> Any:
         """The number as int."""
         if node.kind != "scalar" or node.quoted or not re.fullmatch(r"[+-]?[0-9]{1,19}", node.text):
             return self.wrong(node, document)
         if re.match(_OCTAL, node.text):
-            return self.wrong(node, document, "a leading 0 means octal to some readers: drop it")
+            return self.wrong(node, document, t("a leading 0 means octal to some readers: drop it"))
         value = int(node.text)
         if not self.minimum <= value <= self.maximum:
             return self.wrong(node, document)
@@ -153,7 +168,7 @@ def _number(text: str) -> int | float | None:
 class Number(Type):
     """A number, whole or with a fraction."""
 
-    expected: str = "a number"
+    expected: str = t("a number")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The number as int or float."""
@@ -169,7 +184,7 @@ class Number(Type):
 class Boolean(Type):
     """true or false, and no other word."""
 
-    expected: str = "true or false"
+    expected: str = t("true or false")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The truth value."""
@@ -178,7 +193,7 @@ class Boolean(Type):
                 return _TRUTHS[node.text]
             if node.text.lower() in {"yes", "no", "on", "off", "y", "n"}:
                 truth = "true" if node.text.lower() in {"yes", "on", "y"} else "false"
-                return self.wrong(node, document, f"write {truth}")
+                return self.wrong(node, document, t("write {truth}", truth=truth))
         return self.wrong(node, document)
 
     def json_schema(self) -> JsonSchema:
@@ -195,7 +210,10 @@ class Either(Type):
     @property
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
-        return " or ".join(item.expected for item in self.types)
+        first, *others = (item.expected for item in self.types)
+        for other in others:
+            first = t("{first} or {other}", first=first, other=other)
+        return first
 
     def decode(self, node: Node, document: Document) -> Any:
         """The value as the first type that has no complaint reads it.
@@ -225,7 +243,7 @@ class Either(Type):
 class Json(Type):
     """Any value, read by the rules of YAML 1.2's core schema: what JSON can hold."""
 
-    expected: str = "a value"
+    expected: str = t("a value")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The value as JSON types."""
@@ -246,8 +264,8 @@ class Json(Type):
             return _TRUTHS[node.text]
         number = _number(node.text)
         if number is None and re.fullmatch(rf"[+-]?[1-9][0-9]*|{_FLOAT}", node.text):
-            hint = "put quotes around it, if it is meant as text"
-            document.problem(node, f"{node.describe()} is too large a number", hint)
+            hint = t("put quotes around it, if it is meant as text")
+            document.problem(node, t("{found} is too large a number", found=node.describe()), hint)
             return INVALID
         return node.text if number is None else number
 
@@ -271,8 +289,10 @@ class ListOf(Type):
     @property
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
-        number = f"{self.length} items" if self.length else "items"
-        return f"a list of {number}, each {self.item.expected}"
+        each = self.item.expected
+        if self.length:
+            return t("a list of {length} items, each {each}", length=self.length, each=each)
+        return t("a list of items, each {each}", each=each)
 
     def decode(self, node: Node, document: Document) -> Any:
         """The items as a tuple."""
@@ -283,7 +303,12 @@ class ListOf(Type):
             return self.wrong(node, document)
         if self.length and len(node.items) != self.length:
             document.problem(
-                node, f"found a list of {len(node.items)} items, expected {self.expected}"
+                node,
+                t(
+                    "found a list of {count} items, expected {expected}",
+                    count=len(node.items),
+                    expected=self.expected,
+                ),
             )
             return INVALID
         values = [self.item.decode(item, document) for item in node.items]
@@ -296,7 +321,14 @@ class ListOf(Type):
         for item, value in zip(node.items, values, strict=True):
             other = first.setdefault(value, item)
             if value is not INVALID and other is not item:
-                document.problem(item, f"{value!r} is listed twice, first in line {other.line}")
+                document.problem(
+                    item,
+                    t(
+                        "{value!r} is listed twice, first in line {line}",
+                        value=value,
+                        line=other.line,
+                    ),
+                )
         return len(first) == len(values)
 
     def json_schema(self) -> JsonSchema:
@@ -320,7 +352,7 @@ class MapOf(Type):
     @property
     def expected(self) -> str:  # type: ignore[override]
         """What is expected, in words."""
-        return "a mapping with at least one pair" if self.filled else "a mapping"
+        return t("a mapping with at least one pair") if self.filled else t("a mapping")
 
     def decode(self, node: Node, document: Document) -> Any:
         """The mapping as dict, in file order."""
@@ -365,7 +397,7 @@ class Record(Type):
 
     name: str
     fields: Mapping[str, Field]
-    expected: str = "a mapping"
+    expected: str = t("a mapping")
     open: bool = False
 
     def decode(self, node: Node, document: Document) -> Any:
@@ -395,7 +427,9 @@ class Record(Type):
         if not node.dropped:
             for name in missing:
                 hint = self.fields[name].doc
-                document.problem(node, f"{self.name} needs the key {name!r}", hint)
+                document.problem(
+                    node, t("{name} needs the key {name2!r}", name=self.name, name2=name), hint
+                )
         good = {name: value for name, value in values.items() if value is not INVALID}
         return good, len(good) == len(values) and not (unknown or missing or node.dropped)
 
@@ -406,8 +440,10 @@ class Record(Type):
             missing.remove(close)
         document.problem(
             key,
-            f"{self.name} has no key {key.text!r}",
-            f"did you mean {close!r}?" if close else f"known keys: {', '.join(self.fields)}",
+            t("{name} has no key {text!r}", name=self.name, text=key.text),
+            t("did you mean {close!r}?", close=close)
+            if close
+            else t("known keys: {fields}", fields=", ".join(self.fields)),
         )
 
     def json_schema(self) -> JsonSchema:
