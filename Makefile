@@ -5,11 +5,12 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs bench schemas clean help
+.PHONY: quickstart test lint types unit programs bench schemas messages clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
 	@echo "make test         lint, types and all tests, in an environment of its own"
+	@echo "make messages     bring the translations in step with the code"
 	@echo "make clean        remove both environments and what quickstart made"
 
 quickstart: .venv/.installed
@@ -73,6 +74,10 @@ schemas: .venv-test/.installed
 	$(TEST)/fetch schema manifest > docs/manifest.schema.json
 	$(TEST)/fetch schema layout > docs/layout.schema.json
 	$(TEST)/fetch schema settings > docs/settings.schema.json
+
+# What the code says, into the catalogs of translations; fails while something is not translated.
+messages: .venv-test/.installed
+	$(TEST)/python -m tests.i18n.catalog
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
