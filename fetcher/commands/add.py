@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from fetcher.errors import UsageError
 from fetcher.i18n import echo, local, t
 from fetcher.network.session import Network
 from fetcher.project.project import Project, find_root
+from fetcher.project.spellings import REPOSITORY_TYPES
 from fetcher.register import changes, targets
 from fetcher.register.draft import from_json
 from fetcher.register.form import FIELDS
+from fetcher.register.owner import current_user
 from fetcher.register.registration import InvalidForm, Session
+from fetcher.register.repository import CHECKPOINT_SOURCES, UPLOAD, Places
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
 
@@ -32,7 +36,7 @@ def _field_options(function: Callable[..., int]) -> Callable[..., int]:
         example = t(" Such as {example}.", example=item.example) if item.example else ""
         words = local(item.help)
         option = click.option(
-            item.flag,
+            *item.flags,
             f"field_{item.key.replace('.', '__')}",
             metavar="|".join(item.choices) if item.closed else "VALUE",
             help=f"{words[0].upper()}{words[1:]}.{local(example)}",
@@ -43,9 +47,31 @@ def _field_options(function: Callable[..., int]) -> Callable[..., int]:
 
 @click.command("add")
 @click.argument("source", required=False)
-@click.option("--checkpoint", metavar="SOURCE", help="The same as SOURCE.")
+@click.option(
+    *("--checkpoint", "--checkpoint-path", "--checkpoint-path-or-file"),
+    metavar="SOURCE",
+    help="The same as SOURCE.",
+)
+@click.option(
+    "--checkpoint-source",
+    metavar="|".join(CHECKPOINT_SOURCES),
+    help="Where the checkpoint is; default: as it is written.",
+)
 @click.option("--upload", is_flag=True, help="Take the file or folder into the store.")
-@click.option("--id", "identifier", metavar="ID", help="Its id; default: from the name.")
+@click.option(
+    *("--repository-url", "--repository", "--code", "repository"),
+    metavar="REPOSITORY",
+    help="Where the code is; the checkpoint too, if no other is named.",
+)
+@click.option(
+    "--repository-type",
+    metavar="|".join(REPOSITORY_TYPES),
+    help="What kind of repository; default: as it is written.",
+)
+@click.option("--fetch-code", is_flag=True, help="Fetch the code as well, as an artifact.")
+@click.option(
+    *("--id", "--model-id", "identifier"), metavar="ID", help="Its id; default: from the name."
+)
 @_field_options
 @click.option(
     "--from-json",
@@ -63,7 +89,11 @@ def _field_options(function: Callable[..., int]) -> Callable[..., int]:
 def command(
     source: str | None,
     checkpoint: str | None,
+    checkpoint_source: str | None,
     upload: bool,
+    repository: str | None,
+    repository_type: str | None,
+    fetch_code: bool,
     identifier: str | None,
     from_json: str | None,
     manifest: str,
@@ -79,30 +109,38 @@ def command(
     """Register a model or dataset in the project's manifest and layout.
 
     SOURCE is a Hub or GitHub repository (hf:owner/name, github:owner/name, or the address of its
-    page), a URL, or a path. Nothing else is needed for a repository: name, task, licence,
-    framework, files and gating are read from it. Without SOURCE, in a terminal, every field is
-    asked for, in five steps. The changes are shown before they are written.
+    page), one file of it by its address, a URL, or a path. Nothing else is needed for a repository:
+    name, task, licence, framework, files and gating are read from it. Where the code is elsewhere,
+    --repository-url says so. Without SOURCE, in a terminal, every field is asked for, in five
+    steps. The changes are shown before they are written.
     """
     given = {name.removeprefix("field_").replace("__", "."): text for name, text in fields.items()}
     given = {key: text for key, text in given.items() if text is not None}
-    source = _one_source(source, checkpoint)
-    ask = interactive or not (source or given or from_json or identifier)
+    places = Places(
+        repository_type or "",
+        repository or "",
+        checkpoint_source or (UPLOAD if upload else ""),
+        _one_source(source, checkpoint),
+        fetch_code,
+    )
+    ask = interactive or not (given or from_json or identifier or places != Places())
     if ask and (not common.interactive() or as_json):
         raise UsageError(
             t("nothing to add, and nobody to ask"),
             t("name a source (fetch add hf:owner/name), give fields by flags, or --from-json FILE"),
         )
-    session, source = _session(manifest, from_json, source)
+    if upload and not (places.checkpoint or from_json):
+        raise UsageError(
+            t("--upload needs SOURCE, a file or folder"), t("fetch add --upload model.pt")
+        )
+    session, places = _session(manifest, from_json, places)
     for item in FIELDS:
         if item.key in given:
             session.draft.set_text(item, given[item.key] or "")
     session.draft.id = identifier or session.draft.id
-    if source:
-        session.set_checkpoint(source, upload)
-    elif upload:
-        raise UsageError(
-            t("--upload needs SOURCE, a file or folder"), t("fetch add --upload model.pt")
-        )
+    if "owner" not in {*session.draft.values, *session.draft.errors}:
+        session.draft.set_value("owner", current_user(session.root))
+    session.take(places)
     if ask:
         from fetcher.commands.add_prompts import ask_all
 
@@ -112,14 +150,14 @@ def command(
     return _finish(session, place, dry_run, yes, as_json, by_flags=not from_json)
 
 
-def _one_source(source: str | None, checkpoint: str | None) -> str | None:
+def _one_source(source: str | None, checkpoint: str | None) -> str:
     if source and checkpoint and source != checkpoint:
         raise UsageError(t("SOURCE and --checkpoint name two places"), t("give one of them"))
-    return source or checkpoint
+    return source or checkpoint or ""
 
 
-def _session(manifest: str, json_file: str | None, source: str | None) -> tuple[Session, str]:
-    """A session with the fields of the JSON file, and the checkpoint that it names."""
+def _session(manifest: str, json_file: str | None, places: Places) -> tuple[Session, Places]:
+    """A session with the fields of the JSON file, and the places that it names or flags do."""
     root = find_root(Path.cwd())
     project = Project(root)
     settings = all_settings.load(root)
@@ -132,8 +170,9 @@ def _session(manifest: str, json_file: str | None, source: str | None) -> tuple[
     )
     if json_file:
         session.draft, written = from_json(data)
-        source = source or written
-    return session, source or ""
+        flags = {name: value for name, value in vars(places).items() if value}
+        places = replace(written, **flags)
+    return session, places
 
 
 def _read_json(name: str) -> Any:

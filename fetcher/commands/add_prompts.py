@@ -12,9 +12,12 @@ from prompt_toolkit.formatted_text import FormattedText
 
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import echo, local, t
+from fetcher.project.spellings import REPOSITORY_TYPES
 from fetcher.register import targets
 from fetcher.register.form import FIELDS, STEPS, FormField
+from fetcher.register.proposals import COMPRESSION
 from fetcher.register.registration import Session
+from fetcher.register.repository import CHECKPOINT_SOURCES, Places
 from fetcher.register.values import with_hint
 
 
@@ -70,6 +73,7 @@ def _shown(value: Any) -> str:
 def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
     """Every field in five steps; what is wrong is said, and asked again."""
     session.draft.values.setdefault("kind", "model")
+    session.draft.values.setdefault("visibility", "private")
     echo(
         t(
             "Adding to manifests/{manifest}.yaml. Tab completes; an empty answer is skipped.",
@@ -85,16 +89,24 @@ def ask_all(session: Session, python: str | None, skip_import: bool) -> None:
                 title=title,
             )
         )
+        if number == _EVALUATION:
+            for note in session.propose():
+                echo("   ", note)
         for item in FIELDS:
             if item.step != number:
                 continue
             if item.key == "class_path":
-                _ask_checkpoint(session)
+                _ask_places(session)
+            if item.key == "interface" and session.draft.values.get("task") in COMPRESSION:
+                session.draft.values.setdefault("interface", ["reconstruct"])
             if not (item.key == "files" and _pinned(session)):
                 _ask_field(session, item, python, skip_import)
             if item.key == "name":
                 _ask_id(session)
     echo()
+
+
+_EVALUATION = 3  # the step of benchmarks and metrics
 
 
 def _pinned(session: Session) -> bool:
@@ -111,9 +123,9 @@ def _ask_field(session: Session, item: FormField, python: str | None, skip_impor
             wrong = session.draft.errors.get(item.key, [])
         else:
             wrong = session.draft.set_text(item, text)
-        if not wrong and item.key == "class_path" and text and not skip_import:
+        if not wrong and item.key in {"class_path", "interface"} and text and not skip_import:
             session.check_class(python)
-            wrong = session.draft.errors.get("class_path", [])
+            wrong = session.draft.errors.get(item.key, [])
         if not wrong:
             return
         for line in wrong:
@@ -125,33 +137,36 @@ def _ask_id(session: Session) -> None:
     taken = targets.taken_ids(session.root, session.manifest)
     default = session.draft.id or session.proposed_id()
     while True:
-        wrong = session.draft.set_id(_ask("Id", default, None), taken)
+        wrong = session.draft.set_id(_ask(t("Model ID"), default, None), taken)
         if not wrong:
             return
         for line in wrong:
             echo("   ", line)
 
 
-def _ask_checkpoint(session: Session) -> None:
+def _ask_places(session: Session) -> None:
+    """Where the code is, and the checkpoint; what cannot be had is said, and asked again."""
     if session.checkpoint is not None:
         return
+    types, origins = tuple(REPOSITORY_TYPES), CHECKPOINT_SOURCES
     while True:
-        text = _ask(t("Checkpoint (hf:owner/name, a URL or a path)"), "", _Sources())
-        if not text:
+        places = Places()
+        places.repository_type = _ask(t("Repository Type"), "", _Words(types))
+        places.repository = _ask(t("Repository URL (or HF ID)"), "", _Sources())
+        places.checkpoint_source = _ask(t("Checkpoint Source"), "", _Words(origins))
+        places.checkpoint = _ask(t("Checkpoint Path or File"), "", _Sources())
+        if places.repository and places.checkpoint:
+            answer = _ask(t("Fetch the code as well (yes, no)"), "no", _Words(("yes", "no")))
+            places.fetch_code = answer.lower() in {"y", "yes"}
+        if not (places.repository or places.checkpoint):
             echo("   ", t("is needed: a repository, a URL or a file"))
             continue
-        local = not text.startswith(("hf:", "github:", "http://", "https://"))
+        before = len(session.notes)
         try:
-            upload = local and (session.root / text).expanduser().exists()
-            answer = (
-                _ask(t("Take it into the store (yes, no)"), "yes", _Words(("yes", "no")))
-                if (upload)
-                else "no"
-            )
-            before = len(session.notes)
-            session.set_checkpoint(text, upload and answer.lower() in {"y", "yes"})
-            for note in session.notes[before:]:
-                echo("   ", note)
-            return
+            session.take(places)
         except (UsageError, Failure) as error:
             echo("   ", with_hint(error.message, error.hint))
+            continue
+        for note in session.notes[before:]:
+            echo("   ", note)
+        return

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from fetcher.commands import common
+from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, find_root
+from fetcher.project.spellings import VISIBILITIES, known_as
 from fetcher.reporting import envelope
 from fetcher.ui.table import Column, print_table
 
@@ -20,6 +22,7 @@ _COLUMNS = (
     Column(t("TASK"), rank=1, least=16),
     Column(t("FOR"), rank=5, least=24),
     Column(t("LICENSE"), rank=4, least=12),
+    Column(t("SEEN BY"), rank=6, least=7),
     Column(t("SOURCE"), rank=3, least=24, at="middle"),
 )
 
@@ -35,18 +38,17 @@ def describe(artifact: Artifact) -> dict[str, object]:
         "groups": list(artifact.groups),
         **{
             key: list(value) if isinstance(value, tuple) else value
-            for key, value in artifact.info.items()
+            for key, value in names.described(artifact).items()
         },
     }
 
 
 def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
-    for field in ("task", "owner", "framework"):
-        wanted = filters[field]
-        if wanted and str(artifact.info.get(field, "")).lower() != wanted.lower():
+    for field in ("task", "owner", "framework", "visibility"):
+        wanted, found = filters[field], names.described(artifact).get(field, "")
+        same = not wanted or wanted.lower() == str(found).lower()
+        if not same and known_as(str(wanted), [str(found)]) is None:
             return False
-    if filters["visibility"] not in {None, names.visibility_of(artifact)}:
-        return False
     tags = [tag.lower() for tag in artifact.info.get("tags", ())]
     return not filters["tag"] or filters["tag"].lower() in tags
 
@@ -59,12 +61,21 @@ def _matches(artifact: Artifact, filters: dict[str, str | None]) -> bool:
 @click.option("--framework", metavar="NAME", help="Only artifacts of this framework.")
 @click.option(
     "--visibility",
-    type=click.Choice(["private", "organization", "public"]),
+    metavar="|".join(VISIBILITIES),
     help="Only artifacts that these may see.",
 )
 @common.json_option
 def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) -> int:
     """List the artifacts of the project's manifests and of the built-in catalog."""
+    seen = filters["visibility"]
+    if seen is not None and known_as(seen, VISIBILITIES) is None:
+        raise UsageError(
+            t(
+                "--visibility {seen}: expected one of {names}",
+                seen=seen,
+                names=", ".join(VISIBILITIES),
+            )
+        )
     project = Project(find_root(Path.cwd()))
     _, pairs = common.chosen(project, manifests)
     chosen = [artifact for _, artifact in pairs if _matches(artifact, filters)]
@@ -85,6 +96,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **filters: str | None) ->
                 str(artifact.info.get("task", "")),
                 str(artifact.info.get("purpose") or artifact.info.get("remarks", "")),
                 str(artifact.info.get("license", "")),
+                names.visibility_of(artifact),
                 artifact.source.describe(),
             )
         )

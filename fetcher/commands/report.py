@@ -10,6 +10,7 @@ from fetcher.commands import common
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
+from fetcher.project.spellings import metric_name, task_name
 from fetcher.reporting import envelope, leaderboard
 from fetcher.reporting.leaderboard import Leaderboard, Ranking
 from fetcher.ui.table import Column, print_table
@@ -22,7 +23,7 @@ from fetcher.ui.table import Column, print_table
 @click.option("--task", default="", metavar="TASK", help="Only models for this task.")
 @click.option(
     "--visibility",
-    type=click.Choice(leaderboard.VISIBILITIES),
+    type=click.Choice(leaderboard.VISIBILITIES, case_sensitive=False),
     default="public",
     show_default=True,
     help="The least public models to include.",
@@ -45,9 +46,10 @@ def command(
 ) -> int:
     """Rank what `fetch verify` has measured, by task and benchmark.
 
-    Models whose record says `visibility: private` or `organization` stay out of the terminal, the
-    JSON and the page, unless --visibility asks for them.
+    Only models that are public: private ones, which are those that say nothing, and those of an
+    organization stay out of the terminal, the JSON and the page, unless --visibility asks for them.
     """
+    metric, task = metric and metric_name(metric), task and task_name(task)
     root = find_root(Path.cwd())
     project = Project(root)
     _, pairs = common.chosen(project, manifests)

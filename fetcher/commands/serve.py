@@ -64,7 +64,7 @@ _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
     "--tokens",
     type=_FILE,
     metavar="FILE",
-    help="Lines of NAME RIGHTS TOKEN: who may see private artifacts, and who may upload.",
+    help="Lines of NAME RIGHTS TOKEN: who may see what is not public, and who may upload.",
 )
 @click.option("--require-token", is_flag=True, help="Serve nothing without a token.")
 @click.option(
@@ -120,10 +120,12 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     inventory.load()
     if flags["nginx_config"] is not None:
         from fetcher.server.nginx import write_configuration
+        from fetcher.server.tokens import ANONYMOUS, EVERYBODY
 
         listen = f"{flags['host']}:{flags['port']}"
         pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
-        for line in write_configuration(inventory.view, flags["nginx_config"], listen, pair):
+        seen = EVERYBODY if flags["tokens"] is None else ANONYMOUS
+        for line in write_configuration(inventory.view, flags["nginx_config"], listen, pair, seen):
             echo(line)
         return 0
     project = None if bundles or store is not None else root
@@ -326,7 +328,7 @@ def _greet(
 
     artifacts = inventory.view.artifacts
     held = [item for item in artifacts if item.files]
-    private = [item for item in held if item.record.private]
+    closed = [item for item in held if item.record.visibility != "public"]
     everyone = listen.host in {"0.0.0.0", "::"}
     host = socket.gethostname() if everyone else listen.host
     host = f"[{host}]" if ":" in host else host
@@ -357,13 +359,14 @@ def _greet(
         echo(
             t("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
         )
-    if private and not options.tokens:
+    if closed and not options.tokens:
         echo(
-            t(
-                "{private_artifacts} shown to nobody: see --tokens",
-                private_artifacts=n(
-                    "{count:,} private artifact", "{count:,} private artifacts", len(private)
-                ),
+            n(
+                "without --tokens, whoever reaches it sees everything: {count:,} artifact that is "
+                "not public, too",
+                "without --tokens, whoever reaches it sees everything: {count:,} artifacts that "
+                "are not public, too",
+                len(closed),
             )
         )
     loopback = listen.host in {"127.0.0.1", "::1", "localhost"}

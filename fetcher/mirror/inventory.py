@@ -42,9 +42,19 @@ class ArtifactRecord(JsonFields):
     """The descriptive record: name, license, visibility, tags and what else the manifest says."""
 
     @property
-    def private(self) -> bool:
-        """Whether only those may see it who are named."""
-        return self.text("visibility") == "private"
+    def visibility(self) -> str:
+        """private, organization or public; what says nothing is private."""
+        return self.text("visibility") or "private"
+
+    @property
+    def closed(self) -> bool:
+        """Whether upstream shows it only to the server's own account."""
+        return self.object("attributes").text("upstream") == "closed"
+
+
+OPEN = ArtifactRecord({"visibility": "public"})
+# What upstream shows only to the server's own account takes a token here too.
+CLOSED = ArtifactRecord({"visibility": "private", "attributes": {"upstream": "closed"}})
 
 
 @dataclass(frozen=True)

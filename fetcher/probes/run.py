@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from fetcher.fs.patterns import nearest
 from fetcher.i18n import join, t
 from fetcher.probes import golden
 from fetcher.probes.defaults import options_of
+from fetcher.project.names import code_folders
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.verify.contract.fingerprints import difference
 from fetcher.verify.contract.options import memory_bytes
@@ -189,7 +191,7 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
                 return ProbeResult(name, kind, "failed", told, hint)
             if found.items and all(stands(item) for item in found.items):
                 related[other] = placed(found)
-    return _request(part, kind, plan.tree, related, settings)
+    return _request(part, kind, plan, related, settings)
 
 
 def _unknown(part: ArtifactPlan, kind: str) -> ProbeResult | None:
@@ -240,18 +242,18 @@ def _base(item: Item) -> str:
 def _request(
     part: ArtifactPlan,
     kind: str,
-    tree: Path,
+    plan: Plan,
     related: Mapping[str, Mapping[str, Path]],
     settings: ProbeSettings,
 ) -> ProbeRequest:
-    options = options_of(part.artifact)
+    options = _with_code(options_of(part.artifact), part, plan)
     info = part.artifact.info
     timeout = settings.timeout or _number(options.get("timeout")) or _TIMEOUT
     try:
         return ProbeRequest(
             part.artifact.id,
             kind,
-            (tree / part.unit.layout.root).absolute(),
+            (plan.tree / part.unit.layout.root).absolute(),
             placed(part),
             options,
             device=settings.device,
@@ -265,6 +267,21 @@ def _request(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _with_code(options: Mapping[str, Any], part: ArtifactPlan, plan: Plan) -> Mapping[str, Any]:
+    """The options, with the folders of the code that the record names, as far as it is here."""
+    code = part.artifact.code
+    if code is None or "class_path" not in options or "paths" in options:
+        return options
+    root = plan.tree / part.unit.layout.root
+    folders = code_folders([(one.unit, one.artifact) for one in plan.artifacts], code)
+    if code.type == "local":
+        folders = [str(getattr(code, "path", "")), *folders]
+    found = [os.path.relpath(plan.tree / folder, root) for folder in folders]
+    # A folder outside of the project's tree is not imported from.
+    inside = [path for path in found if not path.startswith("..") and (root / path).is_dir()]
+    return {**options, "paths": [*inside, "."]} if inside else options
 
 
 def _number(value: Any) -> float | None:

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 from fetcher.i18n import t
+from fetcher.project.spellings import (
+    DEVICES,
+    FRAMEWORKS,
+    KINDS,
+    METHODS,
+    SIZES,
+    TASKS,
+    VISIBILITIES,
+    Attributes,
+    Benchmark,
+    Bounds,
+    License,
+    Methods,
+    Metric,
+    Name,
+    Pixels,
+    Task,
+)
 from fetcher.yamldoc.schema import (
     Boolean,
     Either,
@@ -10,30 +28,16 @@ from fetcher.yamldoc.schema import (
     Integer,
     Json,
     ListOf,
-    MapOf,
     Number,
     Record,
     Text,
 )
 
-TASKS = (
-    "image-compression",
-    "generative-reconstruction",
-    "retrieval-embedding",
-    "text-generation",
-    "image-generation",
-    "segmentation",
-    "face-detection",
-    "image-classification",
-    "vision-encoder",
-    "vision-language",
-)
-KINDS = ("model", "dataset")
-
 _TEXTS = ListOf(Text(), or_one=True, unique=True)
 MEMORY = Text(r"\d+(\.\d+)? ?[KMGT]i?B?", t("memory such as 8G"))
-_SIZE = ListOf(Integer(1), length=2)
-_BOUNDS = ListOf(Number(), length=2)
+_SIZE = Pixels(Integer(1), length=2)
+_BOUNDS = Bounds(Number(), length=2)
+VISIBILITY = Name(choices=VISIBILITIES)
 
 # The descriptive record: what people and the catalog read; nothing here changes what is fetched.
 DESCRIPTION: dict[str, Field] = {
@@ -41,12 +45,12 @@ DESCRIPTION: dict[str, Field] = {
     "description": Field(Text(multiline=True), t("a few sentences")),
     "purpose": Field(Text(), t("what it is meant for, in a few words")),
     "remarks": Field(Text(), t("what sets it apart from its siblings, in a few words")),
-    "kind": Field(Text(choices=KINDS), t("model or dataset")),
+    "kind": Field(Name(choices=KINDS), t("model, dataset or code")),
     "task": Field(
-        Text(r"[a-z0-9]+(-[a-z0-9]+)*", t("a task such as {tasks}", tasks=", ".join(TASKS[:3]))),
+        Task(r"[a-z0-9]+(-[a-z0-9]+)*", t("a task such as {tasks}", tasks=", ".join(TASKS[:3]))),
         t("what it does: {tasks}", tasks=", ".join(TASKS)),
     ),
-    "framework": Field(Text(choices=("pytorch", "tensorflow", "jax", "other")), t("its framework")),
+    "framework": Field(Name(choices=FRAMEWORKS), t("its framework")),
     "class_path": Field(
         Text(r"[A-Za-z_][\w.:]*", t("a dotted path")), t("the class that loads it")
     ),
@@ -54,9 +58,7 @@ DESCRIPTION: dict[str, Field] = {
         Record(
             "io",
             {
-                "size": Field(
-                    Text(choices=("fixed", "variable")), t("fixed or variable input size")
-                ),
+                "size": Field(Name(choices=SIZES), t("fixed or variable input size")),
                 "resolution": Field(_SIZE, t("height and width in pixels")),
                 "input_range": Field(_BOUNDS, t("lowest and highest input")),
                 "output_range": Field(_BOUNDS, t("lowest and highest output")),
@@ -65,22 +67,27 @@ DESCRIPTION: dict[str, Field] = {
         t("inputs and outputs"),
     ),
     "interface": Field(
-        ListOf(
-            Text(choices=("reconstruct", "encode", "decode", "compress", "decompress")),
-            or_one=True,
-            unique=True,
-        ),
+        Methods(Name(choices=METHODS), or_one=True, unique=True),
         t("methods it offers"),
     ),
-    "benchmarks": Field(_TEXTS, t("benchmarks it is measured on")),
-    "metrics": Field(_TEXTS, t("metrics such as psnr, ssim, lpips, bpp")),
+    "benchmarks": Field(
+        ListOf(Benchmark(), or_one=True, unique=True), t("data sets it is measured on")
+    ),
+    "metrics": Field(
+        ListOf(Metric(), or_one=True, unique=True), t("metrics such as psnr, ssim, lpips, bpp")
+    ),
     "owner": Field(Text(), t("who answers for it")),
-    "visibility": Field(Text(choices=("private", "organization", "public")), t("who may see it")),
-    "license": Field(Text(), t("licence, by its SPDX id if it has one")),
+    "visibility": Field(
+        VISIBILITY,
+        t(
+            "who may see it: private (its owner), organization (who is signed in), public; default: private"
+        ),
+    ),
+    "license": Field(License(), t("licence, by its SPDX id if it has one")),
     "citation": Field(Text(multiline=True), t("how to cite it")),
     "max_batch_size": Field(Integer(1), t("largest batch")),
-    "attributes": Field(MapOf(Text(), Json()), t("further facts, such as codebook size")),
-    "device": Field(Text(choices=("gpu-only", "cpu-allowed")), t("where it can run")),
+    "attributes": Field(Attributes(Text(), Json()), t("further facts, such as codebook size")),
+    "device": Field(Name(choices=DEVICES), t("where it can run")),
     "min_vram": Field(MEMORY, t("GPU memory needed")),
     "parameters": Field(
         Text(r"\d+(\.\d+)?[KMBT]?", t("a number such as 1.3B")), t("parameter count")

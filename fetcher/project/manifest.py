@@ -14,7 +14,7 @@ from typing import Any
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
-from fetcher.project.fields import DESCRIPTION, MEMORY
+from fetcher.project.fields import DESCRIPTION, MEMORY, VISIBILITY
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.yamldoc import nodes
@@ -182,6 +182,7 @@ ARTIFACT = Record(
     t("an artifact"),
     {
         "source": Field(SourceType(), t("where it comes from"), required=True),
+        "code": Field(SourceType(), t("where the code of its class is: a repository or a folder")),
         "mirrors": Field(ListOf(SourceType(mirror=True)), t("other places with the same bytes")),
         "files": Field(FilesType(), t("which files; absent: all of them")),
         "exclude": Field(replace(_PATTERNS, or_one=True), t("files to leave out")),
@@ -213,6 +214,7 @@ MANIFEST_FIELDS = {
     "title": Field(Text(), t("a title for people")),
     "description": Field(Text(multiline=True), t("what the project is")),
     "layout": Field(_ID_TYPE, t("the layout's name; default: the manifest's")),
+    "visibility": Field(VISIBILITY, t("of the artifacts that do not say it; default: private")),
     "combinations": Field(
         ListOf(_COMBINATION), t("artifacts that are used together, by graphics card")
     ),
@@ -239,6 +241,7 @@ class Artifact:
     writable: bool = False
     probe: Mapping[str, Any] | None = None
     signature: Mapping[str, Any] | None = None
+    code: Source | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -299,14 +302,17 @@ class Manifest:
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     probe_places: dict[str, tuple[int, int]] = field(default_factory=dict)
     combinations: tuple[dict[str, Any], ...] = ()
+    visibility: str = "private"
     path: Path | None = None
 
 
-def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
+def _artifact(key: str, manifest: Manifest, values: dict[str, Any]) -> Artifact:
     names, known = values.get("files", (None, {}))
+    # Who may see it is said of each: nothing is seen because a field was left out.
+    described = {"visibility": manifest.visibility, **values}
     return Artifact(
         id=key,
-        manifest=manifest,
+        manifest=manifest.name,
         source=values["source"],
         mirrors=values.get("mirrors", ()),
         request=Request(names, values.get("exclude", ()), known),
@@ -316,7 +322,8 @@ def _artifact(key: str, manifest: str, values: dict[str, Any]) -> Artifact:
         writable=values.get("writable", False),
         probe=values.get("probe"),
         signature=values.get("signature"),
-        info={name: values[name] for name in DESCRIPTION if name in values},
+        code=values.get("code"),
+        info={name: described[name] for name in DESCRIPTION if name in described},
     )
 
 
@@ -346,7 +353,7 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
             )
         values = ARTIFACT.decode(value, document)
         if values is not INVALID:
-            manifest.artifacts[key.text] = _artifact(key.text, manifest.name, values)
+            manifest.artifacts[key.text] = _artifact(key.text, manifest, values)
             kind = node_of(node_of(value, "probe"), "type")
             manifest.probe_places[key.text] = kind.line, kind.column
 
@@ -413,6 +420,7 @@ def decode(document: Document) -> Manifest | None:
         title=values.get("title", ""),
         description=values.get("description", ""),
         combinations=values.get("combinations", ()),
+        visibility=values.get("visibility", "private"),
         layout=_id_under(root, "layout", name),
         name_place=(name_node.line, name_node.column),
         layout_place=(layout_node.line, layout_node.column),

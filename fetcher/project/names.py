@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.project.project import SUFFIXES, Project, Unit
+from fetcher.project.spellings import repository_type
 
 if TYPE_CHECKING:
     from fetcher.project.manifest import Artifact
+    from fetcher.sources.base import Source
 
 Pair = tuple[Unit, "Artifact"]
 
@@ -102,9 +104,31 @@ def explanation(name: str, artifact: Artifact) -> str:
 
 
 def visibility_of(artifact: Artifact) -> str:
-    """Who may see it: as its record says; what lies on this machine only is private."""
-    fallback = "private" if artifact.source.type == "local" else "public"
-    return str(artifact.info.get("visibility") or fallback)
+    """Who may see it: as its record says; private where nothing is said."""
+    return str(artifact.info.get("visibility") or "private")
+
+
+def described(artifact: Artifact) -> dict[str, Any]:
+    """The record as people and programs read it, with where the code of its class is."""
+    found = {**artifact.info, "visibility": visibility_of(artifact)}
+    if artifact.code is not None:
+        found["code"] = artifact.code.describe()
+        found["repository_type"] = repository_type(artifact.code.type)
+    return found
+
+
+def code_folders(pairs: Iterable[Pair], code: Source) -> list[str]:
+    """Where layouts put the artifacts that are this code, relative to the project's root."""
+    found = []
+    for unit, artifact in pairs:
+        if artifact.source == code:
+            root = f"{unit.layout.root}/" if unit.layout.root else ""
+            found += [
+                (root + entry.target).rstrip("/")
+                for entry in unit.layout.entries
+                if entry.artifact == artifact.id and entry.folder
+            ]
+    return found
 
 
 def known_names(pairs: Iterable[Pair]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fetcher.errors import UsageError, from_os_error
@@ -13,7 +13,7 @@ from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import join, t
 from fetcher.project.manifest import ARTIFACT
 from fetcher.register.values import judge, node_of_value, short
-from fetcher.sources.addresses import repository_of
+from fetcher.sources.addresses import file_of, repository_of
 from fetcher.sources.base import Source
 from fetcher.store.store import Store
 
@@ -22,17 +22,20 @@ from fetcher.store.store import Store
 class Checkpoint:
     """`yaml` is what stands under `source`; `source` the same, decoded. `name` is proposed.
 
-    `files` is what stands under `files`, for a checkpoint whose digest is known.
+    `files` is what stands under `files`, for a checkpoint whose digest is known. `only` is the
+    one file that an address means, "" for the whole source.
     """
 
     yaml: Any
     source: Source
     name: str
     files: Any = None
+    only: str = ""
 
 
 def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     """A repository, its page's address, a URL, or a path. Raises UsageError."""
+    single = file_of(text, hub)
     try:
         found = repository_of(text, hub)
     except ValueError as error:
@@ -47,7 +50,10 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     _, wrong = judge(node_of_value(written), _SOURCE)
     if wrong:
         raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(wrong, "; ")))
-    return Checkpoint(written, found, str(getattr(found, "repo", "")).rpartition("/")[2])
+    name = str(getattr(found, "repo", "")).rpartition("/")[2]
+    if single:
+        return Checkpoint(written, found, PurePosixPath(single).stem or name, only=single)
+    return Checkpoint(written, found, name)
 
 
 def _is_there(root: Path, path: Path, found: Source | None) -> bool:

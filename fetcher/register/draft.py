@@ -7,21 +7,32 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.project.manifest import ARTIFACT, ID
-from fetcher.register.form import BY_KEY, EXTRA, FIELDS, FormField
+from fetcher.register.form import BY_KEY, FIELDS, OWN, FormField, flat, key_of
 from fetcher.register.ids import propose
+from fetcher.register.repository import Places
 from fetcher.register.values import judge, node_of_text, node_of_value, printable, short
 from fetcher.yamldoc.edit import jsonable
-from fetcher.yamldoc.schema import INVALID
+from fetcher.yamldoc.schema import INVALID, ListOf
 
 # The order of a record's keys in the file.
 ORDER = (
     *("name", "description", "kind", "task", "framework", "class_path", "io", "interface"),
     *("benchmarks", "metrics", "owner", "visibility", "license", "citation", "max_batch_size"),
     *("attributes", "device", "min_vram", "parameters", "tags", "aliases", "requires_auth"),
-    *("type", "params", "source", "mirrors", "files", "exclude", "count", "groups", "optional"),
+    *(
+        "type",
+        "params",
+        "source",
+        "code",
+        "mirrors",
+        "files",
+        "exclude",
+        "count",
+        "groups",
+        "optional",
+    ),
     *("writable", "probe"),
 )
 
@@ -29,19 +40,24 @@ ORDER = (
 @dataclass
 class Draft:
     """A record in the making. `values` are JSON types by field key (io.resolution); `errors` are
-    words by field key, `id` and `source` included."""
+    words by field key, `id` and `source` included. `declined` were left empty on purpose: nothing
+    is proposed for them. `code` is what stands under it, None for nothing."""
 
     id: str = ""
     source: Any = None
+    code: Any = None
     values: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, list[str]] = field(default_factory=dict)
+    declined: set[str] = field(default_factory=set)
 
     def set_text(self, form_field: FormField, text: str) -> list[str]:
         """Take what a person typed; returns what is wrong. Empty text removes the value."""
         key = form_field.key
         self.errors.pop(key, None)
+        self.declined.discard(key)
         if not text.strip():
             self.values.pop(key, None)
+            self.declined.add(key)
             wrong = [t("is needed")] if form_field.required else []
         else:
             node, complaint = node_of_text(text, form_field.type)
@@ -53,12 +69,18 @@ class Draft:
         return wrong
 
     def set_value(self, key: str, value: Any) -> list[str]:
-        """Take a JSON value; returns what is wrong."""
+        """Take a JSON value, text as a person types it; returns what is wrong."""
         form_field = BY_KEY.get(key)
         kind = form_field.type if form_field else ARTIFACT.fields[key].type
         self.errors.pop(key, None)
         node = node_of_value(value)
         found, wrong = judge(node, kind)
+        several = isinstance(kind, ListOf) and isinstance(value, str) and "," in value
+        if (wrong or several) and isinstance(value, str) and value.strip() and printable(value):
+            typed, _ = node_of_text(value, kind)
+            read, mistakes = (INVALID, wrong) if typed is None else judge(typed, kind)
+            if typed is not None and (wrong or not mistakes):
+                node, found, wrong = typed, read, mistakes
         if not printable(value):
             wrong = [t("holds control characters")]
         if wrong:
@@ -106,15 +128,15 @@ class Draft:
 
     def record(self) -> dict[str, Any]:
         """The record as it stands in a manifest."""
-        flat = {**self.values, "source": self.source}
-        inner = {key[3:]: value for key, value in flat.items() if key.startswith("io.")}
+        values = {**self.values, "source": self.source, "code": self.code}
+        inner = {key[3:]: value for key, value in values.items() if key.startswith("io.")}
         if inner:
-            flat["io"] = {
+            values["io"] = {
                 item.key[3:]: inner[item.key[3:]]
                 for item in FIELDS
                 if item.key.startswith("io.") and item.key[3:] in inner
             }
-        return {key: flat[key] for key in ORDER if flat.get(key) is not None}
+        return {key: values[key] for key in ORDER if values.get(key) is not None}
 
 
 def _plain(key: str, node: Any, value: Any) -> Any:
@@ -127,45 +149,60 @@ def _plain(key: str, node: Any, value: Any) -> Any:
     return jsonable(value)
 
 
-def from_json(data: Any) -> tuple[Draft, str]:
-    """A draft from `--from-json`: (draft, checkpoint or ""). Mistakes are in `errors`.
+def from_json(data: Any) -> tuple[Draft, Places]:
+    """A draft from `--from-json`, and where code and checkpoint are. Mistakes are in `errors`.
 
-    `io` may be nested or flat (`io.size`); `id`, `source` or `checkpoint` stand beside the rest.
+    Keys are the fields' names or their labels, also grouped as on the form (io: {size: …}).
     """
-    draft = Draft()
+    draft, places = Draft(), Places()
     if not isinstance(data, Mapping):
         draft.errors["(the file)"] = [t("expected one JSON object with the fields by name")]
-        return draft, ""
-    checkpoint = data.get("checkpoint", data.get("source", ""))
-    for key, value in data.items():
-        if key in {"id", "source", "checkpoint", "manifest"}:
+        return draft, places
+    named: dict[str, str] = {}
+    for name, value in flat(data):
+        try:
+            key = key_of(name)
+        except KeyError as error:
+            close = error.args[0]
+            hint = t(" (did you mean {close!r}?)", close=close) if close else ""
+            draft.errors[name] = [t("there is no such field{hint}", hint=hint)]
             continue
-        if key == "io" and isinstance(value, Mapping):
-            for inner, item in value.items():
-                _set_known(draft, f"io.{inner}", item)
-        elif value is not None:
-            _set_known(draft, str(key), value)
-    if isinstance(data.get("id"), str):
-        draft.id = data["id"]
-    elif "id" in data:
-        draft.errors["id"] = [t("expected text, found {id!r}", id=data["id"])]
-    if isinstance(checkpoint, Mapping):
-        draft.source, checkpoint = jsonable(checkpoint), ""
-        _, wrong = judge(node_of_value(draft.source), ARTIFACT.fields["source"].type)
-        if wrong:
-            draft.errors["source"] = wrong
-    elif not isinstance(checkpoint, str):
-        draft.errors["source"] = [
-            t("expected text or an object, found {checkpoint!r}", checkpoint=checkpoint)
-        ]
-        checkpoint = ""
-    return draft, checkpoint
+        other = named.setdefault(key, name)
+        if key == "attributes" and isinstance(value, Mapping):
+            draft.set_value(key, {**draft.values.get(key, {}), **value})
+        elif other != name:
+            draft.errors[name] = [t("{other!r} has said it already", other=other)]
+        elif key in OWN:
+            _set_own(draft, places, key, value)
+        elif value is None or value in ("", []):
+            draft.declined.add(key)
+        else:
+            draft.set_value(key, value)
+    return draft, places
 
 
-def _set_known(draft: Draft, key: str, value: Any) -> None:
-    if key in BY_KEY or key in EXTRA:
-        draft.set_value(key, value)
+def _set_own(draft: Draft, places: Places, key: str, value: Any) -> None:
+    """Take what is not a field of the record alone."""
+    target = "source" if key == "checkpoint" else key
+    if value is None or key == "manifest":
         return
-    close = nearest(key, [*BY_KEY, *EXTRA, "id", "source", "checkpoint"])
-    hint = t(" (did you mean {close!r}?)", close=close) if close else ""
-    draft.errors[key] = [t("there is no such field{hint}", hint=hint)]
+    if key in {"checkpoint", "repository"} and isinstance(value, Mapping):
+        written = jsonable(value)
+        _, wrong = judge(node_of_value(written), ARTIFACT.fields["source"].type)
+        draft.source, draft.code = (
+            (written, draft.code) if key == "checkpoint" else (draft.source, written)
+        )
+        if wrong:
+            draft.errors[target] = wrong
+    elif key == "fetch_code" and isinstance(value, bool):
+        places.fetch_code = value
+    elif not isinstance(value, str) or key == "fetch_code":
+        wanted = t("true or false") if key == "fetch_code" else t("text")
+        told = t("expected {wanted}, found {value!r}", wanted=wanted, value=value)
+        draft.errors[target] = [told]
+    elif not printable(value):
+        draft.errors[target] = [t("holds control characters")]
+    elif key == "id":
+        draft.id = value
+    else:
+        setattr(places, key, value.strip())

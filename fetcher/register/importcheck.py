@@ -9,19 +9,20 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.i18n import t
+from fetcher.project.spellings import METHODS
 from fetcher.verify.host.environment import child_environment, interpreter
 
 _SECONDS = 120
-_METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
 
 _CODE = """
-import importlib, inspect, json, os, sys
+import importlib, json, os, sys
 path, methods = sys.argv[1], sys.argv[2].split(",")
-sys.path.insert(0, os.getcwd())
+sys.path[:0] = [*sys.argv[3:], os.getcwd()]
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
 def found():
     parts = path.replace(":", ".").split(".")
@@ -43,33 +44,44 @@ def found():
     raise error or ImportError("a module and a class are needed, such as package.module.Class")
 try:
     thing = found()
-    if not callable(thing):
-        raise TypeError("%s is a %s, not a class or function" % (path, type(thing).__name__))
-    bases = [base.__module__.split(".")[0] for base in getattr(thing, "__mro__", ())]
+    if not isinstance(thing, type):
+        raise TypeError("%s is a %s, not a class" % (path, type(thing).__name__))
+    bases = [base.__module__.split(".")[0] for base in thing.__mro__]
     answer = {"ok": True, "methods": [m for m in methods if callable(getattr(thing, m, None))],
               "bases": bases}
 except BaseException as wrong:
-    answer = {"ok": False, "error": "%s: %s" % (type(wrong).__name__, wrong)}
+    answer = {"ok": False, "error": "%s: %s" % (type(wrong).__name__, wrong),
+              "missing": isinstance(wrong, ModuleNotFoundError)}
 json.dump(answer, out); out.close()
 """
 
 
 @dataclass(frozen=True)
 class ImportCheck:
-    """What the child found: `error` in words, or the interface and framework of the class."""
+    """What the child found: `error` in words, or the interface and framework of the class.
+
+    `missing` tells an error that a module is not there from one of the class itself.
+    """
 
     python: str
     error: str = ""
     interface: tuple[str, ...] = ()
     framework: str = ""
+    missing: bool = False
 
 
-def check(class_path: str, root: Path, python: str | None = None) -> ImportCheck:
-    """Import a class under the project's interpreter, in the project's folder."""
+def check(
+    class_path: str, root: Path, python: str | None = None, folders: Sequence[Path] = ()
+) -> ImportCheck:
+    """Import a class under the project's interpreter, in the project's folder.
+
+    Its modules are looked up in `folders` first.
+    """
     chosen = interpreter(python)
     with tempfile.TemporaryDirectory() as scratch:
         environment = child_environment(Path(scratch), 0, None, os.environ)
-        command = [chosen, "-c", _CODE, class_path, ",".join(_METHODS)]
+        command = [chosen, "-c", _CODE, class_path, ",".join(METHODS)]
+        command += [str(folder.absolute()) for folder in folders]
         try:
             done = subprocess.run(
                 command,
@@ -98,7 +110,8 @@ def check(class_path: str, root: Path, python: str | None = None) -> ImportCheck
         ]
         return ImportCheck(chosen, t("the import ended the process: {last}", last=last[:200]))
     if not answer.get("ok"):
-        return ImportCheck(chosen, str(answer.get("error"))[:300])
+        missing = answer.get("missing") is True
+        return ImportCheck(chosen, str(answer.get("error"))[:300], missing=missing)
     bases = set(answer["bases"])
     framework = next(
         (name for name, top in (("pytorch", "torch"), ("tensorflow", "keras"), ("jax", "flax"))

@@ -7,16 +7,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem
+from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem, UsageError
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
+from fetcher.project.manifest import ARTIFACT
+from fetcher.project.names import Pair, code_folders, pairs_of
 from fetcher.project.project import Project
-from fetcher.register import changes, checkpoint, importcheck, repository_info, targets
+from fetcher.register import (
+    changes,
+    checkpoint,
+    importcheck,
+    proposals,
+    repository,
+    repository_info,
+    targets,
+)
 from fetcher.register.changes import Change
 from fetcher.register.checkpoint import Checkpoint
 from fetcher.register.draft import Draft
-from fetcher.register.form import BY_KEY, EXTRA
+from fetcher.register.form import BY_KEY
 from fetcher.register.ids import propose
+from fetcher.register.repository import HUB_FILE, UPLOAD, Places
+from fetcher.register.targets import Entry
+from fetcher.register.values import judge, node_of_value
+from fetcher.sources.base import Source
 from fetcher.store.store import Store
 from fetcher.ui.units import human_bytes
 
@@ -65,11 +79,40 @@ class Session:
     found: repository_info.Upstream | None = None
     checkpoint: Checkpoint | None = None
     notes: list[str] = field(default_factory=list)
+    fetch_code: bool = False
+    _known: list[Pair] | None = None
 
     @property
     def root(self) -> Path:
         """The project's root."""
         return self.project.root
+
+    def take(self, places: Places) -> None:
+        """Take what was said of code and checkpoint. Raises UsageError, Failure.
+
+        Where no checkpoint is named, it is in the repository.
+        """
+        self.fetch_code = places.fetch_code
+        origin = places.origin
+        if origin and not places.checkpoint:
+            raise UsageError(
+                t("{origin}: Checkpoint Path or File is needed", origin=origin), t("name the file")
+            )
+        if places.repository:
+            code = repository.code_of(places, self.root, self.network.hub)
+            if not places.checkpoint and self.draft.source is None:
+                self._take_checkpoint(code)
+                return
+            self.draft.code = code.yaml
+        elif places.kind not in {"", "local"}:
+            raise UsageError(
+                t("{type}: Repository URL is needed", type=places.repository_type), t("name it")
+            )
+        if places.checkpoint:
+            text = places.hub_file if origin == HUB_FILE else places.checkpoint
+            if origin and origin != HUB_FILE:
+                checkpoint.of_path(_path(text), self.root)
+            self.set_checkpoint(text, origin == UPLOAD)
 
     def set_checkpoint(self, text: str, upload: bool = False) -> None:
         """Take the checkpoint, and fill empty fields with what upstream says of it.
@@ -77,15 +120,19 @@ class Session:
         Raises UsageError, Failure (a repository that is not there, or not readable).
         """
         if upload:
-            path = Path(text.removeprefix("local:")).expanduser()
-            taken = checkpoint.upload(path, self.root, self.store)
+            taken = checkpoint.upload(_path(text), self.root, self.store)
         else:
             taken = checkpoint.of_text(text, self.root, self.network.hub)
+        self._take_checkpoint(taken)
+
+    def _take_checkpoint(self, taken: Checkpoint) -> None:
         self.checkpoint = taken
         self.draft.source = taken.yaml
         self.draft.errors.pop("source", None)
         if taken.files is not None:
             self.draft.set_value("files", taken.files)
+        elif taken.only and "files" not in self.draft.values:
+            self.draft.set_value("files", [taken.only])
         self._ask_upstream(taken)
 
     def _ask_upstream(self, taken: Checkpoint) -> None:
@@ -97,7 +144,7 @@ class Session:
             self.notes.append(t("not read upstream: {message}", message=failure.message))
             return
         self.notes += self.found.notes
-        if self.found.files:
+        if self.found.files and not taken.only:
             count = len(self.found.files)
             self.notes.append(
                 t("{count} files, {size}", count=count, size=human_bytes(self.found.size))
@@ -106,7 +153,10 @@ class Session:
             self.notes.append(t("gated ({gated}): see `fetch access`", gated=self.found.gated))
         if self.found.base:
             self._propose_base(self.found)
+        only = taken.only and {"exclude"}
         for key, value in self.found.values.items():
+            if key in (only or ()):
+                continue
             if key not in self.draft.values and key not in self.draft.errors:
                 self.draft.set_value(key, value)
                 self.draft.errors.pop(key, None)  # upstream's mistake is nobody's here
@@ -143,12 +193,26 @@ class Session:
         return propose(name, targets.taken_ids(self.root, self.manifest))
 
     def check_class(self, python: str | None) -> importcheck.ImportCheck | None:
-        """Import `class_path` in a child; its framework and interface fill empty fields."""
+        """Import `class_path` in a child; its framework and interface fill empty fields.
+
+        It is looked up in the code that the record names, as far as that is here.
+        """
         path = self.draft.values.get("class_path")
         if not path:
             return None
-        checked = importcheck.check(str(path), self.root, python)
+        folders = self._code_folders()
+        checked = importcheck.check(str(path), self.root, python, folders)
         if checked.error:
+            if self.draft.code is not None and not folders and checked.missing:
+                where = _source(self.draft.code).describe()
+                self.notes.append(
+                    t(
+                        "{path} is not checked: its code, {code}, is not here yet",
+                        path=path,
+                        code=where,
+                    )
+                )
+                return checked
             words = t(
                 "{path} cannot be imported by {python}: {error}",
                 path=path,
@@ -160,14 +224,41 @@ class Session:
         self.draft.errors.pop("class_path", None)
         if checked.interface and "interface" not in self.draft.values:
             self.draft.set_value("interface", list(checked.interface))
+        declared = self.draft.values.get("interface", ())
+        if absent := [name for name in declared if name not in checked.interface]:
+            self.draft.errors["interface"] = [
+                t("{path} has no method {methods}", path=path, methods=", ".join(absent))
+            ]
         if checked.framework and "framework" not in self.draft.values:
             self.draft.set_value("framework", checked.framework)
         return checked
+
+    def _code_folders(self) -> list[Path]:
+        """Where the record's code lies: the folder itself, or where an artifact of it was put."""
+        if self.draft.code is None:
+            return []
+        source = _source(self.draft.code)
+        if source.type == "local":
+            return [self.root / str(getattr(source, "path", ""))]
+        found = [self.root / folder for folder in code_folders(self._pairs(), source)]
+        return [folder for folder in found if folder.is_dir()]
+
+    def _pairs(self) -> list[Pair]:
+        """Everything in reach that is known; nothing where a manifest is wrong."""
+        if self._known is None:
+            try:
+                self._known = pairs_of(self.project.load_everything())
+            except FetchError:
+                self._known = []  # what is wrong is said where that file is read
+        return self._known
 
     def settle(self) -> None:
         """Choose the id if none is, and note what is missing. Raises InvalidForm."""
         draft = self.draft
         draft.values.setdefault("kind", "model")
+        # Nothing is seen because a field was left out.
+        draft.values.setdefault("visibility", "private")
+        self._settle_evaluation()
         if not draft.id and draft.values.get("name"):
             draft.id = self.proposed_id()
         elif draft.id:
@@ -176,12 +267,44 @@ class Session:
         if wrong:
             raise InvalidForm(wrong)
 
+    def propose(self) -> list[str]:
+        """Fill what the task proposes and nobody has said; lines about it."""
+        on_hub = self.checkpoint is not None and self.checkpoint.source.type == "huggingface"
+        return proposals.apply(self.draft, on_hub)
+
+    def _settle_evaluation(self) -> None:
+        draft = self.draft
+        proposals.settle_benchmarks(draft, self._pairs())
+        for line in (*proposals.unknown(draft, self._pairs()), *self.propose()):
+            if line not in self.notes:
+                self.notes.append(line)
+        task, kind = draft.values.get("task"), draft.values.get("kind")
+        codec = task in proposals.COMPRESSION and kind == "model"
+        offers = draft.values.get("interface", ())
+        if codec and "reconstruct" not in offers and "interface" not in draft.errors:
+            draft.errors["interface"] = [t("a compression model must offer reconstruct")]
+
+    def _entries(self, folder: str) -> list[Entry]:
+        """The record, and one for its code where that is fetched as well."""
+        draft = self.draft
+        found = [Entry(draft.id, draft.record(), folder)]
+        if self.fetch_code:
+            if draft.code is None:
+                raise InvalidForm({"fetch_code": [t("there is no repository to fetch")]})
+            taken = targets.taken_ids(self.root, self.manifest) | {draft.id}
+            record: dict[str, Any] = {
+                "name": f"Code of {draft.values['name']}",
+                "kind": "code",
+                **{k: draft.values[k] for k in ("owner", "visibility") if k in draft.values},
+                "source": draft.code,
+            }
+            found.append(Entry(propose(f"{draft.id}-code", taken), record))
+        return found
+
     def changes(self, folder: str = "") -> list[Change]:
         """The files as they will be. Raises InvalidForm, InvalidDocument."""
         self.settle()
-        found = targets.changes_for(
-            self.root, self.manifest, self.draft.id, self.draft.record(), folder
-        )
+        found = targets.changes_for(self.root, self.manifest, self._entries(folder))
         if problems := changes.problems(found):
             raise InvalidDocument(problems)
         return found
@@ -193,7 +316,13 @@ class Session:
         return found
 
 
-def values_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's values by field key: what a form shows of it."""
-    flat = {f"io.{key}": value for key, value in (record.get("io") or {}).items()}
-    return {**flat, **{key: record[key] for key in (*BY_KEY, *EXTRA) if key in record}}
+def _path(text: str) -> Path:
+    return Path(text.removeprefix("local:")).expanduser()
+
+
+def _source(written: Any) -> Source:
+    """What stands under `code`, decoded; it has been judged before."""
+    found, wrong = judge(node_of_value(written), ARTIFACT.fields["code"].type)
+    if wrong or not isinstance(found, Source):
+        raise InvalidForm({"repository": wrong or [t("is no source")]})
+    return found

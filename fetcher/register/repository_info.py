@@ -13,7 +13,7 @@ from fetcher.fs.patterns import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.i18n import t
 from fetcher.network.session import Network
-from fetcher.project.fields import TASKS
+from fetcher.project.spellings import TASKS
 from fetcher.register.card import MAX_CARD, Card, licence_name, of_data, of_text
 from fetcher.sources.base import FileEntry, Request, Source, UrlCandidate
 from fetcher.sources.github import GitHub
@@ -100,8 +100,6 @@ def _of_hub(source: HuggingFace, network: Network) -> Upstream:
     if facts := _facts(library, card):
         values["attributes"] = facts
     _note_base(card, library, found)
-    if owner := _text(info.get("author")) or source.repo.partition("/")[0]:
-        values["owner"] = owner
     total = _mapping(info.get("safetensors")).get("total")
     if isinstance(total, int) and total > 0:
         values["parameters"] = human_count(total)
@@ -109,7 +107,6 @@ def _of_hub(source: HuggingFace, network: Network) -> Upstream:
     found.gated = gated if isinstance(gated, str) else ""
     if found.gated or info.get("private") is True:
         values["requires_auth"] = True
-    values["visibility"] = "private" if info.get("private") is True else "public"
     pipeline = _text(_mapping(_mapping(info.get("config")).get("diffusers")).get("_class_name"))
     if pipeline:
         values.setdefault("task", "image-generation")
@@ -195,8 +192,6 @@ def _of_github(source: GitHub, network: Network) -> Upstream:
     licence = _text(_mapping(info.get("license")).get("spdx_id"))
     if licence and licence != "NOASSERTION":
         values["license"] = licence
-    values["owner"] = _text(_mapping(info.get("owner")).get("login")) or source.repo.split("/")[0]
-    values["visibility"] = "private" if info.get("private") is True else "public"
     if info.get("private") is True:
         values["requires_auth"] = True
     topics = info.get("topics")

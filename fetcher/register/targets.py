@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,37 @@ def path_of(root: Path, folder: str, name: str) -> str:
     return f"{folder}/{name}.yaml"
 
 
-def changes_for(
-    root: Path, manifest: str, identifier: str, record: Mapping[str, Any], folder: str = ""
-) -> list[Change]:
-    """The manifest with the record, and the layout with a folder for it.
+@dataclass(frozen=True)
+class Entry:
+    """A record, and the folder its files shall stand in; default: models/ID, code/ID and so on."""
 
-    `folder` is where its files shall stand; default: models/ID, or datasets/ID.
-    """
+    id: str
+    record: Mapping[str, Any]
+    folder: str = ""
+
+    @property
+    def target(self) -> str:
+        """The folder, without a slash at its end."""
+        kind = str(self.record.get("kind"))
+        return (self.folder or f"{_FOLDERS.get(kind, 'models')}/{self.id}").rstrip("/")
+
+
+_FOLDERS = {"dataset": "datasets", "code": "code"}
+
+
+def changes_for(root: Path, manifest: str, entries: Sequence[Entry]) -> list[Change]:
+    """The manifest with the records, and the layout with a folder for each."""
     path = path_of(root, "manifests", manifest)
     before = read_text(root, path)
-    text = before or f"manifest: {manifest}\n"
-    after = edit.put(text, ["artifacts"], identifier, record, path)
+    after = before or f"manifest: {manifest}\n"
+    for entry in entries:
+        after = edit.put(after, ["artifacts"], entry.id, entry.record, path)
     layout = _layout_name(after, manifest)
     layout_path = path_of(root, "layouts", layout)
     layout_before = read_text(root, layout_path)
-    kind = "datasets" if record.get("kind") == "dataset" else "models"
-    target = (folder or f"{kind}/{identifier}").rstrip("/")
-    layout_after = _with_place(
-        layout_before or f"layout: {layout}\n", target, identifier, layout_path
-    )
+    layout_after = layout_before or f"layout: {layout}\n"
+    for entry in entries:
+        layout_after = _with_place(layout_after, entry.target, entry.id, layout_path)
     return [Change(path, before, after), Change(layout_path, layout_before, layout_after)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fetcher.i18n import t
 from fetcher.project.manifest import FilesType
+from fetcher.project.spellings import Methods
 from fetcher.yamldoc.nodes import Document, Node, parse
 from fetcher.yamldoc.schema import INVALID, Json, ListOf, MapOf, Record, Text, Type
 
@@ -42,10 +43,14 @@ def node_of_text(text: str, kind: Type) -> tuple[Node | None, str]:
     structured = isinstance(kind, ListOf | MapOf | Record | Json | FilesType)
     if not structured:
         return Node("scalar", 1, 1, text, quoted=_is_text(kind)), ""
-    if isinstance(kind, ListOf) and not text.startswith("["):
+    if isinstance(kind, Methods):  # brackets are a form's boxes here: [x] encode(x)
+        plain = text.strip("[]") if re.fullmatch(r"\[[\w\s,]+\]", text) else text
+        lines = [line for line in re.split(r"[,\n]", plain) if line.strip()]
+        return node_of_value([line.strip() for line in lines]), ""
+    if isinstance(kind, ListOf) and not (text.startswith("[") and text.endswith("]")):
         text = f"[{text}]" if not _with_brackets(text) else text
     elif isinstance(kind, MapOf | Record) and not text.startswith("{"):
-        pairs = re.sub(r"([\w.-]+)\s*=\s*", r"\1: ", text)
+        pairs = re.sub(r"([\w.-]+)\s*=\s*", r"\1: ", ", ".join(text.splitlines()))
         text = "{" + pairs + "}"
     document = parse(text.encode(), "value")
     if document.root is None or document.problems:

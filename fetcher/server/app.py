@@ -116,7 +116,7 @@ class App:
         request.identity = identity or ANONYMOUS
         if not options.require_token or request.path in self.open_paths:
             return
-        if not (request.identity.globs or request.identity.upload):
+        if not request.identity.name:
             if (instead := self.unknown(request)) is not None:
                 raise HttpError(instead)
             wrong = t("does not know this token") if identity is None else t("wants a token")
@@ -167,7 +167,7 @@ class App:
             damaged_contents_total=self.damaged(),
         )
         # Names of models: only for who may see all of them.
-        if all(request.identity.may_see(item.full_name, item.record.private) for item in artifacts):
+        if all(request.identity.may_see(item.full_name, item.record) for item in artifacts):
             text += self.model_metrics()
         return text_response(text, kind=CONTENT_TYPE)
 

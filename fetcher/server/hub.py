@@ -23,6 +23,7 @@ from fetcher.server.hub_json import (
 )
 from fetcher.server.lookup import Lookup, RepoCommit, missing
 from fetcher.server.repos import Repo, Snapshot
+from fetcher.server.tokens import EVERYBODY, Identity
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PAGE = 1000
@@ -125,7 +126,7 @@ class Hub:
         words, author = request.params.get("search", "").lower(), request.params.get("author")
         limit = request.whole_number("limit", 1000, 0, 1000)
         found = [
-            described(repo, repo.snapshots[repo.refs["main"]].commit)
+            described(repo, repo.snapshots[repo.refs["main"]].commit, request.identity)
             for repo in self.lookup.view.repos(kind, request.identity)
             if words in repo.id.lower() and author in (None, repo.id.partition("/")[0])
         ]
@@ -134,7 +135,8 @@ class Hub:
     async def _info(self, request: HttpRequest, found: RepoCommit) -> HttpResponse:
         repo, snapshot = found.repo, found.snapshot
         card = await self.lookup.card(snapshot)
-        info: dict[str, object] = {**described(repo, snapshot.commit), **card, **repo.info}
+        told = described(repo, snapshot.commit, request.identity)
+        info: dict[str, object] = {**told, **card, **repo.info}
         info["siblings"] = [
             entry.sibling(request.truth("blobs")) for entry in snapshot.files.values()
         ]
@@ -201,7 +203,7 @@ def _entry(request: HttpRequest, snapshot: Snapshot, path: str) -> TreeEntryJson
     return {**entry, "lastCommit": commit}
 
 
-def described(repo: Repo, commit: str) -> RepoInfoJson:
+def described(repo: Repo, commit: str, identity: Identity) -> RepoInfoJson:
     """What is known of a repository without reading its files."""
     record = repo.record
     tags = record.texts("tags")
@@ -212,7 +214,7 @@ def described(repo: Repo, commit: str) -> RepoInfoJson:
         "id": repo.id,
         "author": repo.id.partition("/")[0] if "/" in repo.id else None,
         "sha": commit,
-        "private": record.private,
+        "private": identity is not EVERYBODY and record.visibility == "private",
         "gated": False,
         "disabled": False,
         "downloads": 0,

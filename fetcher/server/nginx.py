@@ -23,7 +23,7 @@ from fetcher.server.hub import described, refs_of
 from fetcher.server.raw_files import public_documents
 from fetcher.server.repos import Repo, Snapshot
 from fetcher.server.served_inventory import InventoryView
-from fetcher.server.tokens import ANONYMOUS
+from fetcher.server.tokens import ANONYMOUS, Identity
 
 _UNFIT = re.compile(r"[\"'$\\;{}\s]")
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
@@ -58,8 +58,9 @@ class NginxMaps:
 class ConfigGenerator:
     """Collects what one view has to show to everybody, and writes it below a folder."""
 
-    def __init__(self, view: InventoryView, folder: Path) -> None:
+    def __init__(self, view: InventoryView, folder: Path, identity: Identity) -> None:
         self.view = view
+        self.identity = identity
         self.folder = folder
         self.maps = NginxMaps()
         self.documents: dict[str, bytes] = {}
@@ -68,14 +69,14 @@ class ConfigGenerator:
     def collect(self) -> None:
         """Fill the maps. Raises Failure for contents that do not lie in files of their own."""
         for kind in _KINDS:
-            for repo in self.view.repos(kind, ANONYMOUS):
+            for repo in self.view.repos(kind, self.identity):
                 self._hub(f"{kind}s", repo)
-        for repo in self.view.repos("github", ANONYMOUS):
+        for repo in self.view.repos("github", self.identity):
             self._github(repo)
-        for artifact in self.view.visible(ANONYMOUS):
+        for artifact in self.view.visible(self.identity):
             self._artifact(artifact)
         for inventory in self.view.inventories:
-            for name, data in public_documents(inventory, ANONYMOUS):
+            for name, data in public_documents(inventory, self.identity):
                 self.documents[f"projects/{name}"] = data
 
     def _place(self, sha256: str | None) -> str:
@@ -115,7 +116,8 @@ class ConfigGenerator:
                     self.maps.put("git", f"{at}/{path}", entry.git_blob)
 
     def _info(self, repo: Repo, snapshot: Snapshot) -> dict[str, object]:
-        info: dict[str, object] = {**described(repo, snapshot.commit)}
+        told = described(repo, snapshot.commit, self.identity)
+        info: dict[str, object] = {**told}
         card = snapshot.files.get("README.md")
         extents = self.view.locate(card.sha256 or "") if card else None
         if card and extents:
@@ -212,11 +214,18 @@ def _revisions(repo: Repo) -> Iterator[str]:
 
 
 def write_configuration(
-    views: InventoryView, folder: Path, listen: str, certificate: Iterable[Path] = ()
+    views: InventoryView,
+    folder: Path,
+    listen: str,
+    certificate: Iterable[Path] = (),
+    identity: Identity = ANONYMOUS,
 ) -> list[str]:
-    """Write the configuration below `folder`; what to tell the user. Raises FetchError."""
+    """Write the configuration below `folder`, of what `identity` may see; what to tell the user.
+
+    Raises FetchError.
+    """
     folder = Path(_fit(str(folder.absolute())))
-    generator = ConfigGenerator(views, folder)
+    generator = ConfigGenerator(views, folder, identity)
     generator.collect()
     lines = [f"listen {listen}{' ssl' if certificate else ''};"]
     for name, path in zip(("ssl_certificate", "ssl_certificate_key"), certificate, strict=False):
@@ -225,18 +234,30 @@ def write_configuration(
         generator.write("\n        ".join(lines))
     except OSError as error:
         raise from_os_error(error, t("writing {folder}", folder=folder)) from error
-    hidden = len(views.artifacts) - len(views.visible(ANONYMOUS))
+    hidden = len(views.artifacts) - len(views.visible(identity))
     told = [
         n(
             "wrote {path} for {count} artifact",
             "wrote {path} for {count} artifacts",
-            len(views.visible(ANONYMOUS)),
+            len(views.visible(identity)),
             path=folder / "nginx.conf",
         )
     ]
     if hidden:
         told.append(
-            n("{count} private one is left out", "{count} private ones are left out", hidden)
+            n(
+                "{count} that is not public is left out",
+                "{count} that are not public are left out",
+                hidden,
+            )
+        )
+    elif closed := [a for a in views.artifacts if not ANONYMOUS.may_see(a.full_name, a.record)]:
+        told.append(
+            n(
+                "{count} of them is not public: --tokens FILE leaves it out",
+                "{count} of them are not public: --tokens FILE leaves them out",
+                len(closed),
+            )
         )
     return [*told, f"  nginx -p {folder} -c nginx.conf", t("write it anew after every change")]
 

@@ -13,6 +13,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project import manifest as manifests
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact, Manifest
+from fetcher.project.names import described
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub
@@ -91,7 +92,7 @@ class ProjectInventory:
             artifact = declared.artifacts.get(name) if declared else None
             if declared is not None and artifact is None:
                 continue  # removed from the manifest since
-            record = ArtifactRecord(artifact.info if artifact else {"visibility": "private"})
+            record = ArtifactRecord(described(artifact) if artifact else {})
             origin = _origin(locked, artifact)
             files = tuple(filter(None, map(self._known, locked.files)))
             yield HeldArtifact(

@@ -89,7 +89,7 @@ def public_documents(inventory: Inventory, identity: Identity) -> Iterator[tuple
     hidden = {
         (item.manifest, item.id)
         for item in inventory.artifacts()
-        if not identity.may_see(item.full_name, item.record.private)
+        if not identity.may_see(item.full_name, item.record)
     }
     for name, data in inventory.documents().items():
         shown = _without(name, data, hidden) if hidden else data

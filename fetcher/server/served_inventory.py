@@ -192,9 +192,7 @@ class InventoryView:
 
     def visible(self, identity: Identity) -> list[HeldArtifact]:
         """The artifacts that exist for somebody."""
-        return [
-            item for item in self.artifacts if identity.may_see(item.full_name, item.record.private)
-        ]
+        return [item for item in self.artifacts if identity.may_see(item.full_name, item.record)]
 
     def may_read(self, identity: Identity, sha256: str) -> bool:
         """Whether a content may be had by its digest.
@@ -204,7 +202,7 @@ class InventoryView:
         """
         owners = self._owners.get(sha256, self.artifacts)
         check = any if sha256 in self._owners else all
-        return check(identity.may_see(item.full_name, item.record.private) for item in owners)
+        return check(identity.may_see(item.full_name, item.record) for item in owners)
 
     def repo(self, kind: str, name: str, identity: Identity) -> Repo | None:
         """A repository as somebody may see it, None if there is nothing of it for them."""
@@ -212,7 +210,7 @@ class InventoryView:
         artifacts = [
             item
             for item in self._by_repo.get(key, ())
-            if identity.may_see(item.full_name, item.record.private)
+            if identity.may_see(item.full_name, item.record)
         ]
         if not artifacts:
             return None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fetcher.errors import UsageError
 from fetcher.i18n import t
+from fetcher.mirror.inventory import ArtifactRecord
 
 RIGHTS = ("read", "upload")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -23,18 +24,40 @@ _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 @dataclass(frozen=True)
 class Identity:
-    """Whoever a token stands for. `globs` are the artifacts that it may read, by full name."""
+    """Whoever a token stands for; without a name, they are not signed in.
+
+    `globs` are the artifacts that it may read whoever owns them, by full name. With `reads`, what
+    has no owner is theirs: it belongs to the project.
+    """
 
     name: str = ""
     upload: bool = False
     globs: tuple[str, ...] = ()
+    reads: bool = False
 
-    def may_see(self, full_name: str, private: bool) -> bool:
-        """Whether an artifact exists for them."""
-        return not private or any(fnmatch.fnmatchcase(full_name, glob) for glob in self.globs)
+    def may_see(self, full_name: str, record: ArtifactRecord) -> bool:
+        """Whether an artifact with this record exists for them.
+
+        Public ones for everybody, those of an organization for who is signed in, private ones
+        for their owner.
+        """
+        if record.visibility == "public":
+            return True
+        if not self.name and record.closed:
+            return False
+        if any(fnmatch.fnmatchcase(full_name, glob) for glob in self.globs):
+            return True
+        if not self.name:
+            return False
+        if record.visibility == "organization":
+            return True
+        owner = record.text("owner")
+        return owner.casefold() == self.name.casefold() if owner else self.reads
 
 
 ANONYMOUS = Identity()
+# Whoever reaches a server without tokens: its owner's machine, or those whom the owner lets in.
+EVERYBODY = Identity(globs=("*",))
 
 
 @dataclass
@@ -42,6 +65,7 @@ class Tokens:
     """Tokens of a file, read again when it changes; kept as digests only.
 
     A line is `NAME RIGHTS TOKEN`: rights are `read`, `read=GLOB` and `upload`, joined by commas;
+    its bearer is the owner of what has NAME as its owner;
     the token is itself or `sha256:` and its digest.
     """
 
@@ -90,6 +114,8 @@ class Tokens:
 
     def identify(self, header: str | None) -> Identity | None:
         """Whose token an Authorization header carries; None for one that nobody has."""
+        if self.path is None:
+            return EVERYBODY
         token = token_of(header)
         if token is None:
             return ANONYMOUS
@@ -153,11 +179,13 @@ def _digest(token: str, where: str) -> bytes:
 
 
 def _identity(name: str, rights: str, where: str) -> Identity:
-    upload, globs = False, []
+    upload, reads, globs = False, False, []
     for right in rights.split(","):
         kind, given, glob = right.partition("=")
-        if kind == "read":
-            globs.append(glob if given and glob else "*")
+        if right == "read":
+            reads = True
+        elif kind == "read" and given and glob:
+            globs.append(glob)
         elif right == "upload":
             upload = True
         else:
@@ -165,4 +193,4 @@ def _identity(name: str, rights: str, where: str) -> Identity:
                 t("{where}: rights are read, read=GLOB and upload, joined by commas", where=where),
                 t("such as: read=ohlora/*,upload"),
             )
-    return Identity(name, upload, tuple(globs))
+    return Identity(name, upload, tuple(globs), reads)

@@ -20,7 +20,7 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
-from fetcher.mirror.inventory import ArtifactRecord
+from fetcher.mirror.inventory import CLOSED, OPEN
 from fetcher.network.session import Network, Response
 from fetcher.server.http import HttpRequest, Live, refusal
 from fetcher.server.lookup import RepoCommit
@@ -170,7 +170,7 @@ class HubUpstream:
             commit: str | None = revision
         else:
             commit = await self._ref(known, revision)
-        hidden = not request.identity.may_see(f"upstream/{name}", known.repo.record.private)
+        hidden = not request.identity.may_see(f"upstream/{name}", known.repo.record)
         return None if hidden else commit
 
     async def _ref(self, known: _KnownRepo, revision: str) -> str | None:
@@ -217,7 +217,7 @@ class HubUpstream:
         if not COMMIT.fullmatch(sha):
             raise Failure("refused", t("upstream names no commit of {id}", id=known.repo.id))
         closed = bool(told.get("gated") or told.get("private"))
-        known.repo.record = ArtifactRecord({"visibility": "private"} if closed else {})
+        known.repo.record = CLOSED if closed else OPEN
         known.repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
         known.repo.refs[revision] = sha
         known.seen[revision] = known.seen[sha] = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import write_atomically
-from fetcher.mirror.inventory import ArtifactRecord
+from fetcher.mirror.inventory import CLOSED, OPEN
 from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.server.repos import COMMIT, Repo, Snapshot, repo_file
@@ -58,7 +58,7 @@ class UpstreamIndex:
             if not COMMIT.fullmatch(revision):
                 repo.refs[revision] = artifact.revision
         private = self._root(repo) / "private"
-        repo.record = ArtifactRecord({"visibility": "private"} if private.exists() else {})
+        repo.record = CLOSED if private.exists() else OPEN
         return repo
 
     def save(self, repo: Repo, commit: str, files: Sequence[FileEntry]) -> None:
@@ -71,7 +71,7 @@ class UpstreamIndex:
             named = {revision: ref for ref, revision in repo.refs.items() if ref != revision}
             manifest = self._manifest(repo)
             lock, declared = Lock(), {}
-            private = repo.record.private
+            private = repo.record.closed
             for revision, listing in listings.items():
                 source = HuggingFace(repo.id, repo.kind, named.get(revision, revision))
                 lock.artifacts[manifest, revision] = LockedArtifact(
@@ -80,7 +80,7 @@ class UpstreamIndex:
                 declared[revision] = {
                     "name": repo.id,
                     "source": source.describe(),
-                    **({"visibility": "private"} if private else {}),
+                    **(CLOSED if private else OPEN).values,
                 }
             text = json.dumps({"manifest": manifest, "artifacts": declared}, indent=1)
             write_atomically(root / "manifests" / f"{manifest}.yaml", text.encode())

@@ -12,6 +12,8 @@ from fetcher.sources.huggingface import REPO, HuggingFace
 
 _HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
 _GITHUB_HOSTS = {"github.com", "www.github.com"}
+_RAW_HOST = "raw.githubusercontent.com"
+_ONE_FILE = {"blob", "resolve", "raw"}
 _SHORT: dict[str, type[Source]] = {
     "hf": HuggingFace,
     "huggingface": HuggingFace,
@@ -45,20 +47,59 @@ def repository_of(text: str, hub: str = "") -> Source | None:
     return found
 
 
-def _of_page(url: str, hub: str) -> Source | None:
+def file_of(text: str, hub: str = "") -> str:
+    """The one file that an address of the Hub or GitHub means, "" if it means a repository.
+
+    `https://huggingface.co/o/m/resolve/main/a/x.ckpt` is x.ckpt: relative to what `source_of`
+    gives for it, which is the file's folder.
+    """
+    site, segments = _site(text.strip(), hub)
+    if site == "hub":
+        segments = segments[1:] if segments[:1] in _KINDS else segments
+        at = _width(segments)
+    else:
+        at = 2
+    one = site and len(segments) > at + 2 and segments[at] in _ONE_FILE
+    return segments[-1] if one else ""
+
+
+_PAGES = (["tree"], ["blob"], ["resolve"], ["raw"])
+_KINDS = (["datasets"], ["spaces"], ["models"])
+
+
+def _width(segments: list[str]) -> int:
+    """How many segments of a page of the Hub name the repository: name, or owner/name."""
+    second, third = segments[1:2], segments[2:3]
+    without_owner = second in _PAGES and third not in _PAGES
+    return 1 if len(segments) == 1 or without_owner else 2
+
+
+def _site(url: str, hub: str) -> tuple[str, list[str]]:
+    """("hub" or "github", the path's segments), ("", []) for any other address."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        return None
+        return "", []
+    if parts.scheme not in {"http", "https"}:
+        return "", []
     segments = [unquote(part) for part in parts.path.split("/") if part]
     own = urlsplit(hub)
     if host in _HUB_HOSTS or (own.hostname and (host, port) == (own.hostname, own.port)):
-        found = _of_hub(segments)
-    elif host in _GITHUB_HOSTS and segments[2:4] != ["releases", "download"]:
-        found = _of_github(segments)
-    else:
+        return "hub", segments
+    if host == _RAW_HOST and len(segments) > 3:
+        rest = segments[4:] if segments[2:4] == ["refs", "heads"] else segments[2:]
+        return "github", [*segments[:2], "raw", *rest]
+    if host in _GITHUB_HOSTS and segments[2:4] != ["releases", "download"]:
+        return "github", segments
+    return "", []
+
+
+def _of_page(url: str, hub: str) -> Source | None:
+    site, segments = _site(url, hub)
+    if not site:
         return None
+    found = _of_hub(segments) if site == "hub" else _of_github(segments)
     if found is None:
         raise ValueError(t("is a web page, and not that of a repository"))
     return found
@@ -70,12 +111,12 @@ def _of_hub(segments: list[str]) -> Source | None:
         kind, segments = segments[0].removesuffix("s"), segments[1:]
     if not segments or segments[0] in _NO_OWNER:
         return None
-    width = 1 if len(segments) == 1 or segments[1] in {"tree", "blob", "resolve"} else 2
+    width = _width(segments)
     repo, rest = "/".join(segments[:width]), segments[width:]
     if not re.fullmatch(REPO, repo):
         return None
     revision, path = "main", ""
-    if len(rest) > 1 and rest[0] in {"tree", "blob", "resolve"}:
+    if len(rest) > 1 and rest[0] in {"tree", *_ONE_FILE}:
         revision, path = rest[1], "/".join(rest[2:])
         if rest[0] != "tree":  # a file's page: its folder
             path = path.rpartition("/")[0]
@@ -90,7 +131,7 @@ def _of_github(segments: list[str]) -> Source | None:
         return GitHub(repo, release=rest[2])
     if rest[:1] == ["releases"]:
         return GitHub(repo, release="latest")
-    if len(rest) > 1 and rest[0] in {"tree", "blob"}:
+    if len(rest) > 1 and rest[0] in {"tree", *_ONE_FILE}:
         path = "/".join(rest[2:])
         return GitHub(repo, rest[1], path if rest[0] == "tree" else path.rpartition("/")[0])
     return GitHub(repo)

@@ -16,7 +16,7 @@ from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import read as read_lock
-from fetcher.project.names import Pair
+from fetcher.project.names import Pair, described
 from fetcher.project.project import Project, Selection
 from fetcher.reporting import saved
 from fetcher.server.served_inventory import InventoryView, ServedInventory
@@ -116,9 +116,7 @@ class Catalog:
 
     def visible(self, identity: Identity) -> list[CatalogCard]:
         """The artifacts that exist for somebody, by name."""
-        return [
-            card for card in self.cards if identity.may_see(card.full_name, card.record.private)
-        ]
+        return [card for card in self.cards if identity.may_see(card.full_name, card.record)]
 
 
 def facets(cards: Iterable[CatalogCard]) -> dict[str, list[tuple[str, int]]]:
@@ -302,7 +300,7 @@ def _card_of_part(part: ArtifactPlan, held: bool) -> CatalogCard:
         FileRow(entry.path, entry.size, entry.sha256, tuple(targets.get(entry.path, ())))
         for entry in entries
     )
-    source, record = artifact.source.describe(), ArtifactRecord(artifact.info)
+    source, record = artifact.source.describe(), ArtifactRecord(described(artifact))
     return CatalogCard(
         artifact.manifest,
         artifact.id,
@@ -327,7 +325,7 @@ def _add_proofs(cards: dict[str, CatalogCard], root: Path) -> None:
         manifest, _, name = result.text("artifact").rpartition("/")
         manifest = manifest or result.text("manifest")
         named = [card for card in by_id.get(name, ()) if manifest in {"", card.manifest}]
-        closed = any(card.record.private for card in named)
+        closed = any(card.record.visibility != "public" for card in named)
         if len(named) > 1 and closed:
             continue
         for card in named:

@@ -49,26 +49,32 @@ STEPS = (
 )
 # Where a checkpoint may be.
 KINDS = {
-    "huggingface": t("Hugging Face"),
+    "upload": t("Upload file"),
+    "local": t("Path on server"),
+    "huggingface": t("Hugging Face file"),
     "github": "GitHub",
-    "local": t("This server"),
     "url": t("Web address"),
 }
 # The form's fields beside the record's own.
 OWN_FIELDS = {
-    "id": t("Id"),
-    "source": t("Where the checkpoint is"),
+    "id": t("Model ID"),
+    "source": t("Checkpoint Source"),
+    "repository_type": t("Repository Type"),
+    "repository": t("Repository URL (or HF ID)"),
+    "code": t("Repository URL (or HF ID)"),
+    "fetch_code": t("Code"),
+    "upload": t("Checkpoint Path or File"),
     "hf_repo": t("Repository"),
     "gh_repo": t("Repository"),
     "url": t("Address"),
-    "server_path": t("Path on the server"),
+    "server_path": t("Checkpoint Path or File"),
     "manifest": t("Manifest that takes it"),
     "place": t("Folder for its files"),
 }
 # Help below the record's fields.
 HELP = {
     "name": t("the name that people use"),
-    "kind": t("model or dataset"),
+    "kind": t("model, dataset or code"),
     "task": t("what it does"),
     "framework": t("its framework"),
     "description": t("a few sentences"),
@@ -81,19 +87,21 @@ HELP = {
     "parameters": t("how many numbers it has"),
     "type": t("for image generation"),
     "params": t("key=value, separated by commas"),
-    "io.size": t("fixed or variable"),
-    "io.resolution": t("height and width in pixels"),
+    "io.size": t("Input Resolution: fixed or variable"),
+    "io.resolution": t("Input Resolution: height and width in pixels"),
     "io.input_range": t("lowest and highest input"),
     "io.output_range": t("lowest and highest output"),
     "interface": t("methods that the class has"),
-    "attributes": t("key=value, separated by commas"),
-    "benchmarks": t("data sets to measure on"),
-    "metrics": t("what to measure"),
+    "attributes": t("name: value, separated by commas"),
+    "benchmarks": t("data sets to measure on; default: those of the task"),
+    "metrics": t("what to measure; default: those of the task"),
     "max_batch_size": t("inputs at once"),
     "device": t("where it can run"),
     "min_vram": t("the least that it needs"),
     "owner": t("from your login"),
-    "visibility": t("who may see it"),
+    "visibility": t(
+        "private: its owner; organization: who is signed in; public: everybody. Default: private"
+    ),
     "license": t("an SPDX id where there is one"),
     "citation": t("how to cite it"),
     "requires_auth": t("whether its source wants one"),

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from fetcher.i18n import revived
 from fetcher.mirror.inventory import ArtifactRecord
+from fetcher.project.names import visibility_of
 from fetcher.register.form import BY_KEY
 from fetcher.reporting import leaderboard
 from fetcher.reporting.leaderboard import Ranking
@@ -90,7 +91,7 @@ def artifact(card: CatalogCard, tr: Translator, base: str) -> TemplateValues:
 
 
 _MORE = ("tags", "class_path", "interface", "benchmarks", "metrics", "attributes", "params",
-         "device", "max_batch_size", "citation")  # fmt: skip
+         "device", "max_batch_size", "repository_type", "code", "citation")  # fmt: skip
 
 
 def _shown(value: object) -> str:
@@ -242,12 +243,12 @@ def board(shown: Catalog, identity: Identity, root: Path | None, tr: Translator)
         return {"tables": []}
     # A report names artifacts by id: where a private one has the same, nobody can tell whose it is.
     ids = Counter(artifact.id for _, artifact in shown.pairs)
-    closed = {a.id for _, a in shown.pairs if ArtifactRecord(a.info).private}
+    closed = {a.id for _, a in shown.pairs if visibility_of(a) != "public"}
     pairs = [pair for pair in shown.pairs if ids[pair[1].id] == 1 or pair[1].id not in closed]
     measured = [
         item
         for item in leaderboard.measurements(root, pairs)
-        if identity.may_see(item.artifact.full_name, ArtifactRecord(item.artifact.info).private)
+        if identity.may_see(item.artifact.full_name, ArtifactRecord(item.artifact.info))
     ]
     found = leaderboard.board(measured, widest="private")
     return {"tables": [_table(table, tr) for table in found.tables]}

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import urlsplit
@@ -17,12 +17,14 @@ from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project.manifest import ARTIFACT
 from fetcher.project.project import Project
+from fetcher.project.spellings import REPOSITORY_TYPES, label_of
 from fetcher.register import changes, targets
 from fetcher.register.changes import Change
 from fetcher.register.draft import Draft, from_json
 from fetcher.register.form import BY_KEY, FIELDS, FormField
 from fetcher.register.ids import propose
 from fetcher.register.registration import InvalidForm, Session
+from fetcher.register.repository import HUB_FILE, Places
 from fetcher.register.values import judge, node_of_value, printable, with_hint
 from fetcher.store.store import Store
 from fetcher.web.i18n import Translator
@@ -31,8 +33,8 @@ from fetcher.web.render import TemplateValues
 from fetcher.web.uploads import Uploads
 from fetcher.yamldoc.schema import ListOf
 
-SOURCES = ("huggingface", "github", "local", "url")
-COMPRESSION = ("image-compression", "generative-reconstruction")
+SOURCES = ("upload", "local", "huggingface", "github", "url")
+_USUAL = "huggingface"
 _ADVANCED = {"files", "exclude", "type", "params", "attributes", "max_batch_size", "citation"}
 _AREAS = {"description", "citation"}
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -41,7 +43,10 @@ _PARTS = {
     "github": ("gh_repo", "gh_ref", "gh_path"),
 }
 _HOSTS = {"huggingface": {"huggingface.co", "hf.co"}, "github": {"github.com"}}
-_WHERE = {"huggingface": "hf_repo", "github": "gh_repo", "url": "url", "local": "server_path"}
+_WHERE = {
+    **{"huggingface": "hf_repo", "github": "gh_repo", "url": "url"},
+    **{"local": "server_path", "upload": "upload"},
+}
 _OUTSIDE = t("is not below a folder that this server allows")
 
 
@@ -106,11 +111,11 @@ class Registrar:
 
         def fill(session: Session) -> None:
             _fill(session.draft, form)
-            _check_compression(session.draft)
             try:
                 self._checkpoint_of_form(session, form, owner)
             except FetchError as error:
                 raise FieldError(_WHERE[_source_kind(form)], _words(error)) from error
+            self._code_of_form(session, form)
 
         place = _one(form, "place")
         return await self._run(_one(form, "manifest"), place, owner, fill, write)
@@ -121,21 +126,23 @@ class Registrar:
         inner = {k: v for k, v in told.items() if k not in {"upload", "place"}}
 
         def fill(session: Session) -> None:
-            session.draft, written = from_json(inner if isinstance(data, Mapping) else data)
+            session.draft, places = from_json(inner if isinstance(data, Mapping) else data)
             session.draft.values.pop("owner", None)
-            _check_compression(session.draft)
             for mirror in session.draft.values.get("mirrors", ()):
                 self._guard(mirror, "mirrors")
             if session.draft.source is not None and "source" not in session.draft.errors:
                 self._guard(session.draft.source, "source")
+            if session.draft.code is not None and "repository" not in session.draft.errors:
+                self._guard(session.draft.code, "repository")
             try:
+                places = self._guarded(places)
                 if "upload" in told:
                     found = self.uploads.find(owner, str(told["upload"]))
                     if not found.path:
                         raise FieldError("upload", t("it is not finished yet"))
                     session.set_checkpoint(f"./{found.path}", upload=True)
-                elif written:
-                    session.set_checkpoint(self._sound(written))
+                    places = replace(places, checkpoint="", checkpoint_source="")
+                session.take(places)
             except FetchError as error:
                 raise FieldError("source", _words(error)) from error
 
@@ -221,14 +228,35 @@ class Registrar:
                 raise FieldError(where, t("expected an http or https address"))
             if text:
                 session.set_checkpoint(text)
-        elif uploaded := _one(form, "uploaded"):
-            if not self.uploads.owns(owner, uploaded):
-                raise FieldError(where, _OUTSIDE)
-            session.set_checkpoint(f"./{uploaded}", upload=True)
+        elif kind == "upload":
+            if uploaded := _one(form, "uploaded"):
+                if not self.uploads.owns(owner, uploaded):
+                    raise FieldError(where, _OUTSIDE)
+                session.set_checkpoint(f"./{uploaded}", upload=True)
         elif text := _one(form, "server_path"):
             session.set_checkpoint(self._local(text, where))
-        if session.draft.source is None:
+        if session.draft.source is None and not _one(form, "repository"):
             raise FieldError(where, t("is needed: a repository, a URL or a file"))
+
+    def _code_of_form(self, session: Session, form: Mapping[str, list[str]]) -> None:
+        """Where the code is; the checkpoint too, if no other was named."""
+        told = Places(_one(form, "repository_type"), _one(form, "repository"))
+        told.fetch_code = bool(_one(form, "fetch_code"))
+        try:
+            session.take(self._guarded(told))
+        except FetchError as error:
+            raise FieldError("repository", _words(error)) from error
+
+    def _guarded(self, places: Places) -> Places:
+        """The places, if they lead to no file of the server that is not allowed."""
+        text, checkpoint = places.repository, places.checkpoint
+        if text and places.kind == "local":
+            text = self._local(text, "repository")
+        elif text and not (places.kind and _REPO.fullmatch(text)):
+            text = self._sound(text, "repository")
+        if checkpoint and places.origin != HUB_FILE:
+            checkpoint = self._sound(checkpoint, "source")
+        return replace(places, repository=text, checkpoint=checkpoint)
 
     def _local(self, text: str, key: str) -> str:
         """A path on the server, if it is below a folder that is allowed; links are followed."""
@@ -241,13 +269,13 @@ class Registrar:
             raise FieldError(key, _OUTSIDE)
         return str(path)
 
-    def _sound(self, text: str) -> str:
+    def _sound(self, text: str, key: str) -> str:
         """A checkpoint's text that leads to no file of the server, unless that is allowed."""
         if re.match(r"(hf:|github:|https?://)", text):
             return text
         if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and not (self.root / text).exists():
             return f"hf:{text}"
-        return self._local(text, "source")
+        return self._local(text, key)
 
     def _guard(self, written: object, key: str) -> None:
         """Refuse a source that leads to a file of the server which is not allowed."""
@@ -275,7 +303,7 @@ def _one(form: Mapping[str, list[str]], key: str) -> str:
 
 def _source_kind(form: Mapping[str, list[str]]) -> str:
     kind = _one(form, "kind_of_source")
-    return kind if kind in SOURCES else SOURCES[0]
+    return kind if kind in SOURCES else _USUAL
 
 
 def _repository(kind: str, form: Mapping[str, list[str]], record_kind: object) -> str:
@@ -323,21 +351,17 @@ def _fill(draft: Draft, form: Mapping[str, list[str]]) -> None:
     draft.id = _one(form, "id")
 
 
-def _check_compression(draft: Draft) -> None:
-    """Every compression model can reconstruct: that is what is measured."""
-    needed = draft.values.get("task") in COMPRESSION and draft.values.get("kind") != "dataset"
-    if needed and "reconstruct" not in draft.values.get("interface", ()):
-        draft.errors["interface"] = [t("a compression model must offer reconstruct")]
-
-
 class _FormRow(TypedDict):
-    """A field in the form's template; `kind` is the control: text, area, select, choices, owner."""
+    """A field in the form's template; `kind` is the control: text, area, select, choices, owner.
+
+    `choices` are names with their labels.
+    """
 
     key: str
     label: str
     help: str
     kind: str
-    choices: Sequence[str]
+    choices: Sequence[tuple[str, str]]
     closed: bool
     required: bool
     example: str
@@ -359,7 +383,7 @@ def view(
                 "label": item.label,
                 "help": HELP[item.key],
                 "kind": kind,
-                "choices": item.choices,
+                "choices": [(name, label_of(name)) for name in item.choices],
                 "closed": item.closed,
                 "required": item.required,
                 "example": item.example,
@@ -381,7 +405,8 @@ def view(
         "form": values,
         "errors": errors,
         "mistakes": mistakes,
-        "kinds": KINDS,
+        "kinds": {kind: KINDS[kind] for kind in SOURCES},
+        "repository_types": tuple(REPOSITORY_TYPES),
         "names": STEPS,
         "folders": [str(folder) for folder in registrar.folders],
         "most": registrar.uploads.most,

@@ -232,7 +232,7 @@ class Web:
         tr = render.translator(request)
         if request.method != "POST":
             registrar = self._writer(request, None)
-            empty = {"kind": ["model"]}
+            empty = {"kind": ["model"], "visibility": ["private"]}
             values = register_form.view(empty, RegistrationResult(), registrar, tr)
             return self._render(request, "add.html", values)
         form = await _form(request)

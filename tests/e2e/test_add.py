@@ -53,6 +53,14 @@ def artifacts(tmp_path: Path) -> Callable[[str], dict[str, Artifact]]:
 Read = Callable[[str], dict[str, Artifact]]
 
 
+@pytest.fixture(autouse=True)
+def ana(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs this, git calls them Ana."""
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Ana")
+
+
 def test_nothing_but_a_repository(
     cli: Cli, hub: HubServer, tmp_path: Path, artifacts: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,8 +75,9 @@ def test_nothing_but_a_repository(
         "kind": "model",
         "task": "image-generation",
         "framework": "pytorch",
-        "owner": "CompVis",
-        "visibility": "public",
+        "owner": "Ana",
+        "visibility": "private",
+        "metrics": ("fid",),
         "license": "MIT",
         "citation": "arXiv:2012.09841",
         "parameters": "89.6M",
@@ -114,8 +123,9 @@ def test_an_adapters_card(cli: Cli, hub: HubServer, artifacts: Read) -> None:
         "kind": "model",
         "task": "text-generation",
         "framework": "pytorch",
-        "owner": "o",
-        "visibility": "public",
+        "owner": "Ana",
+        "visibility": "private",
+        "metrics": ("perplexity",),
         "license": "Apache-2.0",
         "attributes": {
             "library": "peft",
@@ -183,7 +193,7 @@ def test_a_github_repository(
         missing = cli("add", "github:owner/none", "--manifest", "m")
         assert missing.code == 3 and "not there" in missing.err
     tool = artifacts("m")["tool"]
-    assert tool.source.describe() == "github:owner/Tool@main" and tool.info["owner"] == "owner"
+    assert tool.source.describe() == "github:owner/Tool@main" and tool.info["owner"] == "Ana"
 
 
 def test_the_vqgan_form_in_one_command(cli: Cli, tmp_path: Path, artifacts: Read) -> None:
@@ -259,7 +269,7 @@ def test_mistakes_are_named_by_their_flags(cli: Cli, tmp_path: Path) -> None:
         "id: 'a b' is no id",
         "a-b would be",
         "--resolution: found a list of 1 items",
-        "such as 256, 256",
+        "such as 256 x 256",
         "did you mean 'encode'?",
         "--class-path: os.nothing cannot be imported",
         "--min-vram: found '8 lots'",

@@ -116,7 +116,7 @@ def test_fields_of_an_artifact() -> None:
     assert artifact.name == "모델 하나"
     assert artifact.info["io"]["input_range"] == (-1, 1.0)
     assert artifact.info["parameters"] == "1300000000"
-    assert artifact.info["attributes"] == {"codebook size": 16384, "deep": {"a": [1, None]}}
+    assert artifact.info["attributes"] == {"codebook_size": 16384, "deep": {"a": [1, None]}}
     assert manifest.artifacts["no"].selection == ""
 
 

@@ -65,7 +65,7 @@ def test_what_people_type(key: str, text: str, value: Any) -> None:
         ("params", "default_steps=none", "a whole number"),
         ("requires_auth", "perhaps", "true or false"),
         ("files", "../up", "'../up'"),
-        ("task", "Image Compression", "a task such as"),
+        ("task", "이미지", "a task such as"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(key: str, text: str, words: str) -> None:
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_said_in_words(key: str, text: str, words: str) -> None
 
 
 def test_json_is_judged_field_by_field() -> None:
-    draft, checkpoint = from_json(
+    draft, places = from_json(
         {
             "name": "X",
             "io": {"resolution": [256], "resolutoin": [1, 2]},
@@ -89,7 +89,7 @@ def test_json_is_judged_field_by_field() -> None:
             "id": 5,
         }
     )
-    assert checkpoint == "hf:o/n" and draft.values == {"name": "X", "metrics": ["psnr"]}
+    assert places.checkpoint == "hf:o/n" and draft.values == {"name": "X", "metrics": ["psnr"]}
     assert set(draft.errors) == {"io.resolution", "io.resolutoin", "nmae", "id"}
     assert "did you mean 'name'?" in draft.errors["nmae"][0]
     assert from_json([1])[0].errors == {

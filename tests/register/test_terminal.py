@@ -88,7 +88,8 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     (tmp_path / "vq.py").write_text(
-        "class VQModel:\n    def encode(self, x): ...\n    def decode(self, x): ...\n"
+        "class VQModel:\n    def reconstruct(self, x): ...\n"
+        "    def encode(self, x): ...\n    def decode(self, x): ...\n"
     )
     (tmp_path / "last.ckpt").write_bytes(b"weights" * 100)
     opened = Terminal([sys.executable, "-m", "fetcher", "add", "--manifest", "codecs"], tmp_path)
@@ -100,54 +101,55 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     ask = terminal.reply
     terminal.wait("Step 1 of 5: basic")
-    ask("Name")  # nothing
+    ask("Model Name")  # nothing
     terminal.wait("is needed")
-    ask("Name", "VQGAN ImageNet (f=16), 1024")
-    ask("Id: vqgan-imagenet-f16-1024")  # proposed
+    ask("Model Name", "VQGAN ImageNet (f=16), 1024")
+    ask("Model ID: vqgan-imagenet-f16-1024")  # proposed
     ask("Kind: model")
-    terminal.complete("Task:", "image-co", "image-compression")
+    terminal.complete("Task Type:", "image-co", "image-compression")
     ask("Framework:", "torch")
     terminal.wait("found 'torch', expected one of pytorch, tensorflow, jax, other")
-    ask("Framework: torch", "\x15pytorch")  # Ctrl-U clears what is asked again
+    ask("Framework: torch", "\x15PyTorch")  # Ctrl-U clears what is asked again
     ask("Description:")
     ask("Purpose")
     ask("Remarks")
     ask("Tags", "vqgan, first-stage")
     terminal.wait("Step 2 of 5: code and checkpoint")
-    ask("Checkpoint", "nowhere.ckpt")
-    terminal.wait("nowhere.ckpt is not there")
-    path = "Checkpoint (hf:owner/name, a URL or a path):"
-    ask(path, "\x15nowhere.pt")
-    terminal.wait("nowhere.pt is not there")
-    terminal.complete(path, "last", "last.ckpt")  # a path
-    ask("Take it into the store")
-    ask("Class", "vq.VQModle")
+    for path in ("nowhere.ckpt", ""):
+        ask("Repository Type:")
+        ask("Repository URL (or HF ID):")
+        terminal.complete("Checkpoint Source:", "Upl", "Upload file")
+        if path:
+            ask("Checkpoint Path or File:", path)
+            terminal.wait("nowhere.ckpt is not there")
+    terminal.complete("Checkpoint Path or File:", "last", "last.ckpt")  # a path
+    ask("Model Class Path", "vq.VQModle")
     terminal.wait("module vq has no VQModle")
-    ask("Class (package.module.Class): vq.VQModle", "\x7f" * 5 + "Model")
+    ask("Model Class Path (package.module.Class): vq.VQModle", "\x7f" * 5 + "Model")
     ask("Files to leave out")
     ask("Parameters")
     ask("Pipeline type")
     ask("Generation parameters")
     terminal.wait("Step 3 of 5: input, output and interface")
-    terminal.complete("Input size:", "var", "variable")
-    ask("Resolution", "256")
+    terminal.complete("Size Type:", "var", "variable")
+    ask("Default Size", "256")
     terminal.wait("found a list of 1 items, expected a list of 2 items")
-    ask("Resolution (256, 256): 256", ", 256")
-    ask("Input range", "-1, 1")
-    ask("Output range", "-1, 1")
-    ask("Interface: encode, decode")  # found in the class
-    ask("Attributes", "codebook_size=1024, downsample_factor=16")
+    ask("Default Size (256 x 256): 256", " x 256")
+    ask("Input Range", "-1, 1")
+    ask("Output Range", "-1, 1")
+    ask("Supported Interface: reconstruct, encode, decode")  # found in the class
+    ask("Model Attributes", "codebook_size=1024, downsample_factor=16")
     terminal.wait("Step 4 of 5: evaluation defaults")
-    ask("Benchmarks", "kodak24, cifar10")
-    ask("Metrics", "psnr, ssim, lpips, bpp")
-    ask("Largest batch", "16")
-    terminal.complete("Device:", "cpu", "cpu-allowed")
+    ask("Default Benchmarks: kodak24, cifar10")  # proposed
+    ask("Default Metrics: psnr, ssim, lpips, bpp")
+    ask("Max Batch Size", "16")
+    terminal.complete("Preferred Device:", "cpu", "cpu-allowed")
     ask("GPU memory", "4G")
     terminal.wait("Step 5 of 5: ownership and visibility")
-    ask("Owner:", "CompVis")
-    terminal.complete("Visibility:", "pub", "public")
-    ask("Licence:", "MIT")
-    ask("Citation:", "CVPR 2021")
+    ask("Owner:", "")
+    ask("Visibility: private", "\x15Public")
+    ask("License:", "MIT")
+    ask("Citation / Paper Link:", "CVPR 2021")
     ask("Needs a token:")
     terminal.wait("Write these changes?")
     assert "+    benchmarks: [kodak24, cifar10]" in terminal.text
@@ -172,8 +174,8 @@ def test_the_vqgan_form_filled_in_a_terminal(terminal: Terminal, tmp_path: Path)
 
 
 def test_leaving_in_the_middle_writes_nothing(terminal: Terminal, tmp_path: Path) -> None:
-    terminal.reply("Name", "Half")
-    terminal.wait_for_prompt("Id: half")
+    terminal.reply("Model Name", "Half")
+    terminal.wait_for_prompt("Model ID: half")
     terminal.type("\x03")
     terminal.wait("interrupted")
     assert terminal.end() == 130

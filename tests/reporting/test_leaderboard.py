@@ -18,13 +18,15 @@ MANIFEST = f"""\
 artifacts:
   good: {{source: hf:o/good, name: '<b>Good</b>', {RECORD}, visibility: public,
     probe: {{type: compression, dataset: kodak24}}}}
-  better: {{source: hf:o/better, {RECORD}, probe: {{type: compression, dataset: kodak24}}}}
+  better: {{source: hf:o/better, {RECORD}, visibility: public,
+    probe: {{type: compression, dataset: kodak24}}}}
+  unsaid: {{source: hf:o/unsaid, {RECORD}}}
   secret: {{source: hf:o/secret, {RECORD}, visibility: private}}
   ours: {{source: hf:o/ours, {RECORD}, visibility: organization}}
   here: {{source: 'local:w', {RECORD}}}
-  llm: {{source: hf:o/llm, task: text-generation}}
+  llm: {{source: hf:o/llm, task: text-generation, visibility: public}}
 """
-IDS = ("good", "better", "secret", "ours", "here", "llm")
+IDS = ("good", "better", "unsaid", "secret", "ours", "here", "llm")
 
 
 def result(artifact: str, state: str = "passed", **metrics: Any) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def project(tmp_path: Path) -> Path:
             result("good", psnr=30.5, lpips=0.2, device="cpu", dtype="float32", infer_seconds=1.5),
             result("better", psnr=31.0, lpips=0.3, parameters=10**9),
             result("secret", psnr=99.0),
+            result("unsaid", psnr=98.0),
             result("ours", psnr=50.0),
             result("here", psnr=60.0),
             result("llm", infer_seconds=0.5, peak_memory_bytes=4_000_000_000, nan=float("nan")),
@@ -69,12 +72,24 @@ def test_the_best_comes_first_and_private_models_stay_out(cli: Cli, project: Pat
     ]
     assert ranking(cli, "--task", "text-generation") == [("infer_seconds", 1, "llm")]
     everyone = ranking(cli, "--visibility", "private", "--task", "image-compression")
-    assert {name for _, _, name in everyone} == {"good", "better", "secret", "ours", "here"}
+    assert {name for _, _, name in everyone} == {
+        "good",
+        "better",
+        "unsaid",
+        "secret",
+        "ours",
+        "here",
+    }
     organization = ranking(cli, "--visibility", "organization", "--task", "image-compression")
     assert {name for _, _, name in organization} == {"good", "better", "ours"}
     shown = cli("report").out
     assert "image-compression on kodak24, by psnr (higher is better)" in shown
-    assert "secret" not in shown and "3 measurements left out as not public" in shown
+    assert "secret" not in shown and "4 measurements left out as not public" in shown
+    assert ranking(cli, "--metric", "LPIPS", "--task", "Image Compression") == [
+        ("lpips", 1, "good"),
+        ("lpips", 2, "better"),
+    ]
+    assert "unsaid" not in shown, "nothing is public because a field was left out"
     assert "nothing has been measured by it" in cli("report", "--metric", "psnrr").err
 
 

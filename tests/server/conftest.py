@@ -31,7 +31,8 @@ ATTRIBUTES = {".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n"}
 RAW = {"weights/net.pt": payload(70_000, 7), "weights/big.bin": payload(90_000, 8)}
 RELEASED = payload(50_000, 9)
 
-MANIFEST = """artifacts:
+MANIFEST = """visibility: public
+artifacts:
   m: {source: "hf:o/m"}
   first: {source: "hf:o/parts", files: ["part{0..1}.bin"]}
   second: {source: "hf:o/parts", files: [part2.bin]}

@@ -28,7 +28,8 @@ def nginx(held: Held, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirr
     folder = tmp_path_factory.mktemp("nginx")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    flags = ("serve", "--port", str(port), "--nginx-config", folder)
+    (folder / "tokens").write_text("ana read one-token-1\n")
+    flags = ("serve", "--port", str(port), "--nginx-config", folder, "--tokens", folder / "tokens")
     fetch(held.home, *flags, cwd=held.root)
     main = folder / "nginx.conf"
     # As root, nginx would read as another user, who may not see a test's folders.

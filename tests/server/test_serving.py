@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from fetcher.errors import UsageError
-from fetcher.server.tokens import ANONYMOUS, Tokens
+from fetcher.mirror.inventory import CLOSED, ArtifactRecord
+from fetcher.server.tokens import ANONYMOUS, EVERYBODY, Tokens
 from tests.kit import payload, sha256
 from tests.server.conftest import MODEL, Held
 from tests.server.kit import attempt, bearer, clean_environment, fetch, serving
@@ -31,7 +32,8 @@ def test_bundles_are_served_in_place(held: Held, tmp_path: Path, form: str) -> N
     fetch(held.home, "mirror", "export", out, *more, cwd=held.root)
     paths = sorted(tmp_path.glob("b.tar.0*")) if form == "volumes" else [out]
     assert len(paths) == 1 or form == "volumes"
-    with serving(held.home, *paths, cwd=tmp_path) as mirror:
+    (tmp_path / "tokens").write_text("ana read one-token-1\n")
+    with serving(held.home, *paths, "--tokens", tmp_path / "tokens", cwd=tmp_path) as mirror:
         assert mirror.ask("/o/m/resolve/main/model.safetensors").body == WEIGHTS
         part = {"Range": "bytes=1000000-2200000"}
         answer = mirror.ask("/o/m/resolve/main/model.safetensors", headers=part)
@@ -58,9 +60,15 @@ def test_a_damaged_bundle_is_noticed_where_it_is_damaged(held: Held, tmp_path: P
 def test_an_imported_bundle_is_in_the_store(held: Held, tmp_path: Path) -> None:
     fetch(held.home, "mirror", "export", tmp_path / "b", cwd=held.root)
     fetch(tmp_path, "mirror", "import", tmp_path / "b", cwd=tmp_path)
-    with serving(tmp_path, "--store", tmp_path / "store", cwd=tmp_path) as mirror:
+    (tmp_path / "tokens").write_text("ana read one-token-1\n")
+    store = ("--store", tmp_path / "store")
+    with serving(tmp_path, *store, "--tokens", tmp_path / "tokens", cwd=tmp_path) as mirror:
         assert mirror.ask("/o/m/resolve/main/model.safetensors").body == WEIGHTS
         assert mirror.ask("/o/secret/resolve/main/secret.txt").code == "RepoNotFound"
+    with serving(tmp_path, *store, cwd=tmp_path) as mirror:
+        secret = mirror.ask("/o/secret/resolve/main/secret.txt")
+        assert secret.status == 200, "without tokens, whoever reaches it is its owner"
+        assert mirror.ask("/api/models/o/secret").json()["private"] is False
 
 
 @pytest.mark.parametrize(
@@ -150,11 +158,43 @@ def test_identities(tmp_path: Path) -> None:
     tokens = Tokens(path)
     one, two = tokens.identify("Bearer token-of-a"), tokens.identify("bearer  token-of-b")
     assert one and two and two.upload and not one.upload
-    assert one.may_see("p/x1", True) and not one.may_see("p/y", True)
-    assert two.may_see("p/y", True) and ANONYMOUS.may_see("p/y", False)
-    assert not ANONYMOUS.may_see("p/y", True)
+    private = ArtifactRecord({"visibility": "private"})
+    assert one.may_see("p/x1", private) and not one.may_see("p/y", private)
+    assert two.may_see("p/y", private), "what nobody owns belongs to who may read the project"
     assert tokens.identify(None) == ANONYMOUS
     assert tokens.identify("Bearer other-token") is None
+
+
+def test_private_is_its_owner_s_and_organization_for_who_is_signed_in(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    rights = {"Ana": "upload", "bob": "read", "eve": "read=p/x*", "root": "read=*"}
+    path.write_text("".join(f"{name} {right} token-of-{name}\n" for name, right in rights.items()))
+    tokens = Tokens(path)
+    people = {name: tokens.identify(f"Bearer token-of-{name}") for name in rights}
+    people["nobody"] = tokens.identify(None)
+
+    def seen(**record: str) -> set[str]:
+        return {
+            name
+            for name, who in people.items()
+            if who and who.may_see("p/y", ArtifactRecord(record))
+        }
+
+    assert seen(visibility="public", owner="Ana") == people.keys()
+    assert seen(visibility="organization", owner="Ana") == rights.keys()
+    assert seen(visibility="private", owner="ana") == {"Ana", "root"}
+    assert seen(visibility="private", owner="Somebody else") == {"root"}
+    assert seen(visibility="private") == {"bob", "root"}
+    assert seen() == seen(visibility="private"), "nothing is public because a field was left out"
+    assert seen(owner="bob") == {"bob", "root"}
+
+
+def test_without_tokens_whoever_reaches_the_server_is_its_owner() -> None:
+    found = Tokens().identify(None)
+    assert found is EVERYBODY and Tokens().identify("Bearer anything") is EVERYBODY
+    assert found.may_see("p/y", ArtifactRecord({"visibility": "private"}))
+    assert not found.upload
+    assert not found.may_see("p/y", CLOSED), "what upstream shows to our account alone"
 
 
 @pytest.fixture

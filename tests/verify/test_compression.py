@@ -123,6 +123,8 @@ def test_a_codec_is_measured(clone: Path, tmp_path: Path) -> None:
     assert (reconstructed[4], coded[4]) == (None, 3.0), "3 channels, a quarter of them, 4 bits"
     assert 0 < packed[4] < 8
     assert table.caption == "4 pictures, generated"
+    assert plain.metrics["bpp"] == 3.0, "that of the first route with a code"
+    assert dataset.metrics["benchmarks"]["kodak"]["bpp"] == dataset.metrics["bpp"] > 0
     assert plain.metrics["psnr"] == pytest.approx(reconstructed[1], abs=1e-3)
     assert (plain.pictures[0].width, plain.pictures[0].height) == (4 * 132 + 4, 2 * 100 + 4)
     assert dataset.tables[0].caption == "2 pictures, from kodak"

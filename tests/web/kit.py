@@ -21,7 +21,8 @@ WRITER, READER, OTHER = "writer-token-1", "reader-token-1", "other-token-12"
 TOKENS = f"ana read,upload {WRITER}\nbob read {READER}\neve upload {OTHER}\n"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
-MANIFEST = """artifacts:
+MANIFEST = """visibility: public
+artifacts:
   vqgan-16:
     name: VQGAN ImageNet (f=16), 1024
     description: "First line\\nsecond <b>line</b>"

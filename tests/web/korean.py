@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fetcher.project.fields import DESCRIPTION, TASKS
+from fetcher.project.fields import DESCRIPTION
+from fetcher.project.spellings import TASKS
 from fetcher.register.form import EXTRA, FIELDS
 from fetcher.sources import BUILT_IN
 from tests.i18n.catalog import read, texts

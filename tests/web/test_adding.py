@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fetcher.register.form import FIELDS
-from tests.server.kit import fetch
+from tests.server.kit import bearer, fetch
 from tests.servers.github import GitHubServer
 from tests.web.kit import READER, WRITER, Make, Place, tags_of, text_of, words_of
 from tests.web.korean import HANGUL, english_in
@@ -119,7 +119,11 @@ def test_what_was_registered_is_fetched(writable: Make) -> None:
     assert answer.status == 303, words_of(answer)
     fetch(place.home, "all", "--only", "another", cwd=place.root, HF_ENDPOINT=place.hub.url)
     assert [p.name for p in (place.root / "models/another").iterdir()] == ["config.json"]
-    assert place.mirror.ask("/-/api/models/another").json()["record"]["owner"] == "ana"
+    seen = {name: place.mirror.ask("/-/api/models/another", headers=bearer(name)).status
+            for name in (WRITER, READER)}  # fmt: skip
+    assert seen == {WRITER: 200, READER: 404}, "it is private: ana's alone"
+    told = place.mirror.ask("/-/api/models/another", headers=bearer(WRITER)).json()["record"]
+    assert told["owner"] == "ana" and told["visibility"] == "private"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_what_was_registered_is_fetched(writable: Make) -> None:
         ({"kind_of_source": "local", "server_path": "src/out"}, "server_path", "not below"),
         ({"kind_of_source": "local", "server_path": "src/a\x00b"}, "server_path", "not below"),
         ({"kind_of_source": "local", "server_path": "src/absent"}, "server_path", "not there"),
-        ({"kind_of_source": "local", "uploaded": "fetch.lock"}, "server_path", "not below"),
+        ({"kind_of_source": "upload", "uploaded": "fetch.lock"}, "upload", "not below"),
         ({"place": "../outside"}, "place", ""),
         ({"manifest": "../x"}, "manifest", "no manifest"),
     ],

@@ -139,12 +139,11 @@ def test_a_model_is_registered_by_keyboard(browser: Browser) -> None:
 def test_the_fields_follow_the_kind_of_source(browser: Browser) -> None:
     browser.open("/-/add?lang=en")
     shown = {"huggingface": "#i-hf_repo", "github": "#i-gh_repo", "url": "#i-url",
-             "local": "#i-server_path"}  # fmt: skip
+             "local": "#i-server_path", "upload": "#i-upload"}  # fmt: skip
     for kind in shown:
         browser.find(f"#kind-{kind}").click()
         for other, css in shown.items():
             assert browser.find(css).is_displayed() == (other == kind), (kind, css)
-    assert browser.find("#i-upload").is_displayed()
 
 
 def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path) -> None:
@@ -152,10 +151,10 @@ def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path)
     (tmp_path / "last.ckpt").write_bytes(data)
     browser.open("/-/add?lang=en")
     browser.find("#i-name").send_keys("Uploaded")
-    browser.find("#kind-local").click()
+    browser.find("#kind-upload").click()
     browser.network(upload=6 << 20)
     browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
-    said = browser.find(".upload output")
+    said = browser.find(".upload-box output")
     browser.wait(lambda: "4.2 MB of 9.4 MB" in said.text, "the first part")
     browser.network(offline=True)
     browser.wait(lambda: "Interrupted" in said.text, "interrupted")
@@ -163,10 +162,10 @@ def test_an_upload_that_is_interrupted_goes_on(browser: Browser, tmp_path: Path)
     # The page is gone, the part that was sent is not.
     browser.open("/-/add?lang=en")
     browser.find("#i-name").send_keys("Uploaded")
-    browser.find("#kind-local").click()
+    browser.find("#kind-upload").click()
     browser.requests()
     browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
-    said = browser.find(".upload output")
+    said = browser.find(".upload-box output")
     browser.wait(lambda: "Uploaded: last.ckpt" in said.text, "gone on")
     parts = list((browser.place.root / "uploads").glob("*/last.ckpt"))
     assert len(parts) == 1 and parts[0].read_bytes() == data
@@ -193,8 +192,9 @@ def test_the_form_without_a_script(browser: Browser) -> None:
     try:
         browser.open("/-/add?lang=ko")
         browser.find("#i-name").send_keys("Plain")
-        browser.find("#kind-local").click()
+        browser.find("#kind-upload").click()
         assert "JavaScript" in browser.text()
+        browser.find("#kind-local").click()
         browser.find("#i-server_path").send_keys("src/c.bin")
         browser.find('button[value="preview"]').click()
         browser.wait(lambda: "다음 내용이 기록됩니다" in browser.text(), "the preview")

@@ -140,10 +140,10 @@ def test_the_manifest_is_the_one_that_fetch_add_writes(pair: Pair, name: str) ->
 def test_an_upload_is_registered_as_fetch_add_takes_a_file(pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes(bytes(range(256)) * 5000)
     browser, form = pair.browser, {**VQGAN, "name": "Model of an upload"}
-    pair.open("local")
+    pair.open("upload")
     browser.fill(form)
     browser.find("#i-upload").send_keys(str(tmp_path / "last.ckpt"))
-    browser.wait(lambda: "Uploaded" in browser.find(".upload output").text, "the upload")
+    browser.wait(lambda: "Uploaded" in browser.find(".upload-box output").text, "the upload")
     pair.register(form["name"])
     (sent,) = browser.place.root.glob("uploads/*/last.ckpt")
     path = sent.relative_to(browser.place.root)

@@ -90,7 +90,7 @@ def test_a_project_that_was_never_fetched_shows_what_it_wants(tmp_path: Path, hu
         assert mirror.ask(f"/blobs/sha256/{digest}").status == 404
         assert mirror.ask("/projects/fetch.lock").status == 404
         # A model may be registered there; what is fetched meanwhile is shown as held.
-        value = {"name": "New", "checkpoint": "hf:o/small"}
+        value = {"name": "New", "checkpoint": "hf:o/small", "visibility": "Public"}
         assert place.call("/-/api/models", value, WRITER).status == 201
         fetch(tmp_path, "all", "new", cwd=root, HF_ENDPOINT=hub.url)
         found = wait_for(lambda: mirror.ask("/-/api/models/new").json(), "held", True)

@@ -116,7 +116,7 @@ BAD_ARTIFACTS = [
     "source: hf:o/n, optional: yes",
     "source: hf:o/n, optional: 1",
     "source: hf:o/n, kind: thing",
-    "source: hf:o/n, task: Two Words",
+    "source: hf:o/n, task: '??'",
     "source: hf:o/n, groups: [a, a]",
     "source: hf:o/n, groups: [a b]",
     "source: hf:o/n, name: [a]",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
+_SAME_QUALITY = 0.5  # dB of PSNR
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
@@ -126,7 +127,8 @@ class _CodecMethods:
         self._methods = given or [name for name in METHODS if callable(getattr(model, name, None))]
 
     def run(self, dataset: str, originals: list[Any], source: str) -> None:
-        """Try every route that the methods allow; metrics are the first route's.
+        """Try every route that the methods allow; metrics are the first route's, bits per pixel
+        those of the first that has a code.
 
         Those of the first data set stand for the model; each has its own under `benchmarks`.
         """
@@ -140,6 +142,7 @@ class _CodecMethods:
                 "name its methods so, or use the probe `class`",
             )
         rows: list[tuple[Any, ...]] = []
+        first: dict[str, float | None] = {}
         for route in routes:
             title = " and ".join(name for name in route if name)
             title += f" on {dataset}" if self._context.metrics.get("benchmarks") else ""
@@ -151,7 +154,10 @@ class _CodecMethods:
             found = self._measured(title, originals, back, sum(bits for _, bits in there))
             self._bounded(title, found)
             if not rows:
+                first = found
                 self._show(dataset, title, found, originals, back)
+            elif first["bpp"] is None and found["bpp"] is not None:
+                self._add_bits(dataset, title, first, found)
             rows.append((title, *(v if v is None else round(v, 4) for v in found.values())))
         columns = ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
         self._context.table("Quality", columns, rows, f"{len(originals)} pictures, {source}")
@@ -173,6 +179,30 @@ class _CodecMethods:
         shown = grids.grid(self._torch, [originals[:6], back[:6]], 0.0, 1.0)
         self._context.picture(title, shown, "row 1: originals; row 2: what comes back")
         self._context.fingerprint(f"{title}: picture", back[0])
+
+    def _add_bits(
+        self,
+        dataset: str,
+        title: str,
+        first: dict[str, float | None],
+        found: Mapping[str, float | None],
+    ) -> None:
+        """Add the bits of a route with a code to the figures of the first, which has none.
+
+        Only where both give back the same quality: else they are two codecs.
+        """
+        apart = abs((first["psnr"] or 0.0) - (found["psnr"] or 0.0))
+        if apart > _SAME_QUALITY:
+            told = f"its PSNR is {apart:.2f} dB from that of reconstruct, which has no bits then"
+            self._context.warn(f"{title}: bits per pixel", told)
+            return
+        first["bpp"] = found["bpp"]
+        metrics = self._context.metrics
+        measured = metrics.get("benchmarks", {})
+        if dataset:
+            measured[dataset]["bpp"] = found["bpp"]
+        if len(measured) < 2:
+            metrics["bpp"] = found["bpp"]
 
     def _through(self, route: tuple[str, str], original: Any) -> tuple[Any, int]:
         """Return a picture after the route, in 0..1, and the bits that it was in between."""

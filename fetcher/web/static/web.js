@@ -20,7 +20,7 @@ name.addEventListener("input", () => {
   }, 150);
 });
 
-const box = form.querySelector(".upload");
+const box = form.querySelector(".upload-box");
 const file = document.getElementById("i-upload");
 const bar = box.querySelector("progress");
 const said = box.querySelector("output");
