@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,6 +15,9 @@ from urllib3.response import BaseHTTPResponse
 
 from fetcher.network import retry
 from fetcher.network.retry import LONGEST_WAIT
+
+# It would write our own state at each fault; what matters is said by the client.
+logging.getLogger("urllib3.util.retry").setLevel(logging.INFO)
 
 # A server that says 500 has more often a fault of its own than no time.
 _SHARE_OF_500 = 0.1

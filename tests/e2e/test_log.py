@@ -90,6 +90,7 @@ def test_what_a_server_says_and_where_it_sends_us(project: Path, hub: HubServer)
     assert result.returncode == 3, result.stderr
     assert "it asks to wait 400 s, and 330 s are the most" in result.stderr
     assert f"127.0.0.1:{hub.port} says 'too many of you'" in result.stderr
+    assert "Incremented Retry" not in result.stderr
 
 
 def test_why_a_tree_is_looked_at_again(project: Path, hub: HubServer) -> None:
