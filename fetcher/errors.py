@@ -177,6 +177,11 @@ class InvalidDocument(FetchError):
             )
         )
 
+    def __str__(self) -> str:
+        """Every mistake: a script's traceback shows no more than this."""
+        places = (f"{item}; {item.hint}" if item.hint else str(item) for item in self.found)
+        return "\n  ".join([f"{self.message}:", *places])
+
     def problems(self) -> list[Problem]:
         """One problem a mistake, with file, line and column in front of its message."""
         return [

@@ -183,3 +183,15 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for page in [PACKAGE.parent / "README.md", *DOCS.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_map_for_contributors_is_of_this_house() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`((?:fetcher|verify|tests)/[\w./]+)`", text)
+    assert len(named) > 30
+    for name in {path for path in named if "NAME" not in path}:
+        assert (PACKAGE.parent / name).exists(), name
+    house = text.partition("```\n")[2].partition("```")[0]
+    drawn = [line.split()[0].removesuffix(".py") for line in house.splitlines()]
+    rooms = [room for room in ROOMS if not room.startswith(("verify", "__"))]
+    assert drawn == [*reversed(rooms), "verify"]

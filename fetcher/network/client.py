@@ -21,6 +21,7 @@ from fetcher.i18n import t
 from fetcher.network import faults
 from fetcher.network.adapter import Activity, RuledAdapter
 from fetcher.network.credentials import Trust
+from fetcher.network.error_text import error_text
 from fetcher.network.outgoing import USER_AGENT, Outgoing
 from fetcher.network.request_errors import ERRORS, Kind, explain
 from fetcher.network.retry import (
@@ -224,6 +225,10 @@ class RuledSession(requests.Session):
         size = len(answer.content)
         shown = public_url(out.url)
         _log.debug("%s %s: %d, %d bytes, %.0f ms", method, shown, status, size, spent * 1000)
+        if status >= 400 and _log.isEnabledFor(logging.DEBUG):
+            told = error_text(lower_case(answer.headers), answer.content)
+            if told:
+                _log.debug("%s says %r", host_of(out.url), told)
         if status == 407:
             raise faults.proxy_wants_login()
         return answer
@@ -278,7 +283,8 @@ class RuledSession(requests.Session):
             return None
         try:
             following = retry.increment("GET", response=answer.raw)
-        except MaxRetryError:
+        except MaxRetryError as error:
+            _log.info("%s: HTTP %d; not asked again: %s", host, status, error.reason)
             return None
         _log.info("%s: HTTP %d; asking again in %.1f s", host, status, following.pause)
         if following.asked and following.pause > 2:

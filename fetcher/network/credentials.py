@@ -47,9 +47,10 @@ def trust() -> Trust:
 
     Raises UsageError if a variable names what is not there.
     """
-    file, folder = "", os.environ.get("SSL_CERT_DIR", "")
-    if folder:
-        _must_exist("SSL_CERT_DIR", folder.split(os.pathsep)[0])
+    folders = [path for path in os.environ.get("SSL_CERT_DIR", "").split(os.pathsep) if path]
+    if folders:
+        _must_exist("SSL_CERT_DIR", folders[0])
+    file, folder = "", os.pathsep.join(folders)
     for variable in _BUNDLE_VARIABLES:
         if path := os.environ.get(variable):
             _must_exist(variable, path)

@@ -9,6 +9,7 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.network import faults
+from fetcher.network.proxies import proxy_for
 from fetcher.network.urls import host_of, public_url
 
 # Failures that mean "this host cannot be reached", as opposed to one bad answer.
@@ -38,8 +39,8 @@ def never_connected(curl: Any, number: int) -> bool:
     )
 
 
-def explain(number: int, message: str, url: str) -> Failure:
-    """A libcurl error as a failure that names the host and the reason."""
+def explain(curl: Any, number: int, message: str, url: str) -> Failure:
+    """What ended a handle's request for `url`, as a failure that names the host and the reason."""
     host = host_of(url)
     if number == pycurl.E_COULDNT_RESOLVE_PROXY:
         return faults.proxy_unknown()
@@ -47,7 +48,12 @@ def explain(number: int, message: str, url: str) -> Failure:
         return faults.unknown_host(host)
     if "CONNECT" in message and message.endswith("response 407"):
         return faults.proxy_wants_login()
+    if message.startswith("CONNECT tunnel failed"):
+        return faults.proxy_failed(message)
     if number == pycurl.E_COULDNT_CONNECT:
+        # The address that was asked for may be rewritten; what libcurl was given decides.
+        if proxy_for(curl.getinfo(pycurl.EFFECTIVE_URL)):
+            return faults.proxy_failed(message)
         return faults.no_connection(host, message)
     if number in TLS_ERRORS:
         return faults.tls_failed(host, message)

@@ -71,7 +71,10 @@ def _of_proxy(chain: list[BaseException]) -> Fault:
         return Fault(faults.proxy_wants_login(), Kind.FINAL)
     for e in chain:
         if type(e) is OSError and str(e).startswith("Tunnel connection failed"):
-            return Fault(faults.proxy_failed(str(e).partition(":")[2].strip()), Kind.PASSING)
+            why = str(e).partition(":")[2].strip()
+            # 403 and the like are the proxy's rules, and stay; 502 may pass.
+            refused = why.startswith("4") and not why.startswith(("408", "429"))
+            return Fault(faults.proxy_failed(why), Kind.FINAL if refused else Kind.PASSING)
     return Fault(faults.proxy_failed(_reason(chain)), Kind.UNREACHABLE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,9 +13,11 @@ from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import MaxRetryError, ResponseError
 from urllib3.response import BaseHTTPResponse
 
-from fetcher.i18n import t
 from fetcher.network import retry
 from fetcher.network.retry import LONGEST_WAIT
+
+# It would write our own state at each fault; what matters is said by the client.
+logging.getLogger("urllib3.util.retry").setLevel(logging.INFO)
 
 # A server that says 500 has more often a fault of its own than no time.
 _SHARE_OF_500 = 0.1
@@ -72,7 +75,10 @@ class TimedRetry(Retry):
         made.pause = max(asked or 0.0, retry.backoff(made.faults))
         until = made._until(500 if response is None else response.status, response is None)
         if now + made.pause > until or (asked or 0.0) > LONGEST_WAIT:
-            raise MaxRetryError(_pool, url, error or ResponseError(t("no time left")))  # type: ignore[arg-type]
+            why = f"the wait is {made.pause:.0f} s, and {max(0.0, until - now):.0f} s are left"
+            if (asked or 0.0) > LONGEST_WAIT:
+                why = f"it asks to wait {asked:.0f} s, and {LONGEST_WAIT:.0f} s are the most"
+            raise MaxRetryError(_pool, url, error or ResponseError(why))  # type: ignore[arg-type]
         return made
 
     def _until(self, status: int, broken: bool) -> float:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from fetcher.errors import Failure, Problem
+from fetcher.network.error_text import error_text
 from fetcher.network.retry import MAX_REDIRECTS, backoff, retry_after
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of, public_url
@@ -275,8 +276,7 @@ class Engine:
         try:
             outcome = outcome_of(connection, number, message)
             if self._debug:
-                shown = f"{connection.host} {connection.status() or ''}".rstrip()
-                _log.debug("%s: %s: %s", download.label, shown, type(outcome).__name__)
+                self._log_outcome(connection, download, outcome)
             if isinstance(outcome, Redirect):
                 again = self._redirect(connection, download, outcome.location)
             else:
@@ -287,6 +287,15 @@ class Engine:
             self._connections.resume(connection)
         else:
             self._connections.release(connection)
+
+    def _log_outcome(
+        self, connection: Connection, download: Download, outcome: RequestOutcome
+    ) -> None:
+        status, verdict = connection.status(), type(outcome).__name__
+        shown = f"{connection.host} {status or ''}".rstrip()
+        told = error_text(connection.headers(), connection.head()) if status >= 400 else ""
+        said = f", it says {told!r}" if told else ""
+        _log.debug("%s: %s: %s%s", download.label, shown, verdict, said)
 
     def _redirect(self, connection: Connection, download: Download, location: str) -> bool:
         """Set the connection up for the address that it was sent to. Raises Failure."""
@@ -300,6 +309,8 @@ class Engine:
             raise Failure("link-expired", text, manual_hint(download))
         url = self.network.redirected(connection.url, location)
         connection.host = host_of(url)
+        if self._debug:
+            _log.debug("%s: redirected to %s", download.label, public_url(url))
         self.hosts.check(self.hosts.get(connection.host))
         connection.aim(url, candidate)
         return True

@@ -185,7 +185,7 @@ def outcome_of(ended: Ended, number: int, message: str) -> RequestOutcome:
 
 
 def _of_curl_error(ended: Ended, download: Download, number: int, message: str) -> RequestOutcome:
-    failure = explain(number, message, ended.url)
+    failure = explain(ended.curl, number, message, ended.url)
     if number == pycurl.E_FILESIZE_EXCEEDED:
         size = download.file.size or 0
         text = f"{ended.host} delivers more than {size:,} bytes"

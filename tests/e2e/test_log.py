@@ -75,6 +75,24 @@ def test_faults_are_explained_and_no_secret_is_told(secretive: Path, hub: HubSer
     assert all(re.match(r"\d{4}-\d\d-\d\dT|    |$", line) for line in text.split("\n"))
 
 
+def test_what_a_server_says_and_where_it_sends_us(project: Path, hub: HubServer) -> None:
+    words = "<Error><Code>SlowDown</Code><Message>Quota of eu-1</Message><Token-0>FwoGZX</Token-0>"
+    hub.cdn.faults.add("GET", "status", code=403, body=words)
+    result = fetch(project, "all", "-vv")
+    assert result.returncode == 6, result.stderr
+    cdn = f"127.0.0.1:{hub.cdn.port}"
+    assert re.search(rf"model\.safetensors: redirected to http://{cdn}/\S+", result.stderr)
+    assert f"{cdn} 403: Retry, it says 'SlowDown: Quota of eu-1'" in result.stderr
+    assert "FwoGZX" not in result.stderr and "X-Amz-Signature=" not in result.stderr
+    hub.faults.add("GET /api", "status", code=429, retry_after=400, body="too many of you")
+    (project / "fetch.lock").unlink()
+    result = fetch(project, "all", "-vv")
+    assert result.returncode == 3, result.stderr
+    assert "it asks to wait 400 s, and 330 s are the most" in result.stderr
+    assert f"127.0.0.1:{hub.port} says 'too many of you'" in result.stderr
+    assert "Incremented Retry" not in result.stderr
+
+
 def test_why_a_tree_is_looked_at_again(project: Path, hub: HubServer) -> None:
     assert fetch(project, "all").returncode == 0
     quiet = fetch(project, "all", "-v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import time
@@ -253,6 +254,27 @@ def test_a_proxy_that_is_not_there(client: Client, monkeypatch: pytest.MonkeyPat
     with pytest.raises(Failure) as caught:
         client.ask("http://far.invalid/f")
     assert caught.value.problem.code == "network" and "secret" not in caught.value.message
+    assert caught.value.message.startswith("the proxy does not work (")
+    assert caught.value.hint == "check http(s)_proxy"
+
+
+def test_a_proxy_that_forbids_the_host(
+    client: Client, files: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", files.url)
+    files.faults.add("CONNECT", "status", code=403)
+    with pytest.raises(Failure, match=r"the proxy does not work \(.*403") as caught:
+        client.ask("https://far.invalid/f")
+    assert caught.value.hint == "check http(s)_proxy"
+
+
+def test_a_host_behind_a_rewritten_address_is_no_proxy(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(Failure, match="no connection"):
+        client.ask("https://far.invalid/f", rewrite="https://far.invalid/=http://127.0.0.1:9/")
 
 
 @pytest.mark.parametrize("value", ["ftp://p:1", "http://", "http://me:secret@"])
@@ -293,6 +315,9 @@ def test_a_folder_by_variable(
     subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
     monkeypatch.setenv(name, str(folder))
     assert client.ask(secure.url + "/f") == BODY
+    if name == "SSL_CERT_DIR":  # a list, as OpenSSL reads it
+        monkeypatch.setenv(name, os.pathsep.join(["", str(tmp_path), str(folder)]))
+        assert client.ask(secure.url + "/f") == BODY
 
 
 def test_another_name_than_the_certificates(

@@ -253,8 +253,12 @@ def test_mistakes_are_raised(project: Path) -> None:
     with pytest.raises(fetcher.UsageError, match="jobs"):
         fetcher.fetch(jobs=0, link="copy", limit_rate="x", quiet=True)
     (project / "manifests/p.yaml").write_text("manifest: p\nartefacts: {}\n")
-    with pytest.raises(fetcher.InvalidDocument, match="project's files"):
+    with pytest.raises(fetcher.InvalidDocument, match="project's files") as caught:
         fetcher.fetch(quiet=True)
+    # What a traceback shows: every mistake with its place and what to do.
+    for problem in caught.value.problems():
+        assert f"\n  {problem.message}" in str(caught.value)
+        assert problem.hint in str(caught.value)
 
 
 def test_a_project_of_optional_artifacts_only_is_told(project: Path) -> None:
