@@ -80,7 +80,8 @@ DESCRIPTION: dict[str, Field] = {
     "visibility": Field(
         VISIBILITY,
         t(
-            "who may see it: private (its owner), organization (who is signed in), public; default: private"
+            "who may see it: private (its owner), organization (who is signed in), public;"
+            " default: private"
         ),
     ),
     "license": Field(License(), t("licence, by its SPDX id if it has one")),
