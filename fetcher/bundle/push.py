@@ -211,15 +211,15 @@ class _RegistryPush:
         url = self.reference.url(f"manifests/{tag}")
         answer = self._send("PUT", url, [("Content-Type", media_type)], data)
         if answer.status != 201:
-            body = answer.body[:200].decode("utf-8", "replace")
+            body = " ".join(answer.body[:200].decode("utf-8", "replace").split())
             text = t(
                 "{reference}: manifest {tag} is refused (HTTP {status}): {body}",
                 reference=self.reference,
                 tag=tag,
                 status=answer.status,
-                body=body,
+                body=body or "-",
             )
-            raise Failure("refused", " ".join(text.split()))
+            raise Failure("refused", text)
 
     def _signature(self) -> None:
         """SHA256SUMS and the signature as an artifact of its own, which refers to the index."""

@@ -225,7 +225,7 @@ class NoneUsable(FetchError):
             t("the image pipeline is not initialised, no model can be used: {told}", told=told)
             if passed
             else t("no primary model is set"),
-            "; ".join(filter(None, [passed[0].hint, _OPEN_MODEL]))
+            join(filter(None, [passed[0].hint, _OPEN_MODEL]), "; ")
             if passed
             else t("set PRIMARY_MODEL, or `runtime: {primary_model: …}` in fetch.yaml"),
         )

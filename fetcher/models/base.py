@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models import chat_messages
 from fetcher.models.chat_messages import Message
 from fetcher.models.errors import ModelError, NotLoaded
@@ -128,7 +129,7 @@ class BaseLLMModel(BaseModel):
                     for piece in written(self, *given, **options):
                         call.items = 1
                         if self._life.closing and not whole:
-                            raise NotLoaded(f"{self.name} was unloaded while it wrote")
+                            raise NotLoaded(t("{name} was unloaded while it wrote", name=self.name))
                         if not tell(str(reply_of(piece, f"{type(self).__name__}.stream"))):
                             return
 
@@ -158,7 +159,7 @@ class BaseEmbeddingModel(BaseModel):
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question; models that have a prompt for questions use it."""
         if not isinstance(text, str):
-            raise UsageError(f"a query is a {type(text).__name__}, expected a text")
+            raise UsageError(t("a query is a {kind}, expected a text", kind=type(text).__name__))
         if type(self)._embed is BaseEmbeddingModel._embed and self._writes("embed_documents"):
             return self.embed_documents([text])[0]
         return self._vectors([text], "query")[0]
@@ -177,7 +178,9 @@ class BaseEmbeddingModel(BaseModel):
             except ModelError:
                 raise
             except Exception as error:
-                raise ModelError(f"{self.name} failed: {first_line(error)}") from error
+                raise ModelError(
+                    t("{name} failed: {error}", name=self.name, error=first_line(error))
+                ) from error
             call.items = len(texts)
             del engine
         return found
@@ -196,5 +199,7 @@ class BaseEmbeddingModel(BaseModel):
 
 def _checked(texts: Sequence[str]) -> Sequence[str]:
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise UsageError("embed_documents takes a list of texts", "embed_query takes one text")
+        raise UsageError(
+            t("embed_documents takes a list of texts"), t("embed_query takes one text")
+        )
     return texts

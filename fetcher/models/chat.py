@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.base import BaseLLMModel
 from fetcher.models.chat_messages import Message
 from fetcher.models.errors import ModelError, NotLoaded
@@ -31,7 +32,7 @@ class TransformersChatModel(BaseLLMModel):
             require("peft", "peft", "verify")
             folder, adapter = self.spec.base.folder, self.spec.folder
         if folder is None:
-            raise ModelError(f"{self.name}: its files are not together in one folder")
+            raise ModelError(t("{name}: its files are not together in one folder", name=self.name))
         return causal_lm.load(
             folder, adapter=adapter, device=self._device(), dtype=self._dtype("auto")
         )
@@ -55,12 +56,14 @@ class TransformersChatModel(BaseLLMModel):
             except (UsageError, ModelError):
                 raise
             except Exception as error:
-                raise ModelError(f"{self.name} failed: {first_line(error)}") from error
+                raise ModelError(
+                    t("{name} failed: {error}", name=self.name, error=first_line(error))
+                ) from error
             call.items = 1
             call.input_tokens, call.output_tokens = written.input_tokens, written.output_tokens
             del loaded
         if halted:
-            raise NotLoaded(f"{self.name} was unloaded while it wrote")
+            raise NotLoaded(t("{name} was unloaded while it wrote", name=self.name))
         return ChatReply(
             written.text,
             written.finish_reason,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 
 
 class _Required(TypedDict):
@@ -24,7 +25,7 @@ class Message(_Required, total=False):
 # LangChain's types, and other names of the same.
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "bot": "assistant"}
 _KNOWN = ("system", "user", "assistant", "tool")
-_EXPECTED = "a text, (role, text), {'role': …, 'content': …} or a LangChain message"
+_EXPECTED = t("a text, (role, text), {'role': …, 'content': …} or a LangChain message")
 
 
 def normalised(messages: Any) -> list[Message]:
@@ -34,10 +35,13 @@ def normalised(messages: Any) -> list[Message]:
     if isinstance(messages, (str, Mapping)) or hasattr(messages, "content"):
         messages = [messages]
     if not isinstance(messages, Sequence) or isinstance(messages, (bytes, bytearray)):
-        raise UsageError(f"messages are a {type(messages).__name__}", f"expected {_EXPECTED}")
+        raise UsageError(
+            t("messages are a {kind}", kind=type(messages).__name__),
+            t("expected {expected}", expected=_EXPECTED),
+        )
     found = [_message(one) for one in messages]
     if not found:
-        raise UsageError("there are no messages", f"expected {_EXPECTED}")
+        raise UsageError(t("there are no messages"), t("expected {expected}", expected=_EXPECTED))
     return found
 
 
@@ -55,10 +59,16 @@ def _message(one: Any) -> Message:
     elif hasattr(one, "content") and (hasattr(one, "role") or hasattr(one, "type")):
         role, content = getattr(one, "role", None) or one.type, one.content
     else:
-        raise UsageError(f"a message is a {type(one).__name__}", f"expected {_EXPECTED}")
+        raise UsageError(
+            t("a message is a {kind}", kind=type(one).__name__),
+            t("expected {expected}", expected=_EXPECTED),
+        )
     role = _ROLES.get(str(role).lower(), str(role).lower())
     if role not in _KNOWN:
-        raise UsageError(f"a message has the role {role!r}", f"there are {', '.join(_KNOWN)}")
+        raise UsageError(
+            t("a message has the role {role!r}", role=role),
+            t("there are {known}", known=", ".join(_KNOWN)),
+        )
     message: Message = {"role": role, "content": _text(content)}
     message.update(more)
     return message
@@ -71,7 +81,9 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):
-        raise UsageError(f"a message's content is a {type(content).__name__}, expected text")
+        raise UsageError(
+            t("a message's content is a {kind}, expected text", kind=type(content).__name__)
+        )
     parts = []
     for part in content:
         text = part if isinstance(part, str) else None
@@ -79,7 +91,10 @@ def _text(content: Any) -> str:
             text = part.get("text")
         if not isinstance(text, str):
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-            raise UsageError(f"a message has a part of type {kind!r}", "this model reads text only")
+            raise UsageError(
+                t("a message has a part of type {kind!r}", kind=kind),
+                t("this model reads text only"),
+            )
         parts.append(text)
     return "".join(parts)
 

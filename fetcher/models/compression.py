@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.models.errors import ModelError
 from fetcher.models.model import BaseModel
 from fetcher.verify.contract.context import Context
@@ -53,11 +54,21 @@ class BaseCompressionModel(BaseModel):
             found = getattr(engine, method, None)
             if not callable(found):
                 has = ", ".join(name for name in METHODS if hasattr(engine, name))
-                raise ModelError(f"{self.name} has no method {method}", f"it has {has or 'none'}")
+                raise ModelError(
+                    t("{who} has no method {method}", who=self.name, method=method),
+                    t("it has {has}", has=has or t("none")),
+                )
             try:
                 answer = self._run(found, value)
             except Exception as error:
-                raise ModelError(f"{self.name}: {method} failed: {first_line(error)}") from error
+                raise ModelError(
+                    t(
+                        "{name}: {method} failed: {error}",
+                        name=self.name,
+                        method=method,
+                        error=first_line(error),
+                    )
+                ) from error
             call.items = int(value.shape[0]) if len(getattr(value, "shape", ())) == 4 else 1
             del engine, found
         return answer

@@ -15,6 +15,7 @@ from fetcher.config import settings as all_settings
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
+from fetcher.i18n import join, t
 from fetcher.models import local_folders, registry
 from fetcher.models.errors import ModelError
 from fetcher.models.registry import Registered
@@ -163,8 +164,15 @@ class Discovery:
         found = [one for called in (told, last) for one in matching(whole, called)]
         if not found:
             raise ModelError(
-                f"{spec.name} is an adapter, and its base {told or '(none named)'!r} is not there",
-                f"lay it out, or put it into {self.settings().local_models_dir / (last or 'NAME')}",
+                t(
+                    "{name} is an adapter, and its base {base!r} is not there",
+                    name=spec.name,
+                    base=told or "(none named)",
+                ),
+                t(
+                    "lay it out, or put it into {folder}",
+                    folder=self.settings().local_models_dir / (last or "NAME"),
+                ),
             )
         return replace(spec, base=found[-1] if "@" in told else _last(found, found[0].name))
 
@@ -173,32 +181,51 @@ class Discovery:
     ) -> UsageError:
         if found and not found[-1].loader:
             return UsageError(
-                f"{name} has a format that no class here loads: {found[-1].folder}",
-                f"write a class for it: manager.get_{kind}_model({name!r}, MyModel)",
+                t(
+                    "{name} has a format that no class here loads: {folder}",
+                    name=name,
+                    folder=found[-1].folder,
+                ),
+                t(
+                    "write a class for it: manager.get_{kind}_model({name!r}, MyModel)",
+                    kind=kind,
+                    name=name,
+                ),
             )
         if found:
             return UsageError(
-                f"{name} is no {kind} model, but of kind {found[-1].kind}",
-                f"{kind} models are: {_names(specs, kind) or 'none'}",
+                t(
+                    "{name} is no {kind} model, but of kind {other}",
+                    name=name,
+                    kind=kind,
+                    other=found[-1].kind,
+                ),
+                t("{kind} models are: {names}", kind=kind, names=_names(specs, kind) or t("none")),
             )
         pairs = self.pairs(everything=True)
         known, note = naming.matching(pairs, name.partition("@")[0])
         if known:
             artifact = known[0][1]
+            told = t("{artifact} is not in the tree", artifact=artifact.full_name)
             return UsageError(
-                f"{artifact.full_name} is not in the tree" + (f" ({note})" if note else ""),
+                t("{told} ({note})", told=told, note=note) if note else told,
                 f"fetch all {artifact.id}",
             )
         there = [spec.key for spec in specs if spec.kind == kind]
         aliases = [alias for spec in specs for alias in spec.aliases]
         close = nearest(name, [*there, *(spec.name for spec in specs), *aliases])
-        hint = f"did you mean {close!r}? " if close else ""
+        hint = [t("did you mean {close!r}?", close=close)] if close else []
         models = self.settings().local_models_dir
-        none = f"there is none: lay one out with fetch all, or put it into {models / 'NAME'}"
+        none = t(
+            "there is none: lay one out with fetch all, or put it into {folder}",
+            folder=models / "NAME",
+        )
         names = _names(specs, kind)
         return UsageError(
-            f"no {kind} model {name!r}" if kind else f"no model {name!r}",
-            hint + (f"there are: {names}" if names else none),
+            t("no {kind} model {name!r}", kind=kind, name=name)
+            if kind
+            else t("no model {name!r}", name=name),
+            join([*hint, t("there are: {names}", names=names) if names else none], " "),
         )
 
 
@@ -209,7 +236,11 @@ def _first_problem() -> Iterator[None]:
         yield
     except InvalidDocument as error:
         first, more = error.found[0], len(error.found) - 1
-        told = f"{first} (and {more} more: `fetch config` shows all)" if more else str(first)
+        told = (
+            t("{first} (and {more} more: `fetch config` shows all)", first=first, more=more)
+            if more
+            else str(first)
+        )
         raise UsageError(told, first.hint) from None
 
 

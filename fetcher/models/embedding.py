@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.models.base import BaseEmbeddingModel
 from fetcher.models.errors import ModelError
 
@@ -22,7 +23,7 @@ class SentenceTransformerModel(BaseEmbeddingModel):
         from fetcher.verify.loaders import sentence_transformer
 
         if self.spec.folder is None:
-            raise ModelError(f"{self.name}: its files are not together in one folder")
+            raise ModelError(t("{name}: its files are not together in one folder", name=self.name))
         return sentence_transformer.load(
             self.spec.folder,
             device=self._device(),
@@ -51,7 +52,7 @@ class OnnxEmbeddingModel(BaseEmbeddingModel):
         from fetcher.verify.loaders import onnx
 
         if self.spec.folder is None:
-            raise ModelError(f"{self.name}: its files are not together in one folder")
+            raise ModelError(t("{name}: its files are not together in one folder", name=self.name))
         loaded = onnx.load(self.spec.folder, device=self.spec.device)
         self.monitor.on_device(loaded.device)
         return loaded

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.chat_messages import Message, prompt_of
 from fetcher.models.streaming import Tell
 from fetcher.verify.loaders import causal_lm
@@ -43,7 +44,7 @@ def write(
     inputs = causal_lm.inputs_of(loaded.tokenizer, loaded.model, prompt, not templated)
     count = int(inputs["input_ids"].shape[1])
     if not count:
-        raise UsageError("the messages are empty")
+        raise UsageError(t("the messages are empty"))
     budget = min(generation.max_new_tokens, _room(loaded, count))
     stops = tuple(text for text in generation.stop if text)
     watch = _Watch(loaded.tokenizer, count, stops, told, halted)
@@ -65,8 +66,12 @@ def _room(loaded: CausalLM, count: int) -> int:
         return 2**31
     if count >= limit:
         raise UsageError(
-            f"the messages are {count:,} tokens long, and the model reads {limit:,}",
-            "shorten them, or leave older ones out",
+            t(
+                "the messages are {count:,} tokens long, and the model reads {limit:,}",
+                count=count,
+                limit=limit,
+            ),
+            t("shorten them, or leave older ones out"),
         )
     return limit - count
 

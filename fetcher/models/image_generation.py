@@ -8,6 +8,7 @@ from typing import Any
 from fetcher.catalog import prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.errors import ModelError
 from fetcher.models.model import BaseModel
 from fetcher.project.manifest import Artifact
@@ -53,7 +54,7 @@ class BaseImagePipeline(BaseModel):
         does. Raises UsageError, NotLoaded, ModelError.
         """
         if not isinstance(prompt, str) or not prompt.strip():
-            raise UsageError("the prompt is empty", "say what the picture shows")
+            raise UsageError(t("the prompt is empty"), t("say what the picture shows"))
         if image is not None:
             size = size or _within(image, self.spec.info.get("params", {}).get("max_size"))
         given = self._settings(negative_prompt, steps, size, guidance_scale)
@@ -67,7 +68,8 @@ class BaseImagePipeline(BaseModel):
             except Exception as error:
                 reason = getattr(error, "reason", "") or first_line(error)
                 raise ModelError(
-                    f"{self.name} failed: {reason}", getattr(error, "hint", "")
+                    t("{name} failed: {reason}", name=self.name, reason=reason),
+                    getattr(error, "hint", ""),
                 ) from error
             call.items = 1
             del engine
@@ -85,17 +87,19 @@ class BaseImagePipeline(BaseModel):
         usual_steps = params.get("default_steps", min(_STEPS, most or _STEPS))
         steps = steps if steps is not None else usual_steps
         if not isinstance(steps, int) or steps < 1 or (most and steps > most):
-            raise UsageError(f"steps: {steps}", f"expected 1 to {most}" if most else "at least 1")
+            raise UsageError(
+                f"steps: {steps}", t("expected 1 to {most}", most=most) if most else t("at least 1")
+            )
         size = size if size is not None else params.get("default_size")
         limit = params.get("max_size")
         if size and limit and any(s > m for s, m in zip(size, limit, strict=True)):
-            raise UsageError(f"size: {list(size)}", f"at most {list(limit)}")
+            raise UsageError(f"size: {list(size)}", t("at most {limit}", limit=list(limit)))
         usual = params.get("negative_prompt")
         reads = usual is not False and params.get("use_negative_prompt") is not False
         if negative and not reads:
             raise UsageError(
-                f"{self.name} reads no negative prompt (use_negative_prompt: false)",
-                "leave negative_prompt out",
+                t("{name} reads no negative prompt (use_negative_prompt: false)", name=self.name),
+                t("leave negative_prompt out"),
             )
         negative = negative if negative is not None else usual if isinstance(usual, str) else None
         return {
@@ -109,24 +113,31 @@ class BaseImagePipeline(BaseModel):
     def _begun(self, image: Any, strength: float | None, steps: int) -> dict[str, Any]:
         """The settings of a picture that begins with another. Raises UsageError."""
         if image is None:
-            raise UsageError("strength is of a picture that begins with another", "give the image")
+            raise UsageError(
+                t("strength is of a picture that begins with another"), t("give the image")
+            )
         if not hasattr(image, "convert"):
             raise UsageError(
-                f"the image is a {type(image).__name__}, expected one of PIL",
-                "PIL.Image.open(path) reads a file",
+                t("the image is a {kind}, expected one of PIL", kind=type(image).__name__),
+                t("PIL.Image.open(path) reads a file"),
             )
         if self.spec.info.get("params", {}).get("supports_i2i") is False:
             raise UsageError(
-                f"{self.name} cannot begin with a picture (supports_i2i: false)",
-                "leave the image out, or take another model",
+                t("{name} cannot begin with a picture (supports_i2i: false)", name=self.name),
+                t("leave the image out, or take another model"),
             )
         strength = _STRENGTH if strength is None else strength
         if not 0 < strength <= 1:
-            raise UsageError(f"strength: {strength}", "expected more than 0 and at most 1")
+            raise UsageError(f"strength: {strength}", t("expected more than 0 and at most 1"))
         if int(steps * strength) < 1:
             least = -int(-1 / strength // 1)
             raise UsageError(
-                f"{steps} steps at strength {strength} draw nothing", f"steps={least} or more"
+                t(
+                    "{steps} steps at strength {strength} draw nothing",
+                    steps=steps,
+                    strength=strength,
+                ),
+                t("steps={least} or more", least=least),
             )
         return {"image": image.convert("RGB"), "strength": strength}
 
@@ -152,7 +163,7 @@ class DiffusersPipeline(BaseImagePipeline):
         from fetcher.verify.loaders import diffusion
 
         if self.spec.folder is None:
-            raise ModelError(f"{self.name}: its files are not together in one folder")
+            raise ModelError(t("{name}: its files are not together in one folder", name=self.name))
         device = self._device()
         usual = torch.float32 if device == "cpu" else torch.float16
         memory = self.runtime.memory
@@ -227,8 +238,12 @@ def _class_of(path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ModelError(
-            f"the pipeline's class {path} is not there: {first_line(error)}",
-            "upgrade diffusers, or correct runtime: pipelines: in fetch.yaml",
+            t(
+                "the pipeline's class {path} is not there: {error}",
+                path=path,
+                error=first_line(error),
+            ),
+            t("upgrade diffusers, or correct runtime: pipelines: in fetch.yaml"),
         ) from error
 
 

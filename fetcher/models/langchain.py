@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from fetcher.i18n import t
+
 try:
     from langchain_core.callbacks import CallbackManagerForLLMRun
     from langchain_core.embeddings import Embeddings
@@ -15,7 +17,7 @@ except ImportError as error:
     from fetcher.models.errors import ModelError
 
     raise ModelError(
-        "langchain-core is not installed", "pip install langchain-core, or fetcher[langchain]"
+        t("langchain-core is not installed"), t("pip install langchain-core, or fetcher[langchain]")
     ) from error
 
 from fetcher.models.model import BaseModel

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fetcher.i18n import t
 from fetcher.models import device_memory
 from fetcher.models.errors import ModelError, NotLoaded
 from fetcher.models.stats import Call, Monitor
@@ -101,8 +102,14 @@ class Lifecycle:
             try:
                 free(engine)
             except Exception as error:
-                told = f"{self.name} failed while it was unloaded: {first_line(error)}"
-                raise ModelError(told, "its memory may be held until this process ends") from error
+                told = t(
+                    "{name} failed while it was unloaded: {error}",
+                    name=self.name,
+                    error=first_line(error),
+                )
+                raise ModelError(
+                    told, t("its memory may be held until this process ends")
+                ) from error
             finally:
                 del engine
                 device_memory.release()
@@ -129,7 +136,8 @@ class Lifecycle:
         with self._state:
             if self.engine is None or self.closing:
                 raise NotLoaded(
-                    f"{self.name} is not loaded", "call load(), or get it from the manager again"
+                    t("{name} is not loaded", name=self.name),
+                    t("call load(), or get it from the manager again"),
                 )
             self._users[me] = None
             engine = self.engine
@@ -146,7 +154,9 @@ class Lifecycle:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if self.working:
-            raise ModelError(f"{self.name} is loaded from within its own load or unload")
+            raise ModelError(
+                t("{name} is loaded from within its own load or unload", name=self.name)
+            )
         with self._loading:
             self._working = threading.get_ident()
             try:
@@ -158,12 +168,20 @@ class Lifecycle:
         """The engine, once no call uses it."""
         with self._state:
             if self.in_call:
-                raise ModelError(f"{self.name} is unloaded from within a call of its own")
+                raise ModelError(
+                    t("{name} is unloaded from within a call of its own", name=self.name)
+                )
             self.closing = True
             done = self._state.wait_for(lambda: not self._users, timeout)
             self.closing = False
             if not done:
-                raise ModelError(f"{self.name} is still in use after {timeout} seconds")
+                raise ModelError(
+                    t(
+                        "{name} is still in use after {timeout} seconds",
+                        name=self.name,
+                        timeout=timeout,
+                    )
+                )
             engine, self.engine = self.engine, None
             return engine
 
@@ -181,10 +199,13 @@ def _in_our_words(name: str, error: Exception) -> ModelError:
     if isinstance(error, ModelError):
         return error
     if isinstance(error, ProbeError):
-        return ModelError(f"{name}: {error.reason}", error.hint or "are all its files there?")
+        return ModelError(
+            t("{name}: {reason}", name=name, reason=error.reason),
+            error.hint or t("are all its files there?"),
+        )
     if is_memory(error):
         return ModelError(
-            f"{name}: memory ran out while it was loaded",
-            "unload others first, or choose a smaller number type (MODEL_DTYPE)",
+            t("{name}: memory ran out while it was loaded", name=name),
+            t("unload others first, or choose a smaller number type (MODEL_DTYPE)"),
         )
-    return ModelError(f"{name} cannot be loaded: {first_line(error)}")
+    return ModelError(t("{name} cannot be loaded: {error}", name=name, error=first_line(error)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models import registry
 from fetcher.models.chat import TransformersChatModel
 from fetcher.models.compression import CodecModel
@@ -51,7 +52,15 @@ def make_model(make: Maker, spec: ModelSpec, base: type[M]) -> M:
     if not isinstance(model, type):
         check_class(type(model), base, spec.name)
     if not isinstance(model, base):
-        raise UsageError(f"{spec.name}: {make!r} returned {model!r}, expected a {base.__name__}")
+        raise UsageError(
+            t(
+                "{name}: {make!r} returned {model!r}, expected a {base}",
+                name=spec.name,
+                make=make,
+                model=model,
+                base=base.__name__,
+            )
+        )
     if model._spec is None:
         model.spec = spec
     return model
@@ -61,8 +70,13 @@ def check_class(kind: type, base: type[BaseModel], name: str) -> None:
     """Raise UsageError for a class that is no `base`, ModelError for one that lacks a method."""
     if not issubclass(kind, base):
         raise UsageError(
-            f"{name} was registered as a {kind.__name__}, which is no {base.__name__}",
-            f"let it inherit from fetcher.models.{base.__name__}",
+            t(
+                "{name} was registered as a {kind}, which is no {base}",
+                name=name,
+                kind=kind.__name__,
+                base=base.__name__,
+            ),
+            t("let it inherit from fetcher.models.{base}", base=base.__name__),
         )
     if missing := kind.missing():
         raise ModelError(*missing)
@@ -93,6 +107,16 @@ def call(make: Maker, spec: ModelSpec) -> BaseModel:
     ]
     who = getattr(make, "__name__", repr(make))
     raise UsageError(
-        f"{spec.name}: {who} wants {', '.join(wanted)}, which fetch does not know",
-        f"register_model({spec.name!r}, lambda spec: {who}(…)), or give {wanted[0]} a default",
+        t(
+            "{name}: {who} wants {wanted}, which fetch does not know",
+            name=spec.name,
+            who=who,
+            wanted=", ".join(wanted),
+        ),
+        t(
+            "register_model({name!r}, lambda spec: {who}(…)), or give {wanted} a default",
+            name=spec.name,
+            who=who,
+            wanted=wanted[0],
+        ),
     )

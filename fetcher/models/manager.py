@@ -13,6 +13,7 @@ from fetcher.catalog.fallback import NotUsable, Runtime
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.hardware import gpu
+from fetcher.i18n import t
 from fetcher.models import loader, registry, stats
 from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
 from fetcher.models.compression import BaseCompressionModel
@@ -59,7 +60,9 @@ class ModelManager:
             else:
                 where = (find_root(Path.cwd()) if root is None else Path(root)).resolve()
                 if not where.is_dir():
-                    raise UsageError(f"{where} is no folder", "name the project's root")
+                    raise UsageError(
+                        t("{where} is no folder", where=where), t("name the project's root")
+                    )
                 if where not in cls._made:
                     made = super().__new__(cls)
                     made._start(where, Path(tree).absolute() if tree is not None else where)
@@ -67,8 +70,13 @@ class ModelManager:
                 found = cls._made[where]
             if tree is not None and Path(tree).absolute() != found.tree:
                 raise UsageError(
-                    f"the manager of {found.root} has its models in {found.tree}, not in {tree}",
-                    "close() it first, or name another root",
+                    t(
+                        "the manager of {root} has its models in {tree}, not in {other}",
+                        root=found.root,
+                        tree=found.tree,
+                        other=tree,
+                    ),
+                    t("close() it first, or name another root"),
                 )
             return found
 
@@ -139,7 +147,9 @@ class ModelManager:
         `sentence-transformers` or `onnx`, for a folder that has both.
         """
         if backend not in {None, "sentence-transformers", "onnx"}:
-            raise UsageError(f"no backend {backend!r}", "sentence-transformers or onnx")
+            raise UsageError(
+                t("no backend {backend!r}", backend=backend), t("sentence-transformers or onnx")
+            )
         return self._get(name, "embedding", BaseEmbeddingModel, model_class, backend)
 
     def get_compression_model(
@@ -155,8 +165,8 @@ class ModelManager:
         own = model_class is not None or registry.maker_of(name, "compression") is not None
         if not trust_code and not own:
             raise UsageError(
-                f"{name} is loaded by the project's own code",
-                "get_compression_model(name, trust_code=True) if you trust it",
+                t("{name} is loaded by the project's own code", name=name),
+                t("get_compression_model(name, trust_code=True) if you trust it"),
             )
         return self._get(name, "compression", BaseCompressionModel, model_class)
 
@@ -246,7 +256,10 @@ class ModelManager:
             except UsageError as error:
                 if not default:
                     raise
-                raise UsageError(f"{setting.upper()}: {error.message}", error.hint) from None
+                raise UsageError(
+                    t("{setting}: {message}", setting=setting.upper(), message=error.message),
+                    error.hint,
+                ) from None
             if backend is not None and spec.loader != "custom":
                 spec = replace(spec, loader=backend)
         found = self._pool.get(spec, base, as_is)
@@ -261,8 +274,15 @@ class ModelManager:
         names = {spec.name for spec in self._discovery.known(settings) if spec.kind == kind}
         if len(names) == 1:
             return names.pop()
-        told = f"there are: {', '.join(sorted(names))}" if names else "there is none yet"
-        raise UsageError(f"no {kind} model is named", f"set DEFAULT_{kind.upper()}_MODEL; {told}")
+        told = (
+            t("there are: {names}", names=", ".join(sorted(names)))
+            if names
+            else t("there is none yet")
+        )
+        raise UsageError(
+            t("no {kind} model is named", kind=kind),
+            t("set DEFAULT_{kind}_MODEL; {told}", kind=kind.upper(), told=told),
+        )
 
     def _image(
         self, name: str, config: Runtime, settings: Settings, fetch: bool
@@ -306,9 +326,12 @@ class ModelManager:
         ensure.fetch(self._discovery.project, pair, settings, self._discovery.tree)
 
     def _missing(self, pair: Pair) -> NotUsable:
-        gated = " (its repository is gated)" if pair[1].info.get("requires_auth") else ""
-        hint = f"fetch all {pair[1].id}, or get_image_pipeline(fetch=True)"
-        return NotUsable("missing", f"is not in the tree{gated}", hint)
+        gated = pair[1].info.get("requires_auth")
+        hint = t("fetch all {id}, or get_image_pipeline(fetch=True)", id=pair[1].id)
+        told = (
+            t("is not in the tree (its repository is gated)") if gated else t("is not in the tree")
+        )
+        return NotUsable("missing", told, hint)
 
     def _gpu_memory(self, settings: Settings) -> int | None:
         """Bytes of the GPU that models are loaded to; None on a CPU, or where it is not known."""
@@ -325,15 +348,18 @@ def all_managers() -> list[ModelManager]:
 
 def _check_name(name: Any) -> None:
     if name is not None and not isinstance(name, str):
-        raise UsageError(f"a model's name is a text, not a {type(name).__name__}")
+        raise UsageError(t("a model's name is a text, not a {kind}", kind=type(name).__name__))
 
 
 def _register(name: str, model_class: Callable[..., M], base: type[M]) -> None:
     """Register a class for a name. Raises UsageError, ModelError for one that cannot be used."""
     if not name:
         raise UsageError(
-            f"no name is given for {getattr(model_class, '__name__', model_class)!r}",
-            f"name the model: get_{base.kind}_model('my-model', …)",
+            t(
+                "no name is given for {given!r}",
+                given=getattr(model_class, "__name__", model_class),
+            ),
+            t("name the model: get_{kind}_model('my-model', …)", kind=base.kind),
         )
     if isinstance(model_class, type):
         loader.check_class(model_class, base, name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.errors import ModelError
 from fetcher.models.lifecycle import Freed, Lifecycle
 from fetcher.models.spec import ModelSpec
@@ -116,8 +117,11 @@ class BaseModel:
             return self._own_path
         if self.spec.folder is None:
             raise ModelError(
-                f"{self.name} has no folder",
-                f"put its files into {Path('models') / self.name} (setting LOCAL_MODELS_DIR)",
+                t("{name} has no folder", name=self.name),
+                t(
+                    "put its files into {folder} (setting LOCAL_MODELS_DIR)",
+                    folder=Path("models") / self.name,
+                ),
             )
         return self.spec.folder
 
@@ -166,15 +170,21 @@ class BaseModel:
         who = f"{cls.__name__} ({cls.__module__})"
         own_load, own_unload = (_writes(cls, BaseModel, name) for name in ("load", "unload"))
         if not own_load and not _writes(cls, BaseModel, "_load"):
-            return f"{who} has no method load", "def load(self): …, and unload, which undoes it"
+            return (
+                t("{who} has no method {method}", who=who, method="load"),
+                t("def load(self): …, and unload, which undoes it"),
+            )
         if own_load and not own_unload and not _writes(cls, BaseModel, "_load"):
             return (
-                f"{who} has a method load, and none that undoes it",
-                "def unload(self): …, which drops what load has set, such as self._model = None",
+                t("{who} has a method load, and none that undoes it", who=who),
+                t("def unload(self): …, which drops what load has set, such as self._model = None"),
             )
         base = next(one for one in cls.__mro__ if "needs" in vars(one))
         if cls.needs and not any(_writes(cls, base, name) for name in cls.needs):
-            return f"{who} has no method {cls.needs[0]}", f"def {cls.needs[0]}(self, …): …"
+            return (
+                t("{who} has no method {method}", who=who, method=cls.needs[0]),
+                f"def {cls.needs[0]}(self, …): …",
+            )
         return None
 
     # For subclasses
@@ -228,7 +238,10 @@ class BaseModel:
 
     def _absent(self, method: str) -> ModelError:
         """What to say of a method that the class should have written."""
-        missing = self.missing() or (f"{type(self).__name__} has no method {method}", "")
+        missing = self.missing() or (
+            t("{who} has no method {method}", who=type(self).__name__, method=method),
+            "",
+        )
         return ModelError(*missing)
 
 
@@ -285,8 +298,15 @@ def check_options(
     for option in options:
         if option not in known:
             raise UsageError(
-                f"{type(model).__name__}.{name} takes no option {option!r}",
-                f"add {option} (or **options) to its parameters, or leave the option out",
+                t(
+                    "{method} takes no option {option!r}",
+                    method=f"{type(model).__name__}.{name}",
+                    option=option,
+                ),
+                t(
+                    "add {option} (or **options) to its parameters, or leave the option out",
+                    option=option,
+                ),
             )
 
 
@@ -301,8 +321,14 @@ def require(module: str, install: str, extra: str) -> None:
         importlib.import_module(module)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == module
-        told = "is not installed" if absent else f"cannot be imported: {first_line(error)}"
+        told = (
+            t("{module} is not installed", module=module)
+            if absent
+            else t("{module} cannot be imported: {error}", module=module, error=first_line(error))
+        )
         raise ModelError(
-            f"{module} {told}",
-            f"pip install {install}, or fetcher[{extra}]" if absent else f"reinstall {install}",
+            told,
+            t("pip install {install}, or fetcher[{extra}]", install=install, extra=extra)
+            if absent
+            else t("reinstall {install}", install=install),
         ) from error

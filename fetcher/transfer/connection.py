@@ -14,6 +14,7 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.sniff import page_complaint
+from fetcher.i18n import t
 from fetcher.network.curl import parse_header
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
@@ -192,7 +193,9 @@ class Connection:
                 return False
             return self._set_aside() if self.aside else self._append(self.segment)
         except OSError as error:
-            self.stopped = Fatal(from_os_error(error, f"writing {self.partial.part.path}"))
+            self.stopped = Fatal(
+                from_os_error(error, t("writing {path}", path=self.partial.part.path))
+            )
         except Exception as error:
             self.stopped = Fatal(Failure("internal", f"{type(error).__name__}: {error}"))
         return False
@@ -248,7 +251,9 @@ class Connection:
         return True
 
     def _too_long(self, download: Download) -> Mismatch:
-        text = f"{self.host} delivers more than {download.file.size or 0:,} bytes"
+        text = t(
+            "{host} delivers more than {size:,} bytes", host=self.host, size=download.file.size or 0
+        )
         return Mismatch(Failure("size-mismatch", text))
 
     def _restart(self, download: Download) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
+from fetcher.i18n import join, t
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 from fetcher.store.store import Part
 from fetcher.transfer.partial_file import PartialFile
@@ -109,9 +110,12 @@ class Download:
             self.reasons,
             key=lambda r: order.index(r.problem.code) if r.problem.code in order else len(order),
         )
-        first = ranked[0].problem if ranked else Problem("offline", "no place is known to get it")
+        first = (
+            ranked[0].problem if ranked else Problem("offline", t("no place is known to get it"))
+        )
         others = [reason.message for reason in self.reasons if reason is not ranked[0]]
-        message = first.message + "".join(f"; also {other}" for other in dict.fromkeys(others))
+        also = [t("also {other}", other=other) for other in dict.fromkeys(others)]
+        message = join([first.message, *also], "; ") if also else first.message
         return Problem(first.code, message, first.hint, self.artifact, self.file.path)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from fetcher.errors import Failure, Problem
+from fetcher.i18n import t
 from fetcher.network.error_text import error_text
 from fetcher.network.retry import MAX_REDIRECTS, backoff, retry_after
 from fetcher.network.session import Network
@@ -214,7 +215,9 @@ class Engine:
         url = download.landed or self.network.rewrite(candidate.url)
         host = self.hosts.get(host_of(url))
         if self.network.offline:
-            raise Failure("offline", f"{host.name} is needed, but the network may not be used")
+            raise Failure(
+                "offline", t("{host} is needed, but the network may not be used", host=host.name)
+            )
         self.hosts.check(host)
         wait = max(host.not_before, download.retry_at) - time.monotonic()
         if wait > 0:
@@ -303,9 +306,9 @@ class Engine:
         assert isinstance(candidate, UrlCandidate)
         connection.hops += 1
         if not location or connection.hops > MAX_REDIRECTS:
-            raise Failure("refused", f"{connection.host} redirects without end")
+            raise Failure("refused", t("{host} redirects without end", host=connection.host))
         if is_sign_in(location):
-            text = f"{connection.host} redirects to a sign-in page"
+            text = t("{host} redirects to a sign-in page", host=connection.host)
             raise Failure("link-expired", text, manual_hint(download))
         url = self.network.redirected(connection.url, location)
         connection.host = host_of(url)
@@ -381,7 +384,12 @@ class Engine:
                 return
         if segment.stop is not None and not segment.whole:
             got, wanted = connection.received, segment.stop - connection.offset
-            text = f"{connection.host} sent {got:,} of {wanted:,} bytes"
+            text = t(
+                "{host} sent {got:,} of {wanted:,} bytes",
+                host=connection.host,
+                got=got,
+                wanted=wanted,
+            )
             self._act(connection, download, Retry(Failure("network", text)))
         elif segment.stop is None or partial.complete:
             self._complete(download, partial)

@@ -16,6 +16,7 @@ from typing import Any
 
 from fetcher.fs.atomic import BLOCK, git_blob_hasher, start_writing_out
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 
 # Read at a time, into one buffer: fresh memory for each piece would cost more than the digest.
 _PIECE = 512 << 10
@@ -129,7 +130,7 @@ class TailHasher:
                     return
                 size = stream.readinto(self._buffer[: min(left, _PIECE)])
                 if not size:
-                    raise OSError(errno.EIO, "the file ends early", tail.path)
+                    raise OSError(errno.EIO, t("the file ends early"), tail.path)
                 block = self._buffer[:size]
                 tail.sha256.update(block)
                 if tail.git:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
+from fetcher.i18n import t
 from fetcher.network.retry import backoff
 
 if TYPE_CHECKING:
@@ -158,11 +159,13 @@ class Hosts:
     def spent(self, host: Host, seconds: float) -> None:
         """The host's own count says that nothing is left for so long: better not to ask."""
         if time.monotonic() + seconds > host.not_before + 0.5:
-            self._hold(host, seconds, "its rate limit")
+            self._hold(host, seconds, t("its rate limit"))
 
     def _hold(self, host: Host, wait: float, why: str) -> None:
         if wait >= 2:
-            self._say(f"{host.name} asks to wait {wait:.0f} s ({why})")
+            self._say(
+                t("{host} asks to wait {wait:.0f} s ({why})", host=host.name, wait=wait, why=why)
+            )
         host.not_before = time.monotonic() + wait
         host.why = why
 
@@ -180,7 +183,12 @@ class Hosts:
         """Hosts that we wait for, with the seconds left and the reason."""
         now = time.monotonic()
         return [
-            f"{host.name} ({host.not_before - now:.0f} s, {host.why})"
+            t(
+                "{host} ({left:.0f} s, {why})",
+                host=host.name,
+                left=host.not_before - now,
+                why=host.why,
+            )
             for host in self._hosts.values()
             if host.not_before > now + 1
         ]

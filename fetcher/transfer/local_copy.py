@@ -9,6 +9,7 @@ from contextlib import suppress
 from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, reflink, remove_quietly
 from fetcher.fs.extents import Extent
+from fetcher.i18n import t
 from fetcher.mirror.copying import copy_into
 from fetcher.store.store import Store
 
@@ -23,9 +24,12 @@ def copy_of(source: str, store: Store, link: bool) -> str:
         with open(source, "rb"):  # noqa: PTH123
             pass
     except FileNotFoundError as error:
-        raise Failure("not-found", f"{source} is not there") from error
+        raise Failure("not-found", t("{source} is not there", source=source)) from error
     except OSError as error:
-        raise Failure("not-found", f"{source} cannot be read: {error.strerror}") from error
+        raise Failure(
+            "not-found",
+            t("{source} cannot be read: {strerror}", source=source, strerror=error.strerror),
+        ) from error
     path = store.temporary()
     if link:
         with suppress(OSError):  # another file system, or somebody else's file
@@ -50,7 +54,9 @@ def copy_of_extents(extents: Sequence[Extent], store: Store) -> str:
             copy_into(stream.fileno(), extents)
     except FileNotFoundError as error:
         remove_quietly(path)
-        raise Failure("not-found", f"{error.filename} is not there any more") from error
+        raise Failure(
+            "not-found", t("{filename} is not there any more", filename=error.filename)
+        ) from error
     except EOFError as error:
         remove_quietly(path)
         raise Failure("bundle", str(error)) from error

@@ -15,7 +15,7 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.sniff import page_complaint
-from fetcher.i18n import Message
+from fetcher.i18n import Message, t
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
@@ -159,7 +159,9 @@ def _opening_of_range(
     tag = headers.get("etag", download.validator)
     same = not download.validator or tag == download.validator
     if not span or int(span[1]) != start or not (size_fits and end_fits and same):
-        return Retry(Failure("network", f"{host} answers with another range"), anew=True)
+        return Retry(
+            Failure("network", t("{host} answers with another range", host=host)), anew=True
+        )
     return Opening.APPEND
 
 
@@ -188,7 +190,7 @@ def _of_curl_error(ended: Ended, download: Download, number: int, message: str) 
     failure = explain(ended.curl, number, message, ended.url)
     if number == pycurl.E_FILESIZE_EXCEEDED:
         size = download.file.size or 0
-        text = f"{ended.host} delivers more than {size:,} bytes"
+        text = t("{host} delivers more than {size:,} bytes", host=ended.host, size=size)
         return Mismatch(Failure("size-mismatch", text))
     if number in TLS_ERRORS or never_connected(ended.curl, number):
         return Unreachable(failure, number in TLS_ERRORS)
@@ -200,10 +202,15 @@ def _of_curl_error(ended: Ended, download: Download, number: int, message: str) 
 def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
     complaint = page_complaint(ended.head(), download.file.path)
     if complaint:
-        text = f"{ended.host} delivers {complaint}"
+        text = t("{host} delivers {complaint}", host=ended.host, complaint=complaint)
         return GiveUp(Failure("not-a-file", text, manual_hint(download)))
     length, size = ended.headers().get("content-length", "?"), download.file.size or 0
-    text = f"{ended.host} offers {length} bytes instead of {size:,}"
+    text = t(
+        "{host} offers {length} bytes instead of {size:,}",
+        host=ended.host,
+        length=length,
+        size=size,
+    )
     return Mismatch(Failure("size-mismatch", text))
 
 
@@ -211,15 +218,24 @@ def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
     headers, host = ended.headers(), ended.host
     asked = retry_after(headers)
     if status in RETRY_STATUS or rate_limited(status, headers):
-        failure = Failure("network", f"{host} answers HTTP {status}", "try again later")
+        failure = Failure(
+            "network",
+            t("{host} answers HTTP {status}", host=host, status=status),
+            t("try again later"),
+        )
         if asked is not None and asked > LONGEST_WAIT:
-            text = f"{host} asks to wait {asked:.0f} s (HTTP {status})"
-            return GiveUp(Failure("network", text, "run again later: what is there is kept"))
+            text = t(
+                "{host} asks to wait {wait:.0f} s ({why})",
+                host=host,
+                wait=asked,
+                why=f"HTTP {status}",
+            )
+            return GiveUp(Failure("network", text, t("run again later: what is there is kept")))
         if status in {429, 503} or asked is not None:
             return Wait(failure, asked, status)
         return Retry(failure)
     if status == 416 and ended.ranged:
-        return Retry(Failure("network", f"{host}: range refused"), anew=True)
+        return Retry(Failure("network", t("{host}: range refused", host=host)), anew=True)
     failure = _refusal(ended, download, status, headers)
     # Behind a redirect stands a signed link, and its time may have run out: ask for another.
     signed = ended.hops and download.tries < 2 and (status == 403 or download.landed)
@@ -232,18 +248,30 @@ def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, s
     page = page_complaint(ended.head(), download.file.path)
     manual = manual_hint(download)
     if headers.get("x-error-code") == "GatedRepo":
-        hint = "ask for access on the repository's page, then set HF_TOKEN"
-        return Failure("gated", f"{where}: the repository is gated (HTTP {status})", hint)
+        hint = t("ask for access on the repository's page, then set HF_TOKEN")
+        return Failure(
+            "gated",
+            t("{where}: the repository is gated (HTTP {status})", where=where, status=status),
+            hint,
+        )
     if status in {401, 403}:
         if manual and page:
-            return Failure("link-expired", f"{ended.host} answers with a sign-in page", manual)
-        return Failure("auth", f"{where}: access denied (HTTP {status})", manual)
+            return Failure(
+                "link-expired", t("{host} answers with a sign-in page", host=ended.host), manual
+            )
+        return Failure(
+            "auth", t("{where}: access denied (HTTP {status})", where=where, status=status), manual
+        )
     if status in {404, 410}:
         gone = bool(manual and page)
-        what = "the link has expired or is gone" if gone else "not there"
+        what = t("the link has expired or is gone") if gone else t("not there")
         code = "link-expired" if gone else "not-found"
-        return Failure(code, f"{where}: {what} (HTTP {status})", manual)
-    return Failure("network", f"{where}: HTTP {status}")
+        return Failure(
+            code,
+            t("{where}: {what} (HTTP {status})", where=where, what=what, status=status),
+            manual,
+        )
+    return Failure("network", t("{where}: HTTP {status}", where=where, status=status))
 
 
 def manual_hint(download: Download) -> str:

@@ -19,6 +19,7 @@ from typing import Protocol
 from fetcher.errors import from_os_error
 from fetcher.fs.atomic import remove_quietly, write_atomically
 from fetcher.fs.safe_paths import native
+from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
 from fetcher.store.store import Part
 from fetcher.transfer.hashing import Tail, TailHasher
@@ -78,7 +79,7 @@ class PartialFile:
             self._file = os.open(native(part.path), os.O_RDWR)
             self._load()
         except OSError as error:
-            raise from_os_error(error, f"opening {part.path}") from error
+            raise from_os_error(error, t("opening {path}", path=part.path)) from error
         self.tail: Tail | None = hasher.follow(part.path, self._git_size)
         self._tell_hasher()
 
@@ -181,7 +182,7 @@ class PartialFile:
             else:
                 self.join()
         except OSError as error:
-            raise from_os_error(error, f"writing {self.part.path}") from error
+            raise from_os_error(error, t("writing {path}", path=self.part.path)) from error
 
     def _make_segments(self, recorded: Sequence[int]) -> None:
         assert self.size is not None

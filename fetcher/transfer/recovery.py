@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import remove_quietly
+from fetcher.i18n import t
 from fetcher.network.retry import backoff
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
@@ -170,14 +171,19 @@ class Recovery:
             return self.fail(download)
         new = download.candidate.origin
         if old != new and not self.network.offline:
-            self._tell(download, old, new, f"{download.reasons[0].message}; taking it from {new}")
+            self._tell(
+                download,
+                old,
+                new,
+                t("{message}; taking it from {new}", message=download.reasons[0].message, new=new),
+            )
         return Again()
 
     def _tell(self, download: Download, old: str, new: str, text: str) -> None:
         """Say once that one place is left for another."""
         if (old, new) not in self._told:
             self._told.add((old, new))
-            self._say(f"{download.artifact}: {text}")
+            self._say(t("{artifact}: {text}", artifact=download.artifact, text=text))
 
     def prefer_fastest(self, download: Download) -> None:
         """Before the first try: of places that are equally welcome, the one known as fastest."""
@@ -210,7 +216,11 @@ class Recovery:
                 continue
             unknown = not host.speed and rate < _SLOW and left > rate * _LONG
             if unknown or (host.speed > rate * _MUCH_FASTER and left > rate * 2):
-                return self._pass(download, index, f"{here.name} is slow ({human_bytes(rate)}/s)")
+                return self._pass(
+                    download,
+                    index,
+                    t("{host} is slow ({rate}/s)", host=here.name, rate=human_bytes(rate)),
+                )
         return None
 
     def _pass(self, download: Download, index: int, slow: str) -> Decision:
@@ -221,7 +231,7 @@ class Recovery:
         download.forget_place()
         new = download.candidate.origin
         _log.info("%s: %s; going on from %s", download.label, slow, new)
-        self._tell(download, old, new, f"{slow}; going on from {new}")
+        self._tell(download, old, new, t("{slow}; going on from {new}", slow=slow, new=new))
         return Again(first=True)
 
     def _host(self, download: Download, index: int) -> Host | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fetcher.errors import from_os_error
+from fetcher.i18n import t
 from fetcher.store.store import Part, Store
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
@@ -82,7 +83,9 @@ class PartialFiles:
         try:
             download.part = self.store.claim_part(download.content_key)
         except OSError as error:
-            raise from_os_error(error, f"writing into the store {self.store.root}") from error
+            raise from_os_error(
+                error, t("writing into the store {root}", root=self.store.root)
+            ) from error
         if not download.file.key:
             download.validator = _read_validator(download.part)
 
@@ -94,7 +97,7 @@ def _spool(part: Part, data: bytes) -> None:
     try:
         Path(part.path).write_bytes(data)
     except OSError as error:
-        raise from_os_error(error, f"writing {part.path}") from error
+        raise from_os_error(error, t("writing {path}", path=part.path)) from error
 
 
 def _read_validator(part: Part) -> str:

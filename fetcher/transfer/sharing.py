@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from fetcher.fs.locks import Teller
+from fetcher.i18n import join, t
 from fetcher.store.runs import Published, Runs
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered, Download
@@ -113,14 +114,17 @@ class Sharing:
             self.store.recover()  # what a dead run had proven
             free = self._claim(free, arrived)
         if self.waiting:
-            self._teller.tell("waiting for " + "; ".join(self.shown()))
+            self._teller.tell(t("waiting for {who}", who=join(self.shown(), "; ")))
         return arrived, free
 
     def shown(self) -> list[str]:
         """Whom this run waits for, and for how much."""
         holders = self.runs.holders() if self.waiting else {}
         counts = Counter(str(holders[key]) for key in self.waiting.values() if key in holders)
-        return [f"{who}, which is getting {count} of these files" for who, count in counts.items()]
+        return [
+            t("{who}, which is getting {count} of these files", who=who, count=count)
+            for who, count in counts.items()
+        ]
 
     def committed(self, batch: list[Delivered]) -> None:
         """Tell the others what is in the store."""

@@ -17,6 +17,7 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import BLOCK, remove_quietly
 from fetcher.fs.patterns import nearest
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
 
@@ -65,7 +66,14 @@ class WheelCache:
             size = self._extract(wheel, member, download, path)
         except _DAMAGE as error:
             remove_quietly(path)
-            raise Failure("refused", f"{requirement}: the wheel is damaged ({error})") from error
+            raise Failure(
+                "refused",
+                t(
+                    "{requirement}: the wheel is damaged ({error})",
+                    requirement=requirement,
+                    error=error,
+                ),
+            ) from error
         except BaseException:
             remove_quietly(path)
             raise
@@ -121,7 +129,7 @@ class WheelCache:
     def _run(self, command: list[str]) -> tuple[int, str]:
         with self._guard:
             if self._closed:
-                raise Failure("network", "interrupted")
+                raise Failure("network", t("interrupted"))
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -147,20 +155,36 @@ class WheelCache:
                 info = archive.getinfo(member)
             except KeyError:
                 close = nearest(member, archive.namelist())
-                hint = f"did you mean {close!r}?" if close else ""
-                raise Failure("missing-upstream", f"{wheel.name} has no {member}", hint) from None
+                hint = t("did you mean {close!r}?", close=close) if close else ""
+                raise Failure(
+                    "missing-upstream",
+                    t("{wheel} has no {member}", wheel=wheel.name, member=member),
+                    hint,
+                ) from None
             if download.file.size is not None and info.file_size != download.file.size:
                 raise Failure(
                     "size-mismatch",
-                    f"{wheel.name}: {member} has {info.file_size:,} bytes instead of "
-                    f"{download.file.size:,}",
+                    t(
+                        "{wheel}: {member} has {found:,} bytes instead of {size:,}",
+                        wheel=wheel.name,
+                        member=member,
+                        found=info.file_size,
+                        size=download.file.size,
+                    ),
                 )
             written = 0
             with archive.open(info) as source, open(path, "xb") as target:  # noqa: PTH123
                 while block := source.read(BLOCK):
                     written += len(block)
                     if written > info.file_size:
-                        raise Failure("refused", f"{wheel.name}: {member} is longer than it says")
+                        raise Failure(
+                            "refused",
+                            t(
+                                "{wheel}: {member} is longer than it says",
+                                wheel=wheel.name,
+                                member=member,
+                            ),
+                        )
                     target.write(block)
         os.utime(path)
         return written
@@ -169,12 +193,16 @@ class WheelCache:
 def pip_failure(requirement: str, output: str) -> Failure:
     """What pip's output says of a download that failed."""
     if "No module named pip" in output:
-        hint = f"install it: {sys.executable} -m ensurepip"
-        return Failure("refused", "pip is not installed beside fetch", hint)
+        hint = t("install it: {executable} -m ensurepip", executable=sys.executable)
+        return Failure("refused", t("pip is not installed beside fetch"), hint)
     lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
     reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
     return Failure(
         "network",
-        f"pip cannot download {requirement}: {reason or 'no wheel'}",
-        "check pip's index settings: pip config list",
+        t(
+            "pip cannot download {requirement}: {reason}",
+            requirement=requirement,
+            reason=reason or t("no wheel"),
+        ),
+        t("check pip's index settings: pip config list"),
     )

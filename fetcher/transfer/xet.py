@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly
 from fetcher.fs.safe_paths import printable
+from fetcher.i18n import t
 from fetcher.network.outgoing import USER_AGENT
 from fetcher.network.retry import REDIRECTS
 from fetcher.network.session import Network, Response
@@ -87,7 +88,7 @@ class XetStorage:
         None if the Hub does not offer the file through Xet. Raises Failure, OSError.
         """
         if self._network.offline:
-            raise Failure("offline", "Xet storage is needed, but the network may not be used")
+            raise Failure("offline", t("Xet storage is needed, but the network may not be used"))
         if self._unusable is not None:
             raise self._unusable
         xet_hash = self._hash_of(candidate.url)
@@ -188,18 +189,26 @@ class XetStorage:
         moved, seen = time.monotonic(), 0
         while not outcome:
             if self._ended.wait(_LOOK):
-                raise Failure("network", "interrupted")
+                raise Failure("network", t("interrupted"))
             progress = group.progress()
             there = progress.total_bytes_completed + progress.total_transfer_bytes_completed
             self._received[path] = progress.total_bytes_completed
             if there > seen:
                 moved, seen = time.monotonic(), there
             elif time.monotonic() - moved > _STALLED:
-                text = f"Xet storage {host_of(access.endpoint)}: no byte for {_STALLED:.0f} s"
+                text = t(
+                    "Xet storage {host}: no byte for {seconds:.0f} s",
+                    host=host_of(access.endpoint),
+                    seconds=_STALLED,
+                )
                 raise self._note(access, seen, Failure("network", text))
         error = outcome[0]
         if error is not None:
-            text = f"Xet storage {host_of(access.endpoint)}: {_words(error)}"
+            text = t(
+                "Xet storage {host}: {error}",
+                host=host_of(access.endpoint),
+                error=_words(error),
+            )
             raise self._note(access, seen, Failure("network", text)) from error
 
     def _note(self, access: _Access, received: int, failure: Failure) -> Failure:
@@ -235,18 +244,32 @@ def _access_of(answer: Response) -> _Access:
     """The way in that the Hub has answered with. Raises Failure."""
     host = host_of(answer.url)
     if answer.status != 200:
-        raise Failure("network", f"{host} gives no token for Xet storage (HTTP {answer.status})")
+        raise Failure(
+            "network",
+            t(
+                "{host} gives no token for Xet storage (HTTP {status})",
+                host=host,
+                status=answer.status,
+            ),
+        )
     endpoint = answer.headers.get("x-xet-cas-url", "")
     token = answer.headers.get("x-xet-access-token", "")
     ends = answer.headers.get("x-xet-token-expiration", "")
     # hf_xet also knows local: and memory:, by which a server would choose files of this machine.
     scheme = origin_of(endpoint)[0]
     if not _WORD.fullmatch(token) or not re.fullmatch(r"[0-9]{1,12}", ends):
-        raise Failure("refused", f"{host} gives no sound token for Xet storage")
+        raise Failure("refused", t("{host} gives no sound token for Xet storage", host=host))
     if scheme not in {"http", "https"} or (
         scheme == "http" and origin_of(answer.url)[0] == "https"
     ):
-        raise Failure("refused", f"{host} names {scheme}:// for Xet storage, which is refused")
+        raise Failure(
+            "refused",
+            t(
+                "{host} names {scheme}:// for Xet storage, which is refused",
+                host=host,
+                scheme=scheme,
+            ),
+        )
     return _Access(endpoint.rstrip("/"), token, int(ends))
 
 
@@ -262,7 +285,9 @@ def missing() -> Failure | None:
     try:
         import hf_xet
     except ImportError:
-        return Failure("network", "Xet storage: hf_xet is not installed (pip install hf-xet)")
+        return Failure("network", t("Xet storage: hf_xet is not installed (pip install hf-xet)"))
     if not hasattr(hf_xet, "XetSession"):
-        return Failure("network", "Xet storage: hf_xet is older than 1.5 (pip install -U hf-xet)")
+        return Failure(
+            "network", t("Xet storage: hf_xet is older than 1.5 (pip install -U hf-xet)")
+        )
     return None

@@ -102,7 +102,7 @@ class State:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / ".gitignore").write_text("*\n")
         except OSError as error:
-            raise from_os_error(error, f"making {self.folder}") from error
+            raise from_os_error(error, t("making {folder}", folder=self.folder)) from error
 
     def close(self) -> None:
         """Close the database."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fetcher.i18n import local, t
+from fetcher.i18n import join, local, t
 from fetcher.ui.meter import DOWNLOADING, WAITING, Figures, InFlight, Row
 from fetcher.ui.terminal import pad, shorten, width_of
 from fetcher.ui.units import human_bytes, human_seconds, human_share
@@ -60,7 +60,7 @@ def waiting_for(figures: Figures) -> str:
     """Which hosts everybody waits for; "" if there are none."""
     if not figures.waiting:
         return ""
-    return local(t("waiting for {hosts}", hosts=", ".join(figures.waiting)))
+    return local(t("waiting for {hosts}", hosts=join(figures.waiting)))
 
 
 def percent(share: float) -> str:

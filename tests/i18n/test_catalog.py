@@ -28,6 +28,41 @@ def holes(text: str) -> set[tuple[str, str, str]]:
     return {(name, spec or "", how or "") for _, name, spec, how in parsed if name is not None}
 
 
+# Where errors take texts: a message among these arguments is a Message, whole.
+_ERRORS = {
+    **dict.fromkeys(("Failure", "Problem", "NotUsable"), (1, 2)),
+    **dict.fromkeys(("FetchError", "UsageError", "LockError", "ModelError", "NotLoaded"), (0, 1)),
+    "from_os_error": (1,),
+}
+_WORDS = re.compile(r"[a-z]{2,} +[a-z]{2,}|[a-z]{2,} \{\}|\{\} [a-z]{2,}")
+
+
+def plain_english(tree: ast.AST) -> list[str]:
+    """Texts with words, and joined ones, that an error is given in place of a message."""
+    found = []
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            given = [call.args[at] for at in _ERRORS.get(name, ()) if at < len(call.args)]
+            for argument in given:
+                found += _plain(argument)
+    return found
+
+
+def _plain(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Call):
+        return [ast.unparse(node)] if getattr(node.func, "attr", "") == "join" else []
+    if isinstance(node, ast.JoinedStr):
+        parts = [x.value if isinstance(x, ast.Constant) else "{}" for x in node.values]
+        text = "".join(str(part) for part in parts)
+    elif isinstance(node, ast.Constant):
+        text = str(node.value)
+    else:
+        return [text for child in ast.iter_child_nodes(node) for text in _plain(child)]
+    # A command is the same in every language.
+    return [text] if _WORDS.search(text) and not text.startswith("fetch ") else []
+
+
 @pytest.fixture(scope="module")
 def said() -> list[Said]:
     return catalog.said()
@@ -97,6 +132,27 @@ def test_a_template_that_is_no_literal_is_found(tmp_path: Path) -> None:
         assert isinstance(call, ast.Expr) and isinstance(call.value, ast.Call)
         with pytest.raises(ValueError, match="literal"):
             list(catalog._calls(call.value, path.name))
+
+
+def test_errors_are_made_of_messages() -> None:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        assert plain_english(ast.parse(path.read_text("utf-8"))) == [], path
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Failure('network', 'it is gone')",
+        "Failure('network', f'{host} answers')",
+        "UsageError(t('wrong'), f'take {x}' if x else '')",
+        "UsageError(t('wrong'), 'did you mean ' + name)",
+        "ModelError('; '.join(reasons))",
+        "from_os_error(error, f'writing {path}')",
+    ],
+)
+def test_an_error_of_plain_english_is_found(code: str) -> None:
+    assert plain_english(ast.parse(code))
+    assert not plain_english(ast.parse("Failure('a b', t('it is gone'), join(more, ' of '))"))
 
 
 def test_every_template_can_be_filled(said: list[Said]) -> None:

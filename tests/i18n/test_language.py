@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.catalog.fallback import NoneUsable, Passed
+from fetcher.i18n import t, translated
 from fetcher.i18n.catalogs import wanted
 from fetcher.ui.terminal import width_of
+from tests.conftest import write_project
+from tests.servers.plain import FileServer
 from tests.web.korean import HANGUL
 
 
@@ -75,6 +79,42 @@ def test_errors_and_hints(folder: Path) -> None:
     assert "hint: " in english.stderr and "도움말: " in korean.stderr
     # The place stands in front in both.
     assert "manifests/a.yaml:3:" in english.stderr and "manifests/a.yaml:3:" in korean.stderr
+
+
+def test_why_files_did_not_come(tmp_path: Path) -> None:
+    """Each reason is translated, also where one message stands in another."""
+    page = b"<html><title>Sign in</title>"
+    with FileServer({"/page.bin": page}) as one, FileServer({"/page.bin": b""}) as other:
+        for server in (one, other):
+            server.faults.add("/denied.bin", "status", code=403)
+        write_project(
+            tmp_path,
+            "m",
+            "artifacts:\n"
+            + "".join(
+                f"  {name}:\n    source: '{one.url}/{name}.bin'\n    files:\n"
+                f"      {name}.bin: {{sha256: '{'0' * 64}'}}\n"
+                f"    mirrors: ['{other.url}/{name}.bin']\n"
+                for name in ("page", "denied")
+            ),
+            "tree:\n  files/: [page, denied]\n",
+        )
+        done = fetch(tmp_path, "all", FETCH_LANG="ko")
+    assert done.returncode != 0
+    for text in ("웹 페이지", "그 밖에", "접근이 거부되었습니다", "0바이트입니다", "에서 받습니다"):
+        assert text in done.stderr, text
+    for text in ("delivered", "also", "denied (", "instead of", "taking"):
+        assert text not in done.stderr, text
+
+
+def test_no_usable_model() -> None:
+    passed = Passed("sdxl", "missing", t("is not in the tree"), t("check the path"))
+    error = NoneUsable([passed])
+    message = translated(error.message, "ko")
+    assert message.startswith("이미지 파이프라인이 초기화되지 않았습니다")
+    assert message.endswith(": sdxl: 트리에 없습니다")
+    hint = translated(error.hint, "ko")
+    assert "PRIMARY_MODEL=sdxl" in hint and "check" not in hint and "takes" not in hint
 
 
 def test_json_says_it_in_the_language_and_keeps_what_programs_read(folder: Path) -> None:
