@@ -15,7 +15,7 @@ from fetcher.i18n import echo, local, t
 from fetcher.network.session import Network
 from fetcher.operations import access
 from fetcher.operations.access import Answer, Question
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope

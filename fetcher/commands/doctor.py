@@ -24,7 +24,7 @@ from fetcher.i18n import echo, join, local, t
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope

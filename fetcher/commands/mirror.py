@@ -15,7 +15,7 @@ from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.i18n import echo, n, t
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store

@@ -17,7 +17,7 @@ from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.i18n import echo, t
 from fetcher.operations import ensure
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair

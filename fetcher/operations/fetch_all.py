@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
-from fetcher.operations.recording import Recorder
-from fetcher.operations.transferring import Ready, Transferred, start_workers, transfer
+from fetcher.operations.record_run import Recorder
+from fetcher.operations.run_transfer import Ready, Transferred, start_workers, transfer
 from fetcher.operations.workspace import Workspace
 from fetcher.project.resolve import Resolution
 from fetcher.reporting.report import Report, of_plan

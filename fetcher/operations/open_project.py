@@ -1,4 +1,4 @@
-"""Opening a project for one command: its settings, the artifacts that were chosen, its tree.
+"""Opens a project for one command: its settings, the artifacts that were chosen, its tree.
 
 What a sealed tree does without (manifests, lock, store, network) is imported only when a workspace
 is opened.

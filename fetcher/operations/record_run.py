@@ -1,4 +1,4 @@
-"""What a run writes down: rows of the tree's state, digests for the lock, the seal at the end.
+"""Records what a run did: rows of the tree's state, digests for the lock, the seal at the end.
 
 A file without its row is read again next time; a file without its digest in the lock would be a
 stranger to the next run, so that is saved before such a file is placed.
