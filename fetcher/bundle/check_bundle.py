@@ -42,17 +42,10 @@ class CheckResult:
 
 @dataclass
 class SignResult:
-    """What signing did."""
+    """What signing did: files and bytes that were proved, and the signature's path."""
 
-    @dataclass
-    class Summary:
-        """What JSON says of it."""
-
-        files: int = 0
-        bytes: int = 0
-        signature: str = ""
-
-    summary: Summary = field(default_factory=Summary)
+    files: int = 0
+    bytes: int = 0
     signature: str = ""
     problems: list[Problem] = field(default_factory=list)
 
@@ -162,12 +155,12 @@ def sign(path: str, key: Path, progress: Progress) -> SignResult:
     try:
         sizes = bundle.container.sizes
         progress.begin(len(sizes), sum(sizes.values()))
-        done.problems, done.summary.files, done.summary.bytes = prove(bundle, progress)
+        done.problems, done.files, done.bytes = prove(bundle, progress)
         if done.problems:
             return done
         name = Path(path).absolute().name
         signing.sign(bundle.sealed_digests(), name, key, Path(bundle.signature))
-        done.signature = done.summary.signature = bundle.signature
+        done.signature = bundle.signature
     except OSError as error:
         raise from_os_error(error, t("writing {signature}", signature=bundle.signature)) from error
     finally:

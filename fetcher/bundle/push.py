@@ -31,7 +31,7 @@ from fetcher.mirror.oci_registry import (
     upload_url,
 )
 from fetcher.mirror.s3 import Bucket
-from fetcher.mirror.uploader import Upload
+from fetcher.mirror.upload_body import UploadBody
 from fetcher.network.session import Network, Response
 from fetcher.ui.progress import Progress
 
@@ -131,7 +131,7 @@ class _RegistryPush:
         body: bytes | Sequence[Extent] = b"",
     ) -> Response:
         """One request with the token of the moment; never to another host than the registry's."""
-        data = body if isinstance(body, bytes) else Upload(body)
+        data = body if isinstance(body, bytes) else UploadBody(body)
         for attempt in (1, 2):
             ours = url.startswith(self.reference.base + "/")
             token = self._registry.headers() if ours else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -321,7 +320,8 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     done = check_bundle.sign(bundle, key, progress)
     progress.end()
     lines = [] if quiet or done.problems else [t("{signature}: signed", signature=done.signature)]
-    return _answer(asdict(done.summary), [], done.problems, as_json, lines)
+    summary = {"files": done.files, "bytes": done.bytes, "signature": done.signature}
+    return _answer(summary, [], done.problems, as_json, lines)
 
 
 @command.command("push", short_help="Put a bundle into a registry or bucket.")
