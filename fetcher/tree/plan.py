@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
 from fetcher.tree import json_edits
@@ -40,7 +40,7 @@ class Item:
     file: FileEntry
     target: str
     tree: str
-    edit: dict[str, Any] | None = None
+    edit: Mapping[str, object] | None = None
     writable: bool = False
     hub: str = ""
     action: str = GET
