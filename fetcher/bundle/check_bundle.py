@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from fetcher.mirror.bundle import ArtifactSummary, Bundle, open_bundle, open_bun
 from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.ui.progress import Progress
 from fetcher.ui.units import human_bytes
+
+_log = logging.getLogger(__name__)
 
 
 class BundleSummary(TypedDict):
@@ -42,30 +45,27 @@ class CheckResult:
 
 @dataclass
 class SignResult:
-    """What signing did."""
+    """What signing did: files and bytes that were proved, and the signature's path."""
 
-    @dataclass
-    class Summary:
-        """What JSON says of it."""
-
-        files: int = 0
-        bytes: int = 0
-        signature: str = ""
-
-    summary: Summary = field(default_factory=Summary)
+    files: int = 0
+    bytes: int = 0
     signature: str = ""
     problems: list[Problem] = field(default_factory=list)
 
 
 def prove(bundle: Bundle, progress: Progress) -> tuple[list[Problem], int, int]:
     """Everything that is wrong with a bundle, every byte read; and how many files and bytes."""
+    _log.info("proving %s: %d files", bundle.label, len(bundle.container.sizes))
     problems = bundle.structure()
     proof = BundleVerifier(bundle, progress.advance, volumes=True)
     try:
         problems += proof.run()
     except Failure as failure:
         problems.append(failure.problem)
-    return _once(problems), proof.files, proof.bytes
+    problems = _once(problems)
+    wrong = f"{len(problems)} problems" if problems else "all sound"
+    _log.info("%s: %d files, %d bytes read: %s", bundle.label, proof.files, proof.bytes, wrong)
+    return problems, proof.files, proof.bytes
 
 
 def _once(problems: list[Problem]) -> list[Problem]:
@@ -89,9 +89,11 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                 try:
                     trust.require_signature(bundle, key)
                     found.signed = found.signed is not False
+                    _log.info("%s: the signature holds", bundle.label)
                 except Failure as failure:
                     problems.append(failure.problem)
                     found.signed = False
+                    _log.info("%s: %s", bundle.label, failure.message)
             found.problems += problems or publisher_signatures.of_bundle(bundle)
             found.files += files
             found.bytes += size
@@ -162,12 +164,13 @@ def sign(path: str, key: Path, progress: Progress) -> SignResult:
     try:
         sizes = bundle.container.sizes
         progress.begin(len(sizes), sum(sizes.values()))
-        done.problems, done.summary.files, done.summary.bytes = prove(bundle, progress)
+        done.problems, done.files, done.bytes = prove(bundle, progress)
         if done.problems:
             return done
         name = Path(path).absolute().name
         signing.sign(bundle.sealed_digests(), name, key, Path(bundle.signature))
-        done.signature = done.summary.signature = bundle.signature
+        done.signature = bundle.signature
+        _log.info("%s is signed: %s", bundle.label, bundle.signature)
     except OSError as error:
         raise from_os_error(error, t("writing {signature}", signature=bundle.signature)) from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
 from fetcher.tree.preflight import nearest_folder
 
+_log = logging.getLogger(__name__)
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
 
 
@@ -71,14 +73,21 @@ def export(
         publisher_signatures.of_project(space, contents.places) if not contents.problems else []
     )
     if done.problems:
+        _log.info("%s is not written: %d problems", out, len(done.problems))
         return done
     with _tool(space, out, tool) as files:
         plan = plan_bundle(contents, has, files)
         done.files, done.bytes = plan.payload_files, plan.payload_bytes
         done.left_out, done.digest = plan.left_out, plan.digest
-        if not _is_there(out, plan):
+        _log.info(
+            "%s: %d contents, %d bytes; %d left out", out, done.files, done.bytes, done.left_out
+        )
+        if _is_there(out, plan):
+            _log.info("%s is there already: sha256:%s", out, done.digest)
+        else:
             _write(space, out, plan, volume_size, overwrite, tar)
             done.written = True
+            _log.info("%s is written: sha256:%s", out, done.digest)
     done.bundle_bytes = plan.tar_size if tar else plan.size
     if os.path.isfile(sums_path(str(out))):
         done.volumes = len(parse_sums(Path(sums_path(str(out))).read_text("utf-8"), str(out)))
@@ -132,6 +141,7 @@ def _set_aside(space: Workspace) -> Callable[[str], None]:
     """A blob of the store that turned out to be damaged is read again before it is trusted."""
 
     def damaged(sha256: str) -> None:
+        _log.info("blob %s is not what its name says: it is read again", sha256)
         store = type(space.store)(space.store.root)
         store.prove(sha256)
         store.close()

@@ -16,7 +16,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
-from fetcher.tree.state import Row
+from fetcher.tree.state import StateRow
 
 
 @dataclass
@@ -93,7 +93,7 @@ class _Finder:
         self.store = space.store
         self.contents = contents
         self._tree = space.options.into
-        self._rows: dict[str, Row] | None = None
+        self._rows: dict[str, StateRow] | None = None
         self._state = space.state
 
     def find(self, artifact: Artifact, file: FileEntry) -> FileEntry:
@@ -133,7 +133,7 @@ class _Finder:
             self.contents.places[sha256] = path
         return sound
 
-    def _by_digest(self) -> dict[str, Row]:
+    def _by_digest(self) -> dict[str, StateRow]:
         if self._rows is None:
             rows = self._state.rows().values()
             self._rows = {row.sha256: row for row in rows if row.placed and not row.edit}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from fetcher.mirror.locations import remote_folder
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.sources.base import Candidate
 from fetcher.store.store import Store
 from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,12 @@ def pull(
                 done.already += 1
             else:
                 downloads[sha256] = Download(artifact.id, file, [there.candidate(sha256)])
-    progress.begin(len(downloads), sum(download.file.size or 0 for download in downloads.values()))
+    size = sum(download.file.size or 0 for download in downloads.values())
+    _log.info(
+        "%s has %d artifacts: %d contents to fetch, %d bytes; %d are in the store",
+        *(public_url(source), len(done.artifacts), len(downloads), size, done.already),
+    )
+    progress.begin(len(downloads), size)
 
     def arrived(batch: list[Delivered]) -> None:
         done.files += len(batch)
@@ -90,6 +99,8 @@ def pull(
         done.problems = [
             problem.about(download.artifact, download.file.path) for download, problem in failed
         ]
+    for problem in done.problems:
+        _log.info("%s/%s did not come: %s", problem.artifact, problem.file, problem.message)
     if not done.problems:
         store.prepare()
         keep_project(store, contents)

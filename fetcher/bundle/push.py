@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -31,9 +32,11 @@ from fetcher.mirror.oci_registry import (
     upload_url,
 )
 from fetcher.mirror.s3 import Bucket
-from fetcher.mirror.uploader import Upload
+from fetcher.mirror.upload_body import UploadBody
 from fetcher.network.session import Network, Response
 from fetcher.ui.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -66,6 +69,10 @@ def push(path: str, target: str, network: Network, progress: Progress) -> PushRe
             _RegistryPush(bundle, reference, network, progress, done).run()
         else:
             _to_bucket(bundle, Bucket(target, network), progress, done, network.settings.jobs)
+        _log.info(
+            "%s: %d sent, %d bytes; %d were there",
+            *(done.target, done.sent, done.sent_bytes, done.already),
+        )
     finally:
         bundle.close()
     return done
@@ -115,6 +122,7 @@ class _RegistryPush:
         blobs = sorted(({*contents.metadata(), *contents.payload()}) - manifests)
         sizes = self.bundle.container.sizes
         total = sum(sizes.get(blob_name(sha256), 0) for sha256 in blobs)
+        _log.info("pushing %s to %s: %d blobs", self.bundle.label, self.reference, len(blobs))
         self.progress.begin(len(blobs), total)
         self._registry.headers()
         _in_parallel(blobs, self._blob, self.jobs, self.progress, self.done)
@@ -131,7 +139,7 @@ class _RegistryPush:
         body: bytes | Sequence[Extent] = b"",
     ) -> Response:
         """One request with the token of the moment; never to another host than the registry's."""
-        data = body if isinstance(body, bytes) else Upload(body)
+        data = body if isinstance(body, bytes) else UploadBody(body)
         for attempt in (1, 2):
             ours = url.startswith(self.reference.base + "/")
             token = self._registry.headers() if ours else []
@@ -140,6 +148,7 @@ class _RegistryPush:
             )
             if answer.status != 401 or attempt == 2:
                 break
+            _log.info("%s refused the token: asking with a newer one", self.reference.host)
             self._registry.forget()
         if answer.status in {401, 403}:
             text = t(
@@ -156,6 +165,7 @@ class _RegistryPush:
     def _blob(self, sha256: str) -> int:
         name = blob_name(sha256)
         if self._has(sha256):
+            _log.debug("%s has blob %s", self.reference, sha256)
             return -1
         if name not in self.bundle.container.sizes:
             raise Failure(
@@ -172,6 +182,7 @@ class _RegistryPush:
         extents = self.bundle.container.extents(name)
         size = self.bundle.container.sizes[name]
         self._upload(sha256, extents or b"", name)
+        _log.debug("%s: blob %s sent, %d bytes", self.reference, sha256, size)
         return size
 
     def _upload(self, sha256: str, body: bytes | Sequence[Extent], name: str) -> None:
@@ -220,6 +231,7 @@ class _RegistryPush:
                 body=body or "-",
             )
             raise Failure("refused", text)
+        _log.info("%s: manifest %s is in place", self.reference, tag)
 
     def _signature(self) -> None:
         """SHA256SUMS and the signature as an artifact of its own, which refers to the index."""
@@ -264,13 +276,16 @@ def _to_bucket(
                 ),
                 t("push the base first"),
             )
+    _log.info("pushing %s to %s: %d files", bundle.label, bucket.label, len(container.sizes))
     progress.begin(len(container.sizes), sum(container.sizes.values()))
 
     def blob(name: str) -> int:
         size = container.sizes[name]
         if bucket.size(name) == size:
+            _log.debug("%s has %s", bucket.label, name)
             return -1
         _proven_put(bundle, bucket, name)
+        _log.debug("%s: %s sent, %d bytes", bucket.label, name, size)
         return size
 
     _in_parallel(blobs, blob, jobs, progress, done)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
@@ -99,7 +99,7 @@ class Runtime:
     memory: MemorySettings = MemorySettings()
     prompt_optimization: PromptSettings = PromptSettings()
     pipelines: Mapping[str, str] = field(default_factory=dict)
-    other: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, object] = field(default_factory=dict)
     openai_api_key: str = field(default="", repr=False)  # for prompt hooks alone
 
     @property

@@ -40,7 +40,7 @@ Hook = Callable[[str, PromptContext], str]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedPrompt:
     """The prompt to use, and a note for each thing that was asked for and not done."""
 
     prompt: str
@@ -92,11 +92,11 @@ def prepare(
     artifact: Artifact,
     runtime: Runtime,
     count: Callable[[str], int] | None = None,
-) -> Prepared:
+) -> PreparedPrompt:
     """The prompt as a model gets it; `count` tells a text's tokens (see Runtime.shortened)."""
     wanted = runtime.prompt_optimization
     if not wanted.enabled:
-        return Prepared(prompt)
+        return PreparedPrompt(prompt)
     context = PromptContext(
         artifact.id,
         str(artifact.info.get("type", "")),
@@ -121,7 +121,7 @@ def prepare(
         notes.append(t("the prompt was cut to {limit} tokens", limit=context.limit))
     for note in notes:
         _log.warning("%s: %s", artifact.id, note)
-    return Prepared(short, tuple(notes))
+    return PreparedPrompt(short, tuple(notes))
 
 
 def _asked(name: str, hook: Hook, prompt: str, context: PromptContext, notes: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TypedDict
 
 from fetcher.hardware import memory_estimate
 from fetcher.i18n import t
@@ -18,6 +18,20 @@ from fetcher.ui.units import human_bytes
 _TOLERANCE = 0.94
 
 
+class FitResult(TypedDict):
+    """One model in the `results` of `fetch recommend`; sizes in bytes, None where not known."""
+
+    id: str
+    manifest: str
+    task: str | None
+    parameters: int | None
+    needed_bytes: int | None
+    fits: bool
+    reason: str
+    requires_auth: bool
+    recommended: bool
+
+
 @dataclass(frozen=True)
 class Fit:
     """Whether one model fits: bytes needed, and the reason in words."""
@@ -28,7 +42,7 @@ class Fit:
     fits: bool
     reason: str
 
-    def to_json(self, recommended: bool) -> dict[str, Any]:
+    def to_json(self, recommended: bool) -> FitResult:
         """One entry of the JSON report's `results`."""
         return {
             "id": self.artifact.id,

@@ -14,8 +14,8 @@ from fetcher.errors import Problem, UsageError, hint_of
 from fetcher.i18n import echo, local, t
 from fetcher.network.session import Network
 from fetcher.operations import access
-from fetcher.operations.access import Answer, Question
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.access import AccessAnswer, Question
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
@@ -35,7 +35,7 @@ def _questions(project: Project, names: Sequence[str], hub: str) -> list[Questio
         if source is not None and name not in known and not naming.matching(pairs, name)[0]:
             outright[name] = Question(source)
     others = [name for name in names if name not in outright]
-    wanted = naming.sort_out(project, others) if others or not names else naming.Wanted()
+    wanted = naming.sort_out(project, others) if others or not names else naming.RequestedNames()
     common.explain(wanted.notes)
     of_projects: list[Question] = []
     for unit in project.load(wanted.manifests) if others or not names else ():
@@ -98,7 +98,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     return result.exit_code
 
 
-def _print(answers: Sequence[Answer], accessible: int, has_token: bool) -> None:
+def _print(answers: Sequence[AccessAnswer], accessible: int, has_token: bool) -> None:
     width = max(map(len, access.LABELS.values()))
     hints: dict[str, None] = {}
     for answer in answers:
@@ -118,7 +118,7 @@ def _print(answers: Sequence[Answer], accessible: int, has_token: bool) -> None:
         echo(t("hint: {hint}", hint=hint))
 
 
-def _more(answer: Answer) -> list[str]:
+def _more(answer: AccessAnswer) -> list[str]:
     if answer.state == access.OK:
         return [answer.question.source.describe()] if answer.question.artifact else []
     if answer.state == access.UNKNOWN:

@@ -57,7 +57,7 @@ def command(
             return 0
     from fetcher.commands import ci_formats
     from fetcher.operations import check
-    from fetcher.operations.looking import check_report
+    from fetcher.operations.inspect_tree import check_report
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         check.only_what_was_fetched(space, optional)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
@@ -76,7 +75,7 @@ def _attr(text: str) -> str:
 
 def sarif(findings: Sequence[Finding]) -> str:
     """SARIF 2.1.0 with one result for each file that is not as the lock says."""
-    results: list[dict[str, Any]] = [
+    results: list[dict[str, object]] = [
         {
             "ruleId": finding.state,
             "level": _LEVELS[finding.state],

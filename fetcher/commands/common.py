@@ -13,7 +13,7 @@ import click
 from fetcher.config import settings as all_settings
 from fetcher.errors import Problem, from_os_error
 from fetcher.i18n import echo, local, t
-from fetcher.operations import opening
+from fetcher.operations import open_project
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Unit, find_root
 from fetcher.tree.uptodate import Seal
@@ -184,7 +184,7 @@ def explain(notes: Sequence[str]) -> None:
 
 def sealed(manifests: Sequence[str] = (), **options: Any) -> Seal | None:
     """The seal of the tree that `workspace` would open with these options, if it still holds."""
-    return opening.sealed(find_root(Path.cwd()), manifests, **options)
+    return open_project.sealed(find_root(Path.cwd()), manifests, **options)
 
 
 def note_if_empty(space: Workspace) -> None:
@@ -214,10 +214,10 @@ def workspace(
     json_events: Path | None = None,
     **options: Any,
 ) -> Iterator[Workspace]:
-    """Open the project around the current folder for one command, as `opening.open_workspace`."""
+    """Open the project around the current folder for one command; see `open_project`."""
     progress = Progress(quiet=quiet, events=Events(json_events))
     try:
-        space = opening.open_workspace(
+        space = open_project.open_workspace(
             find_root(Path.cwd()), manifests, progress=progress, explain=explain, **options
         )
         try:

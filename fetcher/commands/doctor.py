@@ -24,7 +24,7 @@ from fetcher.i18n import echo, join, local, t
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
@@ -34,7 +34,7 @@ from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.units import human_bytes
 
 
-class Finding(NamedTuple):
+class Diagnostic(NamedTuple):
     """One line of the report; `level` is ok, note or bad."""
 
     level: str
@@ -42,10 +42,10 @@ class Finding(NamedTuple):
     text: str
 
 
-def _tools() -> Iterator[Finding]:
+def _tools() -> Iterator[Diagnostic]:
     import pycurl
 
-    yield Finding(
+    yield Diagnostic(
         "ok",
         "fetch",
         t(
@@ -55,21 +55,21 @@ def _tools() -> Iterator[Finding]:
             platform=platform.platform(),
         ),
     )
-    yield Finding("ok", "libcurl", pycurl.version)
+    yield Diagnostic("ok", "libcurl", pycurl.version)
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False
     )
     if pip.returncode:
-        yield Finding("note", "pip", t("not there: mirrors of type pypi cannot be used"))
+        yield Diagnostic("note", "pip", t("not there: mirrors of type pypi cannot be used"))
     else:
-        yield Finding("ok", "pip", " ".join(pip.stdout.split()[:2]))
+        yield Diagnostic("ok", "pip", " ".join(pip.stdout.split()[:2]))
     gpu = shutil.which("nvidia-smi")
     if gpu is None:
-        yield Finding("note", "GPU", t("no nvidia-smi: probes will run on the CPU"))
+        yield Diagnostic("note", "GPU", t("no nvidia-smi: probes will run on the CPU"))
         return
     query = [gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     found = subprocess.run(query, capture_output=True, text=True, check=False)
-    yield Finding(
+    yield Diagnostic(
         "ok" if found.returncode == 0 else "note", "GPU", found.stdout.strip() or t("none")
     )
 
@@ -91,12 +91,12 @@ def _ways_to_place(folder: Path) -> str:
     return ", ".join([*ways, "copy"])
 
 
-def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
+def _disks(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
     for subject, folder in (("store", found.store), ("project", root)):
         existing = nearest_folder(folder.absolute())
         free = shutil.disk_usage(existing).free
         if not os.access(existing, os.W_OK):
-            yield Finding(
+            yield Diagnostic(
                 "bad",
                 subject,
                 t("{folder}: {existing} cannot be written", folder=folder, existing=existing),
@@ -104,7 +104,7 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
             continue
         ways = _ways_to_place(existing)
         level = "note" if free < 10**9 else "ok"
-        yield Finding(
+        yield Diagnostic(
             level,
             subject,
             t(
@@ -115,22 +115,24 @@ def _disks(found: settings.Settings, root: Path) -> Iterator[Finding]:
             ),
         )
     if nearest_folder(found.store.absolute()).stat().st_dev != root.stat().st_dev:
-        yield Finding("note", "store", t("on another disk than the project: files will be copied"))
+        yield Diagnostic(
+            "note", "store", t("on another disk than the project: files will be copied")
+        )
 
 
 def _unknown_oidc() -> bool:
     return bool(os.environ.get("HF_OIDC_RESOURCE")) and not knows_oidc()
 
 
-def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Finding]:
+def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
     subject = t("Hugging Face cache")
     try:
         seen = scan(found.hub_cache)
     except Failure as failure:
-        yield Finding("note", subject, failure.message)
+        yield Diagnostic("note", subject, failure.message)
         return
     if not seen.repositories and not seen.warnings:
-        yield Finding("ok", subject, t("{hub_cache}: empty", hub_cache=found.hub_cache))
+        yield Diagnostic("ok", subject, t("{hub_cache}: empty", hub_cache=found.hub_cache))
         return
     there = {(repo.repo_type, repo.repo) for repo in seen.repositories}
     ours = [name for name, key in _hub_artifacts(root) if key in there]
@@ -149,11 +151,11 @@ def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Finding]:
             ours=", ".join(ours[:5]),
             more=more,
         )
-    yield Finding("ok", subject, text)
+    yield Diagnostic("ok", subject, text)
     for warning in seen.warnings[:3]:
-        yield Finding("note", subject, printable(warning))
+        yield Diagnostic("note", subject, printable(warning))
     if len(seen.warnings) > 3:
-        yield Finding("note", subject, t("{count:,} more such", count=len(seen.warnings) - 3))
+        yield Diagnostic("note", subject, t("{count:,} more such", count=len(seen.warnings) - 3))
 
 
 def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -168,7 +170,7 @@ def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
             yield artifact.id, (source.repo_type, source.repo)
 
 
-def _tokens(found: settings.Settings) -> Iterator[Finding]:
+def _tokens(found: settings.Settings) -> Iterator[Diagnostic]:
     hub = HubAccount(found).origin()
     github = found.origin("github_token") if found.text("github_token") else ""
     for subject, origin, what in (
@@ -180,29 +182,31 @@ def _tokens(found: settings.Settings) -> Iterator[Finding]:
             if origin
             else t("none: {what} cannot be had", what=what)
         )
-        yield Finding("ok" if origin else "note", subject, text)
+        yield Diagnostic("ok" if origin else "note", subject, text)
     if _unknown_oidc():
         text = t(
             "HF_OIDC_RESOURCE is set, but huggingface_hub {version} does not know it",
             version=version(),
         )
-        yield Finding("note", t("Hugging Face token"), text)
+        yield Diagnostic("note", t("Hugging Face token"), text)
 
 
-def _endpoints(found: settings.Settings) -> Iterator[Finding]:
+def _endpoints(found: settings.Settings) -> Iterator[Diagnostic]:
     if found.offline:
-        yield Finding("note", "network", t("not used ({origin})", origin=found.origin("offline")))
+        yield Diagnostic(
+            "note", "network", t("not used ({origin})", origin=found.origin("offline"))
+        )
         return
     network = Network(found)
     urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
     for url in dict.fromkeys(map(network.rewrite, urls)):
         try:
             answer = network.request(url, method="HEAD", patience=0, follow=False)
-            yield Finding("ok", host_of(url), t("answers (HTTP {status})", status=answer.status))
+            yield Diagnostic("ok", host_of(url), t("answers (HTTP {status})", status=answer.status))
         except Failure as failure:
             text = local(failure.message).removeprefix(f"{host_of(url)}: ")
             text = t("{text}; {hint}", text=text, hint=failure.hint) if failure.hint else text
-            yield Finding("note", host_of(url), text)
+            yield Diagnostic("note", host_of(url), text)
 
 
 @click.command("doctor")
@@ -234,5 +238,5 @@ def command(as_json: bool) -> int:
     return 9 if bad else 0
 
 
-def _problem(finding: Finding) -> Problem:
+def _problem(finding: Diagnostic) -> Problem:
     return Problem("permission", t("{subject}: {text}", subject=finding.subject, text=finding.text))

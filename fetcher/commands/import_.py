@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -77,7 +76,7 @@ def _changes(root: Path, name: str, converted: Converted, origin: str) -> list[C
     return found
 
 
-def _with_runtime(text: str, runtime: Mapping[str, Any]) -> str:
+def _with_runtime(text: str, runtime: Mapping[str, object]) -> str:
     """fetch.yaml with the keys of `runtime:` added; what says something else is not changed."""
     document = parse(text.encode(), "fetch.yaml")
     whole = yamledit.plain(document.root, document) if document.root is not None else {}

@@ -45,7 +45,7 @@ def command(manifests: tuple[str, ...], names: tuple[str, ...], as_json: bool) -
         resolution = space.resolve()
         written = space.save_lock(resolution.fresh)
         files = sum(len(item.files) for item in resolution.fresh.values())
-        summary = {
+        summary: dict[str, object] = {
             "artifacts": len(space.wanted),
             "resolved_artifacts": len(resolution.fresh),
             "files": files,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fetcher.commands import common
-from fetcher.config import settings
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.i18n import echo, n, t
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import settings_of
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
@@ -31,6 +29,7 @@ _key_option = click.option(
     metavar="FILE",
     help="Refuse what is not signed with this public key (PEM).",
 )
+_jobs_option = click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
 _quiet_option = click.option("--quiet", is_flag=True, help="Show only trouble.")
 _bundles_argument = click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
 
@@ -41,12 +40,7 @@ def command() -> None:
 
 
 def _settings(verify_key: Path | None = None, **flags: Any) -> Settings:
-    """Settings with the key's path as it is meant where the command was typed."""
-    key = None if verify_key is None else str(verify_key.expanduser().absolute())
-    found = settings.load(find_root(Path.cwd()), {"verify_key": key, **flags})
-    found.check()
-    keep_secrets(found)
-    return found
+    return settings_of(find_root(Path.cwd()), {"verify_key": verify_key, **flags})
 
 
 def _answer(
@@ -56,7 +50,7 @@ def _answer(
     as_json: bool,
     lines: Sequence[str],
 ) -> int:
-    found = envelope.Answer(dict(summary), problems=list(problems), results=[*map(dict, results)])
+    found = envelope.Answer(dict(summary), problems=list(problems), results=results)
     if as_json:
         envelope.print_json(found)
     else:
@@ -321,14 +315,15 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     done = check_bundle.sign(bundle, key, progress)
     progress.end()
     lines = [] if quiet or done.problems else [t("{signature}: signed", signature=done.signature)]
-    return _answer(asdict(done.summary), [], done.problems, as_json, lines)
+    summary = {"files": done.files, "bytes": done.bytes, "signature": done.signature}
+    return _answer(summary, [], done.problems, as_json, lines)
 
 
 @command.command("push", short_help="Put a bundle into a registry or bucket.")
 @click.argument("bundle", metavar="BUNDLE")
 @click.argument("target", metavar="TARGET")
 @_key_option
-@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
+@_jobs_option
 @_quiet_option
 @common.json_option
 def push(
@@ -379,7 +374,7 @@ def push(
     help="Also write the manifests, layouts and fetch.lock there.",
 )
 @_key_option
-@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
+@_jobs_option
 @click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M.")
 @_quiet_option
 @common.json_option

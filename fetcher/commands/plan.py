@@ -50,7 +50,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
 def show_plan(space: Workspace, plan: Plan, problems: Sequence[Problem], as_json: bool) -> int:
     """Print a plan and what the preflight has to say of it; returns the exit code."""
-    from fetcher.operations.looking import plan_report
+    from fetcher.operations.inspect_tree import plan_report
 
     found = plan_report(space, plan, problems)
     if as_json:

@@ -63,7 +63,7 @@ def command(
     board = leaderboard.board(measured, widest=visibility, metric=metric, task=task)
     result = envelope.Answer(
         {"artifacts": board.seen - board.hidden, "tables": len(board.tables)},
-        results=[dict(row) for row in leaderboard.to_json(board)],
+        results=leaderboard.to_json(board),
     )
     if html:
         from fetcher.reporting.ranking_page import page

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import click
 
 from fetcher.catalog import fallback, prompts
-from fetcher.catalog.fallback import NoneUsable, NotUsable, Runtime, Used
+from fetcher.catalog.fallback import NoneUsable, NotUsable, Passed, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.i18n import echo, t
 from fetcher.operations import ensure
-from fetcher.operations.opening import keep_secrets
+from fetcher.operations.open_project import keep_secrets
 from fetcher.project import names
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
@@ -75,7 +76,20 @@ def _memory(name: str | None, size: str | None) -> int | None:
     return cards[0].memory if cards else None
 
 
-def _settings_of(artifact: Artifact, config: Runtime) -> dict[str, Any]:
+# A functional form, for the key `class`.
+LoadSettings = TypedDict(
+    "LoadSettings",
+    {
+        "class": str,
+        "params": dict[str, object],
+        "memory": dict[str, bool],
+        "prompts": list[str],
+        "max_prompt_tokens": int | None,
+    },
+)
+
+
+def _settings_of(artifact: Artifact, config: Runtime) -> LoadSettings:
     """What loading this model goes by."""
     return {
         "class": config.pipeline_class(artifact),
@@ -124,10 +138,11 @@ def command(
         "fallback": bool(used and passed),
         "seconds": round(time.monotonic() - started, 3),
     }
-    result.results = [{**item.to_json(), "state": "passed-over"} for item in passed]
-    if used:
-        about = _settings_of(used.value, config)
-        result.results.append({"model": used.model, "state": "used", **about})
+    about = _settings_of(used.value, config) if used else None
+    result.results = [
+        *({**item.to_json(), "state": "passed-over"} for item in passed),
+        *([{"model": used.model, "state": "used", **about}] if used and about else []),
+    ]
     try:
         saved.save(into or root, "runtime", result)
     except OSError as error:
@@ -137,46 +152,38 @@ def command(
     if as_json:
         envelope.print_json(result)
     else:
-        _print(result, found.origin("primary_model"))
+        _print(config, found.origin("primary_model"), passed)
+        if used and about:
+            _print_used(used.model, about)
     envelope.print_problems(result.problems)
     return result.exit_code
 
 
-def _print(result: envelope.Answer, origin: str) -> None:
+def _print(config: Runtime, origin: str, passed: Sequence[Passed]) -> None:
     echo(
         t(
             "chain: {chain} (primary model from {origin})",
-            chain=", ".join(result.summary["chain"]),
+            chain=", ".join(config.chain),
             origin=origin,
         )
     )
-    for item in result.results or ():
-        if item["state"] == "used":
-            echo(
-                t(
-                    "used         {model}: {class_name}",
-                    model=item["model"],
-                    class_name=item["class"],
-                )
+    for item in passed:
+        echo(
+            t(
+                "passed over  {model}: {reason}: {message}",
+                model=item.model,
+                reason=item.reason,
+                message=item.message,
             )
-            for key in ("params", "memory"):
-                if item[key]:
-                    echo(f"             {key}: {item[key]}")
-            if item["max_prompt_tokens"]:
-                echo(
-                    t(
-                        "             prompts up to {max_prompt_tokens} tokens",
-                        max_prompt_tokens=item["max_prompt_tokens"],
-                    )
-                )
-            for line in item["prompts"]:
-                echo(f"             {line}")
-        else:
-            echo(
-                t(
-                    "passed over  {model}: {reason}: {message}",
-                    model=item["model"],
-                    reason=item["reason"],
-                    message=item["message"],
-                )
-            )
+        )
+
+
+def _print_used(model: str, about: LoadSettings) -> None:
+    echo(t("used         {model}: {class_name}", model=model, class_name=about["class"]))
+    for key, values in (("params", about["params"]), ("memory", about["memory"])):
+        if values:
+            echo(f"             {key}: {values}")
+    if (most := about["max_prompt_tokens"]) is not None:
+        echo(t("             prompts up to {max_prompt_tokens} tokens", max_prompt_tokens=most))
+    for line in about["prompts"]:
+        echo(f"             {line}")

@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,31 @@ if TYPE_CHECKING:
     from fetcher.config.settings import Settings
     from fetcher.server.app import ServeOptions
     from fetcher.server.listen import ListenOptions
+    from fetcher.server.metrics import Metrics
     from fetcher.server.served_inventory import Location, ServedInventory
     from fetcher.server.upstream import HubUpstream
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
+
+
+@dataclass(frozen=True)
+class ServeFlags:
+    """The flags of the command that are about serving, as they were typed."""
+
+    host: str
+    port: int
+    cert: Path | None
+    key: Path | None
+    public_url: str
+    trust_forwarded: bool
+    tokens: Path | None
+    require_token: bool
+    access_log: str
+    upstream: str
+    folders: tuple[Path, ...]
+    max_upload: str
+    nginx_config: Path | None
 
 
 @click.command("serve")
@@ -103,7 +124,9 @@ _PUBLIC = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/-]*)?")
     metavar="DIR",
     help="Write a configuration with which nginx serves the same, and end.",
 )
-def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
+def command(
+    bundles: tuple[str, ...], store: Path | None, verify_key: Path | None, **options: Any
+) -> int:
     """Serve what a project, a store or bundles hold, to unmodified clients.
 
     In a project: the artifacts of its fetch.lock that are in the store; before there is one, the
@@ -111,21 +134,22 @@ def command(bundles: tuple[str, ...], store: Path | None, **flags: Any) -> int:
     Hugging Face Hub need HF_ENDPOINT only.
     """
     root = find_root(Path.cwd())
-    settings = all_settings.load(root, {"verify_key": _absolute(flags.pop("verify_key"))})
+    settings = all_settings.load(root, {"verify_key": _absolute(verify_key)})
     settings.check()
+    flags = ServeFlags(**options)
     _check(bundles, store, flags)
     from fetcher.server.served_inventory import ServedInventory
 
     inventory = ServedInventory(list(_locations(bundles, store, root, settings, flags)), _say)
     inventory.load()
-    if flags["nginx_config"] is not None:
+    if flags.nginx_config is not None:
         from fetcher.server.nginx import write_configuration
         from fetcher.server.tokens import ANONYMOUS, EVERYBODY
 
-        listen = f"{flags['host']}:{flags['port']}"
-        pair = [flags[name] for name in ("cert", "key") if flags[name] is not None]
-        seen = EVERYBODY if flags["tokens"] is None else ANONYMOUS
-        for line in write_configuration(inventory.view, flags["nginx_config"], listen, pair, seen):
+        listen = f"{flags.host}:{flags.port}"
+        pair = [path for path in (flags.cert, flags.key) if path is not None]
+        seen = EVERYBODY if flags.tokens is None else ANONYMOUS
+        for line in write_configuration(inventory.view, flags.nginx_config, listen, pair, seen):
             echo(line)
         return 0
     project = None if bundles or store is not None else root
@@ -136,7 +160,7 @@ def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.expanduser().absolute())
 
 
-def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) -> None:
+def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> None:
     """Raise UsageError for flags that do not go together."""
     if bundles and store is not None:
         raise UsageError(t("a bundle and --store exclude each other"), t("choose one"))
@@ -145,31 +169,31 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: dict[str, Any]) 
             t("--store {store}: no store there (no folder blobs/sha256)", store=store),
             t("name a store's folder, such as the one `fetch store du` shows"),
         )
-    if flags["require_token"] and flags["tokens"] is None:
+    if flags.require_token and flags.tokens is None:
         raise UsageError(
             t("--require-token needs --tokens FILE"), t("write a line NAME read TOKEN")
         )
-    if flags["public_url"] and not _PUBLIC.fullmatch(flags["public_url"]):
+    if flags.public_url and not _PUBLIC.fullmatch(flags.public_url):
         raise UsageError(
             t(
                 "--public-url {public_url}: expected an http or https URL",
-                public_url=flags["public_url"],
+                public_url=flags.public_url,
             ),
             t("such as https://mirror.example.org/models"),
         )
-    if _bytes(flags["max_upload"]) is None:
+    if _bytes(flags.max_upload) is None:
         raise UsageError(
             t(
                 "--max-upload {max_upload}: expected a size such as 100G",
-                max_upload=flags["max_upload"],
+                max_upload=flags.max_upload,
             )
         )
-    if flags["folders"] and (bundles or store is not None or flags["tokens"] is None):
+    if flags.folders and (bundles or store is not None or flags.tokens is None):
         raise UsageError(
             t("--allow-folder is for registering models: it needs a project and --tokens FILE"),
             t("write a line NAME read,upload TOKEN"),
         )
-    if bundles and flags["upstream"]:
+    if bundles and flags.upstream:
         raise UsageError(t("--upstream needs a store to keep what it fetches"), t("serve a store"))
 
 
@@ -184,7 +208,7 @@ def _locations(
     store: Path | None,
     root: Path,
     settings: Settings,
-    flags: dict[str, Any],
+    flags: ServeFlags,
 ) -> Iterator[Location]:
     from fetcher.mirror.trust import refuse_unsigned
     from fetcher.server.served_inventory import BundleLocation, StoreLocation
@@ -196,23 +220,23 @@ def _locations(
     if store is not None:
         yield StoreLocation(store.absolute(), everything=True)
     elif _has_something(root, flags):
-        yield StoreLocation(settings.store, (root,), pulled=bool(flags["upstream"]))
+        yield StoreLocation(settings.store, (root,), pulled=bool(flags.upstream))
     else:
         raise UsageError(
             t(
                 "nothing to serve: {root} has no fetch.lock{which}",
                 root=root,
-                which=t(" and no manifests") if flags["nginx_config"] is None else "",
+                which=t(" and no manifests") if flags.nginx_config is None else "",
             ),
             t("run `fetch all` in a project first; or name a bundle, or --store DIR"),
         )
 
 
-def _has_something(root: Path, flags: dict[str, Any]) -> bool:
+def _has_something(root: Path, flags: ServeFlags) -> bool:
     """Files to serve, a Hub to fetch them from, or manifests whose catalog can be shown."""
-    if (root / "fetch.lock").is_file() or flags["upstream"]:
+    if (root / "fetch.lock").is_file() or flags.upstream:
         return True
-    return flags["nginx_config"] is None and bool(Project(root).own_manifests())
+    return flags.nginx_config is None and bool(Project(root).own_manifests())
 
 
 def _serve(
@@ -220,7 +244,7 @@ def _serve(
     store: Path,
     only_bundles: bool,
     settings: Settings,
-    flags: dict[str, Any],
+    flags: ServeFlags,
     project: Path | None,
 ) -> int:
     try:
@@ -243,26 +267,26 @@ def _serve(
     from fetcher.store.store import Store
     from fetcher.web.routes import Web, WebOptions
 
-    listen = ListenOptions(flags["host"], flags["port"], flags["cert"], flags["key"])
+    listen = ListenOptions(flags.host, flags.port, flags.cert, flags.key)
     check_certificate(listen)
     options = ServeOptions(
-        Tokens(flags["tokens"]),
-        flags["require_token"],
-        flags["public_url"].rstrip("/"),
-        flags["trust_forwarded"],
-        _access_log(flags["access_log"]),
+        Tokens(flags.tokens),
+        flags.require_token,
+        flags.public_url.rstrip("/"),
+        flags.trust_forwarded,
+        _access_log(flags.access_log),
         _say,
     )
     metrics = Metrics()
-    upstream = _upstream(flags["upstream"], store, settings, metrics)
+    upstream = _upstream(flags.upstream, store, settings, metrics)
 
     async def main() -> bool:
         sock = open_socket(listen)
         upload = None if only_bundles else BlobUpload(Store(store))
         lookup = Lookup(inventory, upstream)
         app = App(lookup, options, metrics, upload)
-        most = _bytes(flags["max_upload"]) or 0
-        web = Web(app, settings, WebOptions(project, flags["folders"], most))
+        most = _bytes(flags.max_upload) or 0
+        web = Web(app, settings, WebOptions(project, flags.folders, most))
         app.model_metrics = lambda: saved_text(settings.root)
         stores = [upstream.store] if upstream else []
         checks = BlobChecks(lambda sha256, stat: inventory.view.stamped(sha256, stat, stores))
@@ -287,7 +311,7 @@ def _serve(
     os._exit(0)  # threads that wait for a client or for upstream would keep the process
 
 
-def _upstream(url: str, store: Path, settings: Settings, metrics: Any) -> HubUpstream | None:
+def _upstream(url: str, store: Path, settings: Settings, metrics: Metrics) -> HubUpstream | None:
     if not url:
         return None
     from fetcher.server.upstream import HubUpstream
@@ -300,7 +324,7 @@ def _say(text: str) -> None:
     echo(text, file=sys.stderr, flush=True)
 
 
-def _access_log(target: str) -> Any:
+def _access_log(target: str) -> Callable[[str], None] | None:
     if not target:
         return None
     try:
@@ -321,7 +345,7 @@ def _access_log(target: str) -> Any:
 
 
 def _greet(
-    inventory: ServedInventory, listen: ListenOptions, options: ServeOptions, flags: dict[str, Any]
+    inventory: ServedInventory, listen: ListenOptions, options: ServeOptions, flags: ServeFlags
 ) -> None:
     """Say what is served, and the lines that a user copies."""
     import socket
@@ -353,9 +377,9 @@ def _greet(
     if any(item.origin.type == "github" for item in held):
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
         echo(t('  GitHub files          export FETCH_REWRITE="{rule}"', rule=rule))
-    if flags["upstream"]:
-        echo(t("what is not here is fetched from {upstream}, once", upstream=flags["upstream"]))
-    if not held and not flags["upstream"]:
+    if flags.upstream:
+        echo(t("what is not here is fetched from {upstream}, once", upstream=flags.upstream))
+    if not held and not flags.upstream:
         echo(
             t("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
         )

@@ -36,7 +36,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
     if seal is not None and seal.all_of_it:
         _show(of_seal(seal), status_of_seal(seal), as_json)
         return 0
-    from fetcher.operations.looking import status_report
+    from fetcher.operations.inspect_tree import status_report
 
     with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
         found, statuses = status_report(space)

@@ -43,11 +43,12 @@ def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **optio
         return 0
 
 
-Node = dict[str, Any]
+# What stands in a folder by name: folders, whose names end in /, and a line about each file.
+Folder = dict[str, "str | Folder"]
 
 
 def _print(parts: Sequence[ArtifactPlan], units: Sequence[Unit], everything: bool) -> None:
-    top: Node = {}
+    top: Folder = {}
     for part in parts:
         for item in part.items:
             if not item.hub:
@@ -67,7 +68,7 @@ def _print(parts: Sequence[ArtifactPlan], units: Sequence[Unit], everything: boo
             echo(t("Hugging Face cache: {artifact}", artifact=artifact))
 
 
-def _put(node: Node, target: str, text: str) -> None:
+def _put(node: Folder, target: str, text: str) -> None:
     *folders, name = target.split("/")
     for folder in folders:
         below = node.setdefault(folder + "/", {})
@@ -75,15 +76,19 @@ def _put(node: Node, target: str, text: str) -> None:
     node[name] = text
 
 
-def _show(node: Node, indent: str, everything: bool) -> None:
-    files = [name for name in sorted(node) if not isinstance(node[name], dict)]
+def _show(node: Folder, indent: str, everything: bool) -> None:
+    lines: dict[str, str] = {}
     for name in sorted(node):
-        if isinstance(node[name], dict):
+        below = node[name]
+        if isinstance(below, str):
+            lines[name] = below
+        else:
             echo(f"{indent}{name}")
-            _show(node[name], indent + "  ", everything)
+            _show(below, indent + "  ", everything)
+    files = list(lines)
     shown = files if everything or len(files) <= _SHOWN else files[: _SHOWN - 2]
     for name in shown:
-        mark, _, origin = node[name].partition(" ")
+        mark, _, origin = lines[name].partition(" ")
         same = origin.rpartition("/")[2] == name
         label = origin.partition("/")[0] if same else origin
         echo(f"{indent}{mark} {name}  ({label})")

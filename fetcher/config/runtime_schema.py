@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fetcher.i18n import t
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import (
@@ -16,6 +14,7 @@ from fetcher.yamldoc.schema import (
     MapOf,
     Record,
     Text,
+    Values,
     node_of,
 )
 
@@ -32,7 +31,7 @@ OLDER_MEMORY_KEYS = {
 class _Memory(Record):
     """`memory:`; its older keys count as the ones that they are called now."""
 
-    def read(self, node: Node, document: Document) -> tuple[dict[str, Any], bool]:
+    def read(self, node: Node, document: Document) -> tuple[Values, bool]:
         """The switches under their present names."""
         found, sound = super().read(node, document)
         for older, name in OLDER_MEMORY_KEYS.items():

@@ -24,6 +24,8 @@ from fetcher.yamldoc.schema import (
     ListOf,
     Record,
     Text,
+    Values,
+    document_schema,
 )
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
@@ -158,7 +160,7 @@ class Settings:
 
     root: Path
     values: dict[str, Value] = field(default_factory=dict)
-    runtime: Mapping[str, Any] = field(default_factory=dict)  # as fetch.yaml has it
+    runtime: Values = field(default_factory=dict)  # as fetch.yaml has it
 
     def text(self, name: str) -> str:
         """The raw text of a setting, "" if it is not set."""
@@ -387,9 +389,7 @@ def _hub_path(text: str) -> Path:
     return Path.cwd() / os.path.expandvars(os.path.expanduser(text))
 
 
-def _from_file(
-    root: Path, problems: list[DocumentProblem]
-) -> tuple[dict[str, Value], dict[str, Any]]:
+def _from_file(root: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
     """The settings as text, and `runtime` as it is."""
     path = root / "fetch.yaml"
     if not path.is_file():
@@ -438,7 +438,7 @@ def _from_env_file(root: Path) -> dict[str, Value]:
     return _from_environment(found, ".env")
 
 
-def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
+def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
     """Read all settings for the project at `root`; `flags` are those given on the command line.
 
     Raises InvalidDocument for a wrong fetch.yaml; a wrong value raises UsageError when used.
@@ -466,8 +466,4 @@ def load(root: Path, flags: Mapping[str, Any] | None = None) -> Settings:
 
 def json_schema() -> JsonSchema:
     """The format of fetch.yaml as JSON Schema."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fetch.yaml",
-        **SCHEMA.json_schema(),
-    }
+    return document_schema("fetch.yaml", SCHEMA)

@@ -127,7 +127,7 @@ def compile_glob(glob: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Matches:
     """What matched, and which patterns or names matched nothing."""
 
     names: list[str]
@@ -145,7 +145,7 @@ def _matches(available: Sequence[str], known: set[str], item: str) -> list[str]:
 
 def select(
     available: Iterable[str], files: Sequence[str] | None, exclude: Sequence[str] = ()
-) -> Selection:
+) -> Matches:
     """Choose from `available` what `files` asks for (None: everything) less `exclude`.
 
     Names come back sorted. Raises BadPattern.
@@ -167,7 +167,7 @@ def select(
     for pattern in exclude:
         for item in [pattern] if pattern in known else expand(pattern):
             chosen.difference_update(_matches(everything, known, item))
-    return Selection(sorted(chosen), unmatched)
+    return Matches(sorted(chosen), unmatched)
 
 
 def literal_names(files: Sequence[str] | None, exclude: Sequence[str] = ()) -> list[str] | None:

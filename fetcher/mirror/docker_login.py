@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fetcher.network.credentials import Login
 
@@ -51,7 +51,7 @@ def login_for(host: str) -> Login | None:
     return None
 
 
-def _login_in(config: dict[str, Any], names: list[str]) -> Login | None:
+def _login_in(config: Mapping[str, object], names: list[str]) -> Login | None:
     helpers, auths = config.get("credHelpers"), config.get("auths")
     for name in names:
         helper = helpers.get(name) if isinstance(helpers, dict) else None

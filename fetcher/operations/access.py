@@ -54,7 +54,7 @@ class AccessResult(TypedDict):
 
 
 @dataclass(frozen=True)
-class Answer:
+class AccessAnswer:
     """What the question came to. `detail` tells refusals apart: no-token, not-approved, pending,
     rejected, narrow-token, bad-token, no-repository; "" elsewhere."""
 
@@ -119,7 +119,7 @@ def _ask(source: Source, network: Network) -> tuple[str, str, Problem | None]:
         return ERROR, "", Problem("internal", text)
 
 
-def ask_all(questions: Sequence[Question], network: Network) -> list[Answer]:
+def ask_all(questions: Sequence[Question], network: Network) -> list[AccessAnswer]:
     """Ask every repository once, however many artifacts come from it; answers in order."""
     sources = list(dict.fromkeys(_whole(question.source) for question in questions))
     if not sources:
@@ -136,5 +136,5 @@ def ask_all(questions: Sequence[Question], network: Network) -> list[Answer]:
     for question in questions:
         state, detail, problem = outcomes[_whole(question.source)]
         page = question.source.page(network)
-        answers.append(Answer(question, state, page, detail, problem))
+        answers.append(AccessAnswer(question, state, page, detail, problem))
     return answers

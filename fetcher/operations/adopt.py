@@ -19,7 +19,7 @@ from fetcher.sources.base import FileEntry
 
 
 @dataclass
-class Wanted:
+class ContentIndex:
     """Contents that the project wants, indexed by what is known of them."""
 
     sizes: set[int] = field(default_factory=set)
@@ -50,9 +50,9 @@ class Adopted:
     problems: list[Problem] = field(default_factory=list)
 
 
-def wanted_of(space: Workspace) -> Wanted:
+def index_of(space: Workspace) -> ContentIndex:
     """Every content that the lock or a manifest knows by digest."""
-    wanted = Wanted()
+    wanted = ContentIndex()
     for _, artifact in space.wanted:
         locked = space.lock.of(artifact)
         for entry in locked.files if locked else (artifact.request.known or {}).values():
@@ -72,7 +72,7 @@ def _walk(paths: Iterable[str]) -> Iterator[str]:
 
 def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
     """Take every file below `paths` whose digest is wanted; only likely sizes are read."""
-    wanted, result = wanted_of(space), Adopted()
+    wanted, result = index_of(space), Adopted()
     read: set[tuple[int, int]] = set()
     for path in _walk(paths):
         try:
@@ -92,7 +92,7 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
     return result
 
 
-def _take(space: Workspace, path: str, wanted: Wanted, result: Adopted, link: bool) -> None:
+def _take(space: Workspace, path: str, wanted: ContentIndex, result: Adopted, link: bool) -> None:
     sha256 = sha256_of(path)
     found = wanted.by_sha256.get(sha256)
     if found is None and wanted.by_git:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fetcher.errors import UsageError
 from fetcher.i18n import t
-from fetcher.operations import opening
+from fetcher.operations import open_project
 from fetcher.project import names as naming
 from fetcher.project.project import find_root
 from fetcher.reporting.report import Report, of_seal, status_of_seal
@@ -98,7 +98,7 @@ class Project:
         with _alone(self.tree):
             seal = None
             if not (update or mirrors):
-                seal = opening.sealed(self.root, named, with_files=True, **_kwargs(options))
+                seal = open_project.sealed(self.root, named, with_files=True, **_kwargs(options))
             if seal is not None:
                 return of_seal(seal)
             options |= {"locked": locked, "update": update, "overwrite": overwrite}
@@ -131,7 +131,7 @@ class Project:
         self, names: Sequence[str], *, quiet: bool = True, **options: object
     ) -> Iterator[Workspace]:
         options.setdefault("into", self.tree)
-        space = opening.open_workspace(
+        space = open_project.open_workspace(
             self.root, names, progress=Progress(quiet=quiet), explain=_explain, **_kwargs(options)
         )
         try:
@@ -144,17 +144,17 @@ class Project:
 
         See `fetcher.path` for arguments and errors.
         """
-        from fetcher.operations import locating
+        from fetcher.operations import locate
         from fetcher.probes import check_options
         from fetcher.project.project import Project as Files
 
-        settings = opening.settings_of(self.root, {})
-        wanted = locating.find(Files(self.root, check_options.examine), name)
-        found = locating.standing(wanted, settings, self.tree)
+        settings = open_project.settings_of(self.root, {})
+        wanted = locate.find(Files(self.root, check_options.examine), name)
+        found = locate.standing(wanted, settings, self.tree)
         if found is None and fetch:
             with _alone(self.tree):
-                found = locating.standing(wanted, settings, self.tree)
-                found = found or locating.fetched(wanted, settings, self.tree, quiet)
+                found = locate.standing(wanted, settings, self.tree)
+                found = found or locate.fetched(wanted, settings, self.tree, quiet)
         if found is None:
             raise UsageError(
                 t("{name} is not there", name=name), t("let it be fetched: fetch=True")
@@ -176,7 +176,7 @@ class Project:
         Sources are asked for artifacts that are not in the lock, repositories if they may be had.
         """
         from fetcher.operations.fetch_all import prepare
-        from fetcher.operations.looking import plan_report
+        from fetcher.operations.inspect_tree import plan_report
 
         with self._workspace(
             [os.fspath(name) for name in names],
@@ -194,10 +194,10 @@ class Project:
 
         That something is missing is no problem here: look at each artifact's `state`.
         """
-        from fetcher.operations.looking import status_report
+        from fetcher.operations.inspect_tree import status_report
 
         named = [os.fspath(name) for name in names]
-        seal = opening.sealed(self.root, named, into=self.tree, with_files=True)
+        seal = open_project.sealed(self.root, named, into=self.tree, with_files=True)
         if seal is not None and seal.all_of_it:
             report = of_seal(seal)
             report.results = status_of_seal(seal)
@@ -213,7 +213,7 @@ class Project:
         `strict` also names files that are not ours. No network.
         """
         from fetcher.operations import check as checking
-        from fetcher.operations.looking import check_report
+        from fetcher.operations.inspect_tree import check_report
 
         with self._workspace(
             [os.fspath(name) for name in names], optional=True, readonly=True

@@ -11,7 +11,7 @@ from fetcher.errors import Problem
 from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.tree.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
-from fetcher.tree.state import FOLDER, Row
+from fetcher.tree.state import FOLDER, StateRow
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _judge(item: Item) -> Finding:
     return Finding(name, path, item.target, "missing", t("{target} is missing", target=item.target))
 
 
-def _stale(plan: Plan, rows: dict[str, Row]) -> Iterator[Finding]:
+def _stale(plan: Plan, rows: dict[str, StateRow]) -> Iterator[Finding]:
     """Files that were placed for an artifact whose lock no longer has them."""
     targets = {item.target for item in plan.items}
     owners = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
-from fetcher.operations.recording import Recorder
-from fetcher.operations.transferring import Ready, Transferred, start_workers, transfer
+from fetcher.operations.record_run import Recorder
+from fetcher.operations.run_transfer import Ready, Transferred, start_workers, transfer
 from fetcher.operations.workspace import Workspace
 from fetcher.project.resolve import Resolution
 from fetcher.reporting.report import Report, of_plan
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRun:
     """What a run would do, before anything is written: `workers` wait for their first download."""
 
     resolution: Resolution
@@ -42,7 +42,7 @@ def fetch_all(space: Workspace) -> Report:
     return carry_out(space, prepare(space))
 
 
-def prepare(space: Workspace) -> Prepared:
+def prepare(space: Workspace) -> PreparedRun:
     """Resolve and plan; nothing is written but the store's leftovers that are published."""
     workers = start_workers(space)
     space.join_runs()
@@ -55,7 +55,7 @@ def prepare(space: Workspace) -> Prepared:
     if space.options.overwrite:
         planner.overwrite_conflicts(plan)
     _log_plan(plan)
-    return Prepared(resolution, plan, workers)
+    return PreparedRun(resolution, plan, workers)
 
 
 def _log_plan(plan: Plan) -> None:
@@ -66,7 +66,7 @@ def _log_plan(plan: Plan) -> None:
             _log.info("plan of %s: %s", part.artifact.full_name, told or "nothing")
 
 
-def carry_out(space: Workspace, prepared: Prepared) -> Report:
+def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
     """Do what was prepared; always returns a report, also when interrupted."""
     plan, problems = prepared.plan, list(prepared.resolution.problems)
     recorder = Recorder(space, prepared.resolution)

@@ -24,7 +24,7 @@ from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
 from fetcher.tree.plan import Plan
 from fetcher.tree.planner import Planner
-from fetcher.tree.state import Row, State
+from fetcher.tree.state import State, StateRow
 from fetcher.ui.progress import Progress
 
 
@@ -139,7 +139,7 @@ class Workspace:
         self._rows = self.state.rows()
         return Planner(self.options.into, self.store, self._rows, self.settings.hub_cache, quick)
 
-    def in_scope(self, rows: Iterable[Row]) -> list[tuple[Unit, Artifact]]:
+    def in_scope(self, rows: Iterable[StateRow]) -> list[tuple[Unit, Artifact]]:
         """What a look at the tree is about: what was asked for by name, else what was fetched.
 
         A manifest of which nothing was ever placed here is left out while others were; optional

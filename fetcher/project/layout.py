@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from fetcher.errors import Problem
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
@@ -27,7 +26,9 @@ from fetcher.yamldoc.schema import (
     Raw,
     Record,
     Text,
+    document_schema,
     node_of,
+    root_of,
 )
 
 _ID_TYPE = Text(ID, t("an id of letters, digits, '_', '-' and '.'"))
@@ -63,7 +64,7 @@ class Layout:
     title: str = ""
     entries: list[Entry] = field(default_factory=list)
     hub_cache: tuple[str, ...] = ()
-    edits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    edits: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     writable: tuple[str, ...] = ()
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
@@ -237,13 +238,8 @@ class _TreeReader:
 
 def decode(document: Document) -> Layout | None:
     """The layout in a parsed document, None if it is no mapping; problems are collected."""
-    root = document.root
+    root = root_of(document, t("a layout (a mapping)"))
     if root is None:
-        return None
-    if root.kind != "mapping":
-        document.problem(
-            root, t("found {found}, expected a layout (a mapping)", found=root.describe())
-        )
         return None
     values, _ = _SCHEMA.read(root, document)
     top = values.get("root", "").rstrip("/")
@@ -393,8 +389,6 @@ def json_schema() -> JsonSchema:
         ]
     }
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fetch layout",
-        **_SCHEMA.json_schema(),
+        **document_schema("fetch layout", _SCHEMA),
         "$defs": {"folder": {"type": "object", "additionalProperties": value}},
     }

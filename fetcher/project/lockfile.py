@@ -104,7 +104,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """A JSON object; a key that stands twice, as after a wrong merge, is an error."""
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
 from fetcher.fs.safe_paths import BadPath, check_relative
@@ -31,7 +31,10 @@ from fetcher.yamldoc.schema import (
     Record,
     Text,
     Type,
+    Values,
+    document_schema,
     node_of,
+    root_of,
 )
 
 ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -226,6 +229,18 @@ _HEAD = Record(
 )
 
 
+# What a record says of a model: each value is of the type that its field in DESCRIPTION says.
+Description = Mapping[str, Any]
+
+
+class Combination(TypedDict):
+    """Artifacts, by id, that fit together on a graphics card with `vram` memory, such as 16G."""
+
+    gpu: str
+    vram: str
+    artifacts: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One model or dataset as the manifest wants it."""
@@ -239,10 +254,10 @@ class Artifact:
     optional: bool = False
     groups: tuple[str, ...] = ()
     writable: bool = False
-    probe: Mapping[str, Any] | None = None
-    signature: Mapping[str, Any] | None = None
+    probe: Mapping[str, object] | None = None
+    signature: Mapping[str, object] | None = None
     code: Source | None = None
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Description = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -301,12 +316,12 @@ class Manifest:
     declared: set[str] = field(default_factory=set)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     probe_places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    combinations: tuple[dict[str, Any], ...] = ()
+    combinations: tuple[Combination, ...] = ()
     visibility: str = "private"
     path: Path | None = None
 
 
-def _artifact(key: str, manifest: Manifest, values: dict[str, Any]) -> Artifact:
+def _artifact(key: str, manifest: Manifest, values: Values) -> Artifact:
     names, known = values.get("files", (None, {}))
     # Who may see it is said of each: nothing is seen because a field was left out.
     described = {"visibility": manifest.visibility, **values}
@@ -402,13 +417,8 @@ def _id_under(root: Node, key: str, default: str) -> str:
 
 def decode(document: Document) -> Manifest | None:
     """The manifest in a parsed document, None if it is no mapping; problems are collected."""
-    root = document.root
+    root = root_of(document, t("a manifest (a mapping)"))
     if root is None:
-        return None
-    if root.kind != "mapping":
-        document.problem(
-            root, t("found {found}, expected a manifest (a mapping)", found=root.describe())
-        )
         return None
     values, _ = _HEAD.read(root, document)
     stem = Path(document.name).stem
@@ -444,8 +454,4 @@ def load(path: Path, shown: str) -> tuple[Manifest | None, Document]:
 
 def json_schema() -> JsonSchema:
     """The manifest format as JSON Schema."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fetch manifest",
-        **Record(t("a manifest"), MANIFEST_FIELDS).json_schema(),
-    }
+    return document_schema("fetch manifest", Record(t("a manifest"), MANIFEST_FIELDS))

@@ -156,7 +156,7 @@ def translated(names: Iterable[str], pairs: Sequence[Pair]) -> tuple[list[str], 
 
 
 @dataclass
-class Wanted:
+class RequestedNames:
     """What the arguments of a command name: whole manifests, and single artifacts.
 
     `exact` maps a manifest that is not wanted as a whole to the ids wanted of it. `notes` explain
@@ -178,10 +178,10 @@ def are_manifests(project: Project, names: Sequence[str]) -> bool:
     return all(_is_manifest(name, known) for name in names)
 
 
-def sort_out(project: Project, names: Sequence[str]) -> Wanted:
+def sort_out(project: Project, names: Sequence[str]) -> RequestedNames:
     """Tell manifests from artifacts, aliases and repositories. Raises UsageError."""
     known = project.names()
-    wanted = Wanted([name for name in names if _is_manifest(name, known)])
+    wanted = RequestedNames([name for name in names if _is_manifest(name, known)])
     others = [name for name in names if not _is_manifest(name, known)]
     if not others:
         return wanted

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TextIO, TypedDict
+from typing import TextIO, TypedDict
 
 from fetcher.errors import Problem, exit_code_of, hint_of
 from fetcher.i18n import current, echo, join, localized, n, parts_of, t, translated
@@ -35,9 +35,9 @@ _quoted = json.encoder.encode_basestring
 class Answer:
     """What a command answers that is not about files in a tree."""
 
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, object] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    results: Sequence[Mapping[str, Any]] | None = None
+    results: Sequence[Mapping[str, object]] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -85,10 +85,10 @@ class Envelope(TypedDict, total=False):
     ok: bool
     exit_code: int
     exit_codes: list[int]
-    summary: Mapping[str, Any]
+    summary: Mapping[str, object]
     artifacts: list[ArtifactEntry]
     errors: list[ErrorEntry]
-    results: Sequence[Mapping[str, Any]]
+    results: Sequence[Mapping[str, object]]
 
 
 def _frame(answer: Answer | Report) -> Envelope:

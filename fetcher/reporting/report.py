@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from fetcher.errors import INTERRUPTED, FetchError, Problem, exit_code_of, hint_of
 from fetcher.i18n import join, t
@@ -155,7 +155,7 @@ class Report:
 
     summary: Summary = field(default_factory=Summary)
     problems: list[Problem] = field(default_factory=list)
-    results: Sequence[Mapping[str, Any]] | None = None
+    results: Sequence[Mapping[str, object]] | None = None
     interrupted: bool = False
     found: Callable[[Errors], Iterator[ArtifactReport]] = field(default=_nothing, repr=False)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from fetcher.fs.extents import Extent
@@ -127,7 +127,7 @@ class HttpError(Exception):
         return HttpError(replace(self.response, body=body), message)
 
 
-def json_response(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
+def json_response(value: object, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """A value as JSON."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return HttpResponse(

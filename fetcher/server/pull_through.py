@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import queue
 import threading
 import time
@@ -25,6 +26,7 @@ from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
 
+_log = logging.getLogger(__name__)
 _LARGE_AT_ONCE = 8
 # While one batch of small files is brought to disk, the next is on its way.
 _SMALL_LANES = 4
@@ -92,6 +94,7 @@ class Puller:
         with self._lock:
             flight = self._flights.get(file.key)
             if flight is None:
+                _log.info("upstream: fetching %s, %s bytes", file.path, file.size)
                 flight = PullThrough(Download("upstream", file, list(candidates)))
                 self._flights[file.key] = flight
                 if flight.download.small:
@@ -148,6 +151,7 @@ class Puller:
     def _end(self, flight: PullThrough, outcome: str, received: int) -> None:
         with self._lock:
             self._flights.pop(flight.download.file.key, None)
+        _log.debug("upstream: %s: %s, %d bytes", flight.download.file.path, outcome, received)
         self.metrics.add("fetch_upstream_requests_total", outcome=outcome)
         self.metrics.add("fetch_upstream_bytes_total", received)
         flight.done.set()

@@ -8,6 +8,7 @@ served without upstream too, and `fetch gc` keeps it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ _LOOKUPS = 16
 # The mirror's own answers, and what clients could take for a way around it.
 _NOT_PASSED_ON = {"siblings", "sha", "id", "_id", "modelId", "gated", "xetEnabled", "usedStorage"}
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[str, str]
 
@@ -209,6 +211,7 @@ class HubUpstream:
             return "trouble"
         if code != "trouble":
             known.absent[revision] = time.monotonic(), code
+            _log.debug("upstream has no %s@%s: %s", repo.id, revision, code)
         return code
 
     def _learn(self, known: _KnownRepo, revision: str, info: object) -> None:
@@ -220,6 +223,7 @@ class HubUpstream:
         known.repo.record = CLOSED if closed else OPEN
         known.repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
         known.repo.refs[revision] = sha
+        _log.debug("upstream: %s@%s is %s", known.repo.id, revision, sha)
         known.seen[revision] = known.seen[sha] = time.monotonic()
         known.absent.pop(revision, None)
 
@@ -240,6 +244,7 @@ class HubUpstream:
             self._tell(failure.message)
             self._network.unreachable.clear()
             return
+        _log.info("upstream: %s@%s has %d files", repo.id, commit[:8], len(found.files))
         repo.snapshots[commit] = Snapshot(
             commit, {file.path: repo_file(file) for file in found.files}
         )
@@ -268,6 +273,7 @@ class HubUpstream:
         return f"{self._network.hub}/api/{repo.kind}s/{quote(repo.id)}/{rest}"
 
     def _tell(self, text: str) -> None:
+        _log.debug("upstream: %s", text)  # each time; people are told once
         if text not in self._trouble:
             self._trouble.add(text)
             self.say(t("upstream: {text}; what is held is served", text=text))

@@ -16,7 +16,7 @@ from fetcher.sources.local import Local
 from fetcher.sources.pypi import PyPI
 from fetcher.sources.url import Url
 from fetcher.yamldoc.nodes import Document, Node
-from fetcher.yamldoc.schema import INVALID, Field, JsonSchema, Record, Text, Type, node_of
+from fetcher.yamldoc.schema import INVALID, Field, JsonSchema, Record, Text, Type, Values, node_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -49,7 +49,7 @@ def _type_names(mirror: bool) -> list[str]:
     return [kind.type for kind in BUILT_IN if mirror or not kind.mirror_only] + [*_entry_points()]
 
 
-def _made(kind: type[Source], values: dict[str, Any]) -> Source:
+def _made(kind: type[Source], values: Values) -> Source:
     if len(values.get("path", "")) > 1:
         values["path"] = values["path"].rstrip("/")
     return kind(**values)

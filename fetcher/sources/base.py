@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeGuard
 
 from fetcher.errors import Failure
 from fetcher.fs.patterns import nearest, select
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fetcher.fs.extents import Extent
     from fetcher.network.session import Network
     from fetcher.yamldoc.nodes import Document, Node
+    from fetcher.yamldoc.schema import Values
 
 
 class FileEntry(NamedTuple):
@@ -137,13 +138,13 @@ class Source(ABC):
     lists: ClassVar[bool] = True
 
     @classmethod
-    def check_fields(cls, node: Node, values: dict[str, Any], document: Document) -> bool:
+    def check_fields(cls, node: Node, values: Values, document: Document) -> bool:
         """Note mistakes that no single field shows; True if there are none."""
         return True
 
     @classmethod
     @abstractmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """Fields from the short form's text after the prefix; ValueError says what is wrong."""
 
     @abstractmethod
@@ -175,7 +176,18 @@ class Source(ABC):
         return ""
 
 
-def sound_size(size: object) -> bool:
+def browser_candidate(origin: str, url: str, path: str) -> UrlCandidate:
+    """A URL that a person may have to open by hand: the hint tells how its file is taken in."""
+    hint = t(
+        "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
+        url=url,
+        artifact="{artifact}",
+        path=path,
+    )
+    return UrlCandidate(origin, url, cookies=True, manual_hint=hint)
+
+
+def sound_size(size: object) -> TypeGuard[int]:
     """Whether a listing's size can be one: a whole number (True is none) that a file may have."""
     return type(size) is int and 0 <= size < 1 << 63
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fetcher.errors import Failure
 from fetcher.i18n import t
@@ -34,7 +34,7 @@ class FetchMirror(Source):
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """The location itself."""
         return {"location": text}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
@@ -19,7 +19,7 @@ from fetcher.sources.base import (
     Request,
     Resolved,
     Source,
-    UrlCandidate,
+    browser_candidate,
     choose,
 )
 from fetcher.yamldoc.schema import Field, Text
@@ -129,7 +129,7 @@ class GenForce(Source):
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """The name itself."""
         if complaint := _complaint(text):
             raise ValueError(complaint)
@@ -154,10 +154,4 @@ class GenForce(Source):
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The share link; SharePoint hands out cookies on the way through its redirects."""
-        hint = t(
-            "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
-            url=self.url(),
-            artifact="{artifact}",
-            path=file.path,
-        )
-        return [UrlCandidate(self.type, self.url(), cookies=True, manual_hint=hint)]
+        return [browser_candidate(self.type, self.url(), file.path)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import quote
 
 from fetcher.errors import Failure
@@ -28,17 +28,34 @@ from fetcher.sources.base import (
     shown,
     sound_size,
 )
-from fetcher.sources.huggingface import path_complaint
+from fetcher.sources.git_fields import (
+    COMMIT,
+    PATH_FIELD,
+    REVISION_FIELD,
+    SHORT_TAIL,
+    repository_field,
+)
+from fetcher.yamldoc.json_fields import JsonFields
 from fetcher.yamldoc.schema import Field, Text
 
+if TYPE_CHECKING:
+    from fetcher.yamldoc.nodes import Document, Node
+    from fetcher.yamldoc.schema import Values
+
 REPO = r"[A-Za-z0-9][\w.-]{0,99}/[\w.-]{1,100}"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*"
     rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"
 )
 _POINTER_SIZES = range(110, 400)
 _MAX_DEPTH = 64
+
+
+class _Listing(NamedTuple):
+    """Files and folders of a tree as GitHub lists them; `truncated` if there are more."""
+
+    items: list[JsonFields]
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -53,11 +70,9 @@ class GitHub(Source):
 
     type: ClassVar[str] = "github"
     fields: ClassVar[dict[str, Field]] = {
-        "repo": Field(
-            Text(REPO, t("a repository such as owner/name")), t("owner/name"), required=True
-        ),
-        "ref": Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit")),
-        "path": Field(Text(check=path_complaint), t("sub-folder that file names are relative to")),
+        "repo": repository_field(REPO),
+        "ref": REVISION_FIELD,
+        "path": PATH_FIELD,
         "release": Field(
             Text(r"\S+", t("a release's tag, or latest")), t("release tag: its assets")
         ),
@@ -67,7 +82,7 @@ class GitHub(Source):
     }
 
     @classmethod
-    def check_fields(cls, node: Any, values: dict[str, Any], document: Any) -> bool:
+    def check_fields(cls, node: Node, values: Values, document: Document) -> bool:
         """A release has no ref and no path."""
         clash = [name for name in ("ref", "path") if name in values and "release" in values]
         for name in clash:
@@ -79,9 +94,9 @@ class GitHub(Source):
         return not clash
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """`owner/repo[@ref][:path]`."""
-        found = re.fullmatch(rf"({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
+        found = re.fullmatch(rf"({REPO}){SHORT_TAIL}", text)
         if not found:
             raise ValueError(t("expected github:owner/repo, with @ref and :path if wanted"))
         values = dict(zip(("repo", "ref", "path"), found.groups(), strict=True))
@@ -121,7 +136,9 @@ class GitHub(Source):
         base = "https://api.github.com" if self._public else f"{self._web}/api/v3"
         return f"{base}/repos/{self.repo}"
 
-    def _get(self, url: str, network: Network, accept: str = "application/vnd.github+json") -> Any:
+    def _get(
+        self, url: str, network: Network, accept: str = "application/vnd.github+json"
+    ) -> Response:
         answer = network.request(url, headers=[("Accept", accept)])
         if answer.status != 200:
             raise self._failure(answer, network)
@@ -165,7 +182,7 @@ class GitHub(Source):
             t("{repo}: GitHub answered HTTP {status}", repo=self.repo, status=answer.status),
         )
 
-    def info(self, network: Network) -> dict[str, Any]:
+    def info(self, network: Network) -> dict[str, object]:
         """What GitHub says of the repository: description, licence, topics. Raises Failure."""
         found = self._get(self._api, network).json()
         if not isinstance(found, dict):
@@ -184,11 +201,10 @@ class GitHub(Source):
         if self.release:
             return self._resolve_release(request, network)
         commit = self.ref
-        if not _COMMIT.fullmatch(commit):
+        if not COMMIT.fullmatch(commit):
             url = f"{self._api}/commits/{quote(self.ref, safe='')}"
-            found = self._get(url, network, "application/vnd.github+json").json()
-            commit = found.get("sha", "") if isinstance(found, dict) else ""
-            if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+            commit = JsonFields.of(self._get(url, network).json()).text("sha")
+            if not COMMIT.fullmatch(commit):
                 raise Failure(
                     "refused", t("{source}: GitHub names no commit", source=self.describe())
                 )
@@ -208,11 +224,10 @@ class GitHub(Source):
 
     def _tree(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], bool]:
         listing = self._listing(f"{self._api}/git/trees/{commit}?recursive=1", network)
-        items: list[tuple[str, dict[str, Any]]]
-        if listing.get("truncated"):
+        if listing.truncated:
             items = list(self._walk(commit, "", network))
         else:
-            items = [("", item) for item in listing["tree"]]
+            items = [("", item) for item in listing.items]
         entries: dict[str, FileEntry] = {}
         has_lfs = False
         for folder, item in items:
@@ -222,55 +237,49 @@ class GitHub(Source):
                 entries[relative] = entry._replace(path=relative)
         return entries, has_lfs
 
-    def _listing(self, url: str, network: Network) -> dict[str, Any]:
-        listing = self._get(url, network).json()
-        if not isinstance(listing, dict) or not isinstance(listing.get("tree"), list):
+    def _listing(self, url: str, network: Network) -> _Listing:
+        listing = JsonFields.of(self._get(url, network).json())
+        if not isinstance(listing.get("tree"), list):
             raise Failure(
                 "refused", t("{source}: GitHub's listing has no tree", source=self.describe())
             )
-        listing["tree"] = [
-            item
-            for item in listing["tree"]
-            if isinstance(item, dict) and item.get("type") in {"blob", "tree"}
-        ]
-        if "recursive=1" in url and not listing.get("truncated"):
-            listing["tree"] = [item for item in listing["tree"] if item["type"] == "blob"]
-        return listing
+        truncated = bool(listing.get("truncated"))
+        whole = "recursive=1" in url and not truncated
+        kinds = {"blob"} if whole else {"blob", "tree"}
+        items = [item for item in listing.objects("tree") if item.text("type") in kinds]
+        return _Listing(items, truncated)
 
-    def _walk(
-        self, tree: str, folder: str, network: Network
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _walk(self, tree: str, folder: str, network: Network) -> Iterator[tuple[str, JsonFields]]:
         """A tree too large for one answer, folder by folder, only where the path leads."""
         listing = self._listing(f"{self._api}/git/trees/{tree}", network)
-        if listing.get("truncated") or folder.count("/") > _MAX_DEPTH:
+        if listing.truncated or folder.count("/") > _MAX_DEPTH:
             text = t(
                 "{source}: GitHub cannot list {folder} whole",
                 source=self.describe(),
                 folder=folder or t("the top folder"),
             )
             raise Failure("refused", text, t("give the source a `path` below it"))
-        for item in listing["tree"]:
-            full = f"{folder}{item.get('path', '')}"
-            if item["type"] == "blob":
+        for item in listing.items:
+            full = f"{folder}{item.text('path')}"
+            if item.text("type") == "blob":
                 yield folder, item
                 continue
             leads = f"{self.path}/".startswith(f"{full}/") or f"{full}/".startswith(
                 f"{self.path}/" if self.path else ""
             )
-            if leads and _COMMIT.fullmatch(str(item.get("sha"))):
-                yield from self._walk(item["sha"], f"{full}/", network)
+            if leads and COMMIT.fullmatch(item.text("sha")):
+                yield from self._walk(item.text("sha"), f"{full}/", network)
 
-    def _entry(self, folder: str, item: dict[str, Any]) -> tuple[FileEntry, str | None]:
-        path, size, sha = item.get("path"), item.get("size"), item.get("sha")
-        sound = isinstance(path, str) and sound_size(size)
-        if not sound or not isinstance(sha, str) or not _COMMIT.fullmatch(sha):
+    def _entry(self, folder: str, item: JsonFields) -> tuple[FileEntry, str | None]:
+        path, size, sha = item.get("path"), item.get("size"), item.text("sha")
+        if not isinstance(path, str) or not sound_size(size) or not COMMIT.fullmatch(sha):
             text = t(
                 "{source}: wrong entry for {path} in the listing",
                 source=self.describe(),
                 path=shown(path),
             )
             raise Failure("refused", text)
-        full = folder + str(path)
+        full = folder + path
         return FileEntry(full, size, None, sha), below(self.path, full)
 
     def _through_pointer(self, file: FileEntry, commit: str, network: Network) -> FileEntry:
@@ -349,24 +358,24 @@ class GitHub(Source):
                 "missing-upstream", t("{repo}: LFS has no {path}", repo=self.repo, path=file.path)
             ) from error
 
-    def _release(self, tag: str, network: Network) -> dict[str, Any]:
+    def _release(self, tag: str, network: Network) -> JsonFields:
+        """What GitHub says of a release; its `assets` are objects. Raises Failure."""
         tail = "latest" if tag == "latest" else f"tags/{quote(tag, safe='')}"
-        found = self._get(f"{self._api}/releases/{tail}", network).json()
-        assets = found.get("assets") if isinstance(found, dict) else None
+        found = JsonFields.of(self._get(f"{self._api}/releases/{tail}", network).json())
+        assets = found.get("assets")
         if not isinstance(assets, list) or not all(isinstance(a, dict) for a in assets):
             raise Failure(
                 "refused", t("{source}: GitHub's answer has no assets", source=self.describe())
             )
-        assert isinstance(found, dict)
         return found
 
     def _resolve_release(self, request: Request, network: Network) -> Resolved:
         found = self._release(self.release, network)
         entries = {}
-        for asset in found["assets"]:
+        for asset in found.objects("assets"):
             name, size = asset.get("name"), asset.get("size")
-            digest = re.fullmatch(r"sha256:([0-9a-f]{64})", str(asset.get("digest")))
-            if not isinstance(name, str) or not isinstance(size, int) or not sound_size(size):
+            digest = re.fullmatch(r"sha256:([0-9a-f]{64})", asset.text("digest"))
+            if not isinstance(name, str) or not sound_size(size):
                 text = t(
                     "{source}: wrong entry for {name} among the assets",
                     source=self.describe(),
@@ -374,18 +383,17 @@ class GitHub(Source):
                 )
                 raise Failure("refused", text)
             entries[name] = FileEntry(name, size, digest[1] if digest else None)
-        tag = str(found.get("tag_name") or self.release)
+        tag = found.text("tag_name") or self.release
         return Resolved(
             tag, choose(entries, request, t("{repo} release {tag}", repo=self.repo, tag=tag))
         )
 
     def _asset(self, tag: str, file: FileEntry, network: Network) -> UrlCandidate:
         """The API's address of an asset, for private repositories."""
-        for asset in self._release(tag, network)["assets"]:
-            if asset.get("name") == file.path and isinstance(asset.get("url"), str):
-                network.redirected(network.rewrite(self._api), asset["url"])
-                accept = (("Accept", "application/octet-stream"),)
-                return UrlCandidate(self.type, asset["url"], accept)
+        for asset in self._release(tag, network).objects("assets"):
+            if asset.text("name") == file.path and (url := asset.text("url")):
+                network.redirected(network.rewrite(self._api), url)
+                return UrlCandidate(self.type, url, (("Accept", "application/octet-stream"),))
         raise Failure(
             "missing-upstream",
             t("{repo} release {tag} has no {path}", repo=self.repo, tag=tag, path=file.path),

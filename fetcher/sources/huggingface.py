@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote, urljoin
 
 from fetcher.errors import Failure
-from fetcher.fs.safe_paths import check_relative
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.network.urls import origin_of
@@ -26,6 +25,13 @@ from fetcher.sources.base import (
     shown,
     sound_size,
 )
+from fetcher.sources.git_fields import (
+    COMMIT,
+    PATH_FIELD,
+    REVISION_FIELD,
+    SHORT_TAIL,
+    repository_field,
+)
 from fetcher.yamldoc.schema import Field, Text
 
 MAX_PAGES = 20_000
@@ -34,18 +40,8 @@ XET_LEAST = 8 << 20
 # The Hub has no names with -- or ..: in its cache, o--m would be o/m.
 _NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[\w.-]){0,95}"
 REPO = rf"(?:{_NAME}/)?{_NAME}"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def path_complaint(text: str) -> str | None:
-    """Why a sub-path of a source is refused, or None; it may end in a slash."""
-    try:
-        check_relative(text.removesuffix("/"))
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 @dataclass(frozen=True)
@@ -59,18 +55,16 @@ class HuggingFace(Source):
 
     type: ClassVar[str] = "huggingface"
     fields: ClassVar[dict[str, Field]] = {
-        "repo": Field(
-            Text(REPO, t("a repository such as owner/name")), t("owner/name"), required=True
-        ),
+        "repo": repository_field(REPO),
         "repo_type": Field(Text(choices=("model", "dataset", "space")), t("kind of repository")),
-        "revision": Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit")),
-        "path": Field(Text(check=path_complaint), t("sub-folder that file names are relative to")),
+        "revision": REVISION_FIELD,
+        "path": PATH_FIELD,
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """`[datasets/|spaces/]owner/name[@revision][:path]`."""
-        found = re.fullmatch(rf"(datasets/|spaces/)?({REPO})(?:@([^\s:]+))?(?::(\S+))?", text)
+        found = re.fullmatch(rf"(datasets/|spaces/)?({REPO}){SHORT_TAIL}", text)
         if not found:
             raise ValueError(t("expected hf:owner/name, with @revision and :path if wanted"))
         prefix, repo, revision, path = found.groups()
@@ -106,12 +100,12 @@ class HuggingFace(Source):
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One call for the commit (none if it is pinned), one for each page of the tree."""
         commit = self.revision
-        if not _COMMIT.fullmatch(commit):
+        if not COMMIT.fullmatch(commit):
             answer = network.get_json(self._api(network, f"revision/{quote(commit, safe='')}"))
             self._check(answer, network)
             sha = answer.json()
             commit = sha.get("sha", "") if isinstance(sha, dict) else ""
-            if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+            if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
                 raise Failure(
                     "refused", t("{source}: the Hub names no commit", source=self.describe())
                 )
@@ -165,7 +159,7 @@ class HuggingFace(Source):
                 )
         raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
 
-    def _entry(self, item: Any) -> FileEntry | None:
+    def _entry(self, item: object) -> FileEntry | None:
         if not isinstance(item, dict):
             text = t(
                 "{source}: the Hub's listing has a wrong entry {item}",
@@ -183,7 +177,7 @@ class HuggingFace(Source):
             isinstance(path, str)
             and sound_size(size)
             and (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256)))
-            and (sha256 or (isinstance(oid, str) and _COMMIT.fullmatch(oid)))
+            and (sha256 or (isinstance(oid, str) and COMMIT.fullmatch(oid)))
         )
         if not sound or not isinstance(path, str):
             text = t(
@@ -258,7 +252,7 @@ class HuggingFace(Source):
             t("try again later"),
         )
 
-    def info(self, network: Network) -> dict[str, Any]:
+    def info(self, network: Network) -> dict[str, object]:
         """What the Hub says of the repository: tags, licence, gating. Raises Failure."""
         revision = quote(self.revision, safe="")
         answer = network.get_json(self._api(network, f"revision/{revision}"))
@@ -285,7 +279,7 @@ class HuggingFace(Source):
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
         full = f"{self.path}/{path}" if self.path else path
         revision = revision or self.revision
-        if not _COMMIT.fullmatch(revision):
+        if not COMMIT.fullmatch(revision):
             revision = quote(revision, safe="")
         name = full if _PLAIN.fullmatch(full) else quote(full)
         return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{name}"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
@@ -41,7 +41,7 @@ class Local(Source):
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """The path itself."""
         return {"path": text}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fetcher.errors import Failure
 from fetcher.i18n import t
@@ -17,7 +17,7 @@ from fetcher.sources.base import (
     Source,
     WheelCandidate,
 )
-from fetcher.sources.huggingface import path_complaint
+from fetcher.sources.git_fields import path_complaint
 from fetcher.yamldoc.schema import Field, Text
 
 REQUIREMENT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*"
@@ -42,7 +42,7 @@ class PyPI(Source):
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """`name==version[:path]`."""
         package, _, path = text.partition(":")
         if not re.fullmatch(REQUIREMENT, package):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.errors import Failure
@@ -19,7 +19,7 @@ from fetcher.sources.base import (
     Request,
     Resolved,
     Source,
-    UrlCandidate,
+    browser_candidate,
     merge_known,
 )
 from fetcher.yamldoc.schema import Field, Text
@@ -64,7 +64,7 @@ class Url(Source):
     }
 
     @classmethod
-    def from_short(cls, text: str) -> dict[str, Any]:
+    def from_short(cls, text: str) -> dict[str, str]:
         """The URL itself."""
         if complaint := _url_complaint(text):
             raise ValueError(complaint)
@@ -149,11 +149,4 @@ class Url(Source):
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""
-        url = self._location(file.path)
-        hint = t(
-            "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
-            url=url,
-            artifact="{artifact}",
-            path=file.path,
-        )
-        return [UrlCandidate(self.type, url, cookies=True, manual_hint=hint)]
+        return [browser_candidate(self.type, self._location(file.path), file.path)]

@@ -22,7 +22,7 @@ from fetcher.i18n import t
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
-from fetcher.tree.state import Row
+from fetcher.tree.state import StateRow
 
 
 class CachedBlobs:
@@ -142,7 +142,7 @@ class HubCache:
         self._refs: set[tuple[str, str]] = set()
         self._absences: dict[str, bool] = {}
 
-    def place(self, item: Item, sha256: str) -> Row:
+    def place(self, item: Item, sha256: str) -> StateRow:
         """Blob by its ETag, symlink in the snapshot, ref. Raises OSError."""
         blob = Path(item.hub, "blobs", item.file.git_blob or sha256)
         path = Path(item.path)

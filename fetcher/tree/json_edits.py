@@ -16,7 +16,7 @@ from fetcher.i18n import t
 MAX_BYTES = 64 * 1024 * 1024
 
 
-def expand(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def expand(values: Mapping[str, object], root: Path) -> dict[str, object]:
     """The values with `{root}` replaced by the absolute root, in every text of them."""
     absolute = str(root.absolute())
 
@@ -32,7 +32,7 @@ def expand(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
     return {key: replace(value) for key, value in values.items()}
 
 
-def fingerprint(values: Mapping[str, Any]) -> str:
+def fingerprint(values: Mapping[str, object]) -> str:
     """A short digest of what would be set, "" for nothing."""
     if not values:
         return ""
@@ -40,7 +40,7 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def apply(data: bytes, values: Mapping[str, Any], name: str) -> bytes:
+def apply(data: bytes, values: Mapping[str, object], name: str) -> bytes:
     """The JSON file `data` with keys set; a key that starts with '/' is a JSON pointer.
 
     Applying it twice changes nothing more. Raises Failure.
@@ -72,7 +72,7 @@ def _steps(key: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/")]
 
 
-def _refuse_overlaps(values: Mapping[str, Any], name: str) -> None:
+def _refuse_overlaps(values: Mapping[str, object], name: str) -> None:
     """Two keys of which one lies within the other would undo each other. Raises Failure."""
     ways = sorted((_steps(key), key) for key in values)
     for (steps, key), (below, other) in pairwise(ways):
@@ -103,7 +103,7 @@ def _dumped_like(text: str, content: Any) -> bytes:
     return (json.dumps(content, indent=spaces) + end).encode()
 
 
-def _set(content: dict[str, Any], key: str, value: Any, name: str) -> None:
+def _set(content: dict[str, object], key: str, value: Any, name: str) -> None:
     steps = _steps(key)
     place: Any = content
     for depth, step in enumerate(steps):

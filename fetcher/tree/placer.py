@@ -18,7 +18,7 @@ from fetcher.store.store import Store
 from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import HubCache
 from fetcher.tree.plan import Item, row_of
-from fetcher.tree.state import FOLDER, Row
+from fetcher.tree.state import FOLDER, StateRow
 
 # A content that several files of one tree share is linked once; further ones are copied up to
 # this size, so that changing one of them in place does not change the others.
@@ -51,12 +51,12 @@ class Placer:
 
     def place(
         self, items: Iterable[tuple[Item, str, Stat | None]]
-    ) -> tuple[list[Row], list[Problem]]:
+    ) -> tuple[list[StateRow], list[Problem]]:
         """Place each item, whose content is the blob `sha256`; returns rows and what failed.
 
         The blob's stat goes with it where it is known: a hard link has the same.
         """
-        rows: list[Row] = []
+        rows: list[StateRow] = []
         problems: list[Problem] = []
         made: list[_Made] = []
         for item, sha256, stat in items:
@@ -171,7 +171,7 @@ class Placer:
 
     # Giving it its name
 
-    def _publish(self, one: _Made) -> Row:
+    def _publish(self, one: _Made) -> StateRow:
         item = one.item
         try:
             if item.aside:
@@ -202,7 +202,7 @@ class Placer:
             then.st_ino,
         )
 
-    def _link(self, item: Item, sha256: str, stat: Stat | None) -> Row:
+    def _link(self, item: Item, sha256: str, stat: Stat | None) -> StateRow:
         """Link the blob to the target. `stat` is the blob's, if it is known."""
         self._prepare(item)
         self._linked.add(sha256)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
 from fetcher.tree import json_edits
-from fetcher.tree.state import Row
+from fetcher.tree.state import StateRow
 
 if TYPE_CHECKING:
     from fetcher.fs.atomic import Stat
@@ -40,7 +40,7 @@ class Item:
     file: FileEntry
     target: str
     tree: str
-    edit: dict[str, Any] | None = None
+    edit: Mapping[str, object] | None = None
     writable: bool = False
     hub: str = ""
     action: str = GET
@@ -134,9 +134,9 @@ class Plan:
         return sum(items[0].file.size or 0 for items in self.to_get().values())
 
 
-def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = True) -> Row:
+def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = True) -> StateRow:
     """The state's row for a file that is as the plan wants it."""
-    return Row(
+    return StateRow(
         item.target,
         stat.st_size,
         stat.st_mtime_ns,

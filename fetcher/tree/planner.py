@@ -35,7 +35,7 @@ from fetcher.tree.plan import (
     Item,
     Plan,
 )
-from fetcher.tree.state import FOLDER, Row
+from fetcher.tree.state import FOLDER, StateRow
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Planner:
         self,
         tree: Path,
         store: Store,
-        rows: Mapping[str, Row],
+        rows: Mapping[str, StateRow],
         hub_cache: Path,
         quick: bool = False,
         deep: bool = False,
@@ -318,7 +318,7 @@ class Planner:
                 return Problem("conflict", text, t("move it away")), False
         return None, False
 
-    def _wants(self, item: Item, row: Row) -> bool:
+    def _wants(self, item: Item, row: StateRow) -> bool:
         """Whether a row's content is what the lock wants, as placed or as read."""
         file = item.file
         if item.edit:
@@ -332,7 +332,7 @@ class Planner:
             return row.want == f"git:{file.git_blob}"
         return False  # nobody knows what the source has now
 
-    def _untouched(self, item: Item, row: Row) -> None:
+    def _untouched(self, item: Item, row: StateRow) -> None:
         """Nothing has changed since the row was written."""
         if self._wants(item, row) and self._link_is_sound(item, row):
             item.action, item.sha256 = KEEP, row.sha256
@@ -345,12 +345,12 @@ class Planner:
         else:
             self._conflict(item)
 
-    def _link_is_sound(self, item: Item, row: Row) -> bool:
+    def _link_is_sound(self, item: Item, row: StateRow) -> bool:
         """Whether the blob behind a symlink that we placed still is what it was."""
         assert item.stat is not None
         return not stats.S_ISLNK(item.stat.st_mode) or self.store.has(row.sha256)
 
-    def _guess(self, item: Item, row: Row | None) -> None:
+    def _guess(self, item: Item, row: StateRow | None) -> None:
         assert item.stat is not None
         if row is not None and row.placed:
             self._changed(item)
@@ -359,7 +359,7 @@ class Planner:
         else:
             item.action = CONFLICT
 
-    def _read(self, item: Item, row: Row | None) -> None:
+    def _read(self, item: Item, row: StateRow | None) -> None:
         """The file is new to us or was touched: its bytes decide."""
         try:
             found = self._content(item)

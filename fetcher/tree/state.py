@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS sealed_files_by_seal ON sealed_files (seal);
 """
 
 
-class Row(NamedTuple):
+class StateRow(NamedTuple):
     """What is known of one path.
 
     `want` is the lock's key of the content that was placed; `edit` the fingerprint of the edits
@@ -110,18 +110,18 @@ class State:
             self._db.close()
             self._db = None
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, StateRow]:
         """Every row by path, in one read; empty without a database."""
         if not self.path.exists():
             return {}
         try:
             found = self._open().execute("SELECT * FROM files").fetchall()
-            return {row[0]: Row._make(row) for row in found}
+            return {row[0]: StateRow._make(row) for row in found}
         except sqlite3.DatabaseError:
             self._set_aside()
             return {}
 
-    def record(self, rows: Iterable[Row]) -> None:
+    def record(self, rows: Iterable[StateRow]) -> None:
         """Write rows in one transaction."""
         with self.mutex() as db:
             db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fetcher.i18n import join, local, t
-from fetcher.ui.meter import DOWNLOADING, WAITING, Figures, InFlight, Row
+from fetcher.ui.meter import DOWNLOADING, WAITING, Figures, FileProgress, InFlight
 from fetcher.ui.terminal import pad, shorten, width_of
 from fetcher.ui.units import human_bytes, human_seconds, human_share
 
@@ -100,7 +100,7 @@ def _total(figures: Figures, label: int, bar: int) -> Line:
     return Line(text + _GAP, figures.share, bar, (_GAP if bar else "") + _GAP.join(cells).rstrip())
 
 
-def _row(row: Row, label: int, bar: int, mark: str, now: float) -> Line:
+def _row(row: FileProgress, label: int, bar: int, mark: str, now: float) -> Line:
     file = row.file
     name = _INDENT + shorten(file.name, label - len(_INDENT), "middle", mark)
     there = human_bytes(file.bytes)
@@ -153,7 +153,7 @@ def _short_total(figures: Figures, width: int) -> Line:
     return Line("", figures.share, bar, _GAP + after) if bar >= _SHORTEST_BAR else Line(after)
 
 
-def _short_row(row: Row, width: int, mark: str, now: float) -> Line:
+def _short_row(row: FileProgress, width: int, mark: str, now: float) -> Line:
     file = row.file
     tail = _doing(file, now)
     if not tail and file.size:
@@ -185,6 +185,6 @@ def plain(figures: Figures) -> str:
     return _GAP.join(local(part) for part in parts if part)
 
 
-def chosen(rows: Sequence[Row], lines_of_terminal: int) -> Sequence[Row]:
+def chosen(rows: Sequence[FileProgress], lines_of_terminal: int) -> Sequence[FileProgress]:
     """No more rows than a low terminal can hold beside the whole."""
     return rows[: max(0, lines_of_terminal - 3)]

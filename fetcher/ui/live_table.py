@@ -10,7 +10,7 @@ from typing import TextIO
 from fetcher.ui import screen, table, terminal
 from fetcher.ui.table import Column
 
-Row = tuple[str, ...]
+Cells = tuple[str, ...]
 _REDRAW_SECONDS = 0.2
 
 
@@ -28,14 +28,14 @@ class LiveTable:
         self._quiet = quiet
         self.terminal = terminal.is_terminal(self.stream)
         self._columns = columns
-        self._done: dict[str, Row] = {}
+        self._done: dict[str, Cells] = {}
         self._names = list(names)
         self._begun: dict[str, float] = {}
-        self._rows: list[Row] = []
+        self._rows: list[Cells] = []
         self._drawn = 0
         self._last = 0.0
 
-    def finish(self, name: str, row: Row) -> None:
+    def finish(self, name: str, row: Cells) -> None:
         """One part has ended; `row` begins with its name."""
         self._done[name] = row
         if not self._quiet and not self.terminal:
@@ -67,14 +67,14 @@ class LiveTable:
             self.stream.flush()
             screen.hide(self)
 
-    def _row(self, name: str, doing: Mapping[str, str], now: float) -> Row:
+    def _row(self, name: str, doing: Mapping[str, str], now: float) -> Cells:
         if name in self._done:
             return self._done[name]
         if name in doing:
             return (name, f"{now - self._begun[name]:.0f} s", doing[name])
         return (name, "", "waiting")
 
-    def _draw(self, rows: Sequence[Row]) -> None:
+    def _draw(self, rows: Sequence[Cells]) -> None:
         self._clear()
         size = terminal.size(self.stream)
         shown = table.lines(self._columns, rows, size.columns - 1)

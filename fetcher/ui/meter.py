@@ -46,7 +46,7 @@ class InFlight(NamedTuple):
     until: float = 0.0
 
 
-class Row(NamedTuple):
+class FileProgress(NamedTuple):
     """A file to show; `rate` in bytes a second, None while unknown."""
 
     file: InFlight
@@ -67,7 +67,7 @@ class Figures(NamedTuple):
     share: float
     rate: float | None
     seconds_left: float | None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[FileProgress, ...] = ()
     waiting: tuple[str, ...] = ()
 
 
@@ -160,7 +160,9 @@ class Meter:
             return None
         return missing / rate
 
-    def _largest(self, in_flight: Sequence[InFlight], now: float, most: int) -> tuple[Row, ...]:
+    def _largest(
+        self, in_flight: Sequence[InFlight], now: float, most: int
+    ) -> tuple[FileProgress, ...]:
         """The largest files on their way; one that is shown keeps its row as long as it lasts."""
         there = {file.name: file for file in in_flight}
         self._since = {name: self._since.get(name, now) for name in there}
@@ -177,6 +179,6 @@ class Meter:
         for file in worthy[: max(0, most - len(self._rows))]:
             self._rows[file.name] = _Speed(now, file.received)
         return tuple(
-            Row(there[name], speed.rate(now, there[name].received))
+            FileProgress(there[name], speed.rate(now, there[name].received))
             for name, speed in list(self._rows.items())[:most]
         )

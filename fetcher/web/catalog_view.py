@@ -32,7 +32,7 @@ _LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class FileRow:
+class CatalogFile:
     """One file: its digest, and where the layout puts it."""
 
     path: str
@@ -50,7 +50,7 @@ class CatalogCard:
     record: ArtifactRecord
     source: str
     revision: str
-    files: tuple[FileRow, ...]
+    files: tuple[CatalogFile, ...]
     state: str
     held: bool
     repo: str = ""
@@ -267,7 +267,7 @@ def _haystack(full_name: str, record: ArtifactRecord, source: str) -> str:
 
 
 def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> CatalogCard:
-    files = tuple(FileRow(f.path, f.size, f.sha256) for f in item.files)
+    files = tuple(CatalogFile(f.path, f.size, f.sha256) for f in item.files)
     present = len(there.files) if there else 0
     state = "complete" if files and present == len(files) else "partial" if present else "missing"
     return CatalogCard(
@@ -297,7 +297,7 @@ def _card_of_part(part: ArtifactPlan, held: bool) -> CatalogCard:
     entries = list(part.locked.files) if part.locked else []
     entries = entries or list((artifact.request.known or {}).values())
     files = tuple(
-        FileRow(entry.path, entry.size, entry.sha256, tuple(targets.get(entry.path, ())))
+        CatalogFile(entry.path, entry.size, entry.sha256, tuple(targets.get(entry.path, ())))
         for entry in entries
     )
     source, record = artifact.source.describe(), ArtifactRecord(described(artifact))

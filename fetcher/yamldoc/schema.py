@@ -463,6 +463,26 @@ class Record(Type):
         return schema
 
 
+def root_of(document: Document, expected: str) -> Node | None:
+    """The mapping that a whole document must be; else None, and a problem if it holds anything."""
+    root = document.root
+    if root is None or root.kind == "mapping":
+        return root
+    document.problem(
+        root, t("found {found}, expected {expected}", found=root.describe(), expected=expected)
+    )
+    return None
+
+
+def document_schema(title: str, record: Record) -> JsonSchema:
+    """A format's JSON Schema as a document of its own."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **record.json_schema(),
+    }
+
+
 def node_of(mapping: Node, key: str) -> Node:
     """The value that stands under `key`, or the mapping itself."""
     return next((value for name, value in mapping.pairs if name.text == key), mapping)

@@ -151,6 +151,22 @@ def test_the_index_for_people_says_what_is_there(home: Site) -> None:
     assert json.loads((folder / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
 
 
+def test_the_log_tells_what_is_written_and_proven(home: Site) -> None:
+    out = home.root.parent / "told"
+    written = home.fetch("mirror", "export", out, "-v")
+    digest = written.out.rpartition("sha256:")[2].strip()
+    assert f"{out} is written: sha256:{digest}" in written.err
+    again = home.fetch("mirror", "export", out, "-v")
+    assert f"{out} is there already: sha256:{digest}" in again.err
+    sound = home.fetch("mirror", "check", out, "-v")
+    assert f"proving {out}: " in sound.err and "bytes read: all sound" in sound.err
+    blob = max((out / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.chmod(0o644)
+    blob.write_bytes(b"x" + blob.read_bytes()[1:])
+    damaged = home.fetch("mirror", "check", out, "-v")
+    assert damaged.code == 4 and "bytes read: 1 problems" in damaged.err
+
+
 def test_exporting_again(home: Site) -> None:
     for form in FORMS:
         out = exported(home, form)

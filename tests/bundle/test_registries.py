@@ -42,13 +42,15 @@ def clone(home: Site, away: Site) -> None:
 def test_through_a_registry(home: Site, site: MakeSite, host: str) -> None:
     bundle, target = exported(home, "tar"), f"oci://{host}/team/models"
     assert home.fetch("mirror", "pull", target).code == 3
-    first = home.fetch("mirror", "push", bundle, target, "--json")
+    first = home.fetch("mirror", "push", bundle, target, "--json", "-v")
     assert first.code == 0, first.err
+    assert f"pushing {bundle} to {target}:" in first.err and "manifest latest" in first.err
     again = home.fetch("mirror", "push", bundle, target, "--json")
     assert again.json["summary"]["uploaded_files"] == 0 and again.code == 0
     away = site("away")
-    pulled = away.fetch("mirror", "pull", target, "--project", away.root, "--json")
+    pulled = away.fetch("mirror", "pull", target, "--project", away.root, "--json", "-v")
     assert pulled.code == 0, pulled.err
+    assert f"{CONTENTS} contents to fetch" in pulled.err
     assert pulled.json["summary"]["downloaded_files"] == CONTENTS
     assert away.fetch("all", "--offline").code == 0 and away.tree() == TREE
     other = site("other")

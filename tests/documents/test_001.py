@@ -260,7 +260,7 @@ def test_korean_is_translated_where_somebody_translates(optimized: fallback.Runt
     prompts.register_translator(translate)
     prompts.register_optimizer(lambda prompt, context: f"{prompt}, {context.type}")
     done = prompts.prepare("고양이 한 마리", sdxl(), optimized)
-    assert done == prompts.Prepared("a cat, sdxl")
+    assert done == prompts.PreparedPrompt("a cat, sdxl")
     assert asked[0].openai_api_key == "sk-document" and "sk-document" not in repr(asked[0])
     assert asked[0].limit == 77 and asked[0].model == "sdxl"
     prompts.prepare("a dog", sdxl(), optimized)
@@ -285,7 +285,7 @@ def test_limits_by_model_cut_or_do_not(optimized: fallback.Runtime, tmp_path: Pa
     for text in ("max_length_by_model: false", "enabled: false"):
         (tmp_path / "fetch.yaml").write_text(f"runtime: {{prompt_optimization: {{{text}}}}}\n")
         runtime = fallback.load(settings.load(tmp_path))
-        assert prompts.prepare(long, sdxl(), runtime) == prompts.Prepared(long)
+        assert prompts.prepare(long, sdxl(), runtime) == prompts.PreparedPrompt(long)
 
 
 def test_runtime_says_what_is_done_to_prompts(cli: Cli, tmp_path: Path, hub: HubServer) -> None:

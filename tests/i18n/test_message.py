@@ -65,7 +65,7 @@ def test_counting() -> None:
     ]
     assert korean(n(one, many, 1)) == "파일 1개" and korean(n(one, many, 12345)) == "파일 12,345개"
     found = InvalidDocument([DocumentProblem("a.yaml", 1, 2, t("is empty"))])
-    assert str(found) == "1 problem in the project's files"
+    assert str(found) == "1 problem in the project's files:\n  a.yaml:1:2: is empty"
     assert korean(found.message) == "프로젝트 파일에 문제가 1건 있습니다"
     assert korean(found.problems()[0].message) == "a.yaml:1:2: 비어 있습니다"
 

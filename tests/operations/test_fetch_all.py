@@ -11,7 +11,7 @@ import pytest
 
 import fetcher
 from fetcher.operations import fetch_all
-from fetcher.operations.opening import open_workspace
+from fetcher.operations.open_project import open_workspace
 from fetcher.operations.workspace import Workspace
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import GET, KEEP, WITHHELD

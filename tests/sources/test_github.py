@@ -158,6 +158,16 @@ def test_wrong_listings(tmp_path: Path, github: GitHubServer, listing: Any) -> N
     assert run_of(tmp_path, github).refused(GitHub("o/r")).code == "refused"
 
 
+@pytest.mark.parametrize("kind", [[], {}, None, 5, "commit"])
+def test_entries_of_no_known_kind_are_no_files(
+    tmp_path: Path, github: GitHubServer, kind: Any
+) -> None:
+    github.add_repo("o/r", FILES)
+    listing = {"tree": [{"type": kind, "path": "x", "size": 1, "sha": "0" * 40}]}
+    github.faults.add("/git/trees/", "status", code=200, body=json.dumps(listing))
+    assert run_of(tmp_path, github).refused(GitHub("o/r")).code == "missing-upstream"
+
+
 def test_a_folder_that_holds_itself(tmp_path: Path, github: GitHubServer) -> None:
     github.add_repo("o/r", FILES)
     folder = {"type": "tree", "path": "d", "sha": "0" * 40, "mode": "040000"}

@@ -28,8 +28,8 @@ from fetcher.ui.meter import (
     PLACING,
     WAITING,
     Figures,
+    FileProgress,
     InFlight,
-    Row,
 )
 from fetcher.ui.progress import Progress
 from fetcher.ui.terminal import width_of
@@ -40,7 +40,7 @@ STATES = st.sampled_from([ASKING, WAITING, DOWNLOADING, CHECKING, PLACING])
 NAMES = st.text(st.sampled_from("abc/한글._-{}é"), min_size=1, max_size=80)
 ROWS = st.lists(
     st.builds(
-        lambda name, state, there, size, rate: Row(
+        lambda name, state, there, size, rate: FileProgress(
             InFlight(
                 name, state, there, size, there, "host.example", time.monotonic() + there % 90
             ),

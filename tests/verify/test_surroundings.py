@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fetcher.verify.child import network_guard
 from fetcher.verify.host import environment
-from fetcher.verify.host.memory_use import Meter
+from fetcher.verify.host.memory_use import MemoryMeter
 
 from .conftest import misbehave
 
@@ -162,7 +162,7 @@ def test_threads_are_shared_between_jobs_unless_the_user_says(tmp_path: Path) ->
 def test_memory_is_measured_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    meter = Meter(os.getpid())
+    meter = MemoryMeter(os.getpid())
     monkeypatch.setattr(meter, "_has_proc", False)
     assert meter.over(1 << 20)
     assert meter.peak > 1 << 20

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.server.tokens import ANONYMOUS, Identity
 from fetcher.web import pages, plots
-from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, FileRow, facets
+from fetcher.web.catalog_view import FACETS, Catalog, CatalogCard, CatalogFile, facets
 from fetcher.web.i18n import Translator
 from fetcher.web.render import _environment
 from fetcher.yamldoc.json_fields import JsonFields
@@ -28,7 +28,7 @@ PICTURE = st.fixed_dictionaries(
 
 
 def _card(**more: Any) -> CatalogCard:
-    files = (FileRow("a/b.bin", 3, "0" * 64, ("m/b.bin",)), FileRow("c", None, None))
+    files = (CatalogFile("a/b.bin", 3, "0" * 64, ("m/b.bin",)), CatalogFile("c", None, None))
     values = {"manifest": "m", "id": "x", "source": "hf:o/m", "revision": "",
               "files": files, "state": "complete", "held": True, "repo": "o/m"}  # fmt: skip
     record = ArtifactRecord(more.pop("record", {}))

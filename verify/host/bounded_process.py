@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fetcher.verify.host.memory_use import Meter
+from fetcher.verify.host.memory_use import MemoryMeter
 
 if TYPE_CHECKING:
     import threading
@@ -90,7 +90,7 @@ class _Watched:
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None
-        self.meter = Meter(child.pid)
+        self.meter = MemoryMeter(child.pid)
         self._child = child
         self._pipe = child.stdout
         self._tail = b""

@@ -12,7 +12,7 @@ _LOOK_FOR_CHILDREN_EVERY = 1.0  # seconds
 _PS_EVERY = 1.0  # seconds
 
 
-class Meter:
+class MemoryMeter:
     """Measures the memory of one process tree in bytes.
 
     Pages of mapped files do not count: the kernel drops them when it needs the space, and a model

@@ -1,4 +1,4 @@
-"""The transfer of a run: what the plan wants is downloaded, and placed batch by batch meanwhile."""
+"""Runs the transfer: what the plan wants is downloaded, and placed batch by batch meanwhile."""
 
 from __future__ import annotations
 

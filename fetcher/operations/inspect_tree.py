@@ -1,4 +1,4 @@
-"""Looks at a tree that change nothing: what a run would do, how each artifact stands."""
+"""What a run would do to a tree and how each artifact stands: reports that change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a project for one command: its settings, the artifacts that were chosen, its tree.
+"""Opens a project for one command: its settings, the artifacts that were chosen, its tree.
 
 What a sealed tree does without (manifests, lock, store, network) is imported only when a workspace
 is opened.
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from fetcher.yamldoc.nodes import Document
 
 
-def settings_of(root: Path, flags: Mapping[str, Any], mirrors: Sequence[str] = ()) -> Settings:
+def settings_of(root: Path, flags: Mapping[str, object], mirrors: Sequence[str] = ()) -> Settings:
     """The settings of the project at `root` under these flags. Raises UsageError."""
     flags = {**flags, "mirrors": tuple(mirrors)}
     if key := flags.get("verify_key"):  # meant from where the command was typed
-        flags["verify_key"] = str(Path(key).expanduser().absolute())
+        flags["verify_key"] = str(Path(str(key)).expanduser().absolute())
     settings = all_settings.load(root, flags)
     settings.check()
     keep_secrets(settings)

@@ -1,4 +1,4 @@
-"""Where an artifact, or a file or folder of it, stands in the tree."""
+"""Finds where an artifact, or a file or folder of it, stands in the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes down: rows of the tree's state, digests for the lock, the seal at the end.
+"""Records what a run did: rows of the tree's state, digests for the lock, the seal at the end.
 
 A file without its row is read again next time; a file without its digest in the lock would be a
 stranger to the next run, so that is saved before such a file is placed.
@@ -18,7 +18,7 @@ from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.resolve import Resolution
 from fetcher.sources.base import FileEntry
 from fetcher.tree.plan import KEEP, Item, Plan, row_of
-from fetcher.tree.state import Row
+from fetcher.tree.state import StateRow
 
 _log = logging.getLogger(__name__)
 _RECORD_SECONDS = 0.5
@@ -31,7 +31,7 @@ class Recorder:
         self._space = space
         self._fresh = resolution.fresh
         self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
-        self._rows: list[Row] = []
+        self._rows: list[StateRow] = []
         self._written = time.monotonic()
 
     def recognised(self, plan: Plan) -> None:
@@ -44,7 +44,7 @@ class Recorder:
         if rows:
             self._space.state.record(rows)
 
-    def placed(self, rows: Sequence[Row]) -> list[Problem]:
+    def placed(self, rows: Sequence[StateRow]) -> list[Problem]:
         """Keep rows of placed files, and write them now and then."""
         self._rows += rows
         if time.monotonic() - self._written > _RECORD_SECONDS:

@@ -12,7 +12,7 @@ from fetcher.i18n import t
 _PIECE = 128 << 10
 
 
-class Upload:
+class UploadBody:
     """A content to send: as many bytes as `len` says, from the beginning each time.
 
     Raises Failure where the files cannot be read: that must not look like the network's fault.

@@ -1,0 +1,31 @@
+"""What the sources that are git repositories share: fields of a manifest, and what a commit is."""
+
+from __future__ import annotations
+
+import re
+
+from fetcher.fs.safe_paths import check_relative
+from fetcher.i18n import t
+from fetcher.yamldoc.schema import Field, Text
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+# How a short form ends: `@revision` and `:path`, both if wanted.
+SHORT_TAIL = r"(?:@([^\s:]+))?(?::(\S+))?"
+
+
+def path_complaint(text: str) -> str | None:
+    """Why a sub-path of a source is refused, or None; it may end in a slash."""
+    try:
+        check_relative(text.removesuffix("/"))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def repository_field(pattern: str) -> Field:
+    """The repository, whose name matches `pattern`."""
+    return Field(Text(pattern, t("a repository such as owner/name")), t("owner/name"), True)
+
+
+REVISION_FIELD = Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit"))
+PATH_FIELD = Field(Text(check=path_complaint), t("sub-folder that file names are relative to"))
