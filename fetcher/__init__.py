@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from fetcher.network.session import Network
-    from fetcher.operations.api import Project, fetch, path
-    from fetcher.operations.api import open as open
+    from fetcher.operations.python_api import Project, fetch, path
+    from fetcher.operations.python_api import open as open
     from fetcher.reporting.report import (
         ArtifactReport,
         FileReport,
@@ -77,7 +77,7 @@ __all__ = [  # without `open`: `from fetcher import *` is not to hide Python's o
 _HOMES = {
     "errors": ("Failure", "FetchError", "InvalidDocument", "LockError", "Problem", "UsageError"),
     "network.session": ("Network",),
-    "operations.api": ("Project", "fetch", "open", "path"),
+    "operations.python_api": ("Project", "fetch", "open", "path"),
     "reporting.report": ("ArtifactReport", "FileReport", "ProblemsError", "Report", "Summary"),
     "sources.base": (
         *("Candidate", "DeferredCandidate", "FileEntry", "PathCandidate"),

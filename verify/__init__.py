@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.errors import MissingLibraryError, ProbeError, ProbeSkipped
     from fetcher.verify.contract.options import GENERAL, check_options
     from fetcher.verify.contract.probe import Probe
+    from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError, ProbeSkipped
     from fetcher.verify.contract.probe_registry import UnknownProbeError, load_probe, probe_types
     from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult, Problem
     from fetcher.verify.host.runner import run_probes
@@ -37,10 +37,10 @@ __all__ = [
 _HOMES = {
     "Context": "contract.context",
     "GENERAL": "contract.options",
-    "MissingLibraryError": "contract.errors",
+    "MissingLibraryError": "contract.probe_errors",
     "Probe": "contract.probe",
-    "ProbeError": "contract.errors",
-    "ProbeSkipped": "contract.errors",
+    "ProbeError": "contract.probe_errors",
+    "ProbeSkipped": "contract.probe_errors",
     "check_options": "contract.options",
     "Check": "contract.protocol",
     "ProbeRequest": "contract.protocol",

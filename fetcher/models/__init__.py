@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fetcher.catalog.prompts import PromptContext, register_optimizer, register_translator
     from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
     from fetcher.models.compression import BaseCompressionModel
-    from fetcher.models.errors import ModelError, NotLoaded
     from fetcher.models.image_generation import BaseImagePipeline
     from fetcher.models.lifecycle import Freed
     from fetcher.models.manager import ModelManager
     from fetcher.models.model import BaseModel
+    from fetcher.models.model_errors import ModelError, NotLoaded
     from fetcher.models.registry import register_model, unregister_model
     from fetcher.models.reply import ChatReply
     from fetcher.models.spec import ModelRecord, ModelSpec
@@ -53,12 +53,12 @@ _HOMES = {
     "BaseModel": "models.model",
     "ChatReply": "models.reply",
     "Freed": "models.lifecycle",
-    "ModelError": "models.errors",
+    "ModelError": "models.model_errors",
     "ModelManager": "models.manager",
     "ModelRecord": "models.spec",
     "ModelSpec": "models.spec",
     "ModelStats": "models.stats",
-    "NotLoaded": "models.errors",
+    "NotLoaded": "models.model_errors",
     "PromptContext": "catalog.prompts",
     "prometheus_text": "models.stats",
     "register_model": "models.registry",

@@ -10,11 +10,11 @@ from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.models import chat_messages
 from fetcher.models.chat_messages import Message
-from fetcher.models.errors import ModelError, NotLoaded
 from fetcher.models.model import BaseModel, check_options
+from fetcher.models.model_errors import ModelError, NotLoaded
 from fetcher.models.reply import ChatReply, Generation, reply_of
+from fetcher.models.reply_stream import Tell, pieces
 from fetcher.models.stats import Call
-from fetcher.models.streaming import Tell, pieces
 from fetcher.verify.loaders import first_line
 
 if TYPE_CHECKING:

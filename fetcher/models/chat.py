@@ -9,10 +9,10 @@ from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.models.base import BaseLLMModel
 from fetcher.models.chat_messages import Message
-from fetcher.models.errors import ModelError, NotLoaded
 from fetcher.models.model import require
+from fetcher.models.model_errors import ModelError, NotLoaded
 from fetcher.models.reply import ChatReply, Generation
-from fetcher.models.streaming import Tell
+from fetcher.models.reply_stream import Tell
 from fetcher.verify.loaders import first_line
 
 

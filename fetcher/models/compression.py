@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fetcher.i18n import t
-from fetcher.models.errors import ModelError
 from fetcher.models.model import BaseModel
+from fetcher.models.model_errors import ModelError
 from fetcher.verify.contract.context import Context
 from fetcher.verify.contract.protocol import ProbeRequest
 from fetcher.verify.loaders import first_line

@@ -17,7 +17,7 @@ from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import join, t
 from fetcher.models import local_folders, registry
-from fetcher.models.errors import ModelError
+from fetcher.models.model_errors import ModelError
 from fetcher.models.registry import Registered
 from fetcher.models.spec import ModelSpec
 from fetcher.operations import ensure
@@ -28,7 +28,7 @@ from fetcher.project import names as naming
 from fetcher.project.names import Pair
 from fetcher.project.project import Project
 from fetcher.tree.plan import ArtifactPlan
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights.folders import folder_of
 
 _BY_PROBE = {

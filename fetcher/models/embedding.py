@@ -7,7 +7,7 @@ from typing import Any
 
 from fetcher.i18n import t
 from fetcher.models.base import BaseEmbeddingModel
-from fetcher.models.errors import ModelError
+from fetcher.models.model_errors import ModelError
 
 
 class SentenceTransformerModel(BaseEmbeddingModel):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.models.chat_messages import Message, prompt_of
-from fetcher.models.streaming import Tell
+from fetcher.models.reply_stream import Tell
 from fetcher.verify.loaders import causal_lm
 from fetcher.verify.loaders.causal_lm import CausalLM
 

@@ -9,8 +9,8 @@ from fetcher.catalog import prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
 from fetcher.i18n import t
-from fetcher.models.errors import ModelError
 from fetcher.models.model import BaseModel
+from fetcher.models.model_errors import ModelError
 from fetcher.project.manifest import Artifact
 from fetcher.sources.local import Local
 from fetcher.verify.loaders import first_line

@@ -14,7 +14,7 @@ try:
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 except ImportError as error:
-    from fetcher.models.errors import ModelError
+    from fetcher.models.model_errors import ModelError
 
     raise ModelError(
         t("langchain-core is not installed"), t("pip install langchain-core, or fetcher[langchain]")

@@ -11,9 +11,9 @@ from typing import Any
 
 from fetcher.i18n import t
 from fetcher.models import device_memory
-from fetcher.models.errors import ModelError, NotLoaded
+from fetcher.models.model_errors import ModelError, NotLoaded
 from fetcher.models.stats import Call, Monitor
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import first_line, is_memory
 
 

@@ -12,9 +12,9 @@ from fetcher.models import registry
 from fetcher.models.chat import TransformersChatModel
 from fetcher.models.compression import CodecModel
 from fetcher.models.embedding import OnnxEmbeddingModel, SentenceTransformerModel
-from fetcher.models.errors import ModelError
 from fetcher.models.image_generation import DiffusersPipeline
 from fetcher.models.model import BaseModel
+from fetcher.models.model_errors import ModelError
 from fetcher.models.registry import Maker
 from fetcher.models.spec import ModelSpec
 

@@ -18,10 +18,10 @@ from fetcher.models import loader, registry, stats
 from fetcher.models.base import BaseEmbeddingModel, BaseLLMModel
 from fetcher.models.compression import BaseCompressionModel
 from fetcher.models.discovery import Discovery, matching
-from fetcher.models.errors import ModelError
 from fetcher.models.image_generation import BaseImagePipeline
 from fetcher.models.lifecycle import Freed
 from fetcher.models.model import BaseModel
+from fetcher.models.model_errors import ModelError
 from fetcher.models.pool import Pool, as_is
 from fetcher.models.registry import register_model, unregister_model
 from fetcher.models.spec import ModelRecord, ModelSpec

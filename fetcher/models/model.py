@@ -13,8 +13,8 @@ from typing import Any, ClassVar, TypeVar
 
 from fetcher.errors import UsageError
 from fetcher.i18n import t
-from fetcher.models.errors import ModelError
 from fetcher.models.lifecycle import Freed, Lifecycle
+from fetcher.models.model_errors import ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.models.stats import Call, Monitor
 from fetcher.verify.contract import devices, dtypes

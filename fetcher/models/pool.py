@@ -10,9 +10,9 @@ from typing import TypeVar
 from fetcher.i18n import t
 from fetcher.models import device_memory, loader
 from fetcher.models.discovery import matching
-from fetcher.models.errors import ModelError
 from fetcher.models.lifecycle import Freed
 from fetcher.models.model import BaseModel
+from fetcher.models.model_errors import ModelError
 from fetcher.models.registry import Maker
 from fetcher.models.spec import ModelSpec
 from fetcher.models.stats import Monitor

@@ -8,7 +8,7 @@ from typing import Any
 
 from fetcher.errors import UsageError
 from fetcher.i18n import t
-from fetcher.models.errors import ModelError
+from fetcher.models.model_errors import ModelError
 
 _NEW_TOKENS = 512
 

@@ -78,7 +78,10 @@ def test_no_file_of_a_folder_can_be_changed_removed_or_added(home: Site, site: M
         data = path.read_bytes()
         if data:
             path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-            assert name.rpartition("/")[2] in refused(away, folder)
+            said = refused(away, folder)
+            # A digit that became another one lays the blame on the file that it is the digest of.
+            listed = name == "SHA256SUMS" and "has other bytes than listed" in said
+            assert listed or name.rpartition("/")[2] in said
             assert home.fetch("mirror", "check", folder).code == 4
         path.write_bytes(data + b"x")
         assert refused(away, folder)

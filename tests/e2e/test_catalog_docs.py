@@ -50,7 +50,10 @@ def world(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hu
         hub.add_repo(name, {"config.json": name.encode()}, gated=gated)
     files = {path: path.encode() for path in DIFFUSERS}
     hub.add_repo("stabilityai/stable-diffusion-xl-base-1.0", files)
-    (tmp_path / "package.py").write_text("class Model:\n    def encode(self): ...\n")
+    (tmp_path / "package.py").write_text(
+        "class Model:\n"
+        + "".join(f"    def {name}(self): ...\n" for name in ("reconstruct", "encode", "decode"))
+    )
     (tmp_path / "last.ckpt").write_bytes(b"weights")
     (tmp_path / "model.json").write_text('{"name": "From JSON", "checkpoint": "last.ckpt"}')
     (tmp_path / "model_config.yaml").write_text(DOCUMENT)

@@ -197,7 +197,8 @@ def test_verify_from_the_command_line(tmp_path: Path, cli: Cli, hub: HubServer) 
     write_project(
         tmp_path,
         "p",
-        """artifacts:
+        """visibility: public
+artifacts:
   good: {source: hf:o/models, files: [good.safetensors], probe: {type: state-dict}}
   nan: {source: hf:o/models, files: [nan.safetensors], probe: {type: state-dict}}
   plain: {source: hf:o/m, files: [config.json]}

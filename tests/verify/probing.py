@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fetcher.verify import Check, ProbeRequest, ProbeResult, load_probe, run_probes
 from fetcher.verify.contract.context import Context
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 
 
 def request(kind: str, root: Path, *names: str, **options: Any) -> ProbeRequest:

@@ -21,7 +21,7 @@ from fetcher.verify import (
 from fetcher.verify.child import fitness
 from fetcher.verify.contract import devices, options
 from fetcher.verify.contract.built_in_probes import BUILT_IN
-from fetcher.verify.contract.errors import ProbeError, ProbeSkipped
+from fetcher.verify.contract.probe_errors import ProbeError, ProbeSkipped
 from fetcher.verify.contract.protocol import Problem
 
 PACKAGE = Path(fetcher.verify.__file__).parent

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 import pytest
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights import finite
 from fetcher.verify.weights.safetensors_header import read_header
 from fetcher.verify.weights.shards import weight_sets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fetcher.verify.contract.errors import ProbeSkipped
+from fetcher.verify.contract.probe_errors import ProbeSkipped
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fetcher.verify.child import fitness, network_guard
 from fetcher.verify.contract.context import Context, describe, missing
-from fetcher.verify.contract.errors import ProbeError, ProbeSkipped
+from fetcher.verify.contract.probe_errors import ProbeError, ProbeSkipped
 from fetcher.verify.contract.protocol import ProbeRequest
 
 if TYPE_CHECKING:

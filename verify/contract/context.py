@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import devices, dtypes, fingerprints, png
-from fetcher.verify.contract.errors import MissingLibraryError
+from fetcher.verify.contract.probe_errors import MissingLibraryError
 from fetcher.verify.contract.protocol import Check
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 
 
 def choose(torch: Any, wanted: str) -> str:

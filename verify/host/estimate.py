@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.verify.contract.dtypes import CODES, SHORT_NAMES
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights.fileformat import SUFFIXES
 from fetcher.verify.weights.safetensors_header import read_header
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import LoadError, class_path, project_code, strict
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import WeightFile, open_weights

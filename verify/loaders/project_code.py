@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
-from fetcher.verify.contract.errors import ProbeSkipped
+from fetcher.verify.contract.probe_errors import ProbeSkipped
 from fetcher.verify.loaders import class_path
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm as loader
 from fetcher.verify.loaders.loaded import check_tensors
 from fetcher.verify.loaders.strict import listed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import METHODS, problems_of
 from fetcher.verify.contract.context import describe
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import codec as loader
 from fetcher.verify.loaders import project_code
 from fetcher.verify.loaders.strict import listed

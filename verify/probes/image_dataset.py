@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import strict
 from fetcher.verify.nets import mtcnn_nets
 from fetcher.verify.pictures import images

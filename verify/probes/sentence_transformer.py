@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import sentence_transformer as loader
 from fetcher.verify.weights import finite, folders
 from fetcher.verify.weights.expectations import check_count

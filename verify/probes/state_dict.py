@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
 from fetcher.verify.weights import expectations
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.shards import check_index, weight_sets

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.nets import stylegan_net, stylegan_sizes
 from fetcher.verify.pictures import grids

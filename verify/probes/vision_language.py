@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import is_memory, loaded, vision
 from fetcher.verify.pictures import images
 from fetcher.verify.weights import folders

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import options
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights.fileformat import SUFFIXES
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.errors import ProbeError
 from fetcher.verify.contract.pickles import refused_globals
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets

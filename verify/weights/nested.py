@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

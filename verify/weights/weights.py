@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
-from fetcher.verify.contract.errors import ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights import fileformat, finite, nested
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 
