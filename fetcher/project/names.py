@@ -11,7 +11,6 @@ from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.project.project import SUFFIXES, Project, Unit
-from fetcher.project.spellings import repository_type
 
 if TYPE_CHECKING:
     from fetcher.project.manifest import Artifact
@@ -113,6 +112,8 @@ def described(artifact: Artifact) -> dict[str, Any]:
     found = {**artifact.info, "visibility": visibility_of(artifact)}
     if artifact.code is not None:
         found["code"] = artifact.code.describe()
+        from fetcher.project.spellings import repository_type  # most names need it not
+
         found["repository_type"] = repository_type(artifact.code.type)
     return found
 
