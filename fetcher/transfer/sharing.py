@@ -66,8 +66,9 @@ class Sharing:
 
     def _key(self, download: Download) -> str:
         """What a content is claimed by; "" for one that no server is asked for."""
-        if download.file.key or not download.candidates:
-            return download.file.key
+        key = download.file.key  # it is computed, and this is asked for every file
+        if key or not download.candidates:
+            return key
         key = self._addresses[download] = f"address:{self.store.label_of(download.content_key)}"
         return key
 
