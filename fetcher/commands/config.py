@@ -1,4 +1,4 @@
-"""`fetch config`: every setting and where it comes from."""
+"""`fetch config`: every setting, where it comes from, and what the person allows projects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from fetcher.commands import common
-from fetcher.config import settings
+from fetcher.config import permissions, person, settings
+from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, t
 from fetcher.network.hub_account import HubAccount
 from fetcher.project.project import find_root
@@ -40,13 +41,17 @@ def _origin(found: settings.Settings, name: str) -> str:
     return HubAccount(found).origin() or found.origin(name)
 
 
-@click.command("config")
+@click.group("config", invoke_without_command=True)
 @common.json_option
-def command(as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> int:
     """Show every setting, its value, and where that comes from.
 
-    Later ones win: default, fetch.yaml, .env, environment, command line.
+    Later ones win: default, the project's fetch.yaml and .env, your own file, environment,
+    command line. `fetch config allow` says what projects may do beyond their own folder.
     """
+    if ctx.invoked_subcommand:
+        return 0
     root = find_root(Path.cwd())
     found = settings.load(root)
     results = [
@@ -60,11 +65,58 @@ def command(as_json: bool) -> int:
         for name, spec in settings.SPECS.items()
     ]
     if as_json:
-        answer = envelope.Answer({"root": str(root)})
+        answer = envelope.Answer({"root": str(root), "own_file": str(person.path() or "")})
         answer.results = list(results)
         envelope.print_json(answer)
         return 0
     echo(t("project: {root}", root=root))
+    echo(t("your own file: {path}", path=person.path() or "-"))
     rows = [(i["name"], i["value"] or "-", i["origin"], i["variable"]) for i in results]
     print_table(_COLUMNS, rows)
     return 0
+
+
+_KIND = click.argument("kind", type=click.Choice(person.KINDS), required=False)
+_WHAT = click.argument("what", nargs=-1)
+
+
+@command.command("allow")
+@_KIND
+@_WHAT
+def allow(kind: str | None, what: tuple[str, ...]) -> int:
+    """Allow projects something beyond their own folder; without a kind, show what is allowed.
+
+    \b
+    links FOLDER…           links in a project's tree may lead into these folders
+    local FOLDER…           `local:` sources may take files from these folders
+    pickles SHA256 NAME…    the pickle with this digest may use these classes
+    code ARTIFACT…          the code of these artifacts of this project may run
+    """
+    root = find_root(Path.cwd())
+    if kind is None:
+        _show(settings.load(root).allowed)
+        return 0
+    path = permissions.allow(kind, what, root)
+    echo(t("{path}: {kind} has {what}", path=path, kind=kind, what=" ".join(what)))
+    return 0
+
+
+@command.command("deny")
+@click.argument("kind", type=click.Choice(person.KINDS))
+@_WHAT
+def deny(kind: str, what: tuple[str, ...]) -> int:
+    """Take back what `fetch config allow` said; for pickles the SHA256 is enough."""
+    path = permissions.deny(kind, what, find_root(Path.cwd()))
+    echo(t("{path}: {kind} no longer has {what}", path=path, kind=kind, what=" ".join(what)))
+    return 0
+
+
+def _show(allowed: person.Allowed) -> None:
+    lines = [("links", str(folder)) for folder in allowed.links]
+    lines += [("local", str(folder)) for folder in allowed.local]
+    lines += [("pickles", f"{key} {' '.join(names)}") for key, names in allowed.pickles.items()]
+    lines += [("code", f"{folder} {' '.join(ids)}") for folder, ids in allowed.code.items()]
+    for kind, what in lines:
+        echo(f"{kind:8} {printable(what)}")
+    if not lines:
+        echo(t("nothing beyond what every project may do"))

@@ -1,4 +1,8 @@
-"""Settings: default < fetch.yaml < .env < environment < command line, each with its origin."""
+"""Settings, each with its origin.
+
+The later wins: default, the project's fetch.yaml, its .env, the person's own file, the
+environment, the command line. So a project never changes what the person has said.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fetcher.config import person
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.i18n import t
@@ -144,6 +149,13 @@ FILE_FIELDS: dict[str, Field] = {
     "runtime": Field(RUNTIME, t("which model an application uses, and how it is loaded")),
 }
 SCHEMA = Record("fetch.yaml", FILE_FIELDS)
+# The person's own file says the same for all projects, and what it allows them.
+PERSON = "config.yaml"
+PERSON_SCHEMA = Record(
+    PERSON,
+    {**{name: it for name, it in FILE_FIELDS.items() if name != "runtime"}, "allow": person.ALLOW},
+)
+FROM_PROJECT = frozenset({"fetch.yaml", ".env"})
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,7 @@ class Settings:
     root: Path
     values: dict[str, Value] = field(default_factory=dict)
     runtime: Values = field(default_factory=dict)  # as fetch.yaml has it
+    allowed: person.Allowed = field(default_factory=person.Allowed)
 
     def text(self, name: str) -> str:
         """The raw text of a setting, "" if it is not set."""
@@ -171,6 +184,10 @@ class Settings:
         """Where a setting's value comes from, such as 'default' or 'FETCH_JOBS'."""
         value = self.values.get(name)
         return value.origin if value else "default"
+
+    def is_from_project(self, name: str) -> bool:
+        """Whether the project itself, which may be a stranger's, chose this setting's value."""
+        return self.origin(name) in FROM_PROJECT
 
     def _fail(self, name: str, expected: str) -> UsageError:
         return UsageError(
@@ -308,7 +325,7 @@ class Settings:
         text = self.text("xet").strip().lower()
         if text not in XET:
             raise self._fail("xet", t("one of {xet}", xet=", ".join(XET)))
-        if self.origin("xet") in {"fetch.yaml", ".env"}:
+        if self.is_from_project("xet"):
             unwanted = os.environ.get("HF_HUB_DISABLE_XET", "").upper()
             return text == "1" and unwanted not in {"1", "ON", "YES", "TRUE"}
         return text == "1"
@@ -323,7 +340,7 @@ class Settings:
     def hub_cache(self) -> Path:
         """The Hugging Face cache directory, as huggingface_hub finds it."""
         if text := self.text("hub_cache"):
-            own = self.origin("hub_cache") in {"fetch.yaml", ".env"}
+            own = self.is_from_project("hub_cache")
             return self._path(text) if own else _hub_path(text)
         return self._hf_home() / "hub"
 
@@ -345,7 +362,7 @@ class Settings:
     @property
     def hub_login_allowed(self) -> bool:
         """Whether the Hub's endpoint is the user's choice, and may get what is the user's."""
-        own = self.origin("hf_endpoint") in {"fetch.yaml", ".env"}
+        own = self.is_from_project("hf_endpoint")
         return not own or self.hf_endpoint == PUBLIC_HUB
 
     @property
@@ -389,27 +406,45 @@ def _hub_path(text: str) -> Path:
     return Path.cwd() / os.path.expandvars(os.path.expanduser(text))
 
 
-def _from_file(root: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
-    """The settings as text, and `runtime` as it is."""
-    path = root / "fetch.yaml"
+def _decoded(path: Path, name: str, record: Record, problems: list[DocumentProblem]) -> Values:
+    """What a YAML file of settings says, {} for none or an empty one."""
     if not path.is_file():
-        return {}, {}
-    document = nodes.read(path, "fetch.yaml")
+        return {}
+    document = nodes.read(path, name)
     if document.empty:
-        return {}, {}
+        return {}
     decoded: Any = INVALID
     if document.root is not None:
-        decoded = SCHEMA.decode(document.root, document)
+        decoded = record.decode(document.root, document)
     problems += document.problems
-    if decoded is INVALID:
-        return {}, {}
+    return {} if decoded is INVALID else dict(decoded)
+
+
+def _as_text(values: Mapping[str, Any], origin: str) -> dict[str, Value]:
     texts = {}
+    for name, value in values.items():
+        text = "\n".join([*value, ""]) if isinstance(value, tuple) else str(value)
+        texts[name] = Value(text.lower() if isinstance(value, bool) else text, origin)
+    return texts
+
+
+def _from_file(root: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
+    """The settings as text, and `runtime` as it is."""
+    decoded = _decoded(root / "fetch.yaml", "fetch.yaml", SCHEMA, problems)
     runtime = decoded.pop("runtime", {})
     chosen = {name: value for name, value in runtime.items() if name in SPECS}
-    for name, value in {**decoded, **chosen}.items():
-        text = "\n".join([*value, ""]) if isinstance(value, tuple) else str(value)
-        texts[name] = Value(text.lower() if isinstance(value, bool) else text, "fetch.yaml")
-    return texts, runtime
+    return _as_text({**decoded, **chosen}, "fetch.yaml"), runtime
+
+
+def _from_person(problems: list[DocumentProblem]) -> tuple[dict[str, Value], person.Allowed]:
+    """The person's own settings, and what they allow."""
+    path = person.existing()
+    decoded = _decoded(path, str(path), PERSON_SCHEMA, problems) if path else {}
+    allow = decoded.pop("allow", None)
+    for name in ("store", "verify_key"):
+        if path and name in decoded:  # a path there is meant from where the file lies
+            decoded[name] = str(path.parent / os.path.expanduser(decoded[name]))
+    return _as_text(decoded, str(path)), person.allowed(allow)
 
 
 def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[str, Value]:
@@ -441,13 +476,16 @@ def _from_env_file(root: Path) -> dict[str, Value]:
 def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
     """Read all settings for the project at `root`; `flags` are those given on the command line.
 
-    Raises InvalidDocument for a wrong fetch.yaml; a wrong value raises UsageError when used.
+    Raises InvalidDocument for a wrong fetch.yaml or person's own file; a wrong value raises
+    UsageError when used.
     """
     problems: list[DocumentProblem] = []
     values, runtime = _from_file(root, problems)
+    own, allowed = _from_person(problems)
     if problems:
         raise InvalidDocument(problems)
     values |= _from_env_file(root)
+    values |= own
     values |= _from_environment(os.environ, "")
     host, token = values.get("github_host"), values.get("github_enterprise_token")
     if host and token and host.origin == ".env" and token.origin != ".env":
@@ -461,9 +499,14 @@ def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
             text = "\n".join([*value, ""])
         flag = "from" if name == "mirrors" else name.replace("_", "-")
         values[name] = Value(text, f"--{flag}")
-    return Settings(root, values, runtime)
+    return Settings(root, values, runtime, allowed)
 
 
 def json_schema() -> JsonSchema:
     """The format of fetch.yaml as JSON Schema."""
     return document_schema("fetch.yaml", SCHEMA)
+
+
+def person_json_schema() -> JsonSchema:
+    """The format of the person's own file as JSON Schema."""
+    return document_schema(PERSON, PERSON_SCHEMA)

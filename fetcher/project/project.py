@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fetcher.config import person
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
@@ -176,7 +177,9 @@ class Project:
         paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         folders = {folder for path in paths for folder in self._layout_folders(path)}
         layouts = [file for folder in folders for file in _yaml_files(folder)]
-        return [*paths, *layouts, *(self.root / name for name in SETTLED)]
+        own = person.path()
+        settled = [*(self.root / name for name in SETTLED), *([own] if own else [])]
+        return [*paths, *layouts, *settled]
 
     def _layout_path(self, manifest: Manifest, path: Path) -> Path | None:
         for folder in self._layout_folders(path):
