@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from fetcher.yamldoc.schema import Field, ListOf, MapOf, Record, Text, Values
 
 VARIABLE = "FETCH_CONFIG"
 FOLDERS = ("links", "local")  # the kinds that are lists of folders
+_PLATFORM: str = sys.platform
 KINDS = (*FOLDERS, "pickles", "code")
 _OTHERS_WRITE = stat.S_IWOTH
 
@@ -74,6 +76,15 @@ def path() -> Path | None:
     """Where the person's file lies, whether or not it is there; None without a home."""
     if named := os.environ.get(VARIABLE):
         return Path.cwd() / Path(os.path.expanduser(named))
+    # What platformdirs says too, without the 2 ms that it takes of each command.
+    if _PLATFORM not in {"darwin", "win32"}:
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return Path(base, "fetch", "config.yaml") if Path(base).is_absolute() else None
+    return _known_elsewhere()
+
+
+def _known_elsewhere() -> Path | None:
+    """The same on systems with other customs."""
     import platformdirs
 
     try:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly, unique_name
@@ -149,10 +149,13 @@ def held(
     `doing` completes "PID 1 on HOST, which is …"; `long`: it may take more than a moment.
     `mode`: one of MODES. Raises Busy if the holder shows no sign of life.
     """
-    lock = _lock(path, mode)
-    if lock is None or not _acquire(lock, path, say):
-        yield False
-        return
+    lock: Releasable | None = _free(path, mode)
+    if lock is None:
+        waited = _lock(path, mode)
+        if waited is None or not _acquire(waited, path, say):
+            yield False
+            return
+        lock = waited
     note = _note(path)
     stop = threading.Event()
     try:
@@ -185,6 +188,50 @@ def _beat(note: str, stop: threading.Event) -> None:
     while not stop.wait(_BEAT_SECONDS):
         with suppress(OSError):
             os.utime(note)
+
+
+class Releasable(Protocol):
+    """A lock that is held."""
+
+    def release(self) -> None:
+        """Let the next one have it."""
+
+
+class _Flock:
+    """A lock that nobody else wanted."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        os.close(self._handle)
+
+
+def _free(path: Path, mode: str) -> _Flock | None:
+    """The lock, if it is free where flock works: what filelock would do, for 12 ms less.
+
+    None where it takes more than one system call; then it is filelock's matter.
+    """
+    if mode == "soft" or sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = -1
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if mode == "auto" and not flock_works(str(path.parent)):
+            return None
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        here, held_by = os.lstat(path), os.fstat(handle)
+        if (here.st_dev, here.st_ino) == (held_by.st_dev, held_by.st_ino):
+            return _Flock(handle)
+    except OSError:  # somebody has it, or it cannot be had: told by the other way
+        pass
+    if handle >= 0:
+        os.close(handle)
+    return None
 
 
 def _lock(path: Path, mode: str) -> BaseFileLock | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fetcher.errors import FetchError
 from fetcher.i18n import t
-from fetcher.mirror.locations import candidates_of
 from fetcher.network.session import Network
 from fetcher.sources.base import (
     LOCAL_CANDIDATES,
@@ -17,7 +16,6 @@ from fetcher.sources.base import (
     Source,
     UrlCandidate,
 )
-from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import Item
 
@@ -32,8 +30,7 @@ class Candidates:
         self._network = network
         self._say = say
         self._cached = CachedBlobs(network.settings.hub_cache)
-        mirrors = [FetchMirror(location) for location in network.settings.mirrors]
-        self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in mirrors]
+        self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in _chosen(network)]
         self._unopened: set[str] = set()
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
@@ -53,7 +50,7 @@ class Candidates:
             if cached is not None:
                 found.append(PathCandidate("hf-cache", cached, link=True))
         for mirror, label in self._chosen:
-            found += [_asked_first(c, label) for c in candidates_of(mirror, file, network)]
+            found += [_asked_first(c, label) for c in _of(mirror, file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += item.artifact.source.candidates(revision, item.file, network)
@@ -71,7 +68,7 @@ class Candidates:
         """Candidates of an artifact's own mirror; one that cannot be opened is passed over."""
         label = f"mirror:{source.describe()}"
         try:
-            found = candidates_of(source, file, self._network)
+            found = _of(source, file, self._network)
         except FetchError as error:
             if label not in self._unopened:
                 self._unopened.add(label)
@@ -79,6 +76,22 @@ class Candidates:
                 self._say(t("{label}: {message}", label=label, message=error.message))
             return []
         return [candidate._replace(origin=label) for candidate in found]
+
+
+def _chosen(network: Network) -> list[Source]:
+    """The mirrors that the person has named."""
+    if not network.settings.mirrors:
+        return []
+    from fetcher.sources.fetch_mirror import FetchMirror
+
+    return [FetchMirror(location) for location in network.settings.mirrors]
+
+
+def _of(mirror: Source, file: FileEntry, network: Network) -> list[Candidate]:
+    """Where a mirror has a content; what opens mirrors is loaded with the first of them."""
+    from fetcher.mirror.locations import candidates_of
+
+    return candidates_of(mirror, file, network)
 
 
 def _asked_first(candidate: Candidate, label: str) -> Candidate:

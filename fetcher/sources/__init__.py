@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.sources.base import Source
-from fetcher.sources.fetch_mirror import FetchMirror
-from fetcher.sources.genforce import GenForce
-from fetcher.sources.github import GitHub
-from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.local import Local
-from fetcher.sources.pypi import PyPI
-from fetcher.sources.url import Url
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, Field, JsonSchema, Record, Text, Type, Values, node_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-BUILT_IN: tuple[type[Source], ...] = (HuggingFace, GitHub, GenForce, Url, Local, PyPI, FetchMirror)
+# By their `type`, module and class; a manifest needs one or two of them.
+BUILT_IN = {
+    "huggingface": "HuggingFace",
+    "github": "GitHub",
+    "genforce": "GenForce",
+    "url": "Url",
+    "local": "Local",
+    "pypi": "PyPI",
+    "mirror": "FetchMirror",
+}
+_MODULES = {"mirror": "fetch_mirror"}
 _TYPE_FIELD = Field(Text(), t("kind of source"), required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}
@@ -35,18 +39,29 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="fetcher.sources")}
 
 
+@lru_cache(maxsize=len(BUILT_IN))
+def _built_in(name: str) -> type[Source]:
+    module = import_module(f"fetcher.sources.{_MODULES.get(name, name)}")
+    found: type[Source] = getattr(module, BUILT_IN[name])
+    return found
+
+
+def built_in() -> list[type[Source]]:
+    """The classes of all built-in types."""
+    return [_built_in(name) for name in BUILT_IN]
+
+
 def source_type(name: str) -> type[Source] | None:
     """The source class of a `type`, or None. A plug-in that cannot be loaded raises its error."""
-    for kind in BUILT_IN:
-        if kind.type == name:
-            return kind
+    if name in BUILT_IN:
+        return _built_in(name)
     point = _entry_points().get(name)
     found: type[Source] | None = point.load() if point else None
     return found
 
 
 def _type_names(mirror: bool) -> list[str]:
-    return [kind.type for kind in BUILT_IN if mirror or not kind.mirror_only] + [*_entry_points()]
+    return [kind.type for kind in built_in() if mirror or not kind.mirror_only] + [*_entry_points()]
 
 
 def _made(kind: type[Source], values: Values) -> Source:
@@ -147,7 +162,7 @@ class SourceType(Type):
     def json_schema(self) -> JsonSchema:
         """Text, or one object per type."""
         variants: list[JsonSchema] = [{"type": "string", "pattern": "^[^:]+:."}]
-        for kind in BUILT_IN:
+        for kind in built_in():
             if kind.mirror_only and not self.mirror:
                 continue
             schema = Record(kind.type, kind.fields).json_schema()

@@ -10,7 +10,6 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, reflink, remove_quietly
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
-from fetcher.mirror.copying import copy_into
 from fetcher.store.store import Store
 
 
@@ -48,6 +47,8 @@ def copy_of(source: str, store: Store, link: bool) -> str:
 
 def copy_of_extents(extents: Sequence[Extent], store: Store) -> str:
     """A private copy, in the store, of pieces of local files. Raises Failure, OSError."""
+    from fetcher.mirror.copying import copy_into  # with the first bundle that is read
+
     path = store.temporary()
     try:
         with open(path, "xb", buffering=0) as stream:  # noqa: PTH123

@@ -12,7 +12,6 @@ from fetcher.errors import Failure, FetchError, Problem
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.sources.local import Local
 from fetcher.store.store import Store
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
@@ -189,7 +188,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
         )
         for item in plan.items
         if item.action == GET
-        and not isinstance(item.artifact.source, Local)
+        and item.artifact.source.type != "local"
         and cached.find(item.artifact.source, item.file) is None
     ]
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,3 +231,35 @@ def test_a_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None
 def test_any_text_as_a_holder(text: str) -> None:
     found = Holder.parse(text)
     assert found is None or str(found)
+
+
+def test_a_free_lock_and_a_waiting_filelock_keep_each_other_out(tmp_path: Path) -> None:
+    """What is taken at once is the lock that filelock takes, on the same file."""
+    path = tmp_path / "x.lock"
+    other = filelock.FileLock(path)
+    with held(path, "one", lambda text: None) as locked:
+        assert locked
+        with pytest.raises(filelock.Timeout):
+            other.acquire(timeout=0)
+    with other.acquire(timeout=0):
+        assert locks._free(path, "auto") is None
+    assert locks._free(path, "auto") is not None
+
+
+def test_a_lock_file_that_was_replaced_is_not_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between open and flock somebody removed it: the next one would lock another file."""
+    path = tmp_path / "x.lock"
+    flock = fcntl.flock
+
+    def replaced(handle: int, how: int) -> None:
+        flock(handle, how)
+        if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
+            path.unlink()
+            path.touch()
+
+    locks.flock_works.cache_clear()
+    assert locks.flock_works(str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    assert locks._free(path, "auto") is None

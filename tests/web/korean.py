@@ -7,7 +7,7 @@ import re
 from fetcher.project.fields import DESCRIPTION
 from fetcher.project.spellings import TASKS
 from fetcher.register.form import EXTRA, FIELDS
-from fetcher.sources import BUILT_IN
+from fetcher.sources import built_in
 from tests.i18n.catalog import read, texts
 
 HANGUL = re.compile(r"[가-힣]")
@@ -24,7 +24,7 @@ NAMED = {
         for word in _WORD.findall(text)
     ),
     *(*EXTRA, *DESCRIPTION["params"].type.fields, *TASKS),  # type: ignore[attr-defined]
-    *(name for kind in BUILT_IN for name in (kind.type, *kind.fields)),
+    *(name for kind in built_in() for name in (kind.type, *kind.fields)),
     *("md5", "sise"),
 }
 
