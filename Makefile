@@ -1,15 +1,19 @@
 # Both main targets set up what they need: a Python 3.10 or later and make are enough.
 PYTHON ?= python3
 CONSTRAINTS = -c constraints.txt
+LOCKED = -c constraints-test.txt
 RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs bench schemas messages clean help
+.PHONY: quickstart test lint types unit programs bench schemas messages locked audit wheel clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
 	@echo "make test         lint, types and all tests, in an environment of its own"
+	@echo "make wheel        build a wheel, the same on every machine, into ./dist"
+	@echo "make audit        look for known faults in what the tests run with (needs the internet)"
+	@echo "make locked       take the newest versions for the tests"
 	@echo "make messages     bring the translations in step with the code"
 	@echo "make clean        remove both environments and what quickstart made"
 
@@ -79,14 +83,32 @@ schemas: .venv-test/.installed
 messages: .venv-test/.installed
 	$(TEST)/python -m tests.i18n.catalog
 
+# The versions that the tests run with, for every Python from 3.10 on and every system.
+locked: .venv-test/.installed
+	$(TEST)/pip install $(PIP_FLAGS) uv
+	echo "# What the tests run with, every version stated: \`make locked\` writes this anew." > constraints-test.txt
+	$(TEST)/uv pip compile setup.cfg --universal --python-version 3.10 --extra test -c constraints.txt \
+	  --no-header --no-annotate --quiet >> constraints-test.txt
+
+# Known faults of what the tests run with, as the Python Packaging Advisory Database has them.
+audit: .venv-test/.installed
+	$(TEST)/pip install $(PIP_FLAGS) pip-audit
+	$(TEST)/pip-audit --requirement constraints-test.txt --no-deps --disable-pip
+
+# The same bytes on every machine: nothing of the time, the user's umask or the folder is in it.
+DIST = dist
+wheel: .venv-test/.installed
+	umask 022; SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+	  $(TEST)/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir $(DIST) .
+
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(RUN)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e .
 	touch $@
 
-.venv-test/.installed: setup.cfg pyproject.toml constraints.txt
+.venv-test/.installed: setup.cfg pyproject.toml constraints.txt constraints-test.txt
 	$(PYTHON) -m venv .venv-test
-	$(TEST)/pip install $(PIP_FLAGS) $(CONSTRAINTS) -e ".[test]"
+	$(TEST)/pip install $(PIP_FLAGS) $(CONSTRAINTS) $(LOCKED) -e ".[test]"
 	rm -rf .venv-test/oldest-hub
 	$(TEST)/pip install $(PIP_FLAGS) --target .venv-test/oldest-hub "huggingface_hub==0.30.*" requests
 	touch $@

@@ -55,7 +55,9 @@ class _Obtain:
                 return artifact
             if not self.fetch:
                 text = t("is not in the tree") if not items else t("is not complete in the tree")
-                raise NotUsable("missing", text, t("fetch all {id}, or --fetch", id=artifact.id))
+                raise NotUsable(
+                    "missing", text, t("fetch all {id}; or add --fetch here", id=artifact.id)
+                )
             ensure.carry_out(space)
         return artifact
 
