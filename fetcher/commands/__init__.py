@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from fetcher import __version__
-from fetcher.i18n import current, echo, local, t
+from fetcher.i18n import LANGUAGES, current, echo, local, t, unknown
 
 # name: (module, the line that `fetch --help` shows); a module must not hide a built-in name
 COMMANDS = {
@@ -243,6 +243,10 @@ def _open_log(arguments: Sequence[str]) -> None:
 
 def _run(arguments: Sequence[str], as_json: bool) -> int:
     stdout = sys.stdout
+    if strange := unknown(os.environ):
+        known = ", ".join(LANGUAGES)
+        told = t("FETCH_LANG={text}: not one of {known}", text=strange[:20], known=known)
+        echo(told, file=sys.stderr)
     try:
         _open_log(arguments)
         outcome: Any = cli.main(

@@ -17,6 +17,7 @@ from fetcher.i18n.catalogs import (
     localized,
     revived,
     translated,
+    unknown,
 )
 from fetcher.i18n.message import Message, join, n, parts_of, t
 
@@ -33,4 +34,5 @@ __all__ = [
     "revived",
     "t",
     "translated",
+    "unknown",
 ]

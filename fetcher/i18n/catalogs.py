@@ -115,6 +115,12 @@ def wanted(environment: Mapping[str, str]) -> str:
     return next(filter(None, listed), "") or _code(locale) or "en"
 
 
+def unknown(environment: Mapping[str, str]) -> str:
+    """What FETCH_LANG asks for, if it is no language that is spoken here; else ""."""
+    own = environment.get("FETCH_LANG", "").strip()
+    return "" if not own or _code(own) or own in {"C", "POSIX"} else own
+
+
 def current() -> str:
     """The language of this process; English where its output cannot show another."""
     language = wanted(os.environ)

@@ -169,3 +169,13 @@ def test_columns_of_korean_stand_below_each_other(folder: Path) -> None:
     for line in lines[1:]:
         before = "".join(char for at, char in enumerate(line) if width_of(line[:at]) < start)
         assert before.endswith("  "), line
+
+
+def test_a_language_that_nobody_speaks_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FETCH_LANG", "xx_YY.UTF-8")
+    found = cli("config", "--json")
+    assert "FETCH_LANG=xx_YY.UTF-8: not one of en, ko" in found.err
+    assert found.json["ok"]
+    for own in ("en", "ko_KR.UTF-8", "C", ""):
+        monkeypatch.setenv("FETCH_LANG", own)
+        assert "FETCH_LANG" not in cli("config").err
