@@ -212,6 +212,10 @@ def _nobody_reads() -> int:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
     _terminate_like_interrupt()
+    if strange := unknown(os.environ):
+        known = ", ".join(LANGUAGES)
+        told = t("FETCH_LANG={text}: not one of {known}", text=strange[:20], known=known)
+        echo(told, file=sys.stderr)
     try:
         if (language := current()) == "en":
             code = _run(arguments, "--json" in arguments)
@@ -243,10 +247,6 @@ def _open_log(arguments: Sequence[str]) -> None:
 
 def _run(arguments: Sequence[str], as_json: bool) -> int:
     stdout = sys.stdout
-    if strange := unknown(os.environ):
-        known = ", ".join(LANGUAGES)
-        told = t("FETCH_LANG={text}: not one of {known}", text=strange[:20], known=known)
-        echo(told, file=sys.stderr)
     try:
         _open_log(arguments)
         outcome: Any = cli.main(

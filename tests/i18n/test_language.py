@@ -14,7 +14,7 @@ from fetcher.catalog.fallback import NoneUsable, Passed
 from fetcher.i18n import t, translated
 from fetcher.i18n.catalogs import wanted
 from fetcher.ui.terminal import width_of
-from tests.conftest import write_project
+from tests.conftest import Cli, write_project
 from tests.servers.plain import FileServer
 from tests.web.korean import HANGUL
 
@@ -164,7 +164,7 @@ def test_english_loads_no_catalog(folder: Path) -> None:
 
 
 def test_columns_of_korean_stand_below_each_other(folder: Path) -> None:
-    lines = fetch(folder, "config", FETCH_LANG="ko").stdout.splitlines()[1:]
+    lines = fetch(folder, "config", FETCH_LANG="ko").stdout.splitlines()[2:]
     start = width_of(lines[0].partition("값")[0])
     for line in lines[1:]:
         before = "".join(char for at, char in enumerate(line) if width_of(line[:at]) < start)
