@@ -22,10 +22,12 @@ from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings
+    from fetcher.mirror.inventory import HeldArtifact
     from fetcher.server.app import ServeOptions
     from fetcher.server.listen import ListenOptions
     from fetcher.server.metrics import Metrics
     from fetcher.server.served_inventory import Location, ServedInventory
+    from fetcher.server.tokens import Identity
     from fetcher.server.upstream import HubUpstream
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -44,6 +46,7 @@ class ServeFlags:
     trust_forwarded: bool
     tokens: Path | None
     require_token: bool
+    show_private: bool
     access_log: str
     upstream: str
     folders: tuple[Path, ...]
@@ -88,6 +91,11 @@ class ServeFlags:
     help="Lines of NAME RIGHTS TOKEN: who may see what is not public, and who may upload.",
 )
 @click.option("--require-token", is_flag=True, help="Serve nothing without a token.")
+@click.option(
+    "--show-private",
+    is_flag=True,
+    help="Without --tokens: show what is marked private to whoever reaches the server.",
+)
 @click.option(
     "--access-log", metavar="FILE", default="", help="Log every request; - for standard output."
 )
@@ -144,16 +152,36 @@ def command(
     inventory.load()
     if flags.nginx_config is not None:
         from fetcher.server.nginx import write_configuration
-        from fetcher.server.tokens import ANONYMOUS, EVERYBODY
+        from fetcher.server.tokens import ANONYMOUS
 
         listen = f"{flags.host}:{flags.port}"
         pair = [path for path in (flags.cert, flags.key) if path is not None]
-        seen = EVERYBODY if flags.tokens is None else ANONYMOUS
+        seen = _anybody(flags) if flags.tokens is None else ANONYMOUS
         for line in write_configuration(inventory.view, flags.nginx_config, listen, pair, seen):
             echo(line)
         return 0
     project = None if bundles or store is not None else root
     return _serve(inventory, store or settings.store, bool(bundles), settings, flags, project)
+
+
+def _near(flags: ServeFlags) -> bool:
+    """Whether only this machine reaches the server: it listens on a loopback address, and no proxy
+    stands before it."""
+    import ipaddress
+
+    if flags.public_url or flags.trust_forwarded:
+        return False
+    try:
+        return ipaddress.ip_address(flags.host).is_loopback
+    except ValueError:
+        return flags.host == "localhost"
+
+
+def _anybody(flags: ServeFlags) -> Identity:
+    """Who somebody is of whom nothing is known, where there are no tokens."""
+    from fetcher.server.tokens import EVERYBODY, NETWORK
+
+    return EVERYBODY if flags.show_private or _near(flags) else NETWORK
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -164,7 +192,8 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> N
     """Raise UsageError for flags that do not go together."""
     if bundles and store is not None:
         raise UsageError(t("a bundle and --store exclude each other"), t("choose one"))
-    if store is not None and not (store / "blobs" / "sha256").is_dir():
+    # With an upstream, a store begins empty.
+    if store is not None and not (store / "blobs" / "sha256").is_dir() and not flags.upstream:
         raise UsageError(
             t("--store {store}: no store there (no folder blobs/sha256)", store=store),
             t("name a store's folder, such as the one `fetch store du` shows"),
@@ -172,6 +201,11 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> N
     if flags.require_token and flags.tokens is None:
         raise UsageError(
             t("--require-token needs --tokens FILE"), t("write a line NAME read TOKEN")
+        )
+    if flags.show_private and flags.tokens is not None:
+        raise UsageError(
+            t("--show-private and --tokens exclude each other"),
+            t("tokens say who sees what: drop --show-private"),
         )
     if flags.public_url and not _PUBLIC.fullmatch(flags.public_url):
         raise UsageError(
@@ -218,9 +252,9 @@ def _locations(
         return
     refuse_unsigned(str(store or settings.store), settings.verify_key)
     if store is not None:
-        yield StoreLocation(store.absolute(), everything=True)
+        yield StoreLocation(store.absolute(), everything=True, upstream=flags.upstream)
     elif _has_something(root, flags):
-        yield StoreLocation(settings.store, (root,), pulled=bool(flags.upstream))
+        yield StoreLocation(settings.store, (root,), upstream=flags.upstream)
     else:
         raise UsageError(
             t(
@@ -270,7 +304,7 @@ def _serve(
     listen = ListenOptions(flags.host, flags.port, flags.cert, flags.key)
     check_certificate(listen)
     options = ServeOptions(
-        Tokens(flags.tokens),
+        Tokens(flags.tokens, _anybody(flags)),
         flags.require_token,
         flags.public_url.rstrip("/"),
         flags.trust_forwarded,
@@ -295,7 +329,7 @@ def _serve(
         first_look = asyncio.ensure_future(web.listing.shown())  # so that nobody waits for it
         try:
             ended = await run(
-                service, listen, sock, lambda: _greet(inventory, listen, options, flags)
+                service, listen, sock, lambda: _greet(inventory, listen, options, flags, settings)
             )
         finally:
             first_look.cancel()
@@ -312,7 +346,7 @@ def _serve(
 
 
 def _upstream(url: str, store: Path, settings: Settings, metrics: Metrics) -> HubUpstream | None:
-    if not url:
+    if not url or settings.offline:  # what it said before is served as what is held
         return None
     from fetcher.server.upstream import HubUpstream
     from fetcher.store.store import Store
@@ -344,11 +378,80 @@ def _access_log(target: str) -> Callable[[str], None] | None:
     return log
 
 
+def _tell_upstream(inventory: ServedInventory, flags: ServeFlags, settings: Settings) -> None:
+    """Say whose word counts for what comes from a Hub."""
+    from fetcher.server.served_inventory import StoreLocation
+
+    if flags.upstream and not settings.offline:
+        echo(t("what is not here is fetched from {upstream}, once", upstream=flags.upstream))
+        return
+    for location in inventory.locations:
+        known = location.upstreams() if isinstance(location, StoreLocation) else []
+        if len(known) == 1:
+            echo(t("what was fetched from {upstream} is served as it said", upstream=known[0]))
+        elif known:
+            echo(
+                t(
+                    "what was fetched from {upstreams} is had by digest alone: `FETCH_OFFLINE=1 "
+                    "fetch serve --upstream URL` serves what one of them said",
+                    upstreams=", ".join(known),
+                )
+            )
+
+
+def _tell_private(closed: list[HeldArtifact], flags: ServeFlags) -> None:
+    """Say what of the artifacts that are not public is shown without tokens, or how it can be."""
+    seen = _anybody(flags)
+    hidden = [item for item in closed if not seen.may_see(item.full_name, item.record)]
+    if hidden:
+        echo(
+            n(
+                "{count:,} artifact that is private is hidden: --tokens FILE shows it to those who "
+                "may see it, --show-private to whoever reaches this server",
+                "{count:,} artifacts that are private are hidden: --tokens FILE shows them to "
+                "those who may see them, --show-private to whoever reaches this server",
+                len(hidden),
+            )
+        )
+    elif closed:
+        echo(
+            n(
+                "without --tokens, whoever reaches it sees everything: {count:,} artifact that is "
+                "not public, too",
+                "without --tokens, whoever reaches it sees everything: {count:,} artifacts that "
+                "are not public, too",
+                len(closed),
+            )
+        )
+
+
+def _tell_withheld(inventory: ServedInventory, seen: Identity) -> None:
+    """Say which artifacts lack files for those who are not signed in, and why."""
+    names = inventory.view.withheld(seen)
+    if names:
+        echo(
+            n(
+                "{names} lacks files that are private elsewhere here, for who may not see those; "
+                "`visibility: public` there shows them",
+                "{names} lack files that are private elsewhere here, for who may not see those; "
+                "`visibility: public` there shows them",
+                len(names),
+                names=", ".join(names[:5]) + ("…" if len(names) > 5 else ""),
+            )
+        )
+
+
 def _greet(
-    inventory: ServedInventory, listen: ListenOptions, options: ServeOptions, flags: ServeFlags
+    inventory: ServedInventory,
+    listen: ListenOptions,
+    options: ServeOptions,
+    flags: ServeFlags,
+    settings: Settings,
 ) -> None:
     """Say what is served, and the lines that a user copies."""
     import socket
+
+    from fetcher.server.tokens import ANONYMOUS
 
     artifacts = inventory.view.artifacts
     held = [item for item in artifacts if item.files]
@@ -377,24 +480,15 @@ def _greet(
     if any(item.origin.type == "github" for item in held):
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
         echo(t('  GitHub files          export FETCH_REWRITE="{rule}"', rule=rule))
-    if flags.upstream:
-        echo(t("what is not here is fetched from {upstream}, once", upstream=flags.upstream))
+    _tell_upstream(inventory, flags, settings)
     if not held and not flags.upstream:
         echo(
             t("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")
         )
-    if closed and not options.tokens:
-        echo(
-            n(
-                "without --tokens, whoever reaches it sees everything: {count:,} artifact that is "
-                "not public, too",
-                "without --tokens, whoever reaches it sees everything: {count:,} artifacts that "
-                "are not public, too",
-                len(closed),
-            )
-        )
-    loopback = listen.host in {"127.0.0.1", "::1", "localhost"}
-    if loopback and not options.public_url:
+    if not options.tokens:
+        _tell_private(closed, flags)
+    _tell_withheld(inventory, ANONYMOUS if options.tokens else _anybody(flags))
+    if _near(flags):
         echo(t("only this machine can reach it: --host ADDRESS lets others in"))
     elif options.tokens and not listen.cert and not options.public_url.startswith("https"):
         echo(t("tokens travel in clear text: use --cert and --key, or a proxy that has TLS"))

@@ -61,7 +61,9 @@ CLOSED = ArtifactRecord({"visibility": "private", "attributes": {"upstream": "cl
 class HeldArtifact:
     """One artifact of a place. Every file has its size (bytes) and sha256.
 
-    `source` is the lock's canonical short text, `origin` are the source's fields.
+    `source` is the lock's canonical short text, `origin` are the source's fields. `upstream` is
+    the address of the Hub that said all this, where that is known; `refs` are further names of the
+    revision there.
     """
 
     manifest: str
@@ -71,6 +73,8 @@ class HeldArtifact:
     revision: str
     files: tuple[FileEntry, ...]
     record: ArtifactRecord = field(default_factory=ArtifactRecord)
+    upstream: str = ""
+    refs: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:

@@ -114,7 +114,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _file(item: Any, where: str) -> FileEntry:
+def file_entry(item: Any, where: str) -> FileEntry:
+    """A file's record, checked; `where` names the place in messages. Raises LockError."""
     if not isinstance(item, dict):
         raise LockError(t("{where}: a file is no object", where=where))
     path, size = item.get("path"), item.get("size")
@@ -152,7 +153,7 @@ def _artifact(item: Any, where: str) -> LockedArtifact:
         raise LockError(
             t("{where}: source, revision and selection must be text of one line", where=where)
         )
-    files = tuple(_file(entry, where) for entry in item["files"])
+    files = tuple(file_entry(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
         raise LockError(t("{where}: a file is listed twice", where=where))
     return LockedArtifact(texts[0], texts[1], texts[2], files)

@@ -317,14 +317,16 @@ class Manifest:
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     probe_places: dict[str, tuple[int, int]] = field(default_factory=dict)
     combinations: tuple[Combination, ...] = ()
-    visibility: str = "private"
+    visibility: str = ""
     path: Path | None = None
 
 
 def _artifact(key: str, manifest: Manifest, values: Values) -> Artifact:
     names, known = values.get("files", (None, {}))
-    # Who may see it is said of each: nothing is seen because a field was left out.
-    described = {"visibility": manifest.visibility, **values}
+    # Who may see it is said of each. Where nothing is said, it is not made up: that counts as
+    # private, but is not the same as a person's word (see `names.visibility_of`).
+    said = {"visibility": manifest.visibility} if manifest.visibility else {}
+    described = {**said, **values}
     return Artifact(
         id=key,
         manifest=manifest.name,
@@ -430,7 +432,7 @@ def decode(document: Document) -> Manifest | None:
         title=values.get("title", ""),
         description=values.get("description", ""),
         combinations=values.get("combinations", ()),
-        visibility=values.get("visibility", "private"),
+        visibility=values.get("visibility", ""),
         layout=_id_under(root, "layout", name),
         name_place=(name_node.line, name_node.column),
         layout_place=(layout_node.line, layout_node.column),

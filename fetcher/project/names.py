@@ -109,7 +109,12 @@ def visibility_of(artifact: Artifact) -> str:
 
 def described(artifact: Artifact) -> dict[str, Any]:
     """The record as people and programs read it, with where the code of its class is."""
-    found = {**artifact.info, "visibility": visibility_of(artifact)}
+    return {**said(artifact), "visibility": visibility_of(artifact)}
+
+
+def said(artifact: Artifact) -> dict[str, Any]:
+    """The same, with `visibility` only where the manifest says it."""
+    found = dict(artifact.info)
     if artifact.code is not None:
         found["code"] = artifact.code.describe()
         from fetcher.project.spellings import repository_type  # most names need it not

@@ -23,7 +23,8 @@ from fetcher.server.hub_json import (
 )
 from fetcher.server.lookup import Lookup, RepoCommit, missing
 from fetcher.server.repos import Repo, Snapshot
-from fetcher.server.tokens import EVERYBODY, Identity
+from fetcher.server.tokens import Identity
+from fetcher.sources.huggingface import PART, PART_HEADER
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PAGE = 1000
@@ -155,7 +156,8 @@ class Hub:
             last = _uncursor(cursor)
             paths = [path for path in paths if path > last]
         page = paths[:limit]
-        answer = json_response([_entry(request, snapshot, path) for path in page])
+        headers = {} if snapshot.whole else {PART_HEADER: PART}
+        answer = json_response([_entry(request, snapshot, path) for path in page], headers)
         if len(paths) > limit:
             token = urlsafe_b64encode(page[-1].encode("utf-8", "surrogatepass")).decode()
             query = urlencode({**request.params, "limit": str(limit), "cursor": token})
@@ -214,7 +216,7 @@ def described(repo: Repo, commit: str, identity: Identity) -> RepoInfoJson:
         "id": repo.id,
         "author": repo.id.partition("/")[0] if "/" in repo.id else None,
         "sha": commit,
-        "private": identity is not EVERYBODY and record.visibility == "private",
+        "private": bool(identity.name) and record.visibility == "private",
         "gated": False,
         "disabled": False,
         "downloads": 0,

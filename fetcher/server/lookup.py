@@ -21,12 +21,12 @@ class UpstreamLookup(Protocol):
     async def snapshot(
         self, request: HttpRequest, kind: str, name: str, revision: str
     ) -> RepoCommit | None:
-        """A whole commit; None if the upstream has no such repository or cannot be asked."""
+        """A commit; None if it is nothing for who asks. Raises HttpError as upstream refuses."""
 
     async def entry(
         self, request: HttpRequest, kind: str, name: str, revision: str, path: str
     ) -> tuple[str, RepoFile | None] | None:
-        """(commit, file) without a listing; None as above."""
+        """(commit, file) without a listing; None and raises as above."""
 
     def repo(self, kind: str, name: str) -> Repo | None:
         """What is known of a repository so far."""
@@ -35,7 +35,7 @@ class UpstreamLookup(Protocol):
         """(sha256, place) of an entry that was fetched before."""
 
     def arriving(self, kind: str, name: str, commit: str, entry: RepoFile) -> Live:
-        """The bytes of a file that is fetched for this, or already on its way."""
+        """The bytes of a file that is fetched for this, or already on its way. Raises HttpError."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,25 @@ class Lookup:
         return self.inventory.view
 
     def held(self, request: HttpRequest, kind: str, name: str) -> Repo:
-        """A repository of which something is held. Raises HttpError."""
-        repo = self.view.repo(kind, name, request.identity)
+        """A repository of which something is held. Raises HttpError.
+
+        What came from upstream, upstream itself answers for.
+        """
+        repo = self.view.repo(kind, name, request.identity, pulled=self.upstream is None)
         if repo is None:
             raise refusal(
                 404,
                 t("This mirror holds nothing of {kind} {name}", kind=kind, name=name),
                 "RepoNotFound",
             )
+        return repo
+
+    def _held_despite(self, refused: HttpError, request: HttpRequest, kind: str, name: str) -> Repo:
+        """A repository that a project here holds though upstream gives it not: it is away, lies,
+        or knows no such repository. Raises `refused` if there is none."""
+        repo = self.view.repo(kind, name, request.identity, pulled=False)
+        if repo is None or refused.response.headers.get("X-Error-Code") == "RevisionNotFound":
+            raise refused
         return repo
 
     def _split(
@@ -83,7 +94,11 @@ class Lookup:
         """The repository at the revision that `rest` begins with, and the path after it."""
         revision, path = self._split(request, kind, name, rest)
         if self.upstream is not None:
-            found = await self.upstream.snapshot(request, kind, name, revision)
+            try:
+                found = await self.upstream.snapshot(request, kind, name, revision)
+            except HttpError as refused:
+                repo = self._held_despite(refused, request, kind, name)
+                return RepoCommit(repo, self._snapshot(repo, revision)), path
             if found is not None:
                 return found, path
         repo = self.held(request, kind, name)
@@ -108,11 +123,14 @@ class Lookup:
     ) -> tuple[str, RepoFile]:
         """(commit, file) of an address. Raises HttpError, with the commit where that is known."""
         revision, path = self._split(request, kind, name, rest)
-        found = None
+        found, repo = None, None
         if self.upstream is not None:
-            found = await self.upstream.entry(request, kind, name, revision, path)
+            try:
+                found = await self.upstream.entry(request, kind, name, revision, path)
+            except HttpError as refused:
+                repo = self._held_despite(refused, request, kind, name)
         if found is None:
-            repo = self.held(request, kind, name)
+            repo = repo or self.held(request, kind, name)
             snapshot = self._snapshot(repo, revision)
             found = snapshot.commit, snapshot.files.get(path)
         commit, entry = found

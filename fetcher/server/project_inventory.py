@@ -13,7 +13,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project import manifest as manifests
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact, Manifest
-from fetcher.project.names import described
+from fetcher.project.names import said
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub
@@ -92,7 +92,8 @@ class ProjectInventory:
             artifact = declared.artifacts.get(name) if declared else None
             if declared is not None and artifact is None:
                 continue  # removed from the manifest since
-            record = ArtifactRecord(described(artifact) if artifact else {})
+            # What cannot be read may have been private.
+            record = ArtifactRecord(said(artifact) if artifact else {"visibility": "private"})
             origin = _origin(locked, artifact)
             files = tuple(filter(None, map(self._known, locked.files)))
             yield HeldArtifact(

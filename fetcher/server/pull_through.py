@@ -10,17 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Problem
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.i18n import t
 from fetcher.network.session import Network
-from fetcher.server.http import HttpError, refusal
+from fetcher.server.http import HttpError, Live
 from fetcher.server.metrics import Metrics
 from fetcher.server.streaming import CutOff
-from fetcher.sources.base import Candidate, FileEntry
+from fetcher.server.upstream_refusals import Refusals, of_problem
+from fetcher.sources.base import FileEntry, UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
@@ -36,11 +37,32 @@ _PIECE = 1 << 20
 _POLL_SECONDS = 0.03
 
 
+class RepoPath(NamedTuple):
+    """What a file is called upstream."""
+
+    kind: str
+    repo: str
+    commit: str
+    path: str
+
+
+class Landed(NamedTuple):
+    """A file that is in the store now, with its sha256, and one of its names."""
+
+    place: RepoPath
+    file: FileEntry
+    large: bool
+
+
 class PullThrough:
-    """One file on its way. `sha256` is set when it has landed, `problem` if it never will."""
+    """One file on its way. `sha256` is set when it has landed, `problem` if it never will.
+
+    `places` are those for which it is fetched, with what each says of it.
+    """
 
     def __init__(self, download: Download) -> None:
         self.download = download
+        self.places: dict[RepoPath, FileEntry] = {}
         self.done = threading.Event()
         self.sha256 = ""
         self.problem: Problem | None = None
@@ -59,9 +81,17 @@ class Puller:
     """Runs the transfer engine: a large file by itself, small ones in batches."""
 
     def __init__(
-        self, settings: Settings, store: Store, metrics: Metrics, say: Callable[[str], None]
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        say: Callable[[str], None],
+        landed: Callable[[list[Landed]], None],
+        refused: Refusals,
     ) -> None:
         self.settings = settings
+        self.landed = landed
+        self.refused = refused
         self.store = store
         self.metrics = metrics
         self.say = say
@@ -84,13 +114,35 @@ class Puller:
             self._small.put(None)
         self._large.shutdown(wait=False, cancel_futures=True)
 
-    def live(
-        self, file: FileEntry, candidates: Sequence[Candidate]
-    ) -> Callable[[int, int], Iterator[bytes]]:
-        """What gives the bytes of a file from one offset up to another (see `Response.live`)."""
-        return lambda start, stop: self._read_along(self._flight(file, candidates), start, stop)
+    def live(self, file: FileEntry, candidates: Sequence[UrlCandidate], place: RepoPath) -> Live:
+        """What gives the bytes of a file from one offset up to another (see `Response.live`).
 
-    def _flight(self, file: FileEntry, candidates: Sequence[Candidate]) -> PullThrough:
+        Raises HttpError if these places were found not to give them a moment ago.
+        """
+        for candidate in candidates:
+            self.refused.check((candidate.url, file.key))
+        return lambda start, stop: self._read(file, candidates, place, start, stop)
+
+    def _read(
+        self,
+        file: FileEntry,
+        candidates: Sequence[UrlCandidate],
+        place: RepoPath,
+        start: int,
+        stop: int,
+    ) -> Iterator[bytes]:
+        flight = self._flight(file, candidates, place)
+        try:
+            yield from self._read_along(flight, start, stop)
+        except HttpError:  # nothing was sent yet
+            if flight.download.candidates == list(candidates):
+                raise
+            # It was on its way from another repository, whose fault is not this one's.
+            yield from self._read_along(self._flight(file, candidates, place), start, stop)
+
+    def _flight(
+        self, file: FileEntry, candidates: Sequence[UrlCandidate], place: RepoPath
+    ) -> PullThrough:
         with self._lock:
             flight = self._flights.get(file.key)
             if flight is None:
@@ -101,6 +153,7 @@ class Puller:
                     self._small.put(flight)
                 else:
                     self._large.submit(self._run, [flight], _CONNECTIONS)
+            flight.places[place] = file
             return flight
 
     def _run_small(self) -> None:
@@ -117,9 +170,10 @@ class Puller:
 
         def landed(batch: list[Delivered]) -> None:
             for item in batch:
-                flight = by_download[id(item.download)]
-                flight.sha256 = item.sha256
-                self._end(flight, "fetched", item.downloaded)
+                by_download[id(item.download)].sha256 = item.sha256
+            self._note([by_download[id(item.download)] for item in batch])
+            for item in batch:
+                self._end(by_download[id(item.download)], "fetched", item.downloaded)
 
         values = self.settings.values | {"jobs": Value(downloads, "default")}
         settings = Settings(self.settings.root, values)
@@ -139,6 +193,7 @@ class Puller:
             for flight in flights:
                 if not flight.done.is_set():
                     flight.problem = flight.problem or Problem("network", t("interrupted"))
+                    self._remember(flight)
                     self._end(flight, "failed", flight.download.received)
                     self.say(
                         t(
@@ -148,9 +203,32 @@ class Puller:
                         )
                     )
 
+    def _note(self, flights: list[PullThrough]) -> None:
+        """Have what has landed written down: by name, before anybody has it whole."""
+        with self._lock:  # who joins later finds the content in the store
+            for flight in flights:
+                self._flights.pop(flight.download.file.key, None)
+        self.landed(
+            [
+                Landed(place, file._replace(sha256=flight.sha256), not flight.download.small)
+                for flight in flights
+                for place, file in flight.places.items()
+            ]
+        )
+
+    def _remember(self, flight: PullThrough) -> None:
+        """Upstream is not asked again at once for what it does not give, or gives wrong."""
+        if flight.problem is not None and not self._closed:
+            error, seconds = of_problem(flight.problem, self.settings.hf_endpoint)
+            for candidate in flight.download.candidates:
+                if isinstance(candidate, UrlCandidate):
+                    self.refused.keep((candidate.url, flight.download.file.key), error, seconds)
+
     def _end(self, flight: PullThrough, outcome: str, received: int) -> None:
+        key = flight.download.file.key
         with self._lock:
-            self._flights.pop(flight.download.file.key, None)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
         _log.debug("upstream: %s: %s, %d bytes", flight.download.file.path, outcome, received)
         self.metrics.add("fetch_upstream_requests_total", outcome=outcome)
         self.metrics.add("fetch_upstream_bytes_total", received)
@@ -188,7 +266,7 @@ class Puller:
                 yield piece
         if flight.problem is not None:
             if position == start:
-                raise _refused(flight.problem)
+                raise of_problem(flight.problem, self.settings.hf_endpoint)[0]
             raise CutOff(flight.problem.message)
         held = b""
         for piece in _between(self.store.blob_path(flight.sha256), position, stop):
@@ -228,14 +306,3 @@ def _between(path: str, start: int, stop: int) -> Iterator[bytes]:
                 yield piece
     except FileNotFoundError:
         return
-
-
-def _refused(problem: Problem) -> HttpError:
-    """A failed transfer as clients understand it."""
-    if problem.code == "gated":
-        return refusal(403, problem.message, "GatedRepo")
-    if problem.code in {"not-found", "missing-upstream"}:
-        return refusal(404, problem.message, "EntryNotFound")
-    if problem.code == "disk-space":
-        return refusal(507, problem.message)
-    return refusal(502, problem.message)

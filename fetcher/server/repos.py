@@ -87,10 +87,19 @@ def repo_file(file: FileEntry, path: str = "") -> RepoFile:
 
 @dataclass
 class Snapshot:
-    """A commit: its files by path."""
+    """A commit: its files by path; all of them if it is `whole`, else those that are held."""
 
     commit: str
     files: dict[str, RepoFile] = field(default_factory=dict)
+    whole: bool = False
+
+    def put(self, file: RepoFile) -> None:
+        """Add a file, or what is newly known of one."""
+        listed = self.files.get(file.path)
+        self.files[file.path] = file
+        if listed is None or listed.oid != file.oid:
+            for name in ("folders", "entries"):
+                self.__dict__.pop(name, None)
 
     @cached_property
     def folders(self) -> dict[str, str]:
@@ -222,6 +231,7 @@ def merged(kind: str, name: str, artifacts: Iterable[HeldArtifact]) -> Repo:
         wanted = named[1] if named else wanted
         if not COMMIT.fullmatch(wanted):
             repo.refs[wanted] = commit
+        repo.refs |= dict.fromkeys(artifact.refs, commit)
         last = commit
     if last:
         repo.refs.setdefault(default, last)

@@ -20,9 +20,11 @@ from fetcher.mirror.trust import require
 from fetcher.server.project_inventory import ProjectInventory, StoreInventory
 from fetcher.server.repos import Repo, merged
 from fetcher.server.tokens import Identity
-from fetcher.server.upstream_index import folders
+from fetcher.server.upstream_index import UpstreamInventory, signature
+from fetcher.store import upstream_records
 from fetcher.store.gc import projects
 from fetcher.store.store import Store
+from fetcher.store.upstream_records import UpstreamRecords
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +64,14 @@ def _project_signature(root: Path) -> tuple[object, ...]:
 class StoreLocation:
     """A store: with the projects at `roots`, or with all that it knows (`everything`).
 
-    `pulled` adds what was fetched from upstream in earlier runs.
+    `upstream` adds what was fetched from that Hub before. Without one, `everything` has what came
+    from the only Hub that anything came from; of several, none is believed in another's name.
     """
 
     path: Path
     roots: tuple[Path, ...] = ()
     everything: bool = False
-    pulled: bool = False
+    upstream: str = ""
 
     @property
     def label(self) -> str:
@@ -76,17 +79,30 @@ class StoreLocation:
         return str(self.path)
 
     def _roots(self) -> list[Path]:
-        known: Iterable[Path] = folders(self.path) if self.pulled else ()
+        known: Iterable[Path] = ()
         if self.everything:
             known = projects(Store(self.path, readonly=True))
-        return [*self.roots, *(root for root in known if root not in self.roots)]
+        others = (root for root in known if not upstream_records.is_record(root, self.path))
+        return [*self.roots, *(root for root in others if root not in self.roots)]
+
+    def upstreams(self) -> list[str]:
+        """The Hubs from which something came, as far as it could be served."""
+        if self.upstream:
+            return [upstream_records.endpoint(self.upstream)]
+        return upstream_records.endpoints(self.path) if self.everything else []
+
+    def _records(self) -> UpstreamRecords | None:
+        known = self.upstreams()
+        return UpstreamRecords(self.path, known[0]) if len(known) == 1 else None
 
     def signature(self) -> object:
         """Times of the folders in which something appears when the store is filled."""
         folders = [self.path / name for name in ("blobs/sha256", "stamps", "projects")]
+        records = self._records()
         return (
             [_stat(folder) for folder in folders],
             [_project_signature(root) for root in self._roots()],
+            signature(records) if records else None,
         )
 
     def open(self) -> list[Inventory]:
@@ -98,8 +114,10 @@ class StoreLocation:
             if lock is not None:
                 found.append((lock[0], ProjectInventory(root, store)))
         inventories: list[Inventory] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
+        if (records := self._records()) is not None:
+            inventories.append(UpstreamInventory(records, store))
         # The store's other contents are no business of those who ask a project's server.
-        others = self.everything or (self.pulled and not found)
+        others = self.everything or (self.upstream and not found)
         return [*inventories, StoreInventory(store)] if others else inventories
 
 
@@ -135,13 +153,18 @@ class BundleLocation:
 
 @dataclass(eq=False)
 class InventoryView:
-    """All inventories at one time. Repositories are put together when they are first asked for."""
+    """All inventories at one time. Repositories are put together when they are first asked for.
+
+    Private wins: a content of an artifact that somebody may not see is none for them in another
+    artifact either, whatever that one says of itself. Only a Hub's own word that everybody may
+    have it counts more than what a project says.
+    """
 
     inventories: Sequence[Inventory] = ()
     artifacts: list[HeldArtifact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    _by_repo: dict[tuple[str, str], list[HeldArtifact]] = field(default_factory=dict)
     _owners: dict[str, list[HeldArtifact]] = field(default_factory=dict)
+    _seen: dict[Identity, _Seen] = field(default_factory=dict)
     _made: dict[tuple[object, ...], Repo] = field(default_factory=dict)
     _stores: list[Store] = field(default_factory=list)
 
@@ -166,14 +189,6 @@ class InventoryView:
             owners = self._owners.setdefault(file.sha256 or "", [])
             if not owners or owners[-1] is not artifact:
                 owners.append(artifact)
-        if not artifact.files:
-            return
-        origin = artifact.origin
-        if origin.type == "huggingface":
-            kind = origin.text("repo_type") or "model"
-            self._by_repo.setdefault((kind, origin.repo), []).append(artifact)
-        elif origin.type == "github":
-            self._by_repo.setdefault(("github", origin.repo.lower()), []).append(artifact)
 
     def locate(self, sha256: str) -> tuple[Extent, ...] | None:
         """Where a content lies now."""
@@ -190,9 +205,37 @@ class InventoryView:
                 return True
         return False
 
+    def _of(self, identity: Identity) -> _Seen:
+        """What exists for somebody; made when they first ask."""
+        found = self._seen.get(identity)
+        if found is None:
+            hidden = {
+                file.sha256
+                for item in self.artifacts
+                if not identity.may_see(item.full_name, item.record)
+                for file in item.files
+                if file.size
+            }
+            hidden -= {
+                file.sha256
+                for item in self.artifacts
+                if item.upstream and item.record.visibility == "public"
+                for file in item.files
+            }
+            found = _Seen(hidden)
+            for item in self.artifacts:
+                if identity.may_see(item.full_name, item.record):
+                    found.add(item)
+            self._seen[identity] = found
+        return found
+
     def visible(self, identity: Identity) -> list[HeldArtifact]:
-        """The artifacts that exist for somebody."""
-        return [item for item in self.artifacts if identity.may_see(item.full_name, item.record)]
+        """The artifacts that exist for somebody, with the files that do."""
+        return self._of(identity).artifacts
+
+    def withheld(self, identity: Identity) -> list[str]:
+        """Names of artifacts that somebody sees without contents which are private elsewhere."""
+        return self._of(identity).withheld
 
     def may_read(self, identity: Identity, sha256: str) -> bool:
         """Whether a content may be had by its digest.
@@ -200,18 +243,20 @@ class InventoryView:
         One that is in no artifact may be a private one's left-over: where there are private
         artifacts, it takes a token that sees all of them.
         """
-        owners = self._owners.get(sha256, self.artifacts)
-        check = any if sha256 in self._owners else all
-        return check(identity.may_see(item.full_name, item.record) for item in owners)
+        owners = self._owners.get(sha256)
+        if owners is not None and any(identity.may_see(i.full_name, i.record) for i in owners):
+            return sha256 not in self._of(identity).hidden
+        artifacts = self.artifacts if owners is None else owners
+        return all(identity.may_see(item.full_name, item.record) for item in artifacts)
 
-    def repo(self, kind: str, name: str, identity: Identity) -> Repo | None:
-        """A repository as somebody may see it, None if there is nothing of it for them."""
+    def repo(self, kind: str, name: str, identity: Identity, pulled: bool = True) -> Repo | None:
+        """A repository as somebody may see it, None if there is nothing of it for them.
+
+        `pulled`: what a Hub said of it counts as well.
+        """
         key = (kind, name.lower() if kind == "github" else name)
-        artifacts = [
-            item
-            for item in self._by_repo.get(key, ())
-            if identity.may_see(item.full_name, item.record)
-        ]
+        found = self._of(identity).by_repo.get(key, ())
+        artifacts = [item for item in found if pulled or not item.upstream]
         if not artifacts:
             return None
         made = (*key, *map(id, artifacts))
@@ -221,8 +266,34 @@ class InventoryView:
 
     def repos(self, kind: str, identity: Identity) -> list[Repo]:
         """All repositories of a kind that somebody may see, by name."""
-        names = sorted(name for found, name in self._by_repo if found == kind)
+        names = sorted(name for found, name in self._of(identity).by_repo if found == kind)
         return [repo for name in names if (repo := self.repo(kind, name, identity))]
+
+
+@dataclass
+class _Seen:
+    """What exists for one identity: artifacts without the contents that are `hidden` from it."""
+
+    hidden: set[str | None]
+    artifacts: list[HeldArtifact] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
+    by_repo: dict[tuple[str, str], list[HeldArtifact]] = field(default_factory=dict)
+
+    def add(self, artifact: HeldArtifact) -> None:
+        """Add an artifact that the identity may see."""
+        if self.hidden and any(file.sha256 in self.hidden for file in artifact.files):
+            files = tuple(file for file in artifact.files if file.sha256 not in self.hidden)
+            artifact = replace(artifact, files=files)
+            self.withheld.append(artifact.full_name)
+        self.artifacts.append(artifact)
+        origin = artifact.origin
+        if not artifact.files:
+            return
+        if origin.type == "huggingface":
+            kind = origin.text("repo_type") or "model"
+            self.by_repo.setdefault((kind, origin.repo), []).append(artifact)
+        elif origin.type == "github":
+            self.by_repo.setdefault(("github", origin.repo.lower()), []).append(artifact)
 
 
 def _has(inventory: Inventory, sha256: str) -> bool:

@@ -27,13 +27,15 @@ class Identity:
     """Whoever a token stands for; without a name, they are not signed in.
 
     `globs` are the artifacts that it may read whoever owns them, by full name. With `reads`, what
-    has no owner is theirs: it belongs to the project.
+    has no owner is theirs: it belongs to the project. With `unmarked`, so is what says nothing of
+    who may see it.
     """
 
     name: str = ""
     upload: bool = False
     globs: tuple[str, ...] = ()
     reads: bool = False
+    unmarked: bool = False
 
     def may_see(self, full_name: str, record: ArtifactRecord) -> bool:
         """Whether an artifact with this record exists for them.
@@ -41,7 +43,7 @@ class Identity:
         Public ones for everybody, those of an organization for who is signed in, private ones
         for their owner.
         """
-        if record.visibility == "public":
+        if record.visibility == "public" or (self.unmarked and not record.text("visibility")):
             return True
         if not self.name and record.closed:
             return False
@@ -56,8 +58,10 @@ class Identity:
 
 
 ANONYMOUS = Identity()
-# Whoever reaches a server without tokens: its owner's machine, or those whom the owner lets in.
+# Whoever reaches a server without tokens on its owner's machine, or that shows all on purpose.
 EVERYBODY = Identity(globs=("*",))
+# Whoever reaches one through the network: nobody has told us who they are.
+NETWORK = Identity(unmarked=True)
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Tokens:
     """
 
     path: Path | None = None
+    without: Identity = EVERYBODY  # who anybody is where there is no file
     _known: list[tuple[bytes, Identity]] = field(default_factory=list)
     _seen: tuple[int, int, int] | None = None
 
@@ -115,7 +120,7 @@ class Tokens:
     def identify(self, header: str | None) -> Identity | None:
         """Whose token an Authorization header carries; None for one that nobody has."""
         if self.path is None:
-            return EVERYBODY
+            return self.without
         token = token_of(header)
         if token is None:
             return ANONYMOUS

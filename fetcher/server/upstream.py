@@ -1,8 +1,8 @@
 """A pull-through cache: what is not here is had from a Hub, once, proven, and kept.
 
 What a repository holds is what upstream says; its bytes come from the store where they lie there
-already. Listings are kept as locks of a project below the store, so that what was once fetched is
-served without upstream too, and `fetch gc` keeps it.
+already. What it says is kept by its address (`fetcher.store.upstream_records`), so that what was
+once fetched is served without it too, and never in the name of another.
 """
 
 from __future__ import annotations
@@ -10,38 +10,48 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from fetcher.config.settings import Settings, Value
-from fetcher.errors import Failure, UsageError
+from fetcher.errors import Failure
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
-from fetcher.mirror.inventory import CLOSED, OPEN
-from fetcher.network.session import Network, Response
-from fetcher.server.http import HttpRequest, Live, refusal
+from fetcher.network.session import Network
+from fetcher.network.urls import public_url
+from fetcher.server import upstream_refusals as refusals
+from fetcher.server.http import HttpError, HttpRequest, Live
 from fetcher.server.lookup import RepoCommit
 from fetcher.server.metrics import Metrics
 from fetcher.server.project_inventory import blob_extents
-from fetcher.server.pull_through import Puller
+from fetcher.server.pull_through import Landed, Puller, RepoPath
 from fetcher.server.repos import COMMIT, Repo, RepoFile, Snapshot, repo_file
-from fetcher.server.upstream_index import UpstreamIndex
-from fetcher.sources.base import FileEntry, XetCandidate, sound_size
+from fetcher.server.upstream_index import is_name, record_of, repo_of
+from fetcher.sources.base import FileEntry, UrlCandidate, sound_size
 from fetcher.sources.base import Request as FileRequest
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
+from fetcher.store.upstream_records import (
+    FileStatement,
+    RefStatement,
+    Statement,
+    UpstreamRecords,
+    forget_nameless,
+)
 from fetcher.yamldoc.json_fields import JsonFields
 
-# How long a branch is believed to stand where it stood, and an absence to last.
+# How long a branch is believed to stand where it stood.
 _FRESH_SECONDS = 60.0
-_ABSENT_SECONDS = 20.0
 _LOOKUPS = 16
+_MOST_ENTRIES = 100_000
 # The mirror's own answers, and what clients could take for a way around it.
 _NOT_PASSED_ON = {"siblings", "sha", "id", "_id", "modelId", "gated", "xetEnabled", "usedStorage"}
+_DOWN = "upstream cannot be reached"
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -50,12 +60,34 @@ Key = tuple[str, str]
 
 @dataclass
 class _KnownRepo:
-    """What is known of one repository. `seen` tells when upstream last said where a ref stands."""
+    """What is known of one repository; times are those of time.monotonic().
+
+    `seen`: when upstream last said where a revision stands, and the commit. `listed`: when it last
+    listed a commit. `entries`: single files that it told of, None for one that it has not.
+    `noted`: what is kept on disk.
+    """
 
     repo: Repo
-    seen: dict[str, float] = field(default_factory=dict)
-    entries: dict[tuple[str, str], RepoFile | None] = field(default_factory=dict)
-    absent: dict[str, tuple[float, str]] = field(default_factory=dict)
+    seen: dict[str, tuple[float, str]] = field(default_factory=dict)
+    listed: dict[str, float] = field(default_factory=dict)
+    entries: dict[tuple[str, str], tuple[float, RepoFile | None]] = field(default_factory=dict)
+    noted: set[tuple[str, str]] = field(default_factory=set)
+
+    def take(self, said: Repo) -> None:
+        """Take in what is on disk, where nothing newer is known."""
+        for commit, snapshot in said.snapshots.items():
+            mine = self.repo.snapshots.setdefault(commit, snapshot)
+            for path, file in snapshot.files.items():
+                if path not in mine.files or not mine.files[path].sha256:
+                    mine.put(file)
+        self.repo.refs = {**said.refs, **self.repo.refs}
+        if not self.seen:
+            self.repo.record = said.record
+
+    def stands_at(self, revision: str) -> str | None:
+        """The commit of a revision as it was last known."""
+        found = self.repo.find(revision)
+        return self.repo.refs.get(revision) or (found.commit if found else None)
 
 
 class HubUpstream:
@@ -69,21 +101,23 @@ class HubUpstream:
         metrics: Metrics,
         say: Callable[[str], None],
     ) -> None:
-        if settings.offline:
-            raise UsageError(
-                t("--upstream needs the network, which may not be used"), t("drop one")
-            )
         values = settings.values | {"hf_endpoint": Value(url.rstrip("/"), "--upstream")}
         self.settings = replace(settings, values=values)
         self.say = say
         self.store = store
-        self.index = UpstreamIndex(store)
         self._network = Network(self.settings, say)
-        self._puller = Puller(self.settings, store, metrics, say)
+        self.url = public_url(self._network.hub)
+        self.records = UpstreamRecords(store.root, self._network.hub)
+        self.refused = refusals.Refusals()
+        self._puller = Puller(self.settings, store, metrics, say, self._landed, self.refused)
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="upstream")
         self._known: dict[Key, _KnownRepo] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._trouble: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        with suppress(OSError):
+            if count := forget_nameless(store.root):
+                _log.info("%d repositories kept without their upstream are forgotten", count)
 
     def close(self) -> None:
         """End every request."""
@@ -101,30 +135,28 @@ class HubUpstream:
     async def snapshot(
         self, request: HttpRequest, kind: str, name: str, revision: str
     ) -> RepoCommit | None:
-        """A whole commit; None if upstream has no such repository or cannot be asked."""
-        commit = await self._commit(request, kind, name, revision)
-        if commit is None:
-            return None
-        snapshot = await self._listing(kind, name, commit)
-        return RepoCommit(self._known[kind, name].repo, snapshot) if snapshot else None
+        """A commit, whole if upstream can be asked, else what is held of it.
 
-    async def entry(
-        self, request: HttpRequest, kind: str, name: str, revision: str, path: str
-    ) -> tuple[str, RepoFile | None] | None:
-        """(commit, file), without waiting for a long listing; None as above."""
+        None if it is nothing for who asks. Raises HttpError as `upstream_refusals` has it.
+        """
         commit = await self._commit(request, kind, name, revision)
         if commit is None:
             return None
         known = self._known[kind, name]
-        snapshot = known.repo.snapshots.get(commit)
-        if snapshot is None:
-            key = (kind, name, commit, path)
-            if (commit, path) not in known.entries:
-                await self._once(key, partial(self._ask_entry, known, commit, path))
-            if (commit, path) in known.entries:
-                return commit, known.entries[commit, path]
-            snapshot = await self._listing(kind, name, commit)
-        return (commit, snapshot.files.get(path)) if snapshot else None
+        return RepoCommit(known.repo, await self._listing(known, commit))
+
+    async def entry(
+        self, request: HttpRequest, kind: str, name: str, revision: str, path: str
+    ) -> tuple[str, RepoFile | None] | None:
+        """(commit, file), without waiting for a long listing; None and raises as above."""
+        commit = await self._commit(request, kind, name, revision)
+        if commit is None:
+            return None
+        known = self._known[kind, name]
+        entry = await self._entry(known, commit, path)
+        if entry is not None:
+            await self._note_if_here(known, commit, entry)
+        return commit, entry
 
     def locate(self, entry: RepoFile) -> tuple[str, tuple[Extent, ...]] | None:
         """(sha256, place) of an entry that is in the store."""
@@ -133,13 +165,17 @@ class HubUpstream:
         return None if sha256 is None or extents is None else (sha256, extents)
 
     def arriving(self, kind: str, name: str, commit: str, entry: RepoFile) -> Live:
-        """The bytes of a file that is fetched for this, or already on its way."""
+        """The bytes of a file that is fetched for this, or already on its way.
+
+        Raises HttpError if upstream was found not to give them a moment ago.
+        """
         source = HuggingFace(name, kind, commit)
         file = _file_entry(entry)
         found = source.candidates(commit, file, self._network)
         # What comes through Xet cannot be passed on while it still arrives.
-        plain = [candidate for candidate in found if not isinstance(candidate, XetCandidate)]
-        return self._puller.live(file, plain)
+        plain = [candidate for candidate in found if isinstance(candidate, UrlCandidate)]
+        self._loop = asyncio.get_running_loop()
+        return self._puller.live(file, plain, RepoPath(kind, name, commit, entry.path))
 
     # Looking up
 
@@ -159,118 +195,229 @@ class HubUpstream:
 
     async def _of(self, kind: str, name: str) -> _KnownRepo:
         if (kind, name) not in self._known:
-            repo = await self._thread(self.index.load, kind, name)
-            self._known.setdefault((kind, name), _KnownRepo(repo))
+            said = repo_of(await self._thread(self.records.read, kind, name))
+            self._known.setdefault((kind, name), _KnownRepo(said))
         return self._known[kind, name]
+
+    async def _look_again(self, known: _KnownRepo) -> None:
+        """Another server on this store may have learnt more while upstream is away from us."""
+        kind, name = known.repo.kind, known.repo.id
+        known.take(repo_of(await self._thread(self.records.read, kind, name)))
+
+    async def _ask(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Ask upstream once for all, unless it refused this a moment ago. Raises HttpError."""
+        self.refused.check(key)
+        self.refused.check(_DOWN)
+        try:
+            await self._once(key, work)
+        except Failure as failure:
+            error, seconds = refusals.of_problem(failure.problem, self.url)
+            if error.response.status in refusals.PASSING:
+                self._tell(failure.message)
+            if self._network.unreachable:  # for all who ask, and for no longer than that
+                self._network.unreachable.clear()
+                self.refused.keep(_DOWN, error, refusals.UNREACHABLE_SECONDS)
+            raise self.refused.keep(key, error, seconds) from None
 
     async def _commit(
         self, request: HttpRequest, kind: str, name: str, revision: str
     ) -> str | None:
-        """The commit of a revision. Raises HttpError for one that upstream does not have."""
+        """The commit of a revision, None if it is hidden from who asks. Raises HttpError."""
         known = await self._of(kind, name)
         if COMMIT.fullmatch(revision) and (known.repo.find(revision) or known.seen):
-            commit: str | None = revision
+            commit = revision
         else:
             commit = await self._ref(known, revision)
         hidden = not request.identity.may_see(f"upstream/{name}", known.repo.record)
         return None if hidden else commit
 
-    async def _ref(self, known: _KnownRepo, revision: str) -> str | None:
-        now = time.monotonic()
-        if now - known.seen.get(revision, -_FRESH_SECONDS) < _FRESH_SECONDS:
-            return known.repo.refs.get(revision, revision)
-        since, code = known.absent.get(revision, (0.0, ""))
-        if not code or now - since > _ABSENT_SECONDS:
-            key = (known.repo.kind, known.repo.id, revision)
-            code = await self._once(key, partial(self._ask_ref, known, revision))
-        if code == "RevisionNotFound":
-            raise refusal(
-                404,
-                t("{id} has no revision {revision} upstream", id=known.repo.id, revision=revision),
-                code,
-            )
-        if code == "RepoNotFound":
-            return None
-        # "" is an answer; anything else is trouble, and what was known before still counts.
-        found = known.repo.find(revision)
-        return known.repo.refs.get(revision) or (found.commit if found else None)
+    async def _ref(self, known: _KnownRepo, revision: str) -> str:
+        since, commit = known.seen.get(revision, (0.0, ""))
+        if commit and time.monotonic() - since < _FRESH_SECONDS:
+            return commit
+        key = (known.repo.kind, known.repo.id, "ref", revision)
+        try:
+            await self._ask(key, partial(self._ask_ref, known, revision, key))
+            return known.seen[revision][1]
+        except HttpError as refused:
+            # In trouble, what was known before still counts; upstream's own no is its no.
+            if refused.response.status not in refusals.PASSING:
+                raise
+            if known.stands_at(revision) is None:
+                await self._look_again(known)
+            if (stands := known.stands_at(revision)) is None:
+                raise
+            return stands
 
-    async def _ask_ref(self, known: _KnownRepo, revision: str) -> str:
-        """Ask where a revision stands; the code of its absence, or ""."""
+    async def _ask_ref(self, known: _KnownRepo, revision: str, key: object) -> None:
         repo = known.repo
         url = self._api(repo, f"revision/{quote(revision, safe='')}")
-        try:
-            answer = await self._thread(partial(self._network.request, url, patience=5))
-            code = _absence(answer)
-            if not code:
-                self._learn(known, revision, answer.json())
-                return ""
-        except Failure as failure:
-            self._tell(failure.message)
-            self._network.unreachable.clear()
-            return "trouble"
-        if code != "trouble":
-            known.absent[revision] = time.monotonic(), code
-            _log.debug("upstream has no %s@%s: %s", repo.id, revision, code)
-        return code
-
-    def _learn(self, known: _KnownRepo, revision: str, info: object) -> None:
-        told = JsonFields.of(info)
+        answer = await self._thread(partial(self._network.request, url, patience=5))
+        refused = refusals.of_answer(answer, self.url, f"{repo.id}@{revision}")
+        if refused is not None:
+            _log.debug("upstream: %s", refused[0].message)
+            raise self.refused.keep(key, *refused)
+        told = JsonFields.of(answer.json())
         sha = told.text("sha")
         if not COMMIT.fullmatch(sha):
-            raise Failure("refused", t("upstream names no commit of {id}", id=known.repo.id))
-        closed = bool(told.get("gated") or told.get("private"))
-        known.repo.record = CLOSED if closed else OPEN
-        known.repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
-        known.repo.refs[revision] = sha
-        _log.debug("upstream: %s@%s is %s", known.repo.id, revision, sha)
-        known.seen[revision] = known.seen[sha] = time.monotonic()
-        known.absent.pop(revision, None)
+            raise Failure("refused", t("upstream names no commit of {id}", id=repo.id))
+        if told.get("gated"):
+            await self._check_gate(repo)
+        await self._learn(known, revision, sha, told)
 
-    async def _listing(self, kind: str, name: str, commit: str) -> Snapshot | None:
-        known = self._known[kind, name]
-        if commit not in known.repo.snapshots:
-            await self._once((kind, name, commit), partial(self._ask_listing, known, commit))
-        return known.repo.snapshots.get(commit)
+    async def _check_gate(self, repo: Repo) -> None:
+        """Whether this server's account is let in. Raises Failure if upstream says that it is not;
+        where it does not answer that, the files themselves will tell."""
+        source = HuggingFace(repo.id, repo.kind)
+        try:
+            await self._thread(source.check_access, self._network)
+        except Failure as failure:
+            if failure.problem.code == "gated":
+                raise
+
+    async def _learn(self, known: _KnownRepo, revision: str, sha: str, told: JsonFields) -> None:
+        repo = known.repo
+        closed = bool(told.get("gated") or told.get("private"))
+        new = repo.record.closed != closed or repo.refs.get(revision) != sha or not known.seen
+        repo.record = record_of(closed)
+        repo.info = {k: v for k, v in told.values.items() if k not in _NOT_PASSED_ON}
+        if is_name(revision, sha):
+            repo.refs[revision] = sha
+        now = time.monotonic()
+        known.seen[revision] = known.seen[sha] = now, sha
+        _log.debug("upstream: %s@%s is %s", repo.id, revision, sha)
+        if new:
+            await self._keep(repo, [RefStatement(revision, sha, closed)])
+
+    async def _listing(self, known: _KnownRepo, commit: str) -> Snapshot:
+        """All files of a commit; those that are known while upstream is away. Raises HttpError."""
+        repo, now = known.repo, time.monotonic()
+        snapshot = repo.snapshots.get(commit)
+        listed = now - known.listed.get(commit, -_FRESH_SECONDS) < _FRESH_SECONDS
+        if snapshot is not None and (snapshot.whole or listed):
+            return snapshot
+        try:
+            key = (repo.kind, repo.id, "listing", commit)
+            await self._ask(key, partial(self._ask_listing, known, commit))
+        except HttpError as refused:
+            if refused.response.status not in refusals.PASSING:
+                raise
+            await self._look_again(known)
+            if commit not in repo.snapshots:
+                raise
+        return repo.snapshots[commit]
 
     async def _ask_listing(self, known: _KnownRepo, commit: str) -> None:
         repo = known.repo
         source = HuggingFace(repo.id, repo.kind, commit)
-        try:
-            found = await self._thread(source.resolve, FileRequest(), self._network)
-        except Failure as failure:
-            if failure.problem.code == "revision-not-found":
-                raise refusal(404, failure.message, "RevisionNotFound") from None
-            self._tell(failure.message)
-            self._network.unreachable.clear()
-            return
+        found = await self._thread(source.resolve, FileRequest(), self._network)
         _log.info("upstream: %s@%s has %d files", repo.id, commit[:8], len(found.files))
-        repo.snapshots[commit] = Snapshot(
-            commit, {file.path: repo_file(file) for file in found.files}
-        )
-        await self._thread(self.index.save, repo, commit, tuple(found.files))
+        listed = {file.path: repo_file(file) for file in found.files}
+        before = repo.snapshots.get(commit)
+        for path, old in before.files.items() if before else ():
+            new = listed.get(path)
+            if new is None and not found.whole:
+                listed[path] = old
+            elif new is not None and new.etag == old.etag:
+                listed[path] = old  # with the sha256 that fetching gave
+            else:
+                self._tell(
+                    t(
+                        "{id}@{commit}: {path} is not what was said of it before",
+                        id=repo.id,
+                        commit=commit[:8],
+                        path=path,
+                    )
+                )
+                known.noted.discard((commit, path))
+        repo.snapshots[commit] = Snapshot(commit, listed, found.whole)
+        known.listed[commit] = time.monotonic()
+        if found.whole:  # what a mirror has no more than a part of may grow
+            with self._telling():
+                await self._thread(
+                    self.records.add_listing, repo.kind, repo.id, commit, tuple(found.files)
+                )
 
-    async def _ask_entry(self, known: _KnownRepo, commit: str, path: str) -> None:
-        """Learn of one file; where upstream cannot answer that, nothing is learnt."""
+    async def _entry(self, known: _KnownRepo, commit: str, path: str) -> RepoFile | None:
+        """One file of a commit, None if upstream has it not. Raises HttpError."""
+        repo = known.repo
+        if (found := _known_file(known, commit, path)) is not None:
+            return found[0]
+        try:
+            key = (repo.kind, repo.id, "entry", commit, path)
+            await self._ask(key, partial(self._ask_entry, known, commit, path, key))
+        except HttpError as refused:
+            if refused.response.status not in refusals.PASSING:
+                raise
+            await self._look_again(known)
+            if (found := _known_file(known, commit, path)) is None:
+                raise
+            return found[0]
+        if (found := _known_file(known, commit, path)) is not None:
+            return found[0]
+        return (await self._listing(known, commit)).files.get(path)
+
+    async def _ask_entry(self, known: _KnownRepo, commit: str, path: str, key: object) -> None:
+        """Learn of one file; where upstream does not answer such questions, nothing is learnt."""
         url = self._api(known.repo, f"paths-info/{commit}")
         body = urlencode({"paths": path, "expand": "false"}).encode()
-        try:
-            answer = await self._thread(
-                partial(self._network.request, url, method="POST", data=body, patience=5)
-            )
-            items = answer.json() if answer.status == 200 else None
-        except Failure as failure:
-            self._tell(failure.message)
-            self._network.unreachable.clear()
-            return
+        answer = await self._thread(
+            partial(self._network.request, url, method="POST", data=body, patience=5)
+        )
+        if answer.headers.get("x-error-code") or answer.status == 429 or answer.status >= 500:
+            refused = refusals.of_answer(answer, self.url, f"{known.repo.id}@{commit[:8]}")
+            if refused is not None:
+                raise self.refused.keep(key, *refused)
+        items = answer.json() if answer.status == 200 else None
         if not isinstance(items, list):
             return
-        if len(known.entries) > 100_000:
+        if len(known.entries) > _MOST_ENTRIES:
             known.entries.clear()
-        known.entries[commit, path] = next(filter(None, (_entry(i, path) for i in items)), None)
+        entry = next(filter(None, (_sound_entry(item, path) for item in items)), None)
+        known.entries[commit, path] = time.monotonic(), entry
 
     def _api(self, repo: Repo, rest: str) -> str:
         return f"{self._network.hub}/api/{repo.kind}s/{quote(repo.id)}/{rest}"
+
+    # What is kept
+
+    async def _note_if_here(self, known: _KnownRepo, commit: str, entry: RepoFile) -> None:
+        """Keep a path whose content is in the store already, whatever name brought it there."""
+        if (commit, entry.path) in known.noted or (there := self.locate(entry)) is None:
+            return
+        file = _file_entry(entry)._replace(sha256=there[0])
+        self._note(known, commit, file)
+        await self._keep(known.repo, [FileStatement(commit, file)])
+
+    @staticmethod
+    def _note(known: _KnownRepo, commit: str, file: FileEntry) -> None:
+        known.noted.add((commit, file.path))
+        known.repo.snapshots.setdefault(commit, Snapshot(commit)).put(repo_file(file))
+
+    async def _keep(self, repo: Repo, said: list[Statement]) -> None:
+        with self._telling():
+            await self._thread(self.records.add, repo.kind, repo.id, said)
+
+    def _landed(self, files: list[Landed]) -> None:
+        """Keep what was fetched, before the last byte of it is passed on. In any thread."""
+        by_repo: dict[Key, list[Landed]] = {}
+        for one in files:
+            by_repo.setdefault((one.place.kind, one.place.repo), []).append(one)
+        for (kind, name), landed in by_repo.items():
+            said = [FileStatement(one.place.commit, one.file) for one in landed]
+            with self._telling():
+                self.records.add(kind, name, said, sync=any(one.large for one in landed))
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take_landed, files)
+
+    def _take_landed(self, files: Iterable[Landed]) -> None:
+        for one in files:
+            known = self._known.get((one.place.kind, one.place.repo))
+            if known is not None:
+                self._note(known, one.place.commit, one.file)
+
+    def _telling(self) -> _Telling:
+        return _Telling(self)
 
     def _tell(self, text: str) -> None:
         _log.debug("upstream: %s", text)  # each time; people are told once
@@ -279,17 +426,37 @@ class HubUpstream:
             self.say(t("upstream: {text}; what is held is served", text=text))
 
 
-def _absence(answer: Response) -> str:
-    """Why an answer is none, "" if it is one."""
-    if answer.status == 200:
-        return ""
-    code = answer.headers.get("x-error-code", "")
-    if code == "RevisionNotFound":
-        return code
-    return "RepoNotFound" if answer.status in {401, 403, 404} else "trouble"
+class _Telling:
+    """What cannot be written down is told and served all the same."""
+
+    def __init__(self, upstream: HubUpstream) -> None:
+        self._upstream = upstream
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, OSError):
+            return False
+        folder = self._upstream.records.root
+        self._upstream._tell(
+            t("{folder} cannot be written: {error}", folder=folder, error=error.strerror or error)
+        )
+        return True
 
 
-def _entry(item: object, path: str) -> RepoFile | None:
+def _known_file(known: _KnownRepo, commit: str, path: str) -> tuple[RepoFile | None] | None:
+    """What is known of a path: (file,), (None,) if it is not there; None if nothing is."""
+    snapshot = known.repo.snapshots.get(commit)
+    if snapshot is not None and (snapshot.whole or path in snapshot.files):
+        return (snapshot.files.get(path),)
+    since, entry = known.entries.get((commit, path), (0.0, None))
+    if entry is not None or (since and time.monotonic() - since < _FRESH_SECONDS):
+        return (entry,)
+    return None
+
+
+def _sound_entry(item: object, path: str) -> RepoFile | None:
     """One record of paths-info, if it is a file's and sound."""
     if not isinstance(item, dict) or item.get("type") != "file" or item.get("path") != path:
         return None

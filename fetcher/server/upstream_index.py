@@ -1,99 +1,103 @@
-"""What was learnt from upstream, kept as locks below the store: one project for a repository."""
+"""What a Hub has said before, as repositories: to be served on while it is away."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fetcher.errors import FetchError
-from fetcher.fs.atomic import write_atomically
-from fetcher.mirror.inventory import CLOSED, OPEN
-from fetcher.project import lockfile as locks
-from fetcher.project.lockfile import Lock, LockedArtifact
+from fetcher.fs.extents import Extent
+from fetcher.mirror.inventory import CLOSED, OPEN, ArtifactRecord, HeldArtifact, SourceFields
+from fetcher.server.project_inventory import blob_extents
 from fetcher.server.repos import COMMIT, Repo, Snapshot, repo_file
-from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
-
-FOLDER = "upstream"
-
-
-def folders(store: Path) -> list[Path]:
-    """The projects of repositories that were fetched from upstream."""
-    folder = store / FOLDER
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+from fetcher.store.upstream_records import UpstreamRecords, UpstreamRepo
 
 
-class UpstreamIndex:
-    """Reads and writes these projects. `save` may be called in any thread."""
+def record_of(closed: bool) -> ArtifactRecord:
+    """Who may see a repository that upstream shows to everybody, or to this server alone."""
+    return CLOSED if closed else OPEN
 
-    def __init__(self, store: Store) -> None:
+
+def is_name(ref: str, commit: str) -> bool:
+    """Whether this is a branch or tag, and not the commit itself or the beginning of it."""
+    return not COMMIT.fullmatch(ref) and not commit.startswith(ref)
+
+
+def repo_of(said: UpstreamRepo) -> Repo:
+    """The repository as far as it is known; a commit that was never listed is not whole."""
+    repo = Repo(said.kind, said.id, record=record_of(said.closed))
+    for commit in said.commits():
+        files = {path: repo_file(file) for path, file in said.at(commit).items()}
+        repo.snapshots[commit] = Snapshot(commit, files, commit in said.listings)
+    named = sorted(said.refs.values(), key=lambda one: one.at)
+    repo.refs = {one.ref: one.commit for one in named if is_name(one.ref, one.commit)}
+    return repo
+
+
+class UpstreamInventory:
+    """What one Hub said, as far as its contents lie in a store (see `fetcher.mirror.inventory`)."""
+
+    def __init__(self, records: UpstreamRecords, store: Store) -> None:
+        self.records = records
         self.store = store
-        self._writing = threading.Lock()
+        self.label = records.url
+        self._artifacts = tuple(artifact for said in records.all() for artifact in self._held(said))
+        self._digests = {file.sha256 for item in self._artifacts for file in item.files}
 
-    def _root(self, repo: Repo) -> Path:
-        name = re.sub(r"[^A-Za-z0-9_.-]", "--", repo.id)[:60]
-        digest = hashlib.sha256(f"{repo.kind}/{repo.id}".encode()).hexdigest()[:12]
-        return self.store.root / FOLDER / f"{repo.kind}--{name}-{digest}"
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """One for each commit, that which a ref reached last at the end of its repository's."""
+        return self._artifacts
 
-    def _manifest(self, repo: Repo) -> str:
-        return f"{FOLDER}-{self._root(repo).name.rpartition('-')[2]}"
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """The blob's file, if it is in the store."""
+        return blob_extents(self.store, sha256) if sha256 in self._digests else None
 
-    def load(self, kind: str, name: str) -> Repo:
-        """A repository as far as it was learnt in earlier runs."""
-        repo = Repo(kind, name)
-        try:
-            lock = locks.read(self._root(repo))
-        except FetchError:
-            return repo  # it is learnt anew
-        for artifact in lock.artifacts.values():
-            files = {file.path: repo_file(file) for file in artifact.files}
-            repo.snapshots[artifact.revision] = Snapshot(artifact.revision, files)
-            short = artifact.source.partition(":")[2]
-            revision = HuggingFace(**HuggingFace.from_short(short)).revision
-            if not COMMIT.fullmatch(revision):
-                repo.refs[revision] = artifact.revision
-        private = self._root(repo) / "private"
-        repo.record = CLOSED if private.exists() else OPEN
-        return repo
+    def documents(self) -> Mapping[str, bytes]:
+        """None: no project says this."""
+        return {}
 
-    def save(self, repo: Repo, commit: str, files: Sequence[FileEntry]) -> None:
-        """Keep a commit's listing, and where the branches stand. Raises OSError."""
-        with self._writing:
-            root = self._root(repo)
-            old = self._read(root)
-            listings = {item.revision: item.files for item in old.artifacts.values()}
-            listings[commit] = tuple(sorted(files))
-            named = {revision: ref for ref, revision in repo.refs.items() if ref != revision}
-            manifest = self._manifest(repo)
-            lock, declared = Lock(), {}
-            private = repo.record.closed
-            for revision, listing in listings.items():
-                source = HuggingFace(repo.id, repo.kind, named.get(revision, revision))
-                lock.artifacts[manifest, revision] = LockedArtifact(
-                    source.describe(), revision, "", listing
-                )
-                declared[revision] = {
-                    "name": repo.id,
-                    "source": source.describe(),
-                    **(CLOSED if private else OPEN).values,
-                }
-            text = json.dumps({"manifest": manifest, "artifacts": declared}, indent=1)
-            write_atomically(root / "manifests" / f"{manifest}.yaml", text.encode())
-            write_atomically(root / locks.NAME, locks.dumps(lock).encode())
-            if private:
-                write_atomically(root / "private", b"")
-            entry = self.store.root / "projects" / f"{root.name}.json"
-            if not entry.exists():
-                write_atomically(entry, json.dumps({"root": str(root.absolute())}).encode())
+    def _held(self, said: UpstreamRepo) -> Iterator[HeldArtifact]:
+        manifest = f"upstream-{_short(self.records.url, said)}"
+        fields = {**record_of(said.closed).values, "name": said.id}
+        for commit in said.commits():
+            named = (ref for ref, one in said.refs.items() if one.commit == commit)
+            refs = [ref for ref in named if is_name(ref, commit)]
+            source = HuggingFace(said.id, said.kind, refs[0] if refs else commit)
+            known = (
+                file._replace(sha256=file.sha256 or self.store.by_git_blob(file.git_blob or ""))
+                for file in said.at(commit).values()
+            )
+            files = tuple(sorted(file for file in known if file.sha256))
+            yield HeldArtifact(
+                manifest,
+                commit,
+                source.describe(),
+                SourceFields.of_source(source),
+                commit,
+                files,
+                ArtifactRecord(fields),
+                self.records.url,
+                tuple(refs[1:]),
+            )
 
-    @staticmethod
-    def _read(root: Path) -> Lock:
-        try:
-            return locks.read(root)
-        except FetchError:
-            return Lock()
+
+def _short(url: str, said: UpstreamRepo) -> str:
+    return hashlib.sha256(f"{url} {said.kind}/{said.id}".encode()).hexdigest()[:12]
+
+
+def signature(records: UpstreamRecords) -> object:
+    """What changes when the Hub said something; costs two stats for each repository."""
+    return [
+        (folder.name, *(_stat(path) for path in (folder, folder / "said.jsonl")))
+        for folder in records.folders()
+    ]
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size

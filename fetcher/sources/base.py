@@ -48,10 +48,14 @@ class FileEntry(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """What a source resolved to: a revision that cannot move, and its files."""
+    """What a source resolved to: a revision that cannot move, and its files.
+
+    `whole` is False where a mirror says that it lists no more than it holds.
+    """
 
     revision: str
     files: Sequence[FileEntry]
+    whole: bool = True
 
 
 class Request(NamedTuple):

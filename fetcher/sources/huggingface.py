@@ -42,6 +42,8 @@ _NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[\w.-]){0,95}"
 REPO = rf"(?:{_NAME}/)?{_NAME}"
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Header of a listing by `fetch serve` that has no more than it holds of the commit.
+PART_HEADER, PART = "X-Fetch-Listing", "part"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class HuggingFace(Source):
                     "refused", t("{source}: the Hub names no commit", source=self.describe())
                 )
         entries: dict[str, FileEntry] = {}
-        for entry in self._tree(commit, network):
+        whole = True
+        for answer, entry in self._tree(commit, network):
+            whole = whole and answer.headers.get(PART_HEADER.lower()) != PART
             if entries.setdefault(entry.path, entry) != entry:
                 text = t(
                     "{source}: the Hub lists {path} twice",
@@ -124,9 +128,9 @@ class HuggingFace(Source):
             commit=commit[:8],
             which=t(" below {path!r}", path=self.path) if self.path else "",
         )
-        return Resolved(commit, choose(entries, request, where))
+        return Resolved(commit, choose(entries, request, where), whole)
 
-    def _tree(self, commit: str, network: Network) -> Iterator[FileEntry]:
+    def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, FileEntry]]:
         path = "/" + quote(self.path) if self.path else ""
         url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
@@ -146,7 +150,7 @@ class HuggingFace(Source):
             for item in listing:
                 entry = self._entry(item)
                 if entry:
-                    yield entry
+                    yield answer, entry
             following = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', answer.headers.get("link", ""))
             if not following:
                 return

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat as stats
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from fetcher.errors import FetchError
 from fetcher.fs.atomic import remove_quietly
 from fetcher.i18n import join
 from fetcher.project import lockfile
+from fetcher.sources.base import FileEntry
+from fetcher.store import upstream_records
 from fetcher.store.store import Store
 
 _log = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ def forget_imports(store: Store) -> int:
 
 
 def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
-    """Digests that some project's lock has, and locks that could not be read.
+    """Digests that some project's lock has or a Hub's files, and locks that could not be read.
 
     A project whose folder is gone needs nothing; one whose lock cannot be read needs everything,
     which the caller must respect.
@@ -112,13 +114,18 @@ def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
             unreadable.append(join((str(root), error.message), ": "))
             continue
         for artifact in locked.artifacts.values():
-            for entry in artifact.files:
-                if entry.sha256:
-                    wanted.add(entry.sha256)
-                elif entry.git_blob and (sha256 := store.by_git_blob(entry.git_blob)):
-                    wanted.add(sha256)
+            wanted.update(_digests(store, artifact.files))
+    wanted.update(_digests(store, upstream_records.needed(store)))
     _log.debug("%d contents are needed; %d locks cannot be read", len(wanted), len(unreadable))
     return wanted, unreadable
+
+
+def _digests(store: Store, files: Iterable[FileEntry]) -> Iterator[str]:
+    for entry in files:
+        if entry.sha256:
+            yield entry.sha256
+        elif entry.git_blob and (sha256 := store.by_git_blob(entry.git_blob)):
+            yield sha256
 
 
 def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:

@@ -43,7 +43,10 @@ class CatalogFile:
 
 @dataclass(frozen=True)
 class CatalogCard:
-    """One artifact. `verified` is its latest result of `fetch verify`, as the report has it."""
+    """One artifact. `verified` is its latest result of `fetch verify`, as the report has it.
+
+    `unmarked`: nothing is said of who may see it; its record then has what that counts as.
+    """
 
     manifest: str
     id: str
@@ -56,6 +59,7 @@ class CatalogCard:
     repo: str = ""
     verified: JsonFields | None = None
     haystack: str = ""
+    unmarked: bool = False
 
     @property
     def full_name(self) -> str:
@@ -116,7 +120,12 @@ class Catalog:
 
     def visible(self, identity: Identity) -> list[CatalogCard]:
         """The artifacts that exist for somebody, by name."""
-        return [card for card in self.cards if identity.may_see(card.full_name, card.record)]
+        return [
+            card
+            for card in self.cards
+            if identity.may_see(card.full_name, card.record)
+            or (identity.unmarked and card.unmarked)
+        ]
 
 
 def facets(cards: Iterable[CatalogCard]) -> dict[str, list[tuple[str, int]]]:
@@ -270,17 +279,19 @@ def _card_of_held(item: HeldArtifact, there: HeldArtifact | None) -> CatalogCard
     files = tuple(CatalogFile(f.path, f.size, f.sha256) for f in item.files)
     present = len(there.files) if there else 0
     state = "complete" if files and present == len(files) else "partial" if present else "missing"
+    record = ArtifactRecord({**item.record.values, "visibility": item.record.visibility})
     return CatalogCard(
         item.manifest,
         item.id,
-        item.record,
+        record,
         item.source,
         item.revision,
         files,
         state,
         bool(present),
         _repo(item.origin),
-        haystack=_haystack(item.full_name, item.record, item.source),
+        haystack=_haystack(item.full_name, record, item.source),
+        unmarked=not item.record.text("visibility"),
     )
 
 
@@ -312,6 +323,7 @@ def _card_of_part(part: ArtifactPlan, held: bool) -> CatalogCard:
         held,
         _repo(SourceFields.of_source(artifact.source)),
         haystack=_haystack(artifact.full_name, record, source),
+        unmarked="visibility" not in artifact.info,
     )
 
 

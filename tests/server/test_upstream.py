@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
 
+from fetcher.store import gc
+from fetcher.store.store import Store
+from tests.conftest import write_project
 from tests.kit import git_blob, payload, sha256
-from tests.server.kit import Mirror, bearer, serving
+from tests.oracles import CLIENTS, client
+from tests.server.kit import Mirror, bearer, fetch, serving
 from tests.servers.hub import HubServer
 
 LARGE = payload(12_000_000, 21)
@@ -107,7 +114,7 @@ def test_it_survives_restarts_and_the_end_of_upstream(hub: HubServer, start: Sta
     with start() as mirror:
         assert mirror.ask("/o/m/resolve/main/model.safetensors").body == LARGE
         assert mirror.ask("/o/m/resolve/main/data/007.txt").body == b"7"
-        assert mirror.ask("/o/m/resolve/main/data/008.txt", timeout=60).status in {404, 502}
+        assert mirror.ask("/o/m/resolve/main/data/008.txt", timeout=60).status == 503
     with start("--store", hub_store(mirror)) as mirror:
         assert mirror.ask("/o/m/resolve/main/data/007.txt").body == b"7"
 
@@ -180,3 +187,227 @@ def test_branches_move_and_gated_content_takes_a_token(
         assert mirror.ask("/o/gated/resolve/main/config.json", headers=reader).body == b"{}"
         assert mirror.ask("/o/gated/resolve/main/config.json").code == "RepoNotFound"
     assert not [r for r in hub.requests if r.token not in (None, "hf_operator")]
+
+
+# One file alone: nobody asked for a listing
+
+
+def test_a_file_that_was_asked_for_alone_is_found_again_by_name(
+    hub: HubServer, start: Start, tmp_path: Path
+) -> None:
+    commit = hub.repos["model", "o/m"].refs["refs/heads/main"]
+    hub.set_ref("o/m", "v1", commit, tag=True)
+    with start() as mirror:
+        assert mirror.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        assert mirror.ask("/o/m/resolve/v1/config.json").body == FILES["config.json"]
+        assert not hub.matching("GET .*/tree/")
+    url, store = hub.url, hub_store(mirror)
+    hub.stop()
+    offline = {"FETCH_OFFLINE": "1"}
+    for arguments, more in [
+        (("--upstream", url), {}),  # away for a while
+        (("--upstream", url), offline),  # nobody is to ask
+        (("--store", store), {}),  # the next site
+    ]:
+        with serving(tmp_path, *arguments, cwd=tmp_path / "work", **more) as mirror:
+            for revision in ("main", "v1", commit):
+                got = mirror.ask(f"/o/m/resolve/{revision}/model.safetensors")
+                assert got.body == LARGE and got.headers["x-repo-commit"] == commit
+                assert mirror.ask(f"/o/m/resolve/{revision}/config.json", "HEAD").status == 200
+            listed = mirror.ask("/api/models/o/m/tree/main?recursive=1")
+            assert [i["path"] for i in listed.json()] == ["config.json", "model.safetensors"]
+            assert listed.headers["x-fetch-listing"] == "part"
+            assert mirror.ask("/api/models/o/m").json()["sha"] == commit
+            assert mirror.ask("/api/models?search=o/m").json()[0]["id"] == "o/m"
+            refs = mirror.ask("/api/models/o/m/refs").json()
+            assert [(r["name"], r["targetCommit"]) for r in refs["branches"]] == [("main", commit)]
+            assert [(r["name"], r["targetCommit"]) for r in refs["tags"]] == [("v1", commit)]
+            assert url in mirror.greeting
+
+
+@pytest.mark.parametrize("library", CLIENTS)
+def test_the_hubs_client_finds_it_while_upstream_is_away(
+    hub: HubServer, start: Start, tmp_path: Path, library: str
+) -> None:
+    load = "import sys, huggingface_hub as h; print(h.hf_hub_download('o/m', sys.argv[1]))"
+    every = "import huggingface_hub as h; print(h.snapshot_download('o/m'))"
+
+    def run(code: str, *arguments: str, home: str) -> Path:
+        there = {"HF_ENDPOINT": mirror.url, "HF_HOME": str(tmp_path / home)}
+        return Path(client(code, *arguments, path=library, **there))
+
+    with start() as mirror:
+        for name in ("config.json", "model.safetensors"):
+            assert run(load, name, home="online").read_bytes() == FILES[name]
+    hub.stop()
+    with start() as mirror:
+        for name in ("config.json", "model.safetensors"):
+            assert run(load, name, home="offline").read_bytes() == FILES[name]
+        folder = run(every, home="whole")
+        assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_a_name_is_kept_for_what_was_in_the_store_before(hub: HubServer, start: Start) -> None:
+    """The bytes come by one repository, the name by another: nothing is fetched for it."""
+    hub.add_repo("o/twin", {"weights.safetensors": LARGE, "c.json": FILES["config.json"]})
+    with start() as mirror:
+        assert mirror.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+        before = len(hub.requests)
+        assert mirror.ask("/o/twin/resolve/main/weights.safetensors").body == LARGE
+        assert mirror.ask("/o/twin/resolve/main/c.json").body == FILES["config.json"]
+        assert not [r for r in hub.requests[before:] if "/resolve/" in r.target]
+    hub.stop()
+    with start() as mirror:
+        assert mirror.ask("/o/twin/resolve/main/weights.safetensors").body == LARGE
+        assert mirror.ask("/o/twin/resolve/main/c.json").body == FILES["config.json"]
+
+
+def test_gc_keeps_what_was_fetched_by_name(hub: HubServer, start: Start, tmp_path: Path) -> None:
+    stray = sha256(b"nobody's")
+    with start() as mirror:
+        assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+    store = Store(Path(hub_store(mirror)))
+    (store.blobs / stray).write_bytes(b"nobody's")
+    wanted, unreadable = gc.needed(store, [])
+    assert unreadable == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "YOUNG_SECONDS", -1)
+        assert gc.sweep(store, wanted, dry_run=False).blobs == [stray]
+    hub.stop()
+    with start() as mirror:
+        assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+
+
+def test_an_empty_folder_begins_as_a_store(hub: HubServer, tmp_path: Path) -> None:
+    for name in ("new", "empty"):
+        store = tmp_path / name
+        if name == "empty":
+            store.mkdir()
+        flags = ("--store", store, "--upstream", hub.url)
+        with serving(tmp_path, *flags, cwd=tmp_path) as mirror:
+            assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+        with serving(tmp_path, "--store", store, cwd=tmp_path) as mirror:
+            assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+
+
+@pytest.mark.parametrize(
+    "stage", ["/revision/", "/paths-info/", "/resolve/", "body", "small", "end"]
+)
+def test_a_killed_server_keeps_what_anybody_has_whole(
+    hub: HubServer, start: Start, stage: str
+) -> None:
+    """Killed at each question to upstream, while bytes come, right after the last one."""
+    whole: dict[str, bytes] = {}
+    with start() as mirror:
+        assert mirror.ask("/o/m/resolve/main/notes.txt").body == FILES["notes.txt"]
+        whole["notes.txt"] = FILES["notes.txt"]
+        hub.add_repo("o/other", {"model.safetensors": LARGE[1:], "a.txt": b"small"})
+        path = "a.txt" if stage == "small" else "model.safetensors"
+        if stage == "body":
+            hub.cdn.faults.add("GET", "slow", rate=6_000_000)
+            threading.Timer(0.7, mirror.kill).start()
+        elif stage.startswith("/"):
+            hub.hook(stage, mirror.kill)
+        with suppress(OSError, http.client.HTTPException):
+            got = mirror.ask(f"/o/other/resolve/main/{path}")
+            if not got.cut:
+                whole["a.txt"] = got.body
+        if stage in {"small", "end"}:
+            mirror.kill()
+        mirror.killed = True
+        mirror.process.wait()
+    hub.cdn.faults.clear()
+    with start() as mirror:
+        assert mirror.ask("/o/other/resolve/main/model.safetensors").body == LARGE[1:]
+        mirror.kill()
+    hub.stop()
+    with start() as mirror:
+        assert mirror.ask("/o/other/resolve/main/model.safetensors").body == LARGE[1:]
+        assert mirror.ask("/o/m/resolve/main/notes.txt").body == FILES["notes.txt"]
+        if stage == "small":
+            assert mirror.ask("/o/other/resolve/main/a.txt").body == whole["a.txt"] == b"small"
+
+
+def test_two_servers_on_one_store(hub: HubServer, start: Start) -> None:
+    """What one has fetched, the other serves while upstream is away, without a restart."""
+    with start() as one, start() as two:
+        assert two.ask("/o/m/resolve/main/data/001.txt").body == b"1"
+        names = [f"data/{i:03d}.txt" for i in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            asked = [(mirror, name) for name in names for mirror in (one, two)]
+            bodies = pool.map(lambda p: p[0].ask(f"/o/m/resolve/main/{p[1]}").body, asked)
+            assert all(body == FILES[name] for body, (_, name) in zip(bodies, asked, strict=True))
+        assert one.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        hub.stop()
+        assert two.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+    with start() as mirror:
+        for name in [*names, "model.safetensors"]:
+            assert mirror.ask(f"/o/m/resolve/main/{name}").body == FILES[name]
+
+
+def test_a_chain_of_two_mirrors(hub: HubServer, start: Start, tmp_path: Path) -> None:
+    """The second one hears the first one's no, its silence, and that it lists a part."""
+    home = tmp_path / "second"
+    (home / "work").mkdir(parents=True)
+    hub.add_repo("o/gated", {"config.json": b"{}"}, gated="auto")
+    alone = {"a.txt": b"a", "b.txt": b"b"}
+    commit = hub.add_repo("o/alone", alone)
+
+    def second(url: str) -> AbstractContextManager[Mirror]:
+        return serving(home, "--upstream", url, cwd=home / "work")
+
+    flags = ("--port", str(free_port()))
+    with start(*flags) as one, second(one.url) as two:
+        assert two.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        assert two.ask("/o/m/resolve/main/none").code == "EntryNotFound"
+        assert two.ask("/api/models/o/none").code == "RepoNotFound"
+        assert two.ask("/o/m/resolve/v9/config.json").code == "RevisionNotFound"
+        assert two.ask("/o/gated/resolve/main/config.json").code == "GatedRepo"
+        assert one.ask("/o/alone/resolve/main/a.txt").body == b"a"
+    port = hub.port
+    hub.stop()
+    with start(*flags) as one, second(one.url) as two:
+        assert two.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        held = two.ask("/api/models/o/alone/tree/main?recursive=1")
+        assert [i["path"] for i in held.json()] == ["a.txt"]
+        assert two.ask("/o/alone/resolve/main/a.txt").body == b"a"
+        answer = two.ask("/o/alone/resolve/main/b.txt")
+        assert answer.status == 503 and int(answer.headers["retry-after"]) > 0
+        one_url = one.url
+    with second(one_url) as two:  # both are away
+        assert two.ask("/o/m/resolve/main/model.safetensors").body == LARGE
+        assert two.ask("/o/m/resolve/main/config.json").status == 503
+    with HubServer(port) as again:
+        again.add_repo("o/alone", alone, sha=commit)
+        with start(*flags) as one, second(one.url) as two:
+            assert two.ask("/o/alone/resolve/main/b.txt").body == b"b"
+            listed = two.ask("/api/models/o/alone/tree/main?recursive=1").json()
+            assert {i["path"] for i in listed} == alone.keys()
+
+
+def test_fetch_all_through_a_chain_and_without_upstream(
+    hub: HubServer, start: Start, tmp_path: Path
+) -> None:
+    text = 'artifacts:\n  a: {source: "hf:o/m", files: [config.json, model.safetensors]}\n'
+    for name in ("online", "offline"):
+        write_project(tmp_path / name, "p", text, "tree:\n  a/: a\n")
+
+    def all_(name: str, url: str) -> None:
+        own = {"FETCH_STORE": str(tmp_path / f"{name}-store")}
+        fetch(tmp_path, "all", "--quiet", cwd=tmp_path / name, HF_ENDPOINT=url, **own)
+        root = tmp_path / name / "a"
+        assert (root / "model.safetensors").read_bytes() == LARGE
+
+    with start() as mirror:
+        all_("online", mirror.url)
+    hub.stop()
+    with start() as mirror:
+        all_("offline", mirror.url)
+    locks = [(tmp_path / name / "fetch.lock").read_text() for name in ("online", "offline")]
+    assert locks[0] == locks[1]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])

@@ -1,0 +1,278 @@
+"""What Hubs have said to a server that fetches from them, kept beside the blobs, by who said it.
+
+    upstream/HOST-HASH/upstream.json        {"schema": "fetch.upstream/1", "url": …}
+    upstream/HOST-HASH/REPO-HASH/said.jsonl where a ref stands, what a path holds: one a line
+    upstream/HOST-HASH/REPO-HASH/COMMIT     a whole listing, in the form of a lock
+
+One Hub's word is never taken for another's. Statements are appended, each with one write, so that
+servers which share a store lose none of each other's, and a killed one no more than its last.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher.errors import FetchError, LockError
+from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.network.urls import host_of, origin_of, without_login
+from fetcher.project import lockfile
+from fetcher.project.lockfile import Lock, LockedArtifact
+from fetcher.sources.base import FileEntry
+from fetcher.sources.git_fields import COMMIT
+from fetcher.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+FOLDER = "upstream"
+SCHEMA = "fetch.upstream/1"
+KINDS = ("model", "dataset", "space")
+_ABOUT, _SAID = "upstream.json", "said.jsonl"
+_MANIFEST = "upstream"
+_REF = re.compile(r"[^\x00-\x20\x7f]{1,255}")
+
+
+@dataclass(frozen=True)
+class RefStatement:
+    """A branch, tag or commit stands at `commit`; said at `at`, in seconds since 1970.
+
+    `closed`: the repository is gated or private there.
+    """
+
+    ref: str
+    commit: str
+    closed: bool
+    at: float = field(default_factory=time.time)
+
+    def dump(self) -> dict[str, object]:
+        """As it is kept."""
+        return {"ref": self.ref, "commit": self.commit, "closed": self.closed, "at": int(self.at)}
+
+
+@dataclass(frozen=True)
+class FileStatement:
+    """A path of a commit, with the sha256 of its content, which is in the store."""
+
+    commit: str
+    file: FileEntry
+
+    def dump(self) -> dict[str, object]:
+        """As it is kept."""
+        told = {name: value for name, value in self.file._asdict().items() if value}
+        return {"commit": self.commit, "size": self.file.size, **told}
+
+
+Statement = RefStatement | FileStatement
+
+
+@dataclass
+class UpstreamRepo:
+    """All that one Hub has said of one repository.
+
+    `files` are those whose content was fetched, by commit and path; `listings` whole commits.
+    """
+
+    kind: str
+    id: str
+    refs: dict[str, RefStatement] = field(default_factory=dict)
+    files: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
+    listings: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is gated or private; what nothing was said of is."""
+        latest = max(self.refs.values(), key=lambda said: said.at, default=None)
+        return latest is None or latest.closed
+
+    def commits(self) -> list[str]:
+        """Every commit of which something is known, the one that a ref reached last at the end."""
+        reached = {said.commit: said.at for said in self.refs.values()}
+        return sorted(self.files.keys() | self.listings.keys(), key=lambda c: reached.get(c, 0.0))
+
+    def at(self, commit: str) -> dict[str, FileEntry]:
+        """The files of a commit by path: the listing's, with the digests that fetching gave."""
+        found = dict(self.listings.get(commit, {}))
+        for path, file in self.files.get(commit, {}).items():
+            listed = found.get(path)
+            if listed is None or listed.key in {file.key, f"git:{file.git_blob}"}:
+                found[path] = file
+        return found
+
+
+def endpoint(url: str) -> str:
+    """An upstream's address as its name: two spellings of one place are one. Raises Failure."""
+    bare, _ = without_login(url)
+    scheme, _, _ = origin_of(bare)
+    path = re.sub(r"^[^/]*//[^/?#]*", "", bare).partition("?")[0].partition("#")[0]
+    return f"{scheme}://{host_of(bare)}{path.rstrip('/')}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class UpstreamRecords:
+    """What one Hub has said, below a store's folder. Safe in any thread."""
+
+    def __init__(self, store: Path, url: str) -> None:
+        self.url = endpoint(url)
+        name = re.sub(r"[^A-Za-z0-9.-]", "-", host_of(self.url))[:60]
+        self.root = store / FOLDER / f"{name}-{_short(self.url)}"
+
+    def folder(self, kind: str, name: str) -> Path:
+        """Where a repository's statements are."""
+        shown = re.sub(r"[^A-Za-z0-9_.-]", "--", name)[:60]
+        return self.root / f"{kind}--{shown}-{_short(f'{kind}/{name}')}"
+
+    def folders(self) -> list[Path]:
+        """The folder of every repository that it has spoken of."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path for path in self.root.iterdir() if (path / _SAID).is_file())
+
+    def add(self, kind: str, name: str, said: Iterable[Statement], sync: bool = False) -> None:
+        """Keep statements; `sync` also through a power cut. Raises OSError."""
+        folder = self.folder(kind, name)
+        self._prepare(folder)
+        handle = os.open(folder / _SAID, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            lines = ({"kind": kind, "id": name, **statement.dump()} for statement in said)
+            # A line that a killed server left unfinished ends here.
+            data = "".join(f"\n{json.dumps(line)}\n" for line in lines).encode()
+            if os.write(handle, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def add_listing(self, kind: str, name: str, commit: str, files: Iterable[FileEntry]) -> None:
+        """Keep a whole commit's files. Raises OSError."""
+        folder = self.folder(kind, name)
+        self._prepare(folder)
+        locked = LockedArtifact(f"{kind}:{name}", commit, "", tuple(sorted(files)))
+        text = lockfile.dumps(Lock({(_MANIFEST, commit): locked}))
+        write_atomically(folder / commit, text.encode())
+
+    def _prepare(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (self.root / _ABOUT).exists():
+            text = json.dumps({"schema": SCHEMA, "url": self.url})
+            write_atomically(self.root / _ABOUT, text.encode())
+
+    def read(self, kind: str, name: str) -> UpstreamRepo:
+        """What was said of a repository; nothing if nothing was, or it cannot be read."""
+        found = read(self.folder(kind, name))
+        known = found is not None and (found.kind, found.id) == (kind, name)
+        return found if found and known else UpstreamRepo(kind, name)
+
+    def all(self) -> Iterator[UpstreamRepo]:
+        """Every repository that it has spoken of."""
+        for folder in self.folders():
+            found = read(folder)
+            if found is not None:
+                yield found
+
+
+def read(folder: Path) -> UpstreamRepo | None:
+    """A repository's statements; later ones count. None if they do not say of what."""
+    try:
+        lines = (folder / _SAID).read_bytes().split(b"\n")
+    except OSError:
+        return None
+    found: UpstreamRepo | None = None
+    for line in lines:
+        item = _object(line)
+        kind, name = item.get("kind"), item.get("id")
+        if found is None and kind in KINDS and isinstance(name, str):
+            found = UpstreamRepo(str(kind), name)
+        if found is not None and (kind, name) == (found.kind, found.id):
+            _take(item, found)
+    if found is not None:
+        for path in folder.iterdir():
+            if COMMIT.fullmatch(path.name):
+                with suppress(FetchError, OSError, UnicodeDecodeError):
+                    found.listings[path.name] = _listing(path)
+    return found
+
+
+def _object(line: bytes) -> Mapping[str, object]:
+    """One line; nothing for one that was never finished."""
+    try:
+        item = json.loads(line) if line else None
+    except (ValueError, RecursionError):
+        return {}
+    return item if isinstance(item, dict) else {}
+
+
+def _take(item: Mapping[str, object], repo: UpstreamRepo) -> None:
+    ref, commit, at = item.get("ref"), item.get("commit"), item.get("at")
+    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+        return
+    if "ref" in item:
+        if isinstance(ref, str) and _REF.fullmatch(ref) and isinstance(at, int):
+            repo.refs[ref] = RefStatement(ref, commit, item.get("closed") is not False, float(at))
+        return
+    with suppress(LockError):
+        file = lockfile.file_entry(item, _SAID)
+        if file.sha256 and file.size is not None:
+            repo.files.setdefault(commit, {})[file.path] = file
+
+
+def _listing(path: Path) -> dict[str, FileEntry]:
+    lock = lockfile.loads(path.read_text("utf-8"), path.name)
+    return {file.path: file for item in lock.artifacts.values() for file in item.files}
+
+
+def endpoints(store: Path) -> list[str]:
+    """The addresses of all Hubs whose statements a store keeps."""
+    found = []
+    for path in sorted((store / FOLDER).glob(f"*/{_ABOUT}")):
+        with suppress(OSError, UnicodeDecodeError):
+            url = _object(path.read_bytes()).get("url")
+            if isinstance(url, str) and _is_of(url, path.parent, store):
+                found.append(url)
+    return found
+
+
+def _is_of(url: str, folder: Path, store: Path) -> bool:
+    try:
+        return UpstreamRecords(store, url).root == folder
+    except FetchError:
+        return False
+
+
+def needed(store: Store) -> Iterator[FileEntry]:
+    """Every content that statements lead to: what `fetch gc` must keep."""
+    for path in (store.root / FOLDER).glob(f"*/*/{_SAID}"):
+        repo = read(path.parent)
+        if repo is not None:
+            for commit in repo.commits():
+                yield from repo.at(commit).values()
+
+
+def is_record(root: Path, store: Path) -> bool:
+    """Whether a folder is one of these, and no project of a person's."""
+    return (store / FOLDER).absolute() in root.absolute().parents
+
+
+def forget_nameless(store: Path) -> int:
+    """Remove what earlier versions kept of repositories without saying which Hub it came from.
+
+    The contents stay. Gives how many repositories there were; raises OSError.
+    """
+    nameless = [path.parent for path in (store / FOLDER).glob(f"*/{lockfile.NAME}")]
+    for folder in nameless:
+        shutil.rmtree(folder)
+        remove_quietly(str(store / "projects" / f"{folder.name}.json"))
+    return len(nameless)
