@@ -227,8 +227,26 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> N
             t("--allow-folder is for registering models: it needs a project and --tokens FILE"),
             t("write a line NAME read,upload TOKEN"),
         )
+    if flags.upstream:
+        _check_upstream(flags.upstream)
     if bundles and flags.upstream:
         raise UsageError(t("--upstream needs a store to keep what it fetches"), t("serve a store"))
+
+
+def _check_upstream(url: str) -> None:
+    """Raise UsageError for what is no address of a Hub."""
+    from fetcher.errors import Failure
+    from fetcher.store.upstream_records import endpoint
+
+    try:
+        named = endpoint(url)
+    except Failure:
+        named = ""
+    if not named.startswith(("https://", "http://")):
+        raise UsageError(
+            t("--upstream {url}: expected an http or https URL", url=url),
+            t("such as https://huggingface.co"),
+        )
 
 
 def _bytes(text: str) -> int | None:

@@ -20,7 +20,7 @@ from fetcher.mirror.trust import require
 from fetcher.server.project_inventory import ProjectInventory, StoreInventory
 from fetcher.server.repos import Repo, merged
 from fetcher.server.tokens import Identity
-from fetcher.server.upstream_index import UpstreamInventory, signature
+from fetcher.server.upstream_index import UpstreamInventory
 from fetcher.store import upstream_records
 from fetcher.store.gc import projects
 from fetcher.store.store import Store
@@ -102,7 +102,7 @@ class StoreLocation:
         return (
             [_stat(folder) for folder in folders],
             [_project_signature(root) for root in self._roots()],
-            signature(records) if records else None,
+            records.marks() if records else None,
         )
 
     def open(self) -> list[Inventory]:
@@ -209,25 +209,24 @@ class InventoryView:
         """What exists for somebody; made when they first ask."""
         found = self._seen.get(identity)
         if found is None:
-            hidden = {
-                file.sha256
-                for item in self.artifacts
-                if not identity.may_see(item.full_name, item.record)
-                for file in item.files
-                if file.size
-            }
-            hidden -= {
-                file.sha256
-                for item in self.artifacts
-                if item.upstream and item.record.visibility == "public"
-                for file in item.files
-            }
-            found = _Seen(hidden)
+            found = _Seen(self._hidden(identity))
             for item in self.artifacts:
                 if identity.may_see(item.full_name, item.record):
                     found.add(item)
             self._seen[identity] = found
         return found
+
+    def _hidden(self, identity: Identity) -> set[str | None]:
+        """Digests that are private to somebody else."""
+        if identity.sees_all:
+            return set()
+        closed = (i for i in self.artifacts if not identity.may_see(i.full_name, i.record))
+        hidden = {file.sha256 for item in closed for file in item.files if file.size}
+        if hidden:
+            for item in self.artifacts:
+                if item.upstream and item.record.visibility == "public":
+                    hidden.difference_update(file.sha256 for file in item.files)
+        return hidden
 
     def visible(self, identity: Identity) -> list[HeldArtifact]:
         """The artifacts that exist for somebody, with the files that do."""

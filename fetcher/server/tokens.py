@@ -37,6 +37,11 @@ class Identity:
     reads: bool = False
     unmarked: bool = False
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether every artifact of every project exists for them."""
+        return "*" in self.globs
+
     def may_see(self, full_name: str, record: ArtifactRecord) -> bool:
         """Whether an artifact with this record exists for them.
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -64,7 +64,7 @@ class _KnownRepo:
 
     `seen`: when upstream last said where a revision stands, and the commit. `listed`: when it last
     listed a commit. `entries`: single files that it told of, None for one that it has not.
-    `noted`: what is kept on disk.
+    `noted`: what is kept on disk; `mark`: how that looked when it was last read.
     """
 
     repo: Repo
@@ -72,6 +72,7 @@ class _KnownRepo:
     listed: dict[str, float] = field(default_factory=dict)
     entries: dict[tuple[str, str], tuple[float, RepoFile | None]] = field(default_factory=dict)
     noted: set[tuple[str, str]] = field(default_factory=set)
+    mark: object = None
 
     def take(self, said: Repo) -> None:
         """Take in what is on disk, where nothing newer is known."""
@@ -202,7 +203,9 @@ class HubUpstream:
     async def _look_again(self, known: _KnownRepo) -> None:
         """Another server on this store may have learnt more while upstream is away from us."""
         kind, name = known.repo.kind, known.repo.id
-        known.take(repo_of(await self._thread(self.records.read, kind, name)))
+        if (mark := self.records.mark(kind, name)) != known.mark:
+            known.mark = mark
+            known.take(repo_of(await self._thread(self.records.read, kind, name)))
 
     async def _ask(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Ask upstream once for all, unless it refused this a moment ago. Raises HttpError."""
@@ -211,7 +214,7 @@ class HubUpstream:
         try:
             await self._once(key, work)
         except Failure as failure:
-            error, seconds = refusals.of_problem(failure.problem, self.url)
+            error, seconds = refusals.of_problem(failure.problem, self.url, failure.detail)
             if error.response.status in refusals.PASSING:
                 self._tell(failure.message)
             if self._network.unreachable:  # for all who ask, and for no longer than that
@@ -416,33 +419,20 @@ class HubUpstream:
             if known is not None:
                 self._note(known, one.place.commit, one.file)
 
-    def _telling(self) -> _Telling:
-        return _Telling(self)
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What cannot be written down is told, and served all the same."""
+        try:
+            yield
+        except OSError as error:
+            folder, why = self.records.root, error.strerror or error
+            self._tell(t("{folder} cannot be written: {why}", folder=folder, why=why))
 
     def _tell(self, text: str) -> None:
         _log.debug("upstream: %s", text)  # each time; people are told once
         if text not in self._trouble:
             self._trouble.add(text)
             self.say(t("upstream: {text}; what is held is served", text=text))
-
-
-class _Telling:
-    """What cannot be written down is told and served all the same."""
-
-    def __init__(self, upstream: HubUpstream) -> None:
-        self._upstream = upstream
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, OSError):
-            return False
-        folder = self._upstream.records.root
-        self._upstream._tell(
-            t("{folder} cannot be written: {error}", folder=folder, error=error.strerror or error)
-        )
-        return True
 
 
 def _known_file(known: _KnownRepo, commit: str, path: str) -> tuple[RepoFile | None] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from fetcher.fs.extents import Extent
 from fetcher.mirror.inventory import CLOSED, OPEN, ArtifactRecord, HeldArtifact, SourceFields
@@ -85,19 +84,3 @@ class UpstreamInventory:
 
 def _short(url: str, said: UpstreamRepo) -> str:
     return hashlib.sha256(f"{url} {said.kind}/{said.id}".encode()).hexdigest()[:12]
-
-
-def signature(records: UpstreamRecords) -> object:
-    """What changes when the Hub said something; costs two stats for each repository."""
-    return [
-        (folder.name, *(_stat(path) for path in (folder, folder / "said.jsonl")))
-        for folder in records.folders()
-    ]
-
-
-def _stat(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size

@@ -71,9 +71,14 @@ def unreachable(upstream: str, why: str, wait: float = UNREACHABLE_SECONDS) -> H
     return refusal(503, text, headers={"Retry-After": str(max(1, round(wait)))})
 
 
-def of_problem(problem: Problem, upstream: str) -> tuple[HttpError, float]:
-    """A failed request or transfer as clients hear it, and for how many seconds."""
+def of_problem(problem: Problem, upstream: str, detail: str = "") -> tuple[HttpError, float]:
+    """A failed request or transfer as clients hear it, and for how many seconds.
+
+    `detail` is that of the Failure (see `HuggingFace.failure`).
+    """
     code, why = problem.code, problem.message
+    if detail == "no-repository":
+        return refusal(404, why, "RepoNotFound"), ABSENT_SECONDS
     if code in {"network", "offline", "busy"}:
         return unreachable(upstream, why), UNREACHABLE_SECONDS
     if code == "gated":

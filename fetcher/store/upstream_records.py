@@ -176,12 +176,28 @@ class UpstreamRecords:
         known = found is not None and (found.kind, found.id) == (kind, name)
         return found if found and known else UpstreamRepo(kind, name)
 
+    def mark(self, kind: str, name: str) -> object:
+        """What changes when more is said of a repository; None while nothing is."""
+        return _mark(self.folder(kind, name))
+
+    def marks(self) -> object:
+        """The same of everything that it has said; costs two stats for each repository."""
+        return [(folder.name, _mark(folder)) for folder in self.folders()]
+
     def all(self) -> Iterator[UpstreamRepo]:
         """Every repository that it has spoken of."""
         for folder in self.folders():
             found = read(folder)
             if found is not None:
                 yield found
+
+
+def _mark(folder: Path) -> object:
+    try:
+        stats = [os.stat(path) for path in (folder, folder / _SAID)]
+    except OSError:
+        return None
+    return [(stat.st_mtime_ns, stat.st_size) for stat in stats]
 
 
 def read(folder: Path) -> UpstreamRepo | None:

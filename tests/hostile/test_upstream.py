@@ -302,3 +302,43 @@ def test_a_commit_that_is_told_in_two_ways_is_named(hub: HubServer, tmp_path: Pa
         hub.add_repo("o/m", {**FILES, "config.json": b"other"}, sha=commit)
         assert mirror.ask("/api/models/o/m/tree/main").status == 200
         assert mirror.says("config.json is not what was said of it before")
+
+
+def test_what_upstream_closed_stays_closed(hub: HubServer, tmp_path: Path) -> None:
+    """Gated content that the operator's account may read is asked for by others: from the next
+    site, while upstream is away, by digest, and by a project that claims it as public."""
+    gated = payload(50_000, 5)
+    hub.add_repo("o/gated", {"w.safetensors": gated}, gated="auto")
+    hub.add_token("hf_operator", approved=["o/gated"])
+    tokens = tmp_path / "tokens"
+    tokens.write_text("reader read reader-token-1\n")
+    operator, reader = {"HF_TOKEN": "hf_operator"}, bearer("reader-token-1")
+    address = "/o/gated/resolve/main/w.safetensors"
+    digest = f"/blobs/sha256/{sha256(gated)}"
+    flags = ("--upstream", hub.url, "--tokens", tokens)
+    with serve(tmp_path, *flags, **operator) as mirror:
+        assert mirror.ask(address, headers=reader).body == gated
+        store = mirror.greeting.partition(" of ")[2].partition(" at ")[0]
+    hub.stop()
+    thief = tmp_path / "thief"
+    (thief / "manifests").mkdir(parents=True)
+    (thief / "manifests/t.yaml").write_text(
+        'manifest: t\nvisibility: public\nartifacts:\n  x: {source: "hf:t/x@main"}\n'
+    )
+    (thief / "fetch.lock").write_text(
+        '{"schema": "fetch.lock/1", "manifests": {"t": {"x": {"source": "hf:t/x@main", '
+        f'"revision": "{"c" * 40}", "files": [{{"path": "x", "size": {len(gated)}, '
+        f'"sha256": "{sha256(gated)}"}}]}}}}}}}}'
+    )
+    (Path(store) / "projects").mkdir(exist_ok=True)
+    (Path(store) / "projects/thief.json").write_text(f'{{"root": "{thief}"}}')
+    for arguments in (("--upstream", hub.url), ("--store", store)):
+        for more in ((), ("--trust-forwarded",), ("--tokens", tokens)):
+            with serve(tmp_path, *arguments, *more) as mirror:
+                assert mirror.ask(address).code == "RepoNotFound"
+                assert mirror.ask("/api/models/o/gated").code == "RepoNotFound"
+                known = more[:1] == ("--tokens",)
+                if more:
+                    assert mirror.ask("/t/x/resolve/main/x").status == 404
+                    assert mirror.ask(digest).status == 404
+                assert (mirror.ask(address, headers=reader).body == gated) is known
