@@ -177,9 +177,9 @@ class Hub:
         if not isinstance(paths, list):
             paths = [paths]
         wanted = [str(path).strip("/") for path in paths]
-        return json_response(
-            [_entry(request, snapshot, path) for path in wanted if path in snapshot.entries]
-        )
+        headers = {} if snapshot.whole else {PART_HEADER: PART}
+        known = [_entry(request, snapshot, path) for path in wanted if path in snapshot.entries]
+        return json_response(known, headers)
 
 
 def _is_below(path: str, folder: str) -> bool:

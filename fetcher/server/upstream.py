@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
+from fetcher.network.retry import REDIRECTS
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.server import upstream_refusals as refusals
@@ -34,7 +36,7 @@ from fetcher.server.repos import COMMIT, Repo, RepoFile, Snapshot, repo_file
 from fetcher.server.upstream_index import is_name, record_of, repo_of
 from fetcher.sources.base import FileEntry, UrlCandidate, sound_size
 from fetcher.sources.base import Request as FileRequest
-from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.huggingface import PART, PART_HEADER, HuggingFace
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import (
     FileStatement,
@@ -358,7 +360,8 @@ class HubUpstream:
             return found[0]
         if (found := _known_file(known, commit, path)) is not None:
             return found[0]
-        return (await self._listing(known, commit)).files.get(path)
+        snapshot = await self._listing(known, commit)
+        return snapshot.files.get(path)
 
     async def _ask_entry(self, known: _KnownRepo, commit: str, path: str, key: object) -> None:
         """Learn of one file; where upstream does not answer such questions, nothing is learnt."""
@@ -377,7 +380,28 @@ class HubUpstream:
         if len(known.entries) > _MOST_ENTRIES:
             known.entries.clear()
         entry = next(filter(None, (_sound_entry(item, path) for item in items)), None)
+        if entry is None and answer.headers.get(PART_HEADER.lower()) == PART:
+            entry = await self._ask_file(known.repo, commit, path, key)
         known.entries[commit, path] = time.monotonic(), entry
+
+    async def _ask_file(self, repo: Repo, commit: str, path: str, key: object) -> RepoFile | None:
+        """The same of a mirror that lists a part: only the file's address tells whether it can be
+        had. None if not. Raises HttpError."""
+        source = HuggingFace(repo.id, repo.kind, commit)
+        (url,) = [
+            candidate.url
+            for candidate in source.candidates(commit, FileEntry(path), self._network)
+            if isinstance(candidate, UrlCandidate)
+        ]
+        answer = await self._thread(
+            partial(self._network.request, url, method="HEAD", follow=False, patience=5)
+        )
+        if answer.status in REDIRECTS or answer.status == 200:
+            return _entry_of_headers(path, answer.headers)
+        refused = refusals.of_answer(answer, self.url, f"{repo.id}@{commit[:8]}: {path}")
+        if refused is not None and refused[0].response.status != 404:
+            raise self.refused.keep(key, *refused)
+        return None
 
     def _api(self, repo: Repo, rest: str) -> str:
         return f"{self._network.hub}/api/{repo.kind}s/{quote(repo.id)}/{rest}"
@@ -460,6 +484,17 @@ def _sound_entry(item: object, path: str) -> RepoFile | None:
     if not isinstance(size, int) or not sound_size(size) or not (sha256 or git_blob):
         return None
     return RepoFile(path, size, sha256, git_blob)
+
+
+def _entry_of_headers(path: str, headers: Mapping[str, str]) -> RepoFile | None:
+    """A file as the answer to a HEAD of its address tells of it, if that is sound."""
+    digest = (headers.get("x-linked-etag") or headers.get("etag", "")).strip('"')
+    size = headers.get("x-linked-size") or headers.get("content-length", "")
+    if not re.fullmatch(r"\d{1,16}", size) or not sound_size(int(size)):
+        return None
+    if _is_hex(digest, 64):
+        return RepoFile(path, int(size), digest)
+    return RepoFile(path, int(size), None, digest) if _is_hex(digest, 40) else None
 
 
 def _is_hex(text: object, length: int) -> bool:

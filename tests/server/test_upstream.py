@@ -374,10 +374,17 @@ def test_a_chain_of_two_mirrors(hub: HubServer, start: Start, tmp_path: Path) ->
         assert two.ask("/o/alone/resolve/main/a.txt").body == b"a"
         answer = two.ask("/o/alone/resolve/main/b.txt")
         assert answer.status == 503 and int(answer.headers["retry-after"]) > 0
+        store = hub_store(one)
         one_url = one.url
     with second(one_url) as two:  # both are away
         assert two.ask("/o/m/resolve/main/model.safetensors").body == LARGE
         assert two.ask("/o/m/resolve/main/config.json").status == 503
+    with (
+        serving(tmp_path, "--store", store, *flags, cwd=tmp_path / "work") as one,
+        second(one.url) as two,
+    ):  # the first one has a part for good
+        assert two.ask("/o/alone/resolve/main/b.txt").code == "EntryNotFound"
+        assert two.ask("/o/alone/resolve/main/a.txt").body == b"a"
     with HubServer(port) as again:
         again.add_repo("o/alone", alone, sha=commit)
         with start(*flags) as one, second(one.url) as two:
