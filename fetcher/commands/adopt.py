@@ -26,9 +26,15 @@ from fetcher.reporting import envelope
     default="auto",
     help="auto: reflink, else copy; hardlink: share the file with the store.",
 )
+@click.option("--first-trust", is_flag=True, help="Take what does not look like that file, too.")
 @common.json_option
 def command(
-    paths: tuple[str, ...], name: str | None, manifests: tuple[str, ...], link: str, as_json: bool
+    paths: tuple[str, ...],
+    name: str | None,
+    manifests: tuple[str, ...],
+    link: str,
+    first_trust: bool,
+    as_json: bool,
 ) -> int:
     """Take files that are already on this machine: a hand-made download, a Hugging Face cache,
     an old clone.
@@ -40,7 +46,7 @@ def command(
         if name and len(paths) != 1:
             raise UsageError(t("--as takes exactly one PATH"))
         if name:
-            found = adopt.as_file(space, paths[0], name, link == "hardlink")
+            found = adopt.as_file(space, paths[0], name, link == "hardlink", first_trust)
         else:
             found = adopt.by_digest(space, paths, link == "hardlink")
         problems = list(found.problems)

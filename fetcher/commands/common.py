@@ -127,6 +127,11 @@ def transfer_options(function: F) -> F:
             is_flag=True,
             help="Replace files that stand in the way; they go to .fetch/kept/.",
         ),
+        click.option(
+            "--first-trust",
+            is_flag=True,
+            help="Take files without a known digest, whatever their bytes look like.",
+        ),
     )(function)
 
 

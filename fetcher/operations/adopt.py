@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
+from fetcher.fs.first_look import look
+from fetcher.fs.formats import Body
 from fetcher.fs.patterns import nearest
-from fetcher.fs.sniff import page_complaint
 from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.project import names as naming
@@ -165,13 +166,20 @@ def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
     return entry.md5 is not None and md5_of(path) == entry.md5
 
 
-def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
-    """Take one file as what `name` (artifact/file) says it is; a known digest must match."""
+def as_file(
+    space: Workspace, path: str, name: str, link: bool, first_trust: bool = False
+) -> Adopted:
+    """Take one file as what `name` (artifact/file) says it is; a known digest must match.
+
+    Without one it must look like that file, unless a person vouches for it (`first_trust`).
+    Raises Failure, UsageError.
+    """
     artifact, entry = _find(space, name)
     try:
         with open(path, "rb") as stream:  # noqa: PTH123
-            complaint = page_complaint(stream.read(1024), entry.path)
-        sha256, size = sha256_of(path), os.stat(path).st_size
+            size = os.fstat(stream.fileno()).st_size
+            complaint = look(Body(stream, size), entry.path)
+        sha256 = sha256_of(path)
         known = entry.sha256 or entry.git_blob or entry.md5
         same = _is_known(path, entry, sha256)
         if known and not same:
@@ -188,11 +196,14 @@ def as_file(space: Workspace, path: str, name: str, link: bool) -> Adopted:
                 artifact.id,
                 entry.path,
             )
-        if complaint or not size:
+        if not (known or first_trust) and (complaint or not size):
             raise Failure(
                 "not-a-file",
                 t("{path} is {complaint}", path=path, complaint=complaint or t("empty")),
-                t("save the file itself, not the page that links to it"),
+                t(
+                    "save the file itself, not the page that links to it; if these bytes are "
+                    "right all the same: add --first-trust"
+                ),
                 artifact.id,
                 entry.path,
             )

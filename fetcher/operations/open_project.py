@@ -114,6 +114,7 @@ def open_workspace(
     locked: bool = False,
     overwrite: bool = False,
     update: bool = False,
+    first_trust: bool = False,
     mirrors: Sequence[str] = (),
     readonly: bool = False,
     probes: Callable[[Manifest, Document], None] | None = None,
@@ -144,6 +145,7 @@ def open_workspace(
         locked=locked,
         update=lambda _: update,
         overwrite=overwrite,
+        first_trust=first_trust,
     )
     names = tuple(wanted.manifests)
     return Workspace(project, units, settings, options, progress, readonly, names)

@@ -74,6 +74,7 @@ class Project:
         jobs: int | None = None,
         limit_rate: str | None = None,
         overwrite: bool = False,
+        first_trust: bool = False,
         quiet: bool = False,
         check: bool = False,
     ) -> Report:
@@ -102,6 +103,7 @@ class Project:
             if seal is not None:
                 return of_seal(seal)
             options |= {"locked": locked, "update": update, "overwrite": overwrite}
+            options["first_trust"] = first_trust
             report = self._run(named, quiet, options)
         if report.interrupted:
             raise KeyboardInterrupt
@@ -259,6 +261,7 @@ def fetch(
     jobs: int | None = None,
     limit_rate: str | None = None,
     overwrite: bool = False,
+    first_trust: bool = False,
     quiet: bool = False,
     check: bool = False,
 ) -> Report:
@@ -281,6 +284,7 @@ def fetch(
         jobs: Connections to one host, at most.
         limit_rate: Bytes per second, such as "50M".
         overwrite: Replace files that stand in the way; they go to .fetch/kept/.
+        first_trust: Take files without a known digest, whatever their bytes look like.
         quiet: Show no progress.
         check: Raise ProblemsError if anything went wrong.
 
@@ -310,6 +314,7 @@ def fetch(
         jobs=jobs,
         limit_rate=limit_rate,
         overwrite=overwrite,
+        first_trust=first_trust,
         quiet=quiet,
         check=check,
     )

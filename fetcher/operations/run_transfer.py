@@ -82,7 +82,10 @@ def transfer(
     def downloads() -> Iterator[Download]:
         for items in groups.values():
             download = Download(
-                items[0].artifact.id, items[0].file, candidates.of(items, revisions)
+                items[0].artifact.id,
+                items[0].file,
+                candidates.of(items, revisions),
+                first_trust=space.options.first_trust,
             )
             waiting[download] = items
             yield download

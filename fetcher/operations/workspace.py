@@ -37,6 +37,7 @@ class Options:
     locked: bool = False
     update: Callable[[Artifact], bool] = lambda _: False
     overwrite: bool = False
+    first_trust: bool = False  # whatever comes is taken where no digest is known
 
 
 @dataclass

@@ -8,21 +8,25 @@ never stands for half a file, whatever ends the process or the machine.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, stat_of, write_new
-from fetcher.fs.sniff import POINTER_BYTES, is_pointer, page_complaint
+from fetcher.fs.first_look import look
+from fetcher.fs.formats import Body
+from fetcher.fs.sniff import POINTER_BYTES, is_pointer, junk_complaint
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.inbox import Committed, Refused
+from fetcher.transfer.outcomes import doubt_hint
 
 _BATCH = 1024
 _GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more
@@ -240,27 +244,45 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
         )
     if not wrong and (wanted.sha256 or (wanted.key and item.size > POINTER_BYTES)):
         return
-    head = item.data[:1024] if item.data is not None else _head(item.path)
-    if not wrong and wanted.key:
-        if is_pointer(head):  # git has no more than that, but nobody wants it as weights
-            raise Failure("not-a-file", t("{origin} delivered a Git LFS pointer", origin=origin))
-        return
-    if complaint := page_complaint(head, wanted.path):
-        raise Failure(
-            "not-a-file", t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
-        )
+    with _opened(item) as stream:
+        if not wrong and wanted.key:
+            # git has no more than that, but nobody wants it as weights
+            if is_pointer(stream.read(POINTER_BYTES)):
+                text = t("{origin} delivered a Git LFS pointer", origin=origin)
+                raise Failure("not-a-file", text)
+            return
+        _look_at(item, Body(stream, item.size), bool(wrong))
     if wrong:
         raise Failure(wrong, t("{origin} delivered {found}", origin=origin, found=found))
-    if not item.size and wanted.size != 0:
-        raise Failure("not-a-file", t("{origin} delivered an empty file", origin=origin))
+
+
+def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
+    """Whether it can be the file at all, where no digest tells, or the wrong bytes came.
+
+    Raises Failure, OSError.
+    """
+    download, wanted, origin = item.download, item.download.file, item.origin
+    name, declared = wanted.path, download.declared
+    if wrong:
+        complaint = junk_complaint(body.read(0, POINTER_BYTES), name, declared)
+    elif wanted.md5 or download.first_trust:
+        return
+    else:
+        complaint = look(body, name, declared)
+        if not complaint and not body.size and wanted.size != 0:
+            complaint = t("an empty file")
+    if complaint:
+        text = t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
+        raise Failure("not-a-file", text, "" if wrong else doubt_hint(download))
+
+
+def _opened(item: Arrived) -> BinaryIO:
+    if item.data is not None:
+        return io.BytesIO(item.data)
+    return open(item.path, "rb")  # noqa: PTH123
 
 
 def _md5(item: Arrived) -> str:
     if item.data is not None:
         return hashlib.md5(item.data, usedforsecurity=False).hexdigest()
     return md5_of(item.path)
-
-
-def _head(path: str) -> bytes:
-    with open(path, "rb") as stream:  # noqa: PTH123
-        return stream.read(1024)

@@ -13,7 +13,7 @@ import time
 import pycurl
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.fs.sniff import page_complaint
+from fetcher.fs.first_look import look_at_start
 from fetcher.i18n import t
 from fetcher.network.curl import parse_header
 from fetcher.network.session import Network
@@ -45,6 +45,7 @@ class Connection:
         self.chunks: list[bytes] = []
         self.begun = False
         self.aside = False
+        self.complaint = ""  # what the body's beginning shows it to be
         self.stopped: RequestOutcome | None = None
         self._kept = b""
         self._put_aside = 0
@@ -110,6 +111,7 @@ class Connection:
         self._raw_headers.clear()
         self.chunks.clear()
         self.begun = self.aside = False
+        self.complaint = ""
         self.stopped = None
         self.received = self._put_aside = 0
         self._kept = b""
@@ -218,9 +220,11 @@ class Connection:
         if not isinstance(found, Opening):
             self.stopped = found
             return
-        if found is not Opening.ASIDE and not download.file.key and not segment.at:
-            # No digest would tell: a page is recognised by how it begins.
-            found = Opening.ASIDE if page_complaint(data, download.file.path) else found
+        if found is not Opening.ASIDE and download.doubtful and not segment.at:
+            # No digest would tell: what is no file is recognised by how it begins.
+            download.declared = headers.get("content-type", "")
+            self.complaint = look_at_start(data, download.file.path, download.declared)
+            found = Opening.ASIDE if self.complaint else found
         self.aside = found is Opening.ASIDE
         if found is Opening.RESTART:
             self._restart(download)

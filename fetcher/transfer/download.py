@@ -26,7 +26,9 @@ class Download:
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
     `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
     redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
-    be asked for, as it has failed or is being proven. `proven`: its digest is known.
+    be asked for, as it has failed or is being proven. `proven`: its digest is known. `first_trust`:
+    a person vouches for whatever comes where no digest is known. `declared`: the Content-Type of
+    the answer that brought the body's beginning.
     """
 
     artifact: str
@@ -53,6 +55,8 @@ class Download:
     overtaken: int = 0
     settled: bool = False
     proven: bool = False
+    first_trust: bool = False
+    declared: str = ""
 
     @property
     def small(self) -> bool:
@@ -74,6 +78,11 @@ class Download:
             return self.file.key
         url = self.candidate.url if isinstance(self.candidate, UrlCandidate) else ""
         return f"{self.candidate.origin} {self.label} {url}"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether only the bytes themselves can tell that they are the file."""
+        return not (self.file.key or self.first_trust)
 
     @property
     def label(self) -> str:

@@ -50,6 +50,7 @@ from fetcher.transfer.outcomes import (
     Unreachable,
     Wait,
     Whole,
+    is_encoded,
     is_sign_in,
     manual_hint,
     outcome_of,
@@ -399,8 +400,9 @@ class Engine:
     def _small_body_done(self, connection: Connection, download: Download) -> None:
         data = b"".join(connection.chunks)
         download.received += len(data)
-        encoded = connection.headers().get("content-encoding", "identity") != "identity"
-        if encoded and not download.decode and len(data) != download.file.size:
+        headers = connection.headers()
+        download.declared = headers.get("content-type", "")
+        if is_encoded(download, headers) and len(data) != download.file.size:
             self._act(connection, download, Decode())
         else:
             self._backends.commit(Arrived(download, download.candidate.origin, data=data))

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pycurl
 
-from fetcher.errors import Failure
-from fetcher.fs.sniff import page_complaint
-from fetcher.i18n import Message, t
+from fetcher.errors import Failure, Problem, hint_of
+from fetcher.fs.formats import is_packed_name
+from fetcher.fs.sniff import junk_complaint
+from fetcher.i18n import Message, join, t
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
@@ -109,6 +110,7 @@ class Ended(Protocol):
     hops: int
     stopped: RequestOutcome | None
     aside: bool
+    complaint: str
     curl: Any
 
     @property
@@ -136,7 +138,7 @@ def opening(
     if status not in {200, 206}:
         return Opening.ASIDE
     encoded = headers.get("content-encoding", "identity") != "identity"
-    if encoded and not download.decode:
+    if is_encoded(download, headers):
         return Decode()
     if status == 206:
         return Opening.ASIDE if asked is None else _opening_of_range(download, asked, headers, host)
@@ -147,6 +149,15 @@ def opening(
     if wrong and not encoded:
         return Opening.ASIDE
     return Opening.APPEND if asked is None else Opening.RESTART
+
+
+def is_encoded(download: Download, headers: dict[str, str]) -> bool:
+    """Whether a body came compressed, and libcurl was not told to undo it.
+
+    Servers call the compression of an archive an encoding of the transfer; it is the file's own.
+    """
+    encoded = headers.get("content-encoding", "identity") != "identity"
+    return encoded and not download.decode and not is_packed_name(download.file.path)
 
 
 def _opening_of_range(
@@ -200,10 +211,12 @@ def _of_curl_error(ended: Ended, download: Download, number: int, message: str) 
 
 
 def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
-    complaint = page_complaint(ended.head(), download.file.path)
+    declared = ended.headers().get("content-type", "")
+    name = download.file.path
+    complaint = ended.complaint or junk_complaint(ended.head(), name, declared)
     if complaint:
         text = t("{host} delivers {complaint}", host=ended.host, complaint=complaint)
-        return GiveUp(Failure("not-a-file", text, manual_hint(download)))
+        return GiveUp(Failure("not-a-file", text, doubt_hint(download)))
     length, size = ended.headers().get("content-length", "?"), download.file.size or 0
     text = t(
         "{host} offers {length} bytes instead of {size:,}",
@@ -245,7 +258,7 @@ def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
 def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, str]) -> Failure:
     candidate = download.candidate
     where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
-    page = page_complaint(ended.head(), download.file.path)
+    page = junk_complaint(ended.head(), download.file.path)
     manual = manual_hint(download)
     if headers.get("x-error-code") == "GatedRepo":
         hint = t("ask for access on the repository's page, then set HF_TOKEN")
@@ -283,6 +296,20 @@ def manual_hint(download: Download) -> str:
             return hint.having(artifact=download.artifact)
         return hint.replace("{artifact}", download.artifact)
     return ""
+
+
+def doubt_hint(download: Download) -> str:
+    """What to do where something that does not look like the file has come, or ""."""
+    by_hand = manual_hint(download)
+    if not download.doubtful:
+        return by_hand
+    return join(
+        [
+            by_hand or hint_of(Problem("not-a-file", "")),
+            t("if these bytes are right all the same: fetch all --first-trust"),
+        ],
+        "; ",
+    )
 
 
 def is_sign_in(location: str) -> bool:

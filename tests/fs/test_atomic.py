@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from fetcher.fs import atomic
-from fetcher.fs.sniff import page_complaint
 from tests.kit import git_blob, payload, sha256
 
 
@@ -165,27 +164,3 @@ def test_read_only_files_are_synced_one_by_one(
     atomic.sync_filesystem(str(tmp_path), [str(path)])
     if os.name != "nt":
         assert opened == [os.O_RDONLY]
-
-
-PAGES = [
-    b"<!DOCTYPE html><title>Sign in</title>",
-    b"\xef\xbb\xbf  <html lang=en>",
-    b"<!-- a --> <!-- b -->\n<HTML>",
-    b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC 'x'><html>",
-]
-
-
-@pytest.mark.parametrize("head", PAGES)
-def test_pages_are_recognised(head: bytes) -> None:
-    assert "web page" in page_complaint(head, "weights.bin")
-    assert page_complaint(head, "index.html") == ""
-
-
-@pytest.mark.parametrize("head", [b"", b"\0\1", b"<svg>", b"<!-- x", b"{}", b"<htmlx>", b"PK\3\4"])
-def test_other_content_is_no_page(head: bytes) -> None:
-    assert page_complaint(head, "weights.bin") == ""
-
-
-def test_many_comments_take_no_time() -> None:
-    page_complaint(b"<!---->" * 140, "f")
-    page_complaint(b"<!--" * 250, "f")
