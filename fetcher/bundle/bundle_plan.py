@@ -96,7 +96,8 @@ def plan_bundle(
             payload[sha256] = BundleFile(
                 name, file.size or 0, sha256, None, contents.places[sha256]
             )
-    readme = describe(contents.artifacts, built.tags, len(left_out) if has is not None else None)
+    missing = len(left_out) if has is not None else None
+    readme = describe(contents.artifacts, built.tags, missing, bool(tools))
     files.append(_inline(README, readme.encode("utf-8")))
     everything = files + project + tools + documents + list(payload.values())
     lines = sorted((file.name, file.sha256) for file in everything)

@@ -10,9 +10,17 @@ from typing import TypedDict
 
 from fetcher.bundle import publisher_signatures
 from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.fs.atomic import write_atomically
 from fetcher.i18n import join, t
 from fetcher.mirror import trust
-from fetcher.mirror.bundle import ArtifactSummary, Bundle, open_bundle, open_bundles, summary_of
+from fetcher.mirror.bundle import (
+    TOOL,
+    ArtifactSummary,
+    Bundle,
+    open_bundle,
+    open_bundles,
+    summary_of,
+)
 from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.ui.progress import Progress
 from fetcher.ui.units import human_bytes
@@ -45,11 +53,16 @@ class CheckResult:
 
 @dataclass
 class SignResult:
-    """What signing did: files and bytes that were proved, and the signature's path."""
+    """What signing did: files and bytes that were proved, and the signatures' paths.
+
+    `tool`: fetch itself is in the bundle.
+    """
 
     files: int = 0
     bytes: int = 0
     signature: str = ""
+    sums_signature: str = ""
+    tool: bool = False
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -74,6 +87,11 @@ def _once(problems: list[Problem]) -> list[Problem]:
     for problem in problems:
         seen.setdefault((problem.file, problem.code if not problem.file else ""), problem)
     return list(seen.values())
+
+
+def has_tool(bundle: Bundle) -> bool:
+    """Whether fetch itself is in the bundle."""
+    return any(name.startswith(TOOL) for name in bundle.sums)
 
 
 def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> CheckResult:
@@ -105,7 +123,7 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                     "delta": bundle.contents.delta,
                     "absent": len(absent) if bundle.contents.delta else 0,
                     "signature": Path(bundle.signature).is_file(),
-                    "tool": any(name.startswith("tool/") for name in bundle.sums),
+                    "tool": has_tool(bundle),
                 }
             )
             found.artifacts += [summary_of(artifact) for artifact in bundle.artifacts()]
@@ -130,6 +148,10 @@ def lines(found: CheckResult) -> list[str]:
             facts.append(t("signed (not checked: --verify-key)"))
         else:
             facts.append(t("not signed"))
+        if item["tool"] and not found.signed:
+            facts.append(
+                t("nothing here proves who made tool/install.sh: see INDEX.txt before you run it")
+            )
         shown.append(join((item["bundle"], join(facts)), ": "))
     for artifact in found.artifacts:
         shown.append(
@@ -169,7 +191,10 @@ def sign(path: str, key: Path, progress: Progress) -> SignResult:
             return done
         name = Path(path).absolute().name
         signing.sign(bundle.sealed_digests(), name, key, Path(bundle.signature))
-        done.signature = bundle.signature
+        made = signing.sign_detached(bundle.sums_bytes, key)
+        write_atomically(Path(bundle.sums_signature), made)
+        done.signature, done.sums_signature = bundle.signature, bundle.sums_signature
+        done.tool = has_tool(bundle)
         _log.info("%s is signed: %s", bundle.label, bundle.signature)
     except OSError as error:
         raise from_os_error(error, t("writing {signature}", signature=bundle.signature)) from error

@@ -34,21 +34,26 @@ _IGNORED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycach
 
 _SCRIPT = """\
 #!/bin/sh
-# Installs fetch from the wheels beside this script; needs no network.
+# Installs fetch from the wheels beside this script; needs no network. Prove it before you run it:
+# INDEX.txt says how. Python reads nothing from the current directory, nor settings of pip.
 # usage: sh install.sh [DIRECTORY]      (PYTHON=python{python} names the interpreter)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=${{1:-fetch-tool}}
 python=${{PYTHON:-python3}}
-found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+found=$("$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if [ "$found" != "{python}" ]; then
   echo "these wheels are for Python {python}, and $python is $found: set PYTHON" >&2
   exit 2
 fi
-"$python" -m venv "$target"
-"$target/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \\
-  --find-links "$here" --require-hashes -r "$here/requirements.txt"
-"$target/bin/fetch" --version
+if [ -e "$target" ]; then  # what stands there would run as well
+  echo "$target is there already: remove it, or name another directory" >&2
+  exit 2
+fi
+"$python" -I -m venv "$target"
+"$target/bin/python" -I -m pip --isolated install --quiet --disable-pip-version-check --no-index \\
+  --only-binary :all: --find-links "$here" --require-hashes -r "$here/requirements.txt"
+"$target/bin/python" -I "$target/bin/fetch" --version
 echo "installed: $target/bin/fetch"
 """
 

@@ -22,7 +22,7 @@ from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_file
 from fetcher.fs.extents import Extent
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
-from fetcher.mirror.bundle import SIGNATURE, SUMS
+from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
@@ -208,6 +208,7 @@ def write_folder(
         target.mkdir(parents=True, exist_ok=True)
         marker.touch()
         remove_quietly(str(target / SIGNATURE))
+        remove_quietly(str(target / SUMS_SIGNATURE))
         remove_quietly(str(target / SUMS))
         # What makes the folder a bundle comes last.
         for file in sorted(plan.files, key=lambda item: item.name == SUMS):

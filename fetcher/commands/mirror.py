@@ -76,6 +76,17 @@ def _imported(result: ImportResult, store: Path) -> list[str]:
     ]
 
 
+def _first_steps(bundle: str, key: str = "", digest: str = "") -> list[str]:
+    """What proves the tool at the site, before any of it runs."""
+    from fetcher.bundle.first_steps import commands, form_of
+
+    steps = commands(form_of(bundle), str(Path(bundle).absolute()), key, digest)
+    return [
+        t("at the site, before anything of the bundle runs (bundle= where it lies there):"),
+        *(f"  {line}" for line in steps),
+    ]
+
+
 @command.command("export", short_help="Write what was fetched as a bundle.")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @common.manifests_argument
@@ -174,7 +185,10 @@ def export(
                 state=state,
             ),
             t("digest sha256:{digest}", digest=done.digest),
+            t("it is that of SHA256SUMS: carry it apart from the bundle, on paper, or sign"),
         ]
+        if with_tool:
+            lines += _first_steps(str(out), digest=done.digest)
     return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
 
@@ -306,16 +320,29 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
 def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     """Prove a bundle and sign it: every file of it, so that one more or less shows as well.
 
-    The signature is bundle.sig in a folder, and OUT.tar.sig beside a tar or volumes; it must
-    travel along.
+    The signature is bundle.sig in a folder, and OUT.tar.sig beside a tar or volumes; another one,
+    over SHA256SUMS, is for openssl: SHA256SUMS.sig, OUT.tar.SHA256SUMS.sig. Both must travel along,
+    the public key by another way.
     """
     from fetcher.bundle import check_bundle
 
     progress = Progress(quiet=quiet)
     done = check_bundle.sign(bundle, key, progress)
     progress.end()
-    lines = [] if quiet or done.problems else [t("{signature}: signed", signature=done.signature)]
-    summary = {"files": done.files, "bytes": done.bytes, "signature": done.signature}
+    lines = []
+    if not (quiet or done.problems):
+        lines = [
+            t("{signature}: signed", signature=done.signature),
+            t("{signature}: signed for openssl", signature=done.sums_signature),
+        ]
+        if done.tool:
+            lines += _first_steps(bundle, key=f"{key.stem}.pub")
+    summary = {
+        "files": done.files,
+        "bytes": done.bytes,
+        "signature": done.signature,
+        "sums_signature": done.sums_signature,
+    }
     return _answer(summary, [], done.problems, as_json, lines)
 
 

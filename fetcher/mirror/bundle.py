@@ -27,12 +27,17 @@ from fetcher.mirror.volumes import parse_sums, sums_path, volume_base
 
 SUMS = "SHA256SUMS"
 SIGNATURE = "bundle.sig"
+SUMS_SIGNATURE = f"{SUMS}.sig"  # over SHA256SUMS alone, for openssl
 INDEX = "index.json"
 LAYOUT = "oci-layout"
 README = "INDEX.txt"
 PROJECT = "project/"
 TOOL = "tool/"
 LAYOUT_TEXT = b'{"imageLayoutVersion":"1.0.0"}'
+# What fetch itself is packed as; pip takes more in a requirements file than names and digests.
+_TOOL_FILE = re.compile(r"tool/(?:install\.sh|requirements\.txt|[A-Za-z0-9_.+!-]{1,200}\.whl)")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9_.-]+(?:\[[a-z0-9,_-]+\])?==\S+ --hash=sha256:([0-9a-f]{64})")
+_LONGEST_REQUIREMENTS = 1 << 20
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 _UNFINISHED = t("run `fetch mirror export` again to finish it, or copy the bundle again")
 
@@ -49,7 +54,8 @@ class Bundle:
         self.container = container
         self.label = container.label
         self.signature = signature  # the path where its signature lies, or would lie
-        self.sums = parse_sums(self._document(SUMS).decode("utf-8", "replace"), self._at(SUMS))
+        self.sums_bytes = self._document(SUMS)
+        self.sums = parse_sums(self.sums_bytes.decode("utf-8", "replace"), self._at(SUMS))
         index = self._document(INDEX)
         if self.sums.get(INDEX) != hashlib.sha256(index).hexdigest():
             text = t("{at} has another digest than {sums} says", at=self._at(INDEX), sums=SUMS)
@@ -80,10 +86,18 @@ class Bundle:
     def _blob(self, descriptor: Descriptor) -> bytes:
         return self._document(blob_name(descriptor.sha256))
 
+    @property
+    def sums_signature(self) -> str:
+        """The path where the signature over SHA256SUMS alone lies, or would lie."""
+        folder, name = os.path.split(self.signature)
+        if name == SIGNATURE:
+            return os.path.join(folder, SUMS_SIGNATURE)
+        return f"{self.signature.removesuffix('.sig')}.{SUMS_SIGNATURE}"
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of SHA256SUMS, which stands for the whole bundle."""
-        return hashlib.sha256(self._document(SUMS)).hexdigest()
+        return hashlib.sha256(self.sums_bytes).hexdigest()
 
     # Inventory
 
@@ -122,12 +136,13 @@ class Bundle:
         sizes, sums = self.container.sizes, self.sums
         for name in sorted(sums.keys() - sizes.keys()):
             yield self.problem_of("missing", name, t("is listed in SHA256SUMS and not there"))
-        for name in sorted(sizes.keys() - sums.keys() - {SUMS, SIGNATURE}):
+        for name in sorted(sizes.keys() - sums.keys() - {SUMS, SIGNATURE, SUMS_SIGNATURE}):
             yield self.problem_of("extra", name, t("is not listed in SHA256SUMS"))
-        for name in (SUMS, SIGNATURE):
+        for name in (SUMS, SIGNATURE, SUMS_SIGNATURE):
             if name in sums:
                 yield self.problem_of("bundle", name, t("cannot be listed in SHA256SUMS"))
         expected = self._expected()
+        yield from self._tool_structure()
         for name in sorted(sums):
             if name not in expected and not name.startswith(TOOL):
                 yield self.problem_of("extra", name, t("belongs to no artifact of this bundle"))
@@ -140,6 +155,24 @@ class Bundle:
             if sizes.get(name, size) != size:
                 text = t("has {sizes:,} bytes instead of {size:,}", sizes=sizes[name], size=size)
                 yield self.problem_of("modified", name, text)
+
+    def _tool_structure(self) -> Iterator[Problem]:
+        """fetch itself is an installer, a list of wheels with their digests, and these wheels."""
+        names = sorted(name for name in self.sums if name.startswith(TOOL))
+        wheels: set[str] = set()
+        listed = f"{TOOL}requirements.txt"
+        if 0 <= self.container.sizes.get(listed, -1) <= _LONGEST_REQUIREMENTS:
+            lines = self.container.read(listed).decode("utf-8", "replace").splitlines()
+            found = [_REQUIREMENT.fullmatch(line) for line in lines]
+            wheels = {match[1] for match in found if match}
+            if None in found:
+                number = found.index(None) + 1
+                text = t("has a line {number} that is no wheel with its digest", number=number)
+                yield self.problem_of("bundle", listed, text)
+        for name in names:
+            unlisted = name.endswith(".whl") and self.sums[name] not in wheels
+            if unlisted or not _TOOL_FILE.fullmatch(name):
+                yield self.problem_of("extra", name, t("does not belong to fetch's own wheels"))
 
     def _expected(self) -> dict[str, str | None]:
         """All names that the index leads to, with their digests where these are known."""

@@ -10,6 +10,7 @@ Everything read here comes from outside and is checked against its digest and ag
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -21,7 +22,7 @@ from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
-from fetcher.sources.base import FileEntry, sound_size
+from fetcher.sources.base import FileEntry, shown, sound_size
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -30,6 +31,7 @@ ARTIFACT_TYPE = "application/vnd.fetch.artifact.v1"
 PROJECT_TYPE = "application/vnd.fetch.project.v1"
 CONFIG_TYPE = f"{ARTIFACT_TYPE}+json"
 LAYER_TYPE = "application/octet-stream"
+_CONFIG_TYPES = {ARTIFACT_TYPE: CONFIG_TYPE, PROJECT_TYPE: EMPTY_TYPE}
 SCHEMA = "fetch.artifact/1"
 FORMAT = "1"
 PROJECT_TAG = "project"
@@ -342,14 +344,64 @@ def _size(value: object) -> int | None:
     return value if isinstance(value, int) and sound_size(value) else None
 
 
-def _descriptor(value: object, what: str) -> tuple[Descriptor, dict[str, object]]:
-    """What refers to a blob, and its annotations."""
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object whose keys stand there once: readers differ in which of two they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Malformed(t("a document has a key twice"))
+    return found
+
+
+def _loads(data: bytes) -> object:
+    found: object = json.loads(data, object_pairs_hook=_once)
+    return found
+
+
+def _descriptor(value: object, what: str, *types: str) -> tuple[Descriptor, dict[str, object]]:
+    """What refers to a blob of one of these media types, and its annotations.
+
+    Bytes come from where the document came from, under their digest: what leads elsewhere is
+    refused rather than passed over, as another reader might follow it.
+    """
     item = _mapping(value, what)
     digest, size = item.get("digest"), _size(item.get("size"))
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or size is None:
         raise _Malformed(t("{what} has no sound digest and size", what=what))
+    if item.get("mediaType") not in types:
+        raise _Malformed(
+            t(
+                "{what} leads to something of type {found}, expected {types}",
+                what=what,
+                found=shown(item.get("mediaType")),
+                types=", ".join(types),
+            )
+        )
+    if item.get("urls"):
+        raise _Malformed(
+            t(
+                "{what} names addresses of its own for {digest} ({urls}), which are never followed",
+                what=what,
+                digest=digest,
+                urls=shown(item["urls"]),
+            )
+        )
+    if item.get("data") is not None and not _is_of(item["data"], digest, size):
+        raise _Malformed(
+            t("{what} carries other bytes than those of {digest}", what=what, digest=digest)
+        )
     notes = _mapping(item.get("annotations") or {}, t("the annotations of {what}", what=what))
     return Descriptor(digest, size, str(notes.get(_REF, ""))), notes
+
+
+def _is_of(data: object, digest: str, size: int) -> bool:
+    """Whether the bytes that a descriptor carries (in Base64) are those of its digest."""
+    if not isinstance(data, str):
+        return False
+    try:
+        found = base64.b64decode(data, validate=True)
+    except ValueError:
+        return False
+    return len(found) == size and hashlib.sha256(found).hexdigest() == digest.partition(":")[2]
 
 
 def _title(notes: Mapping[str, object], what: str) -> str:
@@ -371,10 +423,12 @@ class _IndexReader:
         self._files: dict[str, list[FileEntry]] = {}
         self._claims: dict[str, PathClaims] = {}
         self._heads: dict[str, tuple[Descriptor, HeldArtifact]] = {}
+        self._sizes: dict[str, int] = {}
+        self._seen: set[str] = set()
 
     def run(self) -> Contents:
         """Read the index and all that it leads to."""
-        index = _mapping(json.loads(self.contents.index), t("the index"))
+        index = _mapping(_loads(self.contents.index), t("the index"))
         notes = _mapping(index.get("annotations") or {}, t("the index's annotations"))
         version = notes.get(_FORMAT)
         if version is None:
@@ -392,7 +446,12 @@ class _IndexReader:
         if not isinstance(manifests, list):
             raise _Malformed(t("the index has no list of manifests"))
         for entry in manifests:
-            descriptor, _ = _descriptor(entry, t("the index"))
+            descriptor = self._refer(entry, t("the index"), MANIFEST_TYPE)[0]
+            if descriptor.digest in self._seen:
+                raise _Malformed(
+                    t("the index lists manifest {digest} twice", digest=descriptor.digest)
+                )
+            self._seen.add(descriptor.digest)
             self._image(descriptor._replace(manifest=True))
         for name, (_, head) in sorted(self._heads.items()):
             files = tuple(sorted(self._files[name]))
@@ -401,8 +460,15 @@ class _IndexReader:
             raise _Malformed(t("the index has no project"))
         return self.contents
 
+    def _refer(self, value: object, what: str, *types: str) -> tuple[Descriptor, dict[str, object]]:
+        """A descriptor and its annotations; all that refer to one blob must agree on its size."""
+        found = _descriptor(value, what, *types)
+        if self._sizes.setdefault(found[0].digest, found[0].size) != found[0].size:
+            raise _Malformed(t("{digest} has two sizes", digest=found[0].digest))
+        return found
+
     def _blob(self, descriptor: Descriptor) -> bytes:
-        if descriptor.size > MAX_DOCUMENT:
+        if descriptor.size > (MAX_MANIFEST if descriptor.manifest else MAX_DOCUMENT):
             raise _Malformed(t("{digest} is too large for a document", digest=descriptor.digest))
         data = self.read(descriptor)
         found = hashlib.sha256(data).hexdigest()
@@ -417,20 +483,26 @@ class _IndexReader:
 
     def _image(self, descriptor: Descriptor) -> None:
         what = t("manifest {digest}", digest=descriptor.digest)
-        manifest = _mapping(json.loads(self._blob(descriptor)), what)
-        config, _ = _descriptor(manifest.get("config"), t("the config of {what}", what=what))
+        manifest = _mapping(_loads(self._blob(descriptor)), what)
+        kind = manifest.get("artifactType")
+        if manifest.get("mediaType") != MANIFEST_TYPE:
+            raise _Malformed(t("{what} is no image manifest", what=what))
+        if manifest.get("subject") is not None:
+            raise _Malformed(t("{what} refers to another manifest (subject)", what=what))
+        if not isinstance(kind, str) or kind not in _CONFIG_TYPES:
+            raise _Malformed(t("{what} is of an unknown type", what=what))
+        config, _ = self._refer(
+            manifest.get("config"), t("the config of {what}", what=what), _CONFIG_TYPES[kind]
+        )
         layers = manifest.get("layers")
         if not isinstance(layers, list):
             raise _Malformed(t("{what} has no list of layers", what=what))
-        found = [_descriptor(layer, what) for layer in layers]
+        found = [self._refer(layer, what, LAYER_TYPE) for layer in layers]
         image = Image(descriptor, config, tuple(layer for layer, _ in found))
-        kind = manifest.get("artifactType")
         if kind == PROJECT_TYPE:
             self._project(image, found)
-        elif kind == ARTIFACT_TYPE:
-            self._artifact(image, found)
         else:
-            raise _Malformed(t("{what} is of an unknown type", what=what))
+            self._artifact(image, found)
 
     def _project(self, image: Image, layers: list[tuple[Descriptor, dict[str, object]]]) -> None:
         if self.contents.project is not None:
@@ -472,7 +544,7 @@ class _IndexReader:
             files.append(FileEntry(path, layer.size, layer.sha256, git_blob, lfs))
 
     def _head(self, config: Descriptor) -> HeldArtifact:
-        item = _mapping(json.loads(self._blob(config)), t("a config"))
+        item = _mapping(_loads(self._blob(config)), t("a config"))
         if item.get("schema") != SCHEMA:
             raise _Malformed(
                 t(

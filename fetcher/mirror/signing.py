@@ -17,10 +17,12 @@ from typing import Any
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
+from fetcher.mirror.bundle import SUMS_SIGNATURE
 from fetcher.mirror.signer import Signer
 
 _HINT = t("pip install 'fetcher[sign]'")
 _MAX_SIGNATURE = 256 << 20
+_MAX_DETACHED = 1024
 # How model-signing names what differs: extra and missing files in a row, others one by one.
 _NAMES = re.compile(
     r"files (?:found )?in model \\?'[^']*': ([^\"']*)|Hash mismatch for \\?'([^'\\]*)"
@@ -80,15 +82,48 @@ def sign(digests: Mapping[str, str], name: str, key: Path, signature: Path) -> N
             secret = password.encode() if password else None
             config.use_elliptic_key_signer(private_key=key, password=secret)
         except (ValueError, TypeError, AttributeError) as error:
-            raise UsageError(
-                t("--key {key}: {error}", key=key, error=_first(error)),
-                t(
-                    "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
-                    "makes; a password goes into FETCH_KEY_PASSWORD"
-                ),
-            ) from error
-        config.set_hashing_config(_KnownDigests(name, digests, (signature.name,)))
+            raise _no_key(key, error) from error
+        ignored = (signature.name, SUMS_SIGNATURE)
+        config.set_hashing_config(_KnownDigests(name, digests, ignored))
         config.sign(Path(name), signature)
+
+
+def sign_detached(data: bytes, key: Path) -> bytes:
+    """A signature over these bytes as `openssl dgst -sha256 -verify` checks it: ECDSA, in DER.
+
+    `key` is a private EC key (PEM), its password in FETCH_KEY_PASSWORD. Raises UsageError.
+    """
+    with _library("signing"):
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+    password = os.environ.get("FETCH_KEY_PASSWORD")
+    secret = password.encode() if password else None
+    try:
+        found = serialization.load_pem_private_key(_readable(key).read_bytes(), secret)
+        if not isinstance(found, ec.EllipticCurvePrivateKey):
+            raise TypeError(t("it is no EC key"))
+    except (ValueError, TypeError) as error:
+        raise _no_key(key, error) from error
+    return found.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def verify_detached(data: bytes, label: str, key: Path, signature: Path) -> None:
+    """Prove what `sign_detached` made, by the public key. Raises Failure ('signature')."""
+    with _library(t("verifying a signature")):
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+    try:
+        with signature.open("rb") as stream:
+            made = stream.read(_MAX_DETACHED)
+        found = serialization.load_pem_public_key(_readable(key).read_bytes())
+        if not isinstance(found, ec.EllipticCurvePublicKey):
+            raise TypeError(t("it is no EC key"))
+        found.verify(made, data, ec.ECDSA(hashes.SHA256()))
+    except OSError as error:
+        raise from_os_error(error, t("reading {signature}", signature=signature)) from error
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise _does_not_hold(label, signature, _reason(error)) from error
 
 
 def verify(digests: Mapping[str, str], label: str, key: Path, signature: Path) -> None:
@@ -149,16 +184,30 @@ def _run(config: Any, label: str, signature: Path) -> None:
     except OSError as error:
         raise from_os_error(error, t("reading {signature}", signature=signature)) from error
     except Exception as error:  # whatever the library's parsers make of a hostile file
-        raise Failure(
-            "signature",
-            t(
-                "{label}: the signature {name} does not hold: {error}",
-                label=label,
-                name=signature.name,
-                error=_reason(error),
-            ),
-            t("do not use it: it was changed, or signed by somebody else; ask who sent it"),
-        ) from error
+        raise _does_not_hold(label, signature, _reason(error)) from error
+
+
+def _does_not_hold(label: str, signature: Path, why: str) -> Failure:
+    return Failure(
+        "signature",
+        t(
+            "{label}: the signature {name} does not hold: {error}",
+            label=label,
+            name=signature.name,
+            error=why,
+        ),
+        t("do not use it: it was changed, or signed by somebody else; ask who sent it"),
+    )
+
+
+def _no_key(key: Path, error: Exception) -> UsageError:
+    return UsageError(
+        t("--key {key}: {error}", key=key, error=_first(error)),
+        t(
+            "an EC key in PEM, such as `openssl ecparam -genkey -name prime256v1 -noout` "
+            "makes; a password goes into FETCH_KEY_PASSWORD"
+        ),
+    )
 
 
 def _readable(key: Path) -> Path:

@@ -25,10 +25,16 @@ def require(bundle: Bundle, key: Path | None) -> None:
 
 
 def require_signature(bundle: Bundle, key: Path) -> None:
-    """Raise Failure unless the bundle's list of digests is signed with this key."""
+    """Raise Failure unless the bundle's list of digests is signed with this key.
+
+    The signature for openssl need not be there; where it is, it must hold as well.
+    """
     from fetcher.mirror import signing
 
     signing.verify(bundle.sealed_digests(), bundle.label, key, Path(bundle.signature))
+    beside = Path(bundle.sums_signature)
+    if beside.is_file():
+        signing.verify_detached(bundle.sums_bytes, bundle.label, key, beside)
 
 
 def refuse_unsigned(location: str, key: Path | None) -> None:

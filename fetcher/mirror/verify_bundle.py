@@ -10,7 +10,7 @@ from functools import partial
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import sha256_of
 from fetcher.i18n import t
-from fetcher.mirror.bundle import SIGNATURE, SUMS, Bundle
+from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE, Bundle
 from fetcher.mirror.copying import SMALL, HashPool, digest_of
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class BundleVerifier:
         self.files += 1
         self.bytes += size
         _log.debug("%s: %s has sha256 %s", self.bundle.label, key, found)
-        if key not in {SUMS, SIGNATURE} and key in sums and sums[key] != found:
+        if key not in {SUMS, SIGNATURE, SUMS_SIGNATURE} and key in sums and sums[key] != found:
             text = t("has other bytes than listed")
             self.problems.append(self.bundle.problem_of("modified", key, text))
         self._tick(size, 1)

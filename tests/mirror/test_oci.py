@@ -109,7 +109,7 @@ def retitle(title: Any) -> Any:
         (lambda i, m, c: c.update(id="../x"), "no sound manifest and id"),
         (lambda i, m, c: c.update(source="a\x1b[2J"), "one line"),
         (lambda i, m, c: c.update(record=[]), "no object"),
-        (lambda i, m, c: i["manifests"].append(i["manifests"][-1]), "two projects"),
+        (lambda i, m, c: i["manifests"].append(i["manifests"][-1]), "lists manifest .* twice"),
         (lambda i, m, c: i["manifests"].pop(), "no project"),
     ],
 )
