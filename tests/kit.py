@@ -38,6 +38,22 @@ def payload(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+def checkpoint(size: int, seed: int = 1) -> bytes:
+    """Bytes that begin as a PyTorch checkpoint of old does: a pickle, then the tensors."""
+    return b"\x80\x02}q\x00." + payload(size - 6, seed)
+
+
+def tensors(size: int, seed: int = 1) -> bytes:
+    """A safetensors file of so many bytes, with one tensor."""
+    header = '{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}'
+    room = size - 8 - 128
+    return (
+        (128).to_bytes(8, "little")
+        + (header % (room, room)).ljust(128).encode()
+        + payload(room, seed)
+    )
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

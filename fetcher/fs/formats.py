@@ -102,12 +102,12 @@ def format_complaint(body: Body, name: str) -> str:
     if promise is None:
         return ""
     if not body.size:
-        return t("an empty file instead of one in {format} format", format=promise.format)
+        return t("an empty file, not one in {format} format", format=promise.format)
     if not promise.suits(head):
         return _other(head, promise)
     found = promise.check(body, head)
     if found == CUT:
-        return t("a {format} file that is cut off", format=promise.format)
+        return t("a file in {format} format that is cut off", format=promise.format)
     return _other(head, promise) if found == OTHER else ""
 
 
@@ -116,12 +116,14 @@ def _other(head: bytes, promise: Promise) -> str:
     text = text_of(head)
     if text is not None:
         line = " ".join(text.split())[:60]
-        return t("text ({line!r}) instead of a {format} file", line=line, format=format_)
+        return t("text ({line!r}), not a file in {format} format", line=line, format=format_)
     known = next((kind for kind, magics in _KNOWN if head.startswith(magics)), "")
     if known:
-        return t("a {known} file instead of a {format} file", known=known, format=format_)
+        return t("{known}, not a file in {format} format", known=known, format=format_)
     return t(
-        "no {format} file (it begins with {start})", format=format_, start=head[:8].hex(" ") or "-"
+        "bytes that begin with {start}, not a file in {format} format",
+        format=format_,
+        start=head[:8].hex(" ") or "-",
     )
 
 
@@ -390,7 +392,7 @@ def _is_no_text(head: bytes) -> bool:
 _TORCH = Promise("PyTorch", _torch_start, _torch)
 _ZIP = Promise("zip", _is_zip, _zip)
 _ARCHIVE = Promise("archive", _archive_start, _archive)
-_IMAGE = Promise("picture", _image_start, _image)
+_IMAGE = Promise("image", _image_start, _image)
 _PICKLED = Promise("pickle", _pickle_start, _plain_pickle)
 _HDF = Promise("HDF5", _hdf5_start, _hdf5)
 _BINARY = Promise("binary", _is_no_text)

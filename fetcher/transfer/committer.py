@@ -26,7 +26,7 @@ from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.inbox import Committed, Refused
-from fetcher.transfer.outcomes import doubt_hint
+from fetcher.transfer.outcomes import not_a_file
 
 _BATCH = 1024
 _GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more
@@ -265,7 +265,7 @@ def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
     name, declared = wanted.path, download.declared
     if wrong:
         complaint = junk_complaint(body.read(0, POINTER_BYTES), name, declared)
-    elif wanted.md5 or download.first_trust:
+    elif not download.doubtful:
         return
     else:
         complaint = look(body, name, declared)
@@ -273,7 +273,7 @@ def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
             complaint = t("an empty file")
     if complaint:
         text = t("{origin} delivered {complaint}", origin=origin, complaint=complaint)
-        raise Failure("not-a-file", text, "" if wrong else doubt_hint(download))
+        raise Failure("not-a-file", text) if wrong else not_a_file(download, text)
 
 
 def _opened(item: Arrived) -> BinaryIO:

@@ -82,7 +82,7 @@ class Download:
     @property
     def doubtful(self) -> bool:
         """Whether only the bytes themselves can tell that they are the file."""
-        return not (self.file.key or self.first_trust)
+        return not (self.file.key or self.file.md5 or self.first_trust)
 
     @property
     def label(self) -> str:

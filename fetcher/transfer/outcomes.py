@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pycurl
 
-from fetcher.errors import Failure, Problem, hint_of
+from fetcher.errors import Failure
 from fetcher.fs.formats import is_packed_name
 from fetcher.fs.sniff import junk_complaint
-from fetcher.i18n import Message, join, t
+from fetcher.i18n import Message, t
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
@@ -216,7 +216,7 @@ def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
     complaint = ended.complaint or junk_complaint(ended.head(), name, declared)
     if complaint:
         text = t("{host} delivers {complaint}", host=ended.host, complaint=complaint)
-        return GiveUp(Failure("not-a-file", text, doubt_hint(download)))
+        return GiveUp(not_a_file(download, text))
     length, size = ended.headers().get("content-length", "?"), download.file.size or 0
     text = t(
         "{host} offers {length} bytes instead of {size:,}",
@@ -298,18 +298,11 @@ def manual_hint(download: Download) -> str:
     return ""
 
 
-def doubt_hint(download: Download) -> str:
-    """What to do where something that does not look like the file has come, or ""."""
-    by_hand = manual_hint(download)
-    if not download.doubtful:
-        return by_hand
-    return join(
-        [
-            by_hand or hint_of(Problem("not-a-file", "")),
-            t("if these bytes are right all the same: fetch all --first-trust"),
-        ],
-        "; ",
-    )
+def not_a_file(download: Download, text: str) -> Failure:
+    """What has come is no file. `text` says what it is, and who delivered it."""
+    if download.doubtful:
+        text = t("{text} (--first-trust takes it all the same)", text=text)
+    return Failure("not-a-file", text, manual_hint(download))
 
 
 def is_sign_in(location: str) -> bool:

@@ -20,7 +20,7 @@ from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import MAX_TRIES, Arrived, Download
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.outcomes import Retry, Unreachable, Wait, doubt_hint
+from fetcher.transfer.outcomes import Retry, Unreachable, Wait, manual_hint
 from fetcher.transfer.resume import WORTHWHILE, PartialFiles
 from fetcher.ui.units import human_bytes
 
@@ -160,7 +160,7 @@ class Recovery:
         """Take the next place that has the file, or fail."""
         download.settled = False
         if failure.problem.code == "not-a-file" and not failure.hint and download.candidates:
-            failure = Failure("not-a-file", failure.message, doubt_hint(download))
+            failure = Failure("not-a-file", failure.message, manual_hint(download))
         if failure.problem.code in _FATAL_CODES:
             return self.fail(download, failure)
         old = download.candidate.origin if download.candidates else ""

@@ -130,7 +130,7 @@ LINK = (
 def test_an_expired_share_says_what_to_do_by_hand(
     tmp_path: Path, cli: Cli, sharepoint: SharePointServer, mode: str, status: int
 ) -> None:
-    content = b"PK\x03\x04" + b"weights" * 300_000
+    content = b"\x80\x02}q\x00." + b"weights" * 300_000
     sharepoint.add_share(LINK, "stylegan.pth", content, mode=mode, status=status)
     write_project(
         tmp_path,
@@ -156,7 +156,7 @@ def test_an_expired_share_says_what_to_do_by_hand(
 def test_a_good_share_is_fetched_through_its_cookies_and_then_locked(
     tmp_path: Path, cli: Cli, sharepoint: SharePointServer
 ) -> None:
-    content = b"PK\x03\x04" + b"weights" * 300_000
+    content = b"\x80\x02}q\x00." + b"weights" * 300_000
     sharepoint.add_share(LINK, "stylegan.pth", content)
     write_project(
         tmp_path,

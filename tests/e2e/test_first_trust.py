@@ -20,7 +20,7 @@ from tests.servers.plain import FileServer
 
 @pytest.fixture
 def web() -> Iterator[FileServer]:
-    with FileServer({"/a/model.pt": b"first" * 1000, "/empty": b""}) as server:
+    with FileServer({"/a/model.bin": b"first" * 1000, "/empty": b""}) as server:
         yield server
         assert server.errors == []
 
@@ -28,7 +28,10 @@ def web() -> Iterator[FileServer]:
 @pytest.fixture
 def clone(tmp_path: Path, web: FileServer) -> Path:
     write_project(
-        tmp_path, "p", f"artifacts:\n  w: {{source: '{web.url}/a/model.pt'}}\n", "tree: {m.pt: w}\n"
+        tmp_path,
+        "p",
+        f"artifacts:\n  w: {{source: '{web.url}/a/model.bin'}}\n",
+        "tree: {m.pt: w}\n",
     )
     return tmp_path
 
@@ -46,7 +49,7 @@ def test_an_update_takes_what_is_there_now(
 ) -> None:
     assert cli("all").code == 0
     before = locked(clone)
-    web.add("/a/model.pt", content)
+    web.add("/a/model.bin", content)
     assert cli("all").code == 0 and locked(clone) == before
     if way == "delete":
         (clone / "fetch.lock").unlink()
@@ -60,7 +63,7 @@ def test_an_update_takes_what_is_there_now(
 
 def test_an_empty_answer_is_no_file(clone: Path, cli: Cli, web: FileServer) -> None:
     manifest = clone / "manifests/p.yaml"
-    manifest.write_text(manifest.read_text().replace("/a/model.pt", "/empty"))
+    manifest.write_text(manifest.read_text().replace("/a/model.bin", "/empty"))
     result = cli("all", "--json")
     assert result.code == 3 and result.codes == {"not-a-file"}
     assert not (clone / "m.pt").exists()
@@ -72,7 +75,7 @@ def test_a_stranger_in_the_way_is_kept_aside_when_asked(
     (clone / "m.pt").write_bytes(b"mine")
     result = cli("all", "--json")
     assert (
-        result.code == 4 and "fetch adopt m.pt --as w/model.pt" in result.json["errors"][0]["hint"]
+        result.code == 4 and "fetch adopt m.pt --as w/model.bin" in result.json["errors"][0]["hint"]
     )
     assert cli("all", "--overwrite").code == 0
     assert (clone / "m.pt").read_bytes() == b"first" * 1000
@@ -89,13 +92,13 @@ def test_a_file_in_the_way_of_a_folder_is_kept_aside_when_asked(project: Path, c
 
 
 def test_killed_before_the_end_the_next_run_goes_on(clone: Path, cli: Cli, web: FileServer) -> None:
-    web.add("/a/slow.pt", b"slow" * 1_000_000)
+    web.add("/a/slow.bin", b"slow" * 1_000_000)
     web.faults.add(r"/a/slow", "slow", rate=300_000)
     write_project(
         clone,
         "p",
-        f"artifacts:\n  w: {{source: '{web.url}/a/model.pt'}}\n"
-        f"  s: {{source: '{web.url}/a/slow.pt'}}\n",
+        f"artifacts:\n  w: {{source: '{web.url}/a/model.bin'}}\n"
+        f"  s: {{source: '{web.url}/a/slow.bin'}}\n",
         "tree: {m.pt: w, s.pt: s}\n",
     )
     process = start("all", cwd=clone)

@@ -19,7 +19,7 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.local import Local
 from fetcher.sources.pypi import PyPI
 from fetcher.sources.url import Url
-from tests.kit import Run, entry, git_blob, payload, sha256
+from tests.kit import Run, entry, git_blob, payload, sha256, tensors
 from tests.servers.ftp import FtpServer
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
@@ -28,7 +28,7 @@ from tests.servers.sharepoint import SharePointServer
 
 FILES = {
     "config.json": b"{}\n",
-    "model.safetensors": payload(1_500_000),
+    "model.safetensors": tensors(1_500_000),
     "deep/ä b#%.txt": b"odd name",
     "deep/[x]?.txt": b"odder name",
     "empty": b"",

@@ -12,12 +12,12 @@ from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.local import Local
 from fetcher.sources.url import Url
-from tests.kit import Run, entry, payload
+from tests.kit import Run, checkpoint, entry
 from tests.servers.ftp import FtpServer
 from tests.servers.plain import FileServer
 from tests.servers.sharepoint import SharePointServer
 
-DATA = payload(1_300_000)
+DATA = checkpoint(1_300_000)
 ZOO = GenForce("stylegan_celeba_partial256")
 
 
