@@ -184,11 +184,13 @@ def export(
                 volumes=volumes,
                 state=state,
             ),
-            t("digest sha256:{digest}", digest=done.digest),
-            t("it is that of SHA256SUMS: carry it apart from the bundle, on paper, or sign"),
         ]
         if with_tool:
             lines += _first_steps(str(out), digest=done.digest)
+        lines += [
+            t("this is SHA256SUMS's digest: carry it apart from the bundle, on paper, or sign"),
+            t("digest sha256:{digest}", digest=done.digest),
+        ]
     return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
 

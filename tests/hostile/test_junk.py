@@ -172,3 +172,13 @@ def test_the_python_api_takes_the_persons_word(clone: Path) -> None:
 
     assert not fetcher.fetch(root=clone, quiet=True).ok
     assert fetcher.fetch(root=clone, quiet=True, first_trust=True).ok
+
+
+def test_an_empty_body_is_no_file(run: Run, files: FileServer) -> None:
+    """Tries nothing at all, also where the server says beforehand that it is nothing."""
+    for name, size in (("w.pt", 0), ("w.safetensors", 0), ("c.json", 0), ("w.bin", None)):
+        url = files.add(f"empty/{name}", b"")
+        assert run.fails(FileEntry(name, size), url).code == "not-a-file", name
+    nothing_stays(run)
+    for name in ("__init__.py", "empty.txt", "w.bin"):  # honest: the listing says so
+        run.one(FileEntry(name, 0), files.add(name, b""))
