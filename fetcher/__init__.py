@@ -10,7 +10,12 @@ Names are looked up when they are used: importing this package imports nothing e
 loaded by `fetcher.models`, probes run by `fetcher.verify`.
 """
 
-from __future__ import annotations
+import sys
+
+# `python -m fetcher` puts the folder that one stands in before the standard library. It may be a
+# stranger's clone: it goes before anything is imported that is not built in.
+if sys.argv[:1] == ["-m"] and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[:1]
 
 from typing import TYPE_CHECKING, Any
 

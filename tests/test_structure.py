@@ -8,6 +8,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import fetcher.verify
@@ -137,6 +138,37 @@ def test_the_wheel_has_every_room() -> None:
         f"fetcher.{name}" for name, path in MODULES.items() if path.name == "__init__.py"
     } | {"fetcher", "fetcher.catalog.manifests", "fetcher.catalog.layouts"}
     assert listed == packages
+
+
+STARTER = "verify.host.child_process"
+# What starts programs, by itself or in passing; worker_pool forks, which runs nothing new.
+STARTS = re.compile(
+    r"subprocess\.|subprocess$|multiprocessing|pty$|asyncio\.create_subprocess|ctypes\.util"
+    r"|concurrent\.futures\.ProcessPool|shutil\.which|platform\.(platform|processor|uname|libc_ver)"
+    r"|os\.(system|popen|exec|spawn|posix_spawn|startfile)|webbrowser"
+)
+
+
+def names_used(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports or takes attributes of; not what types alone need."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = [ast.Pass()]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+def test_one_module_starts_programs() -> None:
+    """Elsewhere one forgets the neutral folder, the clean environment, or the whole path."""
+    for module, path in MODULES.items():
+        found = {name for name in names_used(path) if STARTS.match(name)}
+        assert not found or module == STARTER, f"{module} uses {found}: use {STARTER}"
 
 
 def test_every_command_is_documented_and_has_help() -> None:

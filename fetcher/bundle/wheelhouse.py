@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -20,7 +18,9 @@ from fetcher.errors import Failure, UsageError
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
-from fetcher.transfer.wheels import PIP_TIMEOUT, pip_failure
+from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
+from fetcher.verify.host import child_process
+from fetcher.verify.host.environment import clean_environment
 
 NAME = "fetcher"
 _LIGHT_EXTRAS = ("serve", "sign")
@@ -83,6 +83,7 @@ def pack(wanted: WheelhouseOptions, folder: Path, say: Callable[[str], None]) ->
             which=t(" with {extras}", extras=", ".join(extras)) if extras else "",
         )
     )
+    folder = folder.absolute()  # pip stands elsewhere
     own = _own_wheel(folder)
     _download(f"{own}[{','.join(extras)}]" if extras else str(own), wanted, python, folder)
     wheels = sorted(path for path in folder.iterdir() if path.suffix == ".whl")
@@ -204,28 +205,19 @@ def _download(requirement: str, wanted: WheelhouseOptions, python: str, folder: 
     for tag in platform_tags(wanted.platforms):
         command += ["--platform", tag]
     if wanted.constraints is not None:
-        command += ["--constraint", str(wanted.constraints)]
+        command += ["--constraint", str(wanted.constraints.absolute())]
     _pip([*command, "--", requirement], requirement)
 
 
 def _pip(arguments: list[str], requirement: str) -> None:
-    command = [sys.executable, "-m", "pip", *arguments[:1], "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", *arguments[1:]]
+    quiet = ("--quiet", "--no-input", "--disable-pip-version-check")
+    command = child_process.own_module("pip", *arguments[:1], *quiet, *arguments[1:])
+    environ = {**clean_environment(FOR_PIP), "SOURCE_DATE_EPOCH": _EPOCH}
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=PIP_TIMEOUT,
-            check=False,
-            env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH},
-        )
-    except subprocess.TimeoutExpired as error:
+        done = child_process.run(command, timeout=PIP_TIMEOUT, environ=environ, merged=True)
+    except TimeoutError as error:
         raise Failure(
             "network", t("pip took longer than an hour for {requirement}", requirement=requirement)
         ) from error
-    if done.returncode:
-        raise pip_failure(Path(requirement).name, done.stdout)
+    if done.status:
+        raise pip_failure(Path(requirement).name, done.out)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +30,9 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.hf_cache import scan
 from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.units import human_bytes
+from fetcher.verify.host import child_process
+
+_SECONDS = 60
 
 
 class Diagnostic(NamedTuple):
@@ -52,26 +53,36 @@ def _tools() -> Iterator[Diagnostic]:
             "{version}, Python {python_version}, {platform}",
             version=__version__,
             python_version=platform.python_version(),
-            platform=platform.platform(),
+            platform=_platform(),
         ),
     )
     yield Diagnostic("ok", "libcurl", pycurl.version)
-    pip = subprocess.run(
-        [sys.executable, "-m", "pip", "--version"], capture_output=True, text=True, check=False
-    )
-    if pip.returncode:
+    pip = _asked(child_process.own_module("pip", "--version"))
+    if pip is None or pip.status:
         yield Diagnostic("note", "pip", t("not there: mirrors of type pypi cannot be used"))
     else:
-        yield Diagnostic("ok", "pip", " ".join(pip.stdout.split()[:2]))
-    gpu = shutil.which("nvidia-smi")
+        yield Diagnostic("ok", "pip", " ".join(pip.out.split()[:2]))
+    gpu = _asked(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if gpu is None:
         yield Diagnostic("note", "GPU", t("no nvidia-smi: probes will run on the CPU"))
         return
-    query = [gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    found = subprocess.run(query, capture_output=True, text=True, check=False)
-    yield Diagnostic(
-        "ok" if found.returncode == 0 else "note", "GPU", found.stdout.strip() or t("none")
-    )
+    yield Diagnostic("ok" if gpu.status == 0 else "note", "GPU", gpu.out.strip() or t("none"))
+
+
+def _platform() -> str:
+    # platform.platform() asks the program uname, wherever PATH leads.
+    system = os.uname() if hasattr(os, "uname") else None
+    if system is None:
+        return platform.system()
+    return f"{system.sysname} {system.release} {system.machine}"
+
+
+def _asked(command: list[str]) -> child_process.Finished | None:
+    """What a program answers, None if it cannot be asked."""
+    try:
+        return child_process.run(command, timeout=_SECONDS)
+    except OSError:
+        return None
 
 
 def _ways_to_place(folder: Path) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 
+from fetcher.verify.host import child_process
 from fetcher.verify.host.environment import interpreter
 
 _SECONDS = 60
@@ -41,19 +39,14 @@ def detect(python: str | None = None, *, ask_torch: bool = True) -> list[Gpu]:
 
 def _output(command: list[str]) -> str:
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = child_process.run(command, timeout=_SECONDS)
+    except OSError:
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return done.out if done.status == 0 else ""
 
 
 def _nvidia_smi() -> list[Gpu]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     cards = []
     for line in _output(query).splitlines():
         name, _, memory = line.rpartition(",")
@@ -64,7 +57,7 @@ def _nvidia_smi() -> list[Gpu]:
 
 def _torch(python: str) -> list[Gpu]:
     try:
-        found = json.loads(_output([python or sys.executable, "-c", _ASK_TORCH]) or "[]")
+        found = json.loads(_output([python, "-c", _ASK_TORCH]) or "[]")
         return [Gpu(str(name), int(memory), "torch") for name, memory in found]
     except (ValueError, TypeError):
         return []

@@ -6,16 +6,21 @@ import base64
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from fetcher.network.credentials import Login
+from fetcher.verify.host import child_process
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 REFRESH_TOKEN = "<token>"  # in place of a user: the password is a refresh token
 _HELPER = re.compile(r"[A-Za-z0-9_.-]+")
+_HELPER_SECONDS = 30
+# What helpers make logins of: those of clouds, and docker-credential-env and -ghcr-login.
+_FOR_HELPERS = (
+    *("AWS_*", "AZURE_*", "GOOGLE_*", "CLOUDSDK_*", "DOCKER_*", "REGISTRY_*"),
+    *("GITHUB_TOKEN", "GH_TOKEN", "*_PROXY", "*_proxy"),
+)
 
 
 def _config_files() -> list[Path]:
@@ -76,15 +81,15 @@ def _login_in(config: Mapping[str, object], names: list[str]) -> Login | None:
 
 def _from_helper(helper: str, name: str) -> Login | None:
     """Ask a credential helper; one that is not there or has nothing gives None."""
-    program = shutil.which(f"docker-credential-{helper}") if _HELPER.fullmatch(helper) else None
-    if program is None:
+    if not _HELPER.fullmatch(helper):
         return None
+    command = [f"docker-credential-{helper}", "get"]
     try:
-        done = subprocess.run(
-            [program, "get"], input=name, capture_output=True, text=True, timeout=30, check=True
-        )
-        found = json.loads(done.stdout)
+        done = child_process.run(command, input=name, timeout=_HELPER_SECONDS, keep=_FOR_HELPERS)
+        if done.status:
+            return None
+        found = json.loads(done.out)
         user, secret = found["Username"], found["Secret"]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return (user, secret) if isinstance(user, str) and isinstance(secret, str) else None

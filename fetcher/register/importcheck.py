@@ -6,8 +6,6 @@ The class's module is somebody's code; it is never imported into this process.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +13,16 @@ from pathlib import Path
 
 from fetcher.i18n import t
 from fetcher.project.spellings import METHODS
+from fetcher.verify.host import child_process
 from fetcher.verify.host.environment import child_environment, interpreter
 
 _SECONDS = 120
 
 _CODE = """
 import importlib, json, os, sys
-path, methods = sys.argv[1], sys.argv[2].split(",")
-sys.path[:0] = [*sys.argv[3:], os.getcwd()]
+path, methods, root = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
+os.chdir(root)
+sys.path[:0] = [*sys.argv[4:], root]
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
 def found():
     parts = path.replace(":", ".").split(".")
@@ -79,21 +79,12 @@ def check(
     """
     chosen = interpreter(python)
     with tempfile.TemporaryDirectory() as scratch:
-        environment = child_environment(Path(scratch), 0, None, os.environ)
-        command = [chosen, "-c", _CODE, class_path, ",".join(METHODS)]
+        environment = child_environment(Path(scratch), 0, None)
+        command = [chosen, "-c", _CODE, class_path, ",".join(METHODS), str(root.absolute())]
         command += [str(folder.absolute()) for folder in folders]
         try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
+            done = child_process.run(command, timeout=_SECONDS, environ=environment)
+        except TimeoutError:
             return ImportCheck(
                 chosen, t("importing it takes longer than {seconds} s", seconds=_SECONDS)
             )
@@ -103,11 +94,9 @@ def check(
                 t("{chosen} cannot be started: {strerror}", chosen=chosen, strerror=error.strerror),
             )
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(done.out)
     except ValueError:
-        last = (done.stderr.strip().splitlines() or [t("exit code {code}", code=done.returncode)])[
-            -1
-        ]
+        last = (done.err.strip().splitlines() or [t("exit code {code}", code=done.status)])[-1]
         return ImportCheck(chosen, t("the import ended the process: {last}", last=last[:200]))
     if not answer.get("ok"):
         missing = answer.get("missing") is True

@@ -1,34 +1,41 @@
-"""Who registers: the name that git knows somebody by, else that of the account."""
+"""Who registers: the name that git knows somebody by, else that of the account.
+
+git is not run in the project, whose settings could name programs: it reads one file of them.
+"""
 
 from __future__ import annotations
 
 import getpass
-import subprocess
+import os
+import tempfile
 from pathlib import Path
 
 from fetcher.register.values import printable
+from fetcher.verify.host import child_process
+from fetcher.verify.host.environment import clean_environment
 
 _SECONDS = 5
+_REPOSITORY = {"GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_CONFIG"}
 
 
 def current_user(root: Path) -> str:
-    """`user.name` of git as it stands in `root`, else the account's name, else "unknown"."""
-    return _of_git(root) or _of_account() or "unknown"
+    """`user.name` of the repository around `root`, git's, the account's name, or "unknown"."""
+    own = next((file for folder in (root, *root.absolute().parents)
+                if (file := folder / ".git/config").is_file()), None)  # fmt: skip
+    of_repository = _of_git("--file", str(own.absolute()), "--no-includes") if own else ""
+    return of_repository or _of_git() or _of_account() or "unknown"
 
 
-def _of_git(root: Path) -> str:
-    command = ["git", "-C", str(root), "config", "--get", "user.name"]
+def _of_git(*which: str) -> str:
+    environ = {k: v for k, v in clean_environment().items() if k not in _REPOSITORY}
+    environ["GIT_CEILING_DIRECTORIES"] = os.path.realpath(tempfile.gettempdir())
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
+        done = child_process.run(
+            ["git", "config", *which, "--get", "user.name"], timeout=_SECONDS, environ=environ
         )
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return ""
-    return _line(done.stdout.decode("utf-8", "replace"))
+    return _line(done.out)
 
 
 def _of_account() -> str:

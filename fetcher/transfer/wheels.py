@@ -5,23 +5,25 @@ from __future__ import annotations
 import lzma
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import zipfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import BLOCK, remove_quietly
 from fetcher.fs.patterns import nearest
-from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
+from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
+from fetcher.verify.host import child_process
 
-PIP_TIMEOUT = 3600
+if TYPE_CHECKING:
+    from fetcher.verify.host.child_process import Child
+
 # What zipfile and its decompressors raise for an archive that is not sound.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -43,7 +45,7 @@ class WheelCache:
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[Child] = set()
         self._closed = False
 
     def close(self) -> None:
@@ -104,9 +106,7 @@ class WheelCache:
                 )
         target = Path(self._folder.name, requirement.replace("==", "-"))
         # Only wheels: a source package would run its own code to be built.
-        command = [
-            sys.executable,
-            "-m",
+        command = child_process.own_module(
             "pip",
             "download",
             "--quiet",
@@ -119,31 +119,21 @@ class WheelCache:
             str(target),
             "--",
             requirement,
-        ]
-        status, output = self._run(command)
+        )
+        status, output = self._run(command, Path(self._folder.name))
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
             raise pip_failure(requirement, output)
         return wheels[0]
 
-    def _run(self, command: list[str]) -> tuple[int, str]:
+    def _run(self, command: list[str], folder: Path) -> tuple[int, str]:
         with self._guard:
             if self._closed:
                 raise Failure("network", t("interrupted"))
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
+            process = child_process.start(command, folder=folder, keep=FOR_PIP)
             self._running.add(process)
         try:
-            output, _ = process.communicate(timeout=PIP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
+            output = child_process.output(process, PIP_TIMEOUT)
         finally:
             with self._guard:
                 self._running.discard(process)
@@ -188,21 +178,3 @@ class WheelCache:
                     target.write(block)
         os.utime(path)
         return written
-
-
-def pip_failure(requirement: str, output: str) -> Failure:
-    """What pip's output says of a download that failed."""
-    if "No module named pip" in output:
-        hint = t("install it: {executable} -m ensurepip", executable=sys.executable)
-        return Failure("refused", t("pip is not installed beside fetch"), hint)
-    lines = [line for line in output.splitlines() if line.startswith("ERROR:")]
-    reason = printable(lines[-1].removeprefix("ERROR: ") if lines else output[-200:])
-    return Failure(
-        "network",
-        t(
-            "pip cannot download {requirement}: {reason}",
-            requirement=requirement,
-            reason=reason or t("no wheel"),
-        ),
-        t("check pip's index settings: pip config list"),
-    )

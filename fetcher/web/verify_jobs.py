@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ from typing import TypedDict
 
 from fetcher.i18n import t
 from fetcher.server.http import refusal
+from fetcher.verify.host import child_process
 from fetcher.yamldoc.json_fields import JsonFields
 
 _log = logging.getLogger(__name__)
@@ -120,14 +119,11 @@ class VerifyJobs:
                 _log.info("verified %s: %s", job.artifact, job.state)
 
     async def _child(self, job: VerifyJob) -> None:
-        command = [sys.executable, "-m", "fetcher", "verify", job.artifact, "--json"]
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=self.root,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NO_COLOR": "1", "FETCH_LANG": "en"},
+        child = await child_process.start_own(
+            *("fetcher", "verify", job.artifact, "--json"),
+            folder=self.root,
+            NO_COLOR="1",
+            FETCH_LANG="en",
         )
         self._children.add(child)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -77,11 +76,13 @@ def test_a_container_s_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     ],
 )
 def test_free_memory_of_a_gpu(
-    told: str, device: str, free: int | None, monkeypatch: pytest.MonkeyPatch
+    told: str, device: str, free: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{told}END\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(["nvidia0"]))
-    done = subprocess.CompletedProcess([], 0, stdout=told)
-    monkeypatch.setattr(subprocess, "run", lambda *args, **more: done)
     assert estimate.gpu_memory_available(device) == free
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fetcher.verify.host import child_process
 from fetcher.verify.host.memory_use import MemoryMeter
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from fetcher.verify.host.child_process import Child
 
 Cause = Literal["exit", "timeout", "memory", "interrupted"]
 
@@ -63,16 +65,8 @@ def run_bounded(
     Raises OSError if it cannot be started.
     """
     begun = time.monotonic()
-    with stdin.open("rb") as source:
-        child = subprocess.Popen(
-            list(command),
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=dict(environ),
-            start_new_session=True,  # a group of its own: killed as one, deaf to the Ctrl-C
-        )
+    # A group of its own: killed as one, deaf to the Ctrl-C.
+    child = child_process.start(command, folder=folder, environ=environ, stdin=stdin, session=True)
     watched = _Watched(child)
     try:
         cause = watched.wait(begun + limits.timeout, limits.memory, stop)
@@ -88,7 +82,7 @@ def run_bounded(
 class _Watched:
     """A started child with the tail of its output."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, child: Child) -> None:
         assert child.stdout is not None
         self.meter = MemoryMeter(child.pid)
         self._child = child

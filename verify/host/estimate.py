@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.verify.contract.dtypes import CODES, SHORT_NAMES
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.host import child_process
 from fetcher.verify.weights.fileformat import SUFFIXES
 from fetcher.verify.weights.safetensors_header import read_header
 
@@ -103,13 +103,9 @@ def gpu_memory_available(device: str) -> int | None:
         return 0 if device == "auto" else None
     number = int(device.partition(":")[2] or 0)
     try:
-        told = subprocess.run(
-            ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.split()
-        return int(told[number]) * 1024 * 1024
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        done = child_process.run(
+            ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"], timeout=10
+        )
+        return int(done.out.split()[number]) * 1024 * 1024 if done.status == 0 else None
+    except (OSError, ValueError, IndexError):
         return None

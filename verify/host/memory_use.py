@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
+
+from fetcher.verify.host import child_process
 
 _STATUS_FIELDS = ("RssAnon:", "RssShmem:", "VmSwap:")
 _SHARE_FIELDS = ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")
 _LOOK_FOR_CHILDREN_EVERY = 1.0  # seconds
 _PS_EVERY = 1.0  # seconds
+_PS_SECONDS = 10.0
 
 
 class MemoryMeter:
@@ -49,12 +51,11 @@ class MemoryMeter:
         # Elsewhere only the whole resident size of the process itself is easy to get.
         now = time.monotonic()
         if now - self._last[0] > _PS_EVERY:
-            shown = subprocess.run(
-                ["ps", "-o", "rss=", "-p", str(self._pid)],
-                capture_output=True,
-                text=True,
-                check=False,
-            ).stdout.strip()
+            command = ["ps", "-o", "rss=", "-p", str(self._pid)]
+            try:
+                shown = child_process.run(command, timeout=_PS_SECONDS).out.strip()
+            except OSError:
+                shown = ""
             self._last = (now, int(shown) * 1024 if shown.isdigit() else 0)
         return self._last[1]
 

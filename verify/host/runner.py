@@ -141,7 +141,9 @@ class _Runner:
                 [self._python, "-X", "faulthandler", str(_CHILD)],
                 stdin=stdin,
                 folder=scratch,
-                environ=environment.child_environment(scratch, request.seed, self._threads),
+                environ=environment.child_environment(
+                    scratch, request.seed, self._threads, trusted=_runs_project_code(request)
+                ),
                 limits=Limits(request.timeout, request.memory_limit),
                 stop=self.stop,
             )
@@ -152,6 +154,10 @@ class _Runner:
                 "name the project's interpreter with --python PATH",
             )
         return _result(request, ending, _read_events(events), self._python, pictures)
+
+
+def _runs_project_code(request: ProbeRequest) -> bool:
+    return request.trust_code and request.options.get("trust") == "project"
 
 
 def _locate(request: ProbeRequest) -> tuple[ProbeLocation | None, ProbeResult]:
