@@ -52,7 +52,7 @@ def _look(source: str, network: Network) -> _RemoteContents:
             t("{source} is no registry, bucket or web server", source=source),
             t("a bundle on this machine is taken in by: fetch mirror import"),
         )
-    folder = remote_folder(source, network)
+    folder = remote_folder(source, network, mine=True)
     signed = None if key is None else folder.signed_blobs(key)
     return _RemoteContents(folder.contents(), folder.candidate, signed)
 

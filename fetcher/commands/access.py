@@ -78,6 +78,7 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
     found = settings.load(root)
     found.check()
     keep_secrets(found)
+    common.tell_choices(found)
     network = Network(found)
     answers = access.ask_all(_questions(Project(root), names, network.hub), network)
     problems = [problem for answer in answers if (problem := answer.failing)]

@@ -162,6 +162,7 @@ def _session(manifest: str, json_file: str | None, places: Places) -> tuple[Sess
     project = Project(root)
     settings = all_settings.load(root)
     settings.check()
+    common.tell_choices(settings)
     data = _read_json(json_file) if json_file else {}
     named = data.get("manifest") if isinstance(data, dict) else None
     wanted = manifest or (named if isinstance(named, str) else "")

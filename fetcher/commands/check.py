@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import Problem
 from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
@@ -59,7 +60,9 @@ def command(
     from fetcher.operations import check
     from fetcher.operations.inspect_tree import check_report
 
-    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, **options
+    ) as space:
         check.only_what_was_fetched(space, optional)
         plan, findings = check.examine(space, deep, strict)
         more: list[Problem] = []

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fetcher.config import project_choices
 from fetcher.config import settings as all_settings
+from fetcher.config.settings import Settings
 from fetcher.errors import Problem, from_os_error
 from fetcher.i18n import echo, local, t
 from fetcher.operations import open_project
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Unit, find_root
+from fetcher.reporting import envelope
 from fetcher.tree.uptodate import Seal
 from fetcher.ui.events import Events
 from fetcher.ui.progress import Progress
@@ -187,6 +190,17 @@ def explain(notes: Sequence[str]) -> None:
         echo(t("note: {note}", note=note), file=sys.stderr)
 
 
+def tell_choices(settings: Settings, uses: Collection[str] = project_choices.NAMED) -> None:
+    """Say on stderr what the project itself chose of these settings; --json has it as well."""
+    found = project_choices.choices(settings, uses)
+    if found and tuple(found) != envelope.project_settings.get():
+        note = project_choices.sentence(found)
+        echo(t("note: {note}", note=note), file=sys.stderr)
+        before = envelope.project_settings.set(tuple(found))
+        if context := click.get_current_context(silent=True):
+            context.call_on_close(lambda: envelope.project_settings.reset(before))
+
+
 def sealed(manifests: Sequence[str] = (), **options: Any) -> Seal | None:
     """The seal of the tree that `workspace` would open with these options, if it still holds."""
     return open_project.sealed(find_root(Path.cwd()), manifests, **options)
@@ -223,7 +237,12 @@ def workspace(
     progress = Progress(quiet=quiet, events=Events(json_events))
     try:
         space = open_project.open_workspace(
-            find_root(Path.cwd()), manifests, progress=progress, explain=explain, **options
+            find_root(Path.cwd()),
+            manifests,
+            progress=progress,
+            explain=explain,
+            tell=tell_choices,
+            **options,
         )
         try:
             yield space

@@ -230,6 +230,7 @@ def command(as_json: bool) -> int:
     root = find_root(Path.cwd())
     found = settings.load(root)
     keep_secrets(found)
+    common.tell_choices(found)
     findings = [
         *_tools(),
         *_disks(found, root),

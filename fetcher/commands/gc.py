@@ -51,6 +51,7 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     """
     root = find_root(Path.cwd())
     chosen = settings.load(root)
+    common.tell_choices(chosen, ("store",))
     store = Store(chosen.store, readonly=dry_run)
     if forget_imports and dry_run:
         raise UsageError(t("--forget-imports cannot be tried with --dry-run"), t("choose one"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fetcher.commands import common
+from fetcher.config.project_choices import NAMED
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.i18n import echo, n, t
@@ -39,8 +40,12 @@ def command() -> None:
     """Carry artifacts to sites without internet: bundles, registries, signatures."""
 
 
-def _settings(verify_key: Path | None = None, **flags: Any) -> Settings:
-    return settings_of(find_root(Path.cwd()), {"verify_key": verify_key, **flags})
+def _settings(
+    verify_key: Path | None = None, *, uses: Collection[str] = NAMED, **flags: Any
+) -> Settings:
+    found = settings_of(find_root(Path.cwd()), {"verify_key": verify_key, **flags})
+    common.tell_choices(found, uses)
+    return found
 
 
 def _answer(
@@ -206,7 +211,7 @@ def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_jso
     """
     from fetcher.bundle import check_bundle
 
-    chosen, progress = _settings(verify_key), Progress(quiet=quiet)
+    chosen, progress = _settings(verify_key, uses=("verify_key",)), Progress(quiet=quiet)
     found = check_bundle.check(bundles, chosen.verify_key, progress)
     progress.end()
     lines = [] if quiet else check_bundle.lines(found)
@@ -244,7 +249,8 @@ def import_(
     """
     from fetcher.bundle import import_bundle
 
-    chosen, progress = _settings(verify_key), Progress(quiet=quiet)
+    uses = ("verify_key", "store")
+    chosen, progress = _settings(verify_key, uses=uses), Progress(quiet=quiet)
     store = Store(chosen.store, durable=chosen.sync)
     try:
         found = import_bundle.import_bundles(bundles, store, chosen.verify_key, project, progress)
@@ -286,7 +292,7 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
             digests |= {sha for sha in bundle.contents.payload() if bundle.locate(sha) is not None}
             bundle.close()
     else:
-        store = Store(_settings().store)
+        store = Store(_settings(uses=("store",)).store)
         digests = {sha256 for sha256, _ in list(store.digests()) if store.has(sha256)}
         store.close()
     text = delta.dumps(digests)

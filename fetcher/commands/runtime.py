@@ -14,6 +14,7 @@ from fetcher.catalog import fallback, prompts
 from fetcher.catalog.fallback import NoneUsable, NotUsable, Passed, Runtime, Used
 from fetcher.commands import common
 from fetcher.config import settings
+from fetcher.config.project_choices import NAMED, ON_DISK
 from fetcher.errors import UsageError, from_os_error
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.i18n import echo, t
@@ -125,6 +126,7 @@ def command(
     found = settings.load(root)
     found.check()
     keep_secrets(found)
+    common.tell_choices(found, NAMED if fetch else ON_DISK)
     config = fallback.load(found)
     pairs = names.pairs_of(Project(root).load_everything())
     look = _Obtain(pairs, config, _memory(name, size), into, fetch)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetcher.commands import common
 from fetcher.config import settings as all_settings
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
@@ -144,6 +145,7 @@ def command(
     root = find_root(Path.cwd())
     settings = all_settings.load(root, {"verify_key": _absolute(verify_key)})
     settings.check()
+    common.tell_choices(settings)
     flags = ServeFlags(**options)
     _check(bundles, store, flags)
     from fetcher.server.served_inventory import ServedInventory

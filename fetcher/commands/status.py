@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.config.project_choices import ON_DISK
 from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
 from fetcher.reporting.report import ArtifactStatus, Report, of_seal, status_of_seal
@@ -38,7 +39,9 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
         return 0
     from fetcher.operations.inspect_tree import status_report
 
-    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, **options
+    ) as space:
         found, statuses = status_report(space)
         _show(found, statuses, as_json)
     return 0

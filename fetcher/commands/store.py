@@ -19,7 +19,9 @@ from fetcher.ui.units import human_bytes
 
 
 def _open(readonly: bool = True) -> Store:
-    return Store(settings.load(find_root(Path.cwd())).store, readonly)
+    found = settings.load(find_root(Path.cwd()))
+    common.tell_choices(found, ("store",))
+    return Store(found.store, readonly)
 
 
 @click.group("store")

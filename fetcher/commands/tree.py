@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.config.project_choices import ON_DISK
 from fetcher.i18n import echo, local, t
 from fetcher.project.project import Unit
 from fetcher.reporting import envelope
@@ -23,7 +24,9 @@ _SHOWN = 12
 @common.json_option
 def command(manifests: tuple[str, ...], everything: bool, as_json: bool, **options: Any) -> int:
     """Show the tree that the layouts describe, with what is there (+) and what is not (-)."""
-    with common.workspace(manifests, optional=True, quiet=True, readonly=True, **options) as space:
+    with common.workspace(
+        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, **options
+    ) as space:
         plan = space.planner(quick=True).plan(space.wanted, space.lock)
         if as_json:
             found = envelope.Answer({"artifacts": len(plan.artifacts)})

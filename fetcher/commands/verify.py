@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetcher.commands import ci_formats, common
+from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import echo, t
@@ -109,6 +110,7 @@ def command(
         optional=True,
         quiet=True,
         readonly=True,
+        uses=ON_DISK,
         probes=check_options.examine_all,
     ) as space:
         artifacts, notes = naming.translated(artifacts, space.wanted)

@@ -353,11 +353,19 @@ class Settings:
     def hf_token(self) -> str:
         """The Hub token that a variable gives, "" if there is none.
 
-        An endpoint that the project itself names gets no token of the user's.
+        An endpoint that the project itself names gets no token of the user's. `.env` may be the
+        user's own file, in a stranger's clone: its token goes to the endpoint of the same file,
+        and to none that the committed fetch.yaml names.
         """
-        if not self.hub_login_allowed and self.origin("hf_token") != ".env":
+        together = self.origin("hf_token") == self.origin("hf_endpoint") == ".env"
+        if not (self.hub_login_allowed or together):
             return ""
         return self.text("hf_token").strip()
+
+    @property
+    def own_mirrors(self) -> tuple[str, ...]:
+        """The mirrors that the person has named: these may get a login of theirs."""
+        return () if self.is_from_project("mirrors") else self.mirrors
 
     @property
     def hub_login_allowed(self) -> bool:

@@ -105,12 +105,13 @@ def candidates_of(source: Source, file: FileEntry, network: Network) -> list[Can
 
 def _open(location: str, network: Network) -> Mirror:
     key = network.settings.verify_key
+    mine = location in network.settings.own_mirrors
     if location.startswith("oci://"):
         from fetcher.mirror.oci_registry import RegistryPlace
 
-        return RegistryPlace(location, network, key)
+        return RegistryPlace(location, network, key, mine)
     if "://" in location:
-        return RemotePlace(remote_folder(location, network), key)
+        return RemotePlace(remote_folder(location, network, mine), key)
     path = str(network.settings.root / Path(location).expanduser())
     if not is_bundle(path):
         trust.refuse_unsigned(location, key)
@@ -125,12 +126,15 @@ def _open(location: str, network: Network) -> Mirror:
     return BundleMirror(bundle)
 
 
-def remote_folder(location: str, network: Network) -> RemoteFolder:
-    """A folder of files elsewhere. Raises UsageError."""
+def remote_folder(location: str, network: Network, mine: bool) -> RemoteFolder:
+    """A folder of files elsewhere; `mine`: the person named it, and it may have their keys.
+
+    Raises UsageError.
+    """
     if location.startswith("s3://"):
         from fetcher.mirror.s3 import Bucket
 
-        return Bucket(location, network)
+        return Bucket(location, network, mine)
     return WebFolder(location, network)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
+from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
@@ -71,8 +72,11 @@ def parse_reference(location: str) -> Reference:
 class Registry:
     """One repository, with the right to read it (`push`: and to write it); safe among threads."""
 
-    def __init__(self, reference: Reference, network: Network, push: bool = False) -> None:
+    def __init__(
+        self, reference: Reference, network: Network, push: bool = False, mine: bool = True
+    ) -> None:
         self.reference = reference
+        self._mine = mine  # whether the person named it, and it may have their login
         self.network = network
         self._scope = f"repository:{reference.repository}:pull" + (",push" if push else "")
         self._guard = threading.Lock()
@@ -109,7 +113,7 @@ class Registry:
                 ),
                 t("check the address; plain HTTP is used for this machine only"),
             )
-        login = login_for(self.reference.host)
+        login = login_for(self.reference.host) if self._mine else None
         if kind == "basic":
             if login is None:
                 raise self._denied(t("wants a login"))
@@ -145,11 +149,13 @@ class Registry:
 
     def _denied(self, what: str) -> Failure:
         host = self.reference.host
-        return Failure(
-            "auth",
-            t("{host} {what}", host=host, what=what),
-            t("docker login {host} (or podman, oras login)", host=host),
-        )
+        hint = t("docker login {host} (or podman, oras login)", host=host)
+        if not self._mine:
+            hint = t(
+                "the project chose this mirror, so it gets no login of yours. {advice}",
+                advice=choose_yourself("mirrors"),
+            )
+        return Failure("auth", t("{host} {what}", host=host, what=what), hint)
 
     # Reading
 
@@ -236,8 +242,8 @@ class Registry:
 class RegistryPlace:
     """A repository as a mirror. With a key, its signature is checked first."""
 
-    def __init__(self, location: str, network: Network, key: Path | None) -> None:
-        self._registry = Registry(parse_reference(location), network)
+    def __init__(self, location: str, network: Network, key: Path | None, mine: bool) -> None:
+        self._registry = Registry(parse_reference(location), network, mine=mine)
         self._signed: set[str] | None = None
         if key is not None:
             self._signed = signed_blobs(self._registry, key)

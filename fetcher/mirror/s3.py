@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
@@ -29,7 +30,7 @@ _SIGNED_FOR = timedelta(hours=6)
 class Bucket(RemoteFolder):
     """A bundle's files below a prefix."""
 
-    def __init__(self, location: str, network: Network) -> None:
+    def __init__(self, location: str, network: Network, mine: bool = True) -> None:
         found = _LOCATION.fullmatch(location)
         if found is None:
             raise UsageError(
@@ -45,21 +46,34 @@ class Bucket(RemoteFolder):
             )
             raise UsageError(text, t("pip install 'fetcher[s3]'")) from error
         self.label = location
-        self._network = network
-        self._obstore = obstore
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        self._network = network
+        prefix = (found[2] or "").strip("/")
+        self._address = "/".join(filter(None, (_service(endpoint), found[1], quote(prefix))))
+        self._mine = mine  # whether the person named it, and it may have requests of their keys
+        self._obstore = obstore
         try:
             self._store = S3Store(
                 found[1],
-                prefix=(found[2] or "").strip("/") or None,
+                prefix=prefix or None,
                 client_options={"allow_http": urlsplit(endpoint).scheme == "http"},
                 retry_config={"max_retries": 4},
+                skip_signature=not mine,
                 **({"endpoint": endpoint} if endpoint else {}),
             )
         except Exception as error:  # obstore's own kinds
             raise UsageError(
-                t("{location}: {error}", location=location, error=_first(error)), _HINT
+                t("{location}: {error}", location=location, error=_first(error)), self._hint
             ) from error
+
+    @property
+    def _hint(self) -> str:
+        if self._mine:
+            return _HINT
+        return t(
+            "the project chose this bucket, so it is asked without your keys. {advice}",
+            advice=choose_yourself("mirrors"),
+        )
 
     def _call(self, doing: str, work: Any) -> Any:
         """Run one request; its error as ours, None for what is not there."""
@@ -81,7 +95,7 @@ class Bucket(RemoteFolder):
             raise Failure(
                 code,
                 t("{label}: {doing}: {error}", label=self.label, doing=doing, error=_first(error)),
-                _HINT,
+                self._hint,
             ) from error
 
     def get(self, name: str) -> bytes | None:
@@ -108,7 +122,7 @@ class Bucket(RemoteFolder):
             raise Failure(
                 "not-found",
                 t("{label}: {name} cannot be written there", label=self.label, name=name),
-                _HINT,
+                self._hint,
             )
 
     def candidate(self, sha256: str) -> Candidate:
@@ -117,6 +131,9 @@ class Bucket(RemoteFolder):
 
     def _prepare(self, sha256: str, network: Network) -> UrlCandidate:
         name = blob_name(sha256)
+        if not self._mine:
+            # obstore would ask the machine itself for keys to sign with.
+            return UrlCandidate("mirror", f"{self._address}/{quote(name)}")
         url = self._call(
             t("signing {name}", name=name),
             lambda: self._obstore.sign(self._store, "GET", name, _SIGNED_FOR),
@@ -125,6 +142,12 @@ class Bucket(RemoteFolder):
 
 
 _HINT = t("check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL")
+
+
+def _service(endpoint: str) -> str:
+    """Where buckets are, for requests that nobody signs."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return endpoint.rstrip("/") or f"https://s3.{region}.amazonaws.com"
 
 
 def _first(error: Exception) -> str:

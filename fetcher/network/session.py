@@ -8,12 +8,14 @@ Bytes of artifacts are moved by `fetcher.transfer` with libcurl, small requests 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fetcher.config.project_choices import choose_yourself
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
 from fetcher.i18n import t
@@ -26,6 +28,8 @@ from fetcher.network.urls import Origin, host_of, origin_of, public_url, without
 
 if TYPE_CHECKING:
     from fetcher.network.client import RuledSession
+
+_log = logging.getLogger(__name__)
 
 MAX_JSON_NODES = 10_000_000
 PATIENCE = 120.0
@@ -100,6 +104,7 @@ class Network:
         self._tokens = credentials.settings_tokens(settings)
         self._hub_origin = origin_of(self.hub)
         self._netrc = Netrc()
+        self._withheld = _hosts_of_project(settings)
         self._trust: Trust | None = None
         self._proxies: dict[Origin, str] = {}
         if not self.offline:  # a wrong variable is told before anything begins
@@ -169,7 +174,25 @@ class Network:
             return None
         if host == self._hub_origin[1] and self.account.origin():
             return None
-        return self._netrc.login(scheme, host)
+        found = self._netrc.login(scheme, host)
+        if found and host in self._withheld:
+            self._say_withheld(host)
+            return None
+        return found
+
+    def _say_withheld(self, host: str) -> None:
+        """Say once that a login stays here, and what to do where it should not."""
+        with self._guard:
+            setting, said = self._withheld[host]
+            self._withheld[host] = setting, True
+        if not said:
+            note = t(
+                "note: your login for {host} is not sent: the project chose that host. {advice}",
+                host=host,
+                advice=choose_yourself(setting),
+            )
+            _log.info("%s", str.__str__(note))
+            self.say(note)
 
     def proxy(self, url: str) -> str:
         """The proxy for this URL, "" for none."""
@@ -300,6 +323,21 @@ class Network:
     def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """GET with `Accept: application/json`; the status is the caller's to judge."""
         return self.request(url, headers=[("Accept", "application/json"), *headers])
+
+
+def _hosts_of_project(settings: Settings) -> dict[str, tuple[str, bool]]:
+    """Hosts that the project's own settings lead to, with the setting, and whether it was said."""
+    chosen = {
+        "hf_endpoint": () if settings.hub_login_allowed else (settings.hf_endpoint,),
+        "rewrite": [target for _, target in settings.rewrite],
+        "mirrors": settings.mirrors,
+    }
+    found = {}
+    for setting, places in chosen.items():
+        for place in places if settings.is_from_project(setting) else ():
+            if place.startswith(("http://", "https://", "ftp://", "ftps://")):
+                found[origin_of(place)[1]] = setting, False
+    return found
 
 
 def _can_be_sent(text: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fetcher.catalog.fallback import NotUsable
 from fetcher.config.settings import Settings
 from fetcher.operations.fetch_all import fetch_all
+from fetcher.operations.open_project import warn_of_choices
 from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
@@ -70,6 +71,7 @@ def is_there(part: ArtifactPlan) -> bool:
 
 def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:
     """Fetch one artifact into the tree. Raises NotUsable with the reason."""
+    warn_of_choices(settings)
     space = space_of(project, [pair], settings, tree, fetch=True)
     try:
         carry_out(space)

@@ -6,12 +6,14 @@ is opened.
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetcher.config import settings as all_settings
+from fetcher.config.project_choices import NAMED, choices, sentence
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
 from fetcher.i18n import t
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from fetcher.operations.workspace import Workspace
     from fetcher.project.manifest import Manifest
     from fetcher.yamldoc.nodes import Document
+
+
+_log = logging.getLogger(__name__)
 
 
 def settings_of(root: Path, flags: Mapping[str, object], mirrors: Sequence[str] = ()) -> Settings:
@@ -46,6 +51,12 @@ def keep_secrets(settings: Settings) -> None:
         log.keep_secret(
             settings.text(name) for name, spec in all_settings.SPECS.items() if spec.secret
         )
+
+
+def warn_of_choices(settings: Settings, uses: Collection[str] = NAMED) -> None:
+    """Warn in the log of what the project itself chose of these settings."""
+    if line := sentence(choices(settings, uses)):
+        _log.warning("%s", str.__str__(line))
 
 
 def sealed(
@@ -119,18 +130,22 @@ def open_workspace(
     readonly: bool = False,
     probes: Callable[[Manifest, Document], None] | None = None,
     explain: Callable[[Sequence[str]], None] = lambda _: None,
+    tell: Callable[[Settings, Collection[str]], None] | None = None,
+    uses: Collection[str] = NAMED,
     **flags: Any,
 ) -> Workspace:
     """Load what is chosen of the project at `root`; the caller closes it.
 
     `manifests` may name artifacts as well. `probes` looks at the probes of each manifest;
-    `check_options.examine` if nothing is said. `explain` takes a line about each alias. `flags`
-    are settings. Raises UsageError, InvalidDocument, LockError.
+    `check_options.examine` if nothing is said. `explain` takes a line about each alias. `tell`
+    says what the project itself chose (default: a warning in the log) of the settings that are
+    going to be used, `uses`. `flags` are settings. Raises UsageError, InvalidDocument, LockError.
     """
     from fetcher.operations.workspace import Options, Workspace
     from fetcher.probes import check_options
 
     settings = settings_of(root, flags, mirrors)
+    (tell or warn_of_choices)(settings, uses)
     _check(settings, mirrors, locked, update)
     project = Project(root, probes or check_options.examine)
     wanted = naming.sort_out(project, manifests)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TextIO, TypedDict
 
+from fetcher.config.project_choices import ProjectChoice
 from fetcher.errors import Problem, exit_code_of, hint_of
 from fetcher.i18n import current, echo, join, localized, n, parts_of, t, translated
 from fetcher.i18n.message import Parts
@@ -79,7 +81,7 @@ class ArtifactEntry(TypedDict):
 
 
 class Envelope(TypedDict, total=False):
-    """The JSON object of the contract; only `results` may be missing."""
+    """The JSON object of the contract; only `results` and `project_settings` may be missing."""
 
     schema: str
     ok: bool
@@ -89,6 +91,11 @@ class Envelope(TypedDict, total=False):
     artifacts: list[ArtifactEntry]
     errors: list[ErrorEntry]
     results: Sequence[Mapping[str, object]]
+    project_settings: Sequence[ProjectChoice]
+
+
+# What the project itself chose of the settings that this command goes by; each answer tells it.
+project_settings: ContextVar[tuple[ProjectChoice, ...]] = ContextVar("project_settings", default=())
 
 
 def _frame(answer: Answer | Report) -> Envelope:
@@ -115,6 +122,8 @@ def _frame(answer: Answer | Report) -> Envelope:
     }
     if answer.results is not None:
         frame["results"] = answer.results
+    if chosen := project_settings.get():
+        frame["project_settings"] = chosen
     return frame
 
 

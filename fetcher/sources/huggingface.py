@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote, urljoin
 
+from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
@@ -207,6 +208,11 @@ class HuggingFace(Source):
         page = self.page(network)
         sent = network.authorization(network.hub + "/") is not None
         login = t("set HF_TOKEN or run `hf auth login`")
+        if not network.settings.hub_login_allowed:
+            login = t(
+                "the project chose this endpoint, so it gets no token of yours. {advice}",
+                advice=choose_yourself("hf_endpoint"),
+            )
         if code == "GatedRepo":
             text = headers.get("x-error-message", "").lower()
             detail = "no-token" if status == 401 or not sent else _gate(text)
