@@ -27,7 +27,8 @@ def current_user(root: Path) -> str:
 
 
 def _of_git(*which: str) -> str:
-    environ = {k: v for k, v in clean_environment().items() if k not in _REPOSITORY}
+    environ = clean_environment(("GIT_CONFIG_*",))
+    environ = {name: value for name, value in environ.items() if name not in _REPOSITORY}
     environ["GIT_CEILING_DIRECTORIES"] = os.path.realpath(tempfile.gettempdir())
     try:
         done = child_process.run(
