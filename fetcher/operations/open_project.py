@@ -6,7 +6,6 @@ is opened.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from fetcher.operations.workspace import Workspace
     from fetcher.project.manifest import Manifest
     from fetcher.yamldoc.nodes import Document
-
-
-_log = logging.getLogger(__name__)
 
 
 def settings_of(root: Path, flags: Mapping[str, object], mirrors: Sequence[str] = ()) -> Settings:
@@ -56,7 +52,9 @@ def keep_secrets(settings: Settings) -> None:
 def warn_of_choices(settings: Settings, uses: Collection[str] = NAMED) -> None:
     """Warn in the log of what the project itself chose of these settings."""
     if line := sentence(choices(settings, uses)):
-        _log.warning("%s", str.__str__(line))
+        import logging  # a sealed tree does without
+
+        logging.getLogger(__name__).warning("%s", str.__str__(line))
 
 
 def sealed(
