@@ -14,6 +14,7 @@ from pathlib import Path
 from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
 from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
 from fetcher.bundle.export_contents import collect
+from fetcher.config.boundaries import check_output
 from fetcher.errors import FetchError, Problem, UsageError
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
@@ -63,6 +64,7 @@ def export(
     tool: wheelhouse.WheelhouseOptions | None,
 ) -> ExportResult:
     """Write the bundle. Raises FetchError; what is missing in the store comes as problems."""
+    check_output(space.project.root, out)
     tar = writer.is_tar(out, volume_size)
     has = delta.since(since) if since else None
     contents = collect(space)

@@ -32,7 +32,9 @@ MAX_VOLUMES = 99_999
 class VolumeWriter:
     """Writes `base`, or `base`.001 and so on with `base`.sha256, under names of their own first."""
 
-    def __init__(self, base: str, volume_size: int = 0, sync: bool = False) -> None:
+    def __init__(
+        self, base: str, volume_size: int = 0, sync: bool = False, mode: int = 0o644
+    ) -> None:
         if volume_size and volume_size < MIN_VOLUME:
             raise UsageError(
                 t("--volume-size {volume_size:,}: at least 1M", volume_size=volume_size),
@@ -40,6 +42,7 @@ class VolumeWriter:
             )
         self.base = base
         self.volume_size = volume_size
+        self.mode = mode
         self.sync = sync  # bring each file to disk before it is done
         self.paths: list[str] = []
         self._handle = -1
@@ -145,7 +148,8 @@ class VolumeWriter:
             )
         path = self._partial(len(self.paths) + 1)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._handle = os.open(native(path), flags, 0o644)
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+        self._handle = os.open(native(path), flags, self.mode)
         self.paths.append(path)
         self._filled = 0
         self._kept = os.fstat(self._handle).st_size if self._same else 0

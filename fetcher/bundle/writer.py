@@ -18,9 +18,15 @@ from typing import Protocol
 from fetcher.bundle.bundle_plan import BundleFile, BundlePlan
 from fetcher.bundle.volume_writer import VolumeWriter
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.fs.atomic import private_name, remove_quietly, sha256_of, sync_filesystem
+from fetcher.fs.atomic import (
+    keep_private,
+    private_name,
+    remove_quietly,
+    sha256_of,
+    sync_filesystem,
+)
+from fetcher.fs.boundary import open_own, write_own
 from fetcher.fs.extents import Extent
-from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
@@ -135,6 +141,15 @@ def _elsewhere(folder: str, files: list[BundleFile]) -> bool:
     return any(os.stat(file.path).st_dev != device for file in files if file.path)
 
 
+def _mode_of(files: list[BundleFile]) -> int:
+    """The mode of one file that holds all of these: as private as the most private of them."""
+    mode = 0o644
+    for file in files:
+        if file.path:
+            mode &= os.stat(file.path).st_mode | 0o600
+    return mode
+
+
 def write_tar(
     plan: BundlePlan,
     target: Path,
@@ -150,7 +165,8 @@ def write_tar(
     folder = target.absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        volumes = VolumeWriter(base, volume_size, _elsewhere(str(folder), plan.files))
+        mode = _mode_of(plan.files)
+        volumes = VolumeWriter(base, volume_size, _elsewhere(str(folder), plan.files), mode)
         check_free(folder, plan.tar_size, volumes.there())
         with volumes:
             for file in plan.files:
@@ -206,7 +222,7 @@ def write_folder(
         there = _keep_wanted(target, wanted) if target.is_dir() else 0
         check_free(target, plan.size, there)
         target.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        write_own(target, MARKER, b"")
         remove_quietly(str(target / SIGNATURE))
         remove_quietly(str(target / SUMS_SIGNATURE))
         remove_quietly(str(target / SUMS))
@@ -236,18 +252,21 @@ def _keep_wanted(target: Path, wanted: set[str]) -> int:
 
 
 def _put(file: BundleFile, target: Path, source: BundleSource) -> None:
-    path = str(target.joinpath(*file.name.split("/")))
-    if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == file.sha256:
-        source.skip(file)
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = private_name(path)
-    try:
-        with open(native(temporary), "xb", buffering=0) as stream:  # noqa: PTH123
-            source.copy(file, _FileSink(stream.fileno()))
-        os.replace(native(temporary), native(path))
-    finally:
-        remove_quietly(temporary)
+    above, _, name = file.name.rpartition("/")
+    with open_own(target, above) as folder:
+        path = folder.at(name)
+        if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == file.sha256:
+            source.skip(file)
+            return
+        temporary = folder.at(private_name(name))
+        try:
+            with open(temporary, "xb", buffering=0) as stream:  # noqa: PTH123
+                if file.path:
+                    keep_private(file.path, stream.fileno())
+                source.copy(file, _FileSink(stream.fileno()))
+            os.replace(temporary, path)
+        finally:
+            remove_quietly(temporary)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def _session(manifest: str, json_file: str | None, places: Places) -> tuple[Sess
     named = data.get("manifest") if isinstance(data, dict) else None
     wanted = manifest or (named if isinstance(named, str) else "")
     session = Session(
-        project, targets.manifest_for(project, wanted), Network(settings), Store(settings.store)
+        project, targets.manifest_for(project, wanted), Network(settings), Store.of(settings)
     )
     if json_file:
         session.draft, written = from_json(data)

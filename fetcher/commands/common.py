@@ -12,8 +12,9 @@ import click
 
 from fetcher.config import project_choices
 from fetcher.config import settings as all_settings
+from fetcher.config.boundaries import below, check_output, of_project
 from fetcher.config.settings import Settings
-from fetcher.errors import Problem, from_os_error
+from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.i18n import echo, local, t
 from fetcher.operations import open_project
 from fetcher.project import names as naming
@@ -151,9 +152,15 @@ def row_names(parts: Sequence[ArtifactPlan]) -> dict[tuple[str, str], str]:
 
 def write_report(path: Path, text: str) -> list[Problem]:
     """Write a report file, with its folder; what goes wrong is a problem of its own."""
+    root = find_root(Path.cwd())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        if inside := below(root, path):
+            of_project(root).write(inside, text.encode())
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+    except Failure as failure:
+        return failure.problems()
     except OSError as error:
         return [from_os_error(error, t("writing {path}", path=path)).problem]
     return []
@@ -234,6 +241,8 @@ def workspace(
     **options: Any,
 ) -> Iterator[Workspace]:
     """Open the project around the current folder for one command; see `open_project`."""
+    if json_events is not None:
+        check_output(find_root(Path.cwd()), json_events)
     progress = Progress(quiet=quiet, events=Events(json_events))
     try:
         space = open_project.open_workspace(

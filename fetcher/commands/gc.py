@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -52,7 +53,19 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     root = find_root(Path.cwd())
     chosen = settings.load(root)
     common.tell_choices(chosen, ("store",))
-    store = Store(chosen.store, readonly=dry_run)
+    if chosen.is_from_project("store"):
+        raise UsageError(
+            t(
+                "the store {store} is the choice of {origin}: gc only sweeps a store of your own",
+                store=chosen.store,
+                origin=chosen.origin("store"),
+            ),
+            t(
+                "name it yourself, if it is yours: FETCH_STORE={store} fetch gc",
+                store=shlex.quote(str(chosen.store)),
+            ),
+        )
+    store = Store.of(chosen, readonly=dry_run)
     if forget_imports and dry_run:
         raise UsageError(t("--forget-imports cannot be tried with --dry-run"), t("choose one"))
     # What a run is about to link, no lock need have yet.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetcher.commands import common
+from fetcher.config.boundaries import check_output
 from fetcher.config.project_choices import NAMED
 from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, from_os_error
@@ -251,7 +252,7 @@ def import_(
 
     uses = ("verify_key", "store")
     chosen, progress = _settings(verify_key, uses=uses), Progress(quiet=quiet)
-    store = Store(chosen.store, durable=chosen.sync)
+    store = Store.of(chosen)
     try:
         found = import_bundle.import_bundles(bundles, store, chosen.verify_key, project, progress)
     finally:
@@ -292,13 +293,14 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
             digests |= {sha for sha in bundle.contents.payload() if bundle.locate(sha) is not None}
             bundle.close()
     else:
-        store = Store(_settings(uses=("store",)).store)
+        store = Store.of(_settings(uses=("store",)))
         digests = {sha256 for sha256, _ in list(store.digests()) if store.has(sha256)}
         store.close()
     text = delta.dumps(digests)
     if output is None:
         sys.stdout.write(text)
         return 0
+    check_output(find_root(Path.cwd()), output)
     try:
         write_atomically(output, text.encode("ascii"))
     except OSError as error:
@@ -426,7 +428,7 @@ def pull(
     from fetcher.network.session import Network
 
     chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)
-    store = Store(chosen.store, durable=chosen.sync)
+    store = Store.of(chosen)
     network = Network(chosen, progress.say)
     try:
         done = pulling.pull(source, store, network, project, progress)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,6 +68,8 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
         (names[part.artifact.manifest, part.artifact.id], *_cells(part)) for part in plan.artifacts
     ]
     print_table(_COLUMNS, rows)
+    for name, place in _from_outside(space, plan):
+        echo(t("{name} is taken from outside the project: {place}", name=name, place=place))
     in_store, in_tree = space_needed(plan, space.settings.link, True)
     unknown = []
     if count := summary["unresolved_artifacts"]:
@@ -88,6 +91,24 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
             disk_free=human_bytes(summary["disk_free"]),
         )
     )
+
+
+def _from_outside(space: Workspace, plan: Plan) -> Iterator[tuple[str, str]]:
+    """What is taken from elsewhere on this machine, as the person allows: artifact and path."""
+    from fetcher.config.boundaries import outside
+    from fetcher.sources.fetch_mirror import FetchMirror
+    from fetcher.sources.local import Local
+
+    root = space.settings.root
+    for part in plan.artifacts:
+        for source in (part.artifact.source, *part.artifact.mirrors):
+            place = None
+            if isinstance(source, Local):
+                place = outside(space.settings, source.place(root))
+            elif isinstance(source, FetchMirror) and "://" not in source.location:
+                place = outside(space.settings, root / os.path.expanduser(source.location))
+            if place is not None:
+                yield part.artifact.id, str(place)
 
 
 def _cells(part: ArtifactPlan) -> tuple[str, ...]:

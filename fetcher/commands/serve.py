@@ -16,6 +16,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings as all_settings
+from fetcher.config.boundaries import check_output
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
@@ -152,7 +153,10 @@ def command(
 
     inventory = ServedInventory(list(_locations(bundles, store, root, settings, flags)), _say)
     inventory.load()
+    if flags.access_log not in {"", "-"}:
+        check_output(root, Path(flags.access_log))
     if flags.nginx_config is not None:
+        check_output(root, flags.nginx_config)
         from fetcher.server.nginx import write_configuration
         from fetcher.server.tokens import ANONYMOUS
 
@@ -266,6 +270,7 @@ def _locations(
 ) -> Iterator[Location]:
     from fetcher.mirror.trust import refuse_unsigned
     from fetcher.server.served_inventory import BundleLocation, StoreLocation
+    from fetcher.store.store import Store
 
     if bundles:
         yield BundleLocation(bundles, settings.verify_key)
@@ -274,7 +279,7 @@ def _locations(
     if store is not None:
         yield StoreLocation(store.absolute(), everything=True, upstream=flags.upstream)
     elif _has_something(root, flags):
-        yield StoreLocation(settings.store, (root,), upstream=flags.upstream)
+        yield StoreLocation(Store.of(settings).root, (root,), upstream=flags.upstream)
     else:
         raise UsageError(
             t(

@@ -21,7 +21,7 @@ from fetcher.ui.units import human_bytes
 def _open(readonly: bool = True) -> Store:
     found = settings.load(find_root(Path.cwd()))
     common.tell_choices(found, ("store",))
-    return Store(found.store, readonly)
+    return Store.of(found, readonly)
 
 
 @click.group("store")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 from fetcher.config import person
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
+from fetcher.fs.boundary import Boundary
+from fetcher.fs.reserved import is_private
 from fetcher.i18n import t
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
@@ -211,10 +214,41 @@ class Settings:
     def store(self) -> Path:
         """The store's directory."""
         if text := self.text("store"):
-            return self._path(text)
+            return self._own_place("store", text)
         import platformdirs
 
         return Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+
+    def _own_place(self, name: str, text: str) -> Path:
+        """A folder to write in. One that the project chooses lies below it, no link on the way.
+
+        Raises UsageError.
+        """
+        path = self._path(text)
+        if not self.is_from_project(name):
+            return path
+        root, real = os.path.realpath(self.root), os.path.realpath(path)
+        wanted = os.path.normpath(os.path.join(root, os.path.relpath(path, self.root)))
+        parts = Path(real).relative_to(root).parts if real.startswith(root + os.sep) else ()
+        owned = real == wanted and parts and not any(is_private(part) for part in parts)
+        if not owned and not self.allowed.may_lead_to(Path(real)):
+            raise UsageError(
+                t(
+                    "{origin}: {name} is {text!r}, which leads to {real}: a project may choose "
+                    "only a folder of its own, without symlinks",
+                    origin=self.origin(name),
+                    name=name,
+                    text=text,
+                    real=real,
+                ),
+                t(
+                    "if you want it there: export {variable}={real}, or fetch config allow links "
+                    "{real}",
+                    variable=SPECS[name].env[0],
+                    real=shlex.quote(real),
+                ),
+            )
+        return path
 
     def _path(self, text: str) -> Path:
         # Path.expanduser raises for an unknown ~user, this leaves it.
@@ -341,7 +375,7 @@ class Settings:
         """The Hugging Face cache directory, as huggingface_hub finds it."""
         if text := self.text("hub_cache"):
             own = self.is_from_project("hub_cache")
-            return self._path(text) if own else _hub_path(text)
+            return self._own_place("hub_cache", text) if own else _hub_path(text)
         return self._hf_home() / "hub"
 
     def _hf_home(self) -> Path:
@@ -382,8 +416,19 @@ class Settings:
 
     @property
     def local_models_dir(self) -> Path:
-        """Where models lie in folders of their own."""
-        return self._path(self.text("local_models_dir"))
+        """Where models lie in folders of their own. Raises UsageError for a folder outside that
+        neither the person's settings name nor what they allow."""
+        path = self._path(self.text("local_models_dir"))
+        root, real = os.path.realpath(self.root), os.path.realpath(path)
+        inside = real == root or real.startswith(os.path.join(root, ""))
+        own = self.origin("local_models_dir") in {"default", *FROM_PROJECT}
+        allowed = self.allowed.may_take_from(Path(real)) or self.allowed.may_lead_to(Path(real))
+        if own and not inside and not allowed:
+            raise UsageError(
+                t("{path} leads to {real}, outside the project", path=path, real=real),
+                t("if you want it: fetch config allow local {real}", real=shlex.quote(real)),
+            )
+        return path
 
     @property
     def model_device(self) -> str:
@@ -406,7 +451,7 @@ class Settings:
         _ = self.store, self.offline, self.sync, self.jobs, self.link, self.locks
         _ = self.limit_rate, self.mirrors
         _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache, self.xet
-        _ = self.enable_fallback, self.local_models_dir, self.model_device, self.model_dtype
+        _ = self.enable_fallback, self.model_device, self.model_dtype
 
 
 def _hub_path(text: str) -> Path:
@@ -436,9 +481,9 @@ def _as_text(values: Mapping[str, Any], origin: str) -> dict[str, Value]:
     return texts
 
 
-def _from_file(root: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
+def _from_file(path: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
     """The settings as text, and `runtime` as it is."""
-    decoded = _decoded(root / "fetch.yaml", "fetch.yaml", SCHEMA, problems)
+    decoded = _decoded(path, "fetch.yaml", SCHEMA, problems)
     runtime = decoded.pop("runtime", {})
     chosen = {name: value for name, value in runtime.items() if name in SPECS}
     return _as_text({**decoded, **chosen}, "fetch.yaml"), runtime
@@ -455,6 +500,15 @@ def _from_person(problems: list[DocumentProblem]) -> tuple[dict[str, Value], per
     return _as_text(decoded, str(path)), person.allowed(allow)
 
 
+def allowed() -> person.Allowed:
+    """What the person allows, whatever the project. Raises InvalidDocument, UsageError."""
+    problems: list[DocumentProblem] = []
+    _, found = _from_person(problems)
+    if problems:
+        raise InvalidDocument(problems)
+    return found
+
+
 def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[str, Value]:
     found = {}
     for name, spec in SPECS.items():
@@ -466,8 +520,7 @@ def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[s
     return found
 
 
-def _from_env_file(root: Path) -> dict[str, Value]:
-    path = root / ".env"
+def _from_env_file(path: Path) -> dict[str, Value]:
     if not path.is_file():
         return {}
     from dotenv import dotenv_values
@@ -484,15 +537,16 @@ def _from_env_file(root: Path) -> dict[str, Value]:
 def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
     """Read all settings for the project at `root`; `flags` are those given on the command line.
 
-    Raises InvalidDocument for a wrong fetch.yaml or person's own file; a wrong value raises
-    UsageError when used.
+    Raises InvalidDocument for a wrong fetch.yaml or person's own file, Failure for one of the
+    project's that is a link out of it; a wrong value raises UsageError when used.
     """
     problems: list[DocumentProblem] = []
-    values, runtime = _from_file(root, problems)
     own, allowed = _from_person(problems)
+    project = Boundary(root, allowed.may_lead_to)
+    values, runtime = _from_file(project.real_path("fetch.yaml"), problems)
     if problems:
         raise InvalidDocument(problems)
-    values |= _from_env_file(root)
+    values |= _from_env_file(project.real_path(".env"))
     values |= own
     values |= _from_environment(os.environ, "")
     host, token = values.get("github_host"), values.get("github_enterprise_token")

@@ -226,7 +226,20 @@ def reflink(source: str, target: str) -> bool:
         except OSError:
             os.unlink(target)
             return False
+        keep_private(reader.fileno(), writer.fileno())
     return True
+
+
+def move(source: str, target: str) -> None:
+    """Rename a file or folder, or carry it to another disk. Raises OSError."""
+    try:
+        os.rename(native(source), native(target))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        import shutil
+
+        shutil.move(native(source), native(target))
 
 
 def spread_subfolders(folder: str) -> None:
@@ -250,9 +263,29 @@ def spread_subfolders(folder: str) -> None:
         os.close(handle)
 
 
+def writable_mode(source: str) -> int:
+    """The mode of a copy that may be written: whom its source is kept from, it is kept from."""
+    return 0o600 | (os.stat(native(source)).st_mode & 0o044)
+
+
+def keep_private(source: str | int, writer: int) -> None:
+    """Let nobody read a copy (an open file) who may not read its source. Raises OSError."""
+    if os.chmod not in os.supports_fd:
+        return
+    hidden = 0o044 & ~os.stat(source).st_mode
+    mode = os.fstat(writer).st_mode
+    if mode & hidden:
+        # Who may not read it has no business writing it either.
+        os.chmod(writer, mode & 0o777 & ~(hidden | hidden >> 1))
+
+
 def copy(source: str, target: str) -> None:
-    """Copy bytes into a new file, in the kernel where it can. Raises OSError."""
+    """Copy bytes into a new file, in the kernel where it can. Raises OSError.
+
+    It is as private as its source is, or as the umask makes it, whichever is more.
+    """
     with open(native(source), "rb") as reader, open(native(target), "xb") as writer:  # noqa: PTH123
+        keep_private(reader.fileno(), writer.fileno())
         if hasattr(os, "copy_file_range"):
             try:
                 # What it leaves over (some file systems give up early) is copied below.

@@ -121,6 +121,11 @@ class PathClaims:
         """Claim a folder, which others may share; returns the file it collides with, or None."""
         return self._claim_folders(collision_key(path), path)
 
+    def has(self, path: str) -> bool:
+        """Whether a file or folder of this path is claimed."""
+        key = collision_key(path)
+        return key in self._files or key in self._folders
+
     def _claim_folders(self, folder: str, path: str) -> str | None:
         fresh = []
         while folder and folder not in self._folders:
@@ -131,19 +136,6 @@ class PathClaims:
         for item in fresh:
             self._folders[item] = path
         return None
-
-
-def escapes(root: Path, directory: Path) -> Path | None:
-    """The symlink through which `directory` (below `root`) leads out of `root`, or None."""
-    real_root = os.path.realpath(root)
-    current = root
-    for part in directory.relative_to(root).parts:
-        current = current / part
-        if current.is_symlink():
-            real = os.path.realpath(current)
-            if real != real_root and not real.startswith(os.path.join(real_root, "")):
-                return current
-    return None
 
 
 def native(path: Path | str) -> str:

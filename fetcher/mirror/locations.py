@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
+from fetcher.config.boundaries import taken_from
 from fetcher.errors import FetchError, UsageError
 from fetcher.i18n import t
 from fetcher.mirror import trust
@@ -99,6 +100,7 @@ def candidates_of(source: Source, file: FileEntry, network: Network) -> list[Can
     A fetch mirror is opened for it, and knows contents by their digests alone.
     """
     if isinstance(source, FetchMirror):
+        check_allowed(source.location, network)
         return opened(source.location, network).candidates(file)
     return source.candidates(source.pinned_revision(), file, network)
 
@@ -112,7 +114,7 @@ def _open(location: str, network: Network) -> Mirror:
         return RegistryPlace(location, network, key, mine)
     if "://" in location:
         return RemotePlace(remote_folder(location, network, mine), key)
-    path = str(network.settings.root / Path(location).expanduser())
+    path = str(local_path(location, network.settings.root))
     if not is_bundle(path):
         trust.refuse_unsigned(location, key)
         return StoreMirror(Path(path))
@@ -124,6 +126,24 @@ def _open(location: str, network: Network) -> Mirror:
         bundle.close()
         raise
     return BundleMirror(bundle)
+
+
+def local_path(location: str, root: Path) -> Path:
+    """Where a mirror on this machine lies, for the project at `root`."""
+    return root / os.path.expanduser(location)
+
+
+def check_allowed(location: str, network: Network) -> None:
+    """Raise Failure for a folder or file outside the project that only the project names.
+
+    What --from, FETCH_MIRRORS or the person's own file name is the person's word.
+    """
+    settings = network.settings
+    if "://" in location or (
+        location in settings.mirrors and not settings.is_from_project("mirrors")
+    ):
+        return
+    taken_from(settings, local_path(location, settings.root))
 
 
 def remote_folder(location: str, network: Network, mine: bool) -> RemoteFolder:
@@ -142,7 +162,7 @@ def check_location(location: str, root: Path) -> None:
     """Raise UsageError for a mirror named on the command line that is none."""
     if "://" in location:
         return
-    path = str(root / Path(location).expanduser())
+    path = str(local_path(location, root))
     if os.path.isdir(path) and not is_bundle(path) and not os.path.isdir(f"{path}/blobs/sha256"):
         raise UsageError(
             t(

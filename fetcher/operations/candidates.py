@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from fetcher.errors import FetchError
+from fetcher.errors import Failure, FetchError
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
@@ -29,12 +29,16 @@ class Candidates:
     def __init__(self, network: Network, say: Callable[[str], None]) -> None:
         self._network = network
         self._say = say
-        self._cached = CachedBlobs(network.settings.hub_cache)
+        self._cached = CachedBlobs.of(network.settings)
         self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in _chosen(network)]
         self._unopened: set[str] = set()
+        self._refused: Failure | None = None
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
-        """Where the one content of these items can be had, best first."""
+        """Where the one content of these items can be had, best first.
+
+        Raises Failure where that is only a place from which the project may not take.
+        """
         found = self._found(items, revisions)
         if _log.isEnabledFor(logging.DEBUG):
             origins = ", ".join(candidate.origin for candidate in found)
@@ -42,7 +46,7 @@ class Candidates:
         return found
 
     def _found(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
-        network = self._network
+        network, self._refused = self._network, None
         file = items[0].file
         found: list[Candidate] = []
         for item in items:
@@ -53,16 +57,27 @@ class Candidates:
             found += [_asked_first(c, label) for c in _of(mirror, file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
-            found += item.artifact.source.candidates(revision, item.file, network)
+            found += self._of_source(item, revision)
             # A mirror is never trusted with a content that nobody knows yet.
             for source in item.artifact.mirrors if item.file.key else ():
                 found += self._of_mirror(source, item.file)
+        if self._refused and not found:
+            raise self._refused
         found = found if len(items) == 1 else list(dict.fromkeys(found))
         if network.offline:
             # What needs the network stands once at the end, to say so.
             here = [item for item in found if isinstance(item, LOCAL_CANDIDATES)]
             return here + [item for item in found if not isinstance(item, LOCAL_CANDIDATES)][:1]
         return found
+
+    def _of_source(self, item: Item, revision: str) -> list[Candidate]:
+        """Candidates of the source; none where the project may not take from it."""
+        try:
+            return item.artifact.source.candidates(revision, item.file, self._network)
+        except Failure as failure:
+            _log.info("%s/%s: %s", item.artifact.full_name, item.file.path, failure.message)
+            self._refused = failure
+            return []
 
     def _of_mirror(self, source: Source, file: FileEntry) -> list[Candidate]:
         """Candidates of an artifact's own mirror; one that cannot be opened is passed over."""

@@ -70,7 +70,7 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
     """Do what was prepared; always returns a report, also when interrupted."""
     plan, problems = prepared.plan, list(prepared.resolution.problems)
     recorder = Recorder(space, prepared.resolution)
-    placer = Placer(space.options.into, space.store, space.settings.link, space.linked())
+    placer = space.placer()
     done = Transferred()
     interrupted = False
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.config import boundaries
 from fetcher.config import settings as all_settings
 from fetcher.config.project_choices import NAMED, choices, sentence
 from fetcher.config.settings import Settings
@@ -137,7 +138,8 @@ def open_workspace(
     `manifests` may name artifacts as well. `probes` looks at the probes of each manifest;
     `check_options.examine` if nothing is said. `explain` takes a line about each alias. `tell`
     says what the project itself chose (default: a warning in the log) of the settings that are
-    going to be used, `uses`. `flags` are settings. Raises UsageError, InvalidDocument, LockError.
+    going to be used, `uses`. `flags` are settings. Raises UsageError, InvalidDocument, LockError,
+    Failure.
     """
     from fetcher.operations.workspace import Options, Workspace
     from fetcher.probes import check_options
@@ -145,6 +147,8 @@ def open_workspace(
     settings = settings_of(root, flags, mirrors)
     (tell or warn_of_choices)(settings, uses)
     _check(settings, mirrors, locked, update)
+    if into is not None:
+        boundaries.check_output(root, into)
     project = Project(root, probes or check_options.examine)
     wanted = naming.sort_out(project, manifests)
     units = project.load(wanted.manifests or _locked_manifests(project))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from fetcher.errors import Problem
+from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.operations.candidates import Candidates
 from fetcher.operations.workspace import Workspace
@@ -81,12 +81,15 @@ def transfer(
 
     def downloads() -> Iterator[Download]:
         for items in groups.values():
-            download = Download(
-                items[0].artifact.id,
-                items[0].file,
-                candidates.of(items, revisions),
-                first_trust=space.options.first_trust,
-            )
+            try:
+                places = candidates.of(items, revisions)
+            except Failure as failure:
+                problem = failure.problem
+                done.problems += [problem.about(i.artifact.id, i.file.path) for i in items]
+                continue
+            first = items[0]
+            trust = space.options.first_trust
+            download = Download(first.artifact.id, first.file, places, first_trust=trust)
             waiting[download] = items
             yield download
         groups.clear()

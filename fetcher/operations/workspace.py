@@ -13,6 +13,7 @@ from pathlib import Path
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.boundary import Boundary
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project import lockfile as locks
@@ -22,6 +23,7 @@ from fetcher.project.resolve import Resolution, resolve
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
+from fetcher.tree.placer import Placer
 from fetcher.tree.plan import Plan
 from fetcher.tree.planner import Planner
 from fetcher.tree.state import State, StateRow
@@ -55,12 +57,15 @@ class Workspace:
     state: State = field(init=False)
     lock: locks.Lock = field(init=False)
     runs: Runs = field(init=False)
+    boundary: Boundary = field(init=False)
     started: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack)  # what else is to be closed
     _network: Network | None = None
 
     def __post_init__(self) -> None:
-        self.store = Store(self.settings.store, self.readonly, self.settings.sync)
+        self.store = Store.of(self.settings, self.readonly)
+        into, root = self.options.into, self.project.root
+        self.boundary = Boundary(into, self.settings.allowed.may_lead_to, [root])
         self.runs = Runs(self.store.root, self.progress.say, self.settings.locks)
         self.state = State(self.options.into)
         self.lock = locks.read(self.project.root)
@@ -138,7 +143,14 @@ class Workspace:
     def planner(self, quick: bool = False) -> Planner:
         """A planner for the tree as the state knows it."""
         self._rows = self.state.rows()
-        return Planner(self.options.into, self.store, self._rows, self.settings.hub_cache, quick)
+        return Planner(self.boundary, self.store, self._rows, self.settings.hub_cache, quick)
+
+    def placer(self) -> Placer:
+        """What places into the tree; it is closed with this workspace."""
+        confined = self.settings.is_from_project("hub_cache")
+        placer = Placer(self.boundary, self.store, self.settings.link, self.linked(), confined)
+        self.resources.callback(placer.close)
+        return placer
 
     def in_scope(self, rows: Iterable[StateRow]) -> list[tuple[Unit, Artifact]]:
         """What a look at the tree is about: what was asked for by name, else what was fetched.

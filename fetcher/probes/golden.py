@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import DocumentProblem, InvalidDocument
-from fetcher.fs.atomic import write_atomically
 from fetcher.i18n import t
 from fetcher.verify.contract.exhibits import Fingerprint
 from fetcher.verify.contract.options import GENERAL
@@ -46,7 +46,7 @@ def fingerprint_options(options: ProbeOptions) -> str:
 
 def read(root: Path) -> dict[Key, GoldenEntry]:
     """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
-    path = root / NAME
+    path = own_file(root, NAME)
     try:
         if path.stat().st_size > _LIMIT:
             raise _invalid(t("it is too large"))
@@ -87,7 +87,7 @@ def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
                 lines += ["     }", _closed("    }", dtype, dtypes)]
             lines.append(_closed("   }", probe, probes))
         lines.append(_closed("  }", artifact, tree))
-    write_atomically(root / NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
+    of_project(root).write(NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
 
 
 def _closed(text: str, name: str, among: Mapping[str, object]) -> str:

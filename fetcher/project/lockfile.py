@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import LockError
-from fetcher.fs.atomic import write_atomically
 from fetcher.fs.locks import held
 from fetcher.fs.patterns import BadPattern, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
@@ -211,8 +211,8 @@ def loads(text: str, shown: str = NAME) -> Lock:
 
 
 def read(root: Path) -> Lock:
-    """The project's lock, empty if there is none. Raises LockError."""
-    path = root / NAME
+    """The project's lock, empty if there is none. Raises LockError, Failure."""
+    path = own_file(root, NAME)
     try:
         return loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -283,5 +283,5 @@ def update(
             lock.artifacts.pop(key, None)
         if lock.artifacts == before and (root / NAME).exists():
             return False
-        write_atomically(root / NAME, dumps(lock).encode())
+        of_project(root).write(NAME, dumps(lock).encode())
         return True

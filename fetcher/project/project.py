@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.config import person
+from fetcher.config.boundaries import below, own_file
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
@@ -196,12 +197,19 @@ class Project:
             return t("did you mean {close!r}?", close=close)
         return t("write layouts/{layout}.yaml: where the files go", layout=manifest.layout)
 
+    def check_own(self, path: Path) -> None:
+        """Raise Failure if a file of the project's is a link out of it; what a person names
+        elsewhere is their own choice."""
+        if relative := below(self.root, path):
+            own_file(self.root, relative)
+
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         # A tree that is sealed needs no manifest to be read.
         from fetcher.project import layout as layouts
         from fetcher.project import manifest as manifests
         from fetcher.project.crosscheck import cross_check
 
+        self.check_own(path)
         manifest, document = manifests.load(path, _shown(path))
         unit = None
         if manifest is not None and self.examine is not None:
@@ -215,6 +223,7 @@ class Project:
                     self._layout_hint(manifest, path),
                 )
             else:
+                self.check_own(layout_path)
                 layout, layout_doc = layouts.load(layout_path, _shown(layout_path))
                 if layout is not None:
                     if manifest.declared:
@@ -227,7 +236,8 @@ class Project:
     def load(self, names: Sequence[str] = ()) -> list[Unit]:
         """Load the named manifests, or all of the project's own.
 
-        Raises InvalidDocument with every problem of every file, UsageError for unknown names.
+        Raises InvalidDocument with every problem of every file, UsageError for unknown names,
+        Failure for a link out of the project.
         """
         paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         if not paths:

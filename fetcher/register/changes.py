@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.config import settings
+from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import DocumentProblem, UsageError
-from fetcher.fs.atomic import write_atomically
 from fetcher.i18n import t
 from fetcher.project import layout as layouts
 from fetcher.project import manifest as manifests
@@ -27,9 +27,10 @@ class Change:
 
 
 def read_text(root: Path, path: str) -> str:
-    """A file's text, "" if it is not there. Raises UsageError for one that is no text."""
+    """A file's text, "" if it is not there. Raises UsageError for one that is no text,
+    Failure for a link out of the project."""
     try:
-        return (root / path).read_bytes().decode("utf-8-sig")
+        return own_file(root, path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
@@ -81,4 +82,4 @@ def write(root: Path, changes: Iterable[Change]) -> None:
                 t("{path} was changed meanwhile", path=item.path), t("run the command again")
             )
     for item in changed:
-        write_atomically(root / item.path, item.after.encode())
+        of_project(root).write(item.path, item.after.encode())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetcher.config.boundaries import taken_from
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem, UsageError
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
@@ -29,8 +30,9 @@ from fetcher.register.form import BY_KEY
 from fetcher.register.ids import propose
 from fetcher.register.repository import HUB_FILE, UPLOAD, Places
 from fetcher.register.targets import Entry
-from fetcher.register.values import judge, node_of_value
+from fetcher.register.values import judge, node_of_value, with_hint
 from fetcher.sources.base import Source
+from fetcher.sources.local import Local
 from fetcher.store.store import Store
 from fetcher.ui.units import human_bytes
 
@@ -128,12 +130,22 @@ class Session:
     def _take_checkpoint(self, taken: Checkpoint) -> None:
         self.checkpoint = taken
         self.draft.source = taken.yaml
+        self._note_outside(taken)
         self.draft.errors.pop("source", None)
         if taken.files is not None:
             self.draft.set_value("files", taken.files)
         elif taken.only and "files" not in self.draft.values:
             self.draft.set_value("files", [taken.only])
         self._ask_upstream(taken)
+
+    def _note_outside(self, taken: Checkpoint) -> None:
+        """Naming a path here is the person's word for now; the manifest's needs it for good."""
+        if not isinstance(taken.source, Local):
+            return
+        try:
+            taken_from(self.network.settings, taken.source.place(self.root))
+        except Failure as failure:
+            self.notes.append(with_hint(failure.message, failure.hint))
 
     def _ask_upstream(self, taken: Checkpoint) -> None:
         try:

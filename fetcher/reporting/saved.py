@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,13 @@ from pathlib import Path
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.boundary import open_own, write_own
 from fetcher.reporting.envelope import SCHEMA, Answer, print_json
 from fetcher.reporting.report import Report
 from fetcher.tree.state import FOLDER, State
 from fetcher.yamldoc.json_fields import JsonFields
 
+_PLACE = f"{FOLDER}/reports"
 _LARGEST = 64 * 1024 * 1024
 
 
@@ -30,7 +33,7 @@ class SavedReport:
 
 def folder_of(tree: Path) -> Path:
     """Where the reports of a tree lie."""
-    return tree / FOLDER / "reports"
+    return tree / _PLACE
 
 
 def save(tree: Path, name: str, report: Answer | Report) -> None:
@@ -38,7 +41,7 @@ def save(tree: Path, name: str, report: Answer | Report) -> None:
     State(tree).ensure_folder()
     text = io.StringIO()
     print_json(report, text)
-    write_atomically(folder_of(tree) / f"{name}.json", text.getvalue().encode())
+    write_own(tree, f"{_PLACE}/{name}.json", text.getvalue().encode())
 
 
 def save_results(tree: Path, name: str, report: Answer | Report, now: str) -> None:
@@ -68,15 +71,15 @@ def keep_pictures(tree: Path, pictures: Mapping[str, bytes]) -> None:
     """
     results = read(folder_of(tree) / "verify.json").results
     named = {picture.text("sha256") for item in results for picture in item.objects("pictures")}
-    folder = folder_of(tree) / "pictures"
-    with suppress(OSError, Failure):
-        if pictures:
-            folder.mkdir(parents=True, exist_ok=True)
+    with (
+        suppress(OSError, Failure),
+        open_own(tree, f"{_PLACE}/pictures", create=bool(pictures)) as folder,
+    ):
         for sha256, png in pictures.items():
-            write_atomically(folder / f"{sha256}.png", png)
-        for path in folder.glob("*.png"):
-            if path.stem not in named:
-                path.unlink()
+            write_atomically(Path(folder.at(f"{sha256}.png")), png)
+        for name in os.listdir(folder.at(".")):
+            if name.endswith(".png") and name[:-4] not in named:
+                os.unlink(folder.at(name))
 
 
 def picture(tree: Path, sha256: str) -> bytes | None:

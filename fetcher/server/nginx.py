@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.boundary import open_own, write_own
 from fetcher.i18n import n, t
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
@@ -150,15 +151,15 @@ class ConfigGenerator:
             self.maps.put("plain", f"{artifact.full_name}/{file.path}", place)
 
     def write(self, server: str) -> None:
-        """Write everything, the main file last. Raises OSError."""
+        """Write everything, the main file last. Raises OSError, Failure."""
         for name in ("json", "logs", "tmp"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for old in (self.folder / "json").glob("*.json"):
-            old.unlink()
+            open_own(self.folder, name).close()
+        with open_own(self.folder, "json") as folder:
+            for old in os.listdir(folder.at(".")):
+                if old.endswith(".json"):
+                    os.unlink(folder.at(old))
         for path, data in self.documents.items():
-            target = self.folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            write_own(self.folder, str(path), data)
         maps = [name for name, _ in _MAPS]
         for name in maps:
             write_atomically(self.folder / f"{name}.map", self.maps.text(name).encode())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fetcher.errors import FetchError
+from fetcher.errors import Failure, FetchError
 from fetcher.fs.extents import Extent
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.project import lockfile as locks
@@ -57,8 +57,9 @@ class ProjectInventory:
         found = {}
         for name, path in self._document_files():
             try:
+                self._project.check_own(path)
                 found[name] = path.read_bytes()
-            except OSError:
+            except (OSError, Failure):
                 continue
         return found
 

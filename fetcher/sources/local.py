@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
+from fetcher.fs.reserved import is_private, is_secret
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (
@@ -49,8 +51,13 @@ class Local(Source):
         """The short form."""
         return f"local:{self.path}"
 
+    def place(self, root: Path) -> Path:
+        """Where it lies, for the project at `root`."""
+        return root / os.path.expanduser(self.path)
+
     def _base(self, network: Network) -> Path:
-        return network.settings.root / Path(self.path).expanduser()
+        """The real path of it. Raises Failure where the project may not take it."""
+        return taken_from(network.settings, self.place(network.settings.root))
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Walk the folder and read every chosen file once for its digest."""
@@ -62,13 +69,13 @@ class Local(Source):
                 )
             found = dict(self._list(base))
             entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
-            chosen = choose(entries, request, str(base))
-            files = [
-                merge_known(
-                    entry._replace(sha256=sha256_of(str(found[entry.path]))), request, str(base)
-                )
-                for entry in chosen
-            ]
+            files = []
+            for entry in choose(entries, request, str(base)):
+                path = found[entry.path]
+                if path.is_symlink():
+                    path = taken_from(network.settings, path)
+                known = entry._replace(sha256=sha256_of(str(path)))
+                files.append(merge_known(known, request, str(base)))
         except OSError as error:
             raise from_os_error(
                 error, t("reading {filename}", filename=error.filename or base)
@@ -90,14 +97,16 @@ class Local(Source):
             yield base.name, base
             return
         for folder, folders, names in os.walk(base, onerror=_refuse):
-            folders[:] = [name for name in folders if name != ".git"]
+            folders[:] = [name for name in folders if not is_private(name)]
             for name in names:
                 path = Path(folder, name)
+                if is_secret(name):
+                    continue  # nobody means it who names the folder
                 if path.is_file():  # no broken link, and nothing that would wait for ever
                     yield path.relative_to(base).as_posix(), path
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
-        """The file itself."""
+        """The file itself. Raises Failure where the project may not take it."""
         base = self._base(network)
-        path = base / file.path if base.is_dir() else base
+        path = taken_from(network.settings, base / file.path) if base.is_dir() else base
         return [PathCandidate(self.type, str(path))]

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import stat as stats
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from fetcher.config.settings import Settings
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
     Stat,
@@ -38,6 +40,7 @@ from fetcher.fs.atomic import (
     unique_name,
     write_atomically,
 )
+from fetcher.fs.boundary import refuse_links
 from fetcher.fs.processes import alive, machine
 from fetcher.i18n import t
 
@@ -51,6 +54,8 @@ _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
 PART_NOTES = (".etag", ".map")
+# What a store has beside its blobs. A link among these would have other files written or removed.
+_SMALL_FOLDERS = ("partial", "stamps", "runs", "projects", "imported", "damaged")
 _MAX_STAMP_FILES = 64
 _QUIET_SECONDS = 3600
 _MERGED = ".merged.tsv"
@@ -97,6 +102,13 @@ def _is_finished(path: Path) -> bool:
     return path.name.endswith(_MERGED) or time.time() - path.stat().st_mtime > _QUIET_SECONDS
 
 
+def _refuse_links(root: Path) -> None:
+    """Raise Failure if a store's folder, or what lies in it beside blobs, is a link."""
+    for folder in (".", "blobs", *_SMALL_FOLDERS):
+        with suppress(FileNotFoundError), os.scandir(root / folder) as entries:
+            refuse_links(root, (os.path.join(folder, entry.name) for entry in entries))
+
+
 class Store:
     """One store directory. Nothing is created before something is written."""
 
@@ -113,6 +125,14 @@ class Store:
         self._unwritten: list[str] = []
         self._left: dict[str, list[tuple[int, str]]] | None = None
         self._ready = False
+
+    @classmethod
+    def of(cls, settings: Settings, readonly: bool = False) -> Store:
+        """The store that the settings name. Raises UsageError; Failure for one that the project
+        chose and that has a link where a folder or file must be."""
+        if settings.is_from_project("store"):
+            _refuse_links(settings.store)
+        return cls(settings.store, readonly, settings.sync)
 
     def blob_path(self, sha256: str) -> str:
         """Where the blob of this digest lies or would lie."""
@@ -240,6 +260,8 @@ class Store:
         except OSError:
             return False
         stamp = self.stamps().get(sha256)
+        if not stats.S_ISREG(stat.st_mode):
+            return False  # a link would be whatever it leads to at the time
         unchanged = (
             stamp is not None
             and stamp.size == stat.st_size
@@ -336,7 +358,10 @@ class Store:
             if name is None or name[4] == run_id():
                 continue
             with suppress(OSError):
-                if not self._orphaned((name[1], name[2], int(name[3])), path.stat().st_mtime):
+                stat = path.lstat()
+                if stats.S_ISLNK(stat.st_mode):
+                    continue
+                if not self._orphaned((name[1], name[2], int(name[3])), stat.st_mtime):
                     continue
                 if name[1]:
                     found += self._recover(str(path), name[1])
@@ -363,7 +388,8 @@ class Store:
         `stat` is that of a file that already is read-only.
         """
         if stat is None:
-            os.chmod(temporary, 0o444)
+            # Nobody may write it any more; who might not read it may not now.
+            os.chmod(temporary, os.lstat(temporary).st_mode & 0o444)
             stat = stat_of(temporary)
         path = self.blob_path(sha256)
         try:
@@ -459,7 +485,9 @@ class Store:
             self._left = {}
             for path, owner in self.parts():
                 with suppress(OSError):
-                    stat = path.stat()
+                    stat = path.lstat()
+                    if not stats.S_ISREG(stat.st_mode):
+                        continue
                     if str(path) not in _IN_USE and self._orphaned(owner, stat.st_mtime):
                         found = self._left.setdefault(owner[0], [])
                         found.append((stat.st_size, str(path)))

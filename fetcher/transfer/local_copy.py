@@ -33,7 +33,7 @@ def copy_of(source: str, store: Store, link: bool) -> str:
     if link:
         with suppress(OSError):  # another file system, or somebody else's file
             os.link(source, path)
-            os.chmod(path, 0o444)
+            os.chmod(path, os.lstat(path).st_mode & 0o444)
             return path
         remove_quietly(path)
     try:

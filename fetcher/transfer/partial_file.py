@@ -27,6 +27,7 @@ from fetcher.transfer.hashing import Tail, TailHasher
 SEGMENT = 16 << 20
 # Smaller bodies come in one stream: a request for each range would cost more than it gives.
 RANGES_FROM = 4 * SEGMENT
+_OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
 _MAGIC = b"fetchmap"
 _HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a segment
 _GOT = struct.Struct("<Q")
@@ -76,7 +77,7 @@ class PartialFile:
         self._map = -1
         self._git_size = download.file.size if download.file.git_blob else None
         try:
-            self._file = os.open(native(part.path), os.O_RDWR)
+            self._file = os.open(native(part.path), _OPEN)
             self._load()
         except OSError as error:
             raise from_os_error(error, t("opening {path}", path=part.path)) from error
@@ -132,7 +133,7 @@ class PartialFile:
                 max(segment.at for segment in self.segments if segment.got or not segment.start)
                 <= there
             ):
-                self._map = os.open(native(self._map_path), os.O_RDWR)
+                self._map = os.open(native(self._map_path), _OPEN)
                 return
         remove_quietly(self._map_path)
         if recorded is not None or not self._usable(there):
@@ -213,7 +214,7 @@ class PartialFile:
         text = _HEADER.pack(_MAGIC, self.size, SEGMENT) + b"".join(map(_GOT.pack, recorded))
         # Before anything is written beyond the beginning: the file's size then says nothing.
         write_atomically(Path(self._map_path), text)
-        self._map = os.open(native(self._map_path), os.O_RDWR)
+        self._map = os.open(native(self._map_path), _OPEN)
         self._make_segments(recorded)
 
     def join(self) -> None:

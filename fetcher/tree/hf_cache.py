@@ -15,8 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fetcher.config.settings import Settings
 from fetcher.errors import Failure
-from fetcher.fs.atomic import copy, private_name, publish, sha256_of, write_atomically
+from fetcher.fs.atomic import private_name, publish, sha256_of, write_atomically
+from fetcher.fs.boundary import OpenFolder, open_own
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry, Source
@@ -26,12 +28,21 @@ from fetcher.tree.state import StateRow
 
 
 class CachedBlobs:
-    """What a Hugging Face cache already holds, found by digest. Nothing is read."""
+    """What a Hugging Face cache already holds, found by digest. Nothing is read.
 
-    def __init__(self, cache: Path) -> None:
+    In a `confined` cache, which the project chose, no link is followed out of it.
+    """
+
+    def __init__(self, cache: Path, confined: bool = False) -> None:
         self._cache = cache
+        self._real = os.path.join(os.path.realpath(cache), "") if confined else ""
         self._folders: dict[Source, str] = {}  # "" for a repository that is not there
         self._snapshots: dict[str, list[str]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> CachedBlobs:
+        """The cache that the settings name. Raises UsageError."""
+        return cls(settings.hub_cache, settings.is_from_project("hub_cache"))
 
     def find(self, source: Source, file: FileEntry) -> str | None:
         """The file in the cache that is, by its name and size, this content; or None.
@@ -45,9 +56,10 @@ class CachedBlobs:
         name = file.sha256 if file.lfs else file.git_blob
         if not folder or not name:
             return None
-        return self._blob(f"{folder}{os.sep}blobs{os.sep}{name}", file.size) or self._in_snapshot(
-            folder, source, file
-        )
+        path = self._blob(f"{folder}{os.sep}blobs{os.sep}{name}", file.size)
+        path = path or self._in_snapshot(folder, source, file)
+        inside = path is None or os.path.realpath(path).startswith(self._real)
+        return path if inside else None
 
     def _folder(self, source: Source) -> str:
         if not isinstance(source, HuggingFace):
@@ -132,60 +144,83 @@ def scan(cache: Path) -> Scan:
 
 class HubCache:
     """Places items there. `link_blob(sha256, path)` makes a new file from a blob of the store;
-    `kept_path(relative)` gives a place to keep what stands in the way."""
+    `keep(path, relative)` keeps a copy of what stands in the way. In a `confined` cache, which
+    the project chose, no folder is a link."""
 
     def __init__(
-        self, link_blob: Callable[[str, str], None], kept_path: Callable[[str], Path]
+        self,
+        link_blob: Callable[[str, str], None],
+        keep: Callable[[str, str], None],
+        confined: bool = False,
     ) -> None:
         self._link_blob = link_blob
-        self._kept_path = kept_path
+        self._keep = keep
+        self._confined = confined
         self._refs: set[tuple[str, str]] = set()
         self._absences: dict[str, bool] = {}
 
+    def _open(self, repository: Path, folder: str, create: bool = True) -> OpenFolder:
+        """A folder of a repository's part of the cache. Raises Failure, OSError."""
+        if self._confined:
+            return open_own(repository.parent, f"{repository.name}/{folder}", create)
+        path = repository / folder
+        if create:
+            path.mkdir(parents=True, exist_ok=True)
+        return OpenFolder(str(path), None)
+
     def place(self, item: Item, sha256: str) -> StateRow:
-        """Blob by its ETag, symlink in the snapshot, ref. Raises OSError."""
-        blob = Path(item.hub, "blobs", item.file.git_blob or sha256)
-        path = Path(item.path)
-        self._make_way(item, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(blob) and not (blob.exists() and sha256_of(str(blob)) == sha256):
-            # A damaged download of another tool under a content's name, or a link into the shared
-            # store that leads nowhere any more.
-            blob.unlink()
-        if not blob.exists():
-            self._publish(sha256, str(blob))
-        if not os.path.lexists(path):
-            try:
-                os.symlink(os.path.relpath(blob, path.parent), path)
-            except OSError:  # Windows without the privilege: a plain file serves as well
-                self._publish(sha256, str(path))
+        """Blob by its ETag, symlink in the snapshot, ref. Raises Failure, OSError."""
+        repository = Path(item.hub)
+        name, way = item.file.git_blob or sha256, Path(item.path).relative_to(repository)
+        if self._confined:  # or the file would be there, and nothing point to it
+            self._open(repository, "refs").close()
+        with (
+            self._open(repository, "blobs") as blobs,
+            self._open(repository, way.parent.as_posix()) as snapshot,
+        ):
+            blob, path = blobs.at(name), snapshot.at(way.name)
+            self._make_way(item, path)
+            if os.path.lexists(blob) and not (os.path.exists(blob) and sha256_of(blob) == sha256):
+                # A damaged download of another tool under a content's name, or a link into the
+                # shared store that leads nowhere any more.
+                os.unlink(blob)
+            if not os.path.exists(blob):
+                self._publish(sha256, blob)
+            if not os.path.lexists(path):
+                try:
+                    up = os.path.relpath(repository / "blobs" / name, repository / way.parent)
+                    os.symlink(up, path)
+                except OSError:  # Windows without the privilege: a plain file serves as well
+                    self._publish(sha256, path)
+            stat = os.stat(path)
         self._forget_absence(item)
         self._point_ref(item)
-        return row_of(item, sha256, os.stat(path))
+        return row_of(item, sha256, stat)
 
     def _forget_absence(self, item: Item) -> None:
         """Remove the client's note that the commit has no such file: it would believe the note.
 
         An incomplete mirror that was asked before may have caused it.
         """
-        commit, *names = Path(item.path).parts[len(Path(item.hub).parts) + 1 :]
-        notes = Path(item.hub, ".no_exist", commit)
+        repository = Path(item.hub)
+        commit, *names = Path(item.path).parts[len(repository.parts) + 1 :]
+        notes = repository / ".no_exist" / commit
         known = self._absences.get(str(notes))
         if known is None:
             known = self._absences[str(notes)] = notes.is_dir()
         if known:
-            with suppress(OSError):
-                notes.joinpath(*names).unlink()
+            place = "/".join([".no_exist", commit, *names[:-1]])
+            with suppress(OSError, Failure), self._open(repository, place, False) as folder:
+                os.unlink(folder.at(names[-1]))
 
-    def _make_way(self, item: Item, path: Path) -> None:
+    def _make_way(self, item: Item, path: str) -> None:
         if not os.path.lexists(path):
             return
-        if item.aside and path.exists():
-            copy(str(path), str(self._kept_path(str(path.relative_to(Path(item.hub).parent)))))
-            path.unlink()
-        elif not path.exists():
-            path.unlink()  # a link whose blob is gone
+        if not os.path.exists(path):
+            os.unlink(path)  # a link whose blob is gone
+        elif item.aside:
+            self._keep(path, Path(item.path).relative_to(Path(item.hub).parent).as_posix())
+            os.unlink(path)
 
     def _publish(self, sha256: str, target: str) -> None:
         temporary = private_name(target)
@@ -197,7 +232,8 @@ class HubCache:
 
     def _point_ref(self, item: Item) -> None:
         """Point the branch at the snapshot, so that loading by id finds it offline."""
-        snapshot = Path(item.path).parts[len(Path(item.hub).parts) + 1]
+        repository = Path(item.hub)
+        snapshot = Path(item.path).parts[len(repository.parts) + 1]
         revision = str(getattr(item.artifact.source, "revision", "main"))
         ref = "main" if re.fullmatch(r"[0-9a-f]{40}", revision) else revision
         try:
@@ -207,7 +243,9 @@ class HubCache:
         if (item.hub, ref) in self._refs:
             return
         self._refs.add((item.hub, ref))
-        path = Path(item.hub, "refs", *ref.split("/"))
-        # The client takes the file's text as it is: a line break at its end names no commit.
-        if not path.exists() or path.read_bytes() != snapshot.encode():
-            write_atomically(path, snapshot.encode())
+        above, _, name = f"refs/{ref}".rpartition("/")
+        with self._open(repository, above) as folder:
+            path = Path(folder.at(name))
+            # The client takes the file's text as it is: a line break at its end names no commit.
+            if path.is_symlink() or not path.exists() or path.read_bytes() != snapshot.encode():
+                write_atomically(path, snapshot.encode())

@@ -6,13 +6,24 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.fs.atomic import Stat, copy, private_name, publish, reflink, remove_quietly, sha256_of
-from fetcher.fs.safe_paths import escapes, native
+from fetcher.fs.atomic import (
+    Stat,
+    copy,
+    move,
+    private_name,
+    publish,
+    reflink,
+    remove_quietly,
+    sha256_of,
+    writable_mode,
+)
+from fetcher.fs.boundary import Boundary, OpenFolder, open_own
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
@@ -23,31 +34,52 @@ from fetcher.tree.state import FOLDER, StateRow
 # A content that several files of one tree share is linked once; further ones are copied up to
 # this size, so that changing one of them in place does not change the others.
 MAX_DUPLICATE = 16 * 1024 * 1024
+_OPEN_FOLDERS = 64
 _NO_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 @dataclass(eq=False, slots=True)
 class _Made:
-    """A private file that only needs its name; `copied` ones must be brought to disk first."""
+    """A private file that only needs its name; `copied` ones must be brought to disk first.
+
+    `private` is its name in the item's folder.
+    """
 
     item: Item
     sha256: str
-    temporary: str
+    private: str
     copied: bool
 
 
 class Placer:
-    """Places items in one tree. Batches share one sync of the file system."""
+    """Places items in one tree. Batches share one sync of the file system.
 
-    def __init__(self, tree: Path, store: Store, link: str, linked: Iterable[str] = ()) -> None:
-        self.tree = tree
+    Folders are held open while there is work in them: `close` lets go. `confined_cache`: the
+    Hugging Face cache is the project's choice, so that no link in it is followed.
+    """
+
+    def __init__(
+        self,
+        boundary: Boundary,
+        store: Store,
+        link: str,
+        linked: Iterable[str] = (),
+        confined_cache: bool = False,
+    ) -> None:
+        self.tree = boundary.root
         self.store = store
         self.link = link
+        self._boundary = boundary
         self._linked = set(linked)
-        self._folders: set[str] = set()
+        self._folders: OrderedDict[str, OpenFolder] = OrderedDict()
         self._no_reflink = False
         self._kept = ""
-        self._hub_cache = HubCache(self.link_blob, self.kept_path)
+        self._hub_cache = HubCache(self.link_blob, self._keep_copy, confined_cache)
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        while self._folders:
+            self._folders.popitem()[1].close()
 
     def place(
         self, items: Iterable[tuple[Item, str, Stat | None]]
@@ -71,7 +103,7 @@ class Placer:
                 problems.append(failure.problem.about(item.artifact.id, item.file.path))
             except OSError as error:
                 problems.append(_trouble(item, error))
-        copies = [one.temporary for one in made if one.copied]
+        copies = [one.item.path for one in made if one.copied]
         if copies:
             self.store.bring_to_disk(str(self.tree), copies)
         for one in made:
@@ -83,29 +115,36 @@ class Placer:
                 problems.append(_trouble(one.item, error))
         return rows, problems
 
-    def _prepare(self, item: Item) -> None:
-        """See to the folder that an item goes to."""
-        if item.aside:
-            self._clear_way(item)
-        folder = item.target.rpartition("/")[0]
-        if folder not in self._folders:
-            self._make_folder(folder)
+    def _folder(self, item: Item) -> OpenFolder:
+        """The folder that an item goes to, made and held open."""
+        name = item.target.rpartition("/")[0]
+        folder = self._folders.get(name)
+        if folder is None:
+            if item.aside:
+                self._clear_way(item)
+            folder = self._folders[name] = self._boundary.open(name)
+            if len(self._folders) > _OPEN_FOLDERS:
+                self._folders.popitem(last=False)[1].close()
+        else:
+            self._folders.move_to_end(name)
+        return folder
 
     # Making the private file
 
     def _make(self, item: Item, sha256: str) -> _Made:
-        self._prepare(item)
-        temporary = private_name(item.path)
+        folder = self._folder(item)
+        private = private_name(_name(item))
+        temporary = folder.at(private)
         blob = self.store.blob_path(sha256)
         try:
             if item.edit:
                 data = json_edits.apply(Path(blob).read_bytes(), item.edit, item.target)
-                with open(native(temporary), "xb") as stream:  # noqa: PTH123
+                with open(temporary, "xb") as stream:  # noqa: PTH123
                     stream.write(data)
-                return _Made(item, sha256, temporary, True)
+                return _Made(item, sha256, private, True)
             size = item.file.size if item.file.size is not None else os.stat(blob).st_size
             copied = self._link_or_copy(blob, temporary, sha256, size, item.writable)
-            return _Made(item, sha256, temporary, copied)
+            return _Made(item, sha256, private, copied)
         except BaseException:
             remove_quietly(temporary)
             raise
@@ -133,7 +172,7 @@ class Placer:
             return False
         if way in {"auto", "reflink"} or (way == "copy" and not self._no_reflink):
             if not self._no_reflink and reflink(blob, target):
-                os.chmod(target, 0o644)
+                os.chmod(target, writable_mode(blob))
                 return False
             self._no_reflink = True
             if way == "reflink":
@@ -143,7 +182,7 @@ class Placer:
         duplicate = way == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
         if way in {"auto", "hardlink"} and not duplicate:
             try:
-                os.link(blob, native(target))
+                os.link(blob, target)
                 self._linked.add(sha256)
                 return False
             except OSError as error:
@@ -157,121 +196,126 @@ class Placer:
         if self._link_or_copy(self.store.blob_path(sha256), target, sha256, 0, False):
             self.store.bring_to_disk(os.path.dirname(target), [target])
 
-    def _make_folder(self, relative: str) -> None:
-        folder = self.tree / relative
-        leak = escapes(self.tree, folder)
-        if leak is not None:
-            raise Failure(
-                "bad-path",
-                t("{leak} is a symlink that leads out of {tree}", leak=leak, tree=self.tree),
-                t("replace it by a folder"),
-            )
-        Path(native(folder)).mkdir(parents=True, exist_ok=True)
-        self._folders.add(relative)
-
     # Giving it its name
 
     def _publish(self, one: _Made) -> StateRow:
         item = one.item
+        folder = self._folder(item)
+        temporary, path = folder.at(one.private), folder.at(_name(item))
         try:
+            wanted = sha256_of(temporary) if item.edit else one.sha256
             if item.aside:
-                self._keep_aside(item)
-            if item.replaces and self._still_as_planned(item):
-                os.replace(native(one.temporary), native(item.path))
+                self._keep_aside(folder, item)
+            if item.replaces and _still_as_planned(item, path):
+                os.replace(temporary, path)
                 # Renaming one link of a file over another leaves both.
-                remove_quietly(one.temporary)
+                remove_quietly(temporary)
             else:
-                self._publish_new(one)
+                _publish_new(item, temporary, path, wanted)
         except BaseException:
-            remove_quietly(one.temporary)
+            remove_quietly(temporary)
             raise
-        stat = os.lstat(native(item.path))
-        sha256 = sha256_of(item.path) if item.edit else one.sha256
-        return row_of(item, sha256, stat)
-
-    @staticmethod
-    def _still_as_planned(item: Item) -> bool:
-        try:
-            now = os.lstat(native(item.path))
-        except OSError:
-            return False
-        then = item.stat
-        return then is not None and (now.st_mtime_ns, now.st_size, now.st_ino) == (
-            then.st_mtime_ns,
-            then.st_size,
-            then.st_ino,
-        )
+        stat = os.lstat(path)
+        return row_of(item, sha256_of(path) if item.edit else one.sha256, stat)
 
     def _link(self, item: Item, sha256: str, stat: Stat | None) -> StateRow:
         """Link the blob to the target. `stat` is the blob's, if it is known."""
-        self._prepare(item)
+        folder = self._folder(item)
         self._linked.add(sha256)
         if item.aside:
-            self._keep_aside(item)
-        blob, path = self.store.blob_path(sha256), native(item.path)
+            self._keep_aside(folder, item)
+        blob, path = self.store.blob_path(sha256), folder.at(_name(item))
         try:
             os.link(blob, path)
         except FileExistsError:
-            self._accept_existing(item, sha256)
+            _accept_existing(item, path, sha256)
         except OSError as error:
             if error.errno not in _NO_LINK or self.link == "hardlink":
                 raise
-            self._copy(item, sha256, blob)
+            self._copy(item, sha256, folder)
         else:
             if stat is not None:
                 return row_of(item, sha256, stat)
         return row_of(item, sha256, os.lstat(path))
 
-    def _copy(self, item: Item, sha256: str, blob: str) -> None:
-        one = _Made(item, sha256, private_name(item.path), True)
+    def _copy(self, item: Item, sha256: str, folder: OpenFolder) -> None:
+        temporary = folder.at(private_name(_name(item)))
         try:
-            copy(blob, one.temporary)
-            self.store.bring_to_disk(str(self.tree), [one.temporary])
-            self._publish_new(one)
+            copy(self.store.blob_path(sha256), temporary)
+            self.store.bring_to_disk(folder.path, [temporary])
+            _publish_new(item, temporary, folder.at(_name(item)), sha256)
         finally:
-            remove_quietly(one.temporary)
+            remove_quietly(temporary)
 
-    def _publish_new(self, one: _Made) -> None:
-        item = one.item
-        wanted = sha256_of(one.temporary) if item.edit else one.sha256
-        try:
-            publish(one.temporary, item.path)
-        except FileExistsError:
-            self._accept_existing(item, wanted)
+    # What stands in the way
 
-    @staticmethod
-    def _accept_existing(item: Item, sha256: str) -> None:
-        """Another run may have placed the same; anything else stays as it is."""
-        if os.path.isfile(item.path) and sha256_of(item.path) == sha256:
-            return
-        raise Failure(
-            "conflict",
-            t("{target} came into being while fetch was running", target=item.target),
-            t("look at it, then run again, with --overwrite to replace it"),
-        )
-
-    def kept_path(self, relative: str) -> Path:
-        """A fresh place below `.fetch/kept/`."""
+    def _keep(self, path: str, relative: str, take: Callable[[str, str], None] = move) -> None:
+        """Move (or copy) a file or folder to `.fetch/kept/<time>/`. Raises Failure, OSError."""
         if not self._kept:
             self._kept = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-        kept = self.tree / FOLDER / "kept" / self._kept / relative
-        Path(native(kept.parent)).mkdir(parents=True, exist_ok=True)
-        return kept
+        above, _, name = relative.rpartition("/")
+        place = "/".join(filter(None, (FOLDER, "kept", self._kept, above)))
+        with open_own(self.tree, place) as kept:
+            take(path, kept.at(name))
+
+    def _keep_copy(self, path: str, relative: str) -> None:
+        self._keep(path, relative, copy)
 
     def _clear_way(self, item: Item) -> None:
-        """Move a file that stands where a folder must be to `.fetch/kept/`."""
-        folder = self.tree
-        for part in item.target.split("/")[:-1]:
-            folder = folder / part
-            if os.path.lexists(native(folder)) and not folder.is_dir():
-                relative = folder.relative_to(self.tree).as_posix()
-                os.rename(native(folder), native(self.kept_path(relative)))
+        """Keep a file that stands where a folder must be."""
+        parts = item.target.split("/")[:-1]
+        for depth, part in enumerate(parts):
+            above = "/".join(parts[:depth])
+            try:
+                folder = self._boundary.open(above, create=False)
+            except FileNotFoundError:
                 return
+            with folder:
+                path = folder.at(part)
+                if os.path.lexists(path) and not os.path.isdir(path):
+                    self._keep(path, "/".join(parts[: depth + 1]))
+                    return
 
-    def _keep_aside(self, item: Item) -> None:
-        """Move what stands in the way to `.fetch/kept/<time>/`."""
-        if os.path.lexists(native(item.path)):
-            os.rename(native(item.path), native(self.kept_path(item.target)))
+    def _keep_aside(self, folder: OpenFolder, item: Item) -> None:
+        """Keep what stands at an item's target."""
+        path = folder.at(_name(item))
+        if os.path.lexists(path):
+            self._keep(path, item.target)
+
+
+def _name(item: Item) -> str:
+    return item.target.rpartition("/")[2]
+
+
+def _still_as_planned(item: Item, path: str) -> bool:
+    try:
+        now = os.lstat(path)
+    except OSError:
+        return False
+    then = item.stat
+    return then is not None and (now.st_mtime_ns, now.st_size, now.st_ino) == (
+        then.st_mtime_ns,
+        then.st_size,
+        then.st_ino,
+    )
+
+
+def _publish_new(item: Item, temporary: str, path: str, sha256: str) -> None:
+    try:
+        publish(temporary, path)
+    except FileExistsError:
+        _accept_existing(item, path, sha256)
+
+
+def _accept_existing(item: Item, path: str, sha256: str) -> None:
+    """Another run may have placed the same; anything else stays as it is."""
+    if os.path.isfile(path) and sha256_of(path) == sha256:
+        return
+    raise Failure(
+        "conflict",
+        t("{target} came into being while fetch was running", target=item.target),
+        t("look at it, then run again, with --overwrite to replace it"),
+    )
 
 
 def _trouble(item: Item, error: OSError) -> Problem:

@@ -10,9 +10,12 @@ import re
 import stat as stats
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import git_blob_of, sha256_of
+from fetcher.fs.boundary import Boundary
+from fetcher.fs.reserved import is_private, is_reserved
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
 from fetcher.i18n import t
 from fetcher.project.layout import Placement, owner_of, placements
@@ -35,9 +38,20 @@ from fetcher.tree.plan import (
     Item,
     Plan,
 )
-from fetcher.tree.state import FOLDER, StateRow
+from fetcher.tree.state import StateRow
 
 _log = logging.getLogger(__name__)
+
+
+class _Folder(NamedTuple):
+    """A folder of the tree: what keeps files from being placed in it, if it is absent, its way
+    from the root of the project or repository that it really lies in, and who reads or runs
+    whatever stands in it."""
+
+    problem: Problem | None
+    absent: bool
+    below_root: tuple[str, ...] = ()
+    owner: str = ""
 
 
 class Planner:
@@ -45,23 +59,24 @@ class Planner:
 
     def __init__(
         self,
-        tree: Path,
+        boundary: Boundary,
         store: Store,
         rows: Mapping[str, StateRow],
         hub_cache: Path,
         quick: bool = False,
         deep: bool = False,
     ) -> None:
-        self.tree = tree
+        self.tree = boundary.root
+        self._boundary = boundary
         self.store = store
         self.rows = rows
         self.hub_cache = hub_cache
         self.quick = quick
         self.deep = deep
-        self._root = str(tree)
+        self._root = str(boundary.root)
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
-        self._folders: dict[str, tuple[Problem | None, bool]] = {}
+        self._folders: dict[str, _Folder] = {}
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
@@ -71,6 +86,8 @@ class Planner:
             if part.locked is not None:
                 self._fill(part, part.locked)
             parts.append(part)
+        for part in parts:
+            self._refuse_repositories(part)
         if _log.isEnabledFor(logging.DEBUG):
             for part in parts:
                 _explain(part)
@@ -101,9 +118,7 @@ class Planner:
                 self._decide(item)
                 part.items.append(item)
         if any(problem.code == "bad-path" for problem in part.problems):
-            # An artifact whose own names cannot all stand is not begun at all.
-            for item in part.items:
-                item.action = WITHHELD if item.action in {GET, PLACE} else item.action
+            _withhold(part)
         self._check_edits(part, {placement.target for placement in found})
         if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
             self._fill_hub(part, artifact.source, locked)
@@ -177,17 +192,16 @@ class Planner:
             # still be too long.
             if len(item.target) > 1000:
                 check_relative(item.target)
-            if item.target.partition("/")[0].lower() == FOLDER:
-                raise BadPath(t("belongs to fetch itself"))
+            self._check_reserved(item)
         except BadPath as error:
+            hint = t(
+                "place the artifact into a folder of its own in the layout, or leave the file out "
+                "in the manifest: exclude: [{path!r}]",
+                path=item.file.path,
+            )
+            message = t("target {target!r} {error}", target=item.target, error=error)
             part.problems.append(
-                Problem(
-                    "bad-path",
-                    t("target {target!r} {error}", target=item.target, error=error),
-                    t("rename it in the layout"),
-                    item.artifact.id,
-                    item.file.path,
-                )
+                Problem("bad-path", message, hint, item.artifact.id, item.file.path)
             )
             return False
         other = self._claims.claim(item.target)
@@ -222,16 +236,52 @@ class Planner:
         )
         return False
 
+    def _check_reserved(self, item: Item) -> None:
+        """Raise BadPath for a name that is configuration, or code that is run, where it falls."""
+        folder = self._folder(item.target)
+        name = item.target.rpartition("/")[2]
+        owner = folder.owner or is_private(name)
+        if not owner and len(folder.below_root) < 2:  # else the name decides nothing
+            owner = is_reserved((*folder.below_root, name))
+        if owner:
+            raise BadPath(t("is what {owner} reads or runs there", owner=owner))
+
+    def _refuse_repositories(self, part: ArtifactPlan) -> None:
+        """An artifact whose names make a folder a git repository is refused: git would run what
+        such a repository's configuration says."""
+        for item in part.items:
+            folder, _, name = item.target.rpartition("/")
+            if name.lower() != "head" or item.hub:
+                continue
+            start = f"{folder}/" if folder else ""
+
+            def stands(name: str, start: str = start) -> bool:
+                path = os.path.join(self._root, start + name)
+                return self._claims.has(start + name) or os.path.lexists(path)
+
+            if stands("commondir") or (stands("objects") and stands("refs")):
+                message = t("{target} would make a git repository", target=item.target)
+                hint = t("exclude it in the manifest: exclude: [{path!r}]", path=item.file.path)
+                part.problems.append(
+                    Problem("bad-path", message, hint, item.artifact.id, item.file.path)
+                )
+                _withhold(part)
+                return
+
     # One file
 
     def _decide(self, item: Item) -> None:
-        if not item.hub and self._folder(item.target)[1]:
-            self._absent(item)  # a fresh clone: one look for all files of a folder
+        folder = _Folder(None, False) if item.hub else self._folder(item.target)
+        if problem := folder.problem:
+            self._block(item, problem.code, problem.message, problem.hint)
+            return
+        if folder.absent:
+            self._obtain(item)  # a fresh clone: one look for all files of a folder
             return
         try:
             item.stat = os.stat(item.path) if item.hub else os.lstat(native(item.path))
         except (FileNotFoundError, NotADirectoryError):
-            self._absent(item)
+            self._obtain(item)
             return
         except OSError as error:
             name_too_long = error.errno == errno.ENAMETOOLONG
@@ -251,13 +301,6 @@ class Planner:
             self._guess(item, row)
         else:
             self._read(item, row)
-
-    def _absent(self, item: Item) -> None:
-        problem = None if item.hub else self._folder(item.target)[0]
-        if problem:
-            self._block(item, problem.code, problem.message, problem.hint)
-            return
-        self._obtain(item)
 
     def overwrite_conflicts(self, plan: Plan) -> None:
         """Turn conflicts into replacements that keep the old files aside."""
@@ -280,43 +323,21 @@ class Planner:
             sha256 = self.store.by_git_blob(file.git_blob)
         return sha256 if sha256 and self.store.has(sha256, file.size) else ""
 
-    def _folder(self, target: str) -> tuple[Problem | None, bool]:
-        """What keeps files from being placed in a target's folder, and whether it is absent."""
+    def _folder(self, target: str) -> _Folder:
+        """The folder of a target, looked at once."""
         folder = target.rpartition("/")[0]
         found = self._folders.get(folder)
         if found is None:
             found = self._folders[folder] = self._inspect(folder)
         return found
 
-    def _inspect(self, folder: str) -> tuple[Problem | None, bool]:
-        real = os.path.realpath(self.tree)
-        path = self.tree
-        for part in folder.split("/") if folder else ():
-            path = path / part
-            try:
-                mode = os.lstat(native(path)).st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                return None, True
-            except OSError:
-                return None, False
-            if stats.S_ISLNK(mode):
-                inside = os.path.realpath(path)
-                if inside != real and not inside.startswith(real + os.sep):
-                    problem = Problem(
-                        "bad-path",
-                        t(
-                            "{path} is a symlink that leads out of {tree}",
-                            path=path,
-                            tree=self.tree,
-                        ),
-                        t("replace it by a folder, or choose another --into"),
-                    )
-                    return problem, False
-                mode = os.stat(path).st_mode if path.exists() else 0
-            if not stats.S_ISDIR(mode):
-                text = t("{path} is a file where a folder must be", path=path)
-                return Problem("conflict", text, t("move it away")), False
-        return None, False
+    def _inspect(self, folder: str) -> _Folder:
+        try:
+            found = self._boundary.locate(folder)
+        except Failure as failure:
+            return _Folder(failure.problem, False)
+        below = found.below_root
+        return _Folder(None, found.absent, below, is_reserved((*below, "")) if below else "")
 
     def _wants(self, item: Item, row: StateRow) -> bool:
         """Whether a row's content is what the lock wants, as placed or as read."""
@@ -462,6 +483,12 @@ class Planner:
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _withhold(part: ArtifactPlan) -> None:
+    """Begin nothing of an artifact whose own names cannot all stand."""
+    for item in part.items:
+        item.action = WITHHELD if item.action in {GET, PLACE} else item.action
 
 
 def _explain(part: ArtifactPlan) -> None:

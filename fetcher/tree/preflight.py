@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
@@ -56,7 +57,9 @@ def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict
     downloads = any(item.action == GET for item in plan.items)
     if downloads and not fatal:
         fatal = check_mirrors(network)
-    return Verdict(fatal, check_access(plan, network) if downloads and not fatal else [])
+    if not downloads or fatal:
+        return Verdict(fatal, [])
+    return Verdict(fatal, [*check_local(plan, network), *check_access(plan, network)])
 
 
 def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list[Problem]:
@@ -64,6 +67,7 @@ def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list
     return [
         *check_space(plan, store, link),
         *check_writable(plan, store),
+        *(problem for _, problem in check_local(plan, network, each=True)),
         *(problem for _, problem in check_access(plan, network)),
         *check_offline(plan, network),
     ]
@@ -139,7 +143,7 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     if network.offline or network.settings.mirrors:
         return []
     asked: dict[str, list[ArtifactPlan]] = {}
-    cached = CachedBlobs(network.settings.hub_cache)
+    cached = CachedBlobs.of(network.settings)
     for part in plan.artifacts:
         gets = any(
             item.action == GET and cached.find(item.artifact.source, item.file) is None
@@ -159,15 +163,38 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     ]
 
 
+def check_local(
+    plan: Plan, network: Network, each: bool = False
+) -> list[tuple[ArtifactPlan, Problem]]:
+    """What would be taken from a place of this machine from which the project may not take.
+
+    `each`: every file is looked at, not only the folder; a run does that when it takes them.
+    """
+    found: list[tuple[ArtifactPlan, Problem]] = []
+    for part in plan.artifacts:
+        source = part.artifact.source
+        gets = [item for item in part.items if item.action == GET]
+        if not isinstance(source, Local) or not gets:
+            continue
+        try:
+            taken_from(network.settings, source.place(network.settings.root))
+            for item in gets if each else ():
+                source.candidates("", item.file, network)
+        except Failure as failure:
+            found.append((part, failure.problem.about(part.artifact.id)))
+    return found
+
+
 def check_mirrors(network: Network) -> list[Problem]:
     """Open every mirror; a damaged or unsigned one ends the run before anything is taken."""
     problems: list[Problem] = []
     if not network.settings.mirrors:
         return problems
-    from fetcher.mirror.locations import opened
+    from fetcher.mirror.locations import check_allowed, opened
 
     for location in network.settings.mirrors:
         try:
+            check_allowed(location, network)
             opened(location, network)
         except FetchError as error:
             problems += error.problems()
@@ -178,7 +205,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
     """Without network: what is neither in the tree nor in the store, if no mirror may have it."""
     if not network.offline or any("://" not in mirror for mirror in network.settings.mirrors):
         return []
-    cached = CachedBlobs(network.settings.hub_cache)
+    cached = CachedBlobs.of(network.settings)
     return [
         Problem(
             "offline",

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.fs.boundary import refuse_links, write_own
 from fetcher.i18n import t
 
 FOLDER = ".fetch"
+_SUFFIXES = ("", "-journal", "-wal", "-shm")
 _VERSION = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -70,12 +72,18 @@ class State:
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
             self.ensure_folder()
+            self._refuse_links()
             try:
                 self._db = self._connect()
             except sqlite3.DatabaseError:
                 self._set_aside()
                 self._db = self._connect()
         return self._db
+
+    def _refuse_links(self) -> None:
+        """Raise Failure if a file of the database is a link: SQLite would write where it leads."""
+        names = (f"{FOLDER}/state.db{suffix}" for suffix in _SUFFIXES)
+        refuse_links(self.folder.parent, (FOLDER, *names))
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
@@ -90,17 +98,19 @@ class State:
 
     def _set_aside(self) -> None:
         self.close()
-        for suffix in ("", "-journal", "-wal", "-shm"):
+        for suffix in _SUFFIXES:
             with suppress(OSError):
                 os.replace(f"{self.path}{suffix}", f"{self.path}{suffix}.damaged")
 
     def ensure_folder(self) -> None:
         """Make `.fetch/`, ignored by git by itself. Raises Failure."""
+        tree = self.folder.parent
+        refuse_links(tree, (FOLDER,))
         if self.folder.is_dir():
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / ".gitignore").write_text("*\n")
+            tree.mkdir(parents=True, exist_ok=True)
+            write_own(tree, f"{FOLDER}/.gitignore", b"*\n")
         except OSError as error:
             raise from_os_error(error, t("making {folder}", folder=self.folder)) from error
 
@@ -111,7 +121,8 @@ class State:
             self._db = None
 
     def rows(self) -> dict[str, StateRow]:
-        """Every row by path, in one read; empty without a database."""
+        """Every row by path, in one read; empty without a database. Raises Failure."""
+        self._refuse_links()
         if not self.path.exists():
             return {}
         try:

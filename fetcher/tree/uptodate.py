@@ -97,7 +97,8 @@ def mark(
     """The fingerprint under which a plan of these is sealed. Raises OSError, UsageError."""
     if {project.manifest_path(name) for name in names} == set(project.own_manifests()):
         names = ()  # all of them, named one by one
-    choice = [*names, asdict(selection), str(settings.hub_cache)]
+    allowed = sorted(map(str, settings.allowed.links))
+    choice = [*names, asdict(selection), str(settings.hub_cache), allowed]
     return fingerprint(tree, project.inputs(names), choice)
 
 

@@ -102,7 +102,7 @@ class Registrar:
     def _session(self, manifest: str) -> Session:
         settings = self.settings
         project = Project(self.root)
-        return Session(project, self._manifest(manifest), Network(settings), Store(settings.store))
+        return Session(project, self._manifest(manifest), Network(settings), Store.of(settings))
 
     async def from_form(
         self, form: Mapping[str, list[str]], owner: str, write: bool
@@ -279,11 +279,16 @@ class Registrar:
 
     def _guard(self, written: object, key: str) -> None:
         """Refuse a source that leads to a file of the server which is not allowed."""
-        source, wrong = judge(node_of_value(written), ARTIFACT.fields["source"].type)
+        field = "mirrors" if key == "mirrors" else "source"
+        written = [written] if key == "mirrors" else written
+        found, wrong = judge(node_of_value(written), ARTIFACT.fields[field].type)
         if wrong:
-            return  # said elsewhere; a mirror's other forms lead to no file
+            return  # said elsewhere
+        source = found[0] if key == "mirrors" else found
         if source.type == "local":
             self._local(str(source.path), key)
+        elif source.type == "mirror" and "://" not in source.location:
+            self._local(source.location, key)
         elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
             raise FieldError(key, _OUTSIDE)
 

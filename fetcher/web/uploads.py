@@ -14,7 +14,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TypedDict
 
+from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.boundary import open_own, write_own
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.mirror.copying import write_all
@@ -23,6 +25,7 @@ from fetcher.tree.state import FOLDER
 
 PLACE = "uploads"
 MOST_BYTES = 100 << 30
+_UNDER_WAY = f"{FOLDER}/uploads"
 _PART = 64 << 20
 _SPARE = 1 << 30
 _UNFINISHED = 8
@@ -62,13 +65,21 @@ class Upload:
         }
 
 
+def _make(root: Path, folder: str) -> None:
+    """Make a folder of ours in the project. Raises HttpError where a link stands in its place."""
+    try:
+        open_own(root, folder).close()
+    except Failure as failure:
+        raise refusal(409, failure.message) from None
+
+
 class Uploads:
     """Files below `.fetch/uploads` until they are whole, then below `uploads` in the project."""
 
     def __init__(self, root: Path, most: int = MOST_BYTES) -> None:
         self.root = root
         self.most = most
-        self.folder = root / FOLDER / "uploads"
+        self.folder = root / _UNDER_WAY
         self._busy: set[str] = set()
 
     def begin(self, owner: str, name: object, size: object) -> Upload:
@@ -84,7 +95,7 @@ class Uploads:
             raise refusal(422, t("that is no plain file name"))
         if not 0 < size <= self.most:
             raise refusal(413, t("a file has 1 to {most} bytes here", most=self.most))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make(self.root, _UNDER_WAY)
         if shutil.disk_usage(self.folder).free < size + _SPARE:
             raise refusal(507, t("the server's disk has no room for that"))
         self._sweep()
@@ -144,15 +155,13 @@ class Uploads:
         return upload
 
     def _finish(self, upload: Upload, part: Path) -> None:
-        place = self.root / PLACE
-        folder = place / upload.id[:8]
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = place / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+        _make(self.root, PLACE)
+        if not os.path.lexists(self.root / PLACE / ".gitignore"):
+            write_own(self.root, f"{PLACE}/.gitignore", b"*\n")
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(part, folder / upload.name)
+        with open_own(self.root, f"{PLACE}/{upload.id[:8]}") as folder:
+            os.replace(part, folder.at(upload.name))
         upload.path = f"{PLACE}/{upload.id[:8]}/{upload.name}"
         self._save(upload)
 

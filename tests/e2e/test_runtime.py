@@ -45,11 +45,11 @@ def test_settings_and_their_overrides(
     assert found.chain == ("a", "b", "c") and found.dtype == "int8"
     assert found.memory == MemorySettings(enable_cpu_offload=True, use_8bit=True)
     assert found.prompt_optimization == PromptSettings(translate_korean=True)
-    write(".env", "PRIMARY_MODEL=c\nENABLE_FALLBACK=false\nHF_CACHE_DIR=/cache\n")
+    write(".env", "PRIMARY_MODEL=c\nENABLE_FALLBACK=false\nHF_CACHE_DIR=cache\n")
     loaded = settings.load(tmp_path)
     assert fallback.load(loaded).chain == ("c",)
     assert loaded.origin("primary_model") == ".env"
-    assert loaded.hub_cache == Path("/cache")
+    assert loaded.hub_cache == tmp_path / "cache"
     monkeypatch.setenv("PRIMARY_MODEL", "b")
     monkeypatch.setenv("ENABLE_FALLBACK", "1")
     assert fallback.load(settings.load(tmp_path)).chain == ("b", "a", "c")

@@ -93,7 +93,10 @@ class Cache:
         self.new_run()
 
     def new_run(self) -> None:
-        self._placer = HubCache(self._link, lambda relative: self.kept / relative.replace("/", "+"))
+        self._placer = HubCache(self._link, self._keep)
+
+    def _keep(self, path: str, relative: str) -> None:
+        copy(path, str(self.kept / relative.replace("/", "+")))
 
     def _link(self, digest: str, target: str) -> None:
         copy(str(self.contents / digest), target)

@@ -1,0 +1,107 @@
+"""Names that mean more than a file: what stands under them is read as configuration, or is run.
+
+Content from elsewhere never gets them. Some are reserved wherever they stand; most only at the
+root of a project or repository, where tools look: a model's own setup.py below a folder of its
+own is a file like any other.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+from fetcher.fs.safe_paths import collision_key
+from fetcher.i18n import t
+
+_FETCH, _GIT, _PYTHON = "fetch", "git", "Python"
+_PRIVATE = {".git": _GIT, ".fetch": _FETCH}
+# By whose configuration it is: first names below the root, whatever lies below them.
+_OWNERS: dict[str, str] = {
+    _FETCH: "fetch.yaml fetch.lock fetch.golden.json manifests layouts",
+    _GIT: ".gitmodules .gitattributes .gitignore .gitconfig .mailmap .lfsconfig .husky "
+    ".pre-commit-config.yaml .pre-commit-hooks.yaml lefthook.yml",
+    _PYTHON: ".venv venv site-packages __pycache__ .pypirc pip.conf pip.ini uv.toml "
+    ".python-version .ipython .jupyter",
+    t("the shell"): ".env .envrc .direnv .netrc .tool-versions .mise.toml mise.toml .bashrc "
+    ".bash_profile .profile .zshrc .zshenv .ssh .config .local",
+    t("a build server"): ".github .gitlab-ci.yml .gitlab .circleci .travis.yml .buildkite .ci "
+    ".drone.yml .woodpecker .forgejo .gitea .cirrus.yml .teamcity azure-pipelines.yml "
+    "bitbucket-pipelines.yml jenkinsfile",
+    t("an editor"): ".vscode .idea .devcontainer .devcontainer.json .vs .fleet .zed .cursor "
+    ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig",
+    t("a build or test tool"): "setup.py setup.cfg pyproject.toml conftest.py pytest.ini "
+    ".pytest.ini tox.ini noxfile.py makefile gnumakefile justfile .justfile taskfile.yml "
+    "tasks.py dodo.py fabfile.py rakefile cmakelists.txt dockerfile docker-compose.yml "
+    "docker-compose.yaml compose.yml compose.yaml package.json node_modules .npmrc .yarnrc "
+    ".yarnrc.yml",
+}
+_AT_ROOT = {name: owner for owner, names in _OWNERS.items() for name in names.split()}
+# Modules that Python looks up by itself, or that nearly every program here imports by name: one
+# at a project's root would be taken in their place.
+_MODULES = {
+    *("sitecustomize", "usercustomize", "numpy", "torch", "torchvision", "torchaudio", "scipy"),
+    *("transformers", "tokenizers", "diffusers", "accelerate", "safetensors", "datasets", "peft"),
+    *("sentence_transformers", "huggingface_hub", "requests", "urllib3", "yaml", "click", "tqdm"),
+    *("filelock", "pycurl", "pillow", "pil", "cv2", "pandas", "sklearn", "matplotlib", "pytest"),
+    *("pip", "setuptools", "wheel", "dotenv", "fetcher", "onnxruntime", "onnx", "tensorflow"),
+    *("jax", "keras", "einops", "timm", "packaging", "typing_extensions", "six", "regex"),
+}
+_CODE = (".py", ".pyc", ".pyi", ".so", ".pyd")
+_SHORT = re.compile(r"([^~]{1,6})~[1-9]\d?(?:\.[^.]{0,3})?")
+
+
+def folded(name: str) -> str:
+    """A name as a file system may see it that folds case, forms, invisible marks and dots."""
+    if not name.isascii():
+        name = "".join(char for char in name if unicodedata.category(char) != "Cf")
+    return collision_key(name).rstrip(" .")
+
+
+@lru_cache(maxsize=1)
+def _short_forms() -> dict[str, str]:
+    """What Windows may call the reserved names in short: `MANIFE~1`."""
+    return {re.sub(r"[. ]", "", name)[:6]: owner for name, owner in (_AT_ROOT | _PRIVATE).items()}
+
+
+def is_private(name: str) -> str:
+    """To whom a folder or file of this name belongs wherever it stands, "" for nobody."""
+    if name[0] not in ".pPgGfF" and name.isascii():
+        return ""  # nearly every name
+    plain = folded(name)
+    if plain == "pyvenv.cfg":  # makes the folder around it a Python environment, whose code is run
+        return _PYTHON
+    if plain in _PRIVATE:
+        return _PRIVATE[plain]
+    short = _SHORT.fullmatch(plain)
+    return {"git": _GIT, "fetch": _FETCH}.get(short[1], "") if short else ""
+
+
+def is_secret(name: str) -> str:
+    """Whose secrets a file at a project's root holds by its name, "" if it is none that does."""
+    plain = folded(name)
+    known = {".env", ".envrc", ".netrc", ".npmrc", ".pypirc", ".ssh"}
+    return _AT_ROOT[".env"] if plain in known or plain.startswith(".env.") else ""
+
+
+def is_reserved(parts: Sequence[str]) -> str:
+    """Whose configuration or code a file would become, given its way from the root of a project
+    or repository; "" for nobody's."""
+    first = folded(parts[0])
+    if owner := _AT_ROOT.get(first, ""):
+        return owner
+    if first.startswith(".env."):
+        return _AT_ROOT[".env"]
+    if short := _SHORT.fullmatch(first):
+        return _short_forms().get(short[1], "")
+    stem = first
+    if len(parts) == 1:
+        ending = next((end for end in _CODE if first.endswith(end)), None)
+        if ending is None:
+            return ""
+        stem = first.partition(".")[0]
+    elif folded(parts[1]) not in {"__init__.py", "__init__.pyc", "__main__.py"}:
+        return ""
+    return _PYTHON if stem in _MODULES or stem in sys.stdlib_module_names else ""

@@ -1,0 +1,227 @@
+"""Symlinks that come with a clone: nothing is placed through one into git, fetch or elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, write_project
+
+# What git reads as a pointer to another repository, whose configuration it obeys.
+DATA = {
+    "commondir": b"../evil\n",
+    "config": b"[core]\nfsmonitor = touch pwned\n",
+    "w.bin": b"w" * 99,
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A project whose artifact comes from its own folder `data`, to be laid out below `models`."""
+    root = tmp_path / "clone"
+    (root / "data").mkdir(parents=True)
+    for name, content in DATA.items():
+        (root / "data" / name).write_bytes(content)
+    write_project(root, "p", "artifacts:\n  a: {source: local:data}\n", "tree:\n  models/: a\n")
+    subprocess.run(["git", "init", "-q", root], check=True)
+    return root
+
+
+def everything(folder: Path) -> dict[str, bytes | str]:
+    """All that is below a folder, links as what they say."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def refused(cli: Cli, root: Path, *arguments: str | Path) -> str:
+    """What is said of a run that places nothing; the hint is in it."""
+    found = cli("all", *arguments, "--json", cwd=root)
+    assert found.code == 4 and found.codes <= {"bad-path", "conflict"}, found
+    return " ".join(f"{one['message']} | {one['hint']}" for one in found.json["errors"])
+
+
+@pytest.mark.parametrize("target", [".git", ".git/hooks", "./.git/../.git", ".git/objects"])
+def test_models_is_a_link_to_git(cli: Cli, clone: Path, target: str) -> None:
+    """`commondir` would land in .git: `git status` then runs what another folder says."""
+    (clone / "models").symlink_to(target)
+    before = everything(clone / ".git")
+    assert "git" in refused(cli, clone)
+    assert everything(clone / ".git") == before
+    subprocess.run(["git", "status"], cwd=clone, check=True, capture_output=True)
+    assert not (clone / "pwned").exists()
+
+
+def test_a_link_to_a_link_to_git(cli: Cli, clone: Path) -> None:
+    """The text of the link does not say `.git`."""
+    (clone / "x").mkdir()
+    (clone / "x/deep").symlink_to("../.git")
+    (clone / "models").symlink_to("x/deep")
+    before = everything(clone / ".git")
+    assert "git" in refused(cli, clone)
+    assert everything(clone / ".git") == before
+
+
+def test_models_is_a_link_to_fetchs_own_folder(cli: Cli, clone: Path) -> None:
+    """A file of upstream's would become the state that fetch believes."""
+    (clone / ".fetch").mkdir()
+    (clone / "models").symlink_to(".fetch")
+    assert "fetch" in refused(cli, clone)
+    assert not (clone / ".fetch/config").exists()
+
+
+@pytest.mark.parametrize("folder", ["vendor/lib", "vendor"])
+def test_models_leads_into_a_bare_repository_in_the_clone(
+    cli: Cli, clone: Path, folder: str
+) -> None:
+    """A repository that the clone ships as plain files gets a configuration that runs."""
+    subprocess.run(["git", "init", "-q", "--bare", clone / "vendor"], check=True)
+    (clone / folder).mkdir(exist_ok=True)
+    (clone / "models").symlink_to(folder)
+    before = everything(clone / "vendor")
+    assert "git repository" in refused(cli, clone)
+    assert everything(clone / "vendor") == before
+
+
+def test_models_leads_into_a_python_environment(cli: Cli, clone: Path) -> None:
+    """A .pth or a module there runs with the next python."""
+    (clone / "myenv/lib/site-packages").mkdir(parents=True)
+    (clone / "myenv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (clone / "models").symlink_to("myenv/lib/site-packages")
+    assert "Python environment" in refused(cli, clone)
+    assert os.listdir(clone / "myenv/lib/site-packages") == []
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_models_leads_out_of_the_clone(
+    cli: Cli, clone: Path, tmp_path: Path, overwrite: tuple[str, ...]
+) -> None:
+    """Files of the person's are replaced, or new ones stand where they are run."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "config").write_text("mine")
+    (clone / "models").symlink_to(home)
+    said = refused(cli, clone, *overwrite)
+    assert str(clone / "models") in said and str(home) in said
+    assert everything(home) == {"config": b"mine"}
+
+
+def test_a_persons_own_link_is_allowed_by_the_hint(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: models on another disk. What the hint says makes every command work."""
+    disk = tmp_path / "a disk" / "models"
+    disk.mkdir(parents=True)
+    (clone / "models").symlink_to(disk)
+    said = refused(cli, clone)
+    assert f"fetch config allow links '{disk}'" in said
+    assert cli("config", "allow", "links", disk, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0
+    assert everything(disk) == DATA
+    assert cli("all", cwd=clone).code == 0
+    for command_line in (["status"], ["check"], ["check", "--deep"], ["plan"], ["gc"]):
+        assert cli(*command_line, cwd=clone).code == 0, command_line
+    assert cli("mirror", "export", tmp_path / "bundle", cwd=clone).code == 0
+    (disk / "w.bin").unlink()
+    (disk / "w.bin").write_bytes(b"changed")
+    assert cli("all", cwd=clone).code == 4
+    assert cli("all", "--overwrite", cwd=clone).code == 0
+    assert everything(disk) == DATA
+    kept = list((clone / ".fetch/kept").rglob("w.bin"))
+    assert [path.read_bytes() for path in kept] == [b"changed"]
+    assert cli("config", "deny", "links", disk, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 4, "a seal does not outlive the permission"
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(disk.parent))
+    assert cli("all", cwd=clone).code == 0
+    monkeypatch.delenv("FETCH_ALLOW_LINKS")
+    assert cli("all", cwd=clone).code == 4
+
+
+def test_a_link_on_the_allowed_disk_leads_no_further(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allowed folder has a link out of it, into a repository of the person's."""
+    disk, repository = tmp_path / "disk", tmp_path / "repository"
+    disk.mkdir()
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    (disk / "models").symlink_to(repository / ".git")
+    (clone / "models").symlink_to(disk / "models")
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(disk))
+    before = everything(repository)
+    refused(cli, clone)
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(tmp_path))
+    assert "git" in refused(cli, clone), "nobody wants models in there, whatever is allowed"
+    assert everything(repository) == before
+
+
+def test_links_within_the_clone_work(cli: Cli, clone: Path) -> None:
+    """No attack: `models -> weights/v1`, as many projects have it."""
+    (clone / "weights/v1").mkdir(parents=True)
+    (clone / "models").symlink_to("weights/v1")
+    assert cli("all", cwd=clone).code == 0
+    assert everything(clone / "weights/v1") == DATA
+    assert cli("status", "--json", cwd=clone).json["results"][0]["state"] == "complete"
+
+
+@pytest.mark.parametrize("into", ["out", "out/deeper", "sub/out"])
+def test_into_is_a_link_of_the_clone(cli: Cli, clone: Path, tmp_path: Path, into: str) -> None:
+    """The documents say `fetch all --into out`, and the clone has `out -> ~`."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (clone / "sub").mkdir()
+    (clone / "out").symlink_to(home)
+    (clone / "sub/out").symlink_to("../.git")
+    said = refused(cli, clone, "--into", into)
+    assert "symlink" in said or "git" in said
+    assert everything(home) == {}
+    assert not (clone / ".git/models").exists()
+
+
+def test_into_may_be_a_link_of_the_persons(cli: Cli, clone: Path, tmp_path: Path) -> None:
+    """No attack: --into names a link that is not the clone's."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "here").symlink_to("disk")
+    assert cli("all", "--into", tmp_path / "here", cwd=clone).code == 0
+    assert everything(tmp_path / "disk/models") == DATA
+
+
+def test_kept_files_do_not_leave_the_tree(cli: Cli, clone: Path, tmp_path: Path) -> None:
+    """`.fetch/kept` leads elsewhere: --overwrite would put the person's files there."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (clone / ".fetch").mkdir()
+    (clone / ".fetch/kept").symlink_to(out)
+    (clone / "models").mkdir()
+    (clone / "models/w.bin").write_bytes(b"the person's")
+    assert cli("all", "--overwrite", cwd=clone).code == 4
+    assert everything(out) == {} and (clone / "models/w.bin").read_bytes() == b"the person's"
+
+
+def test_a_listing_makes_no_repository(cli: Cli, clone: Path) -> None:
+    """Upstream's names make models/ a bare repository, whose hooks run in `cd models; git log`."""
+    for name in ("HEAD", "objects/info/x", "refs/heads/main", "hooks/post-checkout"):
+        (clone / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / "data" / name).write_text("x")
+    assert "git repository" in refused(cli, clone)
+    assert not (clone / "models").exists()
+    (clone / "data/objects/info/x").unlink()
+    said = refused(cli, clone, "--update")
+    assert "git repository" in said, "commondir says where the objects are"
+    (clone / "data/commondir").unlink()
+    assert cli("all", "--update", cwd=clone).code == 0, "a file may be called HEAD"
+    assert (clone / "models/HEAD").exists()
+
+
+def test_what_git_reads_is_told_in_json(cli: Cli, clone: Path) -> None:
+    """The refusal names the artifact and the file, for scripts too."""
+    (clone / "models").symlink_to(".git")
+    error = json.loads(cli("all", "--json", cwd=clone).out)["errors"][0]
+    assert error["artifact"] == "a" and error["file"] in DATA

@@ -1,0 +1,350 @@
+"""What fetch keeps for itself in a clone: no link there has another file read, written or removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from fetcher.config import settings
+from fetcher.errors import Failure, UsageError
+from fetcher.reporting import saved
+from fetcher.reporting.envelope import Answer
+from fetcher.store.store import Store
+from tests.conftest import Cli, write_project
+from tests.servers.hub import HubServer
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder of the person's, with files that attackers want."""
+    found = tmp_path / "home of a person"
+    found.mkdir()
+    (found / "bashrc").write_text("mine")
+    (found / "x.tmp").write_text("mine")
+    (found / "0123.png").write_text("mine")
+    os.utime(found / "x.tmp", (1, 1))
+    return found
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    root = tmp_path / "clone"
+    (root / "data").mkdir(parents=True)
+    (root / "data/w.bin").write_bytes(b"w" * 99)
+    write_project(root, "p", "artifacts:\n  a: {source: local:data}\n", "tree:\n  models/: a\n")
+    return root
+
+
+def mine(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*")}
+
+
+@pytest.fixture(autouse=True)
+def untouched(outside: Path) -> object:
+    """Whatever a test does, the person's files stay as they are."""
+    before = mine(outside), sorted((p.name, p.stat().st_mode) for p in outside.rglob("*"))
+    yield None
+    assert before == (mine(outside), sorted((p.name, p.stat().st_mode) for p in outside.rglob("*")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".fetch", ".fetch/state.db", ".fetch/state.db-journal", ".fetch/state.db-wal",
+     ".fetch/state.db-shm"],
+)  # fmt: skip
+def test_the_state_is_a_link(cli: Cli, clone: Path, outside: Path, name: str) -> None:
+    """SQLite would write into the file that the link leads to, or make a new one there."""
+    (clone / name).parent.mkdir(exist_ok=True)
+    (clone / name).symlink_to(outside if name == ".fetch" else outside / "bashrc")
+    for command in (["all"], ["status"], ["check"], ["plan"]):
+        found = cli(*command, cwd=clone)
+        assert found.code == 4 and str(clone / name) in found.err, (command, found)
+    (clone / name).unlink()
+    assert cli("all", cwd=clone).code == 0, "what the hint says, helps"
+
+
+def test_the_state_is_a_link_to_nothing(cli: Cli, clone: Path, outside: Path) -> None:
+    """A new file would be made where the person's shell looks for one."""
+    (clone / ".fetch").mkdir()
+    (clone / ".fetch/state.db").symlink_to(outside / "bash_profile")
+    assert cli("all", cwd=clone).code == 4
+
+
+@pytest.mark.parametrize("name", [".fetch/reports", ".fetch/reports/pictures"])
+def test_reports_are_links(clone: Path, outside: Path, name: str) -> None:
+    """Report pictures that no result names are removed: in a folder of the person's."""
+    (clone / name).parent.mkdir(parents=True)
+    (clone / name).symlink_to(outside)
+    picture = b"\x89PNG"
+    saved.keep_pictures(clone, {hashlib.sha256(picture).hexdigest(): picture})
+    saved.keep_pictures(clone, {})
+    saved.keep_results(clone, "verify", Answer(results=[{"artifact": "a"}]))
+    if name == ".fetch/reports":
+        with pytest.raises(Failure, match="is a symlink"):
+            saved.save(clone, "bashrc", Answer())
+
+
+def test_pictures_are_kept_and_removed(clone: Path) -> None:
+    """No attack: what is not named any more goes."""
+    picture = b"\x89PNG"
+    digest = hashlib.sha256(picture).hexdigest()
+    saved.save(clone, "verify", Answer(results=[{"pictures": [{"sha256": digest}]}]))
+    saved.keep_pictures(clone, {digest: picture, "ab" * 32: b"no longer named"})
+    assert os.listdir(clone / ".fetch/reports/pictures") == [f"{digest}.png"]
+    assert saved.picture(clone, digest) == picture
+
+
+@pytest.mark.parametrize(
+    "name", ["fetch.lock", "fetch.yaml", ".env", "manifests/p.yaml", "layouts/p.yaml",
+             "manifests/q.yaml", "fetch.golden.json"]
+)  # fmt: skip
+def test_documents_that_are_links_out_are_not_shown(
+    cli: Cli, clone: Path, outside: Path, name: str
+) -> None:
+    """An error message would show lines of a private file to whoever reads a CI's log."""
+    (outside / "bashrc").write_text("secret: [\n  token=hunter2: x\n")
+    (clone / name).unlink(missing_ok=True)
+    (clone / name).symlink_to(outside / "bashrc")
+    command = ["verify"] if "golden" in name else ["all"]
+    found = cli(*command, cwd=clone)
+    assert found.code != 0 and "hunter2" not in found.out + found.err
+    assert str(clone / name) in found.err and "symlink" in found.err
+    (outside / "bashrc").write_text("mine")
+
+
+def test_documents_may_be_links_inside(cli: Cli, clone: Path) -> None:
+    """No attack: a project that keeps its lock and manifests elsewhere in its own folder."""
+    (clone / "etc").mkdir()
+    (clone / "manifests/p.yaml").rename(clone / "etc/p.yaml")
+    (clone / "manifests/p.yaml").symlink_to("../etc/p.yaml")
+    (clone / "fetch.lock").symlink_to("etc/lock")
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "fetch.lock").is_symlink() and (clone / "etc/lock").read_text()
+
+
+def test_a_shared_manifest_may_be_allowed(cli: Cli, clone: Path, tmp_path: Path) -> None:
+    """No attack: several projects share their manifests; the message says how to allow it."""
+    shared = tmp_path / "shared"
+    (clone / "manifests").rename(shared)
+    (clone / "manifests").symlink_to(shared)
+    found = cli("all", cwd=clone)
+    assert found.code == 4
+    assert cli("config", "allow", "links", shared, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0
+
+
+@pytest.mark.parametrize("name", ["manifests", "layouts"])
+def test_registering_does_not_write_through_a_link(
+    cli: Cli, clone: Path, outside: Path, name: str
+) -> None:
+    """`fetch add` would make files in a folder of the person's."""
+    (clone / f"{name}/p.yaml").unlink()
+    (clone / name).rmdir()
+    (clone / name).symlink_to(outside)
+    assert cli("add", "data", "--name", "x", "--yes", cwd=clone).code != 0
+
+
+# A store that the project chose
+
+
+@pytest.fixture
+def chosen(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The clone's fetch.yaml chooses a store; the person has said nothing."""
+    monkeypatch.delenv("FETCH_STORE")
+    (clone / "fetch.yaml").write_text("store: st\n")
+    return clone / "st"
+
+
+@pytest.mark.parametrize("name", [".", "partial", "imported", "blobs", "blobs/sha256", "stamps",
+                                  "projects", "runs", "damaged", "index.json"])  # fmt: skip
+def test_a_chosen_store_with_links(
+    cli: Cli, clone: Path, chosen: Path, outside: Path, name: str
+) -> None:
+    """gc, recovery or a merge of stamps would remove and write files behind the link."""
+    (chosen / name).parent.mkdir(parents=True, exist_ok=True)
+    (chosen / name).symlink_to(outside)
+    for command in (
+        ["all"],
+        ["gc"],
+        ["gc", "--forget-imports"],
+        ["store", "check"],
+        ["store", "du"],
+    ):
+        assert cli(*command, cwd=clone).code != 0, command
+
+
+def test_a_chosen_store_is_never_swept(
+    cli: Cli, clone: Path, chosen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a project calls a store, `fetch gc` would empty."""
+    assert cli("all", cwd=clone).code == 0 and (chosen / "blobs/sha256").is_dir()
+    extra = chosen / "blobs/sha256" / ("ab" * 32)
+    extra.write_bytes(b"x")
+    os.utime(extra, (1, 1))
+    found = cli("gc", cwd=clone)
+    assert found.code == 2 and "fetch.yaml" in found.err and f"FETCH_STORE={chosen}" in found.err
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 86_400)
+    monkeypatch.setenv("FETCH_STORE", str(chosen))
+    assert cli("gc", cwd=clone).code == 0 and not extra.exists(), "what the hint says, helps"
+
+
+@pytest.mark.parametrize(
+    "text", ["..", "/tmp/x", "~/x", "../x", ".", ".git/st", ".fetch", "a/../.."]
+)
+@pytest.mark.parametrize("file", ["fetch.yaml", ".env"])
+def test_a_store_elsewhere_is_the_persons_choice_alone(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, text: str, file: str
+) -> None:
+    """The clone names a folder of the person's as its store, or git's own."""
+    monkeypatch.delenv("FETCH_STORE")
+    form = "store: {}\n" if file == "fetch.yaml" else "FETCH_STORE={}\n"
+    (clone / file).write_text(form.format(text))
+    with pytest.raises(UsageError, match="only a folder of its own") as caught:
+        _ = settings.load(clone).store
+    assert "export FETCH_STORE=" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["partial", "stamps"])
+def test_what_lies_in_a_chosen_store_is_no_link(chosen: Path, outside: Path, name: str) -> None:
+    """A partial file that is a link is written where it leads, ten minutes after the clone."""
+    (chosen / name).mkdir(parents=True)
+    (chosen / name / "a.part").symlink_to(outside / "bashrc")
+    with pytest.raises(Failure, match="is a symlink"):
+        Store.of(settings.load(chosen.parent))
+
+
+def test_a_partial_file_that_is_a_link_is_not_gone_on_with(tmp_path: Path, outside: Path) -> None:
+    """The same in any store: whoever can make a link there has another file written."""
+    store = Store(tmp_path / "store")
+    store.prepare()
+    label = store.label_of("key")
+    left = store.partial / f"{label}.elsewhere.1.ab-cd.part"
+    left.symlink_to(outside / "bashrc")
+    os.utime(left, (1, 1), follow_symlinks=False)
+    part = store.claim_part("key")
+    assert part.size == 0 and not Path(part.path).is_symlink()
+    assert store.recover() == 0
+
+
+def test_a_blob_that_is_a_link_is_none(tmp_path: Path, outside: Path) -> None:
+    """It would be trusted, linked into trees and served as what it leads to at the time."""
+    store = Store(tmp_path / "store")
+    store.prepare()
+    digest = hashlib.sha256(b"mine").hexdigest()
+    Path(store.blob_path(digest)).symlink_to(outside / "bashrc")
+    assert not store.has(digest)
+
+
+# A Hugging Face cache that the project chose
+
+
+@pytest.fixture
+def cache(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The clone's .env chooses a cache; the layout places o/m there."""
+    monkeypatch.delenv("HF_HOME")
+    (clone / ".env").write_text("HF_HUB_CACHE=hub\n")
+    write_project(clone, "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {}\nhub_cache: m\n")
+    return clone / "hub"
+
+
+@pytest.mark.parametrize(
+    "name", [".", "models--o--m", "models--o--m/refs", "models--o--m/snapshots",
+             "models--o--m/blobs", "models--o--m/.no_exist"]
+)  # fmt: skip
+def test_a_chosen_cache_with_links(
+    cli: Cli, clone: Path, cache: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """`refs/main` would be written as ~/.bashrc, and snapshots into a folder of the person's."""
+    with HubServer() as hub:
+        hub.add_repo("o/m", {"config.json": b"{}"})
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(outside)
+        found = cli("all", cwd=clone)
+        if name.endswith(".no_exist"):  # a note that only is removed, if it can be
+            return
+        assert found.code != 0 and "symlink" in found.err
+        (cache / name).unlink()
+        assert cli("all", cwd=clone).code == 0
+        assert (cache / "models--o--m/refs/main").read_text()
+
+
+def test_a_ref_that_is_a_link(
+    cli: Cli, clone: Path, cache: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ref itself leads to a file of the person's."""
+    (cache / "models--o--m/refs").mkdir(parents=True)
+    (cache / "models--o--m/refs/main").symlink_to(outside / "bashrc")
+    with HubServer() as hub:
+        hub.add_repo("o/m", {"config.json": b"{}"})
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert cli("all", cwd=clone).code == 0
+    assert not (cache / "models--o--m/refs/main").is_symlink()
+
+
+def test_a_cache_elsewhere_may_be_allowed(
+    cli: Cli, clone: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: the person's own .env names their cache on another disk."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (clone / ".env").write_text(f"HF_HUB_CACHE={disk}/hub\n")
+    with HubServer() as hub:
+        hub.add_repo("o/m", {"config.json": b"{}"})
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        found = cli("all", cwd=clone)
+        assert found.code == 2 and f"fetch config allow links {disk}/hub" in found.err
+        assert cli("config", "allow", "links", disk, cwd=clone).code == 0
+        assert cli("all", cwd=clone).code == 0
+        assert (disk / "hub/models--o--m/refs/main").read_text()
+
+
+# What a person names for output
+
+
+@pytest.mark.parametrize("link", ["report.xml", "reports"])
+def test_a_report_through_a_link_of_the_clone(
+    cli: Cli, clone: Path, outside: Path, link: str
+) -> None:
+    """CI writes --junit reports/report.xml, and the clone has that as a link."""
+    (clone / link).symlink_to(outside / "bashrc" if "." in link else outside)
+    name = link if "." in link else f"{link}/bashrc"
+    found = cli("check", "--junit", name, cwd=clone)
+    assert found.code != 0 and "symlink" in found.err
+
+
+def test_a_report_is_written_where_it_is_wanted(cli: Cli, clone: Path, tmp_path: Path) -> None:
+    """No attack: reports in the project, in new folders, and elsewhere."""
+    assert cli("all", cwd=clone).code == 0
+    for path in (Path("out/new/report.xml"), tmp_path / "elsewhere/report.xml"):
+        assert cli("check", "--junit", path, cwd=clone).code == 0
+        assert "<testsuite" in (clone / path).read_text()
+
+
+@pytest.mark.parametrize("link", [".", "blobs", "blobs/sha256", ".fetch-export"])
+def test_an_export_into_a_folder_of_the_clone(
+    cli: Cli, clone: Path, outside: Path, link: str
+) -> None:
+    """The folder that is exported into came with the clone, with links out of it."""
+    assert cli("all", cwd=clone).code == 0
+    place = clone / "out" / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(outside / "bashrc" if link == ".fetch-export" else outside)
+    (clone / "out/.fetch-export").touch() if link.startswith("blobs") else None
+    found = cli("mirror", "export", "out", "--overwrite", cwd=clone)
+    if link == ".fetch-export" and found.code == 0:
+        return  # the link itself was replaced
+    assert found.code != 0
+
+
+def test_a_bundles_volume_is_a_link(cli: Cli, clone: Path, outside: Path) -> None:
+    """The partial file of a tar that is exported leads to a file of the person's."""
+    assert cli("all", cwd=clone).code == 0
+    for name in ("b.tar.partial", "b.tar.part", "b.tar"):
+        (clone / name).symlink_to(outside / "bashrc")
+    assert cli("mirror", "export", "b.tar", "--overwrite", cwd=clone).code != 0
