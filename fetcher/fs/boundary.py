@@ -317,7 +317,7 @@ def _walk_down(base: str, parts: Iterable[str], create: bool) -> OpenFolder:
 
 
 def open_own(root: Path, folder: str, create: bool = True) -> OpenFolder:
-    """A folder of fetch's own; no part of the way from `root` is a link. Raises Failure, OSError."""
+    """A folder of fetch's own; no part of the way to it is a link. Raises Failure, OSError."""
     return _descend(os.path.realpath(root), folder.split("/") if folder else (), create)
 
 

@@ -32,7 +32,6 @@ class Candidates:
         self._cached = CachedBlobs.of(network.settings)
         self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in _chosen(network)]
         self._unopened: set[str] = set()
-        self._refused: Failure | None = None
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
         """Where the one content of these items can be had, best first.
@@ -46,7 +45,8 @@ class Candidates:
         return found
 
     def _found(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
-        network, self._refused = self._network, None
+        network = self._network
+        refused: list[Failure] = []
         file = items[0].file
         found: list[Candidate] = []
         for item in items:
@@ -57,12 +57,12 @@ class Candidates:
             found += [_asked_first(c, label) for c in _of(mirror, file, network)]
         for item in items:
             revision = revisions[item.artifact.manifest, item.artifact.id]
-            found += self._of_source(item, revision)
+            found += self._of_source(item, revision, refused)
             # A mirror is never trusted with a content that nobody knows yet.
             for source in item.artifact.mirrors if item.file.key else ():
                 found += self._of_mirror(source, item.file)
-        if self._refused and not found:
-            raise self._refused
+        if refused and not found:
+            raise refused[0]
         found = found if len(items) == 1 else list(dict.fromkeys(found))
         if network.offline:
             # What needs the network stands once at the end, to say so.
@@ -70,13 +70,13 @@ class Candidates:
             return here + [item for item in found if not isinstance(item, LOCAL_CANDIDATES)][:1]
         return found
 
-    def _of_source(self, item: Item, revision: str) -> list[Candidate]:
+    def _of_source(self, item: Item, revision: str, refused: list[Failure]) -> list[Candidate]:
         """Candidates of the source; none where the project may not take from it."""
         try:
             return item.artifact.source.candidates(revision, item.file, self._network)
         except Failure as failure:
             _log.info("%s/%s: %s", item.artifact.full_name, item.file.path, failure.message)
-            self._refused = failure
+            refused.append(failure)
             return []
 
     def _of_mirror(self, source: Source, file: FileEntry) -> list[Candidate]:
