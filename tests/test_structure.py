@@ -227,3 +227,46 @@ def test_the_map_for_contributors_is_of_this_house() -> None:
     drawn = [line.split()[0].removesuffix(".py") for line in house.splitlines()]
     rooms = [room for room in ROOMS if not room.startswith(("verify", "__"))]
     assert drawn == [*reversed(rooms), "verify"]
+
+
+# Who writes, renames or removes by paths, and why no link of a clone has it do that elsewhere.
+# Everything else goes through fetcher.fs.boundary.
+WRITERS = {
+    "it is the mechanism": "fs.atomic fs.boundary",
+    "through folders that are held open": "tree.placer tree.hf_cache reporting.saved bundle.writer "
+    "web.uploads server.nginx",
+    "refuses links before it looks": "tree.state fs.locks",
+    "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
+    "operations.workspace bundle.blob_import bundle.project_documents server.upload "
+    "server.upstream_index transfer.committer transfer.local_copy transfer.partial_file "
+    "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
+    "a place that the person named, judged before": "bundle.volume_writer commands.common "
+    "commands.init commands.mirror config.permissions",
+    "a temporary folder of our own": "bundle.publisher_signatures bundle.wheelhouse "
+    "commands.doctor mirror.remote_signature server.streaming transfer.wheels "
+    "verify.contract.context verify.host.runner",
+    "/proc of the probe's own process": "verify.child.network_guard verify.child.run_probe",
+}
+_CHANGING = {
+    *("unlink", "rmtree", "rename", "renames", "mkdir", "makedirs", "rmdir", "removedirs"),
+    *("write_text", "write_bytes", "touch", "symlink", "symlink_to", "hardlink_to", "chmod"),
+    *("utime", "move", "write_atomically", "remove_quietly"),
+}
+
+
+def changes_files(path: Path) -> bool:
+    """Whether a module changes files by their paths."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called.rpartition(".")[2] in _CHANGING or called in {"os.replace", "os.link"}:
+            return True
+    return False
+
+
+def test_who_changes_files_by_their_paths_is_known() -> None:
+    known = {name for names in WRITERS.values() for name in names.split()}
+    found = {name for name, path in MODULES.items() if changes_files(path)}
+    assert found - known == set(), "use fetcher.fs.boundary, or say why this needs no care"
+    assert known - found == set(), "these change nothing any more"

@@ -6,7 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from fetcher.errors import Problem, from_os_error
+from fetcher.config.boundaries import of_project
+from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import write_atomically
 from fetcher.i18n import t
 from fetcher.mirror.oci_documents import Contents
@@ -30,10 +31,11 @@ def keep_project(store: Store, contents: Contents) -> None:
 def unpack_project(contents: Contents, target: Path) -> list[Problem]:
     """Write the lock, manifests and layouts into a project; files that differ are left alone."""
     problems = []
+    project = of_project(target)
     for name, data in sorted(contents.documents.items()):
         path = target.joinpath(*name.split("/"))
         try:
-            if path.exists():
+            if project.real_path(name).exists():
                 if path.read_bytes() != data:
                     problems.append(
                         Problem(
@@ -44,7 +46,9 @@ def unpack_project(contents: Contents, target: Path) -> list[Problem]:
                         )
                     )
                 continue
-            write_atomically(path, data)
+            project.write(name, data)
+        except Failure as failure:
+            problems.append(failure.problem.about("", name))
         except OSError as error:
             problems.append(from_os_error(error, t("writing {path}", path=path)).problem)
     return problems

@@ -13,7 +13,7 @@ from fetcher.operations.workspace import Options, Workspace
 from fetcher.project.lockfile import Lock
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, Selection
-from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan
+from fetcher.tree.plan import ArtifactPlan
 from fetcher.ui.progress import Progress
 
 
@@ -64,9 +64,7 @@ def laid_out(
 
 def is_there(part: ArtifactPlan) -> bool:
     """Whether all files of an artifact are there; a file that the user changed counts as well."""
-    return bool(part.items) and all(
-        item.action in {KEEP, UNVERIFIED} or Path(item.path).exists() for item in part.items
-    )
+    return bool(part.items) and all(item.stands for item in part.items)
 
 
 def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:

@@ -158,7 +158,7 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
         return ProbeResult(name, "", "skipped", t("it has no probe"), hint)
     if unknown := _unknown(part, kind):
         return unknown
-    absent = [item for item in part.items if not stands(item)]
+    absent = [item for item in part.items if not item.stands]
     if absent or not part.items:
         what = (
             t("{target} is missing", target=absent[0].target)
@@ -189,7 +189,7 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
                     other=other,
                 )
                 return ProbeResult(name, kind, "failed", told, hint)
-            if found.items and all(stands(item) for item in found.items):
+            if found.items and all(item.stands for item in found.items):
                 related[other] = placed(found)
     return _request(part, kind, plan, related, settings)
 
@@ -206,11 +206,6 @@ def _unknown(part: ArtifactPlan, kind: str) -> ProbeResult | None:
     except ImportError:
         pass  # a plug-in without its module: the runner says so
     return None
-
-
-def stands(item: Item) -> bool:
-    """Whether a file is there, right or not."""
-    return item.action in {KEEP, UNVERIFIED} or Path(item.path).exists()
 
 
 def _find(name: str, part: ArtifactPlan, plan: Plan) -> ArtifactPlan | None:

@@ -60,6 +60,13 @@ class Item:
         return self.target if self.hub else f"{self.tree}{os.sep}{self.target}"
 
     @property
+    def stands(self) -> bool:
+        """Whether a file is there that may be looked at, right or not."""
+        if self.action == BLOCKED:
+            return False  # it may be there behind a link that is not followed
+        return self.action in {KEEP, UNVERIFIED} or os.path.exists(self.path)
+
+    @property
     def edit_key(self) -> str:
         """Fingerprint of the edits, "" without any."""
         return json_edits.fingerprint(self.edit) if self.edit else ""

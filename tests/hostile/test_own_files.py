@@ -1,4 +1,4 @@
-"""What fetch keeps for itself in a clone: no link there has another file read, written or removed."""
+"""What fetch keeps for itself in a clone: no link has another file read, written or removed."""
 
 from __future__ import annotations
 
