@@ -233,11 +233,12 @@ def owner_of(folder: str) -> str:
 
 def leads_out(link: str | Path, real: str, root: str | Path) -> Failure:
     """The error for a link that leads out of a folder; its hint tells how a person allows it."""
-    hint = t("replace it by a folder")
-    if os.path.isdir(real):
+    hint = t("remove it")
+    if os.path.exists(real):
+        folder = real if os.path.isdir(real) else os.path.dirname(real)
         hint = t(
-            "replace it by a folder; if you made it: fetch config allow links {real}",
-            real=shlex.quote(real),
+            "put what it leads to in its place; or, if you made it: fetch config allow links {folder}",
+            folder=shlex.quote(folder),
         )
     message = t("{link} is a symlink to {real}, outside {root}", link=link, real=real, root=root)
     return Failure("bad-path", message, hint)

@@ -17,26 +17,32 @@ from fetcher.fs.safe_paths import collision_key
 from fetcher.i18n import t
 
 _FETCH, _GIT, _PYTHON = "fetch", "git", "Python"
-_PRIVATE = {".git": _GIT, ".fetch": _FETCH}
+_PRIVATE = {
+    **{".git": _GIT, ".fetch": _FETCH},
+    **dict.fromkeys((".hg", ".svn", ".bzr", ".jj", "_darcs"), t("version control")),
+}
 # By whose configuration it is: first names below the root, whatever lies below them.
 _OWNERS: dict[str, str] = {
     _FETCH: "fetch.yaml fetch.lock fetch.golden.json manifests layouts",
     _GIT: ".gitmodules .gitattributes .gitignore .gitconfig .mailmap .lfsconfig .husky "
     ".pre-commit-config.yaml .pre-commit-hooks.yaml lefthook.yml",
     _PYTHON: ".venv venv site-packages __pycache__ .pypirc pip.conf pip.ini uv.toml "
-    ".python-version .ipython .jupyter",
+    ".python-version .ipython .jupyter ipython_config.py jupyter_config.py .pdbrc "
+    "jupyter_notebook_config.py jupyter_server_config.py jupyter_lab_config.py",
     t("the shell"): ".env .envrc .direnv .netrc .tool-versions .mise.toml mise.toml .bashrc "
-    ".bash_profile .profile .zshrc .zshenv .ssh .config .local",
+    ".bash_profile .profile .zshrc .zshenv .ssh .config .local .gdbinit .lldbinit .rprofile "
+    ".renviron .octaverc flake.nix shell.nix",
     t("a build server"): ".github .gitlab-ci.yml .gitlab .circleci .travis.yml .buildkite .ci "
     ".drone.yml .woodpecker .forgejo .gitea .cirrus.yml .teamcity azure-pipelines.yml "
     "bitbucket-pipelines.yml jenkinsfile",
     t("an editor"): ".vscode .idea .devcontainer .devcontainer.json .vs .fleet .zed .cursor "
-    ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig",
+    ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig .mcp.json .claude",
     t("a build or test tool"): "setup.py setup.cfg pyproject.toml conftest.py pytest.ini "
     ".pytest.ini tox.ini noxfile.py makefile gnumakefile justfile .justfile taskfile.yml "
     "tasks.py dodo.py fabfile.py rakefile cmakelists.txt dockerfile docker-compose.yml "
     "docker-compose.yaml compose.yml compose.yaml package.json node_modules .npmrc .yarnrc "
-    ".yarnrc.yml",
+    ".yarnrc.yml .pylintrc pylintrc mypy.ini .mypy.ini .coveragerc .bazelrc .cargo cargo.toml "
+    "vagrantfile procfile .dvc dvc.yaml gunicorn.conf.py",
 }
 _AT_ROOT = {name: owner for owner, names in _OWNERS.items() for name in names.split()}
 # Modules that Python looks up by itself, or that nearly every program here imports by name: one
@@ -68,7 +74,7 @@ def _short_forms() -> dict[str, str]:
 
 def is_private(name: str) -> str:
     """To whom a folder or file of this name belongs wherever it stands, "" for nobody."""
-    if name[0] not in ".pPgGfF" and name.isascii():
+    if name[0] not in ".pPgGfF_" and name.isascii():
         return ""  # nearly every name
     plain = folded(name)
     if plain == "pyvenv.cfg":  # makes the folder around it a Python environment, whose code is run

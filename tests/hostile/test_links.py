@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs import boundary
+from fetcher.fs.boundary import OpenFolder
 from tests.conftest import Cli, write_project
 
 # What git reads as a pointer to another repository, whose configuration it obeys.
@@ -225,3 +227,30 @@ def test_what_git_reads_is_told_in_json(cli: Cli, clone: Path) -> None:
     (clone / "models").symlink_to(".git")
     error = json.loads(cli("all", "--json", cwd=clone).out)["errors"][0]
     assert error["artifact"] == "a" and error["file"] in DATA
+
+
+@pytest.mark.parametrize("way", ["copy", "hardlink", "auto"])
+def test_a_link_that_comes_while_files_are_placed(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Something swaps models/ for a link after it was judged, before each file gets its name."""
+    if not boundary._can_hold():
+        pytest.skip("folders cannot be held open here")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "w.bin").write_text("mine")
+    at = OpenFolder.at
+
+    def swapped_then_at(self: OpenFolder, name: str) -> str:
+        if (clone / "models").is_dir() and not (clone / "models").is_symlink():
+            (clone / "models").rename(clone / f"was{len(os.listdir(clone))}")
+            (clone / "models").symlink_to(home)
+        return at(self, name)
+
+    monkeypatch.setattr(OpenFolder, "at", swapped_then_at)
+    for _ in range(3):
+        cli("all", "--link", way, "--overwrite", cwd=clone)
+        (clone / "models").unlink() if (clone / "models").is_symlink() else None
+        (clone / "models").mkdir(exist_ok=True)
+        (clone / "models/w.bin").write_text("in the way")
+    assert everything(home) == {"w.bin": b"mine"}

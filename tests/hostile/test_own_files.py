@@ -137,6 +137,21 @@ def test_a_shared_manifest_may_be_allowed(cli: Cli, clone: Path, tmp_path: Path)
     assert cli("all", cwd=clone).code == 0
 
 
+def test_a_settings_file_elsewhere_may_be_allowed(
+    cli: Cli, clone: Path, tmp_path: Path
+) -> None:
+    """No attack: one .env of the person's for several projects; the hint of the message works."""
+    folder = tmp_path / "my settings"
+    folder.mkdir()
+    (folder / "env").write_text("FETCH_JOBS=3\n")
+    (clone / ".env").symlink_to(folder / "env")
+    found = cli("all", cwd=clone)
+    assert found.code == 4 and f"fetch config allow links '{folder}'" in found.err
+    assert cli("config", "allow", "links", folder, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0
+    assert settings.load(clone).jobs == 3
+
+
 @pytest.mark.parametrize("name", ["manifests", "layouts"])
 def test_registering_does_not_write_through_a_link(
     cli: Cli, clone: Path, outside: Path, name: str
