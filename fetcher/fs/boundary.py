@@ -237,7 +237,7 @@ def leads_out(link: str | Path, real: str, root: str | Path) -> Failure:
     if os.path.exists(real):
         folder = real if os.path.isdir(real) else os.path.dirname(real)
         hint = t(
-            "put what it leads to in its place; or, if you made it: fetch config allow links {folder}",
+            "put what it leads to in its place; if you made it: fetch config allow links {folder}",
             folder=shlex.quote(folder),
         )
     message = t("{link} is a symlink to {real}, outside {root}", link=link, real=real, root=root)

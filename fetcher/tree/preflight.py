@@ -174,8 +174,11 @@ def check_local(
     for part in plan.artifacts:
         source = part.artifact.source
         gets = [item for item in part.items if item.action == GET]
-        if not isinstance(source, Local) or not gets:
+        if source.type != "local" or not gets:
             continue
+        from fetcher.sources.local import Local
+
+        assert isinstance(source, Local)
         try:
             taken_from(network.settings, source.place(network.settings.root))
             for item in gets if each else ():

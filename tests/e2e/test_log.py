@@ -114,16 +114,14 @@ def test_why_a_tree_is_looked_at_again(project: Path, hub: HubServer) -> None:
 
 
 def test_a_plan_of_many_files_is_a_few_lines(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for number in range(300):
-        (source / f"{number:03}.txt").write_text(str(number))
     root = tmp_path / "project"
-    root.mkdir()
+    (root / "source").mkdir(parents=True)
+    for number in range(300):
+        (root / f"source/{number:03}.txt").write_text(str(number))
     write_project(
         root,
         "p",
-        f"artifacts:\n  many:\n    source: {{type: local, path: {source}}}\n",
+        "artifacts:\n  many:\n    source: local:source\n",
         "tree:\n  many/: many\n",
     )
     result = fetch(root, "all", "-vv")

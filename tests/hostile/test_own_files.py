@@ -137,9 +137,7 @@ def test_a_shared_manifest_may_be_allowed(cli: Cli, clone: Path, tmp_path: Path)
     assert cli("all", cwd=clone).code == 0
 
 
-def test_a_settings_file_elsewhere_may_be_allowed(
-    cli: Cli, clone: Path, tmp_path: Path
-) -> None:
+def test_a_settings_file_elsewhere_may_be_allowed(cli: Cli, clone: Path, tmp_path: Path) -> None:
     """No attack: one .env of the person's for several projects; the hint of the message works."""
     folder = tmp_path / "my settings"
     folder.mkdir()
