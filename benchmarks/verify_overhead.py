@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("quickstart/all-MiniLM-L6-v2"))
     options = parser.parse_args()
     model = options.model.resolve()
+    os.environ["FETCH_ALLOW_LOCAL"] = str(model)  # it lies outside the projects that are made
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project(folder, model, COPIES)

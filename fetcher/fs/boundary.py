@@ -74,7 +74,7 @@ class OpenFolder:
 class Location(NamedTuple):
     """Where a folder really is: `parts` below `base`, which is the boundary's root or a folder
     that the person allows; no part is a link. `absent`: it is not there yet. `below_root` are the
-    parts from the nearest root of a project or repository on.
+    parts from the nearest root of a project or repository on, after "" where there is none.
     """
 
     base: str
@@ -91,14 +91,16 @@ class Location(NamedTuple):
 class Boundary:
     """A folder and what may lie behind its links: itself, and what `permit` says of real paths.
 
-    `roots` are real folders below which names are reserved as below the folder itself.
+    `roots` are folders below which names are reserved as below the folder itself; the person's
+    home is one as well.
     """
 
     def __init__(self, root: Path, permit: Permit = nowhere, roots: Iterable[Path] = ()) -> None:
         self.root = root
         self._real = os.path.realpath(root)
         self._permit = permit
-        self._roots = {self._real, *(os.path.realpath(folder) for folder in roots)}
+        home = os.path.expanduser("~")
+        self._roots = {os.path.realpath(folder) for folder in (root, home, *roots)}
         self._sound: set[str] = set()
 
     def locate(self, folder: str) -> Location:
@@ -205,15 +207,19 @@ class Boundary:
             self._sound.add(path)
 
     def _below_root(self, base: str, parts: list[str]) -> tuple[str, ...]:
-        start = 0
+        start = 0 if self._is_root(base) else -1
         path = base
         for index, part in enumerate(parts):
             path = os.path.join(path, part)
-            if path not in self._roots and os.path.lexists(native(os.path.join(path, ".git"))):
-                self._roots.add(path)
-            if path in self._roots:
+            if self._is_root(path):
                 start = index + 1
-        return tuple(parts[start:])
+        # An allowed folder is no root by itself: "" stands for the way to it.
+        return tuple(parts[start:]) if start >= 0 else ("", *parts)
+
+    def _is_root(self, path: str) -> bool:
+        if path not in self._roots and os.path.lexists(native(os.path.join(path, ".git"))):
+            self._roots.add(path)
+        return path in self._roots
 
 
 def _parts(real: str, base: str) -> list[str]:

@@ -18,6 +18,8 @@ DATA = {
     "commondir": b"../evil\n",
     "config": b"[core]\nfsmonitor = touch pwned\n",
     "w.bin": b"w" * 99,
+    ".gitattributes": b"* text",
+    "setup.py": b"setup()",
 }
 
 

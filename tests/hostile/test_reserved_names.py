@@ -99,6 +99,20 @@ def test_a_submodule_has_a_root_of_its_own(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "lib/.pre-commit-config.yaml").exists()
 
 
+def test_the_persons_home_is_a_root(
+    cli: Cli, tmp_path: Path, hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--into a folder above it, or a link that is allowed: .bashrc is what a shell runs."""
+    project(tmp_path / "clone", ["w.bin"], f"  {hermetic.name}/.bashrc: a/w.bin\n")
+    arguments = ("all", "--into", hermetic.parent, "--json")
+    assert cli(*arguments, cwd=tmp_path / "clone").codes == {"bad-path"}
+    project(tmp_path / "clone", ["w.bin"], "  models/.bashrc: a/w.bin\n")
+    (tmp_path / "clone/models").symlink_to(hermetic)
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(hermetic))
+    assert cli("all", "--json", cwd=tmp_path / "clone").codes == {"bad-path"}
+    assert not (hermetic / ".bashrc").exists()
+
+
 def test_into_above_the_project(cli: Cli, tmp_path: Path) -> None:
     """With --into .. the layout could name the project's own files."""
     root = tmp_path / "clone"
