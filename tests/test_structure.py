@@ -237,6 +237,7 @@ WRITERS = {
     "web.uploads server.nginx",
     "refuses links before it looks": "tree.state fs.locks",
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
+    "store.upstream_records "
     "operations.workspace bundle.blob_import bundle.project_documents server.upload "
     "server.upstream_index transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",

@@ -99,7 +99,7 @@ class Boundary:
         self.root = root
         self._real = os.path.realpath(root)
         self._permit = permit
-        home = os.path.expanduser("~")
+        home = Path(os.path.expanduser("~"))
         self._roots = {os.path.realpath(folder) for folder in (root, home, *roots)}
         self._sound: set[str] = set()
 
