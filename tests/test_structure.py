@@ -239,7 +239,7 @@ WRITERS = {
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
     "store.upstream_records "
     "operations.workspace bundle.blob_import bundle.project_documents server.upload "
-    "server.upstream_index transfer.committer transfer.local_copy transfer.partial_file "
+    "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer commands.common "
     "commands.init commands.mirror config.permissions",

@@ -55,7 +55,7 @@ _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
 PART_NOTES = (".etag", ".map")
 # What a store has beside its blobs. A link among these would have other files written or removed.
-_SMALL_FOLDERS = ("partial", "stamps", "runs", "projects", "imported", "damaged")
+_SMALL_FOLDERS = ("partial", "stamps", "runs", "projects", "imported", "damaged", "upstream")
 _MAX_STAMP_FILES = 64
 _QUIET_SECONDS = 3600
 _MERGED = ".merged.tsv"
