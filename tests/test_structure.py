@@ -241,8 +241,8 @@ WRITERS = {
     "operations.workspace bundle.blob_import bundle.project_documents server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
-    "a place that the person named, judged before": "bundle.volume_writer commands.common "
-    "commands.init commands.mirror config.permissions",
+    "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "
+    "commands.common commands.init commands.mirror config.permissions",
     "a temporary folder of our own": "bundle.publisher_signatures bundle.wheelhouse "
     "commands.doctor mirror.remote_signature server.streaming transfer.wheels "
     "verify.contract.context verify.host.runner",
