@@ -57,6 +57,7 @@ programs:
 unit: .venv-test/.installed .venv-test/pinned/.installed programs
 	FETCH_TEST_AXE=$(CURDIR)/.venv-test/axe/node_modules/axe-core/axe.min.js \
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
+	FETCH_TEST_OLDEST_MODELS=$(CURDIR)/.venv-test/oldest-models \
 	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
 
 # Beside the peers; takes half an hour, 40 GB of disk, and a machine that does nothing else.
