@@ -16,6 +16,7 @@ import fetcher.verify
 import pytest
 from fetcher.verify.contract.consent import CodeConsent
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.loaders import is_built_in
 from fetcher.verify.weights import config_rules, config_scan
 from fetcher.verify.weights.config_scan import refuse_code
 
@@ -69,7 +70,7 @@ def test_each_is_refused_with_file_key_and_value(built: Path, tmp_path: Path) ->
         attack = folders.ATTACKS[name]
         consent = CodeConsent("a b", once="fetch verify x")
         with pytest.raises(ProbeError) as caught:
-            refuse_code(folder, consent, adapter=attack.kind == "adapter", built_in_first=True)
+            refuse_code(folder, consent, adapter=attack.kind == "adapter", built_in=is_built_in)
         told = caught.value.reason
         assert told.startswith(f"refused: {attack.file}: {attack.key}"), (name, told)
         assert "fetch config allow code 'a b', or once: fetch verify x" in caught.value.hint
@@ -79,7 +80,7 @@ def test_each_is_refused_with_file_key_and_value(built: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", HONEST)
 def test_honest_folders_pass(built: Path, kind: str) -> None:
     """The same models before anybody spoilt them."""
-    refuse_code(built / kind, adapter=kind == "adapter", built_in_first=True)
+    refuse_code(built / kind, adapter=kind == "adapter", built_in=is_built_in)
 
 
 def test_a_model_that_the_library_has_may_bring_its_code_along(built: Path, tmp_path: Path) -> None:
@@ -87,12 +88,12 @@ def test_a_model_that_the_library_has_may_bring_its_code_along(built: Path, tmp_
     folder = tmp_path / "m"
     folders.make("encoder", folder, built)
     folders.change(folder, "config.json", auto_map={"AutoModel": "evil.Evil"})
-    refuse_code(folder, built_in_first=True)
+    refuse_code(folder, built_in=is_built_in)
     with pytest.raises(ProbeError, match="auto_map"):
         refuse_code(folder)
     folders.change(folder, "config.json", model_type="unheard-of")
     with pytest.raises(ProbeError, match="auto_map"):
-        refuse_code(folder, built_in_first=True)
+        refuse_code(folder, built_in=is_built_in)
 
 
 def test_the_libraries_own_names_pass() -> None:
@@ -181,14 +182,14 @@ def test_what_no_configuration_is_like(built: Path, tmp_path: Path, monkeypatch:
     folders.make("encoder", folder, built)
     folders.put(folder, "generation_config.json", '{"a":' * 5000 + "1" + "}" * 5000)
     with pytest.raises(ProbeError, match="generation_config"):
-        refuse_code(folder, built_in_first=True)
+        refuse_code(folder, built_in=is_built_in)
     folders.put(folder, "generation_config.json", {"a": 1})
     monkeypatch.setattr(config_scan, "_LIMIT", 300)
     with pytest.raises(ProbeError, match="its size"):
-        refuse_code(folder, built_in_first=True)
+        refuse_code(folder, built_in=is_built_in)
     folders.put(folder, "generation_config.json", "no JSON: no library can read it")
     monkeypatch.undo()
-    refuse_code(folder, built_in_first=True)
+    refuse_code(folder, built_in=is_built_in)
 
 
 # With the libraries themselves

@@ -38,12 +38,14 @@ def vet(
 ) -> None:
     """Refuse a folder that would have a library run code, before the library reads it.
 
-    See `refuse_code` for the arguments. Raises LoadError.
+    See `refuse_code`; `built_in_first`: who loads it tells transformers to run no code of the
+    repository. Raises LoadError.
     """
     import torch
 
+    built_in = is_built_in if built_in_first else None
     try:
-        refuse_code(folder, consent, adapter=adapter, built_in_first=built_in_first)
+        refuse_code(folder, consent, adapter=adapter, built_in=built_in)
     except ProbeError as error:
         raise LoadError(f"{folder.name}: {error.reason}", error.hint) from None
     if version(torch) >= SAFE_TORCH or consent.given:
@@ -56,6 +58,13 @@ def vet(
                 "to load one",
                 "upgrade to torch 2.6 or newer, or use weights in .safetensors",
             )
+
+
+def is_built_in(model_type: str) -> bool:
+    """Tell whether the installed transformers has a kind of model itself."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def dtype_argument(transformers: ModuleType, dtype: Any) -> Arguments:

@@ -2,7 +2,7 @@
 
 What they name is data of strangers, and libraries act on it: they import classes, run files of the
 folder, follow paths out of it. Nothing but what `config_rules` lists gets through without the
-person's own word. Reads JSON alone; imports no library that loads models but for one list of names.
+person's own word. Reads JSON alone, and imports no library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.weights import config_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    BuiltIn = Callable[[str], bool]
 
 _LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration
 _DEPTH = 64  # of tables in tables
@@ -47,18 +49,18 @@ def refuse_code(
     consent: CodeConsent = NO_CONSENT,
     *,
     adapter: bool = False,
-    built_in_first: bool = False,
+    built_in: BuiltIn | None = None,
 ) -> None:
     """Raise ProbeError if a model's configurations name what runs code, or lead out of its folder.
 
     With the person's consent everything passes. An `adapter` is put on a base that is loaded
-    already, so that what it says of one is not followed. `built_in_first`: who loads it tells the
-    library to run no code of the repository, so that `auto_map` does nothing where the library has
-    the model itself.
+    already, so that what it says of one is not followed. `built_in` says whether the library has a
+    `model_type` itself, where it is told to run no code of the repository: `auto_map` then does
+    nothing.
     """
     if consent.given:
         return
-    found = next(named_code(folder, adapter=adapter, built_in_first=built_in_first), None)
+    found = next(named_code(folder, adapter=adapter, built_in=built_in), None)
     if found is None:
         return
     shown = json.dumps(found.value, ensure_ascii=True, default=str)
@@ -70,7 +72,7 @@ def refuse_code(
 
 
 def named_code(
-    folder: Path, *, adapter: bool = False, built_in_first: bool = False
+    folder: Path, *, adapter: bool = False, built_in: BuiltIn | None = None
 ) -> Iterator[Named]:
     """Yield what a model's configurations name and may not, in the order of the files."""
     seen: set[Path] = set()
@@ -82,7 +84,7 @@ def named_code(
                 continue
             for key, value, why in _entries(content, ""):
                 yield Named(name, key, value, why)
-            yield from _of_file(path, name, content, adapter, built_in_first)
+            yield from _of_file(path, name, content, adapter, built_in)
 
 
 def _configurations(folder: Path, seen: set[Path]) -> Iterator[Path]:
@@ -162,14 +164,14 @@ def _entries(content: Any, within: str, depth: int = 0) -> Iterator[tuple[str, A
 
 
 def _of_file(
-    path: Path, name: str, content: Any, adapter: bool, built_in_first: bool
+    path: Path, name: str, content: Any, adapter: bool, built_in: BuiltIn | None
 ) -> Iterator[Named]:
     """Yield what is wrong by the kind of file that it is."""
     if path.name == _MODULES and isinstance(content, list):
         yield from _modules(name, content)
     for table in _tables(content):
         auto_map = table.get("auto_map")
-        if auto_map and not (built_in_first and _is_built_in(path.parent, table)):
+        if auto_map and not _is_built_in(path.parent, table, built_in):
             yield Named(name, "auto_map", auto_map, config_rules.OWN_CODE)
     if not isinstance(content, dict):
         return
@@ -247,14 +249,10 @@ def _adapter(name: str, content: dict[str, Any], followed: bool) -> Iterator[Nam
             yield Named(name, "adapters", one, why)
 
 
-def _is_built_in(folder: Path, content: dict[str, Any]) -> bool:
-    """Tell whether the installed transformers has the model that a folder holds."""
+def _is_built_in(folder: Path, content: dict[str, Any], built_in: BuiltIn | None) -> bool:
+    """Tell whether the library has the model that a folder holds."""
     kind = content.get("model_type")
     if kind is None:
         beside = next(_contents(folder / "config.json"), None)
         kind = beside.get("model_type") if isinstance(beside, dict) else None
-    try:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-    except ImportError:
-        return False
-    return isinstance(kind, str) and kind in CONFIG_MAPPING_NAMES
+    return built_in is not None and isinstance(kind, str) and built_in(kind)
