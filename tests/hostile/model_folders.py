@@ -93,6 +93,10 @@ def adapter(folder: Path, base: Path) -> None:
     model = transformers.AutoModel.from_pretrained(str(base))
     made = peft.get_peft_model(model, peft.LoraConfig(target_modules=["query"], r=2))
     made.save_pretrained(str(folder))
+    kept = ("peft_type", "r", "lora_alpha", "target_modules", "base_model_name_or_path")
+    saved = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    # Older releases refuse the settings of newer ones.
+    put(folder, "adapter_config.json", {key: saved[key] for key in kept})
 
 
 @dataclass(frozen=True)
