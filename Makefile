@@ -54,9 +54,11 @@ programs:
 	  npm install --silent --no-save --prefix .venv-test/axe axe-core@4 >/dev/null 2>&1 || \
 	  echo "axe-core is not installed: accessibility is not tested"
 
-unit: .venv-test/.installed .venv-test/pinned/.installed programs
+unit: .venv-test/.installed .venv-test/pinned/.installed .venv-test/oldest-models/.installed \
+  programs
 	FETCH_TEST_AXE=$(CURDIR)/.venv-test/axe/node_modules/axe-core/axe.min.js \
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
+	FETCH_TEST_OLDEST_MODELS=$(CURDIR)/.venv-test/oldest-models \
 	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
 
 # Beside the peers; takes half an hour, 40 GB of disk, and a machine that does nothing else.
@@ -111,6 +113,13 @@ wheel: .venv-test/.installed
 	$(TEST)/pip install $(PIP_FLAGS) $(CONSTRAINTS) $(LOCKED) -e ".[test]"
 	rm -rf .venv-test/oldest-hub
 	$(TEST)/pip install $(PIP_FLAGS) --target .venv-test/oldest-hub "huggingface_hub==0.30.*" requests
+	touch $@
+
+# The oldest libraries that setup.cfg allows, on the same torch.
+.venv-test/oldest-models/.installed: .venv-test/.installed setup.cfg
+	rm -rf .venv-test/oldest-models && $(PYTHON) -m venv .venv-test/oldest-models
+	.venv-test/oldest-models/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) accelerate==1.0.0 \
+	  diffusers==0.32.0 peft==0.13.0 sentence-transformers==4.1.0 transformers==4.51.0 torch pillow
 	touch $@
 
 # The versions that Oh-LoRA pins, on the same torch: what is not installed here is found there.

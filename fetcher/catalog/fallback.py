@@ -35,6 +35,7 @@ _BUILT_IN = {
     "auto": "diffusers.DiffusionPipeline",
 }
 _REGISTERED: dict[str, str] = {}
+_OF_DIFFUSERS = re.compile(r"diffusers[.:][A-Z]\w*", re.ASCII)
 # What a chain ends with where a project names none: it is open, and needs no account.
 LAST_RESORT = ("sdxl",)
 
@@ -58,6 +59,14 @@ def _plugged_in() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group="fetcher.pipelines")}
+
+
+def is_installed_pipeline(class_path: str) -> bool:
+    """Whether a class is of diffusers, of an installed plug-in, or registered by the application:
+    and not one that a project's files alone name.
+    """
+    own = {*_plugged_in().values(), *_REGISTERED.values()}
+    return class_path in own or _OF_DIFFUSERS.fullmatch(class_path) is not None
 
 
 def pipeline_type_of(class_name: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
     "--trust-project-code",
     "trust_code",
     is_flag=True,
-    help="Import the project's own code where the manifest says `trust: project`.",
+    help="Let code of the artifacts that are named here run, this once.",
 )
 @common.junit_option
 @click.option(
@@ -94,6 +95,7 @@ def command(
     into: Path | None,
     junit: Path | None,
     html: Path | None,
+    trust_code: bool,
     **options: Any,
 ) -> int:
     """Load each artifact that has a probe, on the target device, and check what it answers.
@@ -116,6 +118,9 @@ def command(
         artifacts, notes = naming.translated(artifacts, space.wanted)
         common.explain(notes)
         _check_names(space, artifacts)
+        settings = replace(settings, allowed=space.settings.allowed)
+        if trust_code:
+            settings = replace(settings, trusted=_trusted(artifacts))
         planner = space.planner(quick=True)
         plan = planner.plan(space.wanted, space.lock)
         parts = [part for part in plan.artifacts if _is_named(part.artifact, artifacts)]
@@ -172,6 +177,16 @@ def _settings(
     return ProbeSettings(device, dtype, timeout, size, **others)
 
 
+def _trusted(artifacts: Sequence[str]) -> tuple[str, ...]:
+    """The artifacts whose code may run: a whole project is never meant. Raises UsageError."""
+    if not artifacts:
+        raise UsageError(
+            t("--trust-project-code is for artifacts that are named beside it"),
+            t("fetch verify NAME --trust-project-code; for good: fetch config allow code NAME"),
+        )
+    return tuple(artifacts)
+
+
 def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
     """Whether names hold its id, alone or with its manifest."""
     return artifact.id in names or artifact.full_name in names
@@ -193,7 +208,8 @@ def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, sho
     from fetcher.probes.run import ProbeSettings
 
     parts = [part for part in plan.artifacts if part.artifact.probe is not None]
-    outcome = _prove(space, parts, _all_of(space, plan), ProbeSettings(), quiet=quiet)
+    settings = ProbeSettings(allowed=space.settings.allowed)
+    outcome = _prove(space, parts, _all_of(space, plan), settings, quiet=quiet)
     _add(found, outcome)
     if show:
         _print(outcome)

@@ -27,14 +27,21 @@ class TransformersChatModel(BaseLLMModel):
     def _load(self) -> Any:
         from fetcher.verify.loaders import causal_lm
 
-        folder, adapter = self.spec.folder, None
+        folder, adapter, own = self.spec.folder, None, self._consent()
+        consent = own
         if self.spec.base is not None:
             require("peft", "peft", "verify")
             folder, adapter = self.spec.base.folder, self.spec.folder
+            consent = self.spec.base.consent
         if folder is None:
             raise ModelError(t("{name}: its files are not together in one folder", name=self.name))
         return causal_lm.load(
-            folder, adapter=adapter, device=self._device(), dtype=self._dtype("auto")
+            folder,
+            adapter=adapter,
+            device=self._device(),
+            dtype=self._dtype("auto"),
+            consent=consent,
+            adapter_consent=own,
         )
 
     def _reply(

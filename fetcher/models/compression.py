@@ -94,6 +94,7 @@ class CodecModel(BaseCompressionModel):
             device=self._device(),
             dtype=None if self.spec.dtype == "auto" else self.spec.dtype,
             trust_code=True,
+            pickles=self.spec.pickles,
         )
         return codec.load(request, _Plain(request, lambda _: None, self.spec.root)).model
 

@@ -61,6 +61,10 @@ class Discovery:
         with _first_problem():
             return all_settings.load(self.root)
 
+    def may_run(self, name: str) -> bool:
+        """Whether the person's own settings let the code of the model of this name run."""
+        return self.settings().allowed.may_run(self.root, name)
+
     def pairs(self, everything: bool = False) -> list[Pair]:
         """The artifacts of the project's own manifests and of those in its lock; or all in reach.
 
@@ -96,8 +100,18 @@ class Discovery:
         taken = {spec.folder.resolve() for spec in found if spec.folder}
         plain = local_folders.scan(self.root, settings.local_models_dir)
         found += [spec for spec in plain if spec.folder and spec.folder.resolve() not in taken]
-        device, dtype = settings.model_device, settings.model_dtype
-        return [replace(spec, device=device, dtype=dtype) for spec in found]
+        return [self._set(spec, settings) for spec in found]
+
+    def _set(self, spec: ModelSpec, settings: Settings) -> ModelSpec:
+        """A model as the settings have it loaded; what the person allows is theirs, by its name."""
+        allowed = settings.allowed
+        return replace(
+            spec,
+            device=settings.model_device,
+            dtype=settings.model_dtype,
+            trust_code=any(allowed.may_run(self.root, name) for name in spec.consent_names),
+            pickles=allowed.pickles,
+        )
 
     def known(self, settings: Settings | None = None, name: str = "") -> list[ModelSpec]:
         """Every model that is there, and every one that a class is registered for: what lies in a
@@ -118,8 +132,7 @@ class Discovery:
                 folders = local_folders.named(self.root, settings.local_models_dir, one.name)
                 nowhere = ModelSpec(one.name, "other", "", root=self.root)
                 found += [_by_class(spec, one) for spec in folders or [nowhere]]
-        device, dtype = settings.model_device, settings.model_dtype
-        return [replace(spec, device=device, dtype=dtype) for spec in found]
+        return [self._set(spec, settings) for spec in found]
 
     def find(self, name: str, kind: str, settings: Settings | None = None) -> ModelSpec:
         """The model of a name, an alias, or either with `@version`; of several versions the last.
@@ -318,6 +331,7 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
         info=artifact.info,
         options=options,
         root=(tree / part.unit.layout.root).absolute(),
+        artifact=artifact.full_name,
     )
 
 

@@ -30,6 +30,7 @@ class SentenceTransformerModel(BaseEmbeddingModel):
             dtype=self._dtype(None),
             pooling=self.spec.options.get("pooling"),
             max_seq_length=self.spec.options.get("max_seq_length"),
+            consent=self._consent(),
         )
 
     def _embed(self, engine: Any, texts: Sequence[str], prompt: str) -> list[list[float]]:

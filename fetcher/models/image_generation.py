@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fetcher.catalog import prompts
+from fetcher.catalog import fallback, prompts
 from fetcher.catalog.fallback import Passed, Runtime
 from fetcher.errors import UsageError
 from fetcher.i18n import t
@@ -181,8 +181,26 @@ class DiffusersPipeline(BaseImagePipeline):
             dtype=self._dtype(usual),
             variant=self.spec.options.get("variant"),
             switches=switches,
-            pipeline_class=_class_of(self.runtime.pipeline_class(self._artifact)),
+            pipeline_class=self._pipeline_class(),
+            consent=self._consent(),
         )
+
+    def _pipeline_class(self) -> Any:
+        """The class that loads it. Raises ModelError for one of a project, which is code of its own
+        unless it is diffusers', if the person does not let it run.
+        """
+        path = self.runtime.pipeline_class(self._artifact)
+        consent = self._consent()
+        if not consent.given and not fallback.is_installed_pipeline(path):
+            raise ModelError(
+                t(
+                    "{name}: the project has {path} load it, which may be code of its own",
+                    name=self.name,
+                    path=path,
+                ),
+                consent.how,
+            )
+        return _class_of(path)
 
     def _unload(self, engine: Any) -> None:
         if hasattr(engine, "remove_all_hooks"):

@@ -160,13 +160,18 @@ class ModelManager:
         trust_code: bool = False,
     ) -> BaseCompressionModel:
         """A codec, loaded. Its class is the project's own code: it is imported only if the manifest
-        says `trust: project` and the caller `trust_code=True`; or it is `model_class`.
+        says `trust: project`, and the caller `trust_code=True` or the person's own settings that
+        it may run; or it is `model_class`.
         """
         own = model_class is not None or registry.maker_of(name, "compression") is not None
-        if not trust_code and not own:
+        if not own and not trust_code and not self._discovery.may_run(name):
             raise UsageError(
                 t("{name} is loaded by the project's own code", name=name),
-                t("get_compression_model(name, trust_code=True) if you trust it"),
+                t(
+                    "if you trust it: get_compression_model(name, trust_code=True), or "
+                    "fetch config allow code {name}",
+                    name=name,
+                ),
             )
         return self._get(name, "compression", BaseCompressionModel, model_class)
 

@@ -18,6 +18,7 @@ from fetcher.models.model_errors import ModelError
 from fetcher.models.spec import ModelSpec
 from fetcher.models.stats import Call, Monitor
 from fetcher.verify.contract import devices, dtypes
+from fetcher.verify.contract.consent import CodeConsent
 from fetcher.verify.loaders import first_line
 
 M = TypeVar("M", bound="BaseModel")
@@ -194,6 +195,19 @@ class BaseModel:
 
     def _unload(self, engine: Any) -> None:
         """Undo what dropping the last reference does not."""
+
+    def _consent(self) -> CodeConsent:
+        """The person's word on the code of the model; a class that was given a folder alone asks
+        for that of the project that it is used in.
+        """
+        if self.spec.trust_code or self.spec.root != Path():
+            return self.spec.consent
+        from fetcher.config import settings
+        from fetcher.project.project import find_root
+
+        root = find_root(Path.cwd())
+        given = settings.load(root).allowed.may_run(root, self.spec.name)
+        return CodeConsent(self.spec.name, given)
 
     def _device(self) -> str:
         """`cpu`, `cuda:N` or `mps`, as the settings say and the machine has."""

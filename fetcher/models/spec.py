@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from fetcher.verify.contract.consent import CodeConsent
+
 KINDS = ("chat", "embedding", "image", "compression")
 
 
@@ -47,7 +49,9 @@ class ModelSpec:
     registered, "" for none. `origin` is `tree` (laid out), `folder` or `registered`. `version` is
     the lock's revision, or the name of a plain folder's sub-folder. `files` maps the model's own
     paths to where they stand. `base` is the model that an adapter acts on. `info` is the catalog
-    record, `options` what the manifest's probe says of loading it.
+    record, `options` what the manifest's probe says of loading it. `artifact` is the full name of
+    the artifact that was laid out. `trust_code`: the person lets its code run, and `pickles` has
+    what pickles may use besides tensors, by a file's sha256.
     """
 
     name: str
@@ -66,6 +70,19 @@ class ModelSpec:
     root: Path = field(default_factory=Path)
     device: str = "auto"
     dtype: str = "auto"
+    artifact: str = ""
+    trust_code: bool = False
+    pickles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def consent(self) -> CodeConsent:
+        """The person's word on the model's code."""
+        return CodeConsent(self.name, self.trust_code)
+
+    @property
+    def consent_names(self) -> tuple[str, ...]:
+        """The names that a person's word on its code may have; no alias, which anybody may give."""
+        return (self.name, self.artifact) if self.artifact else (self.name,)
 
     @property
     def key(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fetcher.config.person import Allowed
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import join, t
@@ -31,7 +32,11 @@ _CEILING = 0.9  # of the memory that is available at the start
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How to probe: `timeout` in seconds, `memory` in bytes; None: the manifest's, else default."""
+    """How to probe: `timeout` in seconds, `memory` in bytes; None: the manifest's, else default.
+
+    `trusted` are the artifacts whose code may run this time, as the command line names them;
+    `allowed` is what the person's own settings say.
+    """
 
     device: str = "auto"
     dtype: str | None = None
@@ -39,7 +44,8 @@ class ProbeSettings:
     memory: int | None = None
     python: str | None = None
     jobs: int | None = None
-    trust_code: bool = False
+    trusted: tuple[str, ...] = ()
+    allowed: Allowed = field(default_factory=Allowed)
     require_all: bool = False
     update_golden: bool = False
 
@@ -89,7 +95,8 @@ def prove(
     where fetch.golden.json is. Raises InvalidDocument, UsageError.
     """
     stored = golden.read(root)
-    found = [_prepare(part, plan, settings) for part in parts]
+    may_run = _trusted(plan, root, settings)
+    found = [_prepare(part, plan, settings, may_run) for part in parts]
     ready = [number for number, one in enumerate(found) if isinstance(one, ProbeRequest)]
     judged = {n: (one, "") for n, one in enumerate(found) if isinstance(one, ProbeResult)}
 
@@ -150,7 +157,26 @@ def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem
 # Requests
 
 
-def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRequest | ProbeResult:
+def _trusted(plan: Plan, root: Path, settings: ProbeSettings) -> set[str]:
+    """The artifacts, by their full names, whose code the person lets run; `root` is the project's.
+
+    In settings an id alone is a word for that artifact only where no other has it.
+    """
+    ids = Counter(part.artifact.id for part in plan.artifacts)
+    found = set()
+    for part in plan.artifacts:
+        one = part.artifact
+        kept = [one.full_name, *([one.id] if ids[one.id] == 1 else [])]
+        if {one.id, one.full_name} & {*settings.trusted} or any(
+            settings.allowed.may_run(root, name) for name in kept
+        ):
+            found.add(one.full_name)
+    return found
+
+
+def _prepare(
+    part: ArtifactPlan, plan: Plan, settings: ProbeSettings, may_run: Collection[str]
+) -> ProbeRequest | ProbeResult:
     """The request for an artifact's probe, or the result that is clear without running it."""
     name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
     if not kind:
@@ -174,6 +200,7 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
             t("run `fetch all` first"),
         )
     related: dict[str, Mapping[str, Path]] = {}
+    trusted_related = []
     for option, ids in _related(part).items():
         for other in ids:
             found = _find(other, part, plan)
@@ -191,7 +218,11 @@ def _prepare(part: ArtifactPlan, plan: Plan, settings: ProbeSettings) -> ProbeRe
                 return ProbeResult(name, kind, "failed", told, hint)
             if found.items and all(item.stands for item in found.items):
                 related[other] = placed(found)
-    return _request(part, kind, plan, related, settings)
+                if found.artifact.full_name in may_run:
+                    trusted_related.append(other)
+    request = _request(part, kind, plan, related, settings)
+    own = part.artifact.full_name in may_run
+    return replace(request, trust_code=own, trusted_related=tuple(trusted_related))
 
 
 def _unknown(part: ArtifactPlan, kind: str) -> ProbeResult | None:
@@ -258,7 +289,7 @@ def _request(
             gpu_only=info.get("device") == "gpu-only",
             min_vram=_size(info.get("min_vram")),
             related=related,
-            trust_code=settings.trust_code,
+            pickles=settings.allowed.pickles,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

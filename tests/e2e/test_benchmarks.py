@@ -76,7 +76,7 @@ def test_default_metrics_on_default_benchmarks(cli: Cli, clone: Path) -> None:
     assert cli("all").code == 0
     untrusted = cli("verify", "good", "--json").json["results"]
     assert untrusted[0]["state"] == "skipped" and "--trust-project-code" in untrusted[0]["hint"]
-    result = cli("verify", "--trust-project-code", "--json")
+    result = cli("verify", "good", "worse", "--trust-project-code", "--json")
     assert result.code == 0, result.out
     by_id = {item["artifact"]: item for item in result.json["results"]}
     found = by_id["good"]["metrics"]["benchmarks"]

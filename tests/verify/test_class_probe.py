@@ -124,7 +124,10 @@ def test_nothing_is_imported_that_is_not_trusted_twice(clone: Path) -> None:
     (clone / "cnn/nets.py").write_text(f"open({str(clone / 'marker')!r}, 'w').close()")
     first, second = probe_all(manifest, flag)
     assert (first.state, second.state) == ("skipped", "skipped")
-    assert first.hint == "run again with --trust-project-code if you trust this project"
+    assert first.hint.startswith(
+        f"if you trust it: fetch config allow code {first.artifact}, or once"
+    )
+    assert first.hint.endswith(f"fetch verify {first.artifact} --trust-project-code")
     assert second.reason.endswith("the project's own code, and the manifest does not trust it")
     assert not (clone / "marker").exists()
 

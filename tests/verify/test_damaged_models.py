@@ -262,7 +262,7 @@ def test_another_codec_under_the_same_name(codec: Path, cli: Cli) -> None:
     probe = "{type: compression, class_path: small.Codec, trust: project, size: [64, 96]}"
     project_of(codec, codec / "files", probe)
     told = differs_from_golden(
-        cli, lambda: changed(codec / "m" / WEIGHTS, add_noise), "--trust-project-code"
+        cli, lambda: changed(codec / "m" / WEIGHTS, add_noise), "model", "--trust-project-code"
     )
     assert "as before (fetch.golden.json): the values differ by" in told
 

@@ -370,14 +370,14 @@ def test_exactly_the_named_globals_of_exactly_this_file_can_be_allowed(tmp_path:
     assert "datetime.date" in part.hint and "argparse.Namespace" in part.hint
 
 
-def test_what_can_run_anything_cannot_be_allowed(tmp_path: Path) -> None:
+def test_no_manifest_allows_what_runs_code(tmp_path: Path) -> None:
     file = tmp_path / "w.pt"
     torch.save({"w": torch.ones(2), "x": RunsCode(tmp_path / "marker")}, file)
     refused = state_dict(tmp_path, "w.pt")
-    assert "posix.mkdir" in refused.reason and "allow_globals" not in refused.hint
+    assert "posix.mkdir" in refused.reason and "allow" not in refused.hint, "torch never lets it"
     for name in ("posix.mkdir", "os.system", "builtins.eval", "subprocess.Popen", "os.path.join"):
         forced = state_dict(tmp_path, "w.pt", allow_globals={_digest(file): [name]})
-        assert f"{name} can run anything and cannot be allowed" in forced.reason
+        assert "refused" in forced.reason and "posix.mkdir" in forced.reason
     assert not (tmp_path / "marker").exists()
 
 

@@ -373,7 +373,10 @@ def test_the_projects_own_class_draws_if_it_is_trusted(tmp_path: Path) -> None:
     )
     first, second = probe_all(untold, refused)
     assert first.state == "skipped"
-    assert first.hint == "run again with --trust-project-code if you trust this project"
+    assert first.hint.startswith(
+        f"if you trust it: fetch config allow code {first.artifact}, or once"
+    )
+    assert first.hint.endswith(f"fetch verify {first.artifact} --trust-project-code")
     assert "trust: the only value is 'project', found 'x'" in second.reason
     assert not (tmp_path / "marker").exists(), "nothing of the project ran"
     good, bad_one = probe_all(passed, noisy)

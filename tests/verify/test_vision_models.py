@@ -114,7 +114,7 @@ def test_an_encoders_files_are_looked_at_first(copy: Copy, tmp_path: Path) -> No
     (own_code / "config.json").write_text('{"model_type": "x", "auto_map": {"AutoModel": "m.X"}}')
     (own_code / "m.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')")
     reason = run_here(request("vision-encoder", own_code)).reason
-    assert "needs code of its own repository" in reason
+    assert 'config.json: auto_map is {"AutoModel": "m.X"}: it runs code of the model' in reason
     pickled = copy("dinov3", "pickled")
     (pickled / "model.safetensors").unlink()
     torch.save({"w": RunsCode(tmp_path / "marker")}, pickled / "pytorch_model.bin")
@@ -240,7 +240,7 @@ def test_a_pipelines_files_are_looked_at_first(copy: Copy, tmp_path: Path) -> No
     (own_code / "model_index.json").write_text(json.dumps(index))
     (own_code / "unet/my_unet.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')")
     reason = run_here(request("diffusion", own_code)).reason
-    assert reason.startswith("unet comes from 'my_unet', code of the pipeline's own repository")
+    assert 'model_index.json: unet is ["my_unet", "MyUNet"]: it runs code of the model' in reason
     pickled = copy("flux", "pickled")
     (pickled / "vae/diffusion_pytorch_model.safetensors").unlink()
     torch.save({"w": RunsCode(tmp_path / "marker")}, pickled / "vae/diffusion_pytorch_model.bin")

@@ -186,8 +186,9 @@ CASES = [
     Case(
         "code of the repository",
         "base",
-        "never run here",
-        spoil=_set("config.json", auto_map={"AutoModelForCausalLM": "code.Model"}),
+        "auto_map is",
+        "fetch config allow code",
+        _set("config.json", model_type="of_its_own", auto_map={"AutoModel": "code.Model"}),
     ),
     Case(
         "no tokenizer_config.json",

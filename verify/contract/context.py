@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import devices, dtypes, fingerprints, png
+from fetcher.verify.contract.consent import CodeConsent
 from fetcher.verify.contract.probe_errors import MissingLibraryError
 from fetcher.verify.contract.protocol import Check
 
@@ -179,10 +180,24 @@ class Context:
         return found
 
     @property
-    def allowed_globals(self) -> Mapping[str, Sequence[str]]:
-        """What pickles may use besides tensors, by the sha256 of the file."""
+    def named_globals(self) -> Mapping[str, Sequence[str]]:
+        """What the manifest says that pickles use besides tensors, by the sha256 of the file.
+
+        It may be a stranger's: only what is plain data counts.
+        """
         found: Mapping[str, Sequence[str]] = self._request.options.get("allow_globals", {})
         return found
+
+    @property
+    def allowed_globals(self) -> Mapping[str, Sequence[str]]:
+        """What the person lets pickles use, by the sha256 of the file."""
+        return self._request.pickles
+
+    def consent(self, artifact: str = "") -> CodeConsent:
+        """Whether code of an artifact may run; by default, of the one that is proved."""
+        wanted = artifact or self._request.artifact
+        given = wanted in self._request.trusted_related if artifact else self._request.trust_code
+        return CodeConsent(wanted, given, f"fetch verify {wanted} --trust-project-code")
 
     def wanted_dtype(self) -> str | None:
         """Return the number type that was asked for, by `--dtype` or else by the manifest."""

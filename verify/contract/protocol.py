@@ -14,7 +14,7 @@ from fetcher.verify.contract.exhibits import Fingerprint, Picture, Table
 from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.wire import (
@@ -37,9 +37,10 @@ class ProbeRequest:
     holds the same for other artifacts by id (an adapter's base). `options` is the manifest's
     `probe:` without `type`. `device` is `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `timeout` is in
     seconds and includes imports; `memory_limit` (host) and `min_vram` (GPU) are in bytes. With
-    `gpu_only`, or less GPU memory than `min_vram`, the probe is skipped. `trust_code` says that
-    the user lets the project's own code be imported (`--trust-project-code`); the manifest has to
-    say so too, `options["trust"] == "project"`.
+    `gpu_only`, or less GPU memory than `min_vram`, the probe is skipped. The last three are
+    the person's own word, from their settings or command line and never from a manifest:
+    `trust_code` lets code of the artifact run, `trusted_related` names those of `related` whose
+    code may; `pickles` has the globals that pickles may use besides tensors, by a file's sha256.
 
     Raises ValueError for a relative path, another device, or a number that makes no sense.
     """
@@ -58,6 +59,8 @@ class ProbeRequest:
     min_vram: int | None = None
     related: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     trust_code: bool = False
+    trusted_related: Sequence[str] = ()
+    pickles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
@@ -87,6 +90,8 @@ class ProbeRequest:
             "min_vram": self.min_vram,
             "related": {name: _as_strings(files) for name, files in self.related.items()},
             "trust_code": self.trust_code,
+            "trusted_related": list(self.trusted_related),
+            "pickles": {digest: list(names) for digest, names in self.pickles.items()},
         }
 
     @classmethod
@@ -107,6 +112,8 @@ class ProbeRequest:
             min_vram=plain["min_vram"],
             related={name: _as_paths(files) for name, files in plain["related"].items()},
             trust_code=plain["trust_code"],
+            trusted_related=tuple(plain["trusted_related"]),
+            pickles={digest: tuple(names) for digest, names in plain["pickles"].items()},
         )
 
 

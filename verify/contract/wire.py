@@ -76,6 +76,8 @@ class ProbeRequestJson(TypedDict):
     min_vram: int | None
     related: dict[str, dict[str, str]]
     trust_code: bool
+    trusted_related: list[str]
+    pickles: dict[str, list[str]]
 
 
 class ProbeResultJson(TypedDict):

@@ -42,6 +42,8 @@ _LISTS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FR
 # Of use to a person at a prompt, and to nobody here: they name code that is to run.
 _LEFT_OUT = frozenset({"PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONBREAKPOINT", "BASH_ENV", "ENV"})
 _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX")
+# Each has a library run code, or load pickles as they are, though it is told not to.
+_LOOSENING = frozenset({"TRUST_REMOTE_CODE", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"})
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -50,6 +52,7 @@ _OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
+    "USE_HUB_KERNELS": "0",
     "WANDB_MODE": "disabled",
 }
 # What shows that a folder is a project's.
@@ -182,6 +185,10 @@ def child_environment(
     child.update(_OFFLINE)
     child["PYTHONHASHSEED"] = str(seed % 2**32)
     child["TMPDIR"] = str(scratch)
+    for name in _LOOSENING:
+        child.pop(name, None)
+    # Where transformers copies a repository's code to, for those that the person allows.
+    child["HF_MODULES_CACHE"] = str(scratch / "modules")
     # Without it cuBLAS gives results that differ from run to run.
     child.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if threads is not None:

@@ -6,30 +6,65 @@ project's interpreter as well: syntax of Python 3.8. What cannot be loaded raise
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.releases import SAFE_TORCH, version
+from fetcher.verify.weights.config_scan import refuse_code
 from fetcher.verify.weights.safetensors_header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import ModuleType
 
     from fetcher.verify.contract.foreign import Arguments
+
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 class LoadError(ProbeError):
     """The model cannot be loaded: `reason` in one sentence, `hint` what to do about it."""
 
 
-def version(module: ModuleType) -> tuple[int, ...]:
-    """Return a library's version as numbers, `4.51.3` as (4, 51, 3)."""
-    numbers = []
-    for part in str(getattr(module, "__version__", "0")).split(".")[:3]:
-        digits = "".join(c for c in part if c.isdigit())
-        numbers.append(int(digits or 0))
-    return tuple(numbers)
+def vet(
+    folder: Path,
+    consent: CodeConsent = NO_CONSENT,
+    *,
+    adapter: bool = False,
+    built_in_first: bool = False,
+) -> None:
+    """Refuse a folder that would have a library run code, before the library reads it.
+
+    See `refuse_code`; `built_in_first`: who loads it tells transformers to run no code of the
+    repository. Raises LoadError.
+    """
+    import torch
+
+    built_in = is_built_in if built_in_first else None
+    try:
+        refuse_code(folder, consent, adapter=adapter, built_in=built_in)
+    except ProbeError as error:
+        raise LoadError(f"{folder.name}: {error.reason}", error.hint) from None
+    if version(torch) >= SAFE_TORCH or consent.given:
+        return
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        pickled = [path for pattern in _PICKLES for path in place.glob(pattern)]
+        if pickled and not any(place.glob("*.safetensors")):
+            raise LoadError(
+                f"refused: {pickled[0]} is a pickle, and torch {torch.__version__} has no safe way "
+                "to load one",
+                "upgrade to torch 2.6 or newer, or use weights in .safetensors",
+            )
+
+
+def is_built_in(model_type: str) -> bool:
+    """Tell whether the installed transformers has a kind of model itself."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def dtype_argument(transformers: ModuleType, dtype: Any) -> Arguments:
@@ -83,7 +118,9 @@ def misfit(kind: Any, folder: Path) -> str:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
         with torch.device("meta"):
             model = _build(kind, config)
         wanted = {name: tuple(t.shape) for name, t in model.named_parameters()}

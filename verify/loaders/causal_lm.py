@@ -1,7 +1,7 @@
 """Causal language models from a laid-out folder, with a PEFT adapter or without.
 
-Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
-project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+Nothing is looked up by a repository's name, and no code of a repository is run without consent.
+Runs under the project's interpreter: syntax of Python 3.8, libraries imported inside functions.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.loaders import (
     LoadError,
     dtype_argument,
@@ -16,6 +17,7 @@ from fetcher.verify.loaders import (
     first_line,
     is_memory,
     quiet,
+    vet,
 )
 
 if TYPE_CHECKING:
@@ -41,30 +43,40 @@ class CausalLM:
 
 
 def load(
-    folder: Path, *, adapter: Path | None = None, device: str = "cpu", dtype: Any = "auto"
+    folder: Path,
+    *,
+    adapter: Path | None = None,
+    device: str = "cpu",
+    dtype: Any = "auto",
+    consent: CodeConsent = NO_CONSENT,
+    adapter_consent: CodeConsent = NO_CONSENT,
 ) -> CausalLM:
     """Load the model in `folder`, with the adapter in the folder `adapter` if given.
 
     `dtype` is torch's type, or `auto`: as stored. The tokenizer is the adapter's if it has one.
-    Raises LoadError.
+    Raises LoadError, also for what would run code without consent to it.
     """
-    model, missing, unused = load_model(folder, dtype)
+    model, missing, unused = load_model(folder, dtype, consent)
     if adapter is not None:
-        model = attach_adapter(model, adapter)
-    tokenizer = load_tokenizer(tokenizer_folder(folder, adapter))
+        model = attach_adapter(model, adapter, adapter_consent)
+    chosen = tokenizer_folder(folder, adapter)
+    tokenizer = load_tokenizer(chosen, adapter_consent if chosen == adapter else consent)
     return CausalLM(model.to(device).eval(), tokenizer, missing, unused)
 
 
-def load_model(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+def load_model(
+    folder: Path, dtype: Any, consent: CodeConsent = NO_CONSENT
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """Load the model alone, on the CPU; returns it with its `missing` and `unused` tensors."""
     import transformers
 
     quiet(transformers)
+    vet(folder, consent, built_in_first=True)
     try:
         model, told = transformers.AutoModelForCausalLM.from_pretrained(
             str(folder),
             local_files_only=True,
-            trust_remote_code=False,
+            trust_remote_code=consent.given,
             output_loading_info=True,
             **dtype_argument(transformers, dtype),
         )
@@ -82,7 +94,7 @@ def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
     return folder
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, consent: CodeConsent = NO_CONSENT) -> Any:
     """Load a tokenizer from a folder. Raises LoadError."""
     import transformers
 
@@ -92,9 +104,11 @@ def load_tokenizer(folder: Path) -> Any:
             f"no tokenizer is laid out in {folder}: none of {', '.join(TOKENIZER_FILES)}",
             "add the tokenizer's files to the artifact's `files`",
         )
+    # An adapter's own tokenizer lies beside what it says of its base.
+    vet(folder, consent, adapter=not (folder / "config.json").exists(), built_in_first=True)
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
+            str(folder), local_files_only=True, trust_remote_code=consent.given
         )
     except Exception as error:
         raise LoadError(
@@ -103,12 +117,13 @@ def load_tokenizer(folder: Path) -> Any:
         ) from error
 
 
-def attach_adapter(model: Any, adapter: Path) -> Any:
+def attach_adapter(model: Any, adapter: Path, consent: CodeConsent = NO_CONSENT) -> Any:
     """Put the PEFT adapter of a folder on a loaded base; what its configuration says of a base does
     not matter. Raises LoadError.
     """
     import peft
 
+    vet(adapter, consent, adapter=True, built_in_first=True)
     try:
         return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
     except Exception as error:

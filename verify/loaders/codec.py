@@ -1,6 +1,6 @@
 """Codecs of a project's own code: built from its class, one checkpoint loaded into it strictly.
 
-Its code is imported only if manifest and user both say so (project_code.py).
+Its code is imported only if the manifest says so and the person does (project_code.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load(request: ProbeRequest, context: Context) -> Codec:
     """Load the codec that a request's options describe: `class_path`, `args`, `paths`,
     `checkpoint`, `key`. Raises ProbeSkipped for code that is not trusted, ProbeError.
     """
-    project_code.require_trust(request)
+    project_code.require_trust(request, context)
     name = _only_file(request)
     key = request.options.get("key", "")
     with _about(name):

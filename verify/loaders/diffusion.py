@@ -1,7 +1,7 @@
 """Diffusion pipelines from a laid-out folder, through diffusers: SDXL, SD3, FLUX, Playground.
 
-Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
-project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+Nothing is looked up by a repository's name, and no code of a repository is run without consent.
+Runs under the project's interpreter: syntax of Python 3.8, libraries imported inside functions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.loaders import LoadError, first_line, is_memory, quiet
+from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
+from fetcher.verify.loaders import LoadError, first_line, is_memory, quiet, vet
 from fetcher.verify.loaders.strict import listed
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def load(
     variant: str | None = None,
     switches: MemorySwitches = MemorySwitches(),
     pipeline_class: Any = None,
+    consent: CodeConsent = NO_CONSENT,
 ) -> Any:
     """Load the pipeline in `folder` and return it, on `device` unless it is offloaded.
 
     `pipeline_class` loads it; by default the one that its model_index.json names.
 
     `dtype` is torch's type, None: float32. `variant` is the part of weight files' names before the
-    suffix, such as `fp16`. Raises LoadError.
+    suffix, such as `fp16`. Raises LoadError, also for what would run code without consent to it.
     """
     import diffusers
     import transformers
@@ -60,7 +62,10 @@ def load(
     quiet(transformers)
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
+    vet(folder, consent)
     arguments: Arguments = {"local_files_only": True}
+    if consent.given:  # older releases take it for a part of the pipeline
+        arguments["trust_remote_code"] = True
     if dtype is not None:
         arguments[_dtype_name(diffusers)] = dtype
     if variant:

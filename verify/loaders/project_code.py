@@ -1,4 +1,4 @@
-"""A project's own classes in probes: only where manifest and user both trust them."""
+"""A project's own classes in probes: only where the manifest says so and the person trusts them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.protocol import ProbeRequest
 
 
-def require_trust(request: ProbeRequest) -> None:
-    """Raise ProbeSkipped unless manifest and user both let the project's code be imported."""
+def require_trust(request: ProbeRequest, context: Context) -> None:
+    """Raise ProbeSkipped unless the manifest says so and the person lets its code be imported."""
     name = request.options["class_path"]
     if request.options.get("trust") != "project":
         raise ProbeSkipped(
             f"{name} is the project's own code, and the manifest does not trust it",
-            "add `trust: project` to the probe, and run with --trust-project-code",
+            f"add `trust: project` to the probe; {context.consent().how}",
         )
     if not request.trust_code:
         raise ProbeSkipped(
             f"{name} is the project's own code, which is imported only when you say so",
-            "run again with --trust-project-code if you trust this project",
+            context.consent().how,
         )
 
 
@@ -33,7 +33,7 @@ def build(request: ProbeRequest, context: Context) -> Any:
 
     Raises ProbeSkipped if it is not trusted, and ProbeError.
     """
-    require_trust(request)
+    require_trust(request, context)
     name = request.options["class_path"]
     context.stage(f"importing {name}")
     make = class_path.find(name, request.root, options.as_list(request.options.get("paths", [])))

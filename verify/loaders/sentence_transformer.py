@@ -1,14 +1,15 @@
 """Sentence encoders (S-BERT) from a laid-out folder.
 
-Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
-project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+Nothing is looked up by a repository's name, and no code of a repository is run without consent.
+Runs under the project's interpreter: syntax of Python 3.8, libraries imported inside functions.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.loaders import dtype_argument, explained, quiet
+from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
+from fetcher.verify.loaders import dtype_argument, explained, quiet, vet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +25,19 @@ def load(
     dtype: Any = None,
     pooling: str | None = None,
     max_seq_length: int | None = None,
+    consent: CodeConsent = NO_CONSENT,
 ) -> Any:
     """Load the encoder in `folder` and return a SentenceTransformer in eval mode.
 
     With `pooling` it is put together from the encoder and one pooling layer, as projects do whose
     folder has no modules.json; else as modules.json says. `dtype` is torch's type, None: as the
-    library does by default. Raises LoadError.
+    library does by default. Raises LoadError, also for what would run code without consent to it.
     """
     import sentence_transformers
     import transformers
 
     quiet(transformers)
+    vet(folder, consent, built_in_first=True)
     arguments = {} if dtype is None else dtype_argument(transformers, dtype)
     try:
         if pooling is None:
@@ -42,11 +45,13 @@ def load(
                 str(folder),
                 device=device,
                 local_files_only=True,
-                trust_remote_code=False,
+                trust_remote_code=consent.given,
                 model_kwargs=arguments,
             )
         else:
-            model = _assemble(sentence_transformers, folder, device, arguments, pooling)
+            model = _assemble(
+                sentence_transformers, folder, device, {**arguments, **_local(consent)}, pooling
+            )
     except Exception as error:
         raise explained(error, folder, transformers.AutoModel) from error
     if max_seq_length is not None:
@@ -54,22 +59,27 @@ def load(
     return model.eval()
 
 
+def _local(consent: CodeConsent) -> Arguments:
+    """Return what `from_pretrained` is told of the network and of the repository's code."""
+    return {"local_files_only": True, "trust_remote_code": consent.given}
+
+
 def _assemble(library: Any, folder: Path, device: str, arguments: Arguments, pooling: str) -> Any:
     try:  # where release 6 keeps them
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     except ImportError:
         from sentence_transformers.models import Pooling, Transformer
-    local = {"local_files_only": True, "trust_remote_code": False}
     import inspect
 
     known = inspect.signature(Transformer.__init__).parameters
     names = {"model_args": "model_kwargs", "tokenizer_args": "processor_kwargs"}
     names["config_args"] = "config_kwargs"
     keys = {old: old if old in known else new for old, new in names.items()}
+    base = {name: arguments[name] for name in ("local_files_only", "trust_remote_code")}
     given = {
-        keys["model_args"]: {**local, **arguments},
-        keys["tokenizer_args"]: dict(local),
-        keys["config_args"]: dict(local),
+        keys["model_args"]: arguments,
+        keys["tokenizer_args"]: dict(base),
+        keys["config_args"]: dict(base),
     }
     encoder = Transformer(str(folder), **given)
     size = getattr(encoder, "get_embedding_dimension", None)

@@ -1,7 +1,7 @@
 """Vision encoders and vision-language models from a laid-out folder, through transformers.
 
-Nothing is looked up by a repository's name and no code of a repository is run. Runs under the
-project's interpreter: syntax of Python 3.8, libraries imported inside functions.
+Nothing is looked up by a repository's name, and no code of a repository is run without consent.
+Runs under the project's interpreter: syntax of Python 3.8, libraries imported inside functions.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.foreign import inner
-from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet
+from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet, vet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,9 @@ _LANGUAGE_AUTOS = (
 _SPEECH = ("talker.", "token2wav.")
 
 
-def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+def load_encoder(
+    folder: Path, dtype: Any, consent: CodeConsent = NO_CONSENT
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """Load an encoder on the CPU in eval mode.
 
     Returns it with its `missing` tensors, which no file held and are random, and `unused` ones,
@@ -35,15 +38,16 @@ def load_encoder(folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[
     """
     import transformers
 
-    return _load(transformers.AutoModel, folder, dtype)
+    return _load(transformers.AutoModel, folder, dtype, consent)
 
 
 def load_language_model(
-    folder: Path, config: ModelConfig, dtype: Any
+    folder: Path, config: ModelConfig, dtype: Any, consent: CodeConsent = NO_CONSENT
 ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """Load a vision-language model as `load_encoder` does; `config` is its config.json."""
     import transformers
 
+    vet(folder, consent, built_in_first=True)
     listed = config.get("architectures")
     named = str(listed[0]) if isinstance(listed, list) and listed else ""
     core = re.sub(r"(ForConditionalGeneration|Model)$", "", named)
@@ -55,19 +59,22 @@ def load_language_model(
             f"the installed transformers {transformers.__version__} has no {named}",
             "upgrade transformers in the project's environment",
         )
-    model, missing, unused = _load(found, folder, dtype)
+    model, missing, unused = _load(found, folder, dtype, consent)
     return model, missing, tuple(n for n in unused if not n.startswith(_SPEECH))
 
 
-def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+def _load(
+    auto: Any, folder: Path, dtype: Any, consent: CodeConsent
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     import transformers
 
     quiet(transformers)
+    vet(folder, consent, built_in_first=True)
     try:
         model, told = auto.from_pretrained(
             str(folder),
             local_files_only=True,
-            trust_remote_code=False,
+            trust_remote_code=consent.given,
             output_loading_info=True,
             **dtype_argument(transformers, dtype),
         )
@@ -78,7 +85,7 @@ def _load(auto: Any, folder: Path, dtype: Any) -> tuple[Any, tuple[str, ...], tu
     return model.eval(), missing, unused
 
 
-def load_processor(folder: Path, config: ModelConfig) -> Any:
+def load_processor(folder: Path, config: ModelConfig, consent: CodeConsent = NO_CONSENT) -> Any:
     """Load what turns pictures and texts into inputs; `config` is config.json. Raises LoadError.
 
     Some processors also take videos and therefore need torchvision; without it, for models that
@@ -87,16 +94,17 @@ def load_processor(folder: Path, config: ModelConfig) -> Any:
     import transformers
 
     quiet(transformers)
+    vet(folder, consent, built_in_first=True)
     told = "transformers finds only a tokenizer there"
     try:
         found = transformers.AutoProcessor.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
+            str(folder), local_files_only=True, trust_remote_code=consent.given
         )
         if hasattr(found, "image_processor"):
             return found
     except Exception as error:
         told = first_line(error)
-    plain = _picture_processor(transformers, folder, config)
+    plain = _picture_processor(transformers, folder, config, consent)
     if plain is None:
         raise LoadError(
             f"no processor for pictures can be loaded from {folder}: {told}",
@@ -107,16 +115,16 @@ def load_processor(folder: Path, config: ModelConfig) -> Any:
 
 
 def _picture_processor(
-    transformers: Any, folder: Path, config: ModelConfig
+    transformers: Any, folder: Path, config: ModelConfig, consent: CodeConsent
 ) -> PictureProcessor | None:
     thinker = inner(config, "thinker_config")
     token = thinker.get("image_token_id", thinker.get("image_token_index"))
-    pictures = load_image_processor(folder)
+    pictures = load_image_processor(folder, consent)
     if token is None or getattr(pictures, "merge_size", None) is None:
         return None
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
+            str(folder), local_files_only=True, trust_remote_code=consent.given
         )
     except Exception:  # the first error says what is wrong
         return None
@@ -148,7 +156,7 @@ class PictureProcessor:
         return {**self.tokenizer(filled, **how), **seen}
 
 
-def load_image_processor(folder: Path) -> Any | None:
+def load_image_processor(folder: Path, consent: CodeConsent = NO_CONSENT) -> Any | None:
     """Return what turns pictures into an encoder's input; None if this environment has none.
 
     Some of them need torchvision; `prepared` does without.
@@ -156,9 +164,10 @@ def load_image_processor(folder: Path) -> Any | None:
     import transformers
 
     quiet(transformers)
+    vet(folder, consent, built_in_first=True)
     try:
         return transformers.AutoImageProcessor.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
+            str(folder), local_files_only=True, trust_remote_code=consent.given
         )
     except Exception:  # told by what is done instead
         return None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from fetcher.verify.contract.consent import CodeConsent
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
@@ -56,7 +57,7 @@ class CausalLanguageModel:
                 )
             folder = _check_folder(request.files, context)
             _check_tokenizer_files(folder, None, context)
-            loaded = _load(folder, None, context)
+            loaded = _load(folder, None, context, context.consent())
             _check_all(loaded, request, context)
 
 
@@ -81,7 +82,8 @@ def _run_adapter(request: ProbeRequest, context: Context) -> None:
     base = _check_folder(base_files, context)
     adapters.judge_base_path(config, base, request.root, request.artifact, context)
     _check_tokenizer_files(base, folder, context)
-    loaded = _load(base, folder, context, tensors, config)
+    consent = context.consent(str(request.options["base"]))
+    loaded = _load(base, folder, context, consent, tensors, config)
     _check_all(loaded, request, context)
     _check_effect(loaded, request, context)
 
@@ -117,12 +119,14 @@ def _load(
     folder: Path,
     adapter: Path | None,
     context: Context,
+    consent: CodeConsent,
     tensors: Mapping[str, TensorEntry] | None = None,
     config: ModelConfig | None = None,
 ) -> loader.CausalLM:
+    """Load a folder's model, to whose code `consent` applies, and the artifact's adapter on it."""
     context.stage(f"loading {folder.name}")
     with context.timed("load_seconds"):
-        model, missing, unused = loader.load_model(folder, _dtype(context))
+        model, missing, unused = loader.load_model(folder, _dtype(context), consent)
     context.metrics["dtype"] = str(model.dtype).replace("torch.", "")
     check_tensors(model, missing, unused, context)
     if adapter is not None:
@@ -131,12 +135,14 @@ def _load(
             fits = adapters.check_fit(tensors, model, config or {})
             context.check("the adapter fits its base", True, fits)
         with context.timed("load_seconds"):
-            model = loader.attach_adapter(model, adapter)
+            model = loader.attach_adapter(model, adapter, context.consent())
         if tensors:
             adapters.check_targets(tensors, model)
     context.stage("loading the tokenizer")
     with context.timed("load_seconds"):
-        tokenizer = loader.load_tokenizer(loader.tokenizer_folder(folder, adapter))
+        chosen = loader.tokenizer_folder(folder, adapter)
+        own = context.consent() if chosen == adapter else consent
+        tokenizer = loader.load_tokenizer(chosen, own)
         model = model.to(context.device()).eval()
     return loader.CausalLM(model, tokenizer, missing, unused)
 

@@ -1,7 +1,7 @@
 """The `class` probe: a model of the project's own code loads its checkpoint and answers.
 
-Its code is imported only if manifest and user both say so (project_code.py). What each option
-means is in `ClassProbe`.
+Its code is imported only if the manifest says so and the person does (project_code.py). What each
+option means is in `ClassProbe`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ClassProbe:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove the class with each of its checkpoints."""
-        project_code.require_trust(request)
+        project_code.require_trust(request, context)
         torch = context.require("torch")
         globs = options.as_list(request.options.get("checkpoint", []))
         context.metrics["parameters"] = 0

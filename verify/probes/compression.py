@@ -1,7 +1,7 @@
 """The `compression` probe: a codec of the project's own code gives back what it was given.
 
-Its code is imported only if manifest and user both say so (project_code.py). What each option
-means is in `Compression`.
+Its code is imported only if the manifest says so and the person does (project_code.py). What each
+option means is in `Compression`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Compression:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Load the codec strictly, and send pictures through it."""
-        project_code.require_trust(request)
+        project_code.require_trust(request, context)
         torch = context.require("torch")
         model = _loaded(request, context)
         codec = _CodecMethods(model, request, context)

@@ -88,6 +88,7 @@ class SentenceTransformer:
                 dtype=dtype,
                 pooling=pooling,
                 max_seq_length=request.options.get("max_seq_length"),
+                consent=context.consent(),
             )
         _check_weights(model, tensors, request, context)
         _check_sentences(model, request, context)

@@ -52,7 +52,7 @@ class StyleGan:
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Prove every net of the chosen files."""
         if "class_path" in request.options:
-            project_code.require_trust(request)
+            project_code.require_trust(request, context)
         context.torch_dtype()
         context.metrics["parameters"] = 0
         for role, name in _roles(request):

@@ -59,7 +59,9 @@ class VisionEncoder:
         folders.check_weights(request.files, folder, context)
         context.stage(f"loading {folder.name}")
         with context.timed("load_seconds"):
-            model, missing, unused = vision.load_encoder(folder, context.torch_dtype())
+            model, missing, unused = vision.load_encoder(
+                folder, context.torch_dtype(), context.consent()
+            )
         loaded.check(model, missing, unused, request.options, context)
         with context.timed("load_seconds"):
             model = model.to(context.device())
@@ -99,7 +101,9 @@ def _prepared(
     pictures: Any, folder: Path, config: ModelConfig, request: ProbeRequest, context: Context
 ) -> Any:
     """Return the pixels as the model takes them, by the library's own code where it is there."""
-    processor = vision.load_image_processor(folder) if (folder / _SETTINGS).exists() else None
+    processor = None
+    if (folder / _SETTINGS).exists():
+        processor = vision.load_image_processor(folder, context.consent())
     if processor is not None:
         try:
             prepared = processor(images=images.as_pillow(context, pictures), return_tensors="pt")
@@ -154,7 +158,7 @@ def _check_texts(
 ) -> None:
     torch = context.require("torch")
     texts = options.as_list(request.options.get("texts", list(_TEXTS)))
-    tokenizer = causal_lm.load_tokenizer(folder)
+    tokenizer = causal_lm.load_tokenizer(folder, context.consent())
     # SigLIP was trained on texts filled up to its full length.
     siglip = "siglip" in str(getattr(model.config, "model_type", ""))
     length = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)

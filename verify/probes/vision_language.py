@@ -52,9 +52,9 @@ class VisionLanguage:
         context.stage(f"loading {folder.name}")
         usual = "float32" if context.device() == "cpu" else "bfloat16"
         with context.timed("load_seconds"):
-            processor = vision.load_processor(folder, config)
+            processor = vision.load_processor(folder, config, context.consent())
             model, missing, unused = vision.load_language_model(
-                folder, config, context.torch_dtype(usual)
+                folder, config, context.torch_dtype(usual), context.consent()
             )
         loaded.check(model, missing, unused, request.options, context)
         with context.timed("load_seconds"):

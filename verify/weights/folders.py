@@ -95,7 +95,7 @@ def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
     """Return a model's `config.json`, after checking that it is one.
 
     Raises ProbeError if it belongs to something else (a pooling layer's that was flattened over
-    it), or asks for code that the repository brings along.
+    it).
     """
     config = read_json(files[name], name)
     if "pooling_mode_mean_tokens" in config or "word_embedding_dimension" in config:
@@ -106,11 +106,6 @@ def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
     if not isinstance(config.get("model_type"), str):
         raise ProbeError(
             f"{name} names no model_type, so no library knows which model this is", _FETCH_AGAIN
-        )
-    if config.get("auto_map"):
-        raise ProbeError(
-            "the model needs code of its own repository (auto_map), which is never run here",
-            "use a version of the library that has this model built in",
         )
     return config
 

@@ -1,16 +1,16 @@
 """Opens weight files safely and without reading more than is used, whatever their format.
 
 Nothing here executes what a file holds: safetensors has no code, torch files are loaded with
-`weights_only=True`. What needs more is refused, unless the manifest allows exactly the globals that
-it asks for, for exactly this file by its sha256.
+`weights_only=True`. Plain data that the manifest names for exactly this file, by its sha256, is
+replaced by what does nothing. Anything else is refused but for the person's own word.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import mmap
+import shlex
 import warnings
 import zipfile
 import zlib
@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
+from fetcher.verify.contract.inert_globals import is_inert, present_name
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.releases import SAFE_TORCH, version
 from fetcher.verify.weights import fileformat, finite, nested
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
+from fetcher.verify.weights.stand_ins import stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
 _SHOWN_GLOBALS = 5
+_ASKED_GLOBALS = 20  # more than anybody reads before they allow them
+_CODE_MEMBERS = ("constants.pkl", "extern_modules")
 
 
 @dataclass(frozen=True)
@@ -176,28 +181,38 @@ class _TorchFile(WeightFile):
 def _open_torch(context: Context, path: Path, kind: str, key: str) -> WeightFile:
     note, can_map = _check_archive(path) if kind == fileformat.TORCH_ZIP else ("", False)
     torch = context.require("torch")
-    known = inspect.signature(torch.load).parameters
-    if "weights_only" not in known:
+    if version(torch) < SAFE_TORCH:
         raise ProbeError(
             f"torch {torch.__version__} has no safe way to load a pickle",
-            "upgrade to torch 2.6 or newer",
+            "upgrade to torch 2.6 or newer, or use a .safetensors file",
         )
-    how = {"map_location": "cpu", "weights_only": True}
-    if can_map and "mmap" in known:
+    how: Arguments = {"map_location": "cpu", "weights_only": True}
+    if can_map:
         how["mmap"] = True
-    allowed = context.allowed_globals
     try:
         content = _load(torch, path, how)
     except Exception as error:
         refused = _refused(torch, path)
         if not refused:
             raise _unloadable(path, error) from error
-        names = allowed.get(_sha256(path), ()) if allowed else ()
-        if not set(refused) <= set(names):
-            raise _refusal(path, refused, names) from error
-        content = _load_with(torch, path, how, refused)
+        own, plain = _let_through(context, path)
+        if not set(refused) <= own | plain:
+            raise _refusal(path, refused, own, plain) from error
+        content = _load_with(torch, path, how, refused, own)
         note = "; ".join([*filter(None, [note]), f"let through: {', '.join(refused)}"])
     return _TorchFile(torch, content, key, note)
+
+
+def _let_through(context: Context, path: Path) -> tuple[set[str], set[str]]:
+    """Return the globals that the person allows for this file, and the plain data of the manifest.
+
+    A manifest may name what it likes: by itself only what is plain data counts.
+    """
+    if not context.allowed_globals and not context.named_globals:
+        return set(), set()
+    digest = _sha256(path)
+    named = context.named_globals.get(digest, ())
+    return set(context.allowed_globals.get(digest, ())), set(filter(is_inert, named))
 
 
 def _check_archive(path: Path) -> tuple[str, bool]:
@@ -208,7 +223,7 @@ def _check_archive(path: Path) -> tuple[str, bool]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if any("/code/" in m.filename for m in members):
+            if any(_is_code(m.filename) for m in members):
                 raise ProbeError(
                     "a TorchScript archive: it holds code, and this probe reads tensors only",
                     "save the model's state_dict instead",
@@ -231,29 +246,34 @@ def _check_archive(path: Path) -> tuple[str, bool]:
     return "", stored
 
 
+def _is_code(member: str) -> bool:
+    """Tell whether a member is one by which torch takes an archive for TorchScript or a package."""
+    return "/code/" in member or member.rpartition("/")[2] in _CODE_MEMBERS
+
+
 def _load(torch: Any, path: Path, how: Arguments) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(str(path), **how)
 
 
-def _load_with(torch: Any, path: Path, how: Arguments, names: Sequence[str]) -> Any:
-    """Load a pickle that may use exactly these globals besides those of tensors."""
-    safe_globals = getattr(torch.serialization, "safe_globals", None)
-    if safe_globals is None:
-        raise ProbeError(
-            f"torch {torch.__version__} cannot let single globals through",
-            "upgrade to torch 2.5 or newer",
-        )
-    found = []
-    for name in names:
-        module, _, attribute = name.rpartition(".")
+def _load_with(
+    torch: Any, path: Path, how: Arguments, names: Sequence[str], own: Collection[str]
+) -> Any:
+    """Load a pickle that may use exactly these globals besides those of tensors.
+
+    Those of `own` are imported, as the person allows; the others are plain data.
+    """
+    found = stand_ins([name for name in names if name not in own])
+    for name in filter(own.__contains__, names):
+        module, _, attribute = present_name(name).rpartition(".")
         try:
-            found.append(getattr(importlib.import_module(module), attribute))
+            real = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise ProbeError(f"{name} is allowed, but not there: {describe(error)}") from error
+        found.append((real, present_name(name)))
     try:
-        with safe_globals(found):
+        with torch.serialization.safe_globals(found):
             return _load(torch, path, how)
     except Exception as error:
         raise ProbeError(
@@ -279,19 +299,33 @@ def _refused(torch: Any, path: Path) -> list[str]:
     return [name for name in pickles.refused_globals(path) if name not in allowed]
 
 
-def _refusal(path: Path, refused: Sequence[str], allowed: Sequence[str]) -> ProbeError:
-    shown = ", ".join(name[:80] for name in refused[:_SHOWN_GLOBALS])
+def _refusal(
+    path: Path, refused: Sequence[str], own: Collection[str], plain: Collection[str]
+) -> ProbeError:
+    shown = ", ".join(_printable(name[:80]) for name in refused[:_SHOWN_GLOBALS])
     more = ", …" if len(refused) > _SHOWN_GLOBALS else ""
     reason = f"refused: beside tensors the pickle asks for {shown}{more}"
-    plain = "nothing of it was run; use a file that holds the state_dict alone, best .safetensors"
-    if len(refused) > _SHOWN_GLOBALS or not all(pickles.may_be_allowed(name) for name in refused):
-        return ProbeError(reason, plain)
-    needed = sorted({*refused, *allowed})
+    instead = "nothing of it was run; use a file that holds the state_dict alone, best .safetensors"
+    digest = _sha256(path)
+    if all(is_inert(name) or name in own for name in refused):
+        listed = ", ".join(sorted({*plain, *filter(is_inert, refused)}))
+        return ProbeError(
+            reason,
+            f"{instead}; or, as these are plain data, name exactly these for exactly this file: "
+            f"`probe: {{allow_globals: {{{digest}: [{listed}]}}}}`",
+        )
+    if len(refused) > _ASKED_GLOBALS or not all(pickles.may_be_allowed(name) for name in refused):
+        return ProbeError(reason, instead)
+    wanted = [name for name in refused if name not in own]
     return ProbeError(
         reason,
-        f"{plain}; or, if you trust this file, allow exactly these for exactly this file: "
-        f"`probe: {{allow_globals: {{{_sha256(path)}: [{', '.join(needed)}]}}}}`",
+        f"{instead}; no manifest can allow that, as it runs code. If you trust whoever made this "
+        f"file: fetch config allow pickles {digest} {' '.join(map(shlex.quote, wanted))}",
     )
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _unloadable(path: Path, error: Exception) -> ProbeError:

@@ -1,0 +1,48 @@
+"""Takes the place of a pickle's plain data, so that none of its classes is imported or called."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract.inert_globals import is_list, is_mapping, present_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Opaque:
+    """A value that nobody looks at: takes any arguments and any state, and keeps neither."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: Any) -> Opaque:
+        """Return one."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        """Keep nothing."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep nothing."""
+
+
+def _mapping(*_: Any) -> OrderedDict[Any, Any]:
+    return OrderedDict()
+
+
+def _list(*_: Any) -> list[Any]:
+    return []
+
+
+def stand_ins(names: Sequence[str]) -> list[tuple[Callable[..., Any], str]]:
+    """Return what stands for each of these globals, as torch's `safe_globals` takes it."""
+    return [(_for(name), present_name(name)) for name in names]
+
+
+def _for(name: str) -> Callable[..., Any]:
+    if is_list(name):
+        return _list
+    if name.endswith(".defaultdict"):
+        return _mapping  # called with its factory; the others are made by their class
+    return OrderedDict if is_mapping(name) else Opaque
