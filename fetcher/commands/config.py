@@ -31,7 +31,7 @@ def _effective(found: settings.Settings, name: str) -> str:
         return "(set)" if value else ""
     if name in {"store", "hub_cache"}:
         return str(getattr(found, name))
-    return re.sub(r"://[^/@\s]*@", "://***@", found.text(name)).replace("\n", " ").strip()
+    return re.sub(r"://[^/\s]*@", "://***@", found.text(name)).replace("\n", " ").strip()
 
 
 def _origin(found: settings.Settings, name: str) -> str:

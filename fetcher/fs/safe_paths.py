@@ -52,7 +52,10 @@ def _check_segment(segment: str, path: str) -> None:
         raise BadPath(t("names a drive ({segment!r})", segment=segment[:2]))
     if _DEVICE.fullmatch(segment):
         raise BadPath(t("{which}is a device name on Windows", which=which))
-    if _GIT.fullmatch("".join(char for char in segment if not _is_invisible(char))):
+    visible = "".join(char for char in segment if not _is_invisible(char))
+    if visible in {"", ".", ".."}:
+        raise BadPath(t("{which}has characters that nobody sees", which=which))
+    if _GIT.fullmatch(visible):
         raise BadPath(t("{which}belongs to git", which=which))
     if segment[-1] in " .":
         raise BadPath(t("{which}ends in a space or a dot, which Windows drops", which=which))
@@ -93,11 +96,12 @@ def check_relative(path: str) -> str:
 
 
 def collision_key(path: str) -> str:
-    """Equal for two paths that are one file on some file system (case, Unicode form)."""
+    """Equal for two paths that are one file on some file system (case, Unicode form, joiners)."""
     if path.isascii():
         lower = path.lower()
         return path if lower == path else lower  # most keys are the path itself: keep one
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+    return "".join(char for char in folded if not _is_invisible(char))
 
 
 class PathClaims:

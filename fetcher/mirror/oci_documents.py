@@ -553,6 +553,7 @@ class _IndexReader:
                     schema=SCHEMA,
                 )
             )
+        as_json(item)  # half a surrogate pair can be read, and never written
         names = [item.get("manifest"), item.get("id")]
         if not all(isinstance(name, str) and _ID.fullmatch(name) for name in names):
             raise _Malformed(t("a config has no sound manifest and id"))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure, UsageError
@@ -22,7 +22,7 @@ from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, De
 from fetcher.mirror.remote_signature import SignedBundle
 from fetcher.network.credentials import Login, basic
 from fetcher.network.session import Network, Response
-from fetcher.network.urls import host_of
+from fetcher.network.urls import host_of, joined, origin_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 
 DEFAULT_TAG = "latest"
@@ -122,8 +122,8 @@ class Registry:
 
     def _token(self, challenge: dict[str, str], login: Login | None) -> tuple[list[Header], float]:
         realm = challenge.get("realm", "")
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not _LOCAL.fullmatch(parts.netloc):
+        scheme, host = origin_of(realm)[0], host_of(realm)
+        if scheme != "https" and not _LOCAL.fullmatch(host):
             raise Failure(
                 "refused",
                 t("{host} wants the login sent over plain HTTP", host=self.reference.host),
@@ -134,7 +134,7 @@ class Registry:
             body = urlencode({**query, **fields, "client_id": "fetch"})
             answer = self.network.request(realm, method="POST", data=body.encode(), patience=5)
         else:
-            joint = "&" if parts.query else "?"
+            joint = "&" if "?" in realm else "?"
             headers = [] if login is None else [("Authorization", basic(login))]
             answer = self.network.request(f"{realm}{joint}{urlencode(query)}", headers=headers)
         if answer.status != 200:
@@ -297,7 +297,5 @@ def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
 
 def upload_url(base: str, location: str, sha256: str) -> str:
     """Where to PUT a blob, after what the registry answered to the beginning of an upload."""
-    from urllib.parse import urljoin
-
-    url = urljoin(base, location)
+    url = joined(base, location)
     return f"{url}{'&' if '?' in url else '?'}digest={quote(f'sha256:{sha256}')}"

@@ -82,20 +82,24 @@ class _Scan:
         """Walk the headers up to the two zero blocks at the end."""
         name: str | None = None
         size: int | None = None
+        extended = False  # a header that is about the next one came before
         while True:
             block = self._block()
             if block == bytes(BLOCK):
+                if extended:
+                    raise self.refuse(t("an extended header that belongs to no file"))
                 self._end()
                 return self.members
             info = self._parse(block)
             if info.type == tarfile.GNUTYPE_LONGNAME:
-                name = self._long_name(info.size)
+                name, extended = self._long_name(info.size), True
             elif info.type == tarfile.XHDTYPE:
                 pax_name, size = self._pax(info.size)
-                name = pax_name if pax_name is not None else name
+                name, extended = name if pax_name is None else pax_name, True
             else:
                 self._member(info, name, size)
                 name = size = None
+                extended = False
 
     def refuse(self, what: str, hint: str = "") -> Failure:
         """What is wrong with the tar as a failure that says where."""

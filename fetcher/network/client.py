@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
-from urllib.parse import urljoin
 
 import requests
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
@@ -32,7 +31,7 @@ from fetcher.network.retry import (
     rate_limited,
 )
 from fetcher.network.timed_retry import TimedRetry, lower_case
-from fetcher.network.urls import Origin, host_of, origin_of, public_url
+from fetcher.network.urls import Origin, host_of, joined, origin_of, public_url
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +179,7 @@ class RuledSession(requests.Session):
             location = _location(answer)
             if not follow or answer.status_code not in REDIRECTS or not location:
                 return answer
-            target = self.rules.redirected(hop.url, urljoin(hop.url, location))
+            target = self.rules.redirected(hop.url, joined(hop.url, location))
             _log.debug("%s redirects to %s", public_url(hop.url), public_url(target))
             if _becomes_get(answer.status_code, method):
                 method, body = "GET", None

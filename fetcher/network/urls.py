@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import printable
@@ -29,6 +29,16 @@ def origin_of(url: str) -> Origin:
             "refused", t("{shown!r} is no http, https or ftp URL", shown=shown.partition("?")[0])
         )
     return scheme, host, port
+
+
+def joined(base: str, reference: str) -> str:
+    """Where a reference in the answer of `base` leads. Raises Failure for one that is no URL."""
+    try:
+        return urljoin(base, reference)
+    except ValueError:  # brackets that hold no IPv6 address
+        raise Failure(
+            "refused", t("{base} leads to what is no URL", base=public_url(base))
+        ) from None
 
 
 def host_of(url: str) -> str:

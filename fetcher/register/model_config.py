@@ -18,7 +18,9 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION
+from fetcher.project.manifest import ARTIFACT
 from fetcher.register.ids import propose
+from fetcher.register.values import judge, node_of_value
 from fetcher.sources.addresses import repository_of
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.edit import dump, jsonable, plain
@@ -256,6 +258,8 @@ class _Reader:
         elif label not in {identifier, repo, record.get("name")}:
             record.setdefault("attributes", {})["label"] = label
         record["source"] = self._with_revision(source, record)
+        for wrong in judge(node_of_value(jsonable(record)), ARTIFACT)[1]:
+            self.document.problem(place, t("model {label!r}: {wrong}", label=label, wrong=wrong))
 
     def _source(self, repo: str) -> Any:
         if not repo:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
@@ -72,7 +72,7 @@ class HttpRequest:
             host = (self.headers("x-forwarded-host") or "").split(",")[0].strip() or host
             told = (self.headers("x-forwarded-prefix") or "").strip().rstrip("/")
             prefix = told if _PREFIX.fullmatch(told) else ""
-        return f"{scheme}://{host}{prefix}" if _HOST.fullmatch(host) else ""
+        return f"{scheme}://{host}{prefix}" if _is_host(host) else ""
 
     async def body(self, limit: int = MAX_FORM) -> bytes:
         """The whole body. Raises HttpError if it is longer than `limit`."""
@@ -83,6 +83,16 @@ class HttpRequest:
                 if len(data) > limit:
                     raise refusal(413, t("the request's body is too long"))
         return bytes(data)
+
+
+def _is_host(text: str) -> bool:
+    """Whether a host, with a port if wanted, can stand in an address."""
+    if not _HOST.fullmatch(text):
+        return False
+    try:
+        return bool(urlsplit(f"//{text}").netloc)
+    except ValueError:  # brackets that hold no IPv6 address
+        return False
 
 
 class Content(NamedTuple):

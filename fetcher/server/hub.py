@@ -79,7 +79,7 @@ class Hub:
 
     async def api(self, request: HttpRequest) -> HttpResponse:
         """Everything below /api/."""
-        segments = request.segments[1:]
+        segments = request.segments[1:] or [""]
         if segments == ["agent-harnesses"]:
             return json_response({"harnesses": []})
         if segments == ["whoami-v2"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,22 @@ def _made(kind: type[Source], values: Values) -> Source:
     if len(values.get("path", "")) > 1:
         values["path"] = values["path"].rstrip("/")
     return kind(**values)
+
+
+def made_of_texts(
+    kind: type[Source], texts: Mapping[str, str], node: Node, document: Document
+) -> Any:
+    """The source of these fields: the rules of the long form hold however it was written.
+
+    INVALID after noting at `node` what is wrong.
+    """
+    values = {
+        name: kind.fields[name].type.decode(
+            Node("scalar", node.line, node.column, text, quoted=True), document
+        )
+        for name, text in texts.items()
+    }
+    return INVALID if INVALID in values.values() else _made(kind, values)
 
 
 class SourceType(Type):
@@ -150,14 +167,7 @@ class SourceType(Type):
         except ValueError as error:
             document.problem(node, t("{found}: {error}", found=node.describe(), error=error))
             return INVALID
-        # The rules of the long form hold for the short form as well.
-        values = {
-            name: kind.fields[name].type.decode(
-                Node("scalar", node.line, node.column, text, quoted=True), document
-            )
-            for name, text in texts.items()
-        }
-        return INVALID if INVALID in values.values() else _made(kind, values)
+        return made_of_texts(kind, texts, node, document)
 
     def json_schema(self) -> JsonSchema:
         """Text, or one object per type."""

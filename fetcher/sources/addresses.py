@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from fetcher.i18n import t
+from fetcher.sources import made_of_texts
 from fetcher.sources.base import Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import REPO, HuggingFace
+from fetcher.yamldoc.nodes import Document, Node
 
 _HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
 _GITHUB_HOSTS = {"github.com", "www.github.com"}
@@ -35,8 +38,19 @@ def source_of(text: str, hub: str = "") -> Source | None:
     prefix, colon, rest = text.partition(":")
     if colon and prefix in _SHORT:
         kind = _SHORT[prefix]
-        return kind(**kind.from_short(rest))
+        return _made(kind, kind.from_short(rest))
     return None
+
+
+def _made(kind: type[Source], texts: Mapping[str, str]) -> Source:
+    """A source under the rules that a manifest's have. Raises ValueError."""
+    document = Document("")
+    given = {name: text for name, text in texts.items() if text}
+    found = made_of_texts(kind, given, Node("scalar", 1, 1), document)
+    if document.problems:
+        raise ValueError(document.problems[0].message)
+    assert isinstance(found, Source)
+    return found
 
 
 def repository_of(text: str, hub: str = "") -> Source | None:
@@ -120,7 +134,7 @@ def _of_hub(segments: list[str]) -> Source | None:
         revision, path = rest[1], "/".join(rest[2:])
         if rest[0] != "tree":  # a file's page: its folder
             path = path.rpartition("/")[0]
-    return HuggingFace(repo, kind, revision, path)
+    return _made(HuggingFace, {"repo": repo, "repo_type": kind, "revision": revision, "path": path})
 
 
 def _of_github(segments: list[str]) -> Source | None:
@@ -128,10 +142,11 @@ def _of_github(segments: list[str]) -> Source | None:
         return None
     repo, rest = f"{segments[0]}/{segments[1].removesuffix('.git')}", segments[2:]
     if rest[:2] == ["releases", "tag"] and len(rest) > 2:
-        return GitHub(repo, release=rest[2])
+        return _made(GitHub, {"repo": repo, "release": rest[2]})
     if rest[:1] == ["releases"]:
-        return GitHub(repo, release="latest")
+        return _made(GitHub, {"repo": repo, "release": "latest"})
     if len(rest) > 1 and rest[0] in {"tree", *_ONE_FILE}:
         path = "/".join(rest[2:])
-        return GitHub(repo, rest[1], path if rest[0] == "tree" else path.rpartition("/")[0])
-    return GitHub(repo)
+        path = path if rest[0] == "tree" else path.rpartition("/")[0]
+        return _made(GitHub, {"repo": repo, "ref": rest[1], "path": path})
+    return _made(GitHub, {"repo": repo})

@@ -27,5 +27,5 @@ def repository_field(pattern: str) -> Field:
     return Field(Text(pattern, t("a repository such as owner/name")), t("owner/name"), True)
 
 
-REVISION_FIELD = Field(Text(r"\S+", t("a branch, tag or commit")), t("branch, tag or commit"))
+REVISION_FIELD = Field(Text(r"[^\s:]+", t("a branch, tag or commit")), t("branch, tag or commit"))
 PATH_FIELD = Field(Text(check=path_complaint), t("sub-folder that file names are relative to"))

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
-from fetcher.network.urls import origin_of
+from fetcher.network.urls import joined, origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -40,7 +40,8 @@ MAX_PAGES = 20_000
 XET_LEAST = 8 << 20
 # The Hub has no names with -- or ..: in its cache, o--m would be o/m.
 _NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[\w.-]){0,95}"
-REPO = rf"(?:{_NAME}/)?{_NAME}"
+# Nobody there is called as a kind is: datasets/x is the dataset x, which has no owner.
+REPO = rf"(?!(?:datasets|spaces)/)(?:{_NAME}/)?{_NAME}"
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
@@ -156,7 +157,7 @@ class HuggingFace(Source):
             if not following:
                 return
             # The page's address is data: with another origin the token would travel there.
-            url = urljoin(answer.url, following[1])
+            url = joined(answer.url, following[1])
             if origin_of(network.rewrite(url)) != origin_of(answer.url):
                 raise Failure(
                     "refused",

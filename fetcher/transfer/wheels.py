@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import os
 import struct
@@ -66,8 +67,10 @@ class WheelCache:
         path = self.store.temporary()
         try:
             size = self._extract(wheel, member, download, path)
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:
             remove_quietly(path)
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # EINVAL: it leads to before its own beginning
             raise Failure(
                 "refused",
                 t(

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import remove_quietly
@@ -23,7 +22,7 @@ from fetcher.i18n import t
 from fetcher.network.outgoing import USER_AGENT
 from fetcher.network.retry import REDIRECTS
 from fetcher.network.session import Network, Response
-from fetcher.network.urls import host_of, origin_of, public_url
+from fetcher.network.urls import host_of, joined, origin_of, public_url
 from fetcher.sources.base import FileEntry, XetCandidate
 from fetcher.store.store import Store
 
@@ -121,7 +120,7 @@ class XetStorage:
             location = answer.headers.get("location", "")
             if answer.status not in REDIRECTS or not location:
                 return ""
-            url = urljoin(answer.url, location)
+            url = joined(answer.url, location)
             if origin_of(url) != origin_of(answer.url):
                 return ""
         return ""

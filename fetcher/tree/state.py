@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,17 @@ CREATE TABLE IF NOT EXISTS sealed_files (
 );
 CREATE INDEX IF NOT EXISTS sealed_files_by_seal ON sealed_files (seal);
 """
+_COLUMNS = {
+    "files": ("path", "size", "mtime_ns", "inode", "sha256", "want", "edit", "artifact", "placed"),
+    "seals": ("id", "mark", "found"),
+    "sealed": ("seal", "folder", "names", "numbers"),
+    "sealed_files": ("seal", "artifact", "paths", "targets", "facts"),
+}
+# SQLite keeps whatever type it is given: rows that we cannot have written are passed over.
+_SOUND = " AND ".join(
+    [f"typeof({name}) = 'text'" for name in ("path", "sha256", "want", "edit", "artifact")]
+    + [f"typeof({name}) = 'integer'" for name in ("size", "mtime_ns", "inode", "placed")]
+)
 
 
 class StateRow(NamedTuple):
@@ -88,6 +99,7 @@ class State:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
+            _refuse_strange(db)
             if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 db.executescript(_TABLES)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
@@ -126,7 +138,7 @@ class State:
         if not self.path.exists():
             return {}
         try:
-            found = self._open().execute("SELECT * FROM files").fetchall()
+            found = self._open().execute(f"SELECT * FROM files WHERE {_SOUND}").fetchall()
             return {row[0]: StateRow._make(row) for row in found}
         except sqlite3.DatabaseError:
             self._set_aside()
@@ -134,8 +146,12 @@ class State:
 
     def record(self, rows: Iterable[StateRow]) -> None:
         """Write rows in one transaction."""
-        with self.mutex() as db:
-            db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        kept = list(rows)  # written twice, if the first database is damaged
+        self._write(
+            lambda db: db.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", kept
+            )
+        )
 
     # Seals: see fetcher.tree.uptodate
 
@@ -160,7 +176,8 @@ class State:
     def stats(self) -> Iterator[tuple[str, int, int, int, str, int]]:
         """(path, size, mtime_ns, inode, artifact, placed) of every file, folder by folder."""
         yield from self._open().execute(
-            "SELECT path, size, mtime_ns, inode, artifact, placed FROM files ORDER BY path"
+            "SELECT path, size, mtime_ns, inode, artifact, placed FROM files "
+            f"WHERE {_SOUND} ORDER BY path"
         )
 
     def save_seal(
@@ -172,7 +189,9 @@ class State:
         kept: int,
     ) -> None:
         """Write a seal, and forget all but the last `kept`. Raises Failure."""
-        with self.mutex() as db:
+        folders, packed = list(rows), list(files)  # written twice, as above
+
+        def work(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM seals WHERE mark = ?", (mark,))
             db.execute("DELETE FROM seals WHERE id <= (SELECT max(id) FROM seals) - ?", (kept - 1,))
             for table in ("sealed", "sealed_files"):
@@ -181,29 +200,41 @@ class State:
                 "INSERT INTO seals (mark, found) VALUES (?, ?)", (mark, found)
             ).lastrowid
             db.executemany(
-                "INSERT INTO sealed VALUES (?, ?, ?, ?)", ((number, *row) for row in rows)
+                "INSERT INTO sealed VALUES (?, ?, ?, ?)", ((number, *row) for row in folders)
             )
             db.executemany(
                 "INSERT INTO sealed_files VALUES (?, ?, ?, ?, ?)",
-                ((number, *row) for row in files),
+                ((number, *row) for row in packed),
             )
 
-    @contextmanager
-    def mutex(self) -> Iterator[sqlite3.Connection]:
-        """One writer of this tree at a time, among processes too."""
+        self._write(work)
+
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Do `work` in a transaction; a damaged database is set aside, and a new one begun.
+
+        Raises Failure.
+        """
         try:
-            db = self._open()
-            db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+            self._transaction(work)
+        except sqlite3.OperationalError as error:  # full, locked, read-only
             raise self._failure(error) from error
+        except sqlite3.DatabaseError as damaged:
+            self._set_aside()
+            try:
+                self._transaction(work)
+            except sqlite3.Error as error:
+                raise self._failure(error) from damaged
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """One writer of this tree at a time, among processes too."""
+        db = self._open()
+        db.execute("BEGIN IMMEDIATE")
         try:
-            yield db
+            work(db)
             db.execute("COMMIT")
-        except BaseException as error:
+        except BaseException:
             with suppress(sqlite3.Error):  # a full disk may have ended the transaction already
                 db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise self._failure(error) from error
             raise
 
     def _failure(self, error: sqlite3.Error) -> Failure:
@@ -214,3 +245,17 @@ class State:
             t("{path}: {error}", path=self.path, error=error),
             hint,
         )
+
+
+def _refuse_strange(db: sqlite3.Connection) -> None:
+    """Raise DatabaseError for a database that is not as we make it.
+
+    It may have come with a clone: a view or a trigger in it would run for whoever reads or writes,
+    without end if it likes.
+    """
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master"):
+        plain = kind in {"table", "index"} and not str(sql).upper().startswith("CREATE VIRTUAL")
+        columns = _COLUMNS.get(name)
+        found = db.execute("SELECT name FROM pragma_table_xinfo(?)", (name,)) if columns else ()
+        if not plain or (columns and tuple(row[0] for row in found) != columns):
+            raise sqlite3.DatabaseError(f"{name} is not as fetch makes it")

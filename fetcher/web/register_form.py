@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, InvalidDocument
@@ -224,7 +223,7 @@ class Registrar:
                 session.set_checkpoint(text)
         elif kind == "url":
             text = _one(form, "url")
-            if text and urlsplit(text).scheme not in {"http", "https"}:
+            if text and not text.lower().startswith(("http://", "https://")):
                 raise FieldError(where, t("expected an http or https address"))
             if text:
                 session.set_checkpoint(text)
@@ -289,7 +288,7 @@ class Registrar:
             self._local(str(source.path), key)
         elif source.type == "mirror" and "://" not in source.location:
             self._local(source.location, key)
-        elif urlsplit(str(getattr(source, "url", ""))).scheme == "file":
+        elif str(getattr(source, "url", "")).lower().startswith("file:"):
             raise FieldError(key, _OUTSIDE)
 
 

@@ -80,7 +80,10 @@ def same_origin(request: HttpRequest) -> bool:
     if origin is None:
         return True
     own = {request.host, urlsplit(request.base).netloc}
-    return urlsplit(origin).netloc in own
+    try:
+        return urlsplit(origin).netloc in own
+    except ValueError:
+        return False
 
 
 def cookie(request: HttpRequest, name: str) -> str:

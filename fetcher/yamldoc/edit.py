@@ -120,7 +120,7 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     inserted = _insert(text, path, key, value, name)
     if inserted is not None and _value_or_none(inserted, name) == wanted:
         return inserted
-    return _rewrite(text, path, key, value)
+    return _rewrite(text, path, key, value, name)
 
 
 def _nested(path: Sequence[str], value: Mapping[str, object]) -> dict[str, object]:
@@ -201,9 +201,17 @@ def _end_of(lines: Sequence[str], start: int, indent: int) -> int:
     return end
 
 
-def _rewrite(text: str, path: Sequence[str], key: str, value: Any) -> str:
+def _rewrite(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
+    from ruamel.yaml.error import YAMLError
+
     yaml = _ruamel()
-    document = yaml.load(text)
+    try:
+        document = yaml.load(text)
+    except YAMLError as error:  # two readers, and two opinions of what is YAML
+        first = str(getattr(error, "problem", None) or error).partition("\n")[0]
+        raise UsageError(
+            t("{name} cannot be changed: {first}", name=name, first=first), t("mend it first")
+        ) from error
     spot = document
     for step in path:
         if not isinstance(spot.get(step), Mapping):

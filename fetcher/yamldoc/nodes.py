@@ -76,7 +76,7 @@ class Node:
             return t("a list") if self.items else t("an empty list")
         if self.is_null:
             return t("nothing")
-        text = re.sub(r"://[^/@\s]*@", "://***@", self.text)  # a password is not for the screen
+        text = re.sub(r"://[^/\s]*@", "://***@", self.text)  # a password is not for the screen
         shown = text if len(text) <= 60 else text[:57] + "…"
         return repr(shown)
 

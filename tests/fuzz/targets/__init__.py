@@ -1,0 +1,1 @@
+"""One file for each reader of data from outside."""

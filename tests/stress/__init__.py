@@ -1,0 +1,1 @@
+"""Many processes, mixed commands, one store: what holds when nobody waits for anybody."""
