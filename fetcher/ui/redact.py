@@ -36,7 +36,7 @@ _QUERY_NAMES = (
 _FORMS = (
     # Addresses with a login, and what stands in their queries, plain or escaped once more.
     # A password may hold an @ itself: the last one ends the login.
-    (re.compile(r"(?<=://)[^/\s?#'\"]+@"), f"{HIDDEN}@"),
+    (re.compile(r"(?<=://)[^/\s?#]+@"), f"{HIDDEN}@"),
     (
         re.compile(
             rf"((?:[?&;]|%3F|%26)(?:{_QUERY_NAMES})(?:=|%3D))"

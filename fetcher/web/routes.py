@@ -86,7 +86,7 @@ class Web:
 
     async def _aliases(self, request: HttpRequest) -> HttpResponse:
         """Calls of ours that the Hub has nothing at: posts of records, verifications, jobs."""
-        rest = request.segments[1:]
+        rest = request.segments[1:] or [""]
         posts = request.method == "POST"
         ours = posts and (rest == ["models"] or (rest[0] == "models" and rest[-1] == "verify"))
         job = rest[0] == "jobs" and len(rest) == 2 and re.fullmatch(r"[0-9a-f]{32}", rest[1])

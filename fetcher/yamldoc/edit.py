@@ -113,7 +113,7 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     Mappings on the way that are missing are made. Raises UsageError for a file that cannot be
     read.
     """
-    if not text.strip() or parse(text.encode(), name).empty:  # nothing, or comments only
+    if not text.strip(" \t\r\n") or parse(text.encode(), name).empty:  # nothing, or comments only
         start = text if not text or text.endswith("\n") else text + "\n"
         return start + dump(_nested(path, {key: value}), 2 + len(path))
     wanted = _with(_value(text, name), path, key, value)
