@@ -23,7 +23,8 @@ def origin_of(url: str) -> Origin:
         port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
     except ValueError:
         scheme, host, port = "", "", 0
-    if scheme not in _PORTS or not host or not port or _AMBIGUOUS.search(url):
+    encoded = "%" in host and ":" not in host  # some decode it, and ask another host
+    if scheme not in _PORTS or not host or not port or encoded or _AMBIGUOUS.search(url):
         shown = printable(url if len(url) <= 200 else url[:200] + "…")
         raise Failure(
             "refused", t("{shown!r} is no http, https or ftp URL", shown=shown.partition("?")[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_project
+from tests.e2e.secrets import Secrets
 from tests.servers.hub import HubServer
 
 WEIGHTS = bytes(range(256)) * 12_000  # 3 MB: more than is held in memory
@@ -30,6 +31,14 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield server
         assert server.errors == []
         assert server.cdn.leaks == []
+
+
+@pytest.fixture
+def secrets(tmp_path_factory: pytest.TempPathFactory, hermetic: Path) -> Secrets:
+    """A run's secrets, given in every place there is; `leaks` and `child_leaks` search for them."""
+    found = Secrets(tmp_path_factory.mktemp("secrets"))
+    found.give(hermetic)
+    return found
 
 
 @pytest.fixture
