@@ -69,8 +69,9 @@ class WheelCache:
             size = self._extract(wheel, member, download, path)
         except (*_DAMAGE, OSError) as error:
             remove_quietly(path)
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise  # EINVAL: it leads to before its own beginning
+            # EINVAL: it leads to before its own beginning; None: bz2's own word for damage.
+            if isinstance(error, OSError) and error.errno not in {errno.EINVAL, None}:
+                raise
             raise Failure(
                 "refused",
                 t(

@@ -18,17 +18,18 @@ from fetcher.yamldoc.nodes import Document, Node, parse
 from fetcher.yamldoc.schema import INVALID, Json, node_of
 
 _WIDTH = 96
+_UNBROKEN = 1 << 20
 # Text that every reader takes as it stands, within brackets too (words such as `true` are quoted
 # by ruamel itself), and text that can be written line by line.
 _PLAIN = re.compile(r"[\w./(](?:[\w./ ()=+@~-]*[\w./()=+@~-])?(?::[\w/][\w./()=+@~-]*)*")
 _PARAGRAPHS = re.compile(r"(?:[^\s\x00-\x1f\x7f-\xa0][^\x00-\x1f\x7f-\xa0]*\n+)+")
 
 
-def _ruamel() -> Any:
+def _ruamel(width: int = _WIDTH) -> Any:
     from ruamel.yaml import YAML
 
     yaml = YAML()
-    yaml.width = _WIDTH
+    yaml.width = width
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
@@ -72,8 +73,15 @@ def _is_flat(values: Iterable[Any]) -> bool:
 
 def dump(value: Mapping[str, object], block_levels: int = 2) -> str:
     """A mapping as YAML: the outer levels in blocks, short parts below in one line."""
+    text = _dumped(value, block_levels, _WIDTH)
+    if _value_or_none(text, "") is None:  # a long key was broken in lines, and is none then
+        text = _dumped(value, block_levels, _UNBROKEN)
+    return text
+
+
+def _dumped(value: Mapping[str, object], block_levels: int, width: int) -> str:
     out = io.StringIO()
-    _ruamel().dump(_styled(value, block_levels), out)
+    _ruamel(width).dump(_styled(value, block_levels), out)
     return out.getvalue()
 
 
@@ -113,7 +121,7 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     Mappings on the way that are missing are made. Raises UsageError for a file that cannot be
     read.
     """
-    if not text.strip(" \t\r\n") or parse(text.encode(), name).empty:  # nothing, or comments only
+    if not text.strip(" \r\n") or parse(text.encode(), name).empty:  # nothing, or comments only
         start = text if not text or text.endswith("\n") else text + "\n"
         return start + dump(_nested(path, {key: value}), 2 + len(path))
     wanted = _with(_value(text, name), path, key, value)

@@ -24,8 +24,10 @@ _out = os.open(os.environ["FETCH_TEST_AUDIT"], os.O_WRONLY | os.O_APPEND | os.O_
 def _hook(event, args):
     if event == "subprocess.Popen":
         env = dict(os.environ if args[3] is None else args[3])
-        text = lambda value: os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
-        given = [text(item) for item in ([args[1]] if isinstance(args[1], (str, bytes)) else args[1])]
+        def text(value):
+            return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+        one = isinstance(args[1], (str, bytes))
+        given = [text(item) for item in ([args[1]] if one else args[1])]
         line = {"args": given, "env": {text(k): text(v) for k, v in env.items()}}
         os.write(_out, json.dumps(line).encode() + b"\\n")
     elif event in ("os.exec", "os.posix_spawn", "os.system"):
@@ -155,10 +157,7 @@ class Secrets:
             for word in self.within(" ".join(child["args"]).encode(), forms):
                 found.append(f"{word} is an argument of {shown}")
             needs = {
-                name
-                for word, names in (allowed or {}).items()
-                if word in shown
-                for name in names
+                name for word, names in (allowed or {}).items() if word in shown for name in names
             }
             for name, value in child["env"].items():
                 if name not in needs and self.within(value.encode(), forms):

@@ -24,14 +24,15 @@ WEIGHTS = bytes(range(256)) * 400
 
 @pytest.fixture
 def given(tmp_path: Path, hub: HubServer, secrets: Secrets) -> Path:
-    """A project that needs its secrets: a private repository, a login in netrc, signed addresses."""
+    """A project that needs its secrets: a private repository, signed addresses."""
     hub.add_token(secrets["hf"], private=["o/closed"])
     hub.add_repo("o/closed", {"w.safetensors": WEIGHTS, "a.txt": b"private"}, private=True)
     root = tmp_path / "project"
     write_project(
         root,
         "p",
-        "artifacts:\n  m: {source: 'hf:o/closed'}\n  o: {source: 'hf:o/m', exclude: .gitattributes}\n"
+        "artifacts:\n  m: {source: 'hf:o/closed'}\n"
+        "  o: {source: 'hf:o/m', exclude: .gitattributes}\n"
         "  gone: {source: 'hf:o/gone', optional: true}\n",
         "tree: {m/: m, o/: o, gone/: gone}\n",
     )
@@ -85,7 +86,6 @@ def test_no_command_leaks_a_secret(
     assert signed and secrets.children
     secrets.values |= {f"signature{n}": value for n, value in enumerate(signed)}
     assert secrets.leaks(tmp_path, hermetic) == []
-    print(*secrets.child_leaks(), sep="\n")
     assert [leak for leak in secrets.child_leaks() if "argument" in leak] == []
 
 
@@ -104,14 +104,17 @@ def test_what_is_behind_an_address_and_a_cookie(
         query = f"sig={secrets['query']}"
         known = f"{{size: {len(WEIGHTS)}, sha256: {sha256(WEIGHTS)}}}"
         other = f"{{size: {len(WEIGHTS)}, sha256: {'0' * 64}}}"
+        third = other.replace("000", "abc")
+        lines = [
+            f"  {name}:\n    source: '{server.url}/{name}.bin?{query}'\n"
+            f"    files: {{{name}.bin: {facts}}}"
+            for name, facts in (("ok", known), ("cookie", other), ("none", third))
+        ]
         write_project(
             root,
             "p",
-            "artifacts:\n"
-            f"  ok: {{source: '{server.url}/ok.bin?{query}', files: {{ok.bin: {known}}}}}\n"
-            f"  bad: {{source: '{server.url}/cookie.bin?{query}', files: {{cookie.bin: {other}}}}}\n"
-            f"  none: {{source: '{server.url}/none.bin?{query}', files: {{none.bin: {other.replace('000', 'abc')}}}}}\n",
-            "tree: {ok/: ok, bad/: bad, none/: none}\n",
+            "artifacts:\n" + "\n".join(lines) + "\n",
+            "tree: {ok/: ok, cookie/: cookie, none/: none}\n",
         )
         manifest = root / "manifests/p.yaml"
         secrets.given |= {manifest, root / "fetch.lock"}  # who writes it there has told it all
@@ -135,8 +138,12 @@ def test_a_token_of_github_and_one_in_dotenv(
         github.add_token(secrets["github"], ["g/r"])
         github.add_repo("g/r", {"a.bin": WEIGHTS})
         root = tmp_path / "project"
-        write_project(root, "p", "artifacts:\n  a: {source: 'github:g/r@main'}\n", "tree: {a/: a}\n")
-        (root / ".env").write_text(f"OPENAI_API_KEY={secrets['dotenv']}\nHF_TOKEN={secrets['dot']}\n")
+        write_project(
+            root, "p", "artifacts:\n  a: {source: 'github:g/r@main'}\n", "tree: {a/: a}\n"
+        )
+        (root / ".env").write_text(
+            f"OPENAI_API_KEY={secrets['dotenv']}\nHF_TOKEN={secrets['dot']}\n"
+        )
         secrets.given.add(root / ".env")
         for arguments in (("all", "-vv"), ("config", "--json"), ("doctor",), ("all", "--json")):
             done = secrets.fetch(
