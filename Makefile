@@ -6,7 +6,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs bench schemas messages locked audit wheel clean help
+.PHONY: quickstart test lint types unit programs bench schemas messages locked audit wheel fuzz clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -14,6 +14,7 @@ help:
 	@echo "make wheel        build a wheel, the same on every machine, into ./dist"
 	@echo "make audit        look for known faults in what the tests run with (needs the internet)"
 	@echo "make locked       take the newest versions for the tests"
+	@echo "make fuzz         throw mutants at every reader of outside data, a minute each"
 	@echo "make messages     bring the translations in step with the code"
 	@echo "make clean        remove both environments and what quickstart made"
 
@@ -70,6 +71,12 @@ bench: .venv-bench/.installed
 	    apt-get update -qq && apt-get install -y -qq nginx-light aria2 curl >/dev/null; \
 	  else echo "install these first:$$missing"; exit 1; fi; fi
 	.venv-bench/bin/python -m benchmarks.transfer $(BENCH)
+
+# Every reader of data from outside, SECONDS for each; what breaks one is kept in tests/fuzz/cases.
+SECONDS ?= 60
+fuzz: .venv-test/.installed
+	@$(TEST)/pip install $(PIP_FLAGS) "atheris>=3,<4" || echo "atheris cannot be installed here"
+	$(TEST)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ)
 
 .venv-bench/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-bench

@@ -41,7 +41,7 @@ def test_new_inputs(name: str) -> None:
             st.binary(max_size=64),
         )
     )
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, suppress_health_check=list(HealthCheck))
     def holds(data: bytes) -> None:
         engine.bounded(target, data)
 
