@@ -53,7 +53,7 @@ def _check_segment(segment: str, path: str) -> None:
     if _DEVICE.fullmatch(segment):
         raise BadPath(t("{which}is a device name on Windows", which=which))
     visible = "".join(char for char in segment if not _is_invisible(char))
-    if visible in {"", ".", ".."}:
+    if visible != segment and not visible.strip(" ."):
         raise BadPath(t("{which}has characters that nobody sees", which=which))
     if _GIT.fullmatch(visible):
         raise BadPath(t("{which}belongs to git", which=which))

@@ -69,6 +69,8 @@ def document(base: str) -> Schema:
             "post": _operation(
                 "Register a model or dataset",
                 {"201": _answer("registered", _ref("Registered")),
+                 "400": _answer("the body is no JSON", _ref("Error")),
+                 **missing,
                  "200": _answer("what would be written (dry_run=true)", _ref("Registered")),
                  "415": _answer("the body is not application/json", _ref("Error")),
                  "422": _answer("mistakes by field", _ref("Mistakes"))},
@@ -100,12 +102,20 @@ def document(base: str) -> Schema:
         },
         "/-/api/form": {"get": _operation("The form's fields", {"200": _answer("fields")})},
         "/-/api/propose-id": {
-            "get": _operation("An id for a name", {"200": _answer("the id")}, writes=True,
+            "get": _operation("An id for a name",
+                              {"200": _answer("the id"),
+                               "422": _answer("there is no such manifest", _ref("Error"))},
+                              writes=True,
                               parameters=_query("name", "manifest")),
         },
         "/-/api/uploads": {
             "post": _operation(
-                "Begin an upload", {"201": _answer("the upload", _ref("Upload"))}, writes=True,
+                "Begin an upload",
+                {"201": _answer("the upload", _ref("Upload")),
+                 "400": _answer("the body is no JSON", _ref("Error")),
+                 "415": _answer("the body is not application/json", _ref("Error")),
+                 "422": _answer("no plain file name, or no size", _ref("Error"))},
+                writes=True,
                 requestBody=_body({"type": "object", "required": ["name", "size"], "properties": {
                     "name": {"type": "string"}, "size": {"type": "integer", "minimum": 1}}}),
             ),
@@ -118,6 +128,7 @@ def document(base: str) -> Schema:
             "post": _operation(
                 "Send the part that begins at `offset`",
                 {"200": _answer("the upload", _ref("Upload")), **missing,
+                 "400": _answer("no `offset`", _ref("Error")),
                  "409": _answer("the offset is not what has been received", _ref("Error"))},
                 writes=True, parameters=_query("offset"),
                 requestBody={"required": True, "content": {"application/octet-stream": {}}},

@@ -128,7 +128,13 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     inserted = _insert(text, path, key, value, name)
     if inserted is not None and _value_or_none(inserted, name) == wanted:
         return inserted
-    return _rewrite(text, path, key, value, name)
+    made = _rewrite(text, path, key, value, name)
+    if _value_or_none(made, name) != wanted:  # two readers took the rest in two ways
+        raise UsageError(
+            t("{name} cannot be changed without changing what else it says", name=name),
+            t("add {key} by hand", key=".".join([*path, key])),
+        )
+    return made
 
 
 def _nested(path: Sequence[str], value: Mapping[str, object]) -> dict[str, object]:
