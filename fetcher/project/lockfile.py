@@ -12,8 +12,9 @@ from typing import Any
 
 from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import LockError
+from fetcher.fs.globs import BadPattern
 from fetcher.fs.locks import held
-from fetcher.fs.patterns import BadPattern, select
+from fetcher.fs.patterns import select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
