@@ -6,6 +6,7 @@ environment, the command line. So a project never changes what the person has sa
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.reserved import is_private
 from fetcher.i18n import t
+from fetcher.verify.contract.regular import read_regular_text
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
     INVALID,
@@ -42,6 +44,7 @@ MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
 XET = ("auto", "1", "0")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64", "fp32", "fp16", "bf16")
 PUBLIC_HUB = "https://huggingface.co"
+_LARGEST_ENV = 1 << 20
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
 
@@ -461,7 +464,7 @@ def _hub_path(text: str) -> Path:
 
 def _decoded(path: Path, name: str, record: Record, problems: list[DocumentProblem]) -> Values:
     """What a YAML file of settings says, {} for none or an empty one."""
-    if not path.is_file():
+    if not path.exists():
         return {}
     document = nodes.read(path, name)
     if document.empty:
@@ -521,15 +524,17 @@ def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[s
 
 
 def _from_env_file(path: Path) -> dict[str, Value]:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():  # some have their virtual environment there
         return {}
     from dotenv import dotenv_values
 
     try:
-        found = dotenv_values(path, interpolate=False)
+        text = read_regular_text(path, _LARGEST_ENV)
+        found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", "") or error
         raise UsageError(
-            t(".env cannot be read: {error}", error=error), t("save it as UTF-8 text")
+            t(".env cannot be read: {error}", error=told), t("save it as UTF-8 text")
         ) from error
     return _from_environment(found, ".env")
 

@@ -27,6 +27,8 @@ from fetcher.fs.atomic import remove_quietly, unique_name
 from fetcher.fs.processes import alive, machine, started
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import open_regular
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -71,7 +73,7 @@ class Holder:
     def parse(cls, text: str) -> Holder | None:
         """What `dump` wrote, None for anything else."""
         try:
-            found = cls(**json.loads(text))
+            found = cls(**json_text.loads(text))
         except (ValueError, TypeError, RecursionError):
             return None
         texts = (found.host, found.machine, found.began, found.command, found.doing)
@@ -334,7 +336,7 @@ def _look(path: Path) -> tuple[Holder | None, _Sign]:
     holder = None
     # An older one is of an earlier holder, that died.
     if note and (marker is None or note[0] >= marker[0]):
-        with suppress(OSError, UnicodeDecodeError), open(_note(path), "rb") as stream:  # noqa: PTH123
+        with suppress(OSError, UnicodeDecodeError), open_regular(_note(path)) as stream:
             holder = Holder.parse(stream.read(_LONGEST).decode())
     return holder, (marker, note)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fetcher.network.credentials import Login
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.host import child_process
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -48,7 +50,7 @@ def login_for(host: str) -> Login | None:
         names += ["https://index.docker.io/v1/", "docker.io"]
     for path in _config_files():
         try:
-            config = json.loads(path.read_text("utf-8"))
+            config = json_text.loads(read_regular(path))
         except (OSError, ValueError):
             continue
         if isinstance(config, dict) and (found := _login_in(config, names)):

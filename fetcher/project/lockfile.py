@@ -19,6 +19,8 @@ from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
 
 _log = logging.getLogger(__name__)
 
@@ -164,7 +166,7 @@ def loads(text: str, shown: str = NAME) -> Lock:
     """Parse a lock; raises LockError for anything that is not as this tool writes it."""
     hint = _restore(shown)
     try:
-        data = json.loads(text, object_pairs_hook=_object)
+        data = json_text.loads(text, object_pairs_hook=_object)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else None
             raise LockError(
@@ -215,7 +217,7 @@ def read(root: Path) -> Lock:
     """The project's lock, empty if there is none. Raises LockError, Failure."""
     path = own_file(root, NAME)
     try:
-        return loads(path.read_text("utf-8"))
+        return loads(read_regular_text(path, MAX_LIST))
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:

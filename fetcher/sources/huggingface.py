@@ -45,6 +45,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
 PART_HEADER, PART = "X-Fetch-Listing", "part"
+_NEXT = re.compile(r'<([^<>]*)>[ \t]*;[ \t]*rel="?next"?')
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class HuggingFace(Source):
                 entry = self._entry(item)
                 if entry:
                     yield answer, entry
-            following = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', answer.headers.get("link", ""))
+            following = _NEXT.search(answer.headers.get("link", ""))
             if not following:
                 return
             # The page's address is data: with another origin the token would travel there.

@@ -24,7 +24,7 @@ _SECRET_NAME = re.compile(
 _NETRC_PASSWORD = re.compile(r"\bpassword\s+(\S+)")
 _WHOLE = re.compile(r"\S+")
 _INI_VALUE = re.compile(
-    r"^\s*(?:hf_token|refresh_token|aws_\w+_key(?:_id)?|aws_session_token)\s*=\s*(\S+)",
+    r"^[ \t]*(?:hf_token|refresh_token|aws_\w+_key(?:_id)?|aws_session_token)\s*=\s*(\S+)",
     re.MULTILINE,
 )
 
@@ -47,8 +47,8 @@ _FORMS = (
     # Headers, as requests, curl, http.client and their reprs write them.
     (
         re.compile(
-            r"\b((?:proxy-)?authorization|(?:set-)?cookie|[\w-]*-(?:token|api-key|signature)"
-            r"|x-amz-[\w-]*key)(['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\r\n]+",
+            r"\b((?:proxy-)?authorization|(?:set-)?cookie|[\w-]{0,80}-(?:token|api-key|signature)"
+            r"|x-amz-[\w-]{0,80}key)(['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\r\n]+",
             re.IGNORECASE,
         ),
         rf"\1\2{HIDDEN}",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fetcher.errors import DocumentProblem
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
+from fetcher.verify.contract.regular import read_regular
 
 if TYPE_CHECKING:
     import yaml
@@ -374,8 +375,7 @@ def read(path: Path, name: str | None = None) -> Document:
     """Read and parse a file; a file that cannot be read is a problem of the document."""
     shown = name or str(path)
     try:
-        with path.open("rb") as stream:
-            return parse(stream.read(MAX_BYTES + 1), shown)
+        return parse(read_regular(path, MAX_BYTES), shown)
     except OSError as error:
         document = Document(shown)
         document.at(1, 1, t("cannot be read: {strerror}", strerror=error.strerror or error))
