@@ -142,7 +142,7 @@ def _texts(compiled: re.Pattern[Any], length: int) -> Iterator[str]:
     plain = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
     words = re.findall(r"[A-Za-z0-9_]{2,}", plain)[:8]
     letters = set(re.sub(r"\\.", "", plain)) | set('a1-._/: "<\\')
-    pieces = sorted(char for char in letters if char.isprintable()) + ["\n", "\t", *words]
+    pieces = [*sorted(char for char in letters if char.isprintable()), "\n", "\t", *words]
     chosen = random.Random(plain)
     units = pieces + ["".join(chosen.choices(pieces, k=2)) for _ in range(30)]
     starts = ["", "", *words, '"', "<", "[", "://", "a", "1"]
