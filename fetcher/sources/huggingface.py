@@ -33,9 +33,9 @@ from fetcher.sources.git_fields import (
     SHORT_TAIL,
     repository_field,
 )
+from fetcher.sources.pages import Pages
 from fetcher.yamldoc.schema import Field, Text
 
-MAX_PAGES = 20_000
 # Smaller files come by plain HTTP in one request, where Xet needs four.
 XET_LEAST = 8 << 20
 # The Hub has no names with -- or ..: in its cache, o--m would be o/m.
@@ -136,7 +136,8 @@ class HuggingFace(Source):
         path = "/" + quote(self.path) if self.path else ""
         url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
-        while url not in seen and len(seen) < MAX_PAGES:
+        pages = Pages(self.describe())
+        while url not in seen:
             seen.add(url)
             answer = network.get_json(url)
             if answer.status == 404 and path and url == first and _only_entry(answer.headers):
@@ -149,6 +150,7 @@ class HuggingFace(Source):
                 raise Failure(
                     "refused", t("{source}: the Hub's listing is no list", source=self.describe())
                 )
+            pages.add(len(listing))
             for item in listing:
                 entry = self._entry(item)
                 if entry:
