@@ -32,7 +32,7 @@ from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
-from fetcher.tree.preflight import nearest_folder
+from fetcher.tree.disk_space import nearest_folder
 from fetcher.ui.units import human_bytes
 
 MARKER = ".fetch-export"

@@ -32,7 +32,7 @@ class Server:
     def get_json(self, url: str, headers: Any = ()) -> Response:
         self.asked += 1
         body, more = self._answer(self.asked)
-        return _Made(200, more, b"", url, body)  # type: ignore[call-arg]
+        return _Made(200, more, b"", url, body)
 
     request = get_json
 
