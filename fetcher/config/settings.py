@@ -20,6 +20,7 @@ from fetcher.config import person
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.boundary import Boundary
+from fetcher.fs.home import home
 from fetcher.fs.reserved import is_private
 from fetcher.i18n import t
 from fetcher.verify.contract.regular import read_regular_text
@@ -220,7 +221,16 @@ class Settings:
             return self._own_place("store", text)
         import platformdirs
 
-        return Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+        try:
+            found = Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+        except RuntimeError:  # what newer versions say where there is no home
+            found = Path()
+        if found.is_absolute():
+            return found
+        raise UsageError(
+            t("the store has no place: no home directory is known"),
+            t("set FETCH_STORE, or HOME, to a folder that you may write"),
+        )
 
     def _own_place(self, name: str, text: str) -> Path:
         """A folder to write in. One that the project chooses lies below it, no link on the way.
@@ -382,8 +392,10 @@ class Settings:
         return self._hf_home() / "hub"
 
     def _hf_home(self) -> Path:
-        if home := os.environ.get("HF_HOME"):
-            return _hub_path(home)
+        if chosen := os.environ.get("HF_HOME"):
+            return _hub_path(chosen)
+        if not os.environ.get("XDG_CACHE_HOME") and home() is None:
+            return self.store.parent / "huggingface"  # else it would lie in the project
         return _hub_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
 
     @property

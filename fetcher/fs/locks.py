@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import remove_quietly, unique_name
+from fetcher.fs.atomic import new_file_mode, remove_quietly, unique_name
 from fetcher.fs.processes import alive, machine, started
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
@@ -179,7 +179,7 @@ def _note(path: Path) -> str:
 def _write_note(note: str, holder: Holder) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     with suppress(OSError):  # it only helps those who wait
-        handle = os.open(note, flags, 0o644)
+        handle = os.open(note, flags, 0o666)
         try:
             os.write(handle, holder.dump().encode())
         finally:
@@ -251,7 +251,10 @@ def _lock(path: Path, mode: str) -> BaseFileLock | None:
             _log.info("no lock in %s: %s", path.parent, error.strerror)
             return None
         raise
-    return filelock.SoftFileLock(_marker(path)) if soft else filelock.FileLock(path)
+    mode_of_lock = new_file_mode()  # else whoever shares the folder by group could not lock it
+    if soft:
+        return filelock.SoftFileLock(_marker(path), mode=mode_of_lock)
+    return filelock.FileLock(path, mode=mode_of_lock)
 
 
 def _marker(path: Path) -> str:

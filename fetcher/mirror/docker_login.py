@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from fetcher.fs.home import home
 from fetcher.network.credentials import Login
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.regular import read_regular
@@ -30,10 +31,15 @@ def _config_files() -> list[Path]:
     docker = os.environ.get("DOCKER_CONFIG")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     found = [Path(named)] if named else []
-    found.append(Path(docker, "config.json") if docker else Path.home() / ".docker/config.json")
+    own = home()
+    if docker:
+        found.append(Path(docker, "config.json"))
+    elif own:
+        found.append(own / ".docker/config.json")
     if runtime:
         found.append(Path(runtime, "containers/auth.json"))
-    found.append(Path.home() / ".config/containers/auth.json")
+    if own:
+        found.append(own / ".config/containers/auth.json")
     return found
 
 
