@@ -224,7 +224,7 @@ def _free(path: Path, mode: str) -> _Flock | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if mode == "auto" and not flock_works(str(path.parent)):
             return None
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         here, held_by = os.lstat(path), os.fstat(handle)
         if (here.st_dev, here.st_ino) == (held_by.st_dev, held_by.st_ino):

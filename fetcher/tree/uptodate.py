@@ -93,6 +93,10 @@ class Seal:
                     yield SealedFile(path, target, None if size < 0 else size, sha256)
 
 
+# What such a file says counts for nothing, here as where it is read.
+_NONE = (FileNotFoundError, NotADirectoryError, PermissionError, NotRegularError)
+
+
 def mark(
     project: Project, tree: Path, selection: Selection, names: Sequence[str], settings: Settings
 ) -> str:
@@ -109,7 +113,7 @@ def fingerprint(tree: Path, inputs: Iterable[Path], choice: Sequence[Any]) -> st
     digest = hashlib.sha256(json.dumps([__version__, str(tree), choice]).encode())
     for path in sorted(set(inputs)):
         digest.update(b"\0" + os.fsencode(path) + b"\0")
-        with suppress(FileNotFoundError, NotRegularError), open_regular(path) as stream:
+        with suppress(*_NONE), open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
             # Nobody reads a larger one.
             while size <= MAX_LIST and (block := stream.read(BLOCK)):
