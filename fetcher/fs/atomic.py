@@ -289,7 +289,8 @@ def spread_subfolders(folder: str) -> None:
 
 def writable_mode(source: str) -> int:
     """The mode of a copy that may be written: whom its source is kept from, it is kept from."""
-    return 0o600 | (os.stat(native(source)).st_mode & 0o044)
+    readers = os.stat(native(source)).st_mode & 0o044
+    return 0o600 | readers | (readers >> 1 & new_file_mode())
 
 
 def keep_private(source: str | int, writer: int) -> None:
