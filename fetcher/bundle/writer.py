@@ -147,7 +147,7 @@ def _mode_of(files: list[BundleFile]) -> int:
     for file in files:
         if file.path:
             mode &= os.stat(file.path).st_mode | 0o600
-    return mode
+    return mode | (mode & 0o044) >> 1  # whoever reads it may write it, as far as the umask lets
 
 
 def write_tar(

@@ -9,7 +9,6 @@ import itertools
 import os
 import secrets
 import signal
-import stat
 import struct
 import sys
 import threading

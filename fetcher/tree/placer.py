@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import (
