@@ -16,7 +16,7 @@ from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.store.store import Part, Store
-from fetcher.tree.preflight import nearest_folder
+from fetcher.tree.disk_space import nearest_folder
 from fetcher.ui.units import human_bytes
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
-from fetcher.tree.preflight import nearest_folder
+from fetcher.tree.disk_space import nearest_folder
 
 _log = logging.getLogger(__name__)
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")

@@ -17,6 +17,7 @@ from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
 from fetcher.tree.state import StateRow
+from fetcher.verify.contract.regular import read_regular
 
 
 @dataclass
@@ -80,7 +81,7 @@ def _add_documents(
             ("layouts", unit.layout.name, unit.layout.path),
         ):
             if path is not None:
-                contents.documents[f"{folder}/{name}.yaml"] = path.read_bytes()
+                contents.documents[f"{folder}/{name}.yaml"] = read_regular(path)
     entries = {key: item for key, item in space.lock.artifacts.items() if key[0] in names}
     text = locks.dumps(locks.Lock({**entries, **full}))
     contents.documents[locks.NAME] = text.encode("utf-8")

@@ -13,6 +13,7 @@ from fetcher.i18n import t
 from fetcher.mirror.oci_documents import Contents
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Store
+from fetcher.verify.contract.regular import MAX_LIST, read_regular
 
 
 def keep_project(store: Store, contents: Contents) -> None:
@@ -36,7 +37,7 @@ def unpack_project(contents: Contents, target: Path) -> list[Problem]:
         path = target.joinpath(*name.split("/"))
         try:
             if project.real_path(name).exists():
-                if path.read_bytes() != data:
+                if read_regular(path, MAX_LIST) != data:
                     problems.append(
                         Problem(
                             "conflict",

@@ -33,7 +33,7 @@ class VolumeWriter:
     """Writes `base`, or `base`.001 and so on with `base`.sha256, under names of their own first."""
 
     def __init__(
-        self, base: str, volume_size: int = 0, sync: bool = False, mode: int = 0o644
+        self, base: str, volume_size: int = 0, sync: bool = False, mode: int = 0o666
     ) -> None:
         if volume_size and volume_size < MIN_VOLUME:
             raise UsageError(

@@ -32,7 +32,7 @@ from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
-from fetcher.tree.preflight import nearest_folder
+from fetcher.tree.disk_space import nearest_folder
 from fetcher.ui.units import human_bytes
 
 MARKER = ".fetch-export"
@@ -147,7 +147,7 @@ def _mode_of(files: list[BundleFile]) -> int:
     for file in files:
         if file.path:
             mode &= os.stat(file.path).st_mode | 0o600
-    return mode
+    return mode | (mode & 0o044) >> 1  # whoever reads it may write it, as far as the umask lets
 
 
 def write_tar(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from fetcher.register.registration import InvalidForm, Session
 from fetcher.register.repository import CHECKPOINT_SOURCES, UPLOAD, Places
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
+from fetcher.verify.contract import json_text
 
 _LARGEST_JSON = 4 * 1024 * 1024
 
@@ -191,7 +191,7 @@ def _read_json(name: str) -> Any:
                     largest_json=_LARGEST_JSON >> 20,
                 )
             )
-        return json.loads(text)
+        return json_text.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             t("--from-json {name}: {error}", name=name, error=error), t("expected one JSON object")

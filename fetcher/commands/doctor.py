@@ -27,8 +27,8 @@ from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.tree.disk_space import nearest_folder
 from fetcher.tree.hf_cache import scan
-from fetcher.tree.preflight import nearest_folder
 from fetcher.ui.units import human_bytes
 from fetcher.verify.host import child_process
 

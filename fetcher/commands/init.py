@@ -15,6 +15,7 @@ from fetcher.project.project import Project, catalog_folder
 from fetcher.register import changes
 from fetcher.register.changes import Change
 from fetcher.reporting import envelope
+from fetcher.verify.contract.regular import read_regular_text
 
 _SETTINGS = """\
 # Settings of this project; `fetch config` shows them all and where each comes from.
@@ -85,7 +86,7 @@ def _copies(template: str, name: str | None) -> list[Change]:
         raise UsageError(
             t("--name {chosen}: expected letters, digits, '_', '-' and '.'", chosen=chosen)
         )
-    text = source.read_text("utf-8")
+    text = read_regular_text(source)
     placed = (catalog_folder("layouts") / f"{layout}.yaml").read_text("utf-8")
     return [
         Change(

@@ -70,7 +70,7 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
     print_table(_COLUMNS, rows)
     for name, place in _from_outside(space, plan):
         echo(t("{name} is taken from outside the project: {place}", name=name, place=place))
-    in_store, in_tree = space_needed(plan, space.settings.link, True)
+    in_store, in_tree = space_needed(plan.items, space.settings.link, True)
     unknown = []
     if count := summary["unresolved_artifacts"]:
         unknown.append(n("{count:,} unresolved artifact", "{count:,} unresolved artifacts", count))

@@ -18,6 +18,7 @@ from fetcher.commands import common
 from fetcher.config import settings as all_settings
 from fetcher.config.boundaries import check_output
 from fetcher.errors import UsageError
+from fetcher.fs.home import expanded
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
 from fetcher.ui.units import human_bytes
@@ -191,7 +192,7 @@ def _anybody(flags: ServeFlags) -> Identity:
 
 
 def _absolute(path: Path | None) -> str | None:
-    return None if path is None else str(path.expanduser().absolute())
+    return None if path is None else str(expanded(path).absolute())
 
 
 def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> None:

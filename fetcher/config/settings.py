@@ -6,6 +6,7 @@ environment, the command line. So a project never changes what the person has sa
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -19,8 +20,10 @@ from fetcher.config import person
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.boundary import Boundary
+from fetcher.fs.home import home
 from fetcher.fs.reserved import is_private
 from fetcher.i18n import t
+from fetcher.verify.contract.regular import read_regular_text
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.schema import (
     INVALID,
@@ -42,6 +45,7 @@ MIRROR_SCHEMES = ("http://", "https://", "oci://", "s3://")
 XET = ("auto", "1", "0")
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64", "fp32", "fp16", "bf16")
 PUBLIC_HUB = "https://huggingface.co"
+_LARGEST_ENV = 1 << 20
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
 
@@ -217,7 +221,16 @@ class Settings:
             return self._own_place("store", text)
         import platformdirs
 
-        return Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+        try:
+            found = Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
+        except RuntimeError:  # what newer versions say where there is no home
+            found = Path()
+        if found.is_absolute():
+            return found
+        raise UsageError(
+            t("the store has no place: no home directory is known"),
+            t("set FETCH_STORE, or HOME, to a folder that you may write"),
+        )
 
     def _own_place(self, name: str, text: str) -> Path:
         """A folder to write in. One that the project chooses lies below it, no link on the way.
@@ -379,8 +392,10 @@ class Settings:
         return self._hf_home() / "hub"
 
     def _hf_home(self) -> Path:
-        if home := os.environ.get("HF_HOME"):
-            return _hub_path(home)
+        if chosen := os.environ.get("HF_HOME"):
+            return _hub_path(chosen)
+        if not os.environ.get("XDG_CACHE_HOME") and home() is None:
+            return self.store.parent / "huggingface"  # else it would lie in the project
         return _hub_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
 
     @property
@@ -461,7 +476,7 @@ def _hub_path(text: str) -> Path:
 
 def _decoded(path: Path, name: str, record: Record, problems: list[DocumentProblem]) -> Values:
     """What a YAML file of settings says, {} for none or an empty one."""
-    if not path.is_file():
+    if not path.exists():
         return {}
     document = nodes.read(path, name)
     if document.empty:
@@ -521,15 +536,17 @@ def _from_environment(variables: Mapping[str, str | None], label: str) -> dict[s
 
 
 def _from_env_file(path: Path) -> dict[str, Value]:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():  # some have their virtual environment there
         return {}
     from dotenv import dotenv_values
 
     try:
-        found = dotenv_values(path, interpolate=False)
+        text = read_regular_text(path, _LARGEST_ENV)
+        found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", "") or error
         raise UsageError(
-            t(".env cannot be read: {error}", error=error), t("save it as UTF-8 text")
+            t(".env cannot be read: {error}", error=told), t("save it as UTF-8 text")
         ) from error
     return _from_environment(found, ".env")
 

@@ -11,6 +11,7 @@ import secrets
 import signal
 import struct
 import sys
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _SYNC_FILE_RANGE_WRITE = 2
 _COUNTER = itertools.count()
+_UMASK = threading.Lock()
 NO_COPY_RANGE = {
     errno.EXDEV,
     errno.ENOSYS,
@@ -105,19 +107,40 @@ def write_new(path: str, data: bytes) -> Stat:
         written = os.write(handle, data)
         while written < len(data):
             written += os.write(handle, memoryview(data)[written:])
-        stat = os.fstat(handle)
+        found = os.fstat(handle)
     except OSError:
         remove_quietly(path)
         raise
     finally:
         os.close(handle)
-    return Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return Stat(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def make_read_only(path: str) -> None:
+    """Take the right to write from a file; who may read it stays as the umask had it.
+
+    Raises OSError.
+    """
+    os.chmod(path, os.lstat(path).st_mode & 0o444)
+
+
+def new_file_mode() -> int:
+    """The mode of a file that is made now without any wish."""
+    try:  # asking the system by `os.umask` would set it for other threads meanwhile
+        with open("/proc/self/status", "rb") as stream:  # noqa: PTH123
+            line = next(line for line in stream if line.startswith(b"Umask:"))
+        mask = int(line.split()[1], 8)
+    except (OSError, StopIteration, ValueError):
+        with _UMASK:
+            mask = os.umask(0o077)
+            os.umask(mask)
+    return 0o666 & ~mask
 
 
 def stat_of(path: str) -> Stat:
     """The stat of a file or link itself. Raises OSError."""
-    stat = os.lstat(path)
-    return Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    found = os.lstat(path)
+    return Stat(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def remove_quietly(path: str) -> None:
@@ -265,7 +288,8 @@ def spread_subfolders(folder: str) -> None:
 
 def writable_mode(source: str) -> int:
     """The mode of a copy that may be written: whom its source is kept from, it is kept from."""
-    return 0o600 | (os.stat(native(source)).st_mode & 0o044)
+    readers = os.stat(native(source)).st_mode & 0o044
+    return 0o600 | readers | (readers >> 1 & new_file_mode())
 
 
 def keep_private(source: str | int, writer: int) -> None:

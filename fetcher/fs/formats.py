@@ -7,7 +7,6 @@ off is told as well, where the format knows its own size.
 from __future__ import annotations
 
 import io
-import json
 import re
 import struct
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import BinaryIO
 
 from fetcher.fs.sniff import HEAD, text_of
 from fetcher.i18n import t
+from fetcher.verify.contract import json_text
 
 _TAIL = (64 << 10) + 64  # where a zip's directory ends, whatever comment follows
 _LARGEST_HEADER = 32 << 20
@@ -161,7 +161,7 @@ def _safetensors(body: Body, head: bytes) -> str:
     try:
         ends = [
             int(entry["data_offsets"][1])
-            for name, entry in json.loads(body.read(8, length)).items()
+            for name, entry in json_text.loads(body.read(8, length)).items()
             if name != "__metadata__"
         ]
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):

@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import remove_quietly, unique_name
+from fetcher.fs.atomic import new_file_mode, remove_quietly, unique_name
 from fetcher.fs.processes import alive, machine, started
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import open_regular
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -71,7 +73,7 @@ class Holder:
     def parse(cls, text: str) -> Holder | None:
         """What `dump` wrote, None for anything else."""
         try:
-            found = cls(**json.loads(text))
+            found = cls(**json_text.loads(text))
         except (ValueError, TypeError, RecursionError):
             return None
         texts = (found.host, found.machine, found.began, found.command, found.doing)
@@ -177,7 +179,7 @@ def _note(path: Path) -> str:
 def _write_note(note: str, holder: Holder) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     with suppress(OSError):  # it only helps those who wait
-        handle = os.open(note, flags, 0o644)
+        handle = os.open(note, flags, 0o666)
         try:
             os.write(handle, holder.dump().encode())
         finally:
@@ -222,7 +224,7 @@ def _free(path: Path, mode: str) -> _Flock | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if mode == "auto" and not flock_works(str(path.parent)):
             return None
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         here, held_by = os.lstat(path), os.fstat(handle)
         if (here.st_dev, here.st_ino) == (held_by.st_dev, held_by.st_ino):
@@ -249,7 +251,10 @@ def _lock(path: Path, mode: str) -> BaseFileLock | None:
             _log.info("no lock in %s: %s", path.parent, error.strerror)
             return None
         raise
-    return filelock.SoftFileLock(_marker(path)) if soft else filelock.FileLock(path)
+    mode_of_lock = new_file_mode()  # else whoever shares the folder by group could not lock it
+    if soft:
+        return filelock.SoftFileLock(_marker(path), mode=mode_of_lock)
+    return filelock.FileLock(path, mode=mode_of_lock)
 
 
 def _marker(path: Path) -> str:
@@ -334,7 +339,7 @@ def _look(path: Path) -> tuple[Holder | None, _Sign]:
     holder = None
     # An older one is of an earlier holder, that died.
     if note and (marker is None or note[0] >= marker[0]):
-        with suppress(OSError, UnicodeDecodeError), open(_note(path), "rb") as stream:  # noqa: PTH123
+        with suppress(OSError, UnicodeDecodeError), open_regular(_note(path)) as stream:
             holder = Holder.parse(stream.read(_LONGEST).decode())
     return holder, (marker, note)
 

@@ -8,22 +8,24 @@ or star is written `[[]`, `[*]`; a name that is there to the letter always match
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.i18n import t
 
-MAX_NAMES = 2_000_000
+MAX_NAMES = 2_000_000  # that a pattern, or a list of them, may stand for
+MAX_CHARACTERS = 256_000_000  # of all these names
+MAX_GLOBS = 1000  # that a pattern may stand for
+# What it may cost to hold names against globs: so much, or so much for each of their characters.
+_COST, _COST_OF_CHARACTER = 10_000_000_000, 1280
+_GUESSED = 2_000_000  # pairs of characters that `nearest` compares
 
 _BRACE = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]{1,12})\.\.([0-9]{1,12})")
 _LIKE_A_RANGE = re.compile(r"-?\w+(?:\.\.-?\w+)+")
 _GLOB = re.compile(r"[*?\[]")
-
-
-class BadPattern(ValueError):
-    """A pattern that cannot be read; its text says why."""
 
 
 def _range_names(first: str, last: str) -> list[str]:
@@ -60,70 +62,55 @@ def _alternatives(body: str) -> list[str] | None:
 def expand(pattern: str) -> list[str]:
     """All names or globs that the braces of `pattern` stand for, in order.
 
-    Raises BadPattern for a backwards or huge range, and for braces within braces.
+    Raises BadPattern for a backwards or huge range, for too many names or globs, and for braces
+    within braces.
     """
     if "{" not in pattern:
         return [pattern]
     if _BRACE.search(_BRACE.sub("", pattern)):
-        raise BadPattern(t("{pattern!r} has braces within braces", pattern=pattern))
-    names = [""]
+        raise BadPattern(t("{pattern!r} has braces within braces", pattern=_short(pattern)))
+    names, size = [""], 0
     position = 0
     for brace in _BRACE.finditer(pattern):
         literal = pattern[position : brace.start()]
         choices = _alternatives(brace[1])
         if choices is None:
             choices = [brace[0]]
-        if len(names) * len(choices) > MAX_NAMES:
-            raise BadPattern(
-                t("{pattern!r} has more than {most:,} names", pattern=pattern, most=MAX_NAMES)
-            )
+        count = len(names) * len(choices)
+        size = (size + len(literal) * len(names)) * len(choices) + len(names) * sum(
+            map(len, choices)
+        )
+        if count > MAX_NAMES or size > MAX_CHARACTERS:
+            raise _too_many(pattern, MAX_NAMES)
         names = [name + literal + choice for name in names for choice in choices]
         position = brace.end()
     tail = pattern[position:]
+    if size + len(tail) * len(names) > MAX_CHARACTERS:
+        raise _too_many(pattern, MAX_NAMES)
+    if len(names) > MAX_GLOBS and any(is_glob(name + tail) for name in names):
+        raise BadPattern(
+            t(
+                "{pattern!r} stands for more than {most:,} globs",
+                pattern=_short(pattern),
+                most=MAX_GLOBS,
+            )
+        )
     return [name + tail for name in names]
+
+
+def _too_many(pattern: str, most: int) -> BadPattern:
+    return BadPattern(
+        t("{pattern!r} has more than {most:,} names", pattern=_short(pattern), most=most)
+    )
+
+
+def _short(pattern: str) -> str:
+    return pattern if len(pattern) <= 100 else pattern[:99] + "…"
 
 
 def is_glob(name: str) -> bool:
     """Whether an expanded name still has wildcards."""
     return _GLOB.search(name) is not None
-
-
-def _set(body: str) -> str:
-    """The regular expression of `[body]`."""
-    negated = body[0] in "!^"
-    # A character, or a range of two; nothing else has a meaning in a set.
-    items = re.findall(r".-.|.", body[negated:], re.DOTALL)
-    inside = "".join(
-        "-".join(re.escape(char) for char in item[::2]) if len(item) == 3 else re.escape(item)
-        for item in items
-    )
-    return f"(?!/)[{'^' if negated else ''}{inside}]"
-
-
-@lru_cache(maxsize=4096)
-def compile_glob(glob: str) -> re.Pattern[str]:
-    """The glob as a regular expression for whole paths."""
-    out, index = "", 0
-    while index < len(glob):
-        char = glob[index]
-        if glob.startswith("**/", index) and glob[:index][-1:] in {"", "/"}:
-            out, index = out + "(?:[^/]+/)*", index + 3
-        elif glob.startswith("**", index):
-            out, index = out + ".*", index + 2
-        elif char == "*":
-            out, index = out + "[^/]*", index + 1
-        elif char == "?":
-            out, index = out + "[^/]", index + 1
-        elif char == "[" and (end := glob.find("]", index + 2)) > 0:
-            out, index = out + _set(glob[index + 1 : end]), end + 1
-        else:
-            out, index = out + re.escape(char), index + 1
-    try:
-        return re.compile(out, re.DOTALL)
-    except re.error as error:
-        raise BadPattern(
-            t("{glob!r} is no valid glob ({error})", glob=glob, error=error)
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -134,13 +121,47 @@ class Matches:
     unmatched: list[str]
 
 
-def _matches(available: Sequence[str], known: set[str], item: str) -> list[str]:
-    if item in known:
-        return [item]
-    if not is_glob(item):
-        return []
-    regex = compile_glob(item)
-    return [name for name in available if regex.fullmatch(name)]
+class _Matcher:
+    """Holds names and globs against what there is, as long as that ends in a bearable time."""
+
+    def __init__(self, available: Iterable[str]) -> None:
+        self.available = sorted(available)
+        self.known = set(self.available)
+        self._size = sum(map(len, self.available))
+        self._left = max(_COST, _COST_OF_CHARACTER * self._size)
+        self._expanded = 0
+
+    def expanded(self, pattern: str) -> list[str]:
+        """What a pattern stands for, as `expand` has it. Raises BadPattern."""
+        if pattern in self.known:
+            return [pattern]
+        items = expand(pattern)
+        self._expanded += len(items)
+        if self._expanded > MAX_NAMES and len(items) > 1:
+            raise _too_many(pattern, MAX_NAMES)
+        return items
+
+    def matching(self, item: str) -> list[str]:
+        """The names that an expanded pattern means. Raises BadPattern."""
+        if item in self.known:
+            return [item]
+        if not is_glob(item) or not self.available:
+            return []
+        glob = compile_glob(item)
+        # Only names that begin as the glob does are looked at: they lie in a row.
+        start = len(glob.prefix)
+        low = bisect_left(self.available, glob.prefix)
+        high = bisect_right(self.available, glob.prefix, low, key=lambda name: name[:start])
+        self._left -= self._size * (high - low) // len(self.available) * glob.cost
+        if self._left < 0:
+            raise BadPattern(
+                t(
+                    "{item!r} and the globs before it take too long with {count:,} files",
+                    item=_short(item),
+                    count=len(self.available),
+                )
+            )
+        return [name for name in self.available[low:high] if glob.matches(name)]
 
 
 def select(
@@ -150,23 +171,21 @@ def select(
 
     Names come back sorted. Raises BadPattern.
     """
-    everything = sorted(available)
-    known = set(everything)
+    matcher = _Matcher(available)
     chosen: set[str] = set()
     unmatched: list[str] = []
     if files is None:
-        chosen = set(known)
+        chosen = set(matcher.known)
     else:
         for pattern in files:
-            items = [pattern] if pattern in known else expand(pattern)
-            for item in items:
-                found = _matches(everything, known, item)
+            for item in matcher.expanded(pattern):
+                found = matcher.matching(item)
                 chosen.update(found)
                 if not found:
                     unmatched.append(item)
     for pattern in exclude:
-        for item in [pattern] if pattern in known else expand(pattern):
-            chosen.difference_update(_matches(everything, known, item))
+        for item in matcher.expanded(pattern):
+            chosen.difference_update(matcher.matching(item))
     return Matches(sorted(chosen), unmatched)
 
 
@@ -177,16 +196,26 @@ def literal_names(files: Sequence[str] | None, exclude: Sequence[str] = ()) -> l
     names: list[str] = []
     for pattern in files:
         names += expand(pattern)
+        if len(names) > max(MAX_NAMES, len(files)):
+            raise _too_many(pattern, MAX_NAMES)
     if any(is_glob(name) for name in names):
         return None
     return select(names, None, exclude).names
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, if any is close."""
+    """The candidate most like `name`, if any is close; of very many, the first are looked at."""
     import difflib
 
-    pool = list(candidates)
+    pool: list[str] = []
+    left = _GUESSED
+    for item in candidates:
+        # Nothing of another length by half can be close.
+        if len(name) <= 2 * len(item) <= 4 * len(name):
+            left -= len(name) * len(item)
+            if left < 0:
+                break
+            pool.append(item)
     found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)
     if found:
         return found[0]

@@ -42,7 +42,7 @@ _PAGE_TAG = re.compile(
     re.I,
 )
 _ANY_TAG = re.compile(r"<[a-z!?/]", re.I)
-_TITLE = re.compile(r"<title[^>]*>\s*([^<]{1,80})", re.I)
+_TITLE = re.compile(r"<title[^<>]{0,200}>\s{0,80}([^<]{1,80})", re.I)
 _ERROR_ROOT = re.compile(r"<(?:\w{1,40}:)?(error|errorresponse|errors|fault|envelope)\b", re.I)
 _ERROR_PART = re.compile(
     r"<(?:\w{1,40}:)?(?:code|message|requestid|faultcode|faultstring|reason|fault)\b", re.I

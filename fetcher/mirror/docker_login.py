@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from fetcher.fs.home import home
 from fetcher.network.credentials import Login
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.host import child_process
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -28,10 +31,15 @@ def _config_files() -> list[Path]:
     docker = os.environ.get("DOCKER_CONFIG")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     found = [Path(named)] if named else []
-    found.append(Path(docker, "config.json") if docker else Path.home() / ".docker/config.json")
+    own = home()
+    if docker:
+        found.append(Path(docker, "config.json"))
+    elif own:
+        found.append(own / ".docker/config.json")
     if runtime:
         found.append(Path(runtime, "containers/auth.json"))
-    found.append(Path.home() / ".config/containers/auth.json")
+    if own:
+        found.append(own / ".config/containers/auth.json")
     return found
 
 
@@ -48,7 +56,7 @@ def login_for(host: str) -> Login | None:
         names += ["https://index.docker.io/v1/", "docker.io"]
     for path in _config_files():
         try:
-            config = json.loads(path.read_text("utf-8"))
+            config = json_text.loads(read_regular(path))
         except (OSError, ValueError):
             continue
         if isinstance(config, dict) and (found := _login_in(config, names)):

@@ -23,6 +23,7 @@ from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.sources.base import FileEntry, shown, sound_size
+from fetcher.verify.contract import json_text
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -353,7 +354,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _loads(data: bytes) -> object:
-    found: object = json.loads(data, object_pairs_hook=_once)
+    found: object = json_text.loads(data, object_pairs_hook=_once)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -24,6 +23,7 @@ from fetcher.network.credentials import Login, basic
 from fetcher.network.session import Network, Response
 from fetcher.network.urls import host_of, joined, origin_of
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
+from fetcher.verify.contract import json_text
 
 DEFAULT_TAG = "latest"
 SIGNATURE_TYPE = "application/vnd.fetch.signature.v1"
@@ -32,7 +32,7 @@ _REFERENCE = re.compile(
     r"/(?P<repo>[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*)(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?"
 )
 _LOCAL = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?")
-_PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
+_PARAMETER = re.compile(r'(?<![a-zA-Z_])([a-zA-Z_]+)="([^"]*)"')
 Header = tuple[str, str]
 
 
@@ -281,7 +281,7 @@ def signed_blobs(registry: Registry, key: Path) -> set[str]:
 def _signature_layers(raw: bytes, label: str) -> list[Descriptor]:
     """Descriptors of SHA256SUMS and the signature."""
     try:
-        manifest = json.loads(raw)
+        manifest = json_text.loads(raw)
         if manifest["artifactType"] != SIGNATURE_TYPE:
             raise ValueError(t("another type"))
         layers = [Descriptor(item["digest"], item["size"]) for item in manifest["layers"]]

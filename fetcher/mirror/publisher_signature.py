@@ -8,7 +8,6 @@ wanted need not be there, but every file that is there must be signed.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from fetcher.i18n import t
 from fetcher.mirror import signing
 from fetcher.mirror.signer import DEFAULT, Signer
 from fetcher.sources.base import FileEntry
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 
 _V1 = "https://model_signing/signature/v1.0"
 _OLD = "https://model_signing/Digests/v0.1"
@@ -83,11 +84,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _statement(signature: Path, label: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """(digest by name, names that do not count) of a signed statement, not yet proven."""
     try:
-        if signature.stat().st_size > _MAX:
-            raise ValueError(t("too large"))
-        bundle = json.loads(signature.read_bytes(), object_pairs_hook=_object)
+        bundle = json_text.loads(read_regular(signature, _MAX), object_pairs_hook=_object)
         payload = base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True)
-        statement = json.loads(payload, object_pairs_hook=_object)
+        statement = json_text.loads(payload, object_pairs_hook=_object)
         if statement["predicateType"] == _OLD:
             old = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
             return old, _IGNORED

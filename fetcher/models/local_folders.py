@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.models.spec import ModelSpec
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular, read_regular_text
 from fetcher.verify.loaders import onnx
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.ckpt")
@@ -37,9 +38,7 @@ _LARGEST = 16 * 1024 * 1024  # bytes: larger JSON is no configuration
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's table, empty for anything else: it serves to tell kinds apart."""
     try:
-        if path.stat().st_size > _LARGEST:
-            return {}
-        found = json.loads(path.read_text("utf-8"))
+        found = json_text.loads(read_regular(path, _LARGEST))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -184,7 +183,7 @@ def _children(folder: Path) -> list[Path]:
 
 def _current(cached: Path) -> str:
     try:
-        return (cached / "refs" / "main").read_text("utf-8").strip()
+        return read_regular_text(cached / "refs" / "main").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

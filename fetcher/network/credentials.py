@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
+from fetcher.fs.home import home
 from fetcher.i18n import t
 from fetcher.network.urls import Origin, origin_of
 
@@ -119,8 +120,8 @@ class Netrc:
 
 def _read_netrc() -> dict[str, Login]:
     chosen = os.environ.get("NETRC")
-    home = os.path.expanduser("~")
-    paths = [chosen] if chosen else [f"{home}/.netrc", f"{home}/_netrc"]
+    own = home()
+    paths = [chosen] if chosen else [f"{own}/.netrc", f"{own}/_netrc"] if own else []
     path = next((path for path in paths if os.path.isfile(path)), None)
     if path is None:
         return {}

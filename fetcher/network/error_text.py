@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 # S3's errors also hold request ids, and an expired session's token: only these two are taken.
 _XML = re.compile(r"<(Code|Message)>([^<]*)</\1>")
-_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 _NAMES = ("error", "message", "error_description", "detail", "errors", "code")
 _LOOKED_AT = 4096
 _SHOWN = 300

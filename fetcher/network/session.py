@@ -7,9 +7,7 @@ Bytes of artifacts are moved by `fetcher.transfer` with libcurl, small requests 
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,16 +23,16 @@ from fetcher.network.hub_account import HubAccount
 from fetcher.network.outgoing import Outgoing
 from fetcher.network.proxies import proxy_for
 from fetcher.network.urls import Origin, host_of, origin_of, public_url, without_login
+from fetcher.verify.contract import json_text
 
 if TYPE_CHECKING:
     from fetcher.network.client import RuledSession
 
 _log = logging.getLogger(__name__)
 
-MAX_JSON_NODES = 10_000_000
+MAX_JSON_MEMORY = 1 << 30  # bytes that the values of one answer may take
 PATIENCE = 120.0
 DEADLINE = 600.0
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,11 @@ class Response:
 
     def json(self) -> Any:
         """The body as JSON. Raises Failure if it is none, or has too many values."""
-        if _nodes(self.body) > MAX_JSON_NODES:
-            text = t(
-                "{url} answers with more than {most:,} values",
-                url=public_url(self.url),
-                most=MAX_JSON_NODES,
-            )
-            raise Failure("refused", text)
         try:
-            return json.loads(self.body)
+            return json_text.loads(self.body, most=MAX_JSON_MEMORY)
+        except json_text.TooManyValuesError:
+            text = t("{url} answers with too many values", url=public_url(self.url))
+            raise Failure("refused", text) from None
         except (ValueError, RecursionError) as error:
             page = self.headers.get("content-type", "").startswith("text/html")
             raise Failure(
@@ -68,15 +62,6 @@ class Response:
                 ),
                 t("a proxy or sign-in page may stand in between: open the address in a browser"),
             ) from error
-
-
-def _nodes(body: bytes) -> int:
-    """How many values a JSON text has at most: parsed, each takes some sixty bytes and more."""
-    count = sum(body.count(sign) for sign in (b",", b"[", b"{", b":"))
-    if count <= MAX_JSON_NODES:
-        return count
-    bare = _STRING.sub(b"", body)  # what looks like several values may be one text
-    return sum(bare.count(sign) for sign in (b",", b"[", b"{", b":"))
 
 
 @dataclass

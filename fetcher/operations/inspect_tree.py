@@ -12,8 +12,9 @@ from fetcher.errors import Problem
 from fetcher.operations import check
 from fetcher.operations.workspace import Workspace
 from fetcher.reporting.report import ArtifactStatus, Report, Summary, of_plan, status_of
+from fetcher.tree.disk_space import nearest_folder
 from fetcher.tree.plan import Plan
-from fetcher.tree.preflight import check_for_plan, nearest_folder
+from fetcher.tree.preflight import check_for_plan
 
 
 def _seconds(space: Workspace) -> float:

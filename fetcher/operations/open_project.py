@@ -16,6 +16,7 @@ from fetcher.config import settings as all_settings
 from fetcher.config.project_choices import NAMED, choices, sentence
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
+from fetcher.fs.home import expanded
 from fetcher.i18n import t
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Selection
@@ -34,7 +35,7 @@ def settings_of(root: Path, flags: Mapping[str, object], mirrors: Sequence[str] 
     """The settings of the project at `root` under these flags. Raises UsageError."""
     flags = {**flags, "mirrors": tuple(mirrors)}
     if key := flags.get("verify_key"):  # meant from where the command was typed
-        flags["verify_key"] = str(Path(str(key)).expanduser().absolute())
+        flags["verify_key"] = str(expanded(str(key)).absolute())
     settings = all_settings.load(root, flags)
     settings.check()
     keep_secrets(settings)

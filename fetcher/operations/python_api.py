@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fetcher.errors import UsageError
+from fetcher.fs.home import expanded
 from fetcher.i18n import t
 from fetcher.operations import open_project
 from fetcher.project import names as naming
@@ -237,11 +238,11 @@ def open(project: Name | None = None, *, into: Name | None = None) -> Project:
     with manifests/, fetch.yaml or fetch.lock, else that folder itself. `into` is where the tree
     stands (default: the root). Raises UsageError if `project` is no folder.
     """
-    start = Path.cwd() if project is None else Path(project).expanduser().absolute()
+    start = Path.cwd() if project is None else expanded(project).absolute()
     if not start.is_dir():
         raise UsageError(t("{start} is no folder", start=start), t("name the project's folder"))
     root = find_root(start)
-    return Project(root, root if into is None else Path(into).expanduser().absolute())
+    return Project(root, root if into is None else expanded(into).absolute())
 
 
 def fetch(

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import DocumentProblem, InvalidDocument
 from fetcher.i18n import t
+from fetcher.verify.contract import json_text
 from fetcher.verify.contract.exhibits import Fingerprint
 from fetcher.verify.contract.options import GENERAL
+from fetcher.verify.contract.regular import read_regular_text
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.foreign import ProbeOptions
@@ -48,15 +50,15 @@ def read(root: Path) -> dict[Key, GoldenEntry]:
     """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
     path = own_file(root, NAME)
     try:
-        if path.stat().st_size > _LIMIT:
-            raise _invalid(t("it is too large"))
-        text = path.read_text("utf-8")
+        text = read_regular_text(path, _LIMIT)
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise _invalid(t("cannot be read: {strerror}", strerror=error.strerror or error)) from None
     except ValueError:
         raise _invalid(t("it is not UTF-8")) from None
     try:
-        return _decode(json.loads(text))
+        return _decode(json_text.loads(text))
     except json.JSONDecodeError as error:
         what = t("it is not JSON: {reason}", reason=error.msg)
         if "<<<<<<<" in text:

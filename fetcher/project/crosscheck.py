@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from fetcher.fs.patterns import compile_glob, expand, is_glob, nearest
+from fetcher.fs.globs import compile_glob
+from fetcher.fs.patterns import expand, is_glob
 from fetcher.fs.safe_paths import PathClaims
 from fetcher.i18n import t
-from fetcher.project.layout import Entry, Layout, covers, mismatch, target_of
+from fetcher.project.layout import Entry, Layout, covers, mismatch, target_of, writable_glob
 from fetcher.project.manifest import Manifest
 from fetcher.yamldoc.nodes import Document
 
@@ -27,6 +28,7 @@ class _CrossCheck:
         # What the tree places, as far as the manifest's own lists of files tell.
         self.targets: set[str] = set()
         self.open_folders: list[Entry] = []
+        self._known: dict[str, Mapping[str, None] | None] = {}
 
     def run(self) -> None:
         """Note everything."""
@@ -42,7 +44,8 @@ class _CrossCheck:
     def _unknown(self, artifact: str, line: int, column: int) -> None:
         declared = self.manifest.declared
         unplaced = declared - self.layout.mentioned - self.meant
-        close = nearest(artifact, unplaced) or nearest(artifact, declared)
+        guess = self.layout_doc.nearest
+        close = guess(artifact, unplaced) or guess(artifact, declared)
         if close and _is_slip(artifact, close):
             self.meant.add(close)
         self.layout_doc.at(
@@ -58,14 +61,21 @@ class _CrossCheck:
             else t("its artifacts: {declared}", declared=_listed(declared)),
         )
 
+    def _names(self, artifact_id: str) -> Mapping[str, None] | None:
+        """The artifact's files, if the manifest alone tells them."""
+        if artifact_id not in self._known:
+            artifact = self.manifest.artifacts.get(artifact_id)
+            names = artifact.literal_names if artifact else None
+            self._known[artifact_id] = None if names is None else dict.fromkeys(names)
+        return self._known[artifact_id]
+
     def _entries(self) -> None:
         for entry in self.layout.entries:
             if entry.artifact not in self.manifest.declared:
                 self._unknown(entry.artifact, entry.line, entry.column)
                 continue
-            artifact = self.manifest.artifacts.get(entry.artifact)
-            names = artifact.literal_names if artifact else None
-            if names is not None and (wrong := mismatch(entry, names)):
+            names = self._names(entry.artifact)
+            if names is not None and (wrong := mismatch(entry, names, self.layout_doc.nearest)):
                 self.layout_doc.at(entry.line, entry.column, *wrong)
 
     def _hub_cache(self) -> None:
@@ -102,8 +112,7 @@ class _CrossCheck:
         """Gather what is placed; two files on one path are noted, once for each entry."""
         claims = PathClaims()
         for entry in self.layout.entries:
-            artifact = self.manifest.artifacts.get(entry.artifact)
-            names = artifact.literal_names if artifact else None
+            names = self._names(entry.artifact)
             if not entry.folder:
                 found = [entry.target]
             elif names is None:
@@ -134,7 +143,7 @@ class _CrossCheck:
     def _edits(self) -> None:
         for target in self.layout.edits:
             if not self._may_place(target):
-                close = nearest(target, self.targets)
+                close = self.layout_doc.nearest(target, self.targets)
                 self.layout_doc.at(
                     *self.layout.places[f"edits:{target}"],
                     t(
@@ -150,7 +159,7 @@ class _CrossCheck:
         for pattern in self.layout.writable:
             for item in expand(pattern):
                 if not self._may_match(item):
-                    close = nearest(item, self.targets)
+                    close = self.layout_doc.nearest(item, self.targets)
                     self.layout_doc.at(
                         *self.layout.places[f"writable:{pattern}"],
                         t("the tree places no file at {item!r}, which 'writable' names", item=item),
@@ -164,8 +173,8 @@ class _CrossCheck:
         folder = item.endswith("/")
         if not (folder or is_glob(item)):
             return self._may_place(item)
-        regex = compile_glob(item + "**" if folder else item)
-        return bool(self.open_folders) or any(regex.fullmatch(name) for name in self.targets)
+        glob = compile_glob(writable_glob(item))
+        return bool(self.open_folders) or any(glob.matches(name) for name in self.targets)
 
 
 def _is_slip(found: str, meant: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from fetcher.errors import Problem
-from fetcher.fs.patterns import BadPattern, compile_glob, expand, nearest
+from fetcher.fs.globs import BadPattern, Glob, compile_glob
+from fetcher.fs.patterns import expand, is_glob, nearest
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
@@ -72,13 +73,27 @@ class Layout:
     path: Path | None = None
 
     @cached_property
-    def _writable(self) -> list[re.Pattern[str]]:
-        globs = [item for pattern in self.writable for item in expand(pattern)]
-        return [compile_glob(item + "**" if item.endswith("/") else item) for item in globs]
+    def _writable(self) -> tuple[set[str], list[Glob]]:
+        """Names and folders (which end in /) to the letter, and globs."""
+        items = [item for pattern in self.writable for item in expand(pattern)]
+        plain = {item for item in items if not is_glob(item)}
+        globs = [compile_glob(writable_glob(item)) for item in items if item not in plain]
+        return plain | set(self.writable), globs
 
     def is_writable(self, target: str) -> bool:
         """Whether the layout wants this target (relative to its root) as a copy."""
-        return target in self.writable or any(glob.fullmatch(target) for glob in self._writable)
+        plain, globs = self._writable
+        if target in plain:
+            return True
+        folders = (target[: index + 1] for index, char in enumerate(target) if char == "/")
+        return any(folder in plain for folder in folders) or any(
+            glob.matches(target) for glob in globs
+        )
+
+
+def writable_glob(item: str) -> str:
+    """A glob under `writable` as it is meant: a folder is all that is in it."""
+    return item + "**" if item.endswith("/") else item
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,7 @@ def _glob_complaint(text: str) -> str | None:
     return None
 
 
+MAX_WRITABLE_GLOBS = 100
 _FOLDER = Text(expected=t("a relative path"), check=_folder_complaint)
 
 LAYOUT_FIELDS: dict[str, Field] = {
@@ -252,6 +268,11 @@ def decode(document: Document) -> Layout | None:
         edits=values.get("edits", {}),
         writable=values.get("writable", ()),
     )
+    # Each of these is held against each target.
+    globs = [item for text in layout.writable for item in expand(text) if is_glob(item)]
+    if len(globs) > MAX_WRITABLE_GLOBS:
+        text = t("'writable' stands for more than {most} globs", most=MAX_WRITABLE_GLOBS)
+        document.problem(node_of(root, "writable"), text, t("name folders, which end in /"))
     for section in ("hub_cache", "edits", "writable"):
         node = node_of(root, section)
         if node is root:
@@ -304,7 +325,11 @@ def owner_of(layout: Layout, target: str) -> str:
     return next((entry.artifact for entry in layout.entries if covers(entry, target)), "")
 
 
-def mismatch(entry: Entry, names: Collection[str]) -> tuple[str, str] | None:
+def mismatch(
+    entry: Entry,
+    names: Collection[str],
+    guess: Callable[[str, Collection[str]], str | None] = nearest,
+) -> tuple[str, str] | None:
     """What is wrong with an entry, given the artifact's files; (message, hint)."""
     if entry.folder:
         if not entry.path or any(name.startswith(entry.path + "/") for name in names):
@@ -333,7 +358,7 @@ def mismatch(entry: Entry, names: Collection[str]) -> tuple[str, str] | None:
     what = t("artifact {artifact!r} has no file {path!r}", artifact=entry.artifact, path=entry.path)
     if any(name.startswith(entry.path + "/") for name in names):
         return what, t("it is a folder: end the key in '/'")
-    close = nearest(entry.path, names)
+    close = guess(entry.path, names)
     return what, t(
         "did you mean {artifact!r}?", artifact=entry.artifact + "/" + close
     ) if close else ""

@@ -12,12 +12,15 @@ from typing import Any
 
 from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import LockError
+from fetcher.fs.globs import BadPattern
 from fetcher.fs.locks import held
-from fetcher.fs.patterns import BadPattern, select
+from fetcher.fs.patterns import select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact
 from fetcher.sources.base import FileEntry
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +166,7 @@ def loads(text: str, shown: str = NAME) -> Lock:
     """Parse a lock; raises LockError for anything that is not as this tool writes it."""
     hint = _restore(shown)
     try:
-        data = json.loads(text, object_pairs_hook=_object)
+        data = json_text.loads(text, object_pairs_hook=_object)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, dict) else None
             raise LockError(
@@ -214,7 +217,7 @@ def read(root: Path) -> Lock:
     """The project's lock, empty if there is none. Raises LockError, Failure."""
     path = own_file(root, NAME)
     try:
-        return loads(path.read_text("utf-8"))
+        return loads(read_regular_text(path, MAX_LIST))
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:

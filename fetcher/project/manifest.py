@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
-from fetcher.fs.patterns import BadPattern, compile_glob, expand, is_glob, literal_names, nearest
+from fetcher.fs.globs import BadPattern, compile_glob
+from fetcher.fs.patterns import expand, is_glob, literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION, MEMORY, VISIBILITY
@@ -402,7 +403,7 @@ def _check_combinations(root: Node, manifest: Manifest, document: Document) -> N
         chosen = node_of(entry, "artifacts")
         for item in chosen.items if chosen is not entry else []:
             if item.text not in manifest.declared:
-                close = nearest(item.text, manifest.declared)
+                close = document.nearest(item.text, manifest.declared)
                 hint = t("did you mean {close!r}?", close=close) if close else ""
                 document.problem(
                     item, t("there is no artifact {text!r} here", text=item.text), hint

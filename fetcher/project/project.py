@@ -126,7 +126,9 @@ def catalog_folder(kind: str) -> Path:
 def _yaml_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    # What is no file at all is told by name when it is read.
+    found = (path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return sorted(path for path in found if not path.is_dir())
 
 
 @dataclass

@@ -13,6 +13,7 @@ from fetcher.i18n import t
 from fetcher.project import layout as layouts
 from fetcher.project import manifest as manifests
 from fetcher.project.crosscheck import cross_check
+from fetcher.verify.contract.regular import read_regular
 from fetcher.yamldoc import edit
 from fetcher.yamldoc.nodes import parse
 
@@ -30,7 +31,7 @@ def read_text(root: Path, path: str) -> str:
     """A file's text, "" if it is not there. Raises UsageError for one that is no text,
     Failure for a link out of the project."""
     try:
-        return own_file(root, path).read_bytes().decode("utf-8-sig")
+        return read_regular(own_file(root, path)).decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:

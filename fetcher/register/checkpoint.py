@@ -9,6 +9,7 @@ from typing import Any
 
 from fetcher.errors import UsageError, from_os_error
 from fetcher.fs.atomic import sha256_of
+from fetcher.fs.home import expanded
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import join, t
 from fetcher.project.manifest import ARTIFACT
@@ -41,7 +42,7 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     except ValueError as error:
         raise UsageError(t("{text}: {error}", text=short(text), error=error)) from error
     looks_local = text.startswith((".", "/", "~")) or text.startswith("local:")
-    path = Path(text.removeprefix("local:")).expanduser()
+    path = expanded(text.removeprefix("local:"))
     if looks_local or (found is None and "://" not in text) or _is_there(root, path, found):
         return of_path(path, root)
     if found is None:

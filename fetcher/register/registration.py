@@ -9,6 +9,7 @@ from typing import Any
 
 from fetcher.config.boundaries import taken_from
 from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem, UsageError
+from fetcher.fs.home import expanded
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.project.manifest import ARTIFACT
@@ -329,7 +330,7 @@ class Session:
 
 
 def _path(text: str) -> Path:
-    return Path(text.removeprefix("local:")).expanduser()
+    return expanded(text.removeprefix("local:"))
 
 
 def _source(written: Any) -> Source:

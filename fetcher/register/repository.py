@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import UsageError
+from fetcher.fs.home import expanded
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.project.spellings import REPOSITORY_TYPES, known_as, repository_type
@@ -97,7 +98,7 @@ def code_of(places: Places, root: Path, hub: str = "") -> Checkpoint:
     kind, text = places.kind, places.repository
     bare = re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None
     if kind == "local":
-        found = checkpoint.of_path(Path(text.removeprefix("local:")).expanduser(), root)
+        found = checkpoint.of_path(expanded(text.removeprefix("local:")), root)
     elif kind == "github" and bare:
         found = checkpoint.of_text(f"github:{text}", root, hub)
     elif kind == "huggingface" and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text):

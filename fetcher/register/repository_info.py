@@ -9,7 +9,7 @@ from typing import Any
 
 from fetcher.catalog.fallback import pipeline_type_of
 from fetcher.errors import Failure
-from fetcher.fs.patterns import compile_glob
+from fetcher.fs.globs import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.i18n import t
 from fetcher.network.session import Network
@@ -202,7 +202,7 @@ def _of_github(source: GitHub, network: Network) -> Upstream:
 
 
 def _covered(path: str, globs: Sequence[str]) -> bool:
-    return any(compile_glob(glob).fullmatch(path) for glob in globs)
+    return any(compile_glob(glob).matches(path) for glob in globs)
 
 
 def _list(source: Source, network: Network, found: Upstream) -> None:
@@ -215,8 +215,10 @@ def _list(source: Source, network: Network, found: Upstream) -> None:
     if any(entry.path.endswith(".safetensors") for entry in found.files):
         left_out: list[str] = []
         for glob in _DOUBLES:
-            regex = compile_glob(glob)
-            if any(regex.fullmatch(e.path) and not _covered(e.path, left_out) for e in found.files):
+            compiled = compile_glob(glob)
+            if any(
+                compiled.matches(e.path) and not _covered(e.path, left_out) for e in found.files
+            ):
                 left_out.append(glob)
         if left_out:
             found.values["exclude"] = left_out

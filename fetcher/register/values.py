@@ -15,6 +15,7 @@ from fetcher.yamldoc.schema import INVALID, Json, ListOf, MapOf, Record, Text, T
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _BREAK = re.compile(r"[\n\t]")
+_PAIR = re.compile(r"(?<![\w.-])([\w.-]+)[ \t]{0,9}=[ \t]{0,9}")
 
 
 def node_of_value(value: Any) -> Node:
@@ -50,7 +51,7 @@ def node_of_text(text: str, kind: Type) -> tuple[Node | None, str]:
     if isinstance(kind, ListOf) and not (text.startswith("[") and text.endswith("]")):
         text = f"[{text}]" if not _with_brackets(text) else text
     elif isinstance(kind, MapOf | Record) and not text.startswith("{"):
-        pairs = re.sub(r"([\w.-]+)\s*=\s*", r"\1: ", ", ".join(text.splitlines()))
+        pairs = _PAIR.sub(r"\1: ", ", ".join(text.splitlines()))
         text = "{" + pairs + "}"
     document = parse(text.encode(), "value")
     if document.root is None or document.problems:

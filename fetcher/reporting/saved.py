@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,8 @@ from fetcher.fs.boundary import open_own, write_own
 from fetcher.reporting.envelope import SCHEMA, Answer, print_json
 from fetcher.reporting.report import Report
 from fetcher.tree.state import FOLDER, State
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 from fetcher.yamldoc.json_fields import JsonFields
 
 _PLACE = f"{FOLDER}/reports"
@@ -85,7 +86,7 @@ def keep_pictures(tree: Path, pictures: Mapping[str, bytes]) -> None:
 def picture(tree: Path, sha256: str) -> bytes | None:
     """A kept PNG, None if it is not there or not what it was."""
     try:
-        data = (folder_of(tree) / "pictures" / f"{sha256}.png").read_bytes()
+        data = read_regular(folder_of(tree) / "pictures" / f"{sha256}.png")
     except OSError:
         return None
     return data if hashlib.sha256(data).hexdigest() == sha256 else None
@@ -94,9 +95,7 @@ def picture(tree: Path, sha256: str) -> bytes | None:
 def read(path: Path) -> SavedReport:
     """A report that a command has left; an empty one where none is, or none that can be read."""
     try:
-        if path.stat().st_size > _LARGEST:
-            return SavedReport()
-        found = JsonFields.of(json.loads(path.read_text("utf-8")))
+        found = JsonFields.of(json_text.loads(read_regular(path, _LARGEST)))
     except (OSError, ValueError, RecursionError):
         return SavedReport()
     if found.get("schema") != SCHEMA:

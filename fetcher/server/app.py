@@ -25,7 +25,7 @@ from fetcher.server.github import github_file
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, refusal, text_response
 from fetcher.server.hub import Hub
 from fetcher.server.lookup import Lookup
-from fetcher.server.metrics import Metrics
+from fetcher.server.metrics import BYTE_COUNTERS, Metrics
 from fetcher.server.raw_files import RawFiles, RegistryHandler, blob_response
 from fetcher.server.tokens import ANONYMOUS, Identity, Tokens
 from fetcher.server.upload import BlobUpload
@@ -160,14 +160,17 @@ class App:
 
     def _metrics(self, request: HttpRequest) -> HttpResponse:
         artifacts = self.lookup.view.artifacts
+        seen = [item for item in artifacts if request.identity.may_see(item.full_name, item.record)]
+        whole = len(seen) == len(artifacts)
         text = self.metrics.text(
-            artifacts=len(artifacts),
-            files=sum(len(item.files) for item in artifacts),
-            held_bytes=sum(item.size for item in artifacts),
+            # How many bytes others get or bring would tell the sizes of what is not seen.
+            without=() if whole else BYTE_COUNTERS,
+            artifacts=len(seen),
+            files=sum(len(item.files) for item in seen),
+            held_bytes=sum(item.size for item in seen),
             damaged_contents_total=self.damaged(),
         )
-        # Names of models: only for who may see all of them.
-        if all(request.identity.may_see(item.full_name, item.record) for item in artifacts):
+        if whole:  # names of models
             text += self.model_metrics()
         return text_response(text, kind=CONTENT_TYPE)
 

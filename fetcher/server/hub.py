@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -25,6 +24,7 @@ from fetcher.server.lookup import Lookup, RepoCommit, missing
 from fetcher.server.repos import Repo, Snapshot
 from fetcher.server.tokens import Identity
 from fetcher.sources.huggingface import PART, PART_HEADER
+from fetcher.verify.contract import json_text
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 PAGE = 1000
@@ -169,7 +169,7 @@ class Hub:
         paths: object
         try:
             if "json" in (request.headers("content-type") or ""):
-                paths = json.loads(body)["paths"]
+                paths = json_text.loads(body)["paths"]
             else:
                 paths = parse_qs(body.decode(), max_num_fields=100_000).get("paths", [])
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -22,6 +22,7 @@ _BACKLOG = 1024
 # Threads that read files, made when needed; those of slow disks and bodies on their way wait.
 _READERS = 512
 _GRACE_SECONDS = 30.0
+_HEAD_SECONDS = 30  # for a request's head; how often HTTP/2 asks whether anybody is there
 
 
 @dataclass
@@ -97,6 +98,7 @@ async def run(
     A second signal ends it at once. False if downloads were still running at the end.
     """
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings, HTTP2Settings
     from granian.server.embed import Server
 
     class _Server(Server):  # type: ignore[misc]
@@ -115,7 +117,11 @@ async def run(
         address=listen.host if _is_address(listen.host) else "127.0.0.1",
         port=listen.port,
         interface=Interfaces.RSGI,
-        http=HTTPModes.auto,
+        # Clients ask for HTTP/2 only under TLS; to tell the two apart without it, a connection that
+        # says nothing would be waited for.
+        http=HTTPModes.auto if listen.cert else HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_SECONDS * 1000),
+        http2_settings=HTTP2Settings(keep_alive_interval=_HEAD_SECONDS * 1000),
         websockets=False,
         backlog=_BACKLOG,
         runtime_threads=1,

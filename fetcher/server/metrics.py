@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Collection
 
 from fetcher import __version__
 from fetcher.hardware.process_memory import resident_bytes
@@ -36,6 +37,8 @@ _METRICS = {
         Metric("process_resident_memory_bytes", "gauge", "Memory of the process."),
     )
 }
+# These grow by the size of each file that somebody gets.
+BYTE_COUNTERS = ("fetch_response_bytes_total", "fetch_upstream_bytes_total")
 _Labels = tuple[tuple[str, str], ...]
 
 
@@ -51,9 +54,9 @@ class Metrics:
         assert name in _METRICS, name
         self._counts[name, tuple(labels.items())] += value
 
-    def text(self, **gauges: float) -> str:
+    def text(self, without: Collection[str] = (), **gauges: float) -> str:
         """All of it; `gauges` are values of this moment, by their name without `fetch_`."""
-        now = dict(self._counts)
+        now = {key: value for key, value in self._counts.items() if key[0] not in without}
         now["fetch_info", (("version", __version__),)] = 1
         now["fetch_start_time_seconds", ()] = round(self.started, 3)
         for name, value in gauges.items():

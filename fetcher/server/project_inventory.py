@@ -19,6 +19,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
+from fetcher.verify.contract.regular import MAX_LIST, read_regular
 
 
 class ProjectInventory:
@@ -58,7 +59,7 @@ class ProjectInventory:
         for name, path in self._document_files():
             try:
                 self._project.check_own(path)
-                found[name] = path.read_bytes()
+                found[name] = read_regular(path, MAX_LIST)
             except (OSError, Failure):
                 continue
         return found

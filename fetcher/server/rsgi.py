@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Any
@@ -14,6 +14,7 @@ from fetcher.server.app import App
 from fetcher.server.blob_check import AT_ONCE, BlobChecks
 from fetcher.server.http import Content, HttpError, HttpRequest, HttpResponse, refusal
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
+from fetcher.server.request_body import paced
 from fetcher.server.streaming import StreamWriter
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Service:
             scope.scheme,
             headers.get("host") or scope.authority or "",
             scope.client.rpartition(":")[0],
-            partial(_chunks, proto),
+            partial(paced, proto),
             public_url=options.public_url,
             trust_forwarded=options.trust_forwarded,
         )
@@ -184,11 +185,6 @@ def _unsatisfiable(headers: dict[str, str], size: int) -> Sending:
 def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
-
-
-async def _chunks(proto: Any) -> AsyncIterator[bytes]:
-    async for chunk in proto:
-        yield bytes(chunk)
 
 
 async def _empty(status: int, headers: dict[str, str], proto: Any) -> None:

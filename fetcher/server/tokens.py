@@ -15,6 +15,7 @@ from pathlib import Path
 from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord
+from fetcher.verify.contract.regular import read_regular_text
 
 RIGHTS = ("read", "upload")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -102,7 +103,7 @@ class Tokens:
             if seen == self._seen:
                 return ""
             self._seen = seen
-            self._known = _parse(self.path.read_text("utf-8"), self.path)
+            self._known = _parse(read_regular_text(self.path), self.path)
         except UsageError as error:
             if strict:
                 raise

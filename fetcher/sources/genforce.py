@@ -92,7 +92,7 @@ ZOO = {
 
 def _zoo_key(name: str) -> str:
     """`stylegan/celeba_partial-256x256`, as the zoo's page writes it, as the zoo's code does."""
-    squared = re.sub(r"[-_]?(\d+)x\d+$", r"\1", name.strip())
+    squared = re.sub(r"[-_]?(?<!\d)(\d{1,9})x\d{1,9}$", r"\1", name.strip())
     return re.sub(r"[^a-z0-9]", "", squared.lower())
 
 

@@ -35,6 +35,7 @@ from fetcher.sources.git_fields import (
     SHORT_TAIL,
     repository_field,
 )
+from fetcher.sources.pages import Pages
 from fetcher.yamldoc.json_fields import JsonFields
 from fetcher.yamldoc.schema import Field, Text
 
@@ -225,7 +226,7 @@ class GitHub(Source):
     def _tree(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], bool]:
         listing = self._listing(f"{self._api}/git/trees/{commit}?recursive=1", network)
         if listing.truncated:
-            items = list(self._walk(commit, "", network))
+            items = list(self._walk(commit, "", network, Pages(self.describe())))
         else:
             items = [("", item) for item in listing.items]
         entries: dict[str, FileEntry] = {}
@@ -249,7 +250,9 @@ class GitHub(Source):
         items = [item for item in listing.objects("tree") if item.text("type") in kinds]
         return _Listing(items, truncated)
 
-    def _walk(self, tree: str, folder: str, network: Network) -> Iterator[tuple[str, JsonFields]]:
+    def _walk(
+        self, tree: str, folder: str, network: Network, pages: Pages
+    ) -> Iterator[tuple[str, JsonFields]]:
         """A tree too large for one answer, folder by folder, only where the path leads."""
         listing = self._listing(f"{self._api}/git/trees/{tree}", network)
         if listing.truncated or folder.count("/") > _MAX_DEPTH:
@@ -259,6 +262,7 @@ class GitHub(Source):
                 folder=folder or t("the top folder"),
             )
             raise Failure("refused", text, t("give the source a `path` below it"))
+        pages.add(len(listing.items))
         for item in listing.items:
             full = f"{folder}{item.text('path')}"
             if item.text("type") == "blob":
@@ -268,7 +272,7 @@ class GitHub(Source):
                 f"{self.path}/" if self.path else ""
             )
             if leads and COMMIT.fullmatch(item.text("sha")):
-                yield from self._walk(item.text("sha"), f"{full}/", network)
+                yield from self._walk(item.text("sha"), f"{full}/", network, pages)
 
     def _entry(self, folder: str, item: JsonFields) -> tuple[FileEntry, str | None]:
         path, size, sha = item.get("path"), item.get("size"), item.text("sha")

@@ -33,9 +33,9 @@ from fetcher.sources.git_fields import (
     SHORT_TAIL,
     repository_field,
 )
+from fetcher.sources.pages import Pages
 from fetcher.yamldoc.schema import Field, Text
 
-MAX_PAGES = 20_000
 # Smaller files come by plain HTTP in one request, where Xet needs four.
 XET_LEAST = 8 << 20
 # The Hub has no names with -- or ..: in its cache, o--m would be o/m.
@@ -46,6 +46,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
 PART_HEADER, PART = "X-Fetch-Listing", "part"
+_NEXT = re.compile(r'<([^<>]*)>[ \t]*;[ \t]*rel="?next"?')
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class HuggingFace(Source):
         path = "/" + quote(self.path) if self.path else ""
         url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
-        while url not in seen and len(seen) < MAX_PAGES:
+        pages = Pages(self.describe())
+        while url not in seen:
             seen.add(url)
             answer = network.get_json(url)
             if answer.status == 404 and path and url == first and _only_entry(answer.headers):
@@ -149,11 +151,12 @@ class HuggingFace(Source):
                 raise Failure(
                     "refused", t("{source}: the Hub's listing is no list", source=self.describe())
                 )
+            pages.add(len(listing))
             for item in listing:
                 entry = self._entry(item)
                 if entry:
                     yield answer, entry
-            following = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', answer.headers.get("link", ""))
+            following = _NEXT.search(answer.headers.get("link", ""))
             if not following:
                 return
             # The page's address is data: with another origin the token would travel there.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -20,6 +19,8 @@ from fetcher.project import lockfile
 from fetcher.sources.base import FileEntry
 from fetcher.store import upstream_records
 from fetcher.store.store import Store
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def projects(store: Store) -> Iterator[Path]:
         return
     for path in sorted(folder.glob("*.json")):
         try:
-            yield Path(json.loads(path.read_text("utf-8"))["root"])
+            yield Path(json_text.loads(read_regular(path))["root"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
 

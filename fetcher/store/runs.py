@@ -153,7 +153,7 @@ class Runs:
                     return
                 self.folder.mkdir(exist_ok=True)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-                self._own = os.open(self._path, flags, 0o644)
+                self._own = os.open(self._path, flags, 0o666)
                 self._write(Holder.here().dump() + "\n")
                 self._folder_mtime = os.stat(self.folder).st_mtime_ns
         except (OSError, Busy) as error:

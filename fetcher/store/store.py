@@ -28,6 +28,7 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
     Stat,
     copy,
+    make_read_only,
     reflink,
     remove_quietly,
     rename_new,
@@ -388,8 +389,7 @@ class Store:
         `stat` is that of a file that already is read-only.
         """
         if stat is None:
-            # Nobody may write it any more; who might not read it may not now.
-            os.chmod(temporary, os.lstat(temporary).st_mode & 0o444)
+            make_read_only(temporary)
             stat = stat_of(temporary)
         path = self.blob_path(sha256)
         try:

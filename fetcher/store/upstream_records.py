@@ -31,6 +31,7 @@ from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.sources.base import FileEntry
 from fetcher.sources.git_fields import COMMIT
 from fetcher.store.store import Store
+from fetcher.verify.contract import json_text
 
 _log = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ def read(folder: Path) -> UpstreamRepo | None:
 def _object(line: bytes) -> Mapping[str, object]:
     """One line; nothing for one that was never finished."""
     try:
-        item = json.loads(line) if line else None
+        item = json_text.loads(line) if line else None
     except (ValueError, RecursionError):
         return {}
     return item if isinstance(item, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import copy, reflink, remove_quietly
+from fetcher.fs.atomic import copy, make_read_only, reflink, remove_quietly
 from fetcher.fs.extents import Extent
 from fetcher.i18n import t
 from fetcher.store.store import Store
@@ -33,7 +33,7 @@ def copy_of(source: str, store: Store, link: bool) -> str:
     if link:
         with suppress(OSError):  # another file system, or somebody else's file
             os.link(source, path)
-            os.chmod(path, os.lstat(path).st_mode & 0o444)
+            make_read_only(path)
             return path
         remove_quietly(path)
     try:

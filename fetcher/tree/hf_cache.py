@@ -25,6 +25,7 @@ from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
 from fetcher.tree.state import StateRow
+from fetcher.verify.contract.regular import NotRegularError, read_regular
 
 
 class CachedBlobs:
@@ -247,5 +248,9 @@ class HubCache:
         with self._open(repository, above) as folder:
             path = Path(folder.at(name))
             # The client takes the file's text as it is: a line break at its end names no commit.
-            if path.is_symlink() or not path.exists() or path.read_bytes() != snapshot.encode():
+            try:
+                told = b"" if path.is_symlink() else read_regular(path)
+            except (FileNotFoundError, NotRegularError):
+                told = b""
+            if told != snapshot.encode():
                 write_atomically(path, snapshot.encode())

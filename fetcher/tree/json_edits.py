@@ -12,6 +12,7 @@ from typing import Any
 
 from fetcher.errors import Failure
 from fetcher.i18n import t
+from fetcher.verify.contract import json_text
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -49,7 +50,7 @@ def apply(data: bytes, values: Mapping[str, object], name: str) -> bytes:
         if len(data) > MAX_BYTES:
             raise ValueError(t("too large"))
         text = data.decode("utf-8-sig")
-        content = json.loads(text)
+        content = json_text.loads(text)
         if not isinstance(content, dict):
             raise ValueError(t("not an object"))
     except (ValueError, RecursionError) as error:

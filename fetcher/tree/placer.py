@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import (
@@ -30,6 +29,7 @@ from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import HubCache
 from fetcher.tree.plan import Item, row_of
 from fetcher.tree.state import FOLDER, StateRow
+from fetcher.verify.contract.regular import read_regular
 
 # A content that several files of one tree share is linked once; further ones are copied up to
 # this size, so that changing one of them in place does not change the others.
@@ -138,7 +138,8 @@ class Placer:
         blob = self.store.blob_path(sha256)
         try:
             if item.edit:
-                data = json_edits.apply(Path(blob).read_bytes(), item.edit, item.target)
+                before = read_regular(blob, json_edits.MAX_BYTES)
+                data = json_edits.apply(before, item.edit, item.target)
                 with open(temporary, "xb") as stream:  # noqa: PTH123
                     stream.write(data)
                 return _Made(item, sha256, private, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ PLACE = "place"  # in the store: only to be placed
 GET = "get"  # to be downloaded, then placed
 CONFLICT = "conflict"  # something else stands there
 BLOCKED = "blocked"  # cannot be placed at all
-WITHHELD = "withheld"  # to be downloaded, but the repository does not let us
+WITHHELD = "withheld"  # to be downloaded, but no disk has room or the repository does not let us
 UNVERIFIED = "unverified"  # there, but nobody has read it (quick plans only)
 
 
@@ -65,6 +65,11 @@ class Item:
         if self.action == BLOCKED:
             return False  # it may be there behind a link that is not followed
         return self.action in {KEEP, UNVERIFIED} or os.path.exists(self.path)
+
+    @property
+    def content(self) -> str:
+        """What tells its content from others: two items with one need one download."""
+        return self.file.key or f"{self.artifact.full_name}/{self.file.path}"
 
     @property
     def edit_key(self) -> str:
@@ -124,8 +129,7 @@ class Plan:
         wanted: dict[str, list[Item]] = {}
         for item in self.items:
             if item.action == GET:
-                key = item.file.key or f"{item.artifact.full_name}/{item.file.path}"
-                wanted.setdefault(key, []).append(item)
+                wanted.setdefault(item.content, []).append(item)
         return wanted
 
     def revisions(self) -> dict[tuple[str, str], str]:
@@ -156,12 +160,15 @@ def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = 
     )
 
 
-def space_needed(plan: Plan, link: str, same_disk: bool) -> tuple[int, int]:
+def space_needed(items: Iterable[Item], link: str, same_disk: bool) -> tuple[int, int]:
     """Bytes needed (in the store, in the tree) at most, as far as sizes are known."""
-    store = plan.bytes_to_get()
+    contents: dict[str, int] = {}
     copies = 0
-    for item in plan.items:
+    for item in items:
+        size = item.file.size or 0
+        if item.action == GET:
+            contents[item.content] = size
         if item.action in {GET, PLACE}:
             copied = item.writable or item.edit or link == "copy" or not same_disk
-            copies += (item.file.size or 0) if copied and link != "symlink" else 0
-    return store, copies
+            copies += size if copied and link != "symlink" else 0
+    return sum(contents.values()), copies

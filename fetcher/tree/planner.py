@@ -39,6 +39,7 @@ from fetcher.tree.plan import (
     Plan,
 )
 from fetcher.tree.state import StateRow
+from fetcher.verify.contract.regular import NotRegularError, read_regular
 
 _log = logging.getLogger(__name__)
 
@@ -440,12 +441,12 @@ class Planner:
         sha256 = self._stored(item.file)
         if not sha256:
             return ""
-        original = Path(self.store.blob_path(sha256)).read_bytes()
         try:
+            original = read_regular(self.store.blob_path(sha256), json_edits.MAX_BYTES)
             expected = json_edits.apply(original, item.edit or {}, item.target)
-        except Failure:
+        except (Failure, NotRegularError):
             return ""
-        if Path(item.path).read_bytes() != expected:
+        if read_regular(item.path, len(expected)) != expected:
             return ""
         return hashlib.sha256(expected).hexdigest()
 

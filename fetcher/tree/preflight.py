@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,25 +12,15 @@ from fetcher.errors import Failure, FetchError, Problem
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.store.store import Store
+from fetcher.tree.disk_space import nearest_folder, room_for
 from fetcher.tree.hf_cache import CachedBlobs
-from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan, space_needed
-from fetcher.ui.units import human_bytes
-
-_MARGIN = 32 * 1024 * 1024
-
-
-def nearest_folder(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
-    while not path.is_dir() and path != path.parent:
-        path = path.parent
-    return path
+from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What is known before the first byte: `fatal` keeps a run from starting at all, `refused` are
-    artifacts that their repositories do not let us have."""
+    artifacts that no disk has room for, or that their repositories do not let us have."""
 
     fatal: list[Problem]
     refused: list[tuple[ArtifactPlan, Problem]]
@@ -53,60 +42,26 @@ class Verdict:
 
 def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict:
     """Look for all that would make a run fail; repositories are asked only if it may start."""
-    fatal = [*check_space(plan, store, link), *check_writable(plan, store)]
+    room = room_for(plan, store, link)
+    fatal = [*room.lacking, *check_writable(plan, store)]
     downloads = any(item.action == GET for item in plan.items)
     if downloads and not fatal:
         fatal = check_mirrors(network)
     if not downloads or fatal:
-        return Verdict(fatal, [])
-    return Verdict(fatal, [*check_local(plan, network), *check_access(plan, network)])
+        return Verdict(fatal, room.too_large)
+    closed = [*check_local(plan, network), *check_access(plan, network)]
+    return Verdict(fatal, [*room.too_large, *closed])
 
 
 def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list[Problem]:
     """The same to show it: all at once, with what is missing offline; no mirror is opened."""
     return [
-        *check_space(plan, store, link),
+        *room_for(plan, store, link).problems(),
         *check_writable(plan, store),
         *(problem for _, problem in check_local(plan, network, each=True)),
         *(problem for _, problem in check_access(plan, network)),
         *check_offline(plan, network),
     ]
-
-
-def check_space(plan: Plan, store: Path, link: str) -> list[Problem]:
-    """A problem for each disk on which the plan cannot fit; begun downloads are counted in."""
-    store_folder, tree_folder = nearest_folder(store.absolute()), nearest_folder(plan.tree)
-    same_disk = os.stat(store_folder).st_dev == os.stat(tree_folder).st_dev
-    in_store, in_tree = space_needed(plan, link, same_disk)
-    if in_store:
-        begun = sum(path.stat().st_size for path, _ in Store(store, readonly=True).parts())
-        in_store = max(0, in_store - begun)
-    needs = {store_folder: in_store}
-    if same_disk:
-        needs[store_folder] += in_tree
-    else:
-        needs[tree_folder] = in_tree
-    problems = []
-    for folder, needed in needs.items():
-        free = shutil.disk_usage(folder).free
-        if needed and needed + _MARGIN > free:
-            problems.append(
-                Problem(
-                    "disk-space",
-                    t(
-                        "{folder}: {needed} needed and {margin} to spare, {free} free",
-                        folder=folder,
-                        needed=human_bytes(needed),
-                        margin=human_bytes(_MARGIN),
-                        free=human_bytes(free),
-                    ),
-                    t(
-                        "free some space, choose fewer artifacts with --only, or point "
-                        "FETCH_STORE or --into at another disk"
-                    ),
-                )
-            )
-    return problems
 
 
 def check_writable(plan: Plan, store: Path) -> list[Problem]:

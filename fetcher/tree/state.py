@@ -97,6 +97,9 @@ class State:
         refuse_links(self.folder.parent, (FOLDER, *names))
 
     def _connect(self) -> sqlite3.Connection:
+        # SQLite would not let the group write, whatever the umask says; its journal has this mode.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
         db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             _refuse_strange(db)

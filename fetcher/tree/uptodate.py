@@ -26,6 +26,8 @@ from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.tree.plan import KEEP, Item, Plan
 from fetcher.tree.state import State
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import MAX_LIST, NotRegularError, open_regular
 
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings
@@ -91,6 +93,10 @@ class Seal:
                     yield SealedFile(path, target, None if size < 0 else size, sha256)
 
 
+# What such a file says counts for nothing, here as where it is read.
+_NONE = (FileNotFoundError, NotADirectoryError, PermissionError, NotRegularError)
+
+
 def mark(
     project: Project, tree: Path, selection: Selection, names: Sequence[str], settings: Settings
 ) -> str:
@@ -107,8 +113,10 @@ def fingerprint(tree: Path, inputs: Iterable[Path], choice: Sequence[Any]) -> st
     digest = hashlib.sha256(json.dumps([__version__, str(tree), choice]).encode())
     for path in sorted(set(inputs)):
         digest.update(b"\0" + os.fsencode(path) + b"\0")
-        with suppress(FileNotFoundError), open(path, "rb", buffering=0) as stream:  # noqa: PTH123
-            while block := stream.read(BLOCK):
+        with suppress(*_NONE), open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            # Nobody reads a larger one.
+            while size <= MAX_LIST and (block := stream.read(BLOCK)):
                 digest.update(block)
     return digest.hexdigest()
 
@@ -133,7 +141,7 @@ def load(state: State, mark: str, with_files: bool = False) -> Seal | None:
             if not _unchanged(state.folder.parent, folder, names, numbers):
                 return None
         packed = state.sealed_files(number) if with_files else None
-        seal = _opened(json.loads(text), packed)
+        seal = _opened(json_text.loads(text), packed)
     except (
         sqlite3.DatabaseError,
         ValueError,

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from fetcher.fs.home import expanded, home
+
 HIDDEN = "***"
 # A shorter one would be found in every second word.
 _SHORTEST = 4
@@ -24,7 +26,7 @@ _SECRET_NAME = re.compile(
 _NETRC_PASSWORD = re.compile(r"\bpassword\s+(\S+)")
 _WHOLE = re.compile(r"\S+")
 _INI_VALUE = re.compile(
-    r"^\s*(?:hf_token|refresh_token|aws_\w+_key(?:_id)?|aws_session_token)\s*=\s*(\S+)",
+    r"^[ \t]*(?:hf_token|refresh_token|aws_\w+_key(?:_id)?|aws_session_token)\s*=\s*(\S+)",
     re.MULTILINE,
 )
 
@@ -48,8 +50,8 @@ _FORMS = (
     # Headers, as requests, curl, http.client and their reprs write them.
     (
         re.compile(
-            r"\b((?:proxy-)?authorization|(?:set-)?cookie|[\w-]*-(?:token|api-key|signature)"
-            r"|x-amz-[\w-]*key)(['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\r\n]+",
+            r"\b((?:proxy-)?authorization|(?:set-)?cookie|[\w-]{0,80}-(?:token|api-key|signature)"
+            r"|x-amz-[\w-]{0,80}key)(['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\r\n]+",
             re.IGNORECASE,
         ),
         rf"\1\2{HIDDEN}",
@@ -124,21 +126,21 @@ def _login(address: str) -> Iterable[str]:
 
 def of_files() -> Iterable[str]:
     """The secrets in the user's own files: netrc, `hf auth login`'s tokens, AWS' credentials."""
-    home = Path(os.path.expanduser("~"))
+    own = home() or Path(os.devnull)
     hub = Path(
         os.environ.get("HF_HOME")
-        or Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache", "huggingface")
+        or Path(os.environ.get("XDG_CACHE_HOME") or own / ".cache", "huggingface")
     )
     for named, paths, pattern in (
-        ("NETRC", (home / ".netrc", home / "_netrc"), _NETRC_PASSWORD),
+        ("NETRC", (own / ".netrc", own / "_netrc"), _NETRC_PASSWORD),
         ("HF_TOKEN_PATH", (hub / "token",), _WHOLE),
         ("HF_STORED_TOKENS_PATH", (hub / "stored_tokens",), _INI_VALUE),
-        ("AWS_SHARED_CREDENTIALS_FILE", (home / ".aws/credentials",), _INI_VALUE),
+        ("AWS_SHARED_CREDENTIALS_FILE", (own / ".aws/credentials",), _INI_VALUE),
     ):
         chosen = os.environ.get(named)
         for path in (Path(chosen),) if chosen else paths:
             try:
-                text = path.expanduser().read_text("utf-8", "replace")
+                text = expanded(path).read_text("utf-8", "replace")
             except (OSError, RuntimeError):
                 continue
             yield from (secret.strip("\"'") for secret in pattern.findall(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ from fetcher.project.manifest import Artifact
 from fetcher.register.form import form_json
 from fetcher.reporting import saved
 from fetcher.server.http import HttpError, HttpRequest, HttpResponse, json_response, refusal
+from fetcher.verify.contract import json_text
 from fetcher.web import openapi, pages
 from fetcher.web.catalog_view import FACETS, CatalogCard, Listing
 from fetcher.web.register_form import FieldError, Registrar
@@ -343,7 +343,7 @@ async def _json(request: HttpRequest) -> object:
         raise refusal(415, t("expected Content-Type: application/json"))
     body = await request.body(_LARGEST_JSON)
     try:
-        found: object = json.loads(body)
+        found: object = json_text.loads(body)
     except (ValueError, RecursionError):
         raise refusal(400, t("the body is no JSON")) from None
     return found

@@ -38,7 +38,7 @@ def preferred(accept: str | None) -> str:
     """The language that an Accept-Language header likes best; English if it likes neither."""
     best, chosen = 0.0, LANGUAGES[0]
     for part in (accept or "").split(",")[:20]:
-        found = re.fullmatch(r"\s*([A-Za-z]+)(?:-[\w-]+)?\s*(?:;\s*q=([\d.]{1,5}))?\s*", part)
+        found = re.fullmatch(r"([A-Za-z]+)(?:-[\w-]+)?(?:\s*;\s*q=([\d.]{1,5}))?", part.strip())
         if not found or found[1].lower() not in LANGUAGES:
             continue
         try:

@@ -22,6 +22,8 @@ from fetcher.i18n import t
 from fetcher.mirror.copying import write_all
 from fetcher.server.http import HttpRequest, refusal
 from fetcher.tree.state import FOLDER
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 
 PLACE = "uploads"
 MOST_BYTES = 100 << 30
@@ -170,7 +172,7 @@ class Uploads:
 
     def _load(self, name: str) -> Upload | None:
         try:
-            found = Upload(**json.loads((self.folder / f"{name}.json").read_text("utf-8")))
+            found = Upload(**json_text.loads(read_regular(self.folder / f"{name}.json")))
             part = self.folder / f"{name}.part"
             found.received = found.size if found.path else part.stat().st_size
         except (OSError, ValueError, TypeError):

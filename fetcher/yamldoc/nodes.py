@@ -7,12 +7,14 @@ are never silently changed. Built from the parser's events, so depth, size and a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fetcher.errors import DocumentProblem
+from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
+from fetcher.verify.contract.regular import read_regular
 
 if TYPE_CHECKING:
     import yaml
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
+MAX_GUESSES = 200
 
 BROKEN = "broken"
 _TEXT_TAGS = {None, "!", "tag:yaml.org,2002:str"}
@@ -96,11 +99,17 @@ class Document:
         self.root: Node | None = None
         self.empty = False
         self.problems: list[DocumentProblem] = []
+        self._guesses = MAX_GUESSES
 
     def problem(self, node: Node, message: str, hint: str = "") -> None:
         """Note a mistake at `node`, unless it is reported already."""
         if node.kind != BROKEN:
             self.at(node.line, node.column, message, hint)
+
+    def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
+        """What a wrong name may be meant for; a file with very many is not guessed at for ever."""
+        self._guesses -= 1
+        return nearest(name, candidates) if self._guesses >= 0 else None
 
     def at(self, line: int, column: int, message: str, hint: str = "") -> None:
         """Note a mistake at a place."""
@@ -366,8 +375,7 @@ def read(path: Path, name: str | None = None) -> Document:
     """Read and parse a file; a file that cannot be read is a problem of the document."""
     shown = name or str(path)
     try:
-        with path.open("rb") as stream:
-            return parse(stream.read(MAX_BYTES + 1), shown)
+        return parse(read_regular(path, MAX_BYTES), shown)
     except OSError as error:
         document = Document(shown)
         document.at(1, 1, t("cannot be read: {strerror}", strerror=error.strerror or error))

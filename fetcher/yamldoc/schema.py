@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fetcher.errors import DocumentProblem
-from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.yamldoc.nodes import BROKEN, Document, Node
 
@@ -90,7 +89,7 @@ class Text(Type):
         if not self.multiline and not re.fullmatch(_ONE_LINE, node.text):
             return self.wrong(node, document, t("write it in one line, without control characters"))
         if self.choices and node.text not in self.choices:
-            close = nearest(node.text, self.choices)
+            close = document.nearest(node.text, self.choices)
             document.problem(
                 node,
                 t(
@@ -435,7 +434,7 @@ class Record(Type):
 
     def _unknown(self, key: Node, missing: list[str], document: Document) -> None:
         """Note an unknown key; a missing one that it must be meant for is not missed again."""
-        close = nearest(key.text, missing) or nearest(key.text, self.fields)
+        close = document.nearest(key.text, [*missing, *self.fields])
         if close in missing:
             missing.remove(close)
         document.problem(

@@ -164,7 +164,7 @@ def test_private_artifacts_take_a_token(mirror: Mirror) -> None:
 def test_health_metrics_and_the_front_page(mirror: Mirror) -> None:
     assert mirror.ask("/healthz").body == b"ok\n"
     mirror.ask("/o/m/resolve/main/config.json")
-    text = mirror.ask("/metrics").body.decode()
+    text = mirror.ask("/metrics", headers=bearer("reader-token-1")).body.decode()
     assert 'fetch_requests_total{part="hub",method="GET",status="200"}' in text
     assert "# TYPE fetch_response_bytes_total counter" in text
     assert mirror.url in mirror.ask("/").body.decode()

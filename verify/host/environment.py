@@ -67,7 +67,7 @@ def interpreter(python: str | None, environ: Mapping[str, str] = os.environ) -> 
     that the project's repository ships is not used, and a warning says so.
     """
     if python is not None:
-        given = Path(python).expanduser()
+        given = Path(os.path.expanduser(python))
         if given.is_dir():
             return str(_inside(given).absolute())
         # A bare name is looked up in PATH when it is started. Links stay: a venv is one.

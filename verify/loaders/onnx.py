@@ -6,10 +6,11 @@ interpreter: syntax of Python 3.8, libraries imported inside functions.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.loaders import LoadError, first_line, is_memory
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _provider(onnxruntime: Any, device: str) -> str:
 def _settings(path: Path, kind: type = dict) -> Any:
     """Return a JSON file's content if it is of this kind, else an empty one."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json_text.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return kind()
     return found if isinstance(found, kind) else kind()

@@ -62,7 +62,7 @@ def lpips_files(environ: Mapping[str, str] = os.environ) -> tuple[Path, Path] | 
     AlexNet's lie where torch.hub keeps what it downloaded; the others come with the packages lpips
     and torchmetrics.
     """
-    cache = environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    cache = environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     home = Path(environ.get("TORCH_HOME") or Path(cache, "torch"))
     backbone = home / "hub" / "checkpoints" / _ALEXNET
     for package, inside in (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract import json_text
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.loaders import sentence_transformer as loader
 from fetcher.verify.weights import finite, folders
 from fetcher.verify.weights.expectations import check_count
@@ -133,7 +134,7 @@ def _encoder_folder(files: Mapping[str, Path], folder: Path, pooling: str | None
 
 def _modules(path: Path) -> list[ModelConfig]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_text.loads(read_regular(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ProbeError(
             f"modules.json cannot be read: {error}", "fetch the artifact again"

@@ -5,13 +5,14 @@ Each look says in its own words what the libraries would tell in a misleading wa
 
 from __future__ import annotations
 
-import json
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract import json_text
 from fetcher.verify.contract.pickles import refused_globals
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -68,7 +69,7 @@ def read_json(path: Path, name: str) -> ModelConfig:
     try:
         if path.stat().st_size > _TEXT_LIMIT:
             raise ProbeError(f"{name} is too large for a configuration", _FETCH_AGAIN)
-        raw = path.read_bytes()
+        raw = read_regular(path, _TEXT_LIMIT)
     except OSError as error:
         told = "the link leads to no file" if path.is_symlink() else error.strerror or str(error)
         raise ProbeError(f"{name}: {told}", "fetch all restores it") from None
@@ -78,7 +79,7 @@ def read_json(path: Path, name: str) -> ModelConfig:
             "save it as UTF-8 without BOM, or let the layout's `edits` change it",
         )
     try:
-        found = json.loads(raw.decode("utf-8"))
+        found = json_text.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         head = raw[:40].decode("utf-8", "replace")
         page = " (a web page stands in its place)" if raw.lstrip()[:1] == b"<" else ""

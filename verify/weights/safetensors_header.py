@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract import json_text
 from fetcher.verify.contract.dtypes import CODES
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     is shorter or longer than they need.
     """
     size = path.stat().st_size
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         first = stream.read(8)
         if len(first) < 8:
             raise _truncated(f"it has {size} bytes, too few for a header")
@@ -58,7 +59,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
 
 def _parse(raw: bytes) -> dict[str, object]:
     try:
-        table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        table = json_text.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise ProbeError(f"the header is not valid: {error}", "fetch the file again") from None
     if not isinstance(table, dict):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fetcher.verify.contract import json_text
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+_MAX_INDEX = 256 << 20  # bytes
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<rest>\.[^/]+)")
 _SHOWN = 5
 
@@ -104,7 +106,7 @@ def check_index(
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        listed = json_text.loads(read_regular(path, _MAX_INDEX))["weight_map"]
         if not all(isinstance(shard, str) for shard in listed.values()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

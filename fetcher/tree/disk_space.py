@@ -1,0 +1,106 @@
+"""Whether the disks have room for a plan, and which artifacts have none whatever else is chosen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher.errors import Problem
+from fetcher.i18n import t
+from fetcher.store.store import Store
+from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, space_needed
+from fetcher.ui.units import human_bytes
+
+_MARGIN = 32 * 1024 * 1024
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+@dataclass
+class Room:
+    """What is known of the room for a plan: `lacking` is a problem for each disk that has too
+    little for the rest, once the artifacts in `too_large` are left out."""
+
+    too_large: list[tuple[ArtifactPlan, Problem]] = field(default_factory=list)
+    lacking: list[Problem] = field(default_factory=list)
+
+    def problems(self) -> list[Problem]:
+        """All of it."""
+        return [*(problem for _, problem in self.too_large), *self.lacking]
+
+
+class _Disks:
+    """The disks of store and tree, and what is free on them; begun downloads are counted in."""
+
+    def __init__(self, plan: Plan, store: Path, link: str) -> None:
+        self._store, self._tree = nearest_folder(store.absolute()), nearest_folder(plan.tree)
+        self._same = os.stat(self._store).st_dev == os.stat(self._tree).st_dev
+        self._link = link
+        self._begun: int | None = None
+        self._root = store
+        self._free = {
+            folder: shutil.disk_usage(folder).free for folder in (self._store, self._tree)
+        }
+
+    def lacking(self, items: Iterable[Item]) -> Mapping[Path, tuple[int, int]]:
+        """(needed, free) of each disk that has too little room for these."""
+        in_store, in_tree = space_needed(items, self._link, self._same)
+        if in_store:
+            in_store = max(0, in_store - self._begun_bytes())
+        needs = {self._store: in_store}
+        if self._same:
+            needs[self._store] += in_tree
+        else:
+            needs[self._tree] = in_tree
+        return {
+            folder: (needed, self._free[folder])
+            for folder, needed in needs.items()
+            if needed and needed + _MARGIN > self._free[folder]
+        }
+
+    def _begun_bytes(self) -> int:
+        if self._begun is None:
+            parts = Store(self._root, readonly=True).parts()
+            self._begun = sum(path.stat().st_size for path, _ in parts)
+        return self._begun
+
+
+def room_for(plan: Plan, store: Path, link: str) -> Room:
+    """Look whether the plan fits. An artifact that cannot fit alone is told apart from the rest."""
+    disks = _Disks(plan, store, link)
+    if not disks.lacking(plan.items):
+        return Room()
+    room = Room()
+    rest: list[Item] = []
+    for part in plan.artifacts:
+        gets = [item for item in part.items if item.action == GET]
+        lacking = disks.lacking(gets)
+        for folder, (needed, free) in lacking.items():
+            room.too_large.append((part, _problem(folder, needed, free, part.artifact.id)))
+        rest += [item for item in part.items if not lacking or item.action != GET]
+    for folder, (needed, free) in disks.lacking(rest).items():
+        room.lacking.append(_problem(folder, needed, free))
+    return room
+
+
+def _problem(folder: Path, needed: int, free: int, artifact: str = "") -> Problem:
+    text = t(
+        "{folder}: {needed} needed and {margin} to spare, {free} free",
+        folder=folder,
+        needed=human_bytes(needed),
+        margin=human_bytes(_MARGIN),
+        free=human_bytes(free),
+    )
+    hint = t(
+        "free some space, choose fewer artifacts with --only, or point FETCH_STORE or --into at "
+        "another disk"
+    )
+    return Problem("disk-space", text, hint, artifact)

@@ -1,0 +1,204 @@
+"""Every regular expression of the code, held against long texts made of its own pieces.
+
+Whatever text it is meant for, most come to meet text from outside. One that backtracks takes a
+time that grows with the square of the text, or worse: seconds for what others read at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import random
+import re
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fetcher.verify
+import pytest
+
+import fetcher
+
+CALLS = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer"}
+LENGTH = 8000
+# Some are held against short texts only: how long these are, and why.
+SHORT = {
+    r"\s*[/,]\s*": 200,  # spellings: names of benchmarks, cut before
+    r"(\S[^-–—:]*?) *[-–—:] +(\S.*)": 200,  # spellings: as above
+    r"-*([._])-*": 130,  # ids: runs of '-' are one by then
+}
+SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A regular expression, and how it is used at one place."""
+
+    place: str
+    compiled: re.Pattern[Any]
+    call: str
+
+    def run(self, text: str) -> None:
+        """Use it as the code does."""
+        given: Any = text
+        if isinstance(self.compiled.pattern, bytes):
+            given = text.encode("latin-1", "replace")
+        if self.call == "sub":
+            self.compiled.sub(given[:0], given)
+        elif self.call == "finditer":
+            sum(1 for _ in self.compiled.finditer(given))
+        else:
+            getattr(self.compiled, self.call)(given)
+
+
+def _sources() -> Iterator[tuple[Path, str]]:
+    for package, name in ((fetcher, "fetcher"), (fetcher.verify, "fetcher.verify")):
+        assert package.__file__
+        root = Path(package.__file__).parent
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            yield path, ".".join([name, *parts]).removesuffix(".__init__")
+
+
+def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str, str]]:
+    """(call, of what, method) of every `NAME.method(...)` and `module.NAME.method(...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+            if node.func.attr in CALLS and name:
+                yield node, name, node.func.attr
+
+
+def _expressions() -> list[Expression]:
+    found: dict[tuple[object, int, str], Expression] = {}
+    methods: dict[str, set[str]] = {}
+    trees = [(path, name, ast.parse(path.read_text("utf-8"))) for path, name in _sources()]
+    for _, _, tree in trees:
+        for _, owner, method in _calls(tree):
+            methods.setdefault(owner, set()).add(method)
+    for path, name, tree in trees:
+        if not any(owner == "re" for _, owner, _ in _calls(tree)):
+            continue
+        module = importlib.import_module(name)
+        for key, value in vars(module).items():
+            for item in _patterns_in(value):
+                # What stands in a table is used under another name: searched, at worst.
+                for call in methods.get(key, ()) if item is value else ("sub",):
+                    place = f"{path.name}:{key}"
+                    found[item.pattern, item.flags, call] = Expression(place, item, call)
+        for call_node, owner, method in _calls(tree):
+            if owner != "re" or method == "compile":
+                continue
+            code = compile(ast.Expression(call_node.args[0]), str(path), "eval")
+            try:
+                pattern = eval(code, vars(module))
+            except NameError:
+                continue  # a pattern of a schema: see below
+            compiled = re.compile(pattern)
+            place = f"{path.name}:{call_node.lineno}"
+            found[compiled.pattern, compiled.flags, method] = Expression(place, compiled, method)
+    for pattern in _of_schemas():
+        compiled = re.compile(pattern)
+        found[pattern, compiled.flags, "fullmatch"] = Expression("schema", compiled, "fullmatch")
+    return list(found.values())
+
+
+def _patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
+    """A module's expression, or those in its tables."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _patterns_in(item)
+    elif isinstance(value, dict):
+        yield from _patterns_in([*value.keys(), *value.values()])
+
+
+def _of_schemas() -> Iterator[str]:
+    """The patterns that values of manifests, layouts and settings have to match."""
+    for path, name in _sources():
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                first = node.args[0]
+                if node.func.id == "Text" and isinstance(first, ast.Constant):
+                    yield str(first.value)
+                elif node.func.id == "Text" and isinstance(first, ast.Name):
+                    value = getattr(importlib.import_module(name), first.id, "")
+                    if isinstance(value, str):
+                        yield value
+
+
+EXPRESSIONS = _expressions()
+
+
+def _texts(compiled: re.Pattern[Any], length: int) -> Iterator[str]:
+    """Long texts of what the expression is made of, that it nearly matches."""
+    pattern = compiled.pattern
+    plain = pattern if isinstance(pattern, str) else pattern.decode("latin-1")
+    words = re.findall(r"[A-Za-z0-9_]{2,}", plain)[:8]
+    letters = set(re.sub(r"\\.", "", plain)) | set('a1-._/: "<\\')
+    pieces = [*sorted(char for char in letters if char.isprintable()), "\n", "\t", *words]
+    chosen = random.Random(plain)
+    units = pieces + ["".join(chosen.choices(pieces, k=2)) for _ in range(30)]
+    starts = ["", "", *words, '"', "<", "[", "://", "a", "1"]
+    for unit in units:
+        for start in ("", chosen.choice(starts)):
+            yield start + unit * (length // len(unit)) + "\x01"
+
+
+class _TooLong(Exception):
+    """The time is over."""
+
+
+def _expire(*_: object) -> None:
+    raise _TooLong
+
+
+def _slowest(expression: Expression, length: int) -> tuple[float, str]:
+    worst = 0.0, ""
+    before = signal.signal(signal.SIGALRM, _expire)
+    try:
+        for text in _texts(expression.compiled, length):
+            spent = min(_spent(expression, text) for _ in range(2))
+            if spent > worst[0]:
+                worst = spent, text[:20]
+            if spent > SECONDS:
+                break
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return worst
+
+
+def _spent(expression: Expression, text: str) -> float:
+    started = time.process_time()
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    try:
+        expression.run(text)
+    except _TooLong:
+        return 1.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize(
+    "expression", EXPRESSIONS, ids=[f"{item.place}:{item.call}" for item in EXPRESSIONS]
+)
+def test_an_expression_reads_a_long_text_at_once(expression: Expression) -> None:
+    """Text of the expression's own pieces, from a listing, a header, a card or a document."""
+    length = SHORT.get(str(expression.compiled.pattern), LENGTH)
+    spent, text = _slowest(expression, length)
+    assert spent < SECONDS, f"{expression.compiled.pattern!r} on {text!r}…"
+
+
+def test_the_search_finds_what_backtracks() -> None:
+    """Beside it: expressions that are known to backtrack are found by it."""
+    for pattern, call in ((r"(a+)+b", "match"), (r"\s*\s*x", "fullmatch"), (r"\w+=", "search")):
+        spent, _ = _slowest(Expression("", re.compile(pattern), call), LENGTH)
+        assert spent > SECONDS / 4, pattern
+    assert len(EXPRESSIONS) > 150
