@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetcher.fs.patterns import BadPattern
+from fetcher.fs.globs import BadPattern
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.project import layout
 from fetcher.project.manifest import Artifact
