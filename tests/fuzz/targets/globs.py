@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 from functools import cache
 
-from fetcher.fs.globs import BadPattern, expand, is_glob, literal_names, select
+from fetcher.fs.globs import BadPattern
+from fetcher.fs.patterns import expand, is_glob, literal_names, select
 from tests.fuzz.kit import Target, parts_of, seed
 
 
