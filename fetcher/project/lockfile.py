@@ -221,8 +221,9 @@ def read(root: Path) -> Lock:
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", "") or error
         raise LockError(
-            t("{path} cannot be read: {error}", path=path, error=error), _restore(NAME)
+            t("{path} cannot be read: {error}", path=path, error=told), _restore(NAME)
         ) from error
 
 

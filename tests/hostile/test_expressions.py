@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import fetcher.verify
@@ -86,8 +87,7 @@ def _expressions() -> list[Expression]:
         module = importlib.import_module(name)
         for key, value in vars(module).items():
             for item in _patterns_in(value):
-                # What stands in a table is used under another name: searched, at worst.
-                for call in methods.get(key, ()) if item is value else ("sub",):
+                for call in methods.get(key, ()) if item is value else _of_loops(tree, module):
                     place = f"{path.name}:{key}"
                     found[item.pattern, item.flags, call] = Expression(place, item, call)
         for call_node, owner, method in _calls(tree):
@@ -105,6 +105,12 @@ def _expressions() -> list[Expression]:
         compiled = re.compile(pattern)
         found[pattern, compiled.flags, "fullmatch"] = Expression("schema", compiled, "fullmatch")
     return list(found.values())
+
+
+def _of_loops(tree: ast.AST, module: ModuleType) -> set[str]:
+    """How a module uses what stands in its tables, under names of its functions."""
+    found = {call for _, owner, call in _calls(tree) if owner not in vars(module)}
+    return found - {"compile", "split"} or {"sub"}
 
 
 def _patterns_in(value: object) -> Iterator[re.Pattern[Any]]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from fetcher.verify.contract import json_text
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure
-from fetcher.network import client, session
+from fetcher.network import client
 from fetcher.network.client import _unpacked
 from fetcher.network.proxies import is_left_out, proxy_for
 from fetcher.network.session import Network, Response
@@ -148,12 +149,14 @@ def test_gzip_that_is_cut_is_asked_for_again(data: bytes, missing: int) -> None:
 
 
 def test_json_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_JSON_NODES", 1000)
+    monkeypatch.setattr(json_text, "SMALL", 100)
+    monkeypatch.setattr(json_text, "LEAST_MEMORY", 1000)
     many = b"[" + b",".join([b"0"] * 2000) + b"]"
-    with pytest.raises(Failure, match="more than 1,000 values"):
+    with pytest.raises(Failure, match="too many values"):
         Response(200, {}, many, "http://h/").json()
-    with pytest.raises(Failure, match="more than 1,000 values"):
+    with pytest.raises(Failure, match="too many values"):
         Response(200, {}, b"[" * 2000, "http://h/").json()
+    monkeypatch.undo()
     text = b'{"a": "' + b",[{:" * 2000 + b'\\", x"}'
     assert len(Response(200, {}, text, "http://h/").json()["a"]) > 8000
 

@@ -198,7 +198,7 @@ def test_a_lock_that_cannot_be_read(tmp_path: Path) -> None:
     assert caught.value.hint
     path.unlink()
     path.mkdir()
-    with pytest.raises(LockError, match="directory"):
+    with pytest.raises(LockError, match="cannot be read: it is a folder"):
         locks.read(tmp_path)
 
 

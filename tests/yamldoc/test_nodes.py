@@ -146,7 +146,7 @@ def test_huge_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     with path.open("wb") as stream:
         stream.truncate(10 * 1024**3)
     [problem] = nodes.read(path).problems
-    assert problem.message == "larger than 1 MiB"
+    assert "larger than 1 MiB" in problem.message
 
 
 def test_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unreadable_files_are_problems(tmp_path: Path) -> None:
     assert "No such file" in nodes.read(tmp_path / "none.yaml", "none.yaml").problems[0].message
-    assert "Is a directory" in nodes.read(tmp_path).problems[0].message
+    assert "a folder, not a file" in nodes.read(tmp_path).problems[0].message
 
 
 def test_the_pure_python_parser_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
