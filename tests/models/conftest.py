@@ -34,6 +34,14 @@ def nothing_left() -> Iterator[None]:
     ModelManager.reset()
 
 
+@pytest.fixture(autouse=True)
+def models_of_the_session_are_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """They lie outside of each test's project."""
+    monkeypatch.setenv("FETCH_ALLOW_LOCAL", str(tmp_path_factory.getbasetemp()))
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny`: a GPT-NeoX with a chat template; `plain`: one without; `lora`: an adapter of tiny."""
