@@ -4,6 +4,7 @@
     ├── UsageError            2   the command line or a setting
     ├── InvalidDocument       2   manifests, layouts, settings (carries every problem found)
     ├── LockError             7   lock missing or out of date under --locked
+    │   └── LockMismatch      7   lock contradicts a manifest (carries every contradiction)
     └── Failure               3-9 one artifact or file; collected, never ends the run
 
 A `Problem` is the value form of a failure: it is kept in plans and reports.
@@ -61,6 +62,7 @@ EXIT_CODES = {
     "gated": AUTH,
     "auth": AUTH,
     "lock": LOCK,
+    "lock-mismatch": LOCK,
     "probe": PROBE,
     "memory": PROBE,
     "disk-space": DISK,
@@ -123,6 +125,23 @@ class LockError(FetchError):
         """One problem for each artifact, or one."""
         names = self.artifacts or [""]
         return [Problem("lock", self.message, self.hint, artifact=name) for name in names]
+
+
+class LockMismatch(LockError):
+    """The lock contradicts what a manifest states; carries a problem for each pin."""
+
+    def __init__(self, message: str, found: Iterable[Problem]) -> None:
+        self.found = list(found)
+        hint = self.found[0].hint if self.found else ""
+        super().__init__(message, hint, dict.fromkeys(item.artifact for item in self.found))
+
+    def __str__(self) -> str:
+        """Every pin: a script's traceback shows no more than this."""
+        return "\n  ".join([f"{self.message}:", *(str(item.message) for item in self.found)])
+
+    def problems(self) -> list[Problem]:
+        """One problem for each pin that is not kept."""
+        return self.found
 
 
 class Failure(FetchError):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fetcher.errors import LockError, Problem
+from fetcher.errors import Problem
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.mirror.oci_documents import as_json
@@ -38,13 +38,7 @@ def _as_values(fields: Mapping[str, object]) -> dict[str, object]:
 
 def collect(space: Workspace) -> ExportContents:
     """Everything that the command is about. Raises LockError for what was never resolved."""
-    stale = [artifact.id for _, artifact in space.wanted if space.lock.of(artifact) is None]
-    if stale:
-        raise LockError(
-            t("no current entry in fetch.lock"),
-            t("run `fetch all` first: it brings the files"),
-            stale,
-        )
+    space.require_current(t("run `fetch all` first: it brings the files"))
     contents = ExportContents()
     finder = _Finder(space, contents)
     full: dict[tuple[str, str], LockedArtifact] = {}
@@ -102,6 +96,7 @@ class _Finder:
         sha256 = file.sha256
         if sha256 is None and file.git_blob:
             sha256 = self.store.by_git_blob(file.git_blob)
+            file = file._replace(computed=sha256 is not None)
         if sha256 and (sha256 in self.contents.places or self._place(sha256, file.size)):
             size = os.stat(self.contents.places[sha256]).st_size if file.size is None else file.size
             return file._replace(sha256=sha256, size=size)

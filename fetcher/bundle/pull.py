@@ -12,6 +12,7 @@ from fetcher.bundle.project_documents import keep_project, unpack_project
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
 from fetcher.mirror.bundle import summary_of
+from fetcher.mirror.document_pins import contradictions_of
 from fetcher.mirror.locations import remote_folder
 from fetcher.mirror.oci_documents import Contents
 from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
@@ -63,6 +64,9 @@ def pull(
     """Bring all contents into the store. Raises Failure, UsageError."""
     there = _look(source, network)
     contents, done = there.contents, ImportResult()
+    done.problems = contradictions_of(contents, public_url(source))
+    if done.problems:
+        return done
     done.artifacts = [summary_of(artifact) for artifact in contents.artifacts]
     downloads: dict[str, Download] = {}
     for artifact in contents.artifacts:

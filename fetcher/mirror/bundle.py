@@ -21,6 +21,7 @@ from fetcher.fs.extents import Extent
 from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.containers import Container, Folder, open_archive
+from fetcher.mirror.document_pins import contradictions_of
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.mirror.oci_documents import MAX_DOCUMENT, Contents, Descriptor
 from fetcher.mirror.volumes import parse_sums, sums_path, volume_base
@@ -155,6 +156,7 @@ class Bundle:
             if sizes.get(name, size) != size:
                 text = t("has {sizes:,} bytes instead of {size:,}", sizes=sizes[name], size=size)
                 yield self.problem_of("modified", name, text)
+        yield from contradictions_of(self.contents, self.label)
 
     def _tool_structure(self) -> Iterator[Problem]:
         """fetch itself is an installer, a list of wheels with their digests, and these wheels."""

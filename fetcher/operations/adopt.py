@@ -121,7 +121,8 @@ def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, 
 
 def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
     """The entry with its content now known."""
-    return entry._replace(sha256=sha256, size=size)
+    computed = entry.computed or entry.sha256 is None
+    return entry._replace(sha256=sha256, size=size, computed=computed)
 
 
 def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:

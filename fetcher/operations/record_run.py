@@ -66,8 +66,10 @@ class Recorder:
         if item.file.sha256 is None or item.file.size is None:
             found = self._learned.setdefault((item.artifact.manifest, item.artifact.id), {})
             if item.file.path not in found:
-                path, _, _, git_blob, lfs, md5 = item.file
-                found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5)
+                computed = item.file.computed or item.file.sha256 is None
+                found[item.file.path] = item.file._replace(
+                    size=size, sha256=sha256, computed=computed
+                )
 
     def save_lock(self) -> list[Problem]:
         """Merge what was resolved and learned so far into fetch.lock."""

@@ -14,9 +14,10 @@ from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.boundary import Boundary
-from fetcher.i18n import t
+from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.project import lockfile as locks
+from fetcher.project import pins
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
@@ -55,7 +56,6 @@ class Workspace:
     names: tuple[str, ...] = ()  # manifests that were named on the command line
     store: Store = field(init=False)
     state: State = field(init=False)
-    lock: locks.Lock = field(init=False)
     runs: Runs = field(init=False)
     boundary: Boundary = field(init=False)
     started: float = field(default_factory=time.monotonic)
@@ -68,9 +68,25 @@ class Workspace:
         self.boundary = Boundary(into, self.settings.allowed.may_lead_to, [root])
         self.runs = Runs(self.store.root, self.progress.say, self.settings.locks)
         self.state = State(self.options.into)
-        self.lock = locks.read(self.project.root)
+        self._lock = locks.read(self.project.root)
+        self._lock_compared = False
         self.options.selection.check(self.units)
         self.wanted = list(artifacts_of(self.units, self.options.selection))
+
+    @property
+    def lock(self) -> locks.Lock:
+        """The lock, which keeps every pin of these manifests. Raises LockMismatch.
+
+        Artifacts that are resolved anew do not count: their entries are on their way out.
+        """
+        if not self._lock_compared:
+            renewed, found = self.options.update, self._lock.contradictions
+            pins.refuse(
+                (unit.manifest for unit in self.units),
+                lambda artifact: iter(()) if renewed(artifact) else found(artifact),
+            )
+            self._lock_compared = True
+        return self._lock
 
     @property
     def network(self) -> Network:
@@ -97,16 +113,24 @@ class Workspace:
         """Bring the lock in memory up to date; raises LockError under --locked."""
         artifacts = [artifact for _, artifact in self.wanted]
         if self.options.locked:
-            stale = [item.id for item in artifacts if self.lock.of(item) is None]
-            if stale:
-                raise LockError(
-                    t("no current entry in fetch.lock"),
-                    t("run `fetch lock`, look at the difference, and commit fetch.lock"),
-                    stale,
-                )
+            self.require_current(
+                t("run `fetch lock`, look at the difference, and commit fetch.lock")
+            )
             return Resolution()
         pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
         return resolve(pending, self.lock, self.network) if pending else Resolution()
+
+    def require_current(self, hint: str) -> None:
+        """Raise LockError for artifacts without a current entry, with the reason if it is one."""
+        why = {
+            artifact.id: self.lock.why_not(artifact)
+            for _, artifact in self.wanted
+            if self.lock.of(artifact) is None
+        }
+        if why:
+            reasons = join(dict.fromkeys(why.values()), "; ")
+            text = t("no current entry in fetch.lock: {reasons}", reasons=reasons)
+            raise LockError(text, hint, why)
 
     def save_lock(self, changed: dict[tuple[str, str], locks.LockedArtifact]) -> bool:
         """Merge changed entries into fetch.lock; entries of removed artifacts go."""

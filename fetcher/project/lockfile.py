@@ -1,11 +1,19 @@
-"""`fetch.lock`: the exact files of every artifact, committed, one file a line."""
+"""`fetch.lock`: the exact files of every artifact, committed, one file a line.
+
+It says of each artifact what kind of knowledge it is: what a source said (`said_by`, `said_at`),
+or, without these, what the manifest alone claims. A file's sha256 is what the source or the
+manifest gives, or was computed from bytes: so it is beside a `git_blob`, which is what a source has
+in its place, and elsewhere if `computed` says it. Anybody may have written all of this: what a
+manifest states wins (see `fetcher.project.pins`).
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +25,9 @@ from fetcher.fs.locks import held
 from fetcher.fs.patterns import select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
+from fetcher.network.urls import public_url
 from fetcher.project.manifest import ID, Artifact
+from fetcher.project.pins import Contradiction, contradictions
 from fetcher.sources.base import FileEntry
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
@@ -38,18 +48,25 @@ def _restore(name: str) -> str:
 
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+_TEXTS = ("source", "revision", "selection", "said_by", "said_at")
 _MAX_SIZE = 2**63 - 1
 _quoted = json.encoder.encode_basestring
 
 
 @dataclass(frozen=True)
 class LockedArtifact:
-    """What an artifact resolved to. `selection` tells if `files` or `exclude` changed since."""
+    """What an artifact resolved to. `selection` tells if `files` or `exclude` changed since.
+
+    `said_by` is the address that listed the files, and `said_at` the day (UTC, 2026-11-28); both
+    are "" where nothing was asked.
+    """
 
     source: str
     revision: str
     selection: str
     files: tuple[FileEntry, ...]
+    said_by: str = ""
+    said_at: str = ""
 
 
 @dataclass
@@ -61,21 +78,44 @@ class Lock:
     def of(self, artifact: Artifact) -> LockedArtifact | None:
         """The entry of an artifact if it still answers to what the manifest says."""
         locked = self.artifacts.get((artifact.manifest, artifact.id))
-        why = _outdated(locked, artifact)
+        if locked is None:
+            return None
+        why = outdated(locked, artifact)
+        if not why and (found := next(self.contradictions(artifact), None)):
+            why = found.message
         if why:
             _log.debug("%s is not taken from the lock: %s", artifact.full_name, why)
         return None if why else locked
 
+    def contradictions(self, artifact: Artifact) -> Iterator[Contradiction]:
+        """Pins of the manifest that its entry does not keep, though it was written for them."""
+        locked = self.artifacts.get((artifact.manifest, artifact.id))
+        if locked is not None and not outdated(locked, artifact):
+            yield from contradictions(artifact, locked.revision, locked.files)
 
-def _outdated(locked: LockedArtifact | None, artifact: Artifact) -> str:
-    """Why an entry is no answer to what the manifest says; "" if it is one."""
-    if locked is None:
-        return "it has no entry"
-    if locked.source != artifact.source.describe():
-        return f"its source was {locked.source} and is {artifact.source.describe()}"
+    def why_not(self, artifact: Artifact) -> str:
+        """Why the artifact has no entry that counts, for people; "" if it has one."""
+        locked = self.artifacts.get((artifact.manifest, artifact.id))
+        return t("it has no entry") if locked is None else outdated(locked, artifact)
+
+
+def outdated(locked: LockedArtifact, artifact: Artifact) -> str:
+    """Why an entry was written for another wish than the manifest's of today; "" if it was not."""
+    source = artifact.source.describe()
+    if locked.source != source:
+        return t(
+            "its source is {locked} there and {stated} in the manifest",
+            locked=shown_source(locked.source),
+            stated=shown_source(source),
+        )
     if locked.selection != artifact.selection:
-        return "`files` or `exclude` changed"
-    return "" if _answers(locked, artifact) else "the entry's files are not those selected"
+        return t("it was written for other `files` or `exclude` than the manifest has")
+    return "" if _answers(locked, artifact) else t("its files are not those that are selected")
+
+
+def shown_source(source: str) -> str:
+    """A source's canonical text in messages: no login, no query, nothing that moves a cursor."""
+    return public_url(source) if "://" in source else printable(source)
 
 
 def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
@@ -94,11 +134,13 @@ def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
         return False
 
 
-def locked(artifact: Artifact, revision: str, files: Iterable[FileEntry]) -> LockedArtifact:
-    """The lock's entry for a resolved artifact."""
-    return LockedArtifact(
-        artifact.source.describe(), revision, artifact.selection, tuple(sorted(files))
-    )
+def locked(
+    artifact: Artifact, revision: str, files: Iterable[FileEntry], said_by: str = ""
+) -> LockedArtifact:
+    """The lock's entry for a resolved artifact; `said_by` is who listed it, today."""
+    said_at = time.strftime("%Y-%m-%d", time.gmtime()) if said_by else ""
+    source, selection = artifact.source.describe(), artifact.selection
+    return LockedArtifact(source, revision, selection, tuple(sorted(files)), said_by, said_at)
 
 
 def _shown(value: Any) -> str:
@@ -123,6 +165,7 @@ def file_entry(item: Any, where: str) -> FileEntry:
         raise LockError(t("{where}: a file is no object", where=where))
     path, size = item.get("path"), item.get("size")
     sha256, git_blob, md5 = item.get("sha256"), item.get("git_blob"), item.get("md5")
+    computed = item.get("computed", git_blob is not None)
     if not isinstance(path, str):
         raise LockError(t("{where}: a file has no path", where=where))
     try:
@@ -145,21 +188,22 @@ def file_entry(item: Any, where: str) -> FileEntry:
                     digest=_shown(digest),
                 )
             )
-    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5)
+    known = sha256 is not None and computed is True
+    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, known)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
     if not isinstance(item, dict) or not isinstance(item.get("files"), list):
         raise LockError(t("{where} has no list of files", where=where))
-    texts = [item.get(name, "") for name in ("source", "revision", "selection")]
+    texts = [item.get(name, "") for name in _TEXTS]
     if not all(isinstance(text, str) and _LINE.fullmatch(text) for text in texts):
         raise LockError(
-            t("{where}: source, revision and selection must be text of one line", where=where)
+            t("{where}: {names} must be text of one line", where=where, names=", ".join(_TEXTS))
         )
     files = tuple(file_entry(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
         raise LockError(t("{where}: a file is listed twice", where=where))
-    return LockedArtifact(texts[0], texts[1], texts[2], files)
+    return LockedArtifact(texts[0], texts[1], texts[2], files, texts[3], texts[4])
 
 
 def loads(text: str, shown: str = NAME) -> Lock:
@@ -229,7 +273,7 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
-    path, size, sha256, git_blob, lfs, md5 = file
+    path, size, sha256, git_blob, lfs, md5, computed = file
     text = f'          {{"path": {_quoted(path)}'
     if size is not None:
         text += f', "size": {size}'
@@ -239,6 +283,8 @@ def _file_line(file: FileEntry) -> str:
         text += f', "git_blob": {_quoted(git_blob)}'
     if md5 is not None:
         text += f', "md5": {_quoted(md5)}'
+    if sha256 is not None and computed is (git_blob is None):
+        text += ', "computed": true' if computed else ', "computed": false'
     return text + (', "lfs": true}' if lfs else "}")
 
 
@@ -247,8 +293,13 @@ def dumps(lock: Lock) -> str:
     by_manifest: dict[str, list[str]] = {}
     for (manifest, name), item in sorted(lock.artifacts.items()):
         head = {"source": item.source, "revision": item.revision}
-        if item.selection:
-            head["selection"] = item.selection
+        for key, value in (
+            ("selection", item.selection),
+            ("said_by", item.said_by),
+            ("said_at", item.said_at),
+        ):
+            if value:
+                head[key] = value
         lines = ",\n".join(map(_file_line, item.files))
         body = ",\n".join(
             f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"

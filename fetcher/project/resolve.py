@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem
+from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
+from fetcher.project.pins import contradictions
 from fetcher.sources.base import choose
 
 _log = logging.getLogger(__name__)
@@ -72,7 +74,10 @@ def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArti
             "internal",
             t("{id}: {name}: {error}", id=artifact.id, name=type(error).__name__, error=error),
         )
-    return _with_learned_digests(fresh, lock.artifacts.get((artifact.manifest, artifact.id)))
+    old = lock.artifacts.get((artifact.manifest, artifact.id))
+    if old is None or next(lock.contradictions(artifact), None) is not None:
+        return fresh  # nothing is learned from what is wrong
+    return _as_before(_with_learned_digests(fresh, old), old)
 
 
 def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
@@ -81,16 +86,45 @@ def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
         # Every size and digest stands in the manifest: there is nothing to ask.
         _log.debug("%s: all is known from the manifest, nothing is asked", artifact.full_name)
         files = choose(request.known, request, artifact.id)
-        return locked(artifact, source.pinned_revision(), files)
+        return _kept(artifact, locked(artifact, source.pinned_revision(), files))
     _log.debug("%s: asking %s", artifact.full_name, source.describe())
     resolved = source.resolve(request, network)
-    return locked(artifact, resolved.revision, resolved.files)
+    return _kept(artifact, locked(artifact, resolved.revision, resolved.files, resolved.said_by))
 
 
-def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact | None) -> LockedArtifact:
+def _kept(artifact: Artifact, fresh: LockedArtifact) -> LockedArtifact:
+    """The entry, if it keeps what the manifest states. Raises Failure: it is not locked then."""
+    for found in contradictions(artifact, fresh.revision, fresh.files):
+        if found.fact == "count":
+            raise Failure(
+                "count",
+                t(
+                    "{count} files, the manifest says {artifact_count}",
+                    count=found.locked,
+                    artifact_count=found.stated,
+                ),
+                t("compare `files` and `count` with what the source holds"),
+            )
+        raise Failure(
+            "refused",
+            t(
+                "{source}: the answer is about {revision}",
+                source=fresh.source,
+                revision=printable(found.locked) or t("no revision"),
+            ),
+            t("pin a full commit, or write a branch that looks like one as refs/heads/NAME"),
+        )
+    return fresh
+
+
+def _as_before(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
+    """With the earlier day, where the same place says the same: git shows no change then."""
+    same = old.said_at and replace(fresh, said_at=old.said_at) == old
+    return old if same else fresh
+
+
+def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
     """Keep a sha256 that an earlier download of the very same content has taught us."""
-    if old is None:
-        return fresh
     before = {file.path: file for file in old.files}
     files = []
     for file in fresh.files:
@@ -99,6 +133,6 @@ def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact | None) -> 
             (known.git_blob and known.git_blob == file.git_blob)
             or (known.md5 and (known.md5, known.size) == (file.md5, file.size))
         )
-        learned = known.sha256 if known is not None and same else None
-        files.append(file._replace(sha256=file.sha256 or learned))
+        learned = known.sha256 if known is not None and same and file.sha256 is None else None
+        files.append(file._replace(sha256=learned, computed=True) if learned else file)
     return replace(fresh, files=tuple(files))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fetcher.errors import Failure, FetchError
 from fetcher.fs.extents import Extent
+from fetcher.i18n import join, t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.project import lockfile as locks
 from fetcher.project import manifest as manifests
@@ -26,8 +27,9 @@ class ProjectInventory:
     """A project's locked artifacts and the blobs of a store (see `fetcher.mirror.inventory`).
 
     `only` keeps other contents of the store out of reach: a store is shared by projects that need
-    not know of each other. `problems` names manifests that could not be read; as nobody can tell
-    what they say of visibility, their artifacts count as private.
+    not know of each other. `problems` names manifests that could not be read, whose artifacts count
+    as private, as nobody can tell what they say of visibility; and artifacts of which the lock
+    contradicts the manifest: these are not served.
     """
 
     def __init__(self, root: Path, store: Store, only: bool = True) -> None:
@@ -38,6 +40,7 @@ class ProjectInventory:
         self._lock = locks.read(root)
         self._project = Project(root)
         self._manifests = dict(self._load_manifests())
+        self._refused: set[tuple[str, str]] = set()
         self._artifacts = tuple(self._held())
         self._digests = (
             {file.sha256 for item in self._artifacts for file in item.files} if only else None
@@ -62,6 +65,9 @@ class ProjectInventory:
                 found[name] = read_regular(path, MAX_LIST)
             except (OSError, Failure):
                 continue
+        if self._refused and locks.NAME in found:
+            kept = {k: v for k, v in self._lock.artifacts.items() if k not in self._refused}
+            found[locks.NAME] = locks.dumps(locks.Lock(kept)).encode()
         return found
 
     def _document_files(self) -> Iterator[tuple[str, Path]]:
@@ -85,7 +91,8 @@ class ProjectInventory:
             except FetchError as error:
                 manifest, problem = None, error.message
             if problem:
-                self.problems.append(f"{self.root}: {problem}")
+                text = t("{problem}; its artifacts count as private", problem=problem)
+                self.problems.append(join((self.root, text), ": "))
             yield name, None if problem else manifest
 
     def _held(self) -> Iterator[HeldArtifact]:
@@ -94,6 +101,10 @@ class ProjectInventory:
             artifact = declared.artifacts.get(name) if declared else None
             if declared is not None and artifact is None:
                 continue  # removed from the manifest since
+            if artifact is not None and (why := self._contradiction(artifact)):
+                self.problems.append(why)
+                self._refused.add((manifest, name))
+                continue
             # What cannot be read may have been private.
             record = ArtifactRecord(said(artifact) if artifact else {"visibility": "private"})
             origin = _origin(locked, artifact)
@@ -101,6 +112,18 @@ class ProjectInventory:
             yield HeldArtifact(
                 manifest, name, locked.source, origin, locked.revision, files, record
             )
+
+    def _contradiction(self, artifact: Artifact) -> str:
+        """Where the lock does not keep what the manifest states, "" if it does."""
+        found = next(self._lock.contradictions(artifact), None)
+        if found is None:
+            return ""
+        return t(
+            "{root}: {name} is not served: {why}",
+            root=self.root,
+            name=artifact.full_name,
+            why=found.message,
+        )
 
     def _known(self, file: FileEntry) -> FileEntry | None:
         """The file with its size and sha256; None if these are not known here."""

@@ -357,7 +357,7 @@ class ServedInventory:
         if changed:
             view = InventoryView.of([found for opened in self._opened for found in opened])
             for problem in view.problems:
-                self._tell(t("{problem}; its artifacts count as private", problem=problem))
+                self._tell(problem)
             self.view = view
 
     def _tell(self, text: str) -> None:

@@ -502,4 +502,7 @@ def _is_hex(text: object, length: int) -> bool:
 
 
 def _file_entry(entry: RepoFile) -> FileEntry:
-    return FileEntry(entry.path, entry.size, entry.sha256, entry.git_blob, not entry.git_blob)
+    computed = bool(entry.git_blob and entry.sha256)
+    return FileEntry(
+        entry.path, entry.size, entry.sha256, entry.git_blob, not entry.git_blob, computed=computed
+    )

@@ -14,6 +14,7 @@ from fetcher.errors import Failure
 from fetcher.fs.patterns import nearest, select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
+from fetcher.network.urls import public_url
 from fetcher.yamldoc.schema import Field
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class FileEntry(NamedTuple):
     `size` is in bytes; `sha256`, `git_blob` and `md5` are lower-case hex. `lfs` marks a file that
     lies in Git LFS, where `sha256` is that of the content and not of the pointer. `md5` is what
     some publishers state: it is checked while no sha256 is known, but identifies nothing, since
-    two contents with one md5 can be made.
+    two contents with one md5 can be made. `computed`: the sha256 was computed from bytes here;
+    otherwise the source said it, or the manifest claims it.
     """
 
     path: str
@@ -38,6 +40,7 @@ class FileEntry(NamedTuple):
     git_blob: str | None = None
     lfs: bool = False
     md5: str | None = None
+    computed: bool = False
 
     @property
     def key(self) -> str:
@@ -50,12 +53,14 @@ class FileEntry(NamedTuple):
 class Resolved(NamedTuple):
     """What a source resolved to: a revision that cannot move, and its files.
 
-    `whole` is False where a mirror says that it lists no more than it holds.
+    `whole` is False where a mirror says that it lists no more than it holds. `said_by` is the
+    address that was asked (see `asked`), "" if nothing was.
     """
 
     revision: str
     files: Sequence[FileEntry]
     whole: bool = True
+    said_by: str = ""
 
 
 class Request(NamedTuple):
@@ -167,6 +172,10 @@ class Source(ABC):
         """The revision to record when the manifest makes a listing unnecessary."""
         return ""
 
+    def admits(self, revision: str) -> bool:
+        """Whether a lock may hold this revision: the one stated, or what a name can stand for."""
+        return True
+
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """A URL whose HEAD tells whether the files may be had, or None if nothing can tell."""
         return None
@@ -189,6 +198,11 @@ def browser_candidate(origin: str, url: str, path: str) -> UrlCandidate:
         path=path,
     )
     return UrlCandidate(origin, url, cookies=True, manual_hint=hint)
+
+
+def asked(url: str) -> str:
+    """The address that a listing came from, as a lock has it: without login and query."""
+    return public_url(url).rstrip("/")
 
 
 def sound_size(size: object) -> TypeGuard[int]:

@@ -139,6 +139,10 @@ class GenForce(Source):
         """The short form."""
         return f"genforce:{zoo_name(self.name)}"
 
+    def admits(self, revision: str) -> bool:
+        """There are no revisions."""
+        return not revision
+
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One file; nothing is asked of the network, as SharePoint tells nothing beforehand."""
         entry = FileEntry(f"{zoo_name(self.name)}.pth")

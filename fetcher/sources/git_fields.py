@@ -12,6 +12,19 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 # How a short form ends: `@revision` and `:path`, both if wanted.
 SHORT_TAIL = r"(?:@([^\s:]+))?(?::(\S+))?"
 
+# A name that can only be a shortened commit: with a letter and a digit, as dates and words are not.
+_SHORT_COMMIT = re.compile(r"(?=[^a-f]*[a-f])(?=[^0-9]*[0-9])[0-9a-f]{7,39}")
+
+
+def admits_revision(stated: str, revision: str) -> bool:
+    """Whether `revision` is one that the stated branch, tag or commit can stand for."""
+    if revision == stated:
+        return True
+    name = stated.lower()
+    if COMMIT.fullmatch(name) or _SHORT_COMMIT.fullmatch(name):
+        return bool(COMMIT.fullmatch(revision)) and revision.startswith(name)
+    return bool(COMMIT.fullmatch(revision))
+
 
 def path_complaint(text: str) -> str | None:
     """Why a sub-path of a source is refused, or None; it may end in a slash."""

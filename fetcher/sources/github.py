@@ -23,6 +23,7 @@ from fetcher.sources.base import (
     Resolved,
     Source,
     UrlCandidate,
+    asked,
     below,
     choose,
     shown,
@@ -33,6 +34,7 @@ from fetcher.sources.git_fields import (
     PATH_FIELD,
     REVISION_FIELD,
     SHORT_TAIL,
+    admits_revision,
     repository_field,
 )
 from fetcher.sources.pages import Pages
@@ -120,6 +122,12 @@ class GitHub(Source):
         """The ref or the release's tag as the manifest has it."""
         return self.release or self.ref
 
+    def admits(self, revision: str) -> bool:
+        """The commit or release, or for a branch, tag or the latest release what it stands for."""
+        if self.release:
+            return self.release in {"latest", revision}
+        return admits_revision(self.ref, revision)
+
     @property
     def _public(self) -> bool:
         return self.host == "github.com"
@@ -133,9 +141,12 @@ class GitHub(Source):
         return f"{self._web}/{self.repo}"
 
     @property
+    def _api_root(self) -> str:
+        return "https://api.github.com" if self._public else f"{self._web}/api/v3"
+
+    @property
     def _api(self) -> str:
-        base = "https://api.github.com" if self._public else f"{self._web}/api/v3"
-        return f"{base}/repos/{self.repo}"
+        return f"{self._api_root}/repos/{self.repo}"
 
     def _get(
         self, url: str, network: Network, accept: str = "application/vnd.github+json"
@@ -221,7 +232,7 @@ class GitHub(Source):
             with ThreadPoolExecutor(8) as pool:
                 found = pool.map(lambda file: self._through_pointer(file, commit, network), files)
                 files = list(found)
-        return Resolved(commit, files)
+        return Resolved(commit, files, said_by=asked(self._api_root))
 
     def _tree(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], bool]:
         listing = self._listing(f"{self._api}/git/trees/{commit}?recursive=1", network)
@@ -388,9 +399,8 @@ class GitHub(Source):
                 raise Failure("refused", text)
             entries[name] = FileEntry(name, size, digest[1] if digest else None)
         tag = found.text("tag_name") or self.release
-        return Resolved(
-            tag, choose(entries, request, t("{repo} release {tag}", repo=self.repo, tag=tag))
-        )
+        files = choose(entries, request, t("{repo} release {tag}", repo=self.repo, tag=tag))
+        return Resolved(tag, files, said_by=asked(self._api_root))
 
     def _asset(self, tag: str, file: FileEntry, network: Network) -> UrlCandidate:
         """The API's address of an asset, for private repositories."""

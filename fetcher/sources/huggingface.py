@@ -21,6 +21,7 @@ from fetcher.sources.base import (
     Source,
     UrlCandidate,
     XetCandidate,
+    asked,
     below,
     choose,
     shown,
@@ -31,6 +32,7 @@ from fetcher.sources.git_fields import (
     PATH_FIELD,
     REVISION_FIELD,
     SHORT_TAIL,
+    admits_revision,
     repository_field,
 )
 from fetcher.sources.pages import Pages
@@ -99,6 +101,10 @@ class HuggingFace(Source):
         """The revision as the manifest has it."""
         return self.revision
 
+    def admits(self, revision: str) -> bool:
+        """The commit, or for a branch or tag any commit."""
+        return admits_revision(self.revision, revision)
+
     def _api(self, network: Network, rest: str) -> str:
         return f"{network.hub}/api/{self.repo_type}s/{self.repo}/{rest}"
 
@@ -131,7 +137,7 @@ class HuggingFace(Source):
             commit=commit[:8],
             which=t(" below {path!r}", path=self.path) if self.path else "",
         )
-        return Resolved(commit, choose(entries, request, where), whole)
+        return Resolved(commit, choose(entries, request, where), whole, asked(network.hub))
 
     def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, FileEntry]]:
         path = "/" + quote(self.path) if self.path else ""

@@ -59,6 +59,10 @@ class Local(Source):
         """The real path of it. Raises Failure where the project may not take it."""
         return taken_from(network.settings, self.place(network.settings.root))
 
+    def admits(self, revision: str) -> bool:
+        """There are no revisions."""
+        return not revision
+
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Walk the folder and read every chosen file once for its digest."""
         base = self._base(network)
@@ -74,7 +78,7 @@ class Local(Source):
                 path = found[entry.path]
                 if path.is_symlink():
                     path = taken_from(network.settings, path)
-                known = entry._replace(sha256=sha256_of(str(path)))
+                known = entry._replace(sha256=sha256_of(str(path)), computed=True)
                 files.append(merge_known(known, request, str(base)))
         except OSError as error:
             raise from_os_error(

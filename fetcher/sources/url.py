@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs.patterns import literal_names
@@ -19,6 +19,7 @@ from fetcher.sources.base import (
     Request,
     Resolved,
     Source,
+    asked,
     browser_candidate,
     merge_known,
 )
@@ -103,15 +104,22 @@ class Url(Source):
     def _location(self, name: str) -> str:
         return self.url + quote(name) if self._is_folder else self.url
 
+    def admits(self, revision: str) -> bool:
+        """There are no revisions."""
+        return not revision
+
     def resolve(self, request: Request, network: Network) -> Resolved:
         """Names from the manifest; a size, where it is not known, from one HEAD each."""
         files = []
+        said_by = ""
         for name in self.names(request):
             entry = merge_known(FileEntry(name), request, self.describe())
             if entry.size is None and self._location(name).startswith("http"):
                 entry = entry._replace(size=self._size(name, network))
+                if entry.size is not None:
+                    said_by = asked(urljoin(self.url, "/"))
             files.append(entry)
-        return Resolved("", sorted(files))
+        return Resolved("", sorted(files), said_by=said_by)
 
     def _size(self, name: str, network: Network) -> int | None:
         url = self._location(name)

@@ -37,7 +37,8 @@ FILES = st.builds(
     st.none() | HEX.map(lambda text: text[:40]),
     st.booleans(),
     st.none() | HEX.map(lambda text: text[:32]),
-)
+    st.booleans(),
+).map(lambda file: file._replace(computed=file.computed and file.sha256 is not None))
 ARTIFACTS = st.builds(
     LockedArtifact,
     LINES,
@@ -46,6 +47,8 @@ ARTIFACTS = st.builds(
     st.lists(FILES, max_size=3, unique_by=lambda file: file.path).map(
         lambda files: tuple(sorted(files, key=lambda file: file.path))
     ),
+    LINES,
+    LINES,
 )
 LOCKS = st.dictionaries(st.tuples(IDS, IDS), ARTIFACTS, max_size=3).map(Lock)
 
