@@ -63,6 +63,7 @@ EXIT_CODES = {
     "auth": AUTH,
     "lock": LOCK,
     "lock-mismatch": LOCK,
+    "difference": INTEGRITY,
     "probe": PROBE,
     "memory": PROBE,
     "disk-space": DISK,

@@ -19,6 +19,7 @@ from fetcher.i18n import LANGUAGES, current, echo, local, t, unknown
 COMMANDS = {
     "all": ("all_", t("Download, verify and lay out everything a project needs.")),
     "lock": ("lock", t("Resolve manifests to exact files and write fetch.lock.")),
+    "diff": ("diff", t("Show what two locks differ in.")),
     "plan": ("plan", t("Show what `fetch all` would do.")),
     "status": ("status", t("Show what is there, quickly.")),
     "check": ("check", t("Compare every file with the lock.")),
