@@ -21,8 +21,8 @@ def contradictions_of(contents: Contents, label: str) -> list[Problem]:
     Documents that cannot be read are no matter here: nothing is fetched by them.
     """
     manifests = dict(_manifests(contents))
-    found = [(made, item) for made in manifests.values() for item in _found(made, contents)]
-    error = pins.mismatch(dict.fromkeys(found))
+    found = {item: made for made in manifests.values() for item in _found(made, contents)}
+    error = pins.mismatch((made, item) for item, made in found.items())
     hint = t("do not use it: ask whoever made it for one whose lock keeps its manifest")
     return [
         replace(problem, message=join((label, problem.message), ": "), hint=hint)

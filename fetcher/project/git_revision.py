@@ -21,6 +21,7 @@ HEAD = "HEAD"
 # Larger than the lock of a million files.
 MAX_BYTES = 512 << 20
 _SECONDS = 60
+_NOT_THERE = ("does not exist in", "exists on disk, but not in")
 _SAFE = (
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
     *("-c", "core.sshCommand=false", "-c", "credential.helper="),
@@ -46,7 +47,10 @@ class GitRevision:
     def _resolved(self) -> str:
         """The commit, "" for the HEAD of a repository without one. Raises UsageError."""
         if self.name.startswith("-") or not self.name.isprintable():
-            raise UsageError(t("{name} is no git revision", name=printable(self.name)))
+            raise UsageError(
+                t("{name} is no git revision", name=printable(self.name)),
+                t("name a lock's file, a branch, a tag or a commit"),
+            )
         verify = ("rev-parse", "--verify", "--end-of-options", self.name + "^{commit}")
         found = self._git(*verify)
         if found.status == 0:
@@ -72,8 +76,10 @@ class GitRevision:
             return None
         address = f"{self._commit}:./{path}"
         size = self._git("cat-file", "-s", address)
-        if size.status:
+        if size.status and any(text in size.err for text in _NOT_THERE):
             return None
+        if size.status:
+            raise self._lost(path, size)
         if int(size.out) > MAX_BYTES:
             raise LockError(
                 t("{path} at {name} is larger than any lock", path=path, name=self.name),
@@ -81,10 +87,14 @@ class GitRevision:
             )
         blob = self._git("cat-file", "blob", address)
         if blob.status:
-            raise LockError(
-                t("{path} at {name}: {reason}", path=path, name=self.name, reason=_reason(blob))
-            )
+            raise self._lost(path, blob)
         return blob.out
+
+    def _lost(self, path: str, done: Finished) -> LockError:
+        return LockError(
+            t("{path} at {name}: {reason}", path=path, name=self.name, reason=_reason(done)),
+            t("the clone lacks it: `git fetch` brings it, if you trust the clone's settings"),
+        )
 
     def names(self, folder: str) -> list[str]:
         """Files directly in a folder of the project, by their paths."""
