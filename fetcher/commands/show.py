@@ -9,7 +9,7 @@ import click
 from fetcher.commands import common
 from fetcher.commands.list_ import describe
 from fetcher.i18n import echo, t
-from fetcher.project import lockfile, names
+from fetcher.project import lockfile, names, pins
 from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Unit, find_root
@@ -35,6 +35,11 @@ def command(name: str, as_json: bool) -> int:
     root = find_root(Path.cwd())
     found = find(Project(root), name)
     current = lockfile.read(root)
+    shown = {artifact.full_name for _, artifact in found}
+    pins.refuse(
+        {unit.manifest.name: unit.manifest for unit, _ in found}.values(),
+        lambda item: current.contradictions(item) if item.full_name in shown else iter(()),
+    )
     results = []
     for unit, artifact in found:
         locked = current.of(artifact)
@@ -47,6 +52,8 @@ def command(name: str, as_json: bool) -> int:
             {
                 **describe(artifact),
                 "revision": locked.revision if locked else None,
+                "said_by": (locked.said_by or None) if locked else None,
+                "said_at": (locked.said_at or None) if locked else None,
                 "files": [
                     {
                         "path": entry.path,

@@ -38,9 +38,10 @@ SCHEMA = "fetch.lock/1"
 NAME = "fetch.lock"
 # Held while it is merged; the folder is not committed.
 MUTEX = ".fetch/lock"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SHA1 = re.compile(r"[0-9a-f]{40}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
+# Bound, as they are called for every file.
+_IS_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
+_IS_SHA1 = re.compile(r"[0-9a-f]{40}").fullmatch
+_IS_MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
 def _restore(name: str) -> str:
@@ -165,7 +166,6 @@ def file_entry(item: Any, where: str) -> FileEntry:
         raise LockError(t("{where}: a file is no object", where=where))
     path, size = item.get("path"), item.get("size")
     sha256, git_blob, md5 = item.get("sha256"), item.get("git_blob"), item.get("md5")
-    computed = item.get("computed", git_blob is not None)
     if not isinstance(path, str):
         raise LockError(t("{where}: a file has no path", where=where))
     try:
@@ -178,8 +178,8 @@ def file_entry(item: Any, where: str) -> FileEntry:
         raise LockError(
             t("{where}: {path} has the size {size}", where=where, path=path, size=_shown(size))
         )
-    for digest, pattern in ((sha256, _SHA256), (git_blob, _SHA1), (md5, _MD5)):
-        if digest is not None and not (isinstance(digest, str) and pattern.fullmatch(digest)):
+    for digest, sound in ((sha256, _IS_SHA256), (git_blob, _IS_SHA1), (md5, _IS_MD5)):
+        if digest is not None and not (isinstance(digest, str) and sound(digest)):
             raise LockError(
                 t(
                     "{where}: {path} has the digest {digest}",
@@ -188,8 +188,8 @@ def file_entry(item: Any, where: str) -> FileEntry:
                     digest=_shown(digest),
                 )
             )
-    known = sha256 is not None and computed is True
-    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, known)
+    computed = sha256 is not None and item.get("computed", git_blob is not None) is True
+    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, computed)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
@@ -275,15 +275,17 @@ def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
     path, size, sha256, git_blob, lfs, md5, computed = file
     text = f'          {{"path": {_quoted(path)}'
-    if size is not None:
+    if size is not None and sha256 is not None:
+        text += f', "size": {size}, "sha256": {_quoted(sha256)}'
+    elif size is not None:
         text += f', "size": {size}'
-    if sha256 is not None:
+    elif sha256 is not None:
         text += f', "sha256": {_quoted(sha256)}'
     if git_blob is not None:
         text += f', "git_blob": {_quoted(git_blob)}'
     if md5 is not None:
         text += f', "md5": {_quoted(md5)}'
-    if sha256 is not None and computed is (git_blob is None):
+    if computed is (git_blob is None) and sha256 is not None:
         text += ', "computed": true' if computed else ', "computed": false'
     return text + (', "lfs": true}' if lfs else "}")
 

@@ -112,7 +112,7 @@ def _kept(artifact: Artifact, fresh: LockedArtifact) -> LockedArtifact:
                 source=fresh.source,
                 revision=printable(found.locked) or t("no revision"),
             ),
-            t("pin a full commit, or write a branch that looks like one as refs/heads/NAME"),
+            t("check the revision; of a branch whose name looks like a commit, pin the commit"),
         )
     return fresh
 

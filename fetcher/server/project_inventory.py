@@ -92,7 +92,7 @@ class ProjectInventory:
                 manifest, problem = None, error.message
             if problem:
                 text = t("{problem}; its artifacts count as private", problem=problem)
-                self.problems.append(join((self.root, text), ": "))
+                self.problems.append(join((str(self.root), text), ": "))
             yield name, None if problem else manifest
 
     def _held(self) -> Iterator[HeldArtifact]:

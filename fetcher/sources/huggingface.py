@@ -95,7 +95,7 @@ class HuggingFace(Source):
 
     def page(self, network: Network) -> str:
         """The repository's page."""
-        return f"{network.hub}/{self._prefix}{self.repo}"
+        return f"{asked(network.hub)}/{self._prefix}{self.repo}"
 
     def pinned_revision(self) -> str:
         """The revision as the manifest has it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fetcher.config.settings import Settings
-from fetcher.errors import FetchError, InvalidDocument
+from fetcher.errors import FetchError, InvalidDocument, LockMismatch
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.operations.workspace import Options, Workspace
@@ -257,6 +257,8 @@ def _words(error: FetchError | OSError) -> list[str]:
     """What is wrong, the first of many mistakes in words."""
     if isinstance(error, InvalidDocument):
         return [str(problem) for problem in error.found[:5]]
+    if isinstance(error, LockMismatch):
+        return [problem.message for problem in error.found[:5]]
     return [error.message if isinstance(error, FetchError) else str(error)]
 
 

@@ -141,8 +141,8 @@ def test_revisions_and_files(repository: Path, cli: Cli, tmp_path: Path) -> None
     for name in (elsewhere, elsewhere.parent):
         assert "changed p/m" in cli("diff", name, cwd=repository).out
         assert "nothing differs" in cli("diff", name, first, cwd=repository).out
-    for name in ("nobody", "HEAD:fetch.lock", "a b", "\x1b[31m"):
-        wrong = cli("diff", name, cwd=repository)
+    for text in ("nobody", "HEAD:fetch.lock", "a b", "\x1b[31m"):
+        wrong = cli("diff", text, cwd=repository)
         assert wrong.code == 2 and "hint:" in wrong.err and "\x1b" not in wrong.err
 
 

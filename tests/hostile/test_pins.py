@@ -19,7 +19,7 @@ import fetcher
 from fetcher.errors import LockError
 from fetcher.mirror.bundle import open_bundle
 from fetcher.mirror.document_pins import contradictions_of
-from fetcher.project import lockfile
+from fetcher.project import lockfile, pins
 from fetcher.project.lockfile import Lock, LockedArtifact, dumps, loads
 from fetcher.project.manifest import Artifact
 from fetcher.server.project_inventory import ProjectInventory
@@ -31,6 +31,7 @@ from fetcher.store.store import Store
 from tests.conftest import Cli, write_project
 from tests.kit import git_blob, sha256, tensors
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 GOOD, EVIL = tensors(3000, 1), tensors(3000, 2)
 SMALL, EVIL_SMALL = b'{"a": 1}\n', b'{"a": 2}\n'
@@ -80,6 +81,7 @@ EVERY = [
     ("verify",),
     ("mirror", "export", "out.tar"),
     ("adopt", "other"),
+    ("show", "m"),
 ]
 
 
@@ -134,6 +136,21 @@ def test_revisions_that_the_name_cannot_stand_for(
     wrong = "evil-branch" if stated == "tag" else other
     tamper(tmp_path, lambda entry: entry.update(revision=wrong))
     refused(cli, "all", values=(name, wrong))
+
+
+def test_an_answer_that_does_not_keep_a_pin_is_not_locked(
+    tmp_path: Path, cli: Cli, hub: HubServer, commits: tuple[str, str]
+) -> None:
+    """The repository has a branch that is called like the shortened commit."""
+    good, other = commits
+    hub.set_ref("o/m", good[:12], other)
+    project(tmp_path, f"hf:o/m@{good[:12]}")
+    for _ in range(2):
+        result = cli("all")
+        assert result.code == 3 and other in result.err and "pin the commit" in result.err
+    assert not (tmp_path / "m").exists()
+    project(tmp_path, f"hf:o/m@{good}")
+    assert cli("all").code == 0
 
 
 def test_a_branch_still_stands_for_any_commit(
@@ -318,6 +335,40 @@ def test_a_bundle_whose_lock_contradicts_its_manifest(
         bundle.close()
 
 
+def test_a_bundle_of_a_liar_comes_in_by_no_way(
+    tmp_path: Path, cli: Cli, commits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every digest of the bundle is true, but its lock gives the bytes another commit's name."""
+    project(tmp_path, f"hf:o/m@{commits[0]}")
+    assert cli("all").code == 0 and cli("mirror", "export", "good").code == 0
+    tamper(tmp_path, lambda entry: entry.update(revision=commits[1]))
+    with monkeypatch.context() as liar:
+        liar.setattr(lockfile, "contradictions", lambda *_: iter(()))
+        liar.setattr(pins, "contradictions", lambda *_: iter(()))
+        assert cli("mirror", "export", "bad").code == 0
+        assert cli("mirror", "check", "bad").code == 0
+    store = tmp_path / "away"
+    monkeypatch.setenv("FETCH_STORE", str(store))
+    with FileServer() as server:
+        server.add_folder(tmp_path / "bad", "/bad/")
+        server.add_folder(tmp_path / "good", "/good/")
+        for command in (
+            ("mirror", "check", "bad"),
+            ("mirror", "import", "bad", "--project", "new"),
+            ("mirror", "push", "bad", "oci://127.0.0.1:1/x"),
+            ("mirror", "pull", f"{server.url}/bad", "--project", "new"),
+            ("serve", "bad", "--port", "0"),
+        ):
+            result = cli(*command)
+            assert result.code == 7, (command, result.err)
+            assert commits[0] in result.err and commits[1] in result.err, command
+            assert "ask whoever made it" in result.err
+        assert not (tmp_path / "new").exists() and not (store / "imported").exists()
+        assert cli("mirror", "pull", f"{server.url}/good").code == 0
+    assert cli("mirror", "import", "good", "--project", "new").code == 0
+    assert cli("all", "--offline", "--locked", cwd=tmp_path / "new").code == 0
+
+
 def test_what_is_served_keeps_what_the_manifest_states(
     tmp_path: Path, cli: Cli, commits: tuple[str, str]
 ) -> None:
@@ -342,7 +393,7 @@ def test_what_is_served_keeps_what_the_manifest_states(
 
 HEX = "0123456789abcdef"
 COMMITS = st.text(HEX, min_size=40, max_size=40)
-STATED = st.fixed_dictionaries(
+STATED: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "size": st.integers(0, 2**40),
@@ -371,7 +422,7 @@ def pinned(draw: st.DrawFn) -> tuple[Artifact, LockedArtifact, list[LockedArtifa
         )
     )
     names = draw(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True))
-    known = {name: FileEntry(name, **draw(STATED)) for name in names}
+    known = {name: FileEntry(name)._replace(**draw(STATED)) for name in names}
     count = draw(st.none() | st.just(len(names)))
     artifact = Artifact("m", "p", source, request=Request(names, (), known), count=count)
     revision = "v1" if "release" in source.describe() else "" if source.type == "url" else commit
@@ -395,7 +446,8 @@ def pinned(draw: st.DrawFn) -> tuple[Artifact, LockedArtifact, list[LockedArtifa
             if value is not None:
                 changed = value + 1 if fact == "size" else value[1:] + HEX[HEX.index(value[0]) - 1]
                 for lie in (None, changed) if changed != value else (None,):
-                    bad = file._replace(**{fact: lie})
+                    change: dict[str, Any] = {fact: lie}
+                    bad = file._replace(**change)
                     entries = [*good.files[:index], bad, *good.files[index + 1 :]]
                     wrong.append(replace(good, files=tuple(entries)))
         wrong.append(replace(good, files=good.files[:index] + good.files[index + 1 :]))
