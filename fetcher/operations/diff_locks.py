@@ -10,12 +10,13 @@ from fetcher.errors import FetchError, LockError, Problem
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.project import lock_diff, lockfile, manifest, pins
-from fetcher.project.git_revision import HEAD, MAX_BYTES, GitRevision
+from fetcher.project.git_revision import HEAD, GitRevision
 from fetcher.project.lock_diff import ArtifactChange
 from fetcher.project.lockfile import Lock
 from fetcher.project.manifest import Artifact, Manifest
 from fetcher.project.pins import Contradiction
 from fetcher.project.project import SUFFIXES, Project
+from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
 from fetcher.yamldoc import nodes
 
 
@@ -83,11 +84,7 @@ def _lock_of(root: Path, name: str) -> tuple[Lock, GitRevision | None]:
 def _parsed(path: Path) -> Lock:
     shown = printable(str(path))
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise LockError(t("{path} is larger than any lock", path=shown))
-        return lockfile.loads(data.decode("utf-8"), shown)
+        return lockfile.loads(read_regular_text(path, MAX_LIST), shown)
     except (OSError, UnicodeDecodeError) as error:
         raise LockError(t("{path} cannot be read: {error}", path=shown, error=error)) from error
 

@@ -26,7 +26,7 @@ COMMITS = ["a" * 40, "b" * 40]
 
 
 def entry(path: str, digit: str = "1", git: bool = False) -> FileEntry:
-    return FileEntry(path, 3, digit * 64, digit * 40 if git else None, not git)
+    return FileEntry(path, 3, digit * 64, digit * 40 if git else None, not git, computed=git)
 
 
 def test_statements_are_read_as_they_were_written(tmp_path: Path) -> None:
