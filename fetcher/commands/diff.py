@@ -182,19 +182,22 @@ def _print_few(lines: list[str]) -> None:
 def _print_artifact(change: ArtifactChange) -> None:
     echo(t("{word} {name}", word=_WORDS[change.state], name=f"{change.manifest}/{change.id}"))
     for name in ("source", "revision", "said_by"):
-        old, new = (_text(item, name) for item in (change.old, change.new))
+        old, new = (getattr(item, name, "") for item in (change.old, change.new))
         if old != new or name == "source":
-            echo(f"  {name:<9} {_arrow(old, new)}")
+            echo(f"  {name:<9} {_texts(old, new)}")
     for file in change.files[:_FILES]:
         _print_file(file)
     if (more := len(change.files) - _FILES) > 0:
         echo(t("  … and {count:,} more files", count=more))
 
 
-def _text(item: LockedArtifact | None, name: str) -> str:
+def _texts(old: str, new: str) -> str:
+    """Both as far as they can be shown: without queries, and cut short."""
     from fetcher.project.lockfile import shown_source
 
-    return "" if item is None else shown_source(getattr(item, name))[:200]
+    one, other = shown_source(old)[:200], shown_source(new)[:200]
+    same = one == other and old != new
+    return str(t("{text} (its query or its end differs)", text=one)) if same else _arrow(one, other)
 
 
 def _arrow(old: str, new: str) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from fetcher.errors import FetchError, LockError, Problem
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
-from fetcher.project import lock_diff, lockfile, manifest, pins
+from fetcher.project import git_revision, lock_diff, lockfile, manifest, pins
 from fetcher.project.git_revision import HEAD, GitRevision
 from fetcher.project.lock_diff import ArtifactChange
 from fetcher.project.lockfile import Lock
 from fetcher.project.manifest import Artifact, Manifest
 from fetcher.project.pins import Contradiction
 from fetcher.project.project import SUFFIXES, Project
-from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
+from fetcher.verify.contract.regular import read_regular_text
 from fetcher.yamldoc import nodes
 
 
@@ -84,7 +84,7 @@ def _lock_of(root: Path, name: str) -> tuple[Lock, GitRevision | None]:
 def _parsed(path: Path) -> Lock:
     shown = printable(str(path))
     try:
-        return lockfile.loads(read_regular_text(path, MAX_LIST), shown)
+        return lockfile.loads(read_regular_text(path, git_revision.MAX_BYTES), shown)
     except (OSError, UnicodeDecodeError) as error:
         raise LockError(t("{path} cannot be read: {error}", path=shown, error=error)) from error
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from fetcher.errors import LockError, UsageError
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
-from fetcher.verify.contract.regular import MAX_LIST
 from fetcher.verify.host import child_process
 from fetcher.verify.host.child_process import Finished
 from fetcher.verify.host.environment import clean_environment
 
 HEAD = "HEAD"
+MAX_BYTES = 256 << 20  # the lock of a million files; git packs what is all alike into nothing
 _SECONDS = 60
 _NOT_THERE = ("does not exist in", "exists on disk, but not in")
 _SAFE = (
@@ -79,7 +79,7 @@ class GitRevision:
             return None
         if size.status:
             raise self._lost(path, size)
-        if int(size.out) > MAX_LIST:
+        if int(size.out) > MAX_BYTES:
             raise LockError(
                 t("{path} at {name} is larger than any lock", path=path, name=self.name),
                 t("look at it with git"),

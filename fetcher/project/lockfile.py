@@ -104,10 +104,11 @@ def outdated(locked: LockedArtifact, artifact: Artifact) -> str:
     """Why an entry was written for another wish than the manifest's of today; "" if it was not."""
     source = artifact.source.describe()
     if locked.source != source:
+        there, here = shown_source(locked.source), shown_source(source)
+        if there == here:
+            return t("its source is {locked} with another query than in the manifest", locked=there)
         return t(
-            "its source is {locked} there and {stated} in the manifest",
-            locked=shown_source(locked.source),
-            stated=shown_source(source),
+            "its source is {locked} there and {stated} in the manifest", locked=there, stated=here
         )
     if locked.selection != artifact.selection:
         return t("it was written for other `files` or `exclude` than the manifest has")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.project import git_revision
 from fetcher.project.lockfile import Lock, LockedArtifact, dumps
 from fetcher.sources.base import FileEntry
 from tests.conftest import Cli, write_project
@@ -166,6 +167,28 @@ def test_a_broken_lock_is_named(repository: Path, cli: Cli) -> None:
     (repository / "fetch.lock").write_text("{")
     result = cli("diff", cwd=repository)
     assert result.code == 7 and "fetch.lock cannot be read" in result.err
+
+
+def test_a_lock_without_end_is_not_read(
+    repository: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_revision, "MAX_BYTES", 100)
+    for arguments in (["HEAD"], ["fetch.lock"]):
+        result = cli("diff", *arguments, cwd=repository)
+        assert result.code == 7 and "fetch.lock" in result.err and "larger" in result.err
+    os.mkfifo(repository / "pipe")
+    assert cli("diff", "pipe", cwd=repository).code == 2
+
+
+def test_what_is_not_shown_is_told_to_differ(repository: Path, cli: Cli) -> None:
+    """Queries may hold secrets, so they are not shown; yet they decide what comes."""
+    before = replace(OTHER, source="https://example.org/get?file=a&key=secret")
+    put(repository, Lock({("p", "m"): before}))
+    commit(repository)
+    put(repository, Lock({("p", "m"): replace(before, source="https://example.org/get?file=b")}))
+    result = cli("diff", cwd=repository)
+    assert "https://example.org/get (its query or its end differs)" in result.out
+    assert "secret" not in result.out
 
 
 def test_contradictions_come_first(repository: Path, cli: Cli) -> None:
