@@ -38,7 +38,7 @@ def command(name: str, as_json: bool) -> int:
     shown = {artifact.full_name for _, artifact in found}
     pins.refuse(
         {unit.manifest.name: unit.manifest for unit, _ in found}.values(),
-        lambda item: current.contradictions(item) if item.full_name in shown else iter(()),
+        lambda item: current.contradictions(item) if item.full_name in shown else (),
     )
     results = []
     for unit, artifact in found:

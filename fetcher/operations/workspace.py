@@ -83,7 +83,7 @@ class Workspace:
             renewed, found = self.options.update, self._lock.contradictions
             pins.refuse(
                 (unit.manifest for unit in self.units),
-                lambda artifact: iter(()) if renewed(artifact) else found(artifact),
+                lambda artifact: () if renewed(artifact) else found(artifact),
             )
             self._lock_compared = True
         return self._lock

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,29 +75,52 @@ class Lock:
     """All locked artifacts by (manifest, artifact id)."""
 
     artifacts: dict[tuple[str, str], LockedArtifact] = field(default_factory=dict)
+    _verdicts: dict[tuple[str, str], _Verdict] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of(self, artifact: Artifact) -> LockedArtifact | None:
         """The entry of an artifact if it still answers to what the manifest says."""
-        locked = self.artifacts.get((artifact.manifest, artifact.id))
-        if locked is None:
+        verdict = self._verdict(artifact)
+        if verdict is None:
             return None
-        why = outdated(locked, artifact)
-        if not why and (found := next(self.contradictions(artifact), None)):
-            why = found.message
+        why = verdict.outdated or next((item.message for item in verdict.contradictions), "")
         if why:
             _log.debug("%s is not taken from the lock: %s", artifact.full_name, why)
-        return None if why else locked
+        return None if why else verdict.locked
 
-    def contradictions(self, artifact: Artifact) -> Iterator[Contradiction]:
+    def contradictions(self, artifact: Artifact) -> Sequence[Contradiction]:
         """Pins of the manifest that its entry does not keep, though it was written for them."""
-        locked = self.artifacts.get((artifact.manifest, artifact.id))
-        if locked is not None and not outdated(locked, artifact):
-            yield from contradictions(artifact, locked.revision, locked.files)
+        verdict = self._verdict(artifact)
+        return verdict.contradictions if verdict else ()
 
     def why_not(self, artifact: Artifact) -> str:
         """Why the artifact has no entry that counts, for people; "" if it has one."""
-        locked = self.artifacts.get((artifact.manifest, artifact.id))
-        return t("it has no entry") if locked is None else outdated(locked, artifact)
+        verdict = self._verdict(artifact)
+        return verdict.outdated if verdict else t("it has no entry")
+
+    def _verdict(self, artifact: Artifact) -> _Verdict | None:
+        """What its entry is worth, None if there is none; kept, as many steps of a run ask."""
+        key = artifact.manifest, artifact.id
+        locked = self.artifacts.get(key)
+        if locked is None:
+            return None
+        before = self._verdicts.get(key)
+        if before is None or before.locked is not locked or before.artifact is not artifact:
+            why = outdated(locked, artifact)
+            found = () if why else tuple(contradictions(artifact, locked.revision, locked.files))
+            before = self._verdicts[key] = _Verdict(locked, artifact, why, found)
+        return before
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What an entry is worth to an artifact: out of date for a reason, or against these pins."""
+
+    locked: LockedArtifact
+    artifact: Artifact
+    outdated: str
+    contradictions: tuple[Contradiction, ...]
 
 
 def outdated(locked: LockedArtifact, artifact: Artifact) -> str:

@@ -151,14 +151,14 @@ def _lines_of(node: Node) -> Iterator[tuple[str, int]]:
 
 
 def refuse(
-    manifests: Iterable[Manifest], entry_of: Callable[[Artifact], Iterator[Contradiction]]
+    manifests: Iterable[Manifest], found_of: Callable[[Artifact], Iterable[Contradiction]]
 ) -> None:
-    """Raise LockMismatch with every contradiction that `entry_of` finds for their artifacts."""
+    """Raise LockMismatch with every contradiction that `found_of` finds for their artifacts."""
     found = [
         (manifest, item)
         for manifest in manifests
         for artifact in manifest.artifacts.values()
-        for item in entry_of(artifact)
+        for item in found_of(artifact)
     ]
     if (error := mismatch(found)) is not None:
         raise error

@@ -75,7 +75,7 @@ def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArti
             t("{id}: {name}: {error}", id=artifact.id, name=type(error).__name__, error=error),
         )
     old = lock.artifacts.get((artifact.manifest, artifact.id))
-    if old is None or next(lock.contradictions(artifact), None) is not None:
+    if old is None or lock.contradictions(artifact):
         return fresh  # nothing is learned from what is wrong
     return _as_before(_with_learned_digests(fresh, old), old)
 

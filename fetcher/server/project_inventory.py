@@ -115,14 +115,14 @@ class ProjectInventory:
 
     def _contradiction(self, artifact: Artifact) -> str:
         """Where the lock does not keep what the manifest states, "" if it does."""
-        found = next(self._lock.contradictions(artifact), None)
-        if found is None:
+        found = self._lock.contradictions(artifact)
+        if not found:
             return ""
         return t(
             "{root}: {name} is not served: {why}",
             root=self.root,
             name=artifact.full_name,
-            why=found.message,
+            why=found[0].message,
         )
 
     def _known(self, file: FileEntry) -> FileEntry | None:
