@@ -241,12 +241,45 @@ def exit_code_of(problems: Iterable[Problem]) -> int:
     return next((code for code in PRECEDENCE if code in codes), OK)
 
 
-def from_os_error(error: OSError, doing: str) -> Failure:
-    """An operating-system error as a failure with a hint; `doing` ends in what was touched."""
+def _file_system(path: str) -> str:
+    """Where a path's file system is mounted and what is free there, "" if nothing is known."""
+    import os
+    import shutil
+
+    try:
+        folder = os.path.abspath(path)
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        free = shutil.disk_usage(folder).free
+        device = os.stat(folder).st_dev
+        while (above := os.path.dirname(folder)) != folder and os.stat(above).st_dev == device:
+            folder = above
+    except OSError:
+        return ""
+    return t("{megabytes:,.1f} MB are free on {folder}", megabytes=free / 1e6, folder=folder)
+
+
+def _disk_full(reason: str, path: str, needed: int | None) -> str:
+    told = [reason]
+    if path and (system := _file_system(path)):
+        told.append(system)
+    if needed:
+        told.append(t("{megabytes:,.1f} MB are needed", megabytes=needed / 1e6))
+    return "; ".join(told)
+
+
+def from_os_error(error: OSError, doing: str, path: str = "", needed: int | None = None) -> Failure:
+    """An operating-system error as a failure with a hint; `doing` ends in what was touched.
+
+    `path` is what was touched, if the error does not know it; `needed` are the bytes that were to
+    be written there.
+    """
     import errno
 
     reason = error.strerror or str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        named = error.filename if isinstance(error.filename, str) else ""
+        reason = _disk_full(reason, path or named, needed)
         hint = t("free some space, or point FETCH_STORE or --into at another disk; then run again")
         return Failure("disk-space", t("{doing}: {reason}", doing=doing, reason=reason), hint)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

@@ -233,6 +233,8 @@ def test_the_map_for_contributors_is_of_this_house() -> None:
 # Everything else goes through fetcher.fs.boundary.
 WRITERS = {
     "it is the mechanism": "fs.atomic fs.boundary",
+    "names of our own making, of which links are removed and not followed": "fs.private_files",
+    "a file at the project's root; what it names goes through the boundary": "project.journal",
     "through folders that are held open": "tree.placer tree.hf_cache reporting.saved bundle.writer "
     "web.uploads server.nginx",
     "refuses links before it looks": "tree.state fs.locks",

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.fs.atomic import Stat, remove_quietly, sha256_of
+from fetcher.fs.atomic import Stat, sha256_of
 from fetcher.fs.extents import part_of
+from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all

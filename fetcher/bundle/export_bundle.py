@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
 from fetcher.bundle.export_contents import collect
 from fetcher.config.boundaries import check_output
 from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
@@ -105,7 +105,7 @@ def _tool(
         yield {}
         return
     parent = nearest_folder(out.absolute().parent)
-    with tempfile.TemporaryDirectory(prefix=".fetch-tool-", dir=parent) as folder:
+    with scratch_folder(str(parent)) as folder:
         yield wheelhouse.pack(tool, Path(folder), space.progress.say)
 
 

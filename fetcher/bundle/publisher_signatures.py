@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fetcher.errors import FetchError, Problem
 from fetcher.fs.extents import read
+from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.mirror import publisher_signature
 from fetcher.mirror.bundle import Bundle
@@ -83,7 +83,7 @@ def of_bundle(bundle: Bundle) -> list[Problem]:
         extents = bundle.locate(entry.sha256 or "") if entry is not None else None
         if entry is None or extents is None or (entry.size or 0) > _MAX_READ:
             continue
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             path = Path(folder, DEFAULT)
             path.write_bytes(b"".join(read(extents)))
             problems += _problems(artifact.id, artifact.files, path, None, Path())

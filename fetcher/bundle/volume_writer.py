@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from fetcher.errors import UsageError
-from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.fs.extents import Extent
+from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.mirror.copying import copy_into, pump, write_all
@@ -27,6 +28,19 @@ _GATHER = 1 << 20
 _AHEAD = 32
 MIN_VOLUME = 1_000_000
 MAX_VOLUMES = 99_999
+
+
+def take_back_names(base: str) -> None:
+    """Make volumes partial again whose naming was interrupted. Raises Failure, OSError."""
+    listed = sums_path(base) + PARTIAL
+    if not os.path.isfile(listed) or os.path.islink(listed):
+        return
+    count = len(Path(native(listed)).read_bytes().splitlines())
+    for number in range(1, min(count, MAX_VOLUMES) + 1):
+        final = volume_name(base, number)
+        if os.path.isfile(final) and not os.path.lexists(final + PARTIAL):
+            os.replace(native(final), native(final + PARTIAL))
+    remove_quietly(listed)
 
 
 class VolumeWriter:
@@ -181,14 +195,19 @@ class VolumeWriter:
             self._remove_beyond(0)
             return
         remove_quietly(self.base)
-        lines = []
-        for path, digest in zip(self.paths, self._digests, strict=True):
-            final = path.removesuffix(PARTIAL)
+        finals = [path.removesuffix(PARTIAL) for path in self.paths]
+        lines = [
+            f"{digest}  {Path(final).name}\n"
+            for final, digest in zip(finals, self._digests, strict=True)
+        ]
+        # First under another name, which tells an interrupted run's volumes from other files.
+        listed = sums_path(self.base)
+        write_atomically(Path(listed + PARTIAL), "".join(lines).encode("utf-8"))
+        for path, final in zip(self.paths, finals, strict=True):
             os.replace(native(path), native(final))
-            lines.append(f"{digest}  {Path(final).name}\n")
         self._remove_beyond(len(self.paths))
         # Last: the set counts only with its list.
-        write_atomically(Path(sums_path(self.base)), "".join(lines).encode("utf-8"))
+        os.replace(native(listed + PARTIAL), native(listed))
 
     def _remove_beyond(self, count: int) -> None:
         """Volumes of an older, longer set of the same name."""

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.patterns import nearest
+from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
 from fetcher.verify.host import child_process
@@ -151,7 +151,7 @@ def _built(source: Path, folder: Path) -> Path:
     command = ["wheel", "--no-deps", "--wheel-dir", str(folder)]
     if _can_build_here():
         command.append("--no-build-isolation")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with scratch_folder(str(folder)) as scratch:
         # A build leaves files in its source, and those of an older version would get in.
         copy = Path(scratch, "source")
         shutil.copytree(source, copy, ignore=_IGNORED)

@@ -16,17 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.bundle.bundle_plan import BundleFile, BundlePlan
-from fetcher.bundle.volume_writer import VolumeWriter
+from fetcher.bundle.volume_writer import VolumeWriter, take_back_names
 from fetcher.errors import Failure, UsageError, from_os_error
-from fetcher.fs.atomic import (
-    keep_private,
-    private_name,
-    remove_quietly,
-    sha256_of,
-    sync_filesystem,
-)
+from fetcher.fs.atomic import keep_private, sha256_of, sync_filesystem, sync_folders
 from fetcher.fs.boundary import open_own, write_own
 from fetcher.fs.extents import Extent
+from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.i18n import t
 from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
@@ -159,6 +154,10 @@ def write_tar(
 ) -> None:
     """Write a bundle as a tar or volumes. Raises Failure."""
     base = str(target)
+    try:
+        take_back_names(base)
+    except OSError as error:
+        raise _write_failure(error, base) from error
     existing = [path for path in (base, sums_path(base), volume_name(base, 1)) if _there(path)]
     if existing and not overwrite:
         raise _in_the_way(existing[0])
@@ -214,6 +213,7 @@ def write_folder(
     finished = (target / SUMS).exists() and not marker.exists()
     if finished and (target / SUMS).read_bytes() == plan.sums:
         return False
+    tidy(str(target))  # what an export that was killed at its start had there is not foreign
     foreign = target.is_dir() and any(target.iterdir()) and not marker.exists()
     if _there(str(target)) and (not target.is_dir() or (foreign and not (overwrite and finished))):
         raise _in_the_way(str(target))
@@ -223,6 +223,8 @@ def write_folder(
         check_free(target, plan.size, there)
         target.mkdir(parents=True, exist_ok=True)
         write_own(target, MARKER, b"")
+        # After a power cut it tells what is there from somebody's own files.
+        sync_folders(str(target), str(target.parent))
         remove_quietly(str(target / SIGNATURE))
         remove_quietly(str(target / SUMS_SIGNATURE))
         remove_quietly(str(target / SUMS))
@@ -258,6 +260,7 @@ def _put(file: BundleFile, target: Path, source: BundleSource) -> None:
         if os.path.isfile(path) and not os.path.islink(path) and sha256_of(path) == file.sha256:
             source.skip(file)
             return
+        tidy(os.path.dirname(path))
         temporary = folder.at(private_name(name))
         try:
             with open(temporary, "xb", buffering=0) as stream:  # noqa: PTH123

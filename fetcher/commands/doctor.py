@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.atomic import reflink
+from fetcher.fs.private_files import scratch_folder
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, join, local, t
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
@@ -88,7 +88,7 @@ def _asked(command: list[str]) -> child_process.Finished | None:
 def _ways_to_place(folder: Path) -> str:
     """How files can be placed from the store's file system onto itself."""
     ways = []
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with scratch_folder(str(folder)) as scratch:
         source = Path(scratch, "source")
         source.write_bytes(b"x" * 8192)
         if reflink(str(source), str(Path(scratch, "reflink"))):

@@ -26,14 +26,14 @@ def _say(line: str) -> None:
     echo(line, file=sys.stderr, flush=True)
 
 
-def _sweep(store: Store, root: Path, dry_run: bool) -> gc.Sweep:
+def _sweep(store: Store, root: Path, dry_run: bool, partial: bool) -> gc.Sweep:
     wanted, unreadable = gc.needed(store, [root])
     if unreadable:
         raise LockError(
             t("a project's lock cannot be read: {unreadable}", unreadable=unreadable[0]),
             t("repair or remove it first: gc will not guess what that project needs"),
         )
-    return gc.sweep(store, wanted, dry_run)
+    return gc.sweep(store, wanted, dry_run, partial)
 
 
 @click.command("gc")
@@ -43,8 +43,13 @@ def _sweep(store: Store, root: Path, dry_run: bool) -> gc.Sweep:
     is_flag=True,
     help="Also remove what only imported bundles brought and no project here needs.",
 )
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Also remove downloads that were begun, which the next run would go on with.",
+)
 @common.json_option
-def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
+def command(dry_run: bool, forget_imports: bool, partial: bool, as_json: bool) -> int:
     """Remove from the store what no project's fetch.lock needs any more.
 
     Every project that has used the store is asked; trees are never touched (with --link symlink
@@ -74,7 +79,7 @@ def command(dry_run: bool, forget_imports: bool, as_json: bool) -> int:
     with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
         if forget_imports:
             gc.forget_imports(store)
-        done = _sweep(store, root, dry_run)
+        done = _sweep(store, root, dry_run, partial)
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:

@@ -151,7 +151,7 @@ def command(
         saved.save(into or root, "runtime", result)
     except OSError as error:
         result.problems.append(
-            from_os_error(error, t("writing {filename}", filename=error.filename)).problem
+            from_os_error(error, t("writing {path}", path=saved.folder_of(into or root))).problem
         )
     if as_json:
         envelope.print_json(result)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
-import itertools
 import os
-import secrets
 import signal
 import struct
 import sys
@@ -16,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.fs.safe_paths import native
 
 BLOCK = 1 << 22
@@ -27,7 +26,6 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _SYNC_FILE_RANGE_WRITE = 2
-_COUNTER = itertools.count()
 _UMASK = threading.Lock()
 NO_COPY_RANGE = {
     errno.EXDEV,
@@ -48,43 +46,10 @@ class Stat(NamedTuple):
     st_ino: int
 
 
-@lru_cache(maxsize=1)
-def run_id() -> str:
-    """Hex digits that no other process has, nor had."""
-    return secrets.token_hex(6)
-
-
-@lru_cache(maxsize=1)
-def _owner() -> str:
-    return f"{os.getpid()}-{run_id()}"
-
-
-def _forget() -> None:
-    """Be another process than the one that forked."""
-    run_id.cache_clear()
-    _owner.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-
-def unique_name() -> str:
-    """A file name that no other process and no other call uses."""
-    return f"{_owner()}-{next(_COUNTER)}.tmp"
-
-
-def private_name(path: str) -> str:
-    """A name beside `path` that nobody else uses."""
-    folder, _, name = path.rpartition(os.sep)
-    start = os.fsencode(name)[:80].decode("utf-8", "ignore")
-    unique = f".{start}.{unique_name()}"
-    return f"{folder}{os.sep}{unique}" if folder else unique
-
-
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file's content at once, so that no reader ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    tidy(str(path.parent))
     temporary = private_name(str(path))
     try:
         with open(native(temporary), "xb") as stream:  # noqa: PTH123
@@ -141,14 +106,6 @@ def stat_of(path: str) -> Stat:
     """The stat of a file or link itself. Raises OSError."""
     found = os.lstat(path)
     return Stat(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def remove_quietly(path: str) -> None:
-    """Remove a file if it is there."""
-    try:
-        os.unlink(native(path))
-    except OSError:
-        pass
 
 
 def _digest_of(path: str, digest: Any) -> str:
@@ -216,6 +173,18 @@ def sync_filesystem(folder: str, files: list[str]) -> None:
             os.close(handle)
     for path in files:
         sync_file(native(path))
+
+
+def sync_folders(folder: str, top: str) -> None:
+    """Bring the names in a folder, and in those above it up to `top`, to disk. Raises OSError."""
+    if sys.platform == "win32":
+        return
+    while True:
+        sync_file(folder)
+        above = os.path.dirname(folder)
+        if folder in {top, above}:
+            return
+        folder = above
 
 
 def sync_file(path: str) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import new_file_mode, remove_quietly, unique_name
+from fetcher.fs.atomic import new_file_mode
+from fetcher.fs.private_files import remove_quietly, tidy, unique_name
 from fetcher.fs.processes import alive, machine, started
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
@@ -269,6 +270,7 @@ def flock_works(folder: str) -> bool:
         return True
     import fcntl
 
+    tidy(folder)
     path = os.path.join(folder, unique_name())
     flags, exclusive = os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB
     handles = [os.open(path, flags, 0o600)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import Failure
+from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS
 from fetcher.mirror.volumes import parse_sums
@@ -29,7 +29,7 @@ class SignedBundle:
         from fetcher.mirror import signing
 
         listed = parse_sums(self.sums.decode("utf-8", "replace"), f"{self.label}: {SUMS}")
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             path = Path(folder, SIGNATURE)
             path.write_bytes(self.signature)
             own = hashlib.sha256(self.sums).hexdigest()

@@ -6,18 +6,21 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fetcher.errors import Problem
+from fetcher.errors import Problem, hint_of
+from fetcher.i18n import t
 from fetcher.operations.record_run import Recorder
 from fetcher.operations.run_transfer import Ready, Transferred, start_workers, transfer
 from fetcher.operations.workspace import Workspace
 from fetcher.project.resolve import Resolution
 from fetcher.reporting.report import Report, of_plan
+from fetcher.store.store import Store
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import KEEP, PLACE, Plan
 from fetcher.tree.preflight import check_ahead
+from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.transfer.worker_pool import WorkerPool
@@ -77,6 +80,7 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
     def place(ready: Sequence[Ready]) -> None:
         problems.extend(_place(placer, recorder, ready))
 
+    recorder.begin(plan)
     recorder.recognised(plan)
     try:
         verdict = check_ahead(plan, space.store.root, space.settings.link, space.network)
@@ -94,6 +98,7 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
         space.progress.end()
         problems += done.problems
         problems += recorder.finish(plan, complete=not (problems or interrupted))
+        problems = _tell_of_parts(problems, space.store)
     return _report(space, plan, problems, done, interrupted)
 
 
@@ -114,7 +119,24 @@ def _place(placer: Placer, recorder: Recorder, ready: Sequence[Ready]) -> list[P
     for item, sha256, *_ in ready:
         if item.target in placed:
             item.action, item.placed, item.sha256 = KEEP, True, sha256
-    return [*problems, *failed, *recorder.placed(rows)]
+    recorder.placed(rows)
+    return [*problems, *failed]
+
+
+def _tell_of_parts(problems: list[Problem], store: Store) -> list[Problem]:
+    """Where a disk is full, say how much of it downloads hold that were begun."""
+    begun = sum(size for _, size in store.begun())
+    full = next((n for n, item in enumerate(problems) if item.code == "disk-space"), None)
+    if full is None or not begun:
+        return problems
+    told = t(
+        "{begun} of partial downloads are in {folder}: the next run goes on with them, "
+        "`fetch gc --partial` frees them",
+        begun=human_bytes(begun),
+        folder=store.partial,
+    )
+    hint = "; ".join(filter(None, (hint_of(problems[full]), told)))
+    return [*problems[:full], replace(problems[full], hint=hint), *problems[full + 1 :]]
 
 
 def _report(

@@ -6,18 +6,22 @@ stranger to the next run, so that is saved before such a file is placed.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fetcher.errors import Failure, Problem, from_os_error
+from fetcher.fs.private_files import tidy
 from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
-from fetcher.project.lockfile import LockedArtifact
+from fetcher.project.lockfile import NAME, LockedArtifact
 from fetcher.project.resolve import Resolution
 from fetcher.sources.base import FileEntry
-from fetcher.tree.plan import KEEP, Item, Plan, row_of
+from fetcher.tree.plan import GET, KEEP, PLACE, Item, Plan, row_of
 from fetcher.tree.state import StateRow
 
 _log = logging.getLogger(__name__)
@@ -32,7 +36,18 @@ class Recorder:
         self._fresh = resolution.fresh
         self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self._rows: list[StateRow] = []
+        self._known = True  # to the store: no need to tell it who uses it
         self._written = time.monotonic()
+
+    def begin(self, plan: Plan) -> None:
+        """Tell the store who needs what it is about to get, whatever ends this run."""
+        try:
+            if any(item.action in {GET, PLACE, KEEP} for item in plan.items):
+                self._space.remember_project()
+        except OSError as error:
+            # Where we may not write, we remove nothing either; else the next run tries again.
+            self._known = error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}
+            _log.info("the store does not know of this project: %s", error)
 
     def recognised(self, plan: Plan) -> None:
         """Files that were read for the plan and are right need not be read again."""
@@ -41,25 +56,27 @@ class Recorder:
             for item in plan.items
             if item.action == KEEP and item.touched and item.stat is not None
         ]
-        if rows:
-            self._space.state.record(rows)
+        # Of a run that was killed, maybe: it had no time to take away what it was working on.
+        for folder in {os.path.dirname(item.path) for item in plan.items if item.touched}:
+            tidy(folder)
+        self._rows += rows
+        self._write_rows()
 
-    def placed(self, rows: Sequence[StateRow]) -> list[Problem]:
+    def placed(self, rows: Sequence[StateRow]) -> None:
         """Keep rows of placed files, and write them now and then."""
         self._rows += rows
         if time.monotonic() - self._written > _RECORD_SECONDS:
-            return self._write_rows()
-        return []
+            self._write_rows()
 
-    def _write_rows(self) -> list[Problem]:
+    def _write_rows(self) -> None:
+        """Best effort: a file without its row is read again by the next run."""
         rows, self._rows = self._rows, []
         self._written = time.monotonic()
         try:
             if rows:
                 self._space.state.record(rows)
         except Failure as failure:
-            return [failure.problem]
-        return []
+            _log.info("what was placed is not recorded: %s", failure.message)
 
     def learn(self, item: Item, sha256: str, size: int) -> None:
         """Note a digest or size that the lock does not have yet."""
@@ -82,31 +99,27 @@ class Recorder:
             if self._space.save_lock(changed):
                 _log.info("fetch.lock written: %d artifacts changed", len(changed))
         except OSError as error:
-            return [from_os_error(error, t("writing {filename}", filename=error.filename)).problem]
+            return [_lock_not_written(error, self._space)]
         except Failure as failure:
             return [failure.problem]
         return []
 
     def finish(self, plan: Plan, complete: bool) -> list[Problem]:
         """Write all that is left, and leave the store tidy; `complete`: nothing went wrong."""
-        problems = self._write_rows()
+        self._write_rows()
         for item in plan.items:
             # An edited file's bytes are not the source's, unless they were placed just now.
             known = item.action == KEEP and item.sha256 and (item.placed or not item.edit)
             if known and item.file.size is not None:
                 self.learn(item, item.sha256, item.file.size)
-        problems += self.save_lock()
+        problems = self.save_lock()
         self._tell(plan)
+        self._space.store.close()
         try:
-            if any(item.placed for item in plan.items):
-                self._space.remember_project()
-            self._space.store.close()
-            if complete and not problems:
+            if complete and self._known and not problems:
                 self._space.seal(plan)
-        except OSError as error:
-            problems.append(
-                from_os_error(error, t("writing {filename}", filename=error.filename)).problem
-            )
+        except (OSError, Failure, sqlite3.Error) as error:
+            _log.info("the next run looks at every file: %s", error)
         return problems
 
     def _tell(self, plan: Plan) -> None:
@@ -115,3 +128,8 @@ class Recorder:
             learned = self._learned.get((part.artifact.manifest, part.artifact.id), {})
             for item in part.items if learned else ():
                 item.file = learned.get(item.file.path, item.file)
+
+
+def _lock_not_written(error: OSError, space: Workspace) -> Problem:
+    path = str(space.project.root / NAME)
+    return from_os_error(error, t("writing {path}", path=path), path).problem

@@ -14,6 +14,7 @@ from fetcher.config.boundaries import below, own_file
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
+from fetcher.project.journal import take_back
 
 if TYPE_CHECKING:
     from fetcher.project.layout import Layout
@@ -138,6 +139,9 @@ class Project:
     root: Path
     # What else looks at each manifest that is read, and notes mistakes in its document.
     examine: Callable[[Manifest, Document], None] | None = None
+
+    def __post_init__(self) -> None:
+        take_back(self.root)
 
     def names(self) -> list[str]:
         """Names of the manifests in reach: the project's, then the catalog's."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.config import settings
-from fetcher.config.boundaries import of_project, own_file
+from fetcher.config.boundaries import own_file
 from fetcher.errors import DocumentProblem, UsageError
 from fetcher.i18n import t
 from fetcher.project import layout as layouts
 from fetcher.project import manifest as manifests
 from fetcher.project.crosscheck import cross_check
+from fetcher.project.journal import write_together
 from fetcher.verify.contract.regular import read_regular
 from fetcher.yamldoc import edit
 from fetcher.yamldoc.nodes import parse
@@ -75,12 +76,11 @@ def problems(changes: Iterable[Change]) -> list[DocumentProblem]:
 
 
 def write(root: Path, changes: Iterable[Change]) -> None:
-    """Write every changed file, each at once. Raises UsageError if one changed meanwhile."""
+    """Write every changed file, or none. Raises OSError, UsageError if one changed meanwhile."""
     changed = [item for item in changes if item.before != item.after]
     for item in changed:
         if read_text(root, item.path) != item.before:
             raise UsageError(
                 t("{path} was changed meanwhile", path=item.path), t("run the command again")
             )
-    for item in changed:
-        of_project(root).write(item.path, item.after.encode())
+    write_together(root, {item.path: item.after for item in changed})

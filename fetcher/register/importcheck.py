@@ -6,11 +6,11 @@ The class's module is somebody's code; it is never imported into this process.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.project.spellings import METHODS
 from fetcher.verify.host import child_process
@@ -78,7 +78,7 @@ def check(
     Its modules are looked up in `folders` first.
     """
     chosen = interpreter(python)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         environment = child_environment(Path(scratch), 0, None)
         command = [chosen, "-c", _CODE, class_path, ",".join(METHODS), str(root.absolute())]
         command += [str(folder.absolute()) for folder in folders]

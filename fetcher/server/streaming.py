@@ -12,7 +12,6 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from itertools import count
 from typing import Any
 
 from fetcher.errors import Failure, FetchError
-from fetcher.fs.atomic import remove_quietly
+from fetcher.fs.private_files import make_scratch, remove_quietly
 from fetcher.i18n import t
 
 _STREAMS = 256
@@ -108,7 +107,7 @@ class StreamWriter:
 
 def _temporary_folder() -> str:
     try:
-        return tempfile.mkdtemp(prefix="fetch-serve-")
+        return make_scratch()
     except OSError as error:
         raise Failure(
             "permission",

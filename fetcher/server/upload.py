@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 
-from fetcher.fs.atomic import remove_quietly
+from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.mirror.copying import write_all
 from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal

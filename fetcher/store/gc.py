@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import FetchError
-from fetcher.fs.atomic import remove_quietly
+from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import join
 from fetcher.project import lockfile
 from fetcher.sources.base import FileEntry
 from fetcher.store import upstream_records
-from fetcher.store.store import Store
+from fetcher.store.runs import tidy_runs
+from fetcher.store.store import PART_NOTES, Store
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.regular import read_regular
 
@@ -129,9 +130,16 @@ def _digests(store: Store, files: Iterable[FileEntry]) -> Iterator[str]:
             yield sha256
 
 
-def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:
-    """Remove blobs that nobody needs, and what dead runs have left."""
+def sweep(store: Store, wanted: set[str], dry_run: bool, partial: bool = False) -> Sweep:
+    """Remove blobs that nobody needs, and what dead runs have left.
+
+    `partial`: also downloads that were begun and might be gone on with, however young.
+    """
     done, now = Sweep(), time.time()
+    if not dry_run:
+        store.recover()
+        tidy_runs(store.root)
+    begun = {path.name for path in store.orphaned_parts()} if partial else set()
     for sha256, stat in list(store.digests()):
         if sha256 in wanted or now - max(stat.st_ctime, stat.st_mtime) < YOUNG_SECONDS:
             done.kept += 1
@@ -142,7 +150,10 @@ def sweep(store: Store, wanted: set[str], dry_run: bool) -> Sweep:
         if not dry_run:
             remove_quietly(store.blob_path(sha256))
     for path, stat in _leftovers(store):
-        if now - stat.st_mtime > STALE_PART_SECONDS:
+        name = path.name
+        for note in PART_NOTES:
+            name = name.removesuffix(note)
+        if name in begun or now - stat.st_mtime > STALE_PART_SECONDS:
             done.leftovers += 1
             done.bytes += stat.st_size if stats.S_ISREG(stat.st_mode) else 0
             if not dry_run and stats.S_ISDIR(stat.st_mode):

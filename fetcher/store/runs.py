@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from fetcher.fs.atomic import Stat, remove_quietly
+from fetcher.fs.atomic import Stat
 from fetcher.fs.locks import Busy, Holder, Teller, Watch, held
+from fetcher.fs.private_files import ended, remove_quietly
 from fetcher.fs.processes import machine
 from fetcher.i18n import t
 
@@ -34,6 +36,7 @@ SILENT_SECONDS = 60.0
 # One that plans or places gives none; of another machine it is only believed for so long.
 _STALE_SECONDS = 600.0
 _GC_POLL_SECONDS = 0.25
+_RUN = re.compile(r"([^.]+)\.(\d{1,9})\.[0-9a-f]{12}\.run")
 _MAX_UNTOLD = 10_000  # kept in memory while nobody reads them
 _CLAIM, _RELEASE, _DONE = "+", "-", "="
 
@@ -152,6 +155,7 @@ class Runs:
                 if not locked:
                     return
                 self.folder.mkdir(exist_ok=True)
+                tidy_runs(self.folder.parent)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
                 self._own = os.open(self._path, flags, 0o666)
                 self._write(Holder.here().dump() + "\n")
@@ -273,6 +277,15 @@ def _files(folder: Path) -> list[str]:
             return [entry.path for entry in entries if entry.name.endswith(".run")]
     except OSError:
         return []
+
+
+def tidy_runs(root: Path) -> None:
+    """Remove the files of runs that are gone, also of those that had no time to fill them."""
+    for path in _files(root / _FOLDER):
+        found = _RUN.fullmatch(os.path.basename(path))
+        with suppress(OSError):
+            if found and ended((found[1], int(found[2]), ""), os.stat(path).st_mtime):
+                remove_quietly(path)
 
 
 @contextmanager

@@ -30,18 +30,16 @@ from fetcher.fs.atomic import (
     copy,
     make_read_only,
     reflink,
-    remove_quietly,
     rename_new,
-    run_id,
     sha256_of,
     spread_subfolders,
     stat_of,
     sync_file,
     sync_filesystem,
-    unique_name,
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
+from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
 from fetcher.fs.processes import alive, machine
 from fetcher.i18n import t
 
@@ -50,7 +48,7 @@ _log = logging.getLogger(__name__)
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
 # A proven file begins with its digest; without one it is a process's folder of such files.
-_PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]+)-\d+\.tmp")
+_PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]{12})-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
@@ -95,7 +93,7 @@ def _stamp_line(sha256: str, stamp: Stamp) -> str:
 
 def private_prefix(sha256: str) -> str:
     """What a private file's name begins with if the digest of its content is known."""
-    return f"{sha256}.{machine()}." if sha256 else ""
+    return f"{sha256}." if sha256 else ""
 
 
 def _is_finished(path: Path) -> bool:
@@ -146,6 +144,7 @@ class Store:
         try:
             for folder in (self.blobs, self.partial, self.root / "stamps"):
                 folder.mkdir(parents=True, exist_ok=True)
+            tidy(str(self.partial))
             spread_subfolders(str(self.partial))
             if not (self.root / "oci-layout").exists():
                 marker = json.dumps({"imageLayoutVersion": "1.0.0"})
@@ -214,6 +213,10 @@ class Store:
         if not self._unwritten:
             return
         text, self._unwritten = "".join(self._unwritten), []
+        with suppress(OSError, Failure):
+            self._append_stamps(text)
+
+    def _append_stamps(self, text: str) -> None:
         self.prepare()
         if self._stamp_path is None:
             # Sorted by time: later stamps win when all files are read in order.
@@ -221,7 +224,7 @@ class Store:
             self._stamp_path = self.root / "stamps" / name
         # Opened anew each time: another process may have merged the file away meanwhile.
         # A stamp that is lost costs one reading of its blob.
-        with suppress(OSError), self._stamp_path.open("ab") as stream:
+        with self._stamp_path.open("ab") as stream:
             stream.write(text.encode("ascii"))
 
     def close(self) -> None:
@@ -340,29 +343,44 @@ class Store:
 
     def private_folder(self) -> str:
         """A folder's name, for the private files of one of our processes; it is to make it."""
-        return f"{self.partial}{os.sep}{machine()}.{unique_name()}"
+        return f"{self.partial}{os.sep}{unique_name()}"
 
     def recover(self) -> int:
         """Publish what dead processes had proven and not published yet; returns how many."""
         if self.readonly or not self.partial.is_dir():
             return 0
+        tidy(str(self.partial))
+        self._drop_lone_notes()
         found = self._recover_from(self.partial)
         if found:
             _log.info("%d files that another run had proven when it died are taken over", found)
             self.flush()
         return found
 
+    def _drop_lone_notes(self) -> None:
+        """Remove what was remembered of partial files that are gone."""
+        for beside in PART_NOTES:
+            for path in self.partial.glob(f"*.part{beside}"):
+                part = path.with_name(path.name.removesuffix(beside))
+                owner = _OWNER.fullmatch(part.name)
+                with suppress(OSError):
+                    dead = owner and self._orphaned(
+                        (owner[1], owner[2], int(owner[3])), path.stat().st_mtime
+                    )
+                    if dead and not part.exists():
+                        path.unlink()
+
     def _recover_from(self, folder: Path) -> int:
         found = 0
         for path in list(folder.glob("*.tmp")):
             name = _PRIVATE.fullmatch(path.name)
-            if name is None or name[4] == run_id():
+            if name is None:
                 continue
             with suppress(OSError):
                 stat = path.lstat()
                 if stats.S_ISLNK(stat.st_mode):
                     continue
-                if not self._orphaned((name[1], name[2], int(name[3])), stat.st_mtime):
+                if not ended((name[2], int(name[3]), name[4]), stat.st_mtime):
                     continue
                 if name[1]:
                     found += self._recover(str(path), name[1])
@@ -419,6 +437,8 @@ class Store:
             before = os.lstat(temporary)
             if sha256_of(temporary) != sha256:
                 raise Failure("digest-mismatch", t("{path} changed while it was read", path=path))
+            if self.durable:  # its name must not outlive its bytes
+                sync_file(temporary)
             if linked:  # the file is the user's own as well: its mode stays
                 os.replace(temporary, self.blob_path(sha256))
                 self._stamp(sha256, before, "")
@@ -492,6 +512,23 @@ class Store:
                         found = self._left.setdefault(owner[0], [])
                         found.append((stat.st_size, str(path)))
         return self._left
+
+    def begun(self) -> Iterator[tuple[Path, int]]:
+        """Every partial download, with the bytes of disk that it takes."""
+        for path, _ in self.parts():
+            with suppress(OSError):
+                stat = path.stat()
+                # One that comes in ranges is as long as the last of them reaches.
+                yield path, getattr(stat, "st_blocks", stat.st_size // 512) * 512
+
+    def orphaned_parts(self) -> list[Path]:
+        """Partial downloads that nobody writes any more."""
+        found = []
+        for path, owner in self.parts():
+            with suppress(OSError):
+                if str(path) not in _IN_USE and self._orphaned(owner, path.stat().st_mtime):
+                    found.append(path)
+        return found
 
     @staticmethod
     def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:

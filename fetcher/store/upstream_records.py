@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import FetchError, LockError
-from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.atomic import write_atomically
+from fetcher.fs.private_files import remove_quietly
 from fetcher.network.urls import host_of, origin_of, without_login
 from fetcher.project import lockfile
 from fetcher.project.lockfile import Lock, LockedArtifact

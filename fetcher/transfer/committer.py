@@ -17,9 +17,10 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, remove_quietly, stat_of, write_new
+from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, stat_of, write_new
 from fetcher.fs.first_look import look
 from fetcher.fs.formats import Body
+from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.sniff import POINTER_BYTES, is_pointer, junk_complaint
 from fetcher.i18n import t
 from fetcher.store.store import Store
@@ -146,7 +147,8 @@ class Committer:
         doing = t(
             "writing {label} into the store {root}", label=item.download.label, root=self.store.root
         )
-        self._answer(Refused(item, from_os_error(error, doing)))
+        failure = from_os_error(error, doing, str(self.store.root), item.download.file.size)
+        self._answer(Refused(item, failure))
 
     def _publish_all(self, proven: list[_Proven]) -> list[Delivered]:
         """Bring a batch to disk, and give each its name."""

@@ -196,7 +196,12 @@ class Connection:
             return self._set_aside() if self.aside else self._append(self.segment)
         except OSError as error:
             self.stopped = Fatal(
-                from_os_error(error, t("writing {path}", path=self.partial.part.path))
+                from_os_error(
+                    error,
+                    t("writing {path}", path=self.partial.part.path),
+                    self.partial.part.path,
+                    self.partial.size,
+                )
             )
         except Exception as error:
             self.stopped = Fatal(Failure("internal", f"{type(error).__name__}: {error}"))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import copy, make_read_only, reflink, remove_quietly
+from fetcher.fs.atomic import copy, make_read_only, reflink
 from fetcher.fs.extents import Extent
+from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.store.store import Store
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import from_os_error
-from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.atomic import write_atomically
+from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry

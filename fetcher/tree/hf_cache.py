@@ -7,6 +7,7 @@ newest of them; docs/dependencies.md says why their code is not what reads and w
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat as stats
@@ -17,8 +18,9 @@ from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
-from fetcher.fs.atomic import private_name, publish, sha256_of, write_atomically
+from fetcher.fs.atomic import publish, sha256_of, write_atomically
 from fetcher.fs.boundary import OpenFolder, open_own
+from fetcher.fs.private_files import private_name, tidy
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry, Source
@@ -143,6 +145,32 @@ def scan(cache: Path) -> Scan:
     return Scan(repositories, sorted(map(str, found.warnings)))
 
 
+def _branch_of(item: Item) -> str | None:
+    revision = str(getattr(item.artifact.source, "revision", "main"))
+    ref = "main" if re.fullmatch(r"[0-9a-f]{40}", revision) else revision
+    try:
+        check_relative(ref)
+    except BadPath:
+        return None
+    return ref
+
+
+def pointed_to(item: Item) -> str | None:
+    """The commit that the branch of an item's repository points to, "" for none.
+
+    None where that cannot be read, or is none of our business.
+    """
+    ref = _branch_of(item)
+    if ref is None:
+        return None
+    try:
+        return read_regular(Path(item.hub, "refs", ref), 1000).decode("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, NotRegularError):
+        return None
+
+
 class HubCache:
     """Places items there. `link_blob(sha256, path)` makes a new file from a blob of the store;
     `keep(path, relative)` keeps a copy of what stands in the way. In a `confined` cache, which
@@ -191,7 +219,10 @@ class HubCache:
                 try:
                     up = os.path.relpath(repository / "blobs" / name, repository / way.parent)
                     os.symlink(up, path)
-                except OSError:  # Windows without the privilege: a plain file serves as well
+                except OSError as error:
+                    # Windows without the privilege: a plain file serves as well.
+                    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}:
+                        raise
                     self._publish(sha256, path)
             stat = os.stat(path)
         self._forget_absence(item)
@@ -224,6 +255,7 @@ class HubCache:
             os.unlink(path)
 
     def _publish(self, sha256: str, target: str) -> None:
+        tidy(os.path.dirname(target))
         temporary = private_name(target)
         self._link_blob(sha256, temporary)
         try:
@@ -235,13 +267,8 @@ class HubCache:
         """Point the branch at the snapshot, so that loading by id finds it offline."""
         repository = Path(item.hub)
         snapshot = Path(item.path).parts[len(repository.parts) + 1]
-        revision = str(getattr(item.artifact.source, "revision", "main"))
-        ref = "main" if re.fullmatch(r"[0-9a-f]{40}", revision) else revision
-        try:
-            check_relative(ref)
-        except BadPath:
-            return
-        if (item.hub, ref) in self._refs:
+        ref = _branch_of(item)
+        if ref is None or (item.hub, ref) in self._refs:
             return
         self._refs.add((item.hub, ref))
         above, _, name = f"refs/{ref}".rpartition("/")

@@ -15,14 +15,15 @@ from fetcher.fs.atomic import (
     Stat,
     copy,
     move,
-    private_name,
     publish,
     reflink,
-    remove_quietly,
     sha256_of,
+    sync_file,
+    sync_folders,
     writable_mode,
 )
 from fetcher.fs.boundary import Boundary, OpenFolder, open_own
+from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
@@ -103,10 +104,7 @@ class Placer:
                 problems.append(failure.problem.about(item.artifact.id, item.file.path))
             except OSError as error:
                 problems.append(_trouble(item, error))
-        copies = [one.item.path for one in made if one.copied]
-        if copies:
-            self.store.bring_to_disk(str(self.tree), copies)
-        for one in made:
+        for one in self._on_disk(made, problems):
             try:
                 rows.append(self._publish(one))
             except Failure as failure:
@@ -114,6 +112,20 @@ class Placer:
             except OSError as error:
                 problems.append(_trouble(one.item, error))
         return rows, problems
+
+    def _on_disk(self, made: list[_Made], problems: list[Problem]) -> list[_Made]:
+        """Wait until the bytes that were copied are on disk; what may have its name now."""
+        copied = [one for one in made if one.copied]
+        try:
+            if copied:
+                files = [self._folder(one.item).at(one.private) for one in copied]
+                self.store.bring_to_disk(str(self.tree), files)
+        except OSError as error:
+            for one in copied:
+                remove_quietly(self._folder(one.item).at(one.private))
+                problems.append(_trouble(one.item, error))
+            return [one for one in made if not one.copied]
+        return made
 
     def _folder(self, item: Item) -> OpenFolder:
         """The folder that an item goes to, made and held open."""
@@ -123,6 +135,7 @@ class Placer:
             if item.aside:
                 self._clear_way(item)
             folder = self._folders[name] = self._boundary.open(name)
+            tidy(folder.at(""))
             if len(self._folders) > _OPEN_FOLDERS:
                 self._folders.popitem(last=False)[1].close()
         else:
@@ -257,7 +270,20 @@ class Placer:
         above, _, name = relative.rpartition("/")
         place = "/".join(filter(None, (FOLDER, "kept", self._kept, above)))
         with open_own(self.tree, place) as kept:
-            take(path, kept.at(name))
+            try:
+                take(path, kept.at(name))
+                self._keep_for_good(kept, name)
+            except OSError:
+                if take is copy:  # a part of it is no file kept
+                    remove_quietly(kept.at(name))
+                raise
+
+    def _keep_for_good(self, kept: OpenFolder, name: str) -> None:
+        """Have a user's file on disk at its new place before another one gets its name."""
+        if self.store.durable:
+            if os.path.isfile(kept.at(name)) and not os.path.islink(kept.at(name)):
+                sync_file(kept.at(name))
+            sync_folders(kept.path, os.path.realpath(self.tree))
 
     def _keep_copy(self, path: str, relative: str) -> None:
         self._keep(path, relative, copy)
@@ -329,5 +355,6 @@ def _trouble(item: Item, error: OSError) -> Problem:
             item.artifact.id,
             item.file.path,
         )
-    failure = from_os_error(error, t("placing {target}", target=item.target))
+    doing = t("placing {target}", target=item.target)
+    failure = from_os_error(error, doing, item.path, item.file.size)
     return failure.problem.about(item.artifact.id, item.file.path)

@@ -26,6 +26,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
+from fetcher.tree.hf_cache import pointed_to
 from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
@@ -179,12 +180,32 @@ class Planner:
             return
         folder = source.cache_folder
         snapshot = self.hub_cache / folder / "snapshots" / locked.revision
+        found: list[Item] = []
         for file in locked.files:
             name = f"{source.path}/{file.path}" if source.path else file.path
             path = str(snapshot / name)
             item = Item(part.artifact, file, path, self._root, hub=str(self.hub_cache / folder))
             self._decide(item)
-            part.items.append(item)
+            found.append(item)
+        self._see_to_ref(found)
+        part.items += found
+
+    def _see_to_ref(self, items: list[Item]) -> None:
+        """A run that was ended may have placed all files, but not the name that leads to them."""
+        if not items or any(item.action != KEEP for item in items):
+            return
+        if not self._leads(items[0]):
+            min(items, key=lambda item: item.file.size or 0).action = PLACE
+
+    def _leads(self, item: Item) -> bool:
+        """Whether a branch points to an item's commit, or to one that others have fetched."""
+        commit = pointed_to(item)
+        if not commit:
+            return commit is None
+        snapshot = f"{item.hub}{os.sep}snapshots{os.sep}{commit}{os.sep}"
+        if item.path.startswith(snapshot):
+            return True
+        return not any(row.placed and path.startswith(snapshot) for path, row in self.rows.items())
 
     def _claim(self, part: ArtifactPlan, item: Item) -> bool:
         """Whether this item may have its target; a second, equal claim is dropped."""
@@ -446,9 +467,11 @@ class Planner:
             expected = json_edits.apply(original, item.edit or {}, item.target)
         except (Failure, NotRegularError):
             return ""
-        if read_regular(item.path, len(expected)) != expected:
-            return ""
-        return hashlib.sha256(expected).hexdigest()
+        try:
+            same = read_regular(item.path, len(expected)) == expected
+        except NotRegularError:  # longer, as of an older lock maybe
+            same = False
+        return hashlib.sha256(expected).hexdigest() if same else ""
 
     def _edited_before(self, item: Item) -> str:
         """The sha256 of a file that still is as it was right after it was edited."""

@@ -65,11 +65,15 @@ def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list
 
 
 def check_writable(plan: Plan, store: Path) -> list[Problem]:
-    """A problem for a store or tree that cannot be written, if the plan has to write there."""
-    if not any(item.action in {GET, PLACE} for item in plan.items):
-        return []
+    """A problem for a store or tree that cannot be written, if the plan has to write there.
+
+    What the store has can be placed without writing into it.
+    """
+    actions = {item.action for item in plan.items}
+    written = [("store", store.absolute())] if GET in actions else []
+    written += [("target", plan.tree)] if actions & {GET, PLACE} else []
     problems = []
-    for what, folder in (("store", store.absolute()), ("target", plan.tree)):
+    for what, folder in written:
         existing = nearest_folder(folder)
         if not os.access(existing, os.W_OK | os.X_OK):
             problems.append(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.boundary import refuse_links, write_own
+from fetcher.fs.private_files import tidy
 from fetcher.i18n import t
 
 FOLDER = ".fetch"
@@ -44,6 +45,11 @@ _SOUND = " AND ".join(
     [f"typeof({name}) = 'text'" for name in ("path", "sha256", "want", "edit", "artifact")]
     + [f"typeof({name}) = 'integer'" for name in ("size", "mtime_ns", "inode", "placed")]
 )
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the database itself is wrong; a disk that fails or a lock says nothing of it."""
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
 class StateRow(NamedTuple):
@@ -86,7 +92,9 @@ class State:
             self._refuse_links()
             try:
                 self._db = self._connect()
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
                 self._set_aside()
                 self._db = self._connect()
         return self._db
@@ -121,7 +129,7 @@ class State:
         """Make `.fetch/`, ignored by git by itself. Raises Failure."""
         tree = self.folder.parent
         refuse_links(tree, (FOLDER,))
-        if self.folder.is_dir():
+        if (self.folder / ".gitignore").exists():
             return
         try:
             tree.mkdir(parents=True, exist_ok=True)
@@ -143,8 +151,11 @@ class State:
         try:
             found = self._open().execute(f"SELECT * FROM files WHERE {_SOUND}").fetchall()
             return {row[0]: StateRow._make(row) for row in found}
-        except sqlite3.DatabaseError:
-            self._set_aside()
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                self._set_aside()
+            return {}
+        except (OSError, Failure):  # what cannot be read says nothing
             return {}
 
     def record(self, rows: Iterable[StateRow]) -> None:
@@ -217,8 +228,11 @@ class State:
 
         Raises Failure.
         """
+        tidy(str(self.folder))
         try:
             self._transaction(work)
+        except OSError as error:
+            raise from_os_error(error, t("opening {path}", path=self.path)) from error
         except sqlite3.OperationalError as error:  # full, locked, read-only
             raise self._failure(error) from error
         except sqlite3.DatabaseError as damaged:

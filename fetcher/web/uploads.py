@@ -15,8 +15,9 @@ from secrets import token_hex
 from typing import TypedDict
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import remove_quietly, write_atomically
+from fetcher.fs.atomic import write_atomically
 from fetcher.fs.boundary import open_own, write_own
+from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.mirror.copying import write_all

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.fs import atomic
+from fetcher.fs import atomic, private_files
+from fetcher.fs.processes import machine
 from tests.kit import git_blob, payload, sha256
 
 
@@ -35,26 +36,32 @@ def test_write_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("name", ["a", "x" * 255, "ü" * 127, "\udcff" * 200, "日" * 85])
 def test_private_names_fit_beside_any_name(tmp_path: Path, name: str) -> None:
-    found = atomic.private_name(str(tmp_path / name))
+    found = private_files.private_name(str(tmp_path / name))
     assert os.path.dirname(found) == str(tmp_path)
     assert len(os.fsencode(os.path.basename(found))) <= 255
-    assert found != atomic.private_name(str(tmp_path / name))
+    assert found != private_files.private_name(str(tmp_path / name))
     Path(found).write_bytes(b"")
 
 
 def test_unique_names_differ_after_a_fork() -> None:
-    mine = atomic.unique_name()
-    assert mine != atomic.unique_name()
-    assert atomic.run_id() == atomic.run_id()
+    mine = private_files.unique_name()
+    assert mine != private_files.unique_name()
+    assert private_files.run_id() == private_files.run_id()
     reader, writer = os.pipe()
     if not (child := os.fork()):
-        os.write(writer, f"{os.getpid()} {atomic.run_id()} {atomic.unique_name()}".encode())
+        os.write(
+            writer, f"{os.getpid()} {private_files.run_id()} {private_files.unique_name()}".encode()
+        )
         os._exit(0)
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as stream:
         pid, run, name = stream.read().split()
-    assert run != atomic.run_id() and name.startswith(f"{pid}-{run}-") and int(pid) == child
+    assert (
+        run != private_files.run_id()
+        and name.startswith(f"{machine()}.{pid}-{run}-")
+        and int(pid) == child
+    )
 
 
 def test_digests(tmp_path: Path) -> None:

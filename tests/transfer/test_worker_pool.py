@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fetcher.fs.private_files import run_id
 from fetcher.store.store import Store
 from tests.kit import Run, payload, sha256
 from tests.servers.hub import HubServer
@@ -54,6 +55,8 @@ print(json.dumps({
     "said": run.said,
 }))
 """
+
+THEIRS = "f" * 12  # the run of another process
 
 
 @dataclass
@@ -265,7 +268,7 @@ def test_what_a_dead_process_proved_is_recovered_and_nothing_else(run: Run) -> N
         (lie, sha256(lie), os.getppid()),
     ):
         mine = Path(store.temporary(digest))
-        theirs = mine.with_name(mine.name.replace(f".{os.getpid()}-", f".{pid}-f"))
+        theirs = mine.with_name(mine.name.replace(f".{os.getpid()}-{run_id()}", f".{pid}-{THEIRS}"))
         theirs.write_bytes(content)
     assert store.recover() == 1
     assert Path(store.blob_path(sha256(data))).read_bytes() == data
@@ -281,14 +284,16 @@ def test_what_dead_workers_proved_is_recovered(run: Run) -> None:
 
     def folder_of(pid: int) -> Path:
         path = Path(store.private_folder())
-        path = path.with_name(path.name.replace(f".{os.getpid()}-", f".{pid}-f"))
+        path = path.with_name(path.name.replace(f".{os.getpid()}-{run_id()}", f".{pid}-{THEIRS}"))
         path.mkdir()
         return path
 
     theirs, alive = folder_of(dead.pid), folder_of(os.getppid())
     for folder in (theirs, alive):
         name = Path(store.temporary(sha256(data))).name
-        (folder / name.replace(f".{os.getpid()}-", f".{dead.pid}-f")).write_bytes(data)
+        (folder / name.replace(f".{os.getpid()}-{run_id()}", f".{dead.pid}-{THEIRS}")).write_bytes(
+            data
+        )
     assert store.recover() == 1
     assert Path(store.blob_path(sha256(data))).read_bytes() == data
     assert run.leftovers() == [alive.name]
