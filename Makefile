@@ -6,7 +6,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs bench schemas messages locked audit wheel fuzz clean help
+.PHONY: quickstart test lint types unit programs crash bench schemas messages locked audit wheel fuzz clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -15,6 +15,7 @@ help:
 	@echo "make audit        look for known faults in what the tests run with (needs the internet)"
 	@echo "make locked       take the newest versions for the tests"
 	@echo "make fuzz         throw mutants at every reader of outside data, a minute each"
+	@echo "make crash        kill every command at every call that writes, and see what is left"
 	@echo "make messages     bring the translations in step with the code"
 	@echo "make clean        remove both environments and what quickstart made"
 
@@ -61,6 +62,11 @@ unit: .venv-test/.installed .venv-test/pinned/.installed .venv-test/oldest-model
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
 	FETCH_TEST_OLDEST_MODELS=$(CURDIR)/.venv-test/oldest-models \
 	FETCH_TEST_PINNED=$(CURDIR)/.venv-test/pinned/bin/python $(TEST)/python -m pytest -n 2
+
+# Kills, full and failing disks and power cuts at every call that writes; takes two hours.
+# CRASH="--limit 50 fresh gc": fewer points, some commands.
+crash: .venv-test/.installed
+	$(TEST)/python -m tests.crash $(CRASH)
 
 # Beside the peers; takes half an hour, 40 GB of disk, and a machine that does nothing else.
 bench: .venv-bench/.installed
