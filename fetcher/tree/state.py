@@ -17,10 +17,13 @@ from fetcher.errors import Failure, from_os_error
 from fetcher.fs.boundary import refuse_links, write_own
 from fetcher.fs.private_files import tidy
 from fetcher.i18n import t
+from fetcher.verify.contract.regular import open_regular
 
 FOLDER = ".fetch"
 _SUFFIXES = ("", "-journal", "-wal", "-shm")
 _VERSION = 3
+# How a rollback journal ends that names a "super-journal", which SQLite reads and removes.
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER,
@@ -90,6 +93,8 @@ class State:
         if self._db is None:
             self.ensure_folder()
             self._refuse_links()
+            if _names_another_file(f"{self.path}-journal"):
+                self._set_aside()
             try:
                 self._db = self._connect()
             except sqlite3.DatabaseError as error:
@@ -262,6 +267,21 @@ class State:
             t("{path}: {error}", path=self.path, error=error),
             hint,
         )
+
+
+def _names_another_file(journal: str) -> bool:
+    """Whether a journal that a run left says that SQLite shall remove a file of some name.
+
+    Ours never do: they are of one database each. It would be any file that a clone names.
+    """
+    try:
+        with open_regular(journal) as stream:
+            if stream.seek(0, os.SEEK_END) < len(_JOURNAL_MAGIC):
+                return False
+            stream.seek(-len(_JOURNAL_MAGIC), os.SEEK_END)
+            return stream.read() == _JOURNAL_MAGIC
+    except OSError:  # none, or one that SQLite cannot read either
+        return False
 
 
 def _refuse_strange(db: sqlite3.Connection) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
+import struct
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from fetcher.errors import Failure, UsageError
 from fetcher.reporting import saved
 from fetcher.reporting.envelope import Answer
 from fetcher.store.store import Store
+from fetcher.tree.state import State
 from tests.conftest import Cli, write_project
 from tests.servers.hub import HubServer
 
@@ -72,6 +76,67 @@ def test_the_state_is_a_link_to_nothing(cli: Cli, clone: Path, outside: Path) ->
     (clone / ".fetch").mkdir()
     (clone / ".fetch/state.db").symlink_to(outside / "bash_profile")
     assert cli("all", cwd=clone).code == 4
+
+
+def journal_that_removes(database: Path, victim: Path) -> bytes:
+    """A rollback journal of SQLite's that names `victim` as its super-journal.
+
+    https://www.sqlite.org/fileformat2.html#the_rollback_journal: a header of one sector, then the
+    number of the lock page, the name, its length, its checksum and the header's magic.
+    """
+    page, name = 4096, os.fsencode(victim)
+    magic = bytes.fromhex("d9d505f920a163d7")
+    pages = database.stat().st_size // page
+    header = magic + struct.pack(">5I", 0, 1, pages, 512, page)
+    lock_page = 0x40000000 // page + 1
+    end = struct.pack(">II", len(name), sum(name)) + magic
+    return header.ljust(512, b"\0") + struct.pack(">I", lock_page) + name + end
+
+
+@pytest.mark.parametrize("command", ["all", "status", "check", "plan", "verify"])
+def test_a_journal_names_a_file_to_remove(
+    cli: Cli, clone: Path, outside: Path, command: str
+) -> None:
+    """The clone ships the journal of a transaction over several databases, of which SQLite would
+    remove the "super-journal" that it names: any file of the person's."""
+    assert cli("all", cwd=clone).code == 0
+    state, journal = clone / ".fetch/state.db", clone / ".fetch/state.db-journal"
+    crafted = journal_that_removes(state, outside / "bashrc")
+    journal.write_bytes(crafted)
+    assert cli(command, cwd=clone).code == 0
+    assert (outside / "bashrc").exists() and not journal.exists()
+    assert cli("all", cwd=clone).code == 0 and cli("check", cwd=clone).code == 0
+
+
+def test_sqlite_would_follow_that_journal(cli: Cli, clone: Path, tmp_path: Path) -> None:
+    """The case above is one: without our look at the journal, the file is gone."""
+    assert cli("all", cwd=clone).code == 0
+    state, victim = clone / ".fetch/state.db", tmp_path / "victim"
+    victim.write_text("mine")
+    Path(f"{state}-journal").write_bytes(journal_that_removes(state, victim))
+    with closing(sqlite3.connect(state)) as database:
+        database.execute("SELECT count(*) FROM files").fetchall()
+    assert not victim.exists()
+
+
+def test_our_own_journal_is_rolled_back(cli: Cli, clone: Path) -> None:
+    """No attack: a run was killed in the middle of a transaction."""
+    assert cli("all", cwd=clone).code == 0
+    state, journal = clone / ".fetch/state.db", clone / ".fetch/state.db-journal"
+    with closing(sqlite3.connect(state, isolation_level=None)) as database:
+        database.execute("PRAGMA cache_spill = 1")
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM files")
+        database.executemany(
+            "INSERT INTO seals (mark, found) VALUES (?, ?)",
+            [(str(i), "x" * 4000) for i in range(99)],
+        )
+        kept = state.read_bytes(), journal.read_bytes()
+    state.write_bytes(kept[0])
+    journal.write_bytes(kept[1])
+    assert [row.path for row in State(clone).rows().values()] == ["models/w.bin"]
+    assert not (clone / ".fetch/state.db.damaged").exists()
 
 
 @pytest.mark.parametrize("name", [".fetch/reports", ".fetch/reports/pictures"])
