@@ -137,6 +137,7 @@ def command(
     for item in FIELDS:
         if item.key in given:
             session.draft.set_text(item, given[item.key] or "")
+    session.class_named = "class_path" in given
     session.draft.id = identifier or session.draft.id
     if "owner" not in {*session.draft.values, *session.draft.errors}:
         session.draft.set_value("owner", current_user(session.root))

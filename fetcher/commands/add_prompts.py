@@ -123,6 +123,7 @@ def _ask_field(session: Session, item: FormField, python: str | None, skip_impor
             wrong = session.draft.errors.get(item.key, [])
         else:
             wrong = session.draft.set_text(item, text)
+            session.class_named |= item.key == "class_path"
         if not wrong and item.key in {"class_path", "interface"} and text and not skip_import:
             session.check_class(python)
             wrong = session.draft.errors.get(item.key, [])

@@ -1,6 +1,8 @@
 """Whether a class can be imported: tried in a child process of the project's interpreter.
 
-The class's module is somebody's code; it is never imported into this process.
+The class's module is somebody's code; it is never imported into this process. A library's class is
+the library's, whatever file of the project has its name: only what no library has is looked up in
+the project, whose modules then come first, as in its own scripts.
 """
 
 from __future__ import annotations
@@ -21,8 +23,7 @@ _SECONDS = 120
 _CODE = """
 import importlib, json, os, sys
 path, methods, root = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
-os.chdir(root)
-sys.path[:0] = [*sys.argv[4:], root]
+sys.path[:] = filter(None, sys.path)
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
 def found():
     parts = path.replace(":", ".").split(".")
@@ -42,8 +43,19 @@ def found():
             thing = getattr(thing, part)
         return thing
     raise error or ImportError("a module and a class are needed, such as package.module.Class")
+def found_in_project():
+    for name in [name for name in sys.modules if name not in before]:
+        if name.split(".")[0] == top:
+            del sys.modules[name]
+    os.chdir(root)
+    sys.path[:0] = [*sys.argv[4:], root]
+    return found()
+before, top = set(sys.modules), path.replace(":", ".").split(".")[0]
 try:
-    thing = found()
+    try:
+        thing = found()
+    except Exception:
+        thing = found_in_project()
     if not isinstance(thing, type):
         raise TypeError("%s is a %s, not a class" % (path, type(thing).__name__))
     bases = [base.__module__.split(".")[0] for base in thing.__mro__]
@@ -75,7 +87,7 @@ def check(
 ) -> ImportCheck:
     """Import a class under the project's interpreter, in the project's folder.
 
-    Its modules are looked up in `folders` first.
+    Its modules are looked up in `folders` first, where no library has the class.
     """
     chosen = interpreter(python)
     with scratch_folder() as scratch:

@@ -72,6 +72,7 @@ class Session:
     """What `fetch add`, or a web form, goes through. Nothing is written before `write`.
 
     `notes` are lines for people. `manifest` is the name of the one that takes the record.
+    `class_named`: the person themself named the class, and not a file.
     """
 
     project: Project
@@ -83,6 +84,7 @@ class Session:
     checkpoint: Checkpoint | None = None
     notes: list[str] = field(default_factory=list)
     fetch_code: bool = False
+    class_named: bool = False
     _known: list[Pair] | None = None
 
     @property
@@ -208,10 +210,19 @@ class Session:
     def check_class(self, python: str | None) -> importcheck.ImportCheck | None:
         """Import `class_path` in a child; its framework and interface fill empty fields.
 
-        It is looked up in the code that the record names, as far as that is here.
+        It is looked up in the code that the record names, as far as that is here. To import it is
+        to run code: of one that a file named, nothing is imported without the person's word.
         """
         path = self.draft.values.get("class_path")
         if not path:
+            return None
+        if not (self.class_named or self._may_run()):
+            note = t(
+                "{path} is not imported, which would run its code: a file names it, not you. If "
+                "you trust it: --class-path {path}",
+                path=path,
+            )
+            self.notes += [note] * (note not in self.notes)
             return None
         folders = self._code_folders()
         checked = importcheck.check(str(path), self.root, python, folders)
@@ -245,6 +256,12 @@ class Session:
         if checked.framework and "framework" not in self.draft.values:
             self.draft.set_value("framework", checked.framework)
         return checked
+
+    def _may_run(self) -> bool:
+        """Whether the person's own settings let the code of this artifact run."""
+        own = self.draft.id or self.proposed_id()
+        allowed = self.network.settings.allowed
+        return any(allowed.may_run(self.root, name) for name in (own, f"{self.manifest}/{own}"))
 
     def _code_folders(self) -> list[Path]:
         """Where the record's code lies: the folder itself, or where an artifact of it was put."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from fetcher.verify.host import child_process, environment
 
+from fetcher.commands import add_prompts, common
 from fetcher.hardware import gpu
 from fetcher.mirror.docker_login import login_for
 from fetcher.register.importcheck import check
@@ -196,6 +197,65 @@ def test_a_class_is_checked_without_the_clone_s_standard_library(
     assert (found.error, found.interface) == ("", ("encode",))
     seen = (tmp_path / "seen").read_text()
     assert not [name for name, value in SECRETS.items() if value in seen]
+
+
+@pytest.fixture
+def named(clone: Path) -> Path:
+    """A clone whose form names a class of its code, which leaves a mark where it is imported."""
+    (clone / "data").mkdir()
+    (clone / "data/w.bin").write_bytes(b"weights")
+    mark = clone.parent / "class was imported"
+    (clone / "nets.py").write_text(
+        f"import yaml\nopen({str(mark)!r}, 'w').close()\nclass Net:\n    def encode(self): ...\n"
+    )
+    (clone / "yaml.py").write_text("")
+    (clone / "form.json").write_text(json.dumps({"name": "A net", "class_path": "nets.Net"}))
+    return mark
+
+
+@pytest.mark.parametrize("more", [(), ("--interface", "encode"), ("-i",)])
+def test_a_class_that_a_file_names_is_not_imported(
+    cli: Cli, clone: Path, named: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documents of a clone say `fetch add --from-json form.json`, and the form names code of
+    the clone. Who goes through the prompts and takes what is there has not named it either."""
+    monkeypatch.setattr(add_prompts, "_ask", lambda label, default, completer: default)
+    monkeypatch.setattr(common, "interactive", lambda: True)
+    monkeypatch.setattr(common, "confirmed", lambda yes: True)
+    found = cli("add", "local:data", "--from-json", "form.json", *more, cwd=clone)
+    assert found.code == 0, found.err
+    assert not named.exists() and "--class-path nets.Net" in found.out
+    assert "class_path: nets.Net" in (clone / "manifests/clone.yaml").read_text()
+
+
+def test_a_class_that_the_person_names_or_allows_is_imported(
+    cli: Cli, clone: Path, named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: what the note says, and `fetch config allow code`."""
+    monkeypatch.setenv("FETCH_CONFIG", str(clone.parent / "own.yaml"))
+    form = ("add", "local:data", "--from-json", "form.json", "--dry-run", "--json")
+    found = cli(*form, "--class-path", "nets.Net", cwd=clone)
+    assert found.json["results"][0]["interface"] == ["encode"] and named.exists()
+    named.unlink()
+    assert cli("config", "allow", "code", "a-net", cwd=clone).code == 0
+    assert cli(*form, cwd=clone).json["results"][0]["interface"] == ["encode"]
+    assert named.exists()
+
+
+@pytest.mark.parametrize("path", ["yaml.SafeLoader", "json.JSONDecoder", "click:Command"])
+def test_a_library_s_class_is_not_the_clone_s(careless: Path, path: str) -> None:
+    """The person names a class of a library, and the clone has a file of that name."""
+    assert check(path, careless, sys.executable).error == ""
+
+
+def test_a_project_s_class_under_a_library_s_name(tmp_path: Path) -> None:
+    """No attack: a project's own `yaml/`, which no library's class answers to."""
+    (tmp_path / "yaml").mkdir()
+    (tmp_path / "yaml/__init__.py").write_text("")
+    (tmp_path / "yaml/nets.py").write_text("from yaml.parts import Net")
+    (tmp_path / "yaml/parts.py").write_text("class Net:\n    def decode(self): ...\n")
+    found = check("yaml.nets.Net", tmp_path, sys.executable)
+    assert (found.error, found.interface) == ("", ("decode",))
 
 
 def test_a_verification_of_the_web_page_runs_our_own_code(careless: Path) -> None:
