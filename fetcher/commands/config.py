@@ -105,7 +105,10 @@ def allow(kind: str | None, what: tuple[str, ...]) -> int:
 @click.argument("kind", type=click.Choice(person.KINDS))
 @_WHAT
 def deny(kind: str, what: tuple[str, ...]) -> int:
-    """Take back what `fetch config allow` said; for pickles the SHA256 is enough."""
+    """Take back what `fetch config allow` said.
+
+    For pickles the SHA256 is enough; for code, the folder of a project takes all of it back.
+    """
     path = permissions.deny(kind, what, find_root(Path.cwd()))
     echo(t("{path}: {kind} no longer has {what}", path=path, kind=kind, what=" ".join(what)))
     return 0

@@ -20,9 +20,16 @@ _Allow = dict[str, Any]
 def allow(kind: str, what: Sequence[str], root: Path) -> Path:
     """Add to what is allowed; `root` is the project that `code` is meant for. The file's path.
 
-    Raises UsageError for a kind's wrong values, InvalidDocument for a file that cannot be read.
+    A folder that is named by its whole path need not be there yet. Raises UsageError for a kind's
+    wrong values, InvalidDocument for a file that cannot be read.
     """
     key, values = _checked(kind, what, root)
+    for named, folder in zip(what, values, strict=True) if kind in person.FOLDERS else ():
+        whole = Path(os.path.expanduser(named)).is_absolute()
+        if not Path(folder).is_dir() and (os.path.lexists(folder) or not whole):
+            raise UsageError(
+                t("{folder} is not a folder", folder=folder), t("name one by its whole path")
+            )
 
     def add(now: _Allow) -> Any:
         if kind in person.FOLDERS:
@@ -34,16 +41,23 @@ def allow(kind: str, what: Sequence[str], root: Path) -> Path:
 
 
 def deny(kind: str, what: Sequence[str], root: Path) -> Path:
-    """Take from what is allowed. The file's path. Raises as `allow`, and for what is not there."""
+    """Take from what is allowed. The file's path. Raises as `allow`, and for what is not there.
+
+    Of `pickles` the sha256 alone takes all of it; of `code` the whole path of a project's folder,
+    which may be gone.
+    """
     values: list[str] = []
     if kind == "pickles" and len(what) == 1:
         key = what[0]
+    elif kind == "code" and len(what) == 1 and os.path.isabs(what[0]):
+        key = os.path.realpath(what[0])
     else:
         key, values = _checked(kind, what, root)
 
     def take(now: _Allow) -> Any:
         if kind in person.FOLDERS:
-            return _without(now.get(kind), values, kind)
+            held_as = {_folder(item): item for item in _items(now.get(kind))}
+            return _without(now.get(kind), [held_as.get(one, one) for one in values], kind)
         held = dict(now.get(kind) or {})
         left = _without(held.get(key), values, kind) if values else []
         if key not in held:
@@ -68,13 +82,11 @@ def _checked(kind: str, what: Sequence[str], root: Path) -> tuple[str, list[str]
         )
     if kind == "code":
         return os.path.realpath(root), list(what)
-    folders = [os.path.realpath(os.path.expanduser(folder)) for folder in what]
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise UsageError(
-                t("{folder} is not a folder", folder=folder), t("name one that is there")
-            )
-    return "", folders
+    return "", [_folder(folder) for folder in what]
+
+
+def _folder(text: str) -> str:
+    return os.path.realpath(os.path.expanduser(text))
 
 
 def _items(held: Any) -> list[str]:
@@ -113,6 +125,7 @@ def _change(kind: str, changed: Callable[[_Allow], Any]) -> Path:
         raise InvalidDocument(document.problems)
     now = {} if document.root is None else edit.plain(document.root, document)
     value = changed(dict(now.get("allow") or {}))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, edit.put(text, ["allow"], kind, value, str(path)).encode())
+    place = path.resolve()  # some keep their settings elsewhere, and link to them
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(place, edit.put(text, ["allow"], kind, value, str(path)).encode())
     return path

@@ -147,8 +147,9 @@ class Boundary:
         whole = os.path.join(self.root, path)
         real = os.path.realpath(whole)
         if real != os.path.join(self._real, *path.split("/")):
-            base, parts = self._behind(whole)
-            self._refuse_private(base, parts, whole)
+            for end in range(path.count("/") + 1):  # that which leads out is the one to name
+                self._behind(os.path.join(self.root, *path.split("/")[: end + 1]))
+            self._refuse_private(*self._inside(real), whole)
         return Path(real)
 
     def write(self, path: str, data: bytes) -> None:

@@ -100,6 +100,42 @@ def test_allow_and_deny(tmp_path: Path, own: Path, cli: Cli) -> None:
     assert load(clone).jobs == 3
 
 
+@pytest.mark.parametrize("kind", person.FOLDERS)
+def test_a_folder_need_not_be_there(tmp_path: Path, own: Path, cli: Cli, kind: str) -> None:
+    """A store that is yet to be made is allowed as its hint says; a disk that is gone, denied."""
+    own.write_text("allow: {links: [/gone/a, ~/b]}\n")
+    cli("config", "deny", "links", "/gone/a")
+    cli("config", "deny", "links", "~/b")
+    assert load(tmp_path).allowed == person.Allowed()
+    new = tmp_path / "new"
+    assert cli("config", "allow", kind, new).code == 0
+    assert getattr(load(tmp_path).allowed, kind) == (new,)
+    assert cli("config", "deny", kind, new).code == 0
+    assert load(tmp_path).allowed == person.Allowed()
+    new.write_text("a file")
+    assert cli("config", "allow", kind, new).code == 2
+
+
+def test_code_of_a_project_that_is_gone(tmp_path: Path, own: Path, cli: Cli) -> None:
+    """Another clone may come to lie in that folder."""
+    clone = tmp_path / "clone"
+    (clone / "manifests").mkdir(parents=True)
+    assert cli("config", "allow", "code", "a", "b", cwd=clone).code == 0
+    clone.rename(tmp_path / "moved")
+    assert cli("config", "deny", "code", clone).code == 0
+    assert load(clone).allowed == person.Allowed()
+    assert cli("config", "deny", "code", clone).code == 2
+
+
+def test_a_file_that_is_kept_elsewhere_stays_a_link(tmp_path: Path, own: Path, cli: Cli) -> None:
+    """Settings in a repository of the person's own, linked to from where they are looked for."""
+    kept = tmp_path / "dotfiles.yaml"
+    kept.write_text("jobs: 3\n")
+    own.symlink_to(kept)
+    assert cli("config", "allow", "links", tmp_path).code == 0
+    assert own.is_symlink() and "links" in kept.read_text()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("links",), ("links", "nowhere"), ("pickles", "abc", "x"), ("pickles", SHA), ("code",)],

@@ -396,6 +396,25 @@ def test_a_report_through_a_link_of_the_clone(
     assert found.code != 0 and "symlink" in found.err
 
 
+def test_a_folder_of_reports_elsewhere_may_be_allowed(
+    cli: Cli, clone: Path, tmp_path: Path
+) -> None:
+    """No attack: the person's own link; what is named is the link, and the hint works."""
+    assert cli("all", cwd=clone).code == 0
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (clone / "all").mkdir()
+    (clone / "all/reports").symlink_to(disk)
+    (clone / "inside").symlink_to("all")
+    command = ("check", "--junit", "inside/reports/new/report.xml")
+    found = cli(*command, cwd=clone)
+    assert f"{clone}/inside/reports is a symlink to {disk}, outside" in found.err
+    assert f"fetch config allow links {disk}\n" in found.err
+    assert cli("config", "allow", "links", disk, cwd=clone).code == 0
+    assert cli(*command, cwd=clone).code == 0
+    assert "<testsuite" in (disk / "new/report.xml").read_text()
+
+
 def test_a_report_is_written_where_it_is_wanted(cli: Cli, clone: Path, tmp_path: Path) -> None:
     """No attack: reports in the project, in new folders, and elsewhere."""
     assert cli("all", cwd=clone).code == 0
