@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import write_atomically
-from fetcher.fs.reserved import is_private
+from fetcher.fs.reserved import folded, is_private
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 
@@ -27,6 +27,8 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
 # A folder to go through need not be one to list.
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | _NO_LINK | getattr(os, "O_CLOEXEC", 0)
 _HANDLES = "/proc/self/fd"
+_PACKAGES = ("site-packages", "dist-packages")
+_OF_ENVIRONMENTS = ("bin", "scripts", "lib", "lib64", "include", "share", "etc", "conda-meta")
 
 
 def nowhere(_: Path) -> bool:
@@ -188,7 +190,7 @@ class Boundary:
             if path in self._sound:
                 continue
             owner = is_private(part) if part else ""
-            owner = owner or owner_of(path)
+            owner = owner or self._owner_of(path, parts)
             if owner:
                 way = link or path
                 raise Failure(
@@ -205,7 +207,14 @@ class Boundary:
                     if link
                     else t("choose another folder in the layout"),
                 )
-            self._sound.add(path)
+            if path != self._real:  # of which what lies below decides
+                self._sound.add(path)
+
+    def _owner_of(self, path: str, parts: list[str]) -> str:
+        """The same as `owner_of`; a project may itself be an environment: `python -m venv .`."""
+        if path != self._real or _is_repository(path) or not _is_environment(path):
+            return owner_of(path)
+        return t("a Python environment") if parts and parts[0].lower() in _OF_ENVIRONMENTS else ""
 
     def _below_root(self, base: str, parts: list[str]) -> tuple[str, ...]:
         start = 0 if self._is_root(base) else -1
@@ -228,14 +237,26 @@ def _parts(real: str, base: str) -> list[str]:
 
 
 def owner_of(folder: str) -> str:
-    """Whom an existing folder belongs to by what it holds, "" for nobody: files in it are run."""
-
-    def has(name: str) -> bool:
-        return os.path.lexists(native(os.path.join(folder, name)))
-
-    if has("HEAD") and (has("commondir") or (has("objects") and has("refs"))):
+    """Whom a folder belongs to by its name or what it holds, "" for nobody: files in it are run."""
+    if _is_repository(folder):
         return t("a git repository")
-    return t("a Python environment") if has("pyvenv.cfg") else ""
+    return t("a Python environment") if _is_environment(folder) else ""
+
+
+def _has(folder: str, name: str) -> bool:
+    return os.path.lexists(native(os.path.join(folder, name)))
+
+
+def _is_repository(folder: str) -> bool:
+    return _has(folder, "HEAD") and (
+        _has(folder, "commondir") or (_has(folder, "objects") and _has(folder, "refs"))
+    )
+
+
+def _is_environment(folder: str) -> bool:
+    """Whether Python finds modules there: in a venv, one of conda's, or where packages are put."""
+    installed = folded(os.path.basename(folder)) in _PACKAGES
+    return installed or _has(folder, "pyvenv.cfg") or _has(folder, "conda-meta")
 
 
 def leads_out(link: str | Path, real: str, root: str | Path) -> Failure:

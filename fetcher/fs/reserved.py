@@ -2,7 +2,7 @@
 
 Content from elsewhere never gets them. Some are reserved wherever they stand; most only at the
 root of a project or repository, where tools look: a model's own setup.py below a folder of its
-own is a file like any other.
+own is a file like any other. A hidden file at a root is some tool's, whichever that is.
 """
 
 from __future__ import annotations
@@ -27,22 +27,32 @@ _OWNERS: dict[str, str] = {
     _GIT: ".gitmodules .gitattributes .gitignore .gitconfig .mailmap .lfsconfig .husky "
     ".pre-commit-config.yaml .pre-commit-hooks.yaml lefthook.yml",
     _PYTHON: ".venv venv site-packages __pycache__ .pypirc pip.conf pip.ini uv.toml "
-    ".python-version .ipython .jupyter ipython_config.py jupyter_config.py .pdbrc "
+    ".python-version .ipython .jupyter ipython_config.py jupyter_config.py .pdbrc .pip .conda "
+    ".hatch hatch.toml hatch_build.py .pixi pixi.toml pipfile .streamlit .huggingface "
     "jupyter_notebook_config.py jupyter_server_config.py jupyter_lab_config.py",
     t("the shell"): ".env .envrc .direnv .netrc .tool-versions .mise.toml mise.toml .bashrc "
     ".bash_profile .profile .zshrc .zshenv .ssh .config .local .gdbinit .lldbinit .rprofile "
-    ".renviron .octaverc flake.nix shell.nix",
+    ".renviron .octaverc flake.nix shell.nix _netrc .aws .azure .kube .docker .gnupg .kaggle "
+    "brewfile",
     t("a build server"): ".github .gitlab-ci.yml .gitlab .circleci .travis.yml .buildkite .ci "
     ".drone.yml .woodpecker .forgejo .gitea .cirrus.yml .teamcity azure-pipelines.yml "
-    "bitbucket-pipelines.yml jenkinsfile",
+    "bitbucket-pipelines.yml jenkinsfile appveyor.yml .semaphore .tekton",
     t("an editor"): ".vscode .idea .devcontainer .devcontainer.json .vs .fleet .zed .cursor "
-    ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig .mcp.json .claude",
+    ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig .mcp.json .claude .vim .nvim "
+    "_vimrc .emacs.d .helix .settings .metals .theia",
     t("a build or test tool"): "setup.py setup.cfg pyproject.toml conftest.py pytest.ini "
     ".pytest.ini tox.ini noxfile.py makefile gnumakefile justfile .justfile taskfile.yml "
     "tasks.py dodo.py fabfile.py rakefile cmakelists.txt dockerfile docker-compose.yml "
     "docker-compose.yaml compose.yml compose.yaml package.json node_modules .npmrc .yarnrc "
     ".yarnrc.yml .pylintrc pylintrc mypy.ini .mypy.ini .coveragerc .bazelrc .cargo cargo.toml "
-    "vagrantfile procfile .dvc dvc.yaml gunicorn.conf.py",
+    "vagrantfile procfile .dvc dvc.yaml gunicorn.conf.py docker-compose.override.yml "
+    "docker-compose.override.yaml compose.override.yml compose.override.yaml docker-bake.hcl "
+    "docker-bake.json tiltfile earthfile skaffold.yaml snakefile mlproject nextflow.config "
+    "gemfile guardfile gruntfile.js gulpfile.js jakefile.js .yarn .bundle .npm .m2 .mvn .gradle "
+    ".rustup .terraform mvnw mvnw.cmd pom.xml build.xml gradlew gradlew.bat gradle.properties "
+    "build.gradle build.gradle.kts settings.gradle settings.gradle.kts meson.build sconstruct "
+    "wscript module.bazel workspace.bazel cmakepresets.json cmakeuserpresets.json deno.json "
+    "deno.jsonc bunfig.toml nx.json turbo.json lerna.json",
 }
 _AT_ROOT = {name: owner for owner, names in _OWNERS.items() for name in names.split()}
 # Modules that Python looks up by itself, or that nearly every program here imports by name: one
@@ -55,6 +65,13 @@ _MODULES = {
     *("pip", "setuptools", "wheel", "dotenv", "fetcher", "onnxruntime", "onnx", "tensorflow"),
     *("jax", "keras", "einops", "timm", "packaging", "typing_extensions", "six", "regex"),
 }
+_TOOL = t("a build or test tool")
+# Hidden, and of no meaning to any tool.
+_EMPTY = {".gitkeep", ".keep", ".ds_store", ".nojekyll", ".nomedia", ".placeholder"}
+# Packages' descriptions: what is on Python's path names by them code that pytest, pip and others
+# load as plug-ins.
+_DESCRIPTIONS = (".egg-info", ".dist-info", ".egg", ".egg-link")
+_SCRIPTED = re.compile(r".+\.config\.[cm]?[jt]s")  # jest.config.js, vite.config.ts
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd")
 _SHORT = re.compile(r"([^~]{1,6})~[1-9]\d?(?:\.[^.]{0,3})?")
 
@@ -92,6 +109,10 @@ def is_secret(name: str) -> str:
     return _AT_ROOT[".env"] if plain in known or plain.startswith(".env.") else ""
 
 
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and name not in _EMPTY
+
+
 def is_reserved(parts: Sequence[str]) -> str:
     """Whose configuration or code a file would become, given its way from the root of a project
     or repository; "" for nobody's."""
@@ -102,6 +123,10 @@ def is_reserved(parts: Sequence[str]) -> str:
         return _AT_ROOT[".env"]
     if short := _SHORT.fullmatch(first):
         return _short_forms().get(short[1], "")
+    if first.endswith(_DESCRIPTIONS):
+        return _PYTHON
+    if len(parts) == 1 and (_SCRIPTED.fullmatch(first) or _is_hidden(first)):
+        return _TOOL
     stem = first
     if len(parts) == 1:
         ending = next((end for end in _CODE if first.endswith(end)), None)

@@ -104,6 +104,34 @@ def test_models_leads_into_a_python_environment(cli: Cli, clone: Path) -> None:
     assert os.listdir(clone / "myenv/lib/site-packages") == []
 
 
+@pytest.mark.parametrize(
+    ("folder", "mark"),
+    [("conda/lib", "conda/conda-meta"), ("lib/python3/dist-packages/x", "lib/python3"),
+     ("lib/Site-Packages", "lib"), ("myenv/bin", "myenv/pyvenv.cfg")],
+)  # fmt: skip
+def test_an_allowed_disk_has_a_python_environment(
+    cli: Cli, clone: Path, tmp_path: Path, folder: str, mark: str
+) -> None:
+    """The person lets links lead to their disk, and the clone's lead to where Python looks."""
+    (tmp_path / "disk" / mark).mkdir(parents=True)
+    (tmp_path / "disk" / folder).mkdir(parents=True)
+    assert cli("config", "allow", "links", tmp_path / "disk", cwd=clone).code == 0
+    (clone / "models").symlink_to(tmp_path / "disk" / folder)
+    assert "Python environment" in refused(cli, clone)
+    assert everything(tmp_path / "disk") == {}
+
+
+def test_a_project_that_is_an_environment(cli: Cli, clone: Path) -> None:
+    """No attack: `python -m venv .` in the clone; what is the environment's stays its own."""
+    (clone / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (clone / "lib/deeper").mkdir(parents=True)
+    assert cli("all", cwd=clone).code == 0
+    layout = "tree:\n  models/: a\n  lib/deeper/: a\n"
+    write_project(clone, "p", "artifacts:\n  a: {source: local:data}\n", layout)
+    assert "Python environment" in refused(cli, clone)
+    assert os.listdir(clone / "lib/deeper") == []
+
+
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
 def test_models_leads_out_of_the_clone(
     cli: Cli, clone: Path, tmp_path: Path, overwrite: tuple[str, ...]

@@ -19,6 +19,15 @@ NAMES = [
     *(".venv/bin/python", "venv/bin/activate", ".github/workflows/x.yml", ".gitlab-ci.yml"),
     *(".gitmodules", ".gitattributes", ".gitignore", ".pre-commit-config.yaml", ".husky/pre-push"),
     *(".vscode/tasks.json", ".idea/x.xml", ".devcontainer/devcontainer.json", ".circleci/c.yml"),
+    *("docker-compose.override.yml", "jest.config.js", "x.egg-info/entry_points.txt", "Pipfile"),
+    *(
+        "y-1.0.dist-info/entry_points.txt",
+        ".flake8",
+        ".bash_aliases",
+        ".tmux.conf",
+        ".nobody-knows",
+    ),
+    *(".aws/credentials", ".yarn/plugins/x.cjs", "hatch_build.py", "build.gradle"),
     *("x/pyvenv.cfg", "pyvenv.cfg", "x/.fetch/state.db", ".bashrc", ".ssh/authorized_keys"),
 ]
 
@@ -155,6 +164,7 @@ def test_any_name_is_judged(parts: list[str]) -> None:
     "name",
     ["model.safetensors", "README.md", "net.pth", "pytorch_model.bin", "modeling_llama.py",
      "tokenizer.json", "data/env/x", "LICENSE", "environment.yml", "a~1.bin", "git", "fetch",
+     ".gitkeep", ".DS_Store", ".cache/x.bin", ".weights/x.bin", "config.js", "a.egg.bin",
      "requirements.txt", "config.json", "manifest.json", "torch.bin", "env/a.txt"],
 )  # fmt: skip
 def test_ordinary_names_are_free(name: str) -> None:
