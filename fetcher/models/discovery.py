@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.config import settings as all_settings
+from fetcher.config.boundaries import outside
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.patterns import nearest
@@ -137,7 +139,8 @@ class Discovery:
     def find(self, name: str, kind: str, settings: Settings | None = None) -> ModelSpec:
         """The model of a name, an alias, or either with `@version`; of several versions the last.
 
-        Raises UsageError for a name that no model of this kind has.
+        Raises UsageError for a name that no model of this kind has, and for one in a folder of the
+        project's that leads out of it.
         """
         specs = self.known(settings, name)
         found = matching(specs, name)
@@ -151,7 +154,10 @@ class Discovery:
         if not of_kind:
             raise self._unknown(name, kind, specs, found)
         spec = replace(of_kind[-1], kind=kind)
-        return spec if spec.loader == "custom" else self.with_base(spec, specs)
+        if spec.loader != "custom":
+            spec = self.with_base(spec, specs)
+        _refuse_outside(spec, settings or self.settings())
+        return spec
 
     def one(self, name: str) -> ModelSpec:
         """The model of a name, of any kind. Raises UsageError."""
@@ -240,6 +246,29 @@ class Discovery:
             else t("no model {name!r}", name=name),
             join([*hint, t("there are: {names}", names=names) if names else none], " "),
         )
+
+
+def _refuse_outside(spec: ModelSpec, settings: Settings) -> None:
+    """Raise UsageError if a link in the project's own folder of models leads out of the project.
+
+    One that the person names by its whole path, as LOCAL_MODELS_DIR or in their settings, is theirs
+    with its links.
+    """
+    if spec.base is not None:
+        _refuse_outside(spec.base, settings)
+    own = settings.origin("local_models_dir") in {"default", *all_settings.FROM_PROJECT}
+    whole = os.path.isabs(os.path.expanduser(settings.text("local_models_dir")))
+    if (whole and not own) or spec.origin == "tree":  # what is laid out is judged when it is placed
+        return
+    allowed = settings.allowed
+    for path in (spec.folder, *spec.files.values()):
+        real = outside(settings, path) if path else None
+        if real and not (allowed.may_take_from(real) or allowed.may_lead_to(real)):
+            folder = real if real.is_dir() else real.parent
+            raise UsageError(
+                t("{path} leads to {real}, outside the project", path=path, real=real),
+                t("if you want it: fetch config allow local {real}", real=shlex.quote(str(folder))),
+            )
 
 
 @contextmanager

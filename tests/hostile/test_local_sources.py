@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.errors import UsageError
+from fetcher.models.discovery import Discovery
 from tests.conftest import Cli, write_project
 from tests.kit import sha256
 
@@ -208,3 +210,46 @@ def test_file_urls(cli: Cli, clone: Path, text: str) -> None:
     """A URL leads to a file of this machine."""
     declare(clone, f"{{type: url, url: '{text}'}}")
     assert cli("all", cwd=clone).code == 2
+
+
+# Models in folders of a project
+
+
+@pytest.fixture
+def models(clone: Path, tmp_path: Path) -> Path:
+    """A model of the person's, and the clone's own folder of models."""
+    private = tmp_path / "private/llm"
+    private.mkdir(parents=True)
+    (private / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (private / "model.safetensors").write_bytes(b"")
+    (clone / "models").mkdir()
+    return private
+
+
+@pytest.mark.parametrize("link", ["m", "m/config.json", "o/m"])
+def test_a_folder_of_models_leads_out(clone: Path, models: Path, link: str) -> None:
+    """`fetcher.models` in a clone, whose models/ has links to what is the person's."""
+    place = clone / "models" / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(models / "config.json" if link.endswith("json") else models)
+    found = Discovery(clone, clone)
+    with pytest.raises(UsageError, match="outside the project") as refused:
+        found.find("o/m" if link == "o/m" else "m", "chat")
+    assert f"fetch config allow local {models}" in refused.value.hint
+
+
+def test_a_folder_of_models_elsewhere_may_be_allowed(
+    cli: Cli, clone: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: links to the person's models, allowed as the hint says, or by naming their
+    folder; and links within the project."""
+    (clone / "models/m").symlink_to(models)
+    (clone / "kept").mkdir()
+    (clone / "kept/config.json").write_text((models / "config.json").read_text())
+    (clone / "models/inside").symlink_to("../kept")
+    assert Discovery(clone, clone).find("inside", "chat").folder
+    assert cli("config", "allow", "local", models, cwd=clone).code == 0
+    assert Discovery(clone, clone).find("m", "chat").folder
+    assert cli("config", "deny", "local", models, cwd=clone).code == 0
+    monkeypatch.setenv("LOCAL_MODELS_DIR", str(clone / "models"))
+    assert Discovery(clone, clone).find("m", "chat").folder
