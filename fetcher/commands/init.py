@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from fetcher.commands import common
+from fetcher.config.boundaries import check_output
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, t
 from fetcher.project.manifest import ID
@@ -16,6 +17,7 @@ from fetcher.register import changes
 from fetcher.register.changes import Change
 from fetcher.reporting import envelope
 from fetcher.verify.contract.regular import read_regular_text
+from fetcher.verify.host.environment import project_folder
 
 _SETTINGS = """\
 # Settings of this project; `fetch config` shows them all and where each comes from.
@@ -45,6 +47,8 @@ def command(folder: Path, template: str | None, name: str | None, as_json: bool)
     Files that are there already are left alone.
     """
     root = folder.absolute()
+    if around := project_folder():  # a link of a clone's is not the folder that a person means
+        check_output(around, root)
     edits = [Change("fetch.yaml", "", _SETTINGS)]
     if template:
         edits += _copies(template, name)

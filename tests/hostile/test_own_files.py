@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import sqlite3
 import struct
 import time
@@ -394,6 +395,19 @@ def test_a_report_through_a_link_of_the_clone(
     name = link if "." in link else f"{link}/bashrc"
     found = cli("check", "--junit", name, cwd=clone)
     assert found.code != 0 and "symlink" in found.err
+
+
+def test_a_new_project_through_a_link_of_the_clone(
+    cli: Cli, clone: Path, outside: Path, tmp_path: Path
+) -> None:
+    """The documents say `fetch init examples/own`, and examples/ is a link of the clone's."""
+    (clone / "examples").symlink_to(outside)
+    found = cli("init", "examples/own", cwd=clone)
+    assert found.code == 4 and f"fetch config allow links {shlex.quote(str(outside))}" in found.err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    assert cli("init", "link", cwd=tmp_path / "mine").code == 0, "no attack: not in a clone"
 
 
 def test_a_folder_of_reports_elsewhere_may_be_allowed(
