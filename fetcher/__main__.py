@@ -11,6 +11,7 @@ def main() -> None:
     # libraries start programs by themselves.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join(filter(os.path.isabs, path))
+    _forget_where_one_stands(os.environ.get("PYTHONPATH", ""))
     # A run builds large tables that live to its end: looking through them for garbage again and
     # again costs a tenth of its time.
     gc.set_threshold(100_000, 20, 50)
@@ -20,6 +21,17 @@ def main() -> None:
     code = run(sys.argv[1:])
     gc.freeze()  # the tables go with the process: nobody need search through them once more
     sys.exit(code)
+
+
+def _forget_where_one_stands(python_path: str) -> None:
+    """Take out of sys.path what is no whole path in PYTHONPATH.
+
+    Python has made it one by now, and libraries and plug-ins would be a stranger's.
+    """
+    for folder in python_path.split(os.pathsep) if python_path else ():
+        entry = os.path.abspath(folder)
+        if not os.path.isabs(folder) and entry in sys.path and not entry.startswith(sys.prefix):
+            sys.path.remove(entry)
 
 
 if __name__ == "__main__":

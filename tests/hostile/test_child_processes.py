@@ -147,6 +147,29 @@ def test_variables_that_lead_into_the_clone_lead_nowhere(
     assert cli(command, cwd=careless).code in {0, 2}
 
 
+@pytest.mark.parametrize("entries", [".", ":", "/nowhere:", "./", "sub/.."])
+def test_python_s_path_leads_to_no_plug_in_of_the_clone(tmp_path: Path, entries: str) -> None:
+    """An empty or relative entry in PYTHONPATH, as many have it: the clone's libraries would be
+    imported, and its plug-ins run by the name that the manifest has."""
+    write_project(tmp_path, "p", "artifacts:\n  a: {source: {type: evil}}\n", "tree: {m/: a}\n")
+    described = tmp_path / "evil.egg-info"
+    described.mkdir()
+    (described / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[fetcher.sources]\nevil = evil:Source\n")
+    for name in ("evil", "click", "yaml", "requests"):
+        (tmp_path / f"{name}.py").write_text("open('mark', 'w').close()\n")
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "fetch"), "all"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": entries},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "no source type 'evil'" in done.stderr, done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
 def test_the_project_s_own_interpreter_imports_nothing_of_the_clone(careless: Path) -> None:
     """torch.py and json.py in the clone, when the person's interpreter is asked for its GPUs."""
     assert gpu.detect(sys.executable) == []
