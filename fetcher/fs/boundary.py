@@ -135,7 +135,7 @@ class Boundary:
         else:
             if absent:
                 parts = names
-        self._refuse_private(base, parts, link)
+        self._refuse_private(base, parts, link, placing=True)
         return Location(base, tuple(parts), absent, self._below_root(base, parts))
 
     def open(self, folder: str, create: bool = True) -> OpenFolder:
@@ -183,7 +183,10 @@ class Boundary:
         base = str(allowed[-1])
         return base, _parts(real, base)
 
-    def _refuse_private(self, base: str, parts: list[str], link: str) -> None:
+    def _refuse_private(
+        self, base: str, parts: list[str], link: str, placing: bool = False
+    ) -> None:
+        """Raise Failure for what belongs to somebody; a store too, which no tree is made in."""
         path = base
         for part in ("", *parts):
             path = os.path.join(path, part) if part else path
@@ -191,6 +194,8 @@ class Boundary:
                 continue
             owner = is_private(part) if part else ""
             owner = owner or self._owner_of(path, parts)
+            if placing and not owner and path != self._real and _is_store(path):
+                owner = t("a store or bundle of fetch's")
             if owner:
                 way = link or path
                 raise Failure(
@@ -207,7 +212,7 @@ class Boundary:
                     if link
                     else t("choose another folder in the layout"),
                 )
-            if path != self._real:  # of which what lies below decides
+            if placing and path != self._real:  # of which what lies below decides
                 self._sound.add(path)
 
     def _owner_of(self, path: str, parts: list[str]) -> str:
@@ -251,6 +256,10 @@ def _is_repository(folder: str) -> bool:
     return _has(folder, "HEAD") and (
         _has(folder, "commondir") or (_has(folder, "objects") and _has(folder, "refs"))
     )
+
+
+def _is_store(folder: str) -> bool:
+    return _has(folder, "oci-layout") and _has(folder, "blobs")
 
 
 def _is_environment(folder: str) -> bool:

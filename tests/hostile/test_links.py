@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -119,6 +120,25 @@ def test_an_allowed_disk_has_a_python_environment(
     (clone / "models").symlink_to(tmp_path / "disk" / folder)
     assert "Python environment" in refused(cli, clone)
     assert everything(tmp_path / "disk") == {}
+
+
+@pytest.mark.parametrize("folder", [".", "blobs/sha256", "stamps", "new"])
+def test_an_allowed_disk_has_the_store(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Store and models share a disk, and the clone's link would place records into the store."""
+    store = tmp_path / "disk/store"
+    monkeypatch.setenv("FETCH_STORE", str(store))
+    assert cli("all", cwd=clone).code == 0
+    assert cli("config", "allow", "links", tmp_path / "disk", cwd=clone).code == 0
+    shutil.rmtree(clone / "models")
+    (store / folder).mkdir(exist_ok=True, parents=True)
+    before = everything(store / folder)
+    (clone / "models").symlink_to(store / folder)
+    assert "store" in refused(cli, clone)
+    left = everything(store / folder)
+    assert {name for name in left if Path(name).name in DATA} == set()
+    assert set(before) <= set(left)
 
 
 def test_a_project_that_is_an_environment(cli: Cli, clone: Path) -> None:
