@@ -157,7 +157,7 @@ def test_the_commands_that_are_printed_prove_an_honest_bundle(
     for name, lines in {"paper": printed(made.out), "key": printed(signed.out)}.items():
         walk = Walk(tmp_path / name, out, public)
         if (form, name) != ("tar", "key"):  # to install takes long
-            lines[-1] = "cp tool/install.sh .. && cd .. && sh -n install.sh"
+            lines[-2:] = ["cp tool/install.sh .. && cd .. && sh -n install.sh"]
             assert walk.type(lines).returncode == 0
             continue
         # What lies about in the folder where the commands are typed is not Python's to read.
@@ -265,7 +265,7 @@ def test_what_is_added_beside_is_not_even_unpacked(home: Site, tmp_path: Path, k
     for proof, lines in {"paper": printed(made.out), "key": printed(signed.out)}.items():
         walk = Walk(tmp_path / proof, out, key.with_suffix(".pub"))
         if proof == "key":
-            lines[-1] = "true"
+            lines[-2:] = ["true"]
         done = walk.type(lines)
         assert done.returncode == 0, done.stderr
         assert not (walk.root / "pwned").exists()
@@ -274,6 +274,36 @@ def test_what_is_added_beside_is_not_even_unpacked(home: Site, tmp_path: Path, k
     result = home.fetch("mirror", "check", out, "--json")
     assert result.code == 4
     assert {*added} <= {error["file"] for error in result.json["errors"]}
+
+
+@pytest.mark.usefixtures("small_tool")
+def test_a_fetch_that_lies_ready_is_not_the_one_that_runs(
+    home: Site, tmp_path: Path, key: Path
+) -> None:
+    """Tries a `fetch-tool` of its own where the lines of the docs are typed, on the disk itself."""
+    out = tmp_path / "models.tar"
+    assert home.fetch("mirror", "export", out, "--with-tool").code == 0
+    assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+    text = blocks("docs/offline.md", "sh")[1].replace("/media/usb", str(tmp_path))
+    for name in ("changed", "honest"):
+        if name == "changed":
+            packed(out, "tar", _evil(unpacked(out, "tar")))
+        else:  # what it leaves is there already
+            assert home.fetch("mirror", "export", out, "--with-tool", "--overwrite").code == 0
+            assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+        walk = Walk(tmp_path / f"site-{name}", out, key.with_suffix(".pub"))
+        ready = walk.root / "fetch-tool/bin/fetch"
+        ready.parent.mkdir(parents=True)
+        ready.write_text(f"#!/bin/sh\n{EVIL}")
+        ready.chmod(0o755)
+        for _ in range(2):  # the second time, fetch-check is there
+            assert walk.type(text.splitlines()).returncode != 0
+            assert not (walk.root / "pwned").exists()
+
+
+def _evil(folder: Path) -> Path:
+    _script_listed(folder)
+    return folder
 
 
 def test_a_script_in_a_bundle_that_was_made_without_the_tool(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import NotRegularError, read_regular
 from fetcher.verify.weights import config_rules
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ _UNREADABLE = object()
 def _contents(path: Path) -> Iterator[Any]:
     """Yield what a JSON file may be read as; nothing if no library can read it either."""
     try:
-        if path.stat().st_size > _LIMIT:
-            yield _UNREADABLE
-            return
-        raw = path.read_bytes()
+        raw = read_regular(path, _LIMIT)
+    except NotRegularError:  # a device has no end, and a FIFO no beginning
+        yield _UNREADABLE
+        return
     except OSError:
         return
     texts: list[str] = []
