@@ -218,7 +218,7 @@ def _parts(path: Path, name: str, content: dict[str, Any]) -> Iterator[Named]:
     if pipeline is not None and not isinstance(pipeline, str):
         yield Named(name, "_class_name", pipeline, config_rules.OWN_CODE)
     for part, made_of in content.items():
-        if part.startswith("_") or not isinstance(made_of, list):
+        if part.startswith("_") or not _is_pair(made_of):
             continue
         why = config_rules.part_refusal(made_of) or config_rules.place(part)
         library = str(made_of[0]) if made_of else ""
@@ -228,6 +228,11 @@ def _parts(path: Path, name: str, content: dict[str, Any]) -> Iterator[Named]:
             why = config_rules.OWN_CODE
         if why:
             yield Named(name, part, made_of, why)
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell whether diffusers takes it for a library and a class: a text of two letters as well."""
+    return isinstance(value, list) or (isinstance(value, str) and len(value) == 2)
 
 
 def _is_in_diffusers(library: str) -> bool:
