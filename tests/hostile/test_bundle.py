@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -556,3 +557,28 @@ def test_a_bundle_with_a_surprise_is_refused_by_every_command(
         result = away.fetch("mirror", command, folder, *more)
         assert result.code == 4 and SURPRISES[kind][1] in result.err
     assert away.blobs() == []
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "larger than 1 MiB"])
+def test_a_key_that_a_project_names_is_a_file(
+    home: Site, tmp_path: Path, key: Path, kind: str
+) -> None:
+    """Tries to keep a command waiting, or to fill the memory, by `verify_key` in fetch.yaml."""
+    out = tmp_path / "b.tar"
+    assert home.fetch("mirror", "export", out).code == 0
+    assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+    named = home.root / "key.pub"
+    if kind == "a FIFO":
+        os.mkfifo(named)
+    elif kind == "a device":
+        named = Path("/dev/zero")
+    else:
+        named.touch()
+        os.truncate(named, 1 << 40)
+    with (home.root / "fetch.yaml").open("a") as settings:
+        settings.write(f"\nverify_key: {named}\n")
+    for command in (["mirror", "check", out], ["mirror", "import", out]):
+        result = home.fetch(*command)
+        assert result.code == 2 and kind in result.err and str(named) in result.err, result.err
+    # The person's own word goes before it.
+    assert home.fetch("mirror", "check", out, "--verify-key", key.with_suffix(".pub")).code == 0
