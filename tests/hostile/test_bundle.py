@@ -577,8 +577,8 @@ def test_a_key_that_a_project_names_is_a_file(
         os.truncate(named, 1 << 40)
     with (home.root / "fetch.yaml").open("a") as settings:
         settings.write(f"\nverify_key: {named}\n")
-    for command in (["mirror", "check", out], ["mirror", "import", out]):
-        result = home.fetch(*command)
+    for command in ("check", "import"):
+        result = home.fetch("mirror", command, out)
         assert result.code == 2 and kind in result.err and str(named) in result.err, result.err
     # The person's own word goes before it.
     assert home.fetch("mirror", "check", out, "--verify-key", key.with_suffix(".pub")).code == 0
