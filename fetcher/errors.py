@@ -283,7 +283,7 @@ def from_os_error(error: OSError, doing: str, path: str = "", needed: int | None
         hint = t("free some space, or point FETCH_STORE or --into at another disk; then run again")
         return Failure("disk-space", t("{doing}: {reason}", doing=doing, reason=reason), hint)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        hint = t("check the owner and mode of the directory, or choose another with --into")
+        hint = t("check the owner and mode of the folder, or name another one")
         return Failure("permission", t("{doing}: {reason}", doing=doing, reason=reason), hint)
     if error.errno == errno.ENAMETOOLONG:
         return Failure(

@@ -62,5 +62,7 @@ def commands(form: Form, bundle: str, key: str = "", digest: str = "") -> list[s
         f"{_LISTED} &&",
         f"{_unpack(form, _FILES)} &&",
         f"grep '  tool/' {SUMS} | sha256sum --strict -c - &&",
-        "sh tool/install.sh ../fetch-tool",
+        "sh tool/install.sh ../fetch-tool &&",
+        # Only then: a `fetch-tool` may lie ready where the lines are typed.
+        'cd .. && export PATH="$PWD/fetch-tool/bin:$PATH"',
     ]

@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fetcher.errors import Failure, Problem, UsageError
 from fetcher.fs.extents import Extent, read
 from fetcher.i18n import t
 from fetcher.mirror import oci_documents, trust
 from fetcher.mirror.bundle import (
+    MAX_SIGNATURE,
     SIGNATURE,
     SUMS,
     ArtifactSummary,
@@ -35,6 +35,7 @@ from fetcher.mirror.s3 import Bucket
 from fetcher.mirror.upload_body import UploadBody
 from fetcher.network.session import Network, Response
 from fetcher.ui.progress import Progress
+from fetcher.verify.contract.regular import read_regular
 
 _log = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ class _RegistryPush:
             return
         parts = {
             SUMS: self.bundle.container.read(SUMS),
-            SIGNATURE: Path(self.bundle.signature).read_bytes(),
+            SIGNATURE: read_regular(self.bundle.signature, MAX_SIGNATURE),
         }
         builder = oci_documents.DocumentBuilder()
         config = builder.blob(oci_documents.EMPTY_TYPE, b"{}")
@@ -294,7 +295,7 @@ def _to_bucket(
         done.sent += 1
         done.sent_bytes += container.sizes[name]
     if os.path.isfile(bundle.signature):
-        bucket.put(SIGNATURE, Path(bundle.signature).read_bytes())
+        bucket.put(SIGNATURE, read_regular(bundle.signature, MAX_SIGNATURE))
 
 
 def _proven_put(bundle: Bundle, bucket: Bucket, name: str) -> None:

@@ -7,6 +7,7 @@ off is told as well, where the format knows its own size.
 from __future__ import annotations
 
 import io
+import json
 import re
 import struct
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from fetcher.verify.contract import json_text
 _TAIL = (64 << 10) + 64  # where a zip's directory ends, whatever comment follows
 _LARGEST_HEADER = 32 << 20
 _LONGEST_NPY_HEADER = 1 << 20
+_LARGEST_JSON = json_text.SMALL  # that is parsed
 
 ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _GZIP, _BZIP2, _XZ, _7Z = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c"
@@ -28,6 +30,7 @@ _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes((n, 0x2A, 0x4D, 0x18)) for n in range(0x50, 0x60)))
 _PACKED = (
     *ZIP, _GZIP, _BZIP2, _XZ, _7Z, *_ZSTD, b"Rar!", b"\x04\x22\x4d\x18", b"]\x00\x00", b"\x1f\x9d",
+    b"\x02\x21\x4c\x18",
 )  # fmt: skip
 _ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _IMAGES = (
@@ -238,7 +241,8 @@ def _zip(body: Body, _head: bytes) -> str:
 
 
 def _is_zip(head: bytes) -> bool:
-    return head.startswith(ZIP) or head.startswith(b"MZ")
+    """Also behind a program that unpacks or runs it; its directory is looked for at the end."""
+    return head.startswith((*ZIP, b"MZ", b"#!"))
 
 
 def _tar_start(head: bytes) -> bool:
@@ -385,6 +389,25 @@ def _json_start(head: bytes) -> bool:
     return text is not None and bool(_JSON_START.match(text))
 
 
+def _json(body: Body, head: bytes) -> str:
+    """Whether it goes on to its end; what else parsers of their own take is theirs to judge."""
+    if body.size > _LARGEST_JSON:
+        end = (text_of(body.read(-512, 512)) or "").rstrip()
+        opened = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
+        return CUT if opened and end[-1:] in {",", ":", "[", "{"} else FITS
+    text = text_of(body.read(0, body.size))
+    if text is None:
+        return FITS
+    text = text.rstrip()
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return CUT if error.pos >= len(text) or error.msg.startswith("Unterminated") else FITS
+    except (ValueError, RecursionError):
+        pass
+    return FITS
+
+
 def _is_no_text(head: bytes) -> bool:
     return text_of(head) is None
 
@@ -396,7 +419,7 @@ _IMAGE = Promise("image", _image_start, _image)
 _PICKLED = Promise("pickle", _pickle_start, _plain_pickle)
 _HDF = Promise("HDF5", _hdf5_start, _hdf5)
 _BINARY = Promise("binary", _is_no_text)
-_JSON = Promise("JSON", _json_start)
+_JSON = Promise("JSON", _json_start, _json)
 
 
 def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:

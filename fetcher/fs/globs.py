@@ -87,6 +87,11 @@ def _set(body: str) -> str:
     return f"(?!/)[{'^' if negated else ''}{inside}]"
 
 
+def _set_start(glob: str, index: int) -> int:
+    """Where the set that opens at `index` may end first: it has one character, `]` included."""
+    return index + (3 if glob[index + 1 : index + 2] in {"!", "^"} else 2)
+
+
 def _tokens(glob: str) -> list[_Token]:
     found: list[_Token] = []
     index, last_bracket = 0, glob.rfind("]")
@@ -101,8 +106,8 @@ def _tokens(glob: str) -> list[_Token]:
         elif char == "*":
             _add_gap(found, _STAR)
             index += 1
-        elif char == "[" and index + 2 <= last_bracket:
-            end = glob.index("]", index + 2)
+        elif char == "[" and (first := _set_start(glob, index)) <= last_bracket:
+            end = glob.index("]", first)
             found.append(("one", _set(glob[index + 1 : end])))
             index = end + 1
         else:

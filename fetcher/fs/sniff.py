@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 
 from fetcher.fs.safe_paths import printable
@@ -41,7 +42,13 @@ _PAGE_TAG = re.compile(
     r"<(?:!doctype\s+html|(?:html|head|body|title|script|meta|frameset|noscript|iframe|base)\b)",
     re.I,
 )
+_WORDS = re.compile(r"[^\W\d_]{2,}[.,:!]? [^\W\d_]{2,}")
 _ANY_TAG = re.compile(r"<[a-z!?/]", re.I)
+# An answer within the answer, and one in parts: what a proxy passes on that it did not read.
+_ANSWER = re.compile(rb"HTTP/\d(?:\.\d)? \d{3}\b[^\n]{0,200}\n(?:[\w-]+:|\r?\n)")
+_PARTS = re.compile(
+    rb"(?:\r?\n)?--\S{1,70}\r?\n(?:[\w-]{1,80}:[^\n]{0,400}\n){0,20}?content-", re.I
+)
 _TITLE = re.compile(r"<title[^<>]{0,200}>\s{0,80}([^<]{1,80})", re.I)
 _ERROR_ROOT = re.compile(r"<(?:\w{1,40}:)?(error|errorresponse|errors|fault|envelope)\b", re.I)
 _ERROR_PART = re.compile(
@@ -62,7 +69,15 @@ _ERROR_WORDS = re.compile(
     r"unavailable|temporarily unavailable|bad request|method not allowed|bandwidth limit"
     r"|(?:has been|was|permanently) (?:moved|removed|deleted)|entry not found|virus.?scan"
     r"|enable javascript|are you (?:a )?human|just a moment|checking your browser|captcha"
-    r"|under maintenance|try again later|upstream (?:connect )?error|blocked by",
+    r"|under maintenance|try again later|upstream (?:connect )?error|blocked by"
+    r"|no (?:valid )?credentials|limit (?:has been |was |is )?(?:reached|exceeded)"
+    r"|(?:no|not have|lack|without|insufficient) (?:\w+ ){0,2}permissions?\b"
+    r"|(?:account|service|site) (?:has been |was |is )?(?:suspended|disabled|blocked)"
+    r"|contact (?:the |your )?(?:\w+ )?administrator"
+    # What they say in Korean, Japanese and Chinese.
+    r"|로그인|권한이|오류|찾을 수 없|존재하지 않|만료|초과|거부|점검 중|차단"
+    r"|ログイン|権限|エラー|見つかりません|存在しません|期限切れ|拒否|メンテナンス"
+    r"|登录|登錄|登入|权限|權限|错误|錯誤|找不到|不存在|已过期|已過期|拒绝|拒絕",
     re.I,
 )
 _ERROR_OPENING = re.compile(
@@ -75,17 +90,37 @@ _LONGEST_PLAIN_ERROR = 512
 _LONGEST_SENTENCE = 200
 _CODE = re.compile(r"[\n#(){}\[\]<>=\"`$]")  # what no sentence has
 _LONGEST_ERROR_JSON = 32 << 10
+_MOST_ERRORS = 10  # in a list
 
 # The words of which error objects are made.
-_ERROR_KEYS = frozenset(("error", "errors", "fault", "exception", "error_message", "errormessage"))
+_ERROR_KEYS = frozenset(
+    (
+        *("error", "errors", "fault", "exception", "error_message", "errormessage"),
+        *("errormessages", "error_msg", "errmsg"),
+    )
+)
 _MESSAGE_KEYS = frozenset(
     ("message", "msg", "detail", "details", "error_description", "reason", "title", "description")
+)
+# Of these, those that nothing but a report has; titles and descriptions are of anything.
+_SAYING = _MESSAGE_KEYS - {"title", "description"}
+_OUTCOME_KEYS = frozenset(
+    (
+        *("code", "status", "statuscode", "status_code", "success", "ok", "result"),
+        *("error_code", "errorcode", "__type"),
+    )
+)
+# An outcome that is none by its word, its name for the error, or a status with digits behind it.
+_NO = re.compile(
+    r"(?i:error|fail(?:ed|ure)?|denied|unauthori[sz]ed)|[A-Z][a-z]+(?:[A-Z][a-z]+)+"
+    r"|[A-Z]{3,}(?:_[A-Z]+)+|[45]\d\d\d\d"
 )
 _BESIDE_KEYS = frozenset(
     (
         *("code", "status", "statuscode", "status_code", "success", "ok", "result", "type"),
         *("documentation_url", "docs", "help", "path", "timestamp", "requestid", "request_id"),
         *("trace_id", "traceid", "instance", "error_code", "errorcode", "error_uri", "data"),
+        *("trace", "stack", "details_url", "more_info", "moreinfo", "level", "fields"),
         *("resource", "hostid", "domain", "url", "method", "name", "info", "__type", "id"),
     )
 )
@@ -93,7 +128,11 @@ _BESIDE_KEYS = frozenset(
 
 def is_pointer(head: bytes) -> bool:
     """Whether a body is a pointer of Git LFS, Xet or git-annex, whatever ends its lines."""
-    body = head[:POINTER_BYTES].removeprefix(b"\xef\xbb\xbf")
+    body = head[: 2 * POINTER_BYTES]
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):  # as a shell on Windows writes what it is told
+        body = (text_of(body) or "").encode()
+    # Old Macs ended lines with a carriage return alone.
+    body = body[:POINTER_BYTES].removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
     return any(found.match(body) for found in (_POINTER, _XET_POINTER)) or bool(
         _ANNEX_POINTER.fullmatch(body)
     )
@@ -143,8 +182,11 @@ def page_complaint(head: bytes, name: str, declared: str = "") -> str:
 
     `declared` is the answer's Content-Type, "" where nobody says.
     """
+    name = name.lower()
+    if told := _framed(head, name, declared):
+        return told
     text = text_of(head[:HEAD])
-    return "" if text is None else _markup(text, name.lower(), declared)
+    return "" if text is None else _markup(text, name, declared)
 
 
 def junk_complaint(head: bytes, name: str, declared: str = "") -> str:
@@ -152,14 +194,36 @@ def junk_complaint(head: bytes, name: str, declared: str = "") -> str:
     if is_pointer(head):
         return t("a pointer (Git LFS, Xet or git-annex) instead of the file")
     name = name.lower()
+    if told := _framed(head, name, declared):
+        return told
     if head.startswith(b"\x1f\x8b\x08") and name.endswith(_TEXTS):
         return t("bytes compressed with gzip instead of the file")
+    if name.endswith(_OPAQUE) and (unpacked := _unpacked(head)):
+        return page_complaint(unpacked, name, declared)
     text = text_of(head[:HEAD])
     if text is None:
         return ""
     return (
         _markup(text, name, declared) or _error_object(text) or _error_text(text, len(head), name)
     )
+
+
+def _framed(head: bytes, name: str, declared: str) -> str:
+    """Whether the file's bytes stand between lines of HTTP, if the file is not such lines."""
+    parts = name.endswith(_OPAQUE) or declared.lower().startswith("multipart/")
+    if parts and (_PARTS.match(head) or _ANSWER.match(head)):
+        return t("lines of an HTTP answer, around the file or in its place")
+    return ""
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The beginning of what gzip packed without saying so, b"" where it did not."""
+    if not head.startswith(b"\x1f\x8b\x08"):
+        return b""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, HEAD)
+    except zlib.error:
+        return b""
 
 
 # Pages and error reports in XML
@@ -177,6 +241,8 @@ def _markup(text: str, name: str, declared: str) -> str:
     said_html = "html" in declared.lower()
     tag = _ANY_TAG if said_html or name.endswith(_MARKUP_FREE) else _PAGE_TAG
     if not tag.match(body) and (whole or not said_html):
+        if said_html and name.endswith(_MARKUP_FREE) and _WORDS.search(body):
+            return t("text that is declared as a web page instead of the file")
         return ""
     title = _TITLE.search(text)
     shown = f" ({printable(title[1].strip())!r})" if title else ""
@@ -204,13 +270,16 @@ def _beyond_comments(text: str) -> tuple[str, bool]:
 
 def _error_object(text: str) -> str:
     body = text.strip()
-    if not body.startswith("{") or len(body) > _LONGEST_ERROR_JSON:
+    if not body.startswith(("{", "[")) or len(body) > _LONGEST_ERROR_JSON:
         return ""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    if not isinstance(found, dict) or not _tells_error(found):
+    parts = found if isinstance(found, list) else [found]
+    if not 0 < len(parts) <= _MOST_ERRORS:
+        return ""
+    if not all(isinstance(part, dict) and _tells_error(part) for part in parts):
         return ""
     said = next(_strings(found), "")
     shown = f" ({printable(said)[:80]!r})" if said else ""
@@ -224,10 +293,16 @@ def _tells_error(found: dict[str, object]) -> bool:
         return False
     if any(_is_error(keys[key]) for key in _ERROR_KEYS & keys.keys()):
         return True
-    if any(_is_refusal(keys[key]) for key in ("code", "status", "statuscode") if key in keys):
+    outcomes = [keys[key] for key in _OUTCOME_KEYS & keys.keys()]
+    if any(value is False or _is_refusal(value) for value in outcomes):
         return bool(_MESSAGE_KEYS & keys.keys())
+    if any(isinstance(value, str | int) and _NO.fullmatch(str(value)) for value in outcomes):
+        return bool(_SAYING & keys.keys())
+    if keys.keys() == {"detail"} and _is_error(keys["detail"]):
+        return True
     return any(
-        _ERROR_WORDS.search(said)
+        # A title or description that begins otherwise describes something.
+        (_ERROR_WORDS.search if key in _SAYING else _ERROR_WORDS.match)(said)
         for key in _MESSAGE_KEYS & keys.keys()
         for said in _strings(keys[key])
     )

@@ -28,6 +28,7 @@ from fetcher.mirror.volumes import parse_sums, sums_path, volume_base
 
 SUMS = "SHA256SUMS"
 SIGNATURE = "bundle.sig"
+MAX_SIGNATURE = 256 << 20  # bytes
 SUMS_SIGNATURE = f"{SUMS}.sig"  # over SHA256SUMS alone, for openssl
 INDEX = "index.json"
 LAYOUT = "oci-layout"

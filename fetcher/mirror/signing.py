@@ -17,12 +17,13 @@ from typing import Any
 from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
-from fetcher.mirror.bundle import SUMS_SIGNATURE
+from fetcher.mirror.bundle import MAX_SIGNATURE, SUMS_SIGNATURE
 from fetcher.mirror.signer import Signer
+from fetcher.verify.contract.regular import read_regular
 
 _HINT = t("pip install 'fetcher[sign]'")
-_MAX_SIGNATURE = 256 << 20
 _MAX_DETACHED = 1024
+_MAX_KEY = 1 << 20
 # How model-signing names what differs: extra and missing files in a row, others one by one.
 _NAMES = re.compile(
     r"files (?:found )?in model \\?'[^']*': ([^\"']*)|Hash mismatch for \\?'([^'\\]*)"
@@ -99,7 +100,7 @@ def sign_detached(data: bytes, key: Path) -> bytes:
     password = os.environ.get("FETCH_KEY_PASSWORD")
     secret = password.encode() if password else None
     try:
-        found = serialization.load_pem_private_key(_readable(key).read_bytes(), secret)
+        found = serialization.load_pem_private_key(_key(key), secret)
         if not isinstance(found, ec.EllipticCurvePrivateKey):
             raise TypeError(t("it is no EC key"))
     except (ValueError, TypeError) as error:
@@ -116,7 +117,7 @@ def verify_detached(data: bytes, label: str, key: Path, signature: Path) -> None
     try:
         with signature.open("rb") as stream:
             made = stream.read(_MAX_DETACHED)
-        found = serialization.load_pem_public_key(_readable(key).read_bytes())
+        found = serialization.load_pem_public_key(_key(key))
         if not isinstance(found, ec.EllipticCurvePublicKey):
             raise TypeError(t("it is no EC key"))
         found.verify(made, data, ec.ECDSA(hashes.SHA256()))
@@ -178,7 +179,7 @@ def verify_publisher(
 
 def _run(config: Any, label: str, signature: Path) -> None:
     try:
-        if signature.stat().st_size > _MAX_SIGNATURE:
+        if signature.stat().st_size > MAX_SIGNATURE:
             raise ValueError(t("the file is too large for a signature"))
         config.verify(Path(label), signature)
     except OSError as error:
@@ -211,13 +212,18 @@ def _no_key(key: Path, error: Exception) -> UsageError:
 
 
 def _readable(key: Path) -> Path:
+    _key(key)
+    return key
+
+
+def _key(path: Path) -> bytes:
+    """A key or certificate; a project may have named it, so that it may be no file at all."""
     try:
-        key.read_bytes()
+        return read_regular(path, _MAX_KEY)
     except OSError as error:
         raise UsageError(
-            t("the key {key} cannot be read: {strerror}", key=key, strerror=error.strerror)
+            t("the key {key} cannot be read: {strerror}", key=path, strerror=error.strerror)
         ) from error
-    return key
 
 
 def _first(error: Exception) -> str:

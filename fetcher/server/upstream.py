@@ -27,8 +27,8 @@ from fetcher.network.retry import REDIRECTS
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.server import upstream_refusals as refusals
-from fetcher.server.http import HttpError, HttpRequest, Live
-from fetcher.server.lookup import RepoCommit
+from fetcher.server.http import HttpError, HttpRequest, Live, refusal
+from fetcher.server.lookup import RepoCommit, missing
 from fetcher.server.metrics import Metrics
 from fetcher.server.project_inventory import blob_extents
 from fetcher.server.pull_through import Landed, Puller, RepoPath
@@ -36,7 +36,8 @@ from fetcher.server.repos import COMMIT, Repo, RepoFile, Snapshot, repo_file
 from fetcher.server.upstream_index import is_name, record_of, repo_of
 from fetcher.sources.base import FileEntry, UrlCandidate, sound_size
 from fetcher.sources.base import Request as FileRequest
-from fetcher.sources.huggingface import PART, PART_HEADER, HuggingFace
+from fetcher.sources.git_fields import REVISION
+from fetcher.sources.huggingface import PART, PART_HEADER, REPO, HuggingFace
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import (
     FileStatement,
@@ -51,6 +52,7 @@ from fetcher.yamldoc.json_fields import JsonFields
 _FRESH_SECONDS = 60.0
 _LOOKUPS = 16
 _MOST_ENTRIES = 100_000
+_MOST_REPOS = 10_000  # that are asked for, whether they are there or not
 # The mirror's own answers, and what clients could take for a way around it.
 _NOT_PASSED_ON = {"siblings", "sha", "id", "_id", "modelId", "gated", "xetEnabled", "usedStorage"}
 _DOWN = "upstream cannot be reached"
@@ -58,6 +60,7 @@ _DOWN = "upstream cannot be reached"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[str, str]
+_NAMES = re.compile(REPO), re.compile(REVISION)
 
 
 @dataclass
@@ -75,6 +78,11 @@ class _KnownRepo:
     entries: dict[tuple[str, str], tuple[float, RepoFile | None]] = field(default_factory=dict)
     noted: set[tuple[str, str]] = field(default_factory=set)
     mark: object = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether upstream ever said anything of it."""
+        return bool(self.seen or self.repo.snapshots or self.repo.refs)
 
     def take(self, said: Repo) -> None:
         """Take in what is on disk, where nothing newer is known."""
@@ -115,6 +123,7 @@ class HubUpstream:
         self._puller = Puller(self.settings, store, metrics, say, self._landed, self.refused)
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="upstream")
         self._known: dict[Key, _KnownRepo] = {}
+        self._most = _MOST_REPOS
         self._running: dict[object, asyncio.Task[Any]] = {}
         self._trouble: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -145,17 +154,19 @@ class HubUpstream:
         commit = await self._commit(request, kind, name, revision)
         if commit is None:
             return None
-        known = self._known[kind, name]
+        known = await self._of(kind, name)
         return RepoCommit(known.repo, await self._listing(known, commit))
 
     async def entry(
         self, request: HttpRequest, kind: str, name: str, revision: str, path: str
     ) -> tuple[str, RepoFile | None] | None:
         """(commit, file), without waiting for a long listing; None and raises as above."""
+        if {"", ".", ".."} & set(path.split("/")):
+            raise missing(path, "")
         commit = await self._commit(request, kind, name, revision)
         if commit is None:
             return None
-        known = self._known[kind, name]
+        known = await self._of(kind, name)
         entry = await self._entry(known, commit, path)
         if entry is not None:
             await self._note_if_here(known, commit, entry)
@@ -198,6 +209,9 @@ class HubUpstream:
 
     async def _of(self, kind: str, name: str) -> _KnownRepo:
         if (kind, name) not in self._known:
+            if len(self._known) >= self._most:  # names are as many as clients make up
+                self._known = {key: one for key, one in self._known.items() if one.is_there}
+                self._most = max(_MOST_REPOS, 2 * len(self._known))
             said = repo_of(await self._thread(self.records.read, kind, name))
             self._known.setdefault((kind, name), _KnownRepo(said))
         return self._known[kind, name]
@@ -228,6 +242,7 @@ class HubUpstream:
         self, request: HttpRequest, kind: str, name: str, revision: str
     ) -> str | None:
         """The commit of a revision, None if it is hidden from who asks. Raises HttpError."""
+        _check_names(kind, name, revision)
         known = await self._of(kind, name)
         if COMMIT.fullmatch(revision) and (known.repo.find(revision) or known.seen):
             commit = revision
@@ -457,6 +472,16 @@ class HubUpstream:
         if text not in self._trouble:
             self._trouble.add(text)
             self.say(t("upstream: {text}; what is held is served", text=text))
+
+
+def _check_names(kind: str, name: str, revision: str) -> None:
+    """Raise HttpError for what no Hub has, and what would lead elsewhere in its addresses."""
+    repo, named = _NAMES
+    if not repo.fullmatch(name):
+        text = t("There is no {kind} {name}", kind=kind, name=name)
+        raise refusal(404, text, "RepoNotFound")
+    if not named.fullmatch(revision):
+        raise refusal(404, t("No revision {rest}", rest=revision), "RevisionNotFound")
 
 
 def _known_file(known: _KnownRepo, commit: str, path: str) -> tuple[RepoFile | None] | None:

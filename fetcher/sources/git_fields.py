@@ -9,8 +9,11 @@ from fetcher.i18n import t
 from fetcher.yamldoc.schema import Field, Text
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# In a URL, a segment of dots leads elsewhere; git has no such names either.
+_SEGMENT = r"(?!\.{1,2}(?:[/:]|\Z))[^\s:/]+"
+REVISION = rf"(?:{_SEGMENT}/)*{_SEGMENT}"
 # How a short form ends: `@revision` and `:path`, both if wanted.
-SHORT_TAIL = r"(?:@([^\s:]+))?(?::(\S+))?"
+SHORT_TAIL = rf"(?:@({REVISION}))?(?::(\S+))?"
 
 # A name that can only be a shortened commit: with a letter and a digit, as dates and words are not.
 _SHORT_COMMIT = re.compile(r"(?=[^a-f]*[a-f])(?=[^0-9]*[0-9])[0-9a-f]{7,39}")
@@ -40,5 +43,5 @@ def repository_field(pattern: str) -> Field:
     return Field(Text(pattern, t("a repository such as owner/name")), t("owner/name"), True)
 
 
-REVISION_FIELD = Field(Text(r"[^\s:]+", t("a branch, tag or commit")), t("branch, tag or commit"))
+REVISION_FIELD = Field(Text(REVISION, t("a branch, tag or commit")), t("branch, tag or commit"))
 PATH_FIELD = Field(Text(check=path_complaint), t("sub-folder that file names are relative to"))

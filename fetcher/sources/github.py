@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from fetcher.yamldoc.nodes import Document, Node
     from fetcher.yamldoc.schema import Values
 
-REPO = r"[A-Za-z0-9][\w.-]{0,99}/[\w.-]{1,100}"
+REPO = r"[A-Za-z0-9][\w.-]{0,99}/(?!\.{1,2}(?:[@:/]|\Z))[\w.-]{1,100}"
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*"
     rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"

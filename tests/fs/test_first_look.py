@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fetcher.fs.first_look import ENOUGH, look, look_at_start
 from fetcher.fs.formats import Body
 from tests.fs.honest import FILES, Maker, torch_tar
-from tests.hostile.junk import EVERYWHERE, FORMATS, HONEST, NAMES, OTHER_BYTES
+from tests.hostile.junk import EVERYWHERE, FORMATS, HONEST, NAMES, OTHER_BYTES, ZIPPED
 
 
 @pytest.mark.parametrize(("name", "make"), FILES)
@@ -58,6 +58,16 @@ def test_a_format_is_what_its_name_promises(kind: str) -> None:
         ("a.jsonl", b'{"message":"page not found"}\n{"message":"x"}\n'),
         ("c.json", b"// comment\n{}"),
         ("n.json", b"null\n"),
+        ("c.json", b'{"a": 1,} // as an editor writes it\n'),
+        ("c.json", b'{"a": 1}\n{"b": 2}\n'),
+        ("towns.json", b'{"code": 44135, "name": "Cleveland", "description": "a town"}'),
+        ("texts.json", b'{"code": "en", "message": "Hello"}'),
+        ("tests.json", b'[{"name": "t", "status": "failed", "title": "x"}]'),
+        ("intent.json", b'{"name": "lost", "description": "tells that a page was not found"}'),
+        ("mail.eml", b"--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x--\r\n"),
+        ("answer.txt", b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n"),
+        ("app.jar", b"#!/bin/sh\nexec java -jar $0\n" + ZIPPED),
+        ("old.lz4", b"\x02\x21\x4c\x18" + bytes(20)),
         ("f.py", b"raise SystemExit('404 Not Found')\n" * 30),
         ("f.py", b"# not found\n"),
         ("f.yaml", b"error: not found\nother: x\n"),

@@ -61,3 +61,11 @@ def test_what_is_made_from_a_glob_matches_it(glob: str, data: st.DataObject) -> 
 def test_a_glob_longer_than_any_path_is_refused() -> None:
     with pytest.raises(BadPattern, match="longer than"):
         Glob("a" * (MAX_GLOB + 1))
+
+
+@pytest.mark.parametrize(
+    ("glob", "fits", "fails"),
+    [("[!]]", "a", "]"), ("[]]", "]", "a"), ("[!]a]b", "xb", "ab"), ("[!]", "[!]", "x")],
+)
+def test_a_bracket_first_in_a_set_is_one_of_it(glob: str, fits: str, fails: str) -> None:
+    assert Glob(glob).matches(fits) and not Glob(glob).matches(fails)

@@ -24,6 +24,7 @@ def _zip() -> bytes:
     return out.getvalue()
 
 
+ZIPPED = _zip()
 # Pages, whatever stands before their first tag.
 PAGES: dict[str, tuple[bytes, str]] = {
     "sign-in": (_PAGE.encode(), HTML),
@@ -101,12 +102,33 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     "rate limit": (b"Rate limit exceeded, try again later\r\n", PLAIN),
     "denied": (b"Access denied\n", PLAIN),
     "blob": (b"Error: internal server error", PLAIN),
+    "list of errors": (b'[{"message":"Session is over","errorCode":"INVALID_SESSION_ID"}]', JSON),
+    "no success": (b'{"success":false,"message":"You need an account"}', JSON),
+    "status in words": (b'{"status":"error","message":"bad"}', JSON),
+    "a name for the error": (b'{"Code":"AccessDenied","Message":"x"}', JSON),
+    "longer status": (b'{"code":40301,"msg":"no entry"}', JSON),
+    "what is missing": (b'{"detail":[{"loc":["query"],"msg":"field required","type":"x"}]}', JSON),
+    "trace": (b'{"status":500,"error":"Internal","trace":"a.b.C","message":"m","path":"/"}', JSON),
+    "korean": ("파일을 찾을 수 없습니다.".encode(), PLAIN),
+    "korean permission": ("이 파일에 접근할 권한이 없습니다. 로그인하세요.".encode(), PLAIN),
+    "japanese": ("アクセス権限がありません".encode(), PLAIN),
+    "chinese": ("您没有权限访问此文件".encode(), PLAIN),
+    "permission": (b"You do not have permission to access this file", PLAIN),
+    "limit": (b"Download limit reached", PLAIN),
+    "suspended": (b"This account has been suspended.", PLAIN),
+    "parts": (
+        b"--4f\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes 0-5/6\r\n\r\n"
+        b"\x00\x01\x02\x03\x04\x05\r\n--4f--\r\n",
+        "multipart/byteranges; boundary=4f",
+    ),
     "gateway": (b"upstream connect error or disconnect/reset before headers", PLAIN),
 }
 # Pointers to the file.
 POINTERS: dict[str, tuple[bytes, str]] = {
     "lfs": (_POINTER.encode(), PLAIN),
     "lfs crlf": (_POINTER.replace("\n", "\r\n").encode(), PLAIN),
+    "lfs cr": (_POINTER.replace("\n", "\r").encode(), PLAIN),
+    "lfs utf-16": (_POINTER.encode("utf-16"), PLAIN),
     "lfs mark": (b"\xef\xbb\xbf" + _POINTER.encode(), PLAIN),
     "lfs old": (_POINTER.replace("git-lfs.github", "hawser.github").encode(), PLAIN),
     "lfs ext": (
@@ -136,8 +158,8 @@ OTHER_BYTES: dict[str, bytes] = {
     "listing": b"<ListBucketResult><Name>b</Name></ListBucketResult>",
     "link": b"../../blobs/0123456789abcdef",
     "gzipped page": gzip.compress(_PAGE.encode()),
-    "cut zip": _zip()[:-60],
-    "zip with a byte less": _zip()[:-1],
+    "cut zip": ZIPPED[:-60],
+    "zip with a byte less": ZIPPED[:-1],
     "pdf": b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj",
     "zeros": bytes(4096),
     "noise": bytes((i * 7919 + i // 3) % 251 for i in range(3000)),

@@ -177,6 +177,11 @@ def _own_part(folder: Path, code: str) -> None:
     put(folder, "unet/my_unet.py", code + "class Net: pass\n")
 
 
+def _two_letters(folder: Path, code: str) -> None:
+    change(folder, "model_index.json", unet="ab")
+    put(folder, "unet/a.py", code + "class b: pass\n")
+
+
 def _imported_part(folder: Path, code: str) -> None:
     change(folder, "model_index.json", unet=[EVIL, "Evil"])
 
@@ -244,6 +249,7 @@ ATTACKS: dict[str, Attack] = {
     "None.py": Attack("pipeline", _none, "None.py", "its name", old=True),
     "library in part": Attack("pipeline", _library_in_part, "model_index.json", "unet", old=True),
     "own part": Attack("pipeline", _own_part, "model_index.json", "unet", old=True),
+    "two letters": Attack("pipeline", _two_letters, "model_index.json", "unet", old=True),
     "imported part": Attack("pipeline", _imported_part, "model_index.json", "unet", old=True),
     "own pipeline": Attack(
         "pipeline", _pipeline_of_its_own, "model_index.json", "_class_name", old=True

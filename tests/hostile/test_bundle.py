@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -157,7 +158,7 @@ def test_the_commands_that_are_printed_prove_an_honest_bundle(
     for name, lines in {"paper": printed(made.out), "key": printed(signed.out)}.items():
         walk = Walk(tmp_path / name, out, public)
         if (form, name) != ("tar", "key"):  # to install takes long
-            lines[-1] = "cp tool/install.sh .. && cd .. && sh -n install.sh"
+            lines[-2:] = ["cp tool/install.sh .. && cd .. && sh -n install.sh"]
             assert walk.type(lines).returncode == 0
             continue
         # What lies about in the folder where the commands are typed is not Python's to read.
@@ -265,7 +266,7 @@ def test_what_is_added_beside_is_not_even_unpacked(home: Site, tmp_path: Path, k
     for proof, lines in {"paper": printed(made.out), "key": printed(signed.out)}.items():
         walk = Walk(tmp_path / proof, out, key.with_suffix(".pub"))
         if proof == "key":
-            lines[-1] = "true"
+            lines[-2:] = ["true"]
         done = walk.type(lines)
         assert done.returncode == 0, done.stderr
         assert not (walk.root / "pwned").exists()
@@ -274,6 +275,36 @@ def test_what_is_added_beside_is_not_even_unpacked(home: Site, tmp_path: Path, k
     result = home.fetch("mirror", "check", out, "--json")
     assert result.code == 4
     assert {*added} <= {error["file"] for error in result.json["errors"]}
+
+
+@pytest.mark.usefixtures("small_tool")
+def test_a_fetch_that_lies_ready_is_not_the_one_that_runs(
+    home: Site, tmp_path: Path, key: Path
+) -> None:
+    """Tries a `fetch-tool` of its own where the lines of the docs are typed, on the disk itself."""
+    out = tmp_path / "models.tar"
+    assert home.fetch("mirror", "export", out, "--with-tool").code == 0
+    assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+    text = blocks("docs/offline.md", "sh")[1].replace("/media/usb", str(tmp_path))
+    for name in ("changed", "honest"):
+        if name == "changed":
+            packed(out, "tar", _evil(unpacked(out, "tar")))
+        else:  # what it leaves is there already
+            assert home.fetch("mirror", "export", out, "--with-tool", "--overwrite").code == 0
+            assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+        walk = Walk(tmp_path / f"site-{name}", out, key.with_suffix(".pub"))
+        ready = walk.root / "fetch-tool/bin/fetch"
+        ready.parent.mkdir(parents=True)
+        ready.write_text(f"#!/bin/sh\n{EVIL}")
+        ready.chmod(0o755)
+        for _ in range(2):  # the second time, fetch-check is there
+            assert walk.type(text.splitlines()).returncode != 0
+            assert not (walk.root / "pwned").exists()
+
+
+def _evil(folder: Path) -> Path:
+    _script_listed(folder)
+    return folder
 
 
 def test_a_script_in_a_bundle_that_was_made_without_the_tool(
@@ -526,3 +557,28 @@ def test_a_bundle_with_a_surprise_is_refused_by_every_command(
         result = away.fetch("mirror", command, folder, *more)
         assert result.code == 4 and SURPRISES[kind][1] in result.err
     assert away.blobs() == []
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "larger than 1 MiB"])
+def test_a_key_that_a_project_names_is_a_file(
+    home: Site, tmp_path: Path, key: Path, kind: str
+) -> None:
+    """Tries to keep a command waiting, or to fill the memory, by `verify_key` in fetch.yaml."""
+    out = tmp_path / "b.tar"
+    assert home.fetch("mirror", "export", out).code == 0
+    assert home.fetch("mirror", "sign", out, "--key", key).code == 0
+    named = home.root / "key.pub"
+    if kind == "a FIFO":
+        os.mkfifo(named)
+    elif kind == "a device":
+        named = Path("/dev/zero")
+    else:
+        named.touch()
+        os.truncate(named, 1 << 40)
+    with (home.root / "fetch.yaml").open("a") as settings:
+        settings.write(f"\nverify_key: {named}\n")
+    for command in ("check", "import"):
+        result = home.fetch("mirror", command, out)
+        assert result.code == 2 and kind in result.err and str(named) in result.err, result.err
+    # The person's own word goes before it.
+    assert home.fetch("mirror", "check", out, "--verify-key", key.with_suffix(".pub")).code == 0

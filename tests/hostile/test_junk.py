@@ -69,6 +69,34 @@ def test_bytes_that_no_format_has_are_refused(
     nothing_stays(run)
 
 
+WEIGHTS_ALONE = {
+    "words declared as a page": (b"Please ask the help desk", HTML),
+    "gzip that nobody declared": (gzip.compress(PAGES["sign-in"][0]), ANY),
+    "an answer in the answer": (b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n\x00\x01\x02", ANY),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS_ALONE)
+def test_what_could_be_a_text_is_no_weights(run: Run, files: FileServer, kind: str) -> None:
+    """Tries what a text file may hold, under names of weights that may hold any bytes."""
+    body, declared = WEIGHTS_ALONE[kind]
+    for name in ("w.bin", "w.ckpt"):
+        url = files.add(f"{kind}/{name}", body, content_type=declared)
+        assert run.fails(FileEntry(name), url).code == "not-a-file", name
+    nothing_stays(run)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": [1, 2', b'{"a": "b', b"[", b'{"a":' + b"[1]," * (3 << 20)]
+)
+def test_json_that_is_cut_off(run: Run, files: FileServer, body: bytes) -> None:
+    """Tries the first part of a configuration, of which no length was said."""
+    url = files.add("config.json", body)
+    problem = run.fails(FileEntry("config.json"), url)
+    assert problem.code == "not-a-file" and "cut off" in problem.message
+    nothing_stays(run)
+
+
 def test_a_page_that_is_cut_off_is_not_gone_on_with(run: Run, files: FileServer) -> None:
     """Tries to leave half a page as a partial file, to which the next run puts the file's rest."""
     body = b"{" + b" " * LONG + b'"error": "quota exceeded"}'

@@ -131,6 +131,8 @@ def test_the_libraries_own_names_pass() -> None:
         assert not config_rules.module_refusal(one), one
     for one in ("torch.nn.modules.activation.Tanh", "torch.nn.Identity", "gelu", "quick_gelu", 0.1):
         assert not config_rules.refusal("activation_function", one), one
+    for one in ("vocab.json", "/root/.cache/none/vocab.txt", "C:\\Users\\a\\vocab.txt", None):
+        assert not config_rules.refusal("vocab_file", one), one
     for one in ("eager", "sdpa", "flash_attention_2", None, {"text_config": "sdpa"}):
         assert not config_rules.refusal("attn_implementation", one), one
 
@@ -151,6 +153,8 @@ def test_the_libraries_own_names_pass() -> None:
         ("weights_only", "True"),
         ("model_kwargs", {"pickle_module": "dill"}),
         ("processor_kwargs", ["trust_remote_code"]),
+        ("vocab_file", "/etc/passwd"),
+        ("slow_tokenizer_files", ["a.json", "../../../../../../../../etc/passwd", "/etc/hosts"]),
         ("some_new_class", "evil.Evil"),
         ("some_new_fn", "files/code.py"),
     ],
@@ -174,6 +178,23 @@ def test_near_misses(key: str, value: Any) -> None:
 def test_modules_that_are_no_modules(kind: str) -> None:
     """A class of sentence-transformers that is none of its modules."""
     assert config_rules.module_refusal(kind)
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a sparse file"])
+def test_configurations_that_are_no_files(built: Path, tmp_path: Path, kind: str) -> None:
+    """Tries to keep who looks at a model waiting, or to fill the memory."""
+    folder = tmp_path / "m"
+    folders.make("encoder", folder, built)
+    path = folder / "extra.json"
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    with pytest.raises(ProbeError, match=r"extra\.json"):
+        refuse_code(folder)
 
 
 def test_what_no_configuration_is_like(built: Path, tmp_path: Path, monkeypatch: Any) -> None:

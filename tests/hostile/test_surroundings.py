@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -99,3 +100,28 @@ def test_the_umask_holds_for_every_file(tmp_path: Path, clone: Path, umask: int)
             assert mode == allowed & ~0o222, (path, oct(mode))
         else:
             assert mode == allowed, (path, oct(mode))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="needs rights to give up")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_tree_that_cannot_be_written_is_whole_all_the_same(clone: Path, known: bool) -> None:
+    """Honest: models in an image that is mounted read-only, copied there so that nothing is known
+    of their times; nothing has to be written to see that all is there."""
+    more = {"FETCH_STORE": str(clone.parent / "store"), "HOME": "/proc/none"}
+    assert run(clone, "all", more).returncode == 0
+    image = clone.parent / "image"
+    shutil.copytree(clone, image, copy_function=shutil.copyfile)
+    if not known:
+        shutil.rmtree(image / ".fetch")
+    for path in (image, *image.rglob("*"), *(clone.parent / "store").rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    # The owner may not override modes any longer, as nobody may on a read-only disk.
+    capabilities = "-dac_override,-fowner,-dac_read_search"
+    for command in ("all", "all --offline", "check --deep", "status", "plan"):
+        done = subprocess.run(
+            ["setpriv", "--bounding-set", capabilities, "--inh-caps", capabilities, "--",
+             sys.executable, "-m", "fetcher", *command.split()],
+            cwd=image, env={"PATH": os.environ["PATH"], **more}, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stdout, done.stderr)

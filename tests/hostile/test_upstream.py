@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from fetcher.config.settings import Settings
+from fetcher.server.metrics import Metrics
+from fetcher.server.upstream import _MOST_REPOS, HubUpstream
+from fetcher.store.store import Store
 from tests.kit import payload, sha256
 from tests.server.kit import Mirror, bearer, serving
 from tests.servers.hub import HubServer
@@ -342,3 +347,43 @@ def test_what_upstream_closed_stays_closed(hub: HubServer, tmp_path: Path) -> No
                     assert mirror.ask("/t/x/resolve/main/x").status in {404, 503}
                     assert mirror.ask(digest).status == 404
                 assert (mirror.ask(address, headers=reader).body == gated) is known
+
+
+def test_names_that_lead_elsewhere_in_upstreams_addresses(hub: HubServer, tmp_path: Path) -> None:
+    """A client asks for `..`, so that the operator's token goes to other addresses."""
+    asked = (
+        *("/o/m/resolve/%2e%2e/config.json", "/o/m/resolve/refs%2f../config.json"),
+        *("/../models/resolve/main/x", "/o/../resolve/main/x", "/api/models/../m/revision/main"),
+        *("/api/models/o/../revision/main", "/api/datasets/o/m/tree/..", "/o%3Fa/m/resolve/main/x"),
+        *("/api/models/o/m/revision/..", "/o/m/resolve/main/..", "/o/m/resolve/main/a/../../b"),
+        *("/o/m/resolve/main/%2e%2e/%2e%2e/%2e%2e/api/whoami-v2", "/o/m/resolve/main//etc/passwd"),
+    )
+    with serve(tmp_path, "--upstream", hub.url) as mirror:
+        for path in asked:
+            answer = mirror.ask(path)
+            assert answer.status == 404, (path, answer.status, answer.body)
+        assert len(hub.matching(".")) == 0
+        # Honest: dots that are part of a name.
+        hub.add_repo("o.x/m.v1", {"a..b/.c": b"c"})
+        hub.set_ref("o.x/m.v1", "v1.0..2", hub.repos["model", "o.x/m.v1"].refs["refs/heads/main"])
+        assert mirror.ask("/o.x/m.v1/resolve/v1.0..2/a..b/.c").body == b"c"
+        assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
+
+
+def test_names_that_clients_make_up_fill_no_memory(tmp_path: Path) -> None:
+    """A client asks for one repository after the other that nobody has."""
+    store, settings = Store(tmp_path / "store"), Settings(tmp_path, {})
+
+    async def ask(upstream: HubUpstream) -> None:
+        there = await upstream._of("model", "o/there")
+        there.repo.refs["main"] = "0" * 40
+        for number in range(3 * _MOST_REPOS):
+            await upstream._of("model", f"o/{number}")
+        assert len(upstream._known) <= _MOST_REPOS + 1
+        assert await upstream._of("model", "o/there") is there
+
+    upstream = HubUpstream("http://127.0.0.1:1", store, settings, Metrics(), print)
+    try:
+        asyncio.run(ask(upstream))
+    finally:
+        upstream.close()

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fetcher.verify.contract.regular import read_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,7 +55,7 @@ def _entries(root: Path) -> Iterator[tuple[bytes, int]]:
     """Paths and modes in the index of the repository in `root`; nothing if there is none."""
     folder = root / ".git"
     if folder.is_file():  # of a worktree or submodule: it names the real one
-        text = folder.read_bytes()[:4096].decode("utf-8", "surrogateescape")
+        text = read_regular(folder, _LARGEST)[:4096].decode("utf-8", "surrogateescape")
         folder = root / text.partition("gitdir:")[2].strip()
     if not folder.is_dir():
         return
@@ -63,9 +65,7 @@ def _entries(root: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _parsed(path: Path) -> list[tuple[bytes, int]]:
-    if path.stat().st_size > _LARGEST:
-        raise _UnreadableError
-    data = path.read_bytes()
+    data = read_regular(path, _LARGEST)
     for size in _ID_SIZES:
         try:
             return _with_ids_of(data, size)

@@ -7,6 +7,7 @@ files inside the model's own folder. Keys without a rule may hold anything but t
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,14 @@ def place(value: Any) -> str:
     parts = re.split(r"[/\\]", value)
     outside = value.startswith(("/", "\\", "~")) or ":" in value or ".." in parts or "\0" in value
     return ELSEWHERE if outside else ""
+
+
+def _no_file_elsewhere(value: Any) -> str:
+    """Rule: no file outside the folder; many a path leads to the machine that made the model."""
+    if isinstance(value, list):
+        return next(filter(None, map(_no_file_elsewhere, value)), "")
+    there = isinstance(value, str) and "\0" not in value and os.path.lexists(value)
+    return place(value) if there else ""
 
 
 def _nowhere(value: Any) -> str:
@@ -203,6 +212,8 @@ RULES: Mapping[str, Rule] = {
 # Those whose keys have many spellings, by how they end.
 _PATTERNS: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (re.compile(r"(\w+_)?tokenizer_class"), _PROCESSORS),
+    # Tokenizers open these as they stand, before those in the folder.
+    (re.compile(r"\w+_files?|(source|target)_spm"), _no_file_elsewhere),
     (
         re.compile(r"_?(\w+_)?(attn|attention|experts)_implementation(_\w+)?"),
         _every(_attention, _KERNELS),

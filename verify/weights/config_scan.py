@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.contract.regular import NotRegularError, read_regular
 from fetcher.verify.weights import config_rules
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ _UNREADABLE = object()
 def _contents(path: Path) -> Iterator[Any]:
     """Yield what a JSON file may be read as; nothing if no library can read it either."""
     try:
-        if path.stat().st_size > _LIMIT:
-            yield _UNREADABLE
-            return
-        raw = path.read_bytes()
+        raw = read_regular(path, _LIMIT)
+    except NotRegularError:  # a device has no end, and a FIFO no beginning
+        yield _UNREADABLE
+        return
     except OSError:
         return
     texts: list[str] = []
@@ -217,7 +218,7 @@ def _parts(path: Path, name: str, content: dict[str, Any]) -> Iterator[Named]:
     if pipeline is not None and not isinstance(pipeline, str):
         yield Named(name, "_class_name", pipeline, config_rules.OWN_CODE)
     for part, made_of in content.items():
-        if part.startswith("_") or not isinstance(made_of, list):
+        if part.startswith("_") or not _is_pair(made_of):
             continue
         why = config_rules.part_refusal(made_of) or config_rules.place(part)
         library = str(made_of[0]) if made_of else ""
@@ -227,6 +228,11 @@ def _parts(path: Path, name: str, content: dict[str, Any]) -> Iterator[Named]:
             why = config_rules.OWN_CODE
         if why:
             yield Named(name, part, made_of, why)
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell whether diffusers takes it for a library and a class: a text of two letters as well."""
+    return isinstance(value, list) or (isinstance(value, str) and len(value) == 2)
 
 
 def _is_in_diffusers(library: str) -> bool:
