@@ -1,0 +1,48 @@
+"""Which tests hold which module, and which mutants say nothing about a test."""
+
+from __future__ import annotations
+
+# Beside each module the tests that hold it, a second or two each: what a mutant costs.
+MODULES: dict[str, tuple[str, ...]] = {
+    "fs/atomic": ("fs/test_atomic.py",),
+    "fs/boundary": ("fs/test_boundary.py",),
+    "fs/locks": ("fs/test_locks.py",),
+    "fs/patterns": ("fs/test_patterns.py",),
+    "fs/reserved": ("fs/test_reserved.py",),
+    "fs/safe_paths": ("fs/test_safe_paths.py",),
+    "mirror/tar": ("mirror/test_tar.py",),
+    "network/credentials": ("network/test_credentials.py",),
+    "network/retry": ("network/test_retry.py",),
+    "network/session": ("network/test_rules.py", "network/test_session.py"),
+    "network/urls": ("network/test_urls.py",),
+    "project/lockfile": ("project/test_lockfile.py",),
+    "store/store": ("store/test_store.py",),
+    "transfer/outcomes": ("transfer/test_outcomes.py",),
+    "transfer/partial_file": ("transfer/test_partial_file.py",),
+    "transfer/wheels": ("transfer/test_wheels.py",),
+    "tree/placer": ("tree/test_placer.py",),
+    "tree/planner": ("tree/test_planner.py",),
+}
+
+# A text for people, as an argument or a variable: how it is worded is no behaviour.
+TEXT_CALLS = {"t", "repr", "printable"}
+TEXT_NAMES = {"message", "text", "hint", "why", "which", "what", "shown", "reason", "note"}
+# What is raised or reported with such texts.
+SAYING = {
+    "BadPath",
+    "BadPattern",
+    "Failure",
+    "LockError",
+    "Problem",
+    "UsageError",
+    "from_os_error",
+    "_block",
+    "refuse",
+    "say",
+}
+# Names of encodings, which mean the same in capitals.
+CODECS = {"utf-8", "ascii"}
+
+# Mutants that no test can tell from the code, or that are only slower: (module, the line before,
+# the line after) and why.
+EXPLAINED: dict[tuple[str, str, str], str] = {}
