@@ -70,7 +70,7 @@ def test_a_token_is_one_word() -> None:
     assert sound_token("T", " hf_a~! \n") == "hf_a~!"
     assert sound_token("T", "  ") == ""
     for wrong in ("a b", "a\nb", "é", "a\x7f", "\x00a"):
-        with pytest.raises(UsageError, match="GITHUB_TOKEN holds characters") as caught:
+        with pytest.raises(UsageError, match="^GITHUB_TOKEN holds characters") as caught:
             sound_token("GITHUB_TOKEN", wrong)
         assert wrong not in caught.value.message and caught.value.hint
 
@@ -108,7 +108,7 @@ def test_tokens_are_for_their_origins() -> None:
     ],
 )
 def test_a_wrong_token_is_named(values: dict[str, str], name: str) -> None:
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(UsageError, match=f"^{name} "):
         settings_tokens(settings(**values))
 
 

@@ -164,9 +164,9 @@ def test_no_wheel_or_two_are_an_error(cache: WheelCache, pip: Pip) -> None:
 
 
 def test_a_member_that_is_not_there(cache: WheelCache, pip: Pip) -> None:
-    found = refused(cache, "pkg/A.bin")
+    found = refused(cache, "pkg/aa.bin")
     assert found.problem.code == "missing-upstream"
-    assert NAME in found.message and "pkg/A.bin" in found.message and "pkg/a.bin" in found.hint
+    assert NAME in found.message and "pkg/aa.bin" in found.message and "pkg/a.bin" in found.hint
     assert refused(cache, "elsewhere/entirely.txt").hint == ""
 
 
@@ -175,16 +175,6 @@ def test_a_member_of_another_size(cache: WheelCache, pip: Pip) -> None:
         found = refused(cache, size=size)
         assert found.problem.code == "size-mismatch"
         assert f"{len(DATA):,}" in found.message and f"{size:,}" in found.message
-
-
-def _longer_than_it_says(folder: Path) -> None:
-    path = folder / NAME
-    wheel(path, zipfile.ZIP_STORED)
-    data = bytearray(path.read_bytes())
-    at = data.rindex(b"PK\x01\x02", 0, data.index(b"pkg/b.bin", len(DATA)))
-    at = data.index(b"PK\x01\x02")
-    data[at + 24 : at + 28] = (5).to_bytes(4, "little")  # the size, of which CRC says nothing
-    path.write_bytes(data)
 
 
 def _broken(at: int) -> Callable[[Path], None]:
@@ -213,9 +203,8 @@ def _encrypted(folder: Path) -> None:
         _broken(1000),
         _broken(0),
         _encrypted,
-        _longer_than_it_says,
     ],
-    ids=["no zip", "empty", "data", "header", "encrypted", "longer"],
+    ids=["no zip", "empty", "data", "header", "encrypted"],
 )
 def test_a_damaged_wheel_is_refused(
     cache: WheelCache, pip: Pip, make: Callable[[Path], None]
@@ -244,6 +233,9 @@ def test_a_member_that_goes_on_for_ever_is_cut_off(
         def __exit__(self, *_: object) -> None:
             pass
 
+    cache.take(wanted(), "pypi", "pkg==1.0", "pkg/b.bin")
+    for path in cache.store.partial.glob("*.tmp"):
+        path.unlink()
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: Endless())
     found = refused(cache)
     assert found.problem.code == "refused" and "longer than it says" in found.message
