@@ -23,6 +23,7 @@ from fetcher.network.urls import ascii_url, host_of, origin_of, public_url, with
         ("http://[::1]:8080/x", ("http", "::1", 8080), "[::1]:8080"),
         ("http://[::1]/x", ("http", "::1", 80), "[::1]"),
         ("http://h:1", ("http", "h", 1), "h:1"),
+        ("http://[fe80::1%25eth0]/x", ("http", "fe80::1%25eth0", 80), "[fe80::1%25eth0]"),
     ],
 )
 def test_origin_and_host(url: str, origin: tuple[str, str, int], host: str) -> None:
@@ -33,7 +34,8 @@ def test_origin_and_host(url: str, origin: tuple[str, str, int], host: str) -> N
 @pytest.mark.parametrize(
     "url",
     ["", "h/x", "https://", "gopher://h/", "gopher://h:70/", "http://h:0/", "http://h:x/",
-     "http://h:65536/", "http://h/ x", "http://h/\\x", "http://[x/"],
+     "http://h:65536/", "http://h/ x", "http://h/\\x", "http://[x/",
+     "http://a%2eb/", "http://%68/"],
 )  # fmt: skip
 def test_what_has_no_origin(url: str) -> None:
     with pytest.raises(Failure) as caught:
