@@ -84,6 +84,15 @@ def test_a_range_is_every_number_in_order(low: int, more: int, width: int) -> No
         ("a.b", ["a.b"], ["axb"]),
         ("[a&&b~~c||d-]", ["a", "&", "~", "|", "-"], ["z"]),
         ("[a", ["[a"], ["a"]),
+        ("[X]", ["X"], ["x"]),
+        ("[XY]", ["X", "Y"], ["Z"]),
+        ("[a\nb]", ["\n", "a"], ["c"]),
+        ("[!\n]", ["a"], ["\n"]),
+        ("[a-c]x", ["bx"], ["-x"]),
+        ("[]]", ["]"], ["[]]"]),
+        ("[]", ["[]"], ["]"]),
+        ("m[1]n", ["m1n"], ["m1", "1n"]),
+        ("a?b", ["a\nb"], ["ab"]),
     ],
 )
 def test_globs(glob: str, yes: list[str], no: list[str]) -> None:
@@ -142,6 +151,22 @@ def test_select_tells_what_matched_nothing() -> None:
     found = select(["a_0", "a_2"], ["a_{0..3}", "*.txt"])
     assert found.names == ["a_0", "a_2"]
     assert found.unmatched == ["a_1", "a_3", "*.txt"]
+
+
+def test_an_exclusion_may_be_a_name_a_range_or_a_glob() -> None:
+    there = ["m_0", "m_1", "m_2", "m_{0..1}"]
+    # A name that is there to the letter means itself.
+    assert select(there, None, ["m_{0..1}"]).names == ["m_0", "m_1", "m_2"]
+    assert select(there[:3], None, ["m_{0..1}"]).names == ["m_2"]
+    assert select(there[:3], None, ["m_1", "*_2"]).names == ["m_0"]
+    assert select(there, ["m_{0..1}"]).names == ["m_{0..1}"]
+    assert select(there[:3], ["m_{0..1}"]).names == ["m_0", "m_1"]
+
+
+def test_the_closest_name_of_several() -> None:
+    assert nearest("model_1.pt", ["model_22.pt", "model_1.pth", "model_3.pt"]) == "model_1.pth"
+    assert nearest("MODEL_1", ["model_22", "model_1", "model_2"]) == "model_1"
+    assert nearest("abcd", ["abxy"]) is None
 
 
 def test_nearest() -> None:

@@ -45,4 +45,32 @@ CODECS = {"utf-8", "ascii"}
 
 # Mutants that no test can tell from the code, or that are only slower: (module, the line before,
 # the line after) and why.
-EXPLAINED: dict[tuple[str, str, str], str] = {}
+EXPLAINED: dict[tuple[str, str, str], str] = {
+    (
+        "fs/patterns",
+        "close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)",
+        "close = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/patterns",
+        "elif char == '[' and (end := glob.find(']', index + 2)) > 0:",
+        "elif char == '[' and (end := glob.find(']', index + 2)) > 1:",
+    ): "what is found stands at 2 or later",
+    (
+        "network/retry",
+        "reset = headers.get(f'{prefix}reset', '')",
+        "reset = headers.get(f'{prefix}reset', 'XXXX')",
+    ): "no number either",
+    ("network/urls", "if start >= 0:", "if start > 0:"): "a slash behind :// is at 3 or later",
+    ("network/urls", "if start >= 0:", "if start >= 1:"): "a slash behind :// is at 3 or later",
+    (
+        "network/urls",
+        """url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")""",
+        """url = url[:start] + quote(url[start:], safe="XX!#$%&'()*+,/:;=?@[]~XX")""",
+    ): "letters are safe in any case",
+    (
+        "network/urls",
+        "port = _PORTS.get(scheme, 0) if parts.port is None else parts.port",
+        "port = _PORTS.get(scheme) if parts.port is None else parts.port",
+    ): "None is no port either",
+}

@@ -368,6 +368,7 @@ def test_a_repository_below_is_a_root_of_its_own(desk: Desk) -> None:
     ("names", "there", "refused"),
     [
         (["HEAD", "commondir"], [], True),
+        (["AUTHORS", "HEAD", "commondir"], [], True),
         (["head", "objects/x", "refs/y"], [], True),
         (["HEAD", "objects/x"], ["refs"], True),
         (["HEAD"], ["commondir"], True),
