@@ -93,6 +93,8 @@ def test_names_that_hold_secrets(name: str, secret: bool) -> None:
         ("MANIFE~1/x", "fetch"),
         ("FETCH~1.YAM", "fetch"),
         ("GITHUB~1", "a build server"),
+        ("GITMOD~1", "git"),
+        ("FETCHG~1.JSO", "fetch"),
         ("ABCDEF~1", ""),
         ("models~1", ""),
         # Modules that would be taken in place of Python's own or those of a program here.

@@ -44,7 +44,9 @@ def _percent(killed: int, tried: int) -> float:
 
 
 def _show_table(results: list[Result]) -> int:
-    print(f"\n{'module':24}{'mutants':>9}{'tried':>7}{'killed':>8}{'explained':>11}{'survived':>10}")
+    print(
+        f"\n{'module':24}{'mutants':>9}{'tried':>7}{'killed':>8}{'explained':>11}{'survived':>10}"
+    )
     total = Result("all", 0, 0, [], 0)
     for one in results:
         total.made += one.made

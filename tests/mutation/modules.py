@@ -25,8 +25,10 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 # A text for people, as an argument or a variable: how it is worded is no behaviour.
-TEXT_CALLS = {"t", "repr", "printable"}
+TEXT_CALLS = {"t", "repr", "printable", "_short", "_shown"}
 TEXT_NAMES = {"message", "text", "hint", "why", "which", "what", "shown", "reason", "note"}
+# Whose results are such texts, or that only log.
+TEXT_FUNCTIONS = {"_explain", "_short", "_shown", "_why"}
 # What is raised or reported with such texts.
 SAYING = {
     "BadPath",
@@ -48,6 +50,11 @@ CODECS = {"utf-8", "ascii"}
 EXPLAINED: dict[tuple[str, str, str], str] = {
     (
         "fs/patterns",
+        "found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)",
+        "found = difflib.get_close_matches(name, pool, n=2, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/patterns",
         "close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)",
         "close = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.65)",
     ): "only the first is used",
@@ -61,6 +68,16 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "reset = headers.get(f'{prefix}reset', '')",
         "reset = headers.get(f'{prefix}reset', 'XXXX')",
     ): "no number either",
+    (
+        "transfer/partial_file",
+        "if self._map >= 0:",
+        "if self._map >= 1:",
+    ): "descriptor 0 is standard input",
+    (
+        "transfer/partial_file",
+        "if self._file >= 0:",
+        "if self._file >= 1:",
+    ): "descriptor 0 is standard input",
     ("network/urls", "if start >= 0:", "if start > 0:"): "a slash behind :// is at 3 or later",
     ("network/urls", "if start >= 0:", "if start >= 1:"): "a slash behind :// is at 3 or later",
     (

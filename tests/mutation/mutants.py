@@ -78,6 +78,8 @@ def undecorated(source: str) -> str:
     ]
     for node in sorted(found, key=lambda node: -node.lineno):
         texts = [ast.unparse(decorator) for decorator in node.decorator_list]
+        # What is remembered would be the first test's alone.
+        texts = [text for text in texts if not text.startswith("lru_cache")]
         if set(texts) & {"staticmethod", "classmethod", "overload"}:
             continue
         name, indent = node.name, " " * node.col_offset
@@ -102,12 +104,15 @@ class _Bare(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return ast.Pass()
-        return self.visit(ast.Assign(targets=[node.target], value=node.value, lineno=0))
+        return self.visit_Assign(ast.Assign(targets=[node.target], value=node.value, lineno=0))
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, str) and node.value.lower() in modules.CODECS:
-            return ast.Constant(node.value.lower())
-        return node
+        if not isinstance(node.value, str):
+            return node
+        if node.value.count(" ") > 1:  # a sentence, as nothing else here is
+            return ast.Constant("text")
+        folded = node.value.lower()
+        return ast.Constant(folded) if folded in modules.CODECS else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = ast.unparse(node.func).rpartition(".")[2]
@@ -129,6 +134,8 @@ def _is_text(node: ast.AST) -> bool:
 
 def is_only_said(mutant: Mutant) -> bool:
     """Whether the two differ in nothing but texts for people, log lines and annotations."""
+    if mutant.before.partition("(")[0].removeprefix("def ") in modules.TEXT_FUNCTIONS:
+        return True
     before, after = (_Bare().visit(ast.parse(text)) for text in (mutant.before, mutant.after))
     return ast.unparse(before) == ast.unparse(after)
 
@@ -142,6 +149,7 @@ def _made(path: str, source: str) -> Iterator[Mutant]:
     for node in ast.walk(ast.parse(file.code)):
         if isinstance(node, ast.FunctionDef) and "__mutmut_" in node.name:
             full, node.name = node.name, node.name.partition("__mutmut_")[0].rpartition("ǁ")[2]
+            node.name = node.name.removeprefix("x_")
             texts[full] = ast.unparse(node)
     start = path.removesuffix(".py").replace("/", ".")
     for name in file.mutant_names:

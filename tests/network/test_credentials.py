@@ -70,7 +70,7 @@ def test_a_token_is_one_word() -> None:
     assert sound_token("T", " hf_a~! \n") == "hf_a~!"
     assert sound_token("T", "  ") == ""
     for wrong in ("a b", "a\nb", "é", "a\x7f", "\x00a"):
-        with pytest.raises(UsageError, match="^GITHUB_TOKEN holds characters") as caught:
+        with pytest.raises(UsageError, match=r"^GITHUB_TOKEN holds characters") as caught:
             sound_token("GITHUB_TOKEN", wrong)
         assert wrong not in caught.value.message and caught.value.hint
 
@@ -92,9 +92,10 @@ def test_tokens_are_for_their_origins() -> None:
     company = {"github_host": "git.example", "github_enterprise_token": "ghe"}
     assert settings_tokens(settings(**company)) == {("https", "git.example", 443): "ghe"}
     company["github_host"] = "http://git.example:8080"
-    assert settings_tokens(settings(**company, github_token="gh"))[
-        "http", "git.example", 8080
-    ] == "ghe"
+    assert (
+        settings_tokens(settings(**company, github_token="gh"))["http", "git.example", 8080]
+        == "ghe"
+    )
     for missing in company:
         rest = {name: value for name, value in company.items() if name != missing}
         assert settings_tokens(settings(**rest)) == {}
@@ -142,9 +143,7 @@ def test_logins_of_netrc(hermetic: Path) -> None:
     assert netrc.login("ftp", "a.example") == ("u", "p")
 
 
-def test_where_netrc_lies(
-    hermetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_netrc_lies(hermetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Netrc().login("https", "h") is None
     netrc_in(hermetic, "machine h login two password p\n", "_netrc")
     assert Netrc().login("https", "h") == ("two", "p")

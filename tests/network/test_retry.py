@@ -108,7 +108,9 @@ def test_pauses_double_up_to_half_a_minute(
     attempt: int, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for drawn in (0.1, 1.0):
-        monkeypatch.setattr("random.uniform", lambda low, high, drawn=drawn: (low, high).index(drawn) * 0.9 + 0.1)
+        monkeypatch.setattr(
+            "random.uniform", lambda low, high, drawn=drawn: (low, high).index(drawn) * 0.9 + 0.1
+        )
         assert backoff(attempt) == pytest.approx(most * drawn)
 
 

@@ -292,6 +292,11 @@ def test_every_fact_of_a_file_is_kept() -> None:
     assert loads(text).artifacts["m", "a"].files[0].lfs is False
 
 
+def test_the_key_that_stands_twice_is_named() -> None:
+    with pytest.raises(LockError, match=r"the key 'b' stands twice"):
+        loads('{"a": 1, "b": 2, "c": 3, "b": 4}')
+
+
 def test_messages_name_the_file_that_was_read() -> None:
     with pytest.raises(LockError, match=r"other\.lock: m/a has no list of files") as caught:
         loads('{"schema": "fetch.lock/1", "manifests": {"m": {"a": {}}}}', "other.lock")

@@ -210,10 +210,10 @@ def test_a_page_that_was_cut_off(number: int) -> None:
     found = judged(200, number=number, aside=True, head_=PAGE)
     assert isinstance(found, GiveUp) and found.failure.problem.code == "not-a-file"
     # Without a status that refuses, the error itself counts: also over FTP, which has none.
-    for facts in ({"status": 200}, {"status": 299}, {"status": 404, "url": "ftp://h/f"}):
-        found = judged(facts.pop("status"), number=number, **facts)
+    for status, url in ((200, "https://h/f"), (299, "https://h/f"), (404, "ftp://h/f")):
+        found = judged(status, number=number, url=url)
         too_much = number == pycurl.E_FILESIZE_EXCEEDED
-        assert isinstance(found, Mismatch if too_much else Retry), facts
+        assert isinstance(found, Mismatch if too_much else Retry), (status, url)
 
 
 def test_other_errors_count_before_a_status() -> None:

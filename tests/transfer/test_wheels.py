@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fetcher.verify.host import child_process
 
 from fetcher.errors import Failure
 from fetcher.sources.base import FileEntry, WheelCandidate
@@ -16,7 +17,6 @@ from fetcher.store.store import Store
 from fetcher.transfer import wheels
 from fetcher.transfer.download import Download
 from fetcher.transfer.wheels import WheelCache
-from fetcher.verify.host import child_process
 from tests.kit import payload
 
 DATA = payload(300_000)

@@ -31,10 +31,8 @@ def by_git(path: str, data: bytes) -> FileEntry:
     return FileEntry(path, len(data), None, git_blob(data))
 
 
-
-
 class Desk:
-    """`contents` are the files of artifact `a`; `layout` gives targets in the layout's own words."""
+    """One artifact, `a` of manifest `m`; a layout is given as targets with what stands there."""
 
     def __init__(self, root: Path) -> None:
         self.tree = root / "tree"
@@ -73,8 +71,8 @@ class Desk:
     ) -> tuple[Unit, Artifact, Lock]:
         entries = []
         for line, (target, value) in enumerate(layout.items(), 1):
-            artifact, _, path = value.partition("/")
-            entries.append(Entry(target.rstrip("/"), target.endswith("/"), artifact, path, line, 3))
+            name, _, path = value.partition("/")
+            entries.append(Entry(target.rstrip("/"), target.endswith("/"), name, path, line, 3))
         places = {f"edits:{name}": (7, 5) for name in more.get("edits", ())}
         made = Layout("l", "layouts/l.yaml", root, entries=entries, places=places, **more)
         artifact = Artifact(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs.atomic import stat_of
 from fetcher.fs.boundary import Boundary
 from fetcher.project.lockfile import Lock
 from fetcher.sources.base import FileEntry
@@ -462,9 +463,10 @@ def test_more_folders_than_are_held_open(desk: Desk, monkeypatch: pytest.MonkeyP
 
 def test_the_stat_of_a_new_blob_is_that_of_its_links(desk: Desk) -> None:
     made = plan(desk, f=NEW)
-    stat = os.lstat(blob(desk, NEW))
+    stat = stat_of(str(blob(desk, NEW)))
     one = placer(desk, "hardlink")
-    (row,), _ = one.place([(item, sha256(NEW), stat) for item in made.items])
+    (item,) = made.items
+    (row,), _ = one.place([(item, sha256(NEW), stat)])
     one.close()
     assert row.matches(os.lstat(desk.tree / "m/f"))
 

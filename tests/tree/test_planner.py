@@ -250,7 +250,9 @@ def test_a_file_that_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     assert (item.problem.artifact, item.problem.file) == ("a", "f")
 
 
-@pytest.mark.parametrize(("number", "code"), [(13, "permission"), (36, "bad-path"), (5, "permission")])
+@pytest.mark.parametrize(
+    ("number", "code"), [(13, "permission"), (36, "bad-path"), (5, "permission")]
+)
 def test_a_file_that_cannot_be_looked_at(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ) -> None:
@@ -568,9 +570,13 @@ def test_the_hugging_face_cache(desk: Desk) -> None:
     assert hub.hub == str(folder) and hub.action == PLACE and hub.path == hub.target
     Path(hub.target).parent.mkdir(parents=True)
     Path(hub.target).write_bytes(NEW)
-    assert [item.action for item in desk.plan([known("f", NEW)], source=source, hub_cache=("a",)).items] == [PLACE, KEEP]
+    assert [
+        item.action for item in desk.plan([known("f", NEW)], source=source, hub_cache=("a",)).items
+    ] == [PLACE, KEEP]
     Path(hub.target).write_bytes(OLD)
-    assert [item.action for item in desk.plan([known("f", NEW)], source=source, hub_cache=("a",)).items] == [PLACE, CONFLICT]
+    assert [
+        item.action for item in desk.plan([known("f", NEW)], source=source, hub_cache=("a",)).items
+    ] == [PLACE, CONFLICT]
 
 
 def test_the_cache_needs_a_commit(desk: Desk) -> None:
