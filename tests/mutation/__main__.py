@@ -23,14 +23,20 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.modules) - MODULES.keys():
         parser.error(f"no such module: {', '.join(sorted(unknown))}; known: {', '.join(MODULES)}")
-    results = []
+    results, broken = [], False
     for module in chosen.modules or MODULES:
         with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-            result = run(Path(folder), module, chosen.sample, chosen.seed)
-            os.chdir("/")
+            try:
+                result = run(Path(folder), module, chosen.sample, chosen.seed)
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
+                broken = True
+                continue
+            finally:
+                os.chdir("/")
         results.append(result)
         _show_survivors(result)
-    return _show_table(results)
+    return _show_table(results) or int(broken)
 
 
 def _show_survivors(result: Result) -> None:

@@ -16,7 +16,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "network/session": ("network/test_rules.py", "network/test_session.py"),
     "network/urls": ("network/test_urls.py",),
     "project/lockfile": ("project/test_lockfile.py",),
-    "store/store": ("store/test_store.py",),
+    "store/store": ("store/test_recovery.py", "store/test_store.py"),
     "transfer/outcomes": ("transfer/test_outcomes.py",),
     "transfer/partial_file": ("transfer/test_partial_file.py",),
     "transfer/wheels": ("transfer/test_wheels.py",),
@@ -42,6 +42,8 @@ SAYING = {
     "refuse",
     "say",
 }
+# Functions that remember their result because it must stay the same, not to be faster.
+ONCE = {"_owner", "run_id"}
 # Names of encodings, which mean the same in capitals.
 CODECS = {"utf-8", "ascii"}
 

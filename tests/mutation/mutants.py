@@ -79,7 +79,8 @@ def undecorated(source: str) -> str:
     for node in sorted(found, key=lambda node: -node.lineno):
         texts = [ast.unparse(decorator) for decorator in node.decorator_list]
         # What is remembered would be the first test's alone.
-        texts = [text for text in texts if not text.startswith("lru_cache")]
+        if node.name not in modules.ONCE:
+            texts = [text for text in texts if not text.startswith("lru_cache")]
         if set(texts) & {"staticmethod", "classmethod", "overload"}:
             continue
         name, indent = node.name, " " * node.col_offset
@@ -205,7 +206,9 @@ def run(folder: Path, module: str, sample: int, seed: int) -> Result:
     meta = Path("mutants", f"{path}.meta")
     codes = json.loads(meta.read_bytes())["exit_code_by_key"] if meta.is_file() else {}
     if done.returncode or all(codes.get(name) is None for name in names):
-        raise RuntimeError(f"{module}: its tests fail\n{done.stdout.decode(errors='replace')}")
+        lines = done.stdout.decode(errors="replace").split("\n")
+        said = [line.rpartition("\r")[2] for line in lines[-60:]]
+        raise RuntimeError("\n".join([f"{module}: its tests fail", *said]))
     alive = [mutant for mutant in chosen if codes.get(mutant.name) in _ALIVE]
     unexplained = [one for one in alive if one.key(module) not in modules.EXPLAINED]
     return Result(module, len(found), len(names), unexplained, len(alive) - len(unexplained))

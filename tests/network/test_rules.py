@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fetcher.verify.contract import json_text
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, UsageError
 from fetcher.network import session
 from fetcher.network.credentials import basic
 from fetcher.network.session import Network, Response
-from fetcher.verify.contract import json_text
 
 
 def network(origin: str = "test", said: list[str] | None = None, **values: str) -> Network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat as stats
 from pathlib import Path
 
@@ -341,7 +342,8 @@ def test_a_file_of_the_users_is_kept_aside(desk: Desk, link: str) -> None:
     assert place(desk, made, link) == []
     assert [(desk.tree / "m" / name).read_bytes() for name in "fgh"] == [b"f", b"g", b"h"]
     assert kept(desk) == {"m/f": MINE, "m/g/inner": b"mine too"}
-    assert len(list((desk.tree / ".fetch/kept").iterdir())) == 1
+    (folder,) = (desk.tree / ".fetch/kept").iterdir()
+    assert re.fullmatch(rf"\d{{8}}T\d{{6}}-{os.getpid()}", folder.name)
 
 
 def test_a_dangling_link_is_kept_aside(desk: Desk) -> None:
@@ -443,6 +445,12 @@ def test_copies_are_on_disk_before_they_have_their_names(
     assert len(synced) == 1 and synced[0][0] == str(desk.tree) and len(synced[0][1]) == 2
     assert synced[0][2] is False
     synced.clear()
+    data = b'{"a": 1}'
+    desk.put(data)
+    made = desk.plan([known("e", data)], edits={"m/e": {"a": 2}})
+    assert place(desk, made, "hardlink") == []
+    assert [len(files) for _, files, _ in synced] == [1]
+    synced.clear()
     assert place(desk, plan(desk, h=MINE), "hardlink") == []
     assert synced == []
 
@@ -477,6 +485,22 @@ def test_a_file_whose_size_is_not_known(desk: Desk, monkeypatch: pytest.MonkeyPa
     assert place(desk, made) == []
     assert {(desk.tree / "m" / name).read_bytes() for name in "fg"} == {NEW}
     assert not same_file(desk, desk.tree / "m/g", NEW)
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_a_cache_that_the_project_chose_is_left_by_no_link(
+    desk: Desk, tmp_path: Path, confined: bool
+) -> None:
+    desk.put(NEW)
+    made = desk.plan([FileEntry("f", 3, sha256(NEW), None, True)], hub_cache=("a",))
+    (tmp_path / "out").mkdir()
+    desk.hub.mkdir()
+    (desk.hub / "models--o--n").symlink_to(tmp_path / "out")
+    one = Placer(Boundary(desk.tree), desk.store, "auto", confined_cache=confined)
+    rows, problems = one.place(todo(made))  # type: ignore[arg-type]
+    one.close()
+    assert [problem.code for problem in problems] == (["bad-path"] if confined else [])
+    assert any((tmp_path / "out").iterdir()) is not confined
 
 
 def test_nothing_to_place(desk: Desk) -> None:
