@@ -65,6 +65,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "elif char == '[' and (end := glob.find(']', index + 2)) > 0:",
         "elif char == '[' and (end := glob.find(']', index + 2)) > 1:",
     ): "what is found stands at 2 or later",
+    ("mirror/tar", "extended = False", "extended = None"): "it is only asked whether it is true",
     (
         "network/retry",
         "reset = headers.get(f'{prefix}reset', '')",

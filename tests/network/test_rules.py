@@ -126,6 +126,9 @@ def test_a_hub_without_an_account_may_have_a_login(netrc: Path) -> None:
         ("hf_endpoint", "http://h"),
         ("rewrite", "https://huggingface.co/=http://h/"),
         ("mirrors", "http://h/m"),
+        ("rewrite", "https://huggingface.co/=https://h/"),
+        ("rewrite", "ftp://elsewhere/=ftp://h/"),
+        ("rewrite", "ftps://elsewhere/=ftps://h/"),
     ],
 )
 def test_a_login_stays_here_where_the_project_chose_the_host(

@@ -497,7 +497,7 @@ def test_a_cache_that_the_project_chose_is_left_by_no_link(
     desk.hub.mkdir()
     (desk.hub / "models--o--n").symlink_to(tmp_path / "out")
     one = Placer(Boundary(desk.tree), desk.store, "auto", confined_cache=confined)
-    rows, problems = one.place(todo(made))  # type: ignore[arg-type]
+    _, problems = one.place(todo(made))  # type: ignore[arg-type]
     one.close()
     assert [problem.code for problem in problems] == (["bad-path"] if confined else [])
     assert any((tmp_path / "out").iterdir()) is not confined
