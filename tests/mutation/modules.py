@@ -42,8 +42,8 @@ SAYING = {
     "refuse",
     "say",
 }
-# Functions that remember their result because it must stay the same, not to be faster.
-ONCE = {"_owner", "run_id"}
+# Functions that remember their result because it must stay the same, or that tests make forget.
+ONCE = {"_owner", "flock_works", "run_id"}
 # Names of encodings, which mean the same in capitals.
 CODECS = {"utf-8", "ascii"}
 
