@@ -71,6 +71,12 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "reset = headers.get(f'{prefix}reset', '')",
         "reset = headers.get(f'{prefix}reset', 'XXXX')",
     ): "no number either",
+    ("store/store", "self._ready = True", "self._ready = False"): "only slower",
+    (
+        "store/store",
+        "if not self._orphaned((name[1], name[2], int(name[3])), stat.st_mtime):",
+        "if not self._orphaned((name[2], name[2], int(name[3])), stat.st_mtime):",
+    ): "host and process decide, not what the file is called",
     (
         "transfer/partial_file",
         "if self._map >= 0:",

@@ -178,7 +178,7 @@ pytest_add_cli_args_test_selection = {json.dumps(tests)}
 pytest_add_cli_args = ["--hypothesis-profile=mutation", "-p", "no:cacheprovider"]
 process_isolation = "forkserver"
 timeout_constant = 3.0
-timeout_multiplier = 4.0
+timeout_multiplier = 1.5
 """,
         "utf-8",
     )

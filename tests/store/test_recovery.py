@@ -456,3 +456,13 @@ def test_a_part_that_another_run_took_first(store: Store, dead: int) -> None:
     path.unlink()
     part = store.claim_part("k")
     assert part.size == 0 and Path(part.path).exists()
+
+
+def test_a_part_that_is_being_written_here_is_nobody_elses(store: Store) -> None:
+    part = store.claim_part("k")
+    Path(part.path).write_bytes(b"half")
+    other = Store(store.root)
+    assert other.claim_part("k").size == 0 and Path(part.path).read_bytes() == b"half"
+    store.leave_part(part)
+    other.refresh()
+    assert other.claim_part("k").size == 4
