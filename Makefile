@@ -6,7 +6,7 @@ RUN = .venv/bin
 TEST = .venv-test/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: quickstart test lint types unit programs crash bench schemas messages locked audit wheel fuzz clean help
+.PHONY: quickstart test lint types unit programs crash bench schemas messages locked audit wheel fuzz mutate clean help
 
 help:
 	@echo "make quickstart   fetch two small real models into ./quickstart and prove that they load"
@@ -16,6 +16,7 @@ help:
 	@echo "make locked       take the newest versions for the tests"
 	@echo "make fuzz         throw mutants at every reader of outside data, a minute each"
 	@echo "make crash        kill every command at every call that writes, and see what is left"
+	@echo "make mutate       change the code by small steps, and count which changes the tests notice"
 	@echo "make messages     bring the translations in step with the code"
 	@echo "make clean        remove both environments and what quickstart made"
 
@@ -83,6 +84,12 @@ SECONDS ?= 60
 fuzz: .venv-test/.installed
 	@$(TEST)/pip install $(PIP_FLAGS) "atheris>=3,<4" || echo "atheris cannot be installed here"
 	$(TEST)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ)
+
+# How many changes of the code the tests notice. All of them take hours: MODULES="fs/patterns
+# tree/planner" tries some modules alone, SAMPLE=25 so many mutants of each, SEED=2 others.
+mutate: .venv-test/.installed
+	@$(TEST)/pip install $(PIP_FLAGS) "mutmut>=3.8,<4"
+	$(TEST)/python -m tests.mutation $(MODULES) --sample $(or $(SAMPLE),0) --seed $(or $(SEED),1)
 
 .venv-bench/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-bench

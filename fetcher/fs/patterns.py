@@ -41,8 +41,7 @@ def _range_names(first: str, last: str) -> list[str]:
                 most=MAX_NAMES,
             )
         )
-    width = len(first) if first.startswith("0") or len(first) == len(last) else 0
-    return [str(number).zfill(width) for number in range(low, high + 1)]
+    return [str(number).zfill(len(first)) for number in range(low, high + 1)]
 
 
 def _alternatives(body: str) -> list[str] | None:

@@ -149,12 +149,11 @@ def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
     paths = [file.path for file in locked.files]
     if request.files is None and not request.exclude:
         return bool(paths)
-    if artifact.source.lists and (names := artifact.literal_names) is not None:
-        return set(names) == set(paths)
     try:
-        return bool(paths) and len(select(paths, request.files, request.exclude).names) == len(
-            paths
-        )
+        if artifact.source.lists and (names := artifact.literal_names) is not None:
+            return set(names) == set(paths)
+        chosen = select(paths, request.files, request.exclude).names
+        return bool(paths) and len(chosen) == len(paths)
     except BadPattern:
         return False
 

@@ -54,6 +54,84 @@ def test_links_out_of_it_are_not(tmp_path: Path, way: str, target: str) -> None:
     assert os.listdir(out) == []
 
 
+def test_the_way_from_a_root_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a/lib/.git").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    root = tmp_path / "a"
+    (root / "far").symlink_to(tmp_path / "out")
+    tree = Boundary(root, lambda folder: folder == tmp_path / "out", [root / "lib/known"])
+    for folder, below in (
+        ("", ()),
+        ("m", ("m",)),
+        ("m/n", ("m", "n")),
+        ("lib", ()),
+        ("lib/x/y", ("x", "y")),
+        ("lib/known", ()),
+        ("lib/known/z", ("z",)),
+        ("far", ("",)),
+        ("far/x", ("", "x")),
+    ):
+        assert tree.locate(folder).below_root == below, folder
+
+
+def test_what_a_refusal_names(tmp_path: Path, way: str) -> None:
+    (tmp_path / "root/.git").mkdir(parents=True)
+    (tmp_path / "root/d").mkdir()
+    (tmp_path / "root/x").symlink_to(".git")
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "root/f").symlink_to("../file")
+    (tmp_path / "root/out").symlink_to("..")
+    (tmp_path / "root/gone").symlink_to("../nothing")
+    tree = Boundary(tmp_path / "root")
+    said = refusal(tree, "x/hooks")
+    assert f"{tmp_path}/root/x leads to {tmp_path}/root/.git, which belongs to git" in said
+    assert f"remove the symlink {tmp_path}/root/x" in said
+    said = refusal(tree, "d/.git")
+    assert f"{tmp_path}/root/d/.git belongs to git" in said and "another folder" in said
+    # What a person would allow is a folder: a file's own one.
+    assert refusal(tree, "f").endswith(f"fetch config allow links {tmp_path}")
+    assert refusal(tree, "out").endswith(f"fetch config allow links {tmp_path}")
+    said = refusal(tree, "gone")
+    assert "allow" not in said and said.endswith("remove it")
+
+
+def test_what_stands_in_the_way_of_a_folder_of_ours(tmp_path: Path, way: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name, code, words in (
+        ("file", "conflict", "is a file where a folder must be"),
+        ("link", "bad-path", "is a symlink"),
+    ):
+        with pytest.raises(Failure, match=f"{tmp_path}/{name} {words}") as caught:
+            open_own(tmp_path, f"{name}/x")
+        assert caught.value.problem.code == code
+    with pytest.raises(FileNotFoundError):
+        open_own(tmp_path, "not/there", create=False)
+    assert not (tmp_path / "not").exists()
+    open_own(tmp_path, "now/there").close()
+    assert (tmp_path / "now/there").is_dir()
+    open_own(tmp_path, "", create=False).close()
+
+
+def test_folders_that_are_let_go_are_closed(tmp_path: Path, way: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    held = [open_own(tmp_path, f"a/{n}") for n in range(3)]
+    assert len(os.listdir("/proc/self/fd")) == before + (3 if way == "held open" else 0)
+    for folder in held:
+        assert folder.named("x") == f"{folder.path}/x"
+        folder.close()
+        folder.close()
+    with pytest.raises(Failure):
+        (tmp_path / "file").write_bytes(b"")
+        open_own(tmp_path, "a/0/../../file/x")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_root_of_the_file_system_has_one_slash() -> None:
+    assert OpenFolder("/", None).at("x") == "/x"
+    assert OpenFolder("/a", None).at("x") == "/a/x"
+
+
 def test_a_link_to_nothing_is_no_folder(tmp_path: Path, way: str) -> None:
     (tmp_path / "models").symlink_to("not/../there")
     with pytest.raises(Failure, match="leads to no folder"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetcher.fs import patterns
 from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.fs.patterns import (
     expand,
@@ -84,6 +85,15 @@ def test_a_range_is_every_number_in_order(low: int, more: int, width: int) -> No
         ("a.b", ["a.b"], ["axb"]),
         ("[a&&b~~c||d-]", ["a", "&", "~", "|", "-"], ["z"]),
         ("[a", ["[a"], ["a"]),
+        ("[X]", ["X"], ["x"]),
+        ("[XY]", ["X", "Y"], ["Z"]),
+        ("[a\nb]", ["\n", "a"], ["c"]),
+        ("[!\n]", ["a"], ["\n"]),
+        ("[a-c]x", ["bx"], ["-x"]),
+        ("[]]", ["]"], ["[]]"]),
+        ("[]", ["[]"], ["]"]),
+        ("m[1]n", ["m1n"], ["m1", "1n"]),
+        ("a?b", ["a\nb"], ["ab"]),
     ],
 )
 def test_globs(glob: str, yes: list[str], no: list[str]) -> None:
@@ -142,6 +152,79 @@ def test_select_tells_what_matched_nothing() -> None:
     found = select(["a_0", "a_2"], ["a_{0..3}", "*.txt"])
     assert found.names == ["a_0", "a_2"]
     assert found.unmatched == ["a_1", "a_3", "*.txt"]
+
+
+def test_an_exclusion_may_be_a_name_a_range_or_a_glob() -> None:
+    there = ["m_0", "m_1", "m_2", "m_{0..1}"]
+    # A name that is there to the letter means itself.
+    assert select(there, None, ["m_{0..1}"]).names == ["m_0", "m_1", "m_2"]
+    assert select(there[:3], None, ["m_{0..1}"]).names == ["m_2"]
+    assert select(there[:3], None, ["m_1", "*_2"]).names == ["m_0"]
+    assert select(there, ["m_{0..1}"]).names == ["m_{0..1}"]
+    assert select(there[:3], ["m_{0..1}"]).names == ["m_0", "m_1"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "characters"),
+    [
+        ("{0..9}", 10),
+        ("ab{0..9}", 30),
+        ("{0..9}cd", 30),
+        ("a{1..2}b{1..5}c", 50),
+        ("{x,yz}{1..2}", 10),
+        ("{x,yz}ab{1..2}", 18),
+    ],
+)
+def test_names_are_counted_to_the_character(
+    pattern: str, characters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sum(map(len, expand(pattern))) == characters
+    monkeypatch.setattr(patterns, "MAX_CHARACTERS", characters)
+    assert sum(map(len, expand(pattern))) == characters
+    monkeypatch.setattr(patterns, "MAX_CHARACTERS", characters - 1)
+    with pytest.raises(BadPattern, match="more than"):
+        expand(pattern)
+
+
+def test_names_and_globs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "MAX_NAMES", 4)
+    for pattern in ("{1..4}", "{1..2}{1..2}"):
+        assert len(expand(pattern)) == 4
+    for pattern in ("{1..5}", "{1..2}{1..3}"):
+        with pytest.raises(BadPattern):
+            expand(pattern)
+    monkeypatch.setattr(patterns, "MAX_GLOBS", 2)
+    assert expand("{1..2}*") == ["1*", "2*"] and len(expand("{1..3}")) == 3
+    for pattern in ("{1..3}*", "?{1..3}", "{1,2,*}"):
+        with pytest.raises(BadPattern, match="globs"):
+            expand(pattern)
+
+
+def test_all_patterns_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "MAX_NAMES", 4)
+    assert select(["a1"], ["a{1..2}", "a{3..4}"]).names == ["a1"]
+    assert select(["a1"], ["a{1..2}", "a{3..4}", "a5"]).names == ["a1"]  # one name is itself
+    for files, exclude in ((["a{1..2}", "a{3..5}"], []), (["a{1..3}"], ["a{1..2}"])):
+        with pytest.raises(BadPattern):
+            select(["a1"], files, exclude)
+    with pytest.raises(BadPattern):
+        literal_names(["a{1..2}", "b{1..3}"])
+    assert literal_names(["a", "b", "c", "d", "e"]) == ["a", "b", "c", "d", "e"]
+
+
+def test_of_very_many_names_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_GUESSED", 48)
+    assert nearest("abcd", ["wxyz", "wxyz", "abce"]) == "abce"
+    assert nearest("abcd", ["wxyz", "wxyz", "wxyz", "abce"]) is None
+    assert nearest("abcd", ["abce", "wxyz", "wxyz", "wxyz"]) == "abce"
+    # What is of another length is not looked at, and costs nothing.
+    assert nearest("abcd", ["x" * 9, "y", "wxyz", "wxyz", "abce"]) == "abce"
+
+
+def test_the_closest_name_of_several() -> None:
+    assert nearest("model_1.pt", ["model_22.pt", "model_1.pth", "model_3.pt"]) == "model_1.pth"
+    assert nearest("MODEL_1", ["model_22", "model_1", "model_2"]) == "model_1"
+    assert nearest("abcd", ["abxy"]) is None
 
 
 def test_nearest() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import string
 import unicodedata
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from fetcher.fs.safe_paths import (
     PathClaims,
     check_relative,
     collision_key,
+    native,
     printable,
 )
 
@@ -187,3 +188,33 @@ def test_folders_are_shared_and_files_are_not() -> None:
 def test_printable_text_is_printable(text: str) -> None:
     assert all(char.isprintable() or char == "\ufffd" for char in printable(text))
     printable(text).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain 모델 é~", "plain 모델 é~"),
+        ("a\x1b[2J", "a\\x1b[2J"),
+        ("\x00\x7f\x9f", "\\x00\\x7f\\x9f"),
+        ("\xad\xa0", "\\xad\\xa0"),
+        ("\u202e\ud800\ue000", "\ufffd\ufffd\ufffd"),
+        ("Ā", "Ā"),
+        ("a\nb\tc", "a\\x0ab\\x09c"),
+    ],
+)
+def test_what_is_shown_of_text_from_outside(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("length", "prefixed"), [(240, False), (241, True), (300, True), (3, False)]
+)
+def test_long_paths_on_windows(
+    length: int, prefixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/" + "a" * (length - 1)
+    assert native(path) == native(Path(path)) == path
+    monkeypatch.setattr("sys.platform", "win32")
+    found = native(path)
+    assert found == ("\\\\?\\" + path if prefixed else path)
+    assert native(found) == found

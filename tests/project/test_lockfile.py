@@ -16,6 +16,7 @@ from fetcher.project.lockfile import Lock, LockedArtifact, dumps, loads
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Request
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.url import Url
 
 
 def is_path(text: str) -> bool:
@@ -209,3 +210,94 @@ def test_an_unfinished_merge_is_told_as_such() -> None:
     text = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> other\n"
     with pytest.raises(LockError, match="conflict markers"):
         loads(text)
+
+
+def artifact(
+    files: tuple[str, ...] | None = None, exclude: tuple[str, ...] = (), local: bool = False
+) -> Artifact:
+    source = Url("https://h/a") if local else HuggingFace("o/n")
+    return Artifact("a", "m", source, request=Request(files, exclude))
+
+
+@pytest.mark.parametrize(
+    ("files", "exclude", "paths", "answers"),
+    [
+        # The whole source: whatever it has, but not nothing.
+        (None, (), ("a", "b/c"), True),
+        (None, (), (), False),
+        # The whole source but for some: an entry with one of them is a wrong one.
+        (None, ("*.md",), ("a",), True),
+        (None, ("*.md",), ("a", "README.md"), False),
+        (None, ("*.md",), (), False),
+        # Names to the letter: these and no others.
+        (("a", "b"), (), ("a", "b"), True),
+        (("a", "b"), (), ("a",), False),
+        (("a", "b"), (), ("a", "b", "c"), False),
+        (("m_{0..2}",), ("m_1",), ("m_0", "m_2"), True),
+        (("m_{0..2}",), ("m_1",), ("m_0", "m_1", "m_2"), False),
+        # Globs: nothing that they would not choose.
+        (("*.bin",), (), ("a.bin",), True),
+        (("*.bin",), (), ("a.bin", "b.txt"), False),
+        (("*.bin",), ("b*",), ("a.bin", "b.bin"), False),
+        (("*.bin",), (), (), False),
+    ],
+)
+def test_an_entry_holds_what_the_manifest_selects(
+    files: tuple[str, ...] | None, exclude: tuple[str, ...], paths: tuple[str, ...], answers: bool
+) -> None:
+    wanted = artifact(files, exclude)
+    entry = locks.locked(wanted, "c" * 40, [FileEntry(path) for path in paths])
+    assert (Lock({("m", "a"): entry}).of(wanted) is entry) is answers
+
+
+def test_a_source_that_lists_nothing_may_name_its_file_otherwise() -> None:
+    wanted = artifact(("*",), local=True)
+    entry = locks.locked(wanted, "", [FileEntry("a")])
+    assert Lock({("m", "a"): entry}).of(wanted) is entry
+
+
+def test_a_pattern_that_cannot_be_read_answers_to_nothing() -> None:
+    wanted = artifact(("*{3..1}",))
+    entry = locks.locked(wanted, "", [FileEntry("a")])
+    assert Lock({("m", "a"): entry}).of(wanted) is None
+
+
+def test_two_runs_do_not_lose_each_others_entries(tmp_path: Path) -> None:
+    one, two = GOOD.artifacts["m", "a"], GOOD.artifacts["m", "b"]
+    assert locks.update(tmp_path, {("m", "a"): one})
+    before = (tmp_path / "fetch.lock").stat().st_mtime_ns
+    assert not locks.update(tmp_path, {}, [("m", "gone")])
+    assert (tmp_path / "fetch.lock").stat().st_mtime_ns == before
+    assert locks.update(tmp_path, {("m", "b"): two}, [("m", "a")])
+    assert locks.read(tmp_path).artifacts == {("m", "b"): two}
+
+
+def test_an_empty_lock_is_written_once(tmp_path: Path) -> None:
+    assert locks.update(tmp_path, {})
+    assert not locks.update(tmp_path, {})
+    assert loads((tmp_path / "fetch.lock").read_text("utf-8")) == Lock()
+
+
+def test_every_fact_of_a_file_is_kept() -> None:
+    file = FileEntry("a", 0, SHA, "b" * 40, True, "d" * 32)
+    assert locks._file_line(file).strip() == (
+        f'{{"path": "a", "size": 0, "sha256": "{SHA}", "git_blob": "{"b" * 40}", '
+        f'"md5": "{"d" * 32}", "lfs": true}}'
+    )
+    for found in (file, FileEntry("a"), FileEntry("a", 2**63 - 1)):
+        lock = Lock({("m", "a"): LockedArtifact("s", "r", "", (found,))})
+        assert loads(dumps(lock)) == lock
+    # Anything but true is no mark.
+    text = with_file(lfs=1)
+    assert loads(text).artifacts["m", "a"].files[0].lfs is False
+
+
+def test_the_key_that_stands_twice_is_named() -> None:
+    with pytest.raises(LockError, match=r"the key 'b' stands twice"):
+        loads('{"a": 1, "b": 2, "c": 3, "b": 4}')
+
+
+def test_messages_name_the_file_that_was_read() -> None:
+    with pytest.raises(LockError, match=r"other\.lock: m/a has no list of files") as caught:
+        loads('{"schema": "fetch.lock/1", "manifests": {"m": {"a": {}}}}', "other.lock")
+    assert "other.lock" in caught.value.hint

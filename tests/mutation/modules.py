@@ -1,0 +1,102 @@
+"""Which tests hold which module, and which mutants say nothing about a test."""
+
+from __future__ import annotations
+
+# Beside each module the tests that hold it, a second or two each: what a mutant costs.
+MODULES: dict[str, tuple[str, ...]] = {
+    "fs/atomic": ("fs/test_atomic.py",),
+    "fs/boundary": ("fs/test_boundary.py",),
+    "fs/locks": ("fs/test_locks.py",),
+    "fs/patterns": ("fs/test_patterns.py",),
+    "fs/reserved": ("fs/test_reserved.py",),
+    "fs/safe_paths": ("fs/test_safe_paths.py",),
+    "mirror/tar": ("mirror/test_tar.py",),
+    "network/credentials": ("network/test_credentials.py",),
+    "network/retry": ("network/test_retry.py",),
+    "network/session": ("network/test_rules.py", "network/test_session.py"),
+    "network/urls": ("network/test_urls.py",),
+    "project/lockfile": ("project/test_lockfile.py",),
+    "store/store": ("store/test_recovery.py", "store/test_store.py"),
+    "transfer/outcomes": ("transfer/test_outcomes.py",),
+    "transfer/partial_file": ("transfer/test_partial_file.py",),
+    "transfer/wheels": ("transfer/test_wheels.py",),
+    "tree/placer": ("tree/test_placer.py",),
+    "tree/planner": ("tree/test_planner.py",),
+}
+
+# A text for people, as an argument or a variable: how it is worded is no behaviour.
+TEXT_CALLS = {"t", "repr", "printable", "_short", "_shown"}
+TEXT_NAMES = {"message", "text", "hint", "why", "which", "what", "shown", "reason", "note"}
+# Whose results are such texts, or that only log.
+TEXT_FUNCTIONS = {"_explain", "_short", "_shown", "_why"}
+# What is raised or reported with such texts.
+SAYING = {
+    "BadPath",
+    "BadPattern",
+    "Failure",
+    "LockError",
+    "Problem",
+    "UsageError",
+    "from_os_error",
+    "_block",
+    "refuse",
+    "say",
+}
+# Functions that remember their result because it must stay the same, or that tests make forget.
+ONCE = {"_owner", "flock_works", "run_id"}
+# Names of encodings, which mean the same in capitals.
+CODECS = {"utf-8", "ascii"}
+
+# Mutants that no test can tell from the code, or that are only slower: (module, the line before,
+# the line after) and why.
+EXPLAINED: dict[tuple[str, str, str], str] = {
+    (
+        "fs/patterns",
+        "found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)",
+        "found = difflib.get_close_matches(name, pool, n=2, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/patterns",
+        "close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)",
+        "close = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/patterns",
+        "elif char == '[' and (end := glob.find(']', index + 2)) > 0:",
+        "elif char == '[' and (end := glob.find(']', index + 2)) > 1:",
+    ): "what is found stands at 2 or later",
+    ("mirror/tar", "extended = False", "extended = None"): "it is only asked whether it is true",
+    (
+        "network/retry",
+        "reset = headers.get(f'{prefix}reset', '')",
+        "reset = headers.get(f'{prefix}reset', 'XXXX')",
+    ): "no number either",
+    ("store/store", "self._ready = True", "self._ready = False"): "only slower",
+    (
+        "store/store",
+        "if not self._orphaned((name[1], name[2], int(name[3])), stat.st_mtime):",
+        "if not self._orphaned((name[2], name[2], int(name[3])), stat.st_mtime):",
+    ): "host and process decide, not what the file is called",
+    (
+        "transfer/partial_file",
+        "if self._map >= 0:",
+        "if self._map >= 1:",
+    ): "descriptor 0 is standard input",
+    (
+        "transfer/partial_file",
+        "if self._file >= 0:",
+        "if self._file >= 1:",
+    ): "descriptor 0 is standard input",
+    ("network/urls", "if start >= 0:", "if start > 0:"): "a slash behind :// is at 3 or later",
+    ("network/urls", "if start >= 0:", "if start >= 1:"): "a slash behind :// is at 3 or later",
+    (
+        "network/urls",
+        """url = url[:start] + quote(url[start:], safe="!#$%&'()*+,/:;=?@[]~")""",
+        """url = url[:start] + quote(url[start:], safe="XX!#$%&'()*+,/:;=?@[]~XX")""",
+    ): "letters are safe in any case",
+    (
+        "network/urls",
+        "port = _PORTS.get(scheme, 0) if parts.port is None else parts.port",
+        "port = _PORTS.get(scheme) if parts.port is None else parts.port",
+    ): "None is no port either",
+}
