@@ -83,6 +83,7 @@ class Lock:
         """The entry of an artifact if it still answers to what the manifest says."""
         verdict = self._verdict(artifact)
         if verdict is None:
+            _log.debug("%s is not taken from the lock: it has no entry", artifact.full_name)
             return None
         why = verdict.outdated or next((item.message for item in verdict.contradictions), "")
         if why:

@@ -223,4 +223,4 @@ def test_wrong_flags(project: Path, cli: Cli, flags: list[str], told: str) -> No
 
 def test_a_page_that_cannot_be_written_is_told(project: Path, cli: Cli) -> None:
     result = cli("verify", "one", "--html", "manifests/p.yaml/r.html")
-    assert result.code != 0 and "r.html" in result.err and "passed" in result.out
+    assert result.code == 4 and "p.yaml is a file" in result.err and "passed" in result.out

@@ -13,7 +13,8 @@ import pytest
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure
-from fetcher.fs.atomic import run_id, stat_of
+from fetcher.fs.atomic import stat_of
+from fetcher.fs.private_files import run_id
 from fetcher.fs.processes import machine
 from fetcher.store import store as stores
 from fetcher.store.store import Stamp, Store

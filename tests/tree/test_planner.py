@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.fs.atomic import private_name
+from fetcher.fs.private_files import private_name
 from fetcher.project.lockfile import Lock
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
