@@ -39,7 +39,7 @@ def dead() -> int:
 def proven(folder: Path, data: bytes, pid: int, host: str = "", digest: str = "") -> Path:
     """A file that a run had proven when it died."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{digest or sha256(data)}.{host or machine()}.{pid}-0a1b-7.tmp"
+    path = folder / f"{digest or sha256(data)}.{host or machine()}.{pid}-0a1b0a1b0a1b-7.tmp"
     path.write_bytes(data)
     return path
 
@@ -382,7 +382,7 @@ def test_a_far_machine_has_ten_minutes(store: Store, age: float, taken: int) -> 
 def test_a_link_among_them_is_not_followed(store: Store, dead: int, tmp_path: Path) -> None:
     store.prepare()
     (tmp_path / "mine").write_bytes(DATA)
-    link = store.partial / f"{DIGEST}.{machine()}.{dead}-0a1b-7.tmp"
+    link = store.partial / f"{DIGEST}.{machine()}.{dead}-0a1b0a1b0a1b-7.tmp"
     link.symlink_to(tmp_path / "mine")
     other = proven(store.partial, OTHER, dead)
     assert store.recover() == 1 and not other.exists()
@@ -391,12 +391,12 @@ def test_a_link_among_them_is_not_followed(store: Store, dead: int, tmp_path: Pa
 
 def test_the_folder_of_a_dead_process_is_emptied(store: Store, dead: int) -> None:
     store.prepare()
-    folder = store.partial / f"{machine()}.{dead}-0a1b-3.tmp"
+    folder = store.partial / f"{machine()}.{dead}-0a1b0a1b0a1b-3.tmp"
     proven(folder, DATA, dead)
     proven(folder, OTHER, dead)
     assert store.recover() == 2
     assert not folder.exists() and store.has(DIGEST) and store.has(sha256(OTHER))
-    live = store.partial / f"{machine()}.{os.getppid()}-0a1b-3.tmp"
+    live = store.partial / f"{machine()}.{os.getppid()}-0a1b0a1b0a1b-3.tmp"
     inside = proven(live, DATA, dead)
     assert store.recover() == 0 and inside.exists()
 
