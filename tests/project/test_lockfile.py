@@ -280,10 +280,8 @@ def test_an_empty_lock_is_written_once(tmp_path: Path) -> None:
 
 def test_every_fact_of_a_file_is_kept() -> None:
     file = FileEntry("a", 0, SHA, "b" * 40, True, "d" * 32)
-    assert locks._file_line(file).strip() == (
-        f'{{"path": "a", "size": 0, "sha256": "{SHA}", "git_blob": "{"b" * 40}", '
-        f'"md5": "{"d" * 32}", "lfs": true}}'
-    )
+    facts = {"path": "a", "size": 0, "sha256": SHA, "git_blob": "b" * 40, "md5": "d" * 32}
+    assert json.loads(locks._file_line(file)).items() >= {**facts, "lfs": True}.items()
     for found in (file, FileEntry("a"), FileEntry("a", 2**63 - 1)):
         lock = Lock({("m", "a"): LockedArtifact("s", "r", "", (found,))})
         assert loads(dumps(lock)) == lock
