@@ -87,7 +87,9 @@ def _expressions() -> list[Expression]:
         module = importlib.import_module(name)
         for key, value in vars(module).items():
             for item in _patterns_in(value):
-                for call in methods.get(key, ()) if item is value else _of_loops(tree, module):
+                for call in sorted(
+                    methods.get(key, ()) if item is value else _of_loops(tree, module)
+                ):
                     place = f"{path.name}:{key}"
                     found[item.pattern, item.flags, call] = Expression(place, item, call)
         for call_node, owner, method in _calls(tree):
@@ -104,7 +106,11 @@ def _expressions() -> list[Expression]:
     for pattern in _of_schemas():
         compiled = re.compile(pattern)
         found[pattern, compiled.flags, "fullmatch"] = Expression("schema", compiled, "fullmatch")
-    return list(found.values())
+    # In one order, whatever sets are like: several processes share the cases.
+    return sorted(
+        found.values(),
+        key=lambda item: (item.place, item.call, str(item.compiled.pattern), item.compiled.flags),
+    )
 
 
 def _of_loops(tree: ast.AST, module: ModuleType) -> set[str]:
