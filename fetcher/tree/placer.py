@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fetcher.errors import Failure, Problem, from_os_error
@@ -263,20 +263,15 @@ class Placer:
 
     # What stands in the way
 
-    def _keep(self, path: str, relative: str, take: Callable[[str, str], None] = move) -> None:
-        """Move (or copy) a file or folder to `.fetch/kept/<time>/`. Raises Failure, OSError."""
+    def _keep(self, path: str, relative: str) -> None:
+        """Move a file or folder to `.fetch/kept/<time>/`. Raises Failure, OSError."""
         if not self._kept:
             self._kept = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
         above, _, name = relative.rpartition("/")
         place = "/".join(filter(None, (FOLDER, "kept", self._kept, above)))
         with open_own(self.tree, place) as kept:
-            try:
-                take(path, kept.at(name))
-                self._keep_for_good(kept, name)
-            except OSError:
-                if take is copy:  # a part of it is no file kept
-                    remove_quietly(kept.at(name))
-                raise
+            move(path, kept.at(name))
+            self._keep_for_good(kept, name)
 
     def _keep_for_good(self, kept: OpenFolder, name: str) -> None:
         """Have a user's file on disk at its new place before another one gets its name."""
@@ -286,7 +281,16 @@ class Placer:
             sync_folders(kept.path, os.path.realpath(self.tree))
 
     def _keep_copy(self, path: str, relative: str) -> None:
-        self._keep(path, relative, copy)
+        """Copy a file there; a part of it is no file kept. Raises Failure, OSError."""
+        with open_own(self.tree, FOLDER) as folder:
+            temporary = folder.at(private_name(relative.rpartition("/")[2]))
+            try:
+                copy(path, temporary)
+                if self.store.durable:
+                    sync_file(temporary)
+                self._keep(temporary, relative)
+            finally:
+                remove_quietly(temporary)
 
     def _clear_way(self, item: Item) -> None:
         """Keep a file that stands where a folder must be."""
