@@ -171,3 +171,15 @@ def test_read_only_files_are_synced_one_by_one(
     atomic.sync_filesystem(str(tmp_path), [str(path)])
     if os.name != "nt":
         assert opened == [os.O_RDONLY]
+
+
+def test_folders_are_brought_to_disk_by_relative_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`fetch mirror export good`: the folder above has no name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good" / "deep").mkdir(parents=True)
+    atomic.sync_folders("good", ".")
+    atomic.sync_folders("good/deep", "good")
+    with pytest.raises(FileNotFoundError):
+        atomic.sync_folders("gone", ".")

@@ -67,7 +67,7 @@ def test_names_that_belong_to_somebody_everywhere(name: str, owner: str) -> None
     [
         *((name, True) for name in (".env", ".ENV", ".envrc", ".netrc", ".npmrc", ".pypirc")),
         *((name, True) for name in (".ssh", ".env.local", ".env.", ".Env.Production")),
-        *((name, False) for name in ("env", ".environment", ".bashrc", "x.env", "fetch.yaml")),
+        *((name, False) for name in ("env", ".gitkeep", ".bashrc", "x.env", "fetch.yaml")),
     ],
 )
 def test_names_that_hold_secrets(name: str, secret: bool) -> None:
@@ -86,7 +86,7 @@ def test_names_that_hold_secrets(name: str, secret: bool) -> None:
         (".env", "the shell"),
         (".env.local", "the shell"),
         (".env.d/x", "the shell"),
-        (".environment", ""),
+        (".gitkeep", ""),
         (".github/workflows/x.yml", "a build server"),
         (".vscode/tasks.json", "an editor"),
         ("Makefile", "a build or test tool"),
