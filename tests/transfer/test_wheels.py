@@ -68,10 +68,9 @@ def wanted(name: str = "a.bin", size: int | None = None) -> Download:
 
 
 def partial(cache: WheelCache) -> list[str]:
-    """What lies in the store beside the folder of wheels."""
+    """The files that lie in the store beside the folder of wheels."""
     folder = cache.store.partial
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    return [name for name in names if not name.startswith("wheels-")]
+    return [path.name for path in folder.iterdir() if path.is_file()] if folder.exists() else []
 
 
 def refused(cache: WheelCache, member: str = "pkg/a.bin", size: int | None = None) -> Failure:
@@ -128,7 +127,7 @@ def test_nothing_of_a_package_is_built_or_asked_for(cache: WheelCache, pip: Pip)
     assert {"--no-deps", "--no-input", "--disable-pip-version-check", "--quiet"} < set(asked)
     folder = Path(asked[asked.index("--dest") + 1])
     assert folder.name == "pkg-1.0" and folder.parent.parent == cache.store.partial
-    assert folder.parent.name.startswith("wheels-")
+    assert folder.parent.name.endswith(".tmp")
 
 
 def test_what_pip_says_is_told_to_each_who_asks(cache: WheelCache, pip: Pip) -> None:
@@ -275,6 +274,7 @@ def test_the_wheels_are_removed_at_the_end(tmp_path: Path, pip: Pip) -> None:
     cache = WheelCache(Store(tmp_path / "store"))
     cache.remove()  # nothing was downloaded
     cache.take(wanted(), "pypi", "pkg==1.0", "pkg/b.bin")
-    assert list(cache.store.partial.glob("wheels-*"))
+    folders = [path for path in cache.store.partial.iterdir() if path.is_dir()]
+    assert len(folders) == 1 and folders[0].name.endswith(".tmp")
     cache.remove()
-    assert not list(cache.store.partial.glob("wheels-*"))
+    assert not folders[0].exists()
