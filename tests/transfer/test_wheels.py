@@ -233,8 +233,8 @@ def test_a_member_that_goes_on_for_ever_is_cut_off(
             pass
 
     cache.take(wanted(), "pypi", "pkg==1.0", "pkg/b.bin")
-    for path in cache.store.partial.glob("*.tmp"):
-        path.unlink()
+    for name in partial(cache):
+        (cache.store.partial / name).unlink()
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: Endless())
     found = refused(cache)
     assert found.problem.code == "refused" and "longer than it says" in found.message
