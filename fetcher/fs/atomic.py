@@ -179,6 +179,7 @@ def sync_folders(folder: str, top: str) -> None:
     """Bring the names in a folder, and in those above it up to `top`, to disk. Raises OSError."""
     if sys.platform == "win32":
         return
+    folder, top = os.path.abspath(folder), os.path.abspath(top)
     while True:
         sync_file(folder)
         above = os.path.dirname(folder)

@@ -171,3 +171,15 @@ def test_read_only_files_are_synced_one_by_one(
     atomic.sync_filesystem(str(tmp_path), [str(path)])
     if os.name != "nt":
         assert opened == [os.O_RDONLY]
+
+
+def test_folders_are_synced_up_to_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    synced: list[str] = []
+    monkeypatch.setattr(atomic, "sync_file", synced.append)
+    monkeypatch.chdir(tmp_path)
+    atomic.sync_folders("a/b", ".")
+    assert synced == [str(tmp_path / "a/b"), str(tmp_path / "a"), str(tmp_path)]
+    synced.clear()
+    atomic.sync_folders("a", "a")
+    assert synced == [str(tmp_path / "a")]
