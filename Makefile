@@ -140,7 +140,7 @@ wheel: .venv-test/.installed
 	rm -rf .venv-test/oldest-models && $(PYTHON) -m venv .venv-test/oldest-models
 	$(TEST)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	  $$(.venv-test/oldest-models/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/torch.pth
-	.venv-test/oldest-models/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) accelerate==1.0.0 \
+	.venv-test/oldest-models/bin/pip install $(PIP_FLAGS) $(CONSTRAINTS) accelerate==1.0.0 datasets==3.6.0 \
 	  diffusers==0.32.0 peft==0.13.0 sentence-transformers==4.1.0 transformers==4.51.0 || { \
 	  test -z "$$CI" && rm .venv-test/oldest-models/bin/python && \
 	  echo "not for this Python: tests with the oldest libraries are skipped"; }

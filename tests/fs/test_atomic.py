@@ -183,3 +183,15 @@ def test_folders_are_brought_to_disk_by_relative_names(
     atomic.sync_folders("good/deep", "good")
     with pytest.raises(FileNotFoundError):
         atomic.sync_folders("gone", ".")
+
+
+def test_folders_are_synced_up_to_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    synced: list[str] = []
+    monkeypatch.setattr(atomic, "sync_file", synced.append)
+    monkeypatch.chdir(tmp_path)
+    atomic.sync_folders("a/b", ".")
+    assert synced == [str(tmp_path / "a/b"), str(tmp_path / "a"), str(tmp_path)]
+    synced.clear()
+    atomic.sync_folders("a", "a")
+    assert synced == [str(tmp_path / "a")]
