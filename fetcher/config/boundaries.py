@@ -15,6 +15,7 @@ from fetcher.config.settings import Settings, allowed
 from fetcher.errors import Failure
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.reserved import is_private, is_secret
+from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
 
 
@@ -57,8 +58,7 @@ def _real(root: Path) -> str:
 def outside(settings: Settings, path: Path) -> Path | None:
     """The real path of what a project's files name, if it is not the project's; else None."""
     root, real = _real(settings.root), os.path.realpath(path)
-    inside = real == root or real.startswith(os.path.join(root, ""))
-    return None if inside else Path(real)
+    return None if is_below(real, root) else Path(real)
 
 
 def taken_from(settings: Settings, path: Path) -> Path:
@@ -78,7 +78,7 @@ def taken_from(settings: Settings, path: Path) -> Path:
                 path=path,
                 which="" if str(real) == os.path.abspath(path) else t(" (it is {real})", real=real),
             ),
-            t("if you want it: fetch config allow local {folder}", folder=shlex.quote(str(folder))),
+            t("if you want it: fetch config allow local {real}", real=shlex.quote(str(folder))),
         )
     real = Path(os.path.realpath(path))
     parts = real.relative_to(_real(settings.root)).parts

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import UsageError
+from fetcher.fs.home import config_folder
 from fetcher.i18n import t
 from fetcher.yamldoc.schema import Field, ListOf, MapOf, Record, Text, Values
 
 VARIABLE = "FETCH_CONFIG"
 FOLDERS = ("links", "local")  # the kinds that are lists of folders
-_PLATFORM: str = sys.platform
 KINDS = (*FOLDERS, "pickles", "code")
 _OTHERS_WRITE = stat.S_IWOTH
 
@@ -76,23 +75,8 @@ def path() -> Path | None:
     """Where the person's file lies, whether or not it is there; None without a home."""
     if named := os.environ.get(VARIABLE):
         return Path.cwd() / Path(os.path.expanduser(named))
-    # What platformdirs says too, without the 2 ms that it takes of each command.
-    if _PLATFORM not in {"darwin", "win32"}:
-        base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return Path(base, "fetch", "config.yaml") if Path(base).is_absolute() else None
-    return _known_elsewhere()
-
-
-def _known_elsewhere() -> Path | None:
-    """The same on systems with other customs."""
-    import platformdirs
-
-    try:
-        found = Path(platformdirs.user_config_dir("fetch", appauthor=False)) / "config.yaml"
-    except RuntimeError:  # what newer versions say where there is no home
-        return None
-    # Older ones give a relative path then: it would lie in whatever clone one stands in.
-    return found if found.is_absolute() else None
+    folder = config_folder()
+    return folder / "config.yaml" if folder else None
 
 
 def existing() -> Path | None:
@@ -115,16 +99,15 @@ def existing() -> Path | None:
     return found
 
 
-def allowed(values: Values | None, named: Mapping[str, str] | None = None) -> Allowed:
+def allowed(values: Values | None) -> Allowed:
     """What `allow` in the person's file says (`values`, as decoded), and the variables beside it.
 
     `FETCH_ALLOW_LINKS` and `FETCH_ALLOW_LOCAL` are lists of folders as `PATH` is one.
     """
     said = dict(values or {})
-    variables = os.environ if named is None else named
     folders = {}
     for kind in FOLDERS:
-        text = variables.get(f"FETCH_ALLOW_{kind.upper()}", "")
+        text = os.environ.get(f"FETCH_ALLOW_{kind.upper()}", "")
         found = [*said.get(kind, ()), *filter(None, text.split(os.pathsep))]
         folders[kind] = tuple(_real(item) for item in found)
     code = {_real(folder): tuple(ids) for folder, ids in said.get("code", {}).items()}

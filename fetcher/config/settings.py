@@ -20,8 +20,9 @@ from fetcher.config import person
 from fetcher.config.runtime_schema import RUNTIME
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.boundary import Boundary
-from fetcher.fs.home import home
+from fetcher.fs.home import cache_folder, home
 from fetcher.fs.reserved import is_private
+from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
 from fetcher.verify.contract.regular import read_regular_text
 from fetcher.yamldoc import nodes
@@ -219,14 +220,8 @@ class Settings:
         """The store's directory."""
         if text := self.text("store"):
             return self._own_place("store", text)
-        import platformdirs
-
-        try:
-            found = Path(platformdirs.user_cache_dir("fetch", appauthor=False)) / "store"
-        except RuntimeError:  # what newer versions say where there is no home
-            found = Path()
-        if found.is_absolute():
-            return found
+        if folder := cache_folder():
+            return folder / "store"
         raise UsageError(
             t("the store has no place: no home directory is known"),
             t("set FETCH_STORE, or HOME, to a folder that you may write"),
@@ -242,7 +237,7 @@ class Settings:
             return path
         root, real = os.path.realpath(self.root), os.path.realpath(path)
         wanted = os.path.normpath(os.path.join(root, os.path.relpath(path, self.root)))
-        parts = Path(real).relative_to(root).parts if real.startswith(root + os.sep) else ()
+        parts = Path(real).relative_to(root).parts if is_below(real, root) else ()
         owned = real == wanted and parts and not any(is_private(part) for part in parts)
         if not owned and not self.allowed.may_lead_to(Path(real)):
             raise UsageError(
@@ -434,8 +429,8 @@ class Settings:
         """Where models lie in folders of their own. Raises UsageError for a folder outside that
         neither the person's settings name nor what they allow."""
         path = self._path(self.text("local_models_dir"))
-        root, real = os.path.realpath(self.root), os.path.realpath(path)
-        inside = real == root or real.startswith(os.path.join(root, ""))
+        real = os.path.realpath(path)
+        inside = is_below(real, os.path.realpath(self.root))
         own = self.origin("local_models_dir") in {"default", *FROM_PROJECT}
         allowed = self.allowed.may_take_from(Path(real)) or self.allowed.may_lead_to(Path(real))
         if own and not inside and not allowed:
@@ -584,8 +579,3 @@ def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
 def json_schema() -> JsonSchema:
     """The format of fetch.yaml as JSON Schema."""
     return document_schema("fetch.yaml", SCHEMA)
-
-
-def person_json_schema() -> JsonSchema:
-    """The format of the person's own file as JSON Schema."""
-    return document_schema(PERSON, PERSON_SCHEMA)

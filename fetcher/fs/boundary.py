@@ -18,7 +18,7 @@ from typing import NamedTuple
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.reserved import folded, is_private
-from fetcher.fs.safe_paths import native
+from fetcher.fs.safe_paths import is_below, native
 from fetcher.i18n import t
 
 Permit = Callable[[Path], bool]
@@ -174,7 +174,7 @@ class Boundary:
 
     def _inside(self, real: str) -> tuple[str, list[str]]:
         """A real path as parts below the folder that makes it ours. ValueError for none."""
-        if real == self._real or real.startswith(os.path.join(self._real, "")):
+        if is_below(real, self._real):
             return self._real, _parts(real, self._real)
         path = Path(real)
         allowed = [folder for folder in (path, *path.parents) if self._permit(folder)]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+
+_PLATFORM: str = sys.platform
 
 
 def home() -> Path | None:
@@ -16,3 +20,30 @@ def home() -> Path | None:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with `~` and `~user` replaced where they are known, else as it is."""
     return Path(os.path.expanduser(path))
+
+
+def cache_folder() -> Path | None:
+    """Where fetch keeps what can be had again, None without a home."""
+    import platformdirs
+
+    return _absolute(lambda: platformdirs.user_cache_dir("fetch", appauthor=False))
+
+
+def config_folder() -> Path | None:
+    """Where the person's own settings of fetch lie, None without a home."""
+    # What platformdirs says too, without the 2 ms that it takes of each command.
+    if _PLATFORM not in {"darwin", "win32"}:
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return _absolute(lambda: os.path.join(base, "fetch"))
+    import platformdirs
+
+    return _absolute(lambda: platformdirs.user_config_dir("fetch", appauthor=False))
+
+
+def _absolute(named: Callable[[], str]) -> Path | None:
+    try:
+        found = named()
+    except RuntimeError:  # what newer versions of platformdirs say where there is no home
+        return None
+    # Older ones give a relative path then: it would lie in whatever clone one stands in.
+    return Path(found) if os.path.isabs(found) else None

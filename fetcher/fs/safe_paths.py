@@ -142,6 +142,11 @@ class PathClaims:
         return None
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Whether a real path is this real folder, or lies in it."""
+    return path == folder or path.startswith(os.path.join(folder, ""))
+
+
 def native(path: Path | str) -> str:
     r"""The path as the system calls take it: `\\?\` in front of long ones on Windows."""
     text = os.fspath(path)

@@ -36,19 +36,6 @@ class ArtifactChange:
     new: LockedArtifact | None
     files: tuple[FileChange, ...]
 
-    @property
-    def only_learned(self) -> bool:
-        """Whether the contents are the same, and the new lock merely knows more of them."""
-        return (
-            self.state == CHANGED
-            and all(file.state == LEARNED for file in self.files)
-            and _heading(self.old) == _heading(self.new)
-        )
-
-
-def _heading(item: LockedArtifact | None) -> tuple[str, ...]:
-    return (item.source, item.revision, item.selection) if item else ()
-
 
 def compare(old: Lock, new: Lock) -> list[ArtifactChange]:
     """The artifacts that differ, sorted by manifest and id."""

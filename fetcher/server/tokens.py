@@ -17,7 +17,6 @@ from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.verify.contract.regular import read_regular_text
 
-RIGHTS = ("read", "upload")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")

@@ -97,21 +97,6 @@ class Planner:
 
     def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
         artifact, layout = part.artifact, part.unit.layout
-        count = len(locked.files)
-        if artifact.count is not None and artifact.count != count:
-            part.problems.append(
-                Problem(
-                    "count",
-                    t(
-                        "{count} files, the manifest says {artifact_count}",
-                        count=count,
-                        artifact_count=artifact.count,
-                    ),
-                    t("compare `files` and `count` with what the source holds"),
-                    artifact.id,
-                )
-            )
-            return
         found, problems = placements(layout, artifact, locked.files)
         part.problems += problems
         for placement in found:

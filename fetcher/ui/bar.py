@@ -18,7 +18,6 @@ from fetcher.ui.meter import Figures
 if TYPE_CHECKING:
     from tqdm.std import tqdm
 
-MOST_ROWS = 4
 _HEAVY, _PLAIN = "─╸━", "-#"
 _STEPS = 10_000  # of a bar: shares are drawn, not bytes
 
