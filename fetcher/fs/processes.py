@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 @lru_cache(maxsize=1)
 def machine() -> str:
     """This machine, and on Linux the namespace in which process ids mean something."""
+    import socket  # a run with nothing to do needs none: it costs 4 ms
+
     name = socket.gethostname()[:40]
     try:
         name += "-" + os.readlink("/proc/self/ns/pid")
