@@ -56,6 +56,16 @@ class OpenFolder:
         """The path of a file in it."""
         return native(self._prefix + name)
 
+    def link(self, source: str, name: str) -> None:
+        """Make a hard link to a file in it. Raises OSError.
+
+        Through the handle itself: a path by way of /proc takes half as long again.
+        """
+        if self._handle is None:
+            os.link(source, self.at(name))
+        else:
+            os.link(source, name, dst_dir_fd=self._handle)
+
     def named(self, name: str) -> str:
         """The same for people: its path by names."""
         return os.path.join(self.path, name)

@@ -82,6 +82,8 @@ class Layout:
 
     def is_writable(self, target: str) -> bool:
         """Whether the layout wants this target (relative to its root) as a copy."""
+        if not self.writable:  # asked for every file
+            return False
         plain, globs = self._writable
         if target in plain:
             return True

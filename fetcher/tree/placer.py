@@ -238,11 +238,11 @@ class Placer:
         self._linked.add(sha256)
         if item.aside:
             self._keep_aside(folder, item)
-        blob, path = self.store.blob_path(sha256), folder.at(_name(item))
+        name = _name(item)
         try:
-            os.link(blob, path)
+            folder.link(self.store.blob_path(sha256), name)
         except FileExistsError:
-            _accept_existing(item, path, sha256)
+            _accept_existing(item, folder.at(name), sha256)
         except OSError as error:
             if error.errno not in _NO_LINK or self.link == "hardlink":
                 raise
@@ -250,7 +250,7 @@ class Placer:
         else:
             if stat is not None:
                 return row_of(item, sha256, stat)
-        return row_of(item, sha256, os.lstat(path))
+        return row_of(item, sha256, os.lstat(folder.at(name)))
 
     def _copy(self, item: Item, sha256: str, folder: OpenFolder) -> None:
         temporary = folder.at(private_name(_name(item)))
