@@ -8,7 +8,8 @@ from pathlib import Path
 from fetcher.bundle.blob_import import BlobImport, ImportResult, check_free, missing_contents
 from fetcher.bundle.project_documents import keep_project, unpack_project
 from fetcher.mirror import trust
-from fetcher.mirror.bundle import open_bundles
+from fetcher.mirror.bundle import Bundle, open_bundles
+from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 
@@ -19,8 +20,12 @@ def import_bundles(
     key: Path | None,
     project: Path | None,
     progress: Progress,
+    locks: str = "auto",
 ) -> ImportResult:
-    """Import bundles in order; a problem ends it. Raises Failure, UsageError."""
+    """Import bundles in order; a problem ends it. Raises Failure, UsageError.
+
+    `locks` is the setting: `fetch gc` removes nothing meanwhile.
+    """
     found = ImportResult()
     bundles = open_bundles(arguments)
     try:
@@ -30,22 +35,34 @@ def import_bundles(
             for bundle in bundles:
                 trust.require_signature(bundle, key)
         if not found.problems:
-            store.recover()  # what an import that was killed had copied
-            found.problems = missing_contents(bundles, store)
-        if found.problems:
-            return found
-        check_free(bundles, store)
-        sizes = [bundle.container.sizes for bundle in bundles]
-        progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
-        for bundle in bundles:
-            result = BlobImport(bundle, store, progress.advance).run()
-            found.add(result)
-            if result.problems:
-                return found
-            keep_project(store, bundle.contents)
-            if project is not None:
-                found.problems += unpack_project(bundle.contents, project)
+            store.prepare()
+            with Runs(store.root, progress.say, locks):
+                _import(bundles, store, project, progress, found)
     finally:
         for bundle in bundles:
             bundle.close()
     return found
+
+
+def _import(
+    bundles: list[Bundle],
+    store: Store,
+    project: Path | None,
+    progress: Progress,
+    found: ImportResult,
+) -> None:
+    store.recover()  # what an import that was killed had copied
+    found.problems = missing_contents(bundles, store)
+    if found.problems:
+        return
+    check_free(bundles, store)
+    sizes = [bundle.container.sizes for bundle in bundles]
+    progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
+    for bundle in bundles:
+        result = BlobImport(bundle, store, progress.advance).run()
+        found.add(result)
+        if result.problems:
+            return
+        keep_project(store, bundle.contents)
+        if project is not None:
+            found.problems += unpack_project(bundle.contents, project)

@@ -19,6 +19,7 @@ from fetcher.mirror.oci_registry import Registry, parse_reference, signed_blobs
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.sources.base import Candidate
+from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.transfer.download import Delivered, Download
 from fetcher.transfer.engine import Engine
@@ -63,13 +64,35 @@ def pull(
 ) -> ImportResult:
     """Bring all contents into the store. Raises Failure, UsageError."""
     there = _look(source, network)
-    contents, done = there.contents, ImportResult()
-    done.problems = contradictions_of(contents, public_url(source))
+    done = ImportResult()
+    done.problems = contradictions_of(there.contents, public_url(source))
     if done.problems:
         return done
-    done.artifacts = [summary_of(artifact) for artifact in contents.artifacts]
+    done.artifacts = [summary_of(artifact) for artifact in there.contents.artifacts]
+    store.prepare()
+    with Runs(store.root, progress.say, network.settings.locks) as runs:
+        downloads = _missing(there, store, done, public_url(source))
+        size = sum(download.file.size or 0 for download in downloads)
+        _log.info(
+            "%s has %d artifacts: %d contents to fetch, %d bytes; %d are in the store",
+            *(public_url(source), len(done.artifacts), len(downloads), size, done.already),
+        )
+        progress.begin(len(downloads), size)
+        if downloads:
+            _transfer(downloads, Engine(network, store, progress, _count(done), runs=runs), done)
+        if not done.problems:
+            keep_project(store, there.contents)
+            if project is not None:
+                done.problems = unpack_project(there.contents, project)
+    return done
+
+
+def _missing(
+    there: _RemoteContents, store: Store, done: ImportResult, source: str
+) -> list[Download]:
+    """What the store lacks; the rest is counted. Raises Failure for what nobody has signed."""
     downloads: dict[str, Download] = {}
-    for artifact in contents.artifacts:
+    for artifact in there.contents.artifacts:
         for file in artifact.files:
             sha256 = file.sha256 or ""
             if sha256 in downloads:
@@ -86,28 +109,22 @@ def pull(
                 done.already += 1
             else:
                 downloads[sha256] = Download(artifact.id, file, [there.candidate(sha256)])
-    size = sum(download.file.size or 0 for download in downloads.values())
-    _log.info(
-        "%s has %d artifacts: %d contents to fetch, %d bytes; %d are in the store",
-        *(public_url(source), len(done.artifacts), len(downloads), size, done.already),
-    )
-    progress.begin(len(downloads), size)
+    return list(downloads.values())
 
+
+def _count(done: ImportResult) -> Callable[[list[Delivered]], None]:
     def arrived(batch: list[Delivered]) -> None:
         done.files += len(batch)
         done.bytes += sum(item.size for item in batch)
 
-    if downloads:
-        with Engine(network, store, progress, arrived) as engine:
-            failed = engine.run(list(downloads.values()))
-        done.problems = [
-            problem.about(download.artifact, download.file.path) for download, problem in failed
-        ]
+    return arrived
+
+
+def _transfer(downloads: list[Download], engine: Engine, done: ImportResult) -> None:
+    with engine:
+        failed = engine.run(downloads)
+    done.problems = [
+        problem.about(download.artifact, download.file.path) for download, problem in failed
+    ]
     for problem in done.problems:
         _log.info("%s/%s did not come: %s", problem.artifact, problem.file, problem.message)
-    if not done.problems:
-        store.prepare()
-        keep_project(store, contents)
-        if project is not None:
-            done.problems = unpack_project(contents, project)
-    return done

@@ -250,11 +250,13 @@ def import_(
     """
     from fetcher.bundle import import_bundle
 
-    uses = ("verify_key", "store")
+    uses = ("verify_key", "store", "locks")
     chosen, progress = _settings(verify_key, uses=uses), Progress(quiet=quiet)
     store = Store.of(chosen)
     try:
-        found = import_bundle.import_bundles(bundles, store, chosen.verify_key, project, progress)
+        found = import_bundle.import_bundles(
+            bundles, store, chosen.verify_key, project, progress, chosen.locks
+        )
     finally:
         progress.end()
         store.close()

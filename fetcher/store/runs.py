@@ -183,6 +183,13 @@ class Runs:
             self._own = -1
             remove_quietly(self._path)
 
+    def __enter__(self) -> Runs:
+        self.enter()
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self.leave()
+
     def beat(self) -> None:
         """Give a sign of life, now and then; tell those who have come what is done."""
         self._tell()

@@ -6,15 +6,19 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fetcher.bundle import import_bundle, project_documents
 from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
+from fetcher.mirror.oci_documents import Contents
 from fetcher.store.gc import YOUNG_SECONDS
+from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 from tests.bundle.conftest import FILES, TREE, WEIGHTS, Site, exported
 from tests.kit import sha256
@@ -301,3 +305,25 @@ def test_a_project_s_own_files_are_never_overwritten(home: Site, site: MakeSite)
     result = away.fetch("mirror", "import", bundle, "--project", away.root / "q")
     assert result.code == 4 and "p.yaml" in result.err and mine.read_text() == "mine"
     assert (away.root / "q/fetch.lock").exists() and away.blobs()
+
+
+def test_gc_waits_for_an_import(
+    home: Site, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, away = exported(home, "folder"), site("away")
+    told: list[str] = []
+
+    def while_kept(store: Store, contents: Contents) -> None:
+        command = [sys.executable, "-m", "fetcher", "gc", "--forget-imports"]
+        sweep = subprocess.Popen(command, cwd=away.root, stderr=subprocess.PIPE, text=True)
+        assert sweep.stderr is not None
+        told.append(sweep.stderr.readline())
+        sweeps.append(sweep)
+        keep(store, contents)
+
+    sweeps: list[subprocess.Popen[str]] = []
+    keep = project_documents.keep_project
+    monkeypatch.setattr(import_bundle, "keep_project", while_kept)
+    assert away.fetch("mirror", "import", bundle).code == 0
+    assert f"waiting for PID {os.getpid()} on" in told[0]
+    assert sweeps[0].wait(30) == 0
