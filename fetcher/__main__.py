@@ -14,7 +14,7 @@ def main() -> None:
     _forget_where_one_stands(os.environ.get("PYTHONPATH", ""))
     # A run builds large tables that live to its end: looking through them for garbage again and
     # again costs a tenth of its time.
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(300_000, 20, 50)
 
     from fetcher.commands import run
 

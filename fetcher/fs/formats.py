@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from fetcher.fs.sniff import HEAD, text_of
+from fetcher.fs.sniff import HEAD
+from fetcher.fs.text import text_of
 from fetcher.i18n import t
 from fetcher.verify.contract import json_text
 

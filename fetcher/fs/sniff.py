@@ -11,18 +11,12 @@ import re
 import zlib
 from collections.abc import Iterator
 
+from fetcher.fs.pointers import is_pointer
 from fetcher.fs.safe_paths import printable
+from fetcher.fs.text import text_of
 from fetcher.i18n import t
 
-POINTER_BYTES = 1024  # no pointer is longer
 HEAD = 64 << 10  # what is looked at
-
-_POINTER = re.compile(
-    rb"\s*version https?://(?:git-lfs\.github\.com|hawser\.github\.com|git-media\.io)/"
-    rb"(?:spec/)?v\d[^\n]*\n(?:[^\n]*\n)*?oid ",
-)
-_XET_POINTER = re.compile(rb"\s*# xet version \d[^\n]*\n\s*filesize\s*=")
-_ANNEX_POINTER = re.compile(rb"(?:\.\./)*(?:\.git)?/annex/objects/[^\n]{1,400}\s*")
 
 # Names whose content begins like a web page, and is meant to.
 _PAGES = (
@@ -124,57 +118,6 @@ _BESIDE_KEYS = frozenset(
         *("resource", "hostid", "domain", "url", "method", "name", "info", "__type", "id"),
     )
 )
-
-
-def is_pointer(head: bytes) -> bool:
-    """Whether a body is a pointer of Git LFS, Xet or git-annex, whatever ends its lines."""
-    body = head[: 2 * POINTER_BYTES]
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):  # as a shell on Windows writes what it is told
-        body = (text_of(body) or "").encode()
-    # Old Macs ended lines with a carriage return alone.
-    body = body[:POINTER_BYTES].removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
-    return any(found.match(body) for found in (_POINTER, _XET_POINTER)) or bool(
-        _ANNEX_POINTER.fullmatch(body)
-    )
-
-
-def text_of(head: bytes) -> str | None:
-    """A body's beginning as text, None if it is none: UTF-8, UTF-16, UTF-32, or mostly ASCII."""
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return _printable(head[len(mark) :].decode(encoding, "replace"))
-    if b"\0" in head[:64]:
-        return _unmarked_utf16(head)
-    try:
-        return _printable(head.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        if error.start >= len(head) - 4 and len(head) >= 16:  # cut within a letter
-            return _printable(head[: error.start].decode("utf-8"))
-    plain = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return _printable(head.decode("latin-1")) if plain >= 0.8 * len(head) else None
-
-
-_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\0\0", "utf-32-le"),
-    (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-
-
-def _printable(text: str) -> str | None:
-    return None if not text or _CONTROL.search(text) else text
-
-
-def _unmarked_utf16(head: bytes) -> str | None:
-    """Text in UTF-16 without a mark: every other byte of its first letters is zero."""
-    even = head[: len(head) // 2 * 2]
-    for encoding, high in (("utf-16-le", 1), ("utf-16-be", 0)):
-        if even and not any(even[high:64:2]):
-            return _printable(even.decode(encoding, "replace"))
-    return None
 
 
 def page_complaint(head: bytes, name: str, declared: str = "") -> str:

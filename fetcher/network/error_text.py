@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Mapping
@@ -27,6 +26,8 @@ def _of_body(text: str) -> str:
             return "; ".join(_of_json(json.loads(text)))
         except (ValueError, RecursionError):
             return ""
+    import html  # its tables are large
+
     if found := _XML.findall(text):
         return html.unescape(": ".join(words for _, words in found))
     if text.lstrip().startswith("<"):

@@ -32,6 +32,7 @@ class Candidates:
         self._cached = CachedBlobs.of(network.settings)
         self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in _chosen(network)]
         self._unopened: set[str] = set()
+        self._debug = _log.isEnabledFor(logging.DEBUG)  # asked for every file
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
         """Where the one content of these items can be had, best first.
@@ -39,7 +40,7 @@ class Candidates:
         Raises Failure where that is only a place from which the project may not take.
         """
         found = self._found(items, revisions)
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._debug:
             origins = ", ".join(candidate.origin for candidate in found)
             _log.debug("%s/%s: from %s", items[0].artifact.full_name, items[0].file.path, origins)
         return found
@@ -59,7 +60,8 @@ class Candidates:
             revision = revisions[item.artifact.manifest, item.artifact.id]
             found += self._of_source(item, revision, refused)
             # A mirror is never trusted with a content that nobody knows yet.
-            for source in item.artifact.mirrors if item.file.key else ():
+            mirrors = item.artifact.mirrors
+            for source in mirrors if mirrors and item.file.key else ():
                 found += self._of_mirror(source, item.file)
         if refused and not found:
             raise refused[0]

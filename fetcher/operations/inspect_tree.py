@@ -13,7 +13,7 @@ from fetcher.operations import check
 from fetcher.operations.workspace import Workspace
 from fetcher.reporting.report import ArtifactStatus, Report, Summary, of_plan, status_of
 from fetcher.tree.disk_space import nearest_folder
-from fetcher.tree.plan import Plan
+from fetcher.tree.plan import Plan, bytes_of
 from fetcher.tree.preflight import check_for_plan
 
 
@@ -28,12 +28,12 @@ def plan_report(space: Workspace, plan: Plan, problems: Sequence[Problem]) -> Re
     """
     ahead = check_for_plan(plan, space.store.root, space.settings.link, space.network)
     found = of_plan(plan, [*problems, *plan.problems(), *ahead], _seconds(space))
-    groups = plan.to_get().values()
+    groups = plan.to_get()
     found.summary.update(
         Summary(
             to_download_files=len(groups),
-            to_download_bytes=plan.bytes_to_get(),
-            unknown_sizes=sum(1 for items in groups if items[0].file.size is None),
+            to_download_bytes=bytes_of(groups),
+            unknown_sizes=sum(1 for items in groups.values() if items[0].file.size is None),
             unresolved_artifacts=sum(1 for part in plan.artifacts if part.locked is None),
             disk_free=disk_free(plan.tree, space.store.root),
             failed_files=len({(p.artifact, p.file) for p in found.problems if p.file}),

@@ -80,13 +80,12 @@ class Recorder:
 
     def learn(self, item: Item, sha256: str, size: int) -> None:
         """Note a digest or size that the lock does not have yet."""
-        if item.file.sha256 is None or item.file.size is None:
+        path, known_size, known, git_blob, lfs, md5, computed = item.file
+        if known is None or known_size is None:
             found = self._learned.setdefault((item.artifact.manifest, item.artifact.id), {})
-            if item.file.path not in found:
-                computed = item.file.computed or item.file.sha256 is None
-                found[item.file.path] = item.file._replace(
-                    size=size, sha256=sha256, computed=computed
-                )
+            if path not in found:
+                computed = computed or known is None
+                found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5, computed)
 
     def save_lock(self) -> list[Problem]:
         """Merge what was resolved and learned so far into fetch.lock."""

@@ -10,7 +10,7 @@ from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.operations.candidates import Candidates
 from fetcher.operations.workspace import Workspace
-from fetcher.tree.plan import Item, Plan
+from fetcher.tree.plan import Item, Plan, bytes_of
 
 if TYPE_CHECKING:
     from fetcher.transfer.download import Delivered, Download
@@ -100,7 +100,7 @@ def transfer(
         done.bytes += sum(one.downloaded for one in batch)
         arrived(ready)
 
-    space.progress.begin(len(groups), plan.bytes_to_get())
+    space.progress.begin(len(groups), bytes_of(groups))
     network, store, progress = space.network, space.store, space.progress
     with Engine(network, store, progress, on_batch, workers, space.runs) as engine:
         failed = engine.run(downloads())

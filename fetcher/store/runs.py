@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,7 +137,8 @@ class Runs:
         self._path = ""
         self._others: dict[str, OtherRun] = {}
         self._folder_mtime = 0
-        self._untold: list[tuple[str, Published]] = []
+        self._untold: list[Iterable[tuple[str, Published]]] = []
+        self._untold_count = 0
         self._next_beat = 0.0
 
     @property
@@ -202,7 +204,7 @@ class Runs:
     # Claims
 
     def claim(self, keys: list[str]) -> set[str]:
-        """Claim contents; returns those that another live run is getting: all others are ours."""
+        """Claim contents ("" is none); returns those that another live run is getting."""
         if not self.present:
             return set()
         try:
@@ -211,8 +213,9 @@ class Runs:
                     return set()
                 self.look()
                 taken = set().union(*(other.claimed for other in self._live()))
-                theirs = {key for key in keys if key in taken}
-                self._write("".join(f"{_CLAIM} {key}\n" for key in keys if key not in theirs))
+                theirs = taken.intersection(keys)
+                ours = [key for key in keys if key and key not in theirs] if theirs else keys
+                self._write("".join(f"{_CLAIM} {key}\n" for key in ours if key))
                 return theirs
         except (OSError, Busy) as error:
             _log.info("contents cannot be claimed: %s", error)
@@ -224,17 +227,19 @@ class Runs:
             with suppress(OSError):
                 self._write(f"{_RELEASE} {key}\n")
 
-    def publish(self, done: Iterable[tuple[str, Published]]) -> None:
-        """These contents are in the store; written down once somebody is there to read it."""
+    def publish(self, count: int, done: Iterable[tuple[str, Published]]) -> None:
+        """So many contents are in the store; `done` is gone through, and written down, once
+        somebody is there to read it."""
         if self.present:
-            self._untold += done
+            self._untold.append(done)
+            self._untold_count += count
             self._tell()
 
     def _tell(self) -> None:
-        if self._untold and (self.crowded or len(self._untold) > _MAX_UNTOLD):
-            lines, self._untold = map(_done_line, self._untold), []
+        if self._untold and (self.crowded or self._untold_count > _MAX_UNTOLD):
+            untold, self._untold, self._untold_count = self._untold, [], 0
             with suppress(OSError):
-                self._write("".join(lines))
+                self._write("".join(map(_done_line, chain.from_iterable(untold))))
 
     # The others
 

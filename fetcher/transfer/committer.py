@@ -14,20 +14,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, stat_of, write_new
-from fetcher.fs.first_look import look
-from fetcher.fs.formats import Body
+from fetcher.fs.pointers import POINTER_BYTES, is_pointer
 from fetcher.fs.private_files import remove_quietly
-from fetcher.fs.sniff import POINTER_BYTES, is_pointer, junk_complaint
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
 from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.inbox import Committed, Refused
 from fetcher.transfer.outcomes import not_a_file
+
+if TYPE_CHECKING:
+    from fetcher.fs.formats import Body
 
 _BATCH = 1024
 _GATHER_SECONDS = 0.3  # at most; a disk that syncs at once need not wait for more
@@ -253,6 +254,8 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
                 text = t("{origin} delivered a Git LFS pointer", origin=origin)
                 raise Failure("not-a-file", text)
             return
+        from fetcher.fs.formats import Body
+
         _look_at(item, Body(stream, item.size), bool(wrong))
     if wrong:
         raise Failure(wrong, t("{origin} delivered {found}", origin=origin, found=found))
@@ -263,6 +266,9 @@ def _look_at(item: Arrived, body: Body, wrong: bool) -> None:
 
     Raises Failure, OSError.
     """
+    from fetcher.fs.first_look import look
+    from fetcher.fs.sniff import junk_complaint
+
     download, wanted, origin = item.download, item.download.file, item.origin
     name, declared = wanted.path, download.declared
     if wrong:

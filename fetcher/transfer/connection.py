@@ -13,7 +13,6 @@ import time
 import pycurl
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.fs.first_look import look_at_start
 from fetcher.i18n import t
 from fetcher.network.curl import parse_header
 from fetcher.network.session import Network
@@ -226,6 +225,8 @@ class Connection:
             self.stopped = found
             return
         if found is not Opening.ASIDE and download.doubtful and not segment.at:
+            from fetcher.fs.first_look import look_at_start
+
             # No digest would tell: what is no file is recognised by how it begins.
             download.declared = headers.get("content-type", "")
             self.complaint = look_at_start(data, download.file.path, download.declared)

@@ -449,7 +449,8 @@ class Engine:
             if self._debug:
                 _log.debug("%s: %d bytes from %s", download.label, item.size, item.origin)
             self.progress.file_done(download.artifact, download.file, item.downloaded, item.origin)
-            self._partials.drop(download)
+            if download.part is not None or download.partial is not None:
+                self._partials.drop(download)
 
     # Looking around
 

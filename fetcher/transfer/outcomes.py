@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.fs.formats import is_packed_name
-from fetcher.fs.sniff import junk_complaint
 from fetcher.i18n import Message, t
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
@@ -157,7 +155,11 @@ def is_encoded(download: Download, headers: dict[str, str]) -> bool:
     Servers call the compression of an archive an encoding of the transfer; it is the file's own.
     """
     encoded = headers.get("content-encoding", "identity") != "identity"
-    return encoded and not download.decode and not is_packed_name(download.file.path)
+    if not encoded or download.decode:
+        return False
+    from fetcher.fs.formats import is_packed_name
+
+    return not is_packed_name(download.file.path)
 
 
 def _opening_of_range(
@@ -211,6 +213,8 @@ def _of_curl_error(ended: Ended, download: Download, number: int, message: str) 
 
 
 def _of_other_content(ended: Ended, download: Download) -> RequestOutcome:
+    from fetcher.fs.sniff import junk_complaint
+
     declared = ended.headers().get("content-type", "")
     name = download.file.path
     complaint = ended.complaint or junk_complaint(ended.head(), name, declared)
@@ -256,6 +260,8 @@ def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
 
 
 def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, str]) -> Failure:
+    from fetcher.fs.sniff import junk_complaint
+
     candidate = download.candidate
     where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
     page = junk_complaint(ended.head(), download.file.path)

@@ -46,13 +46,15 @@ class Sharing:
     def _claim(self, batch: list[Download], stored: list[Arrived]) -> list[Download]:
         if not self.runs.present:
             return batch
-        keys = {download: self._key(download) for download in batch}
-        theirs = self.runs.claim([key for key in keys.values() if key])
+        keys = [self._key(download) for download in batch]
+        theirs = self.runs.claim(keys)
         crowded = self.runs.crowded
+        if not (theirs or crowded):
+            return batch
         if crowded:
             self.store.refresh()
         ours = []
-        for download, key in keys.items():
+        for download, key in zip(batch, keys, strict=True):
             if key and key in theirs:
                 self.waiting[download] = key
             elif crowded and key and (found := self._in_store(download, key)):
@@ -131,11 +133,12 @@ class Sharing:
         """Tell the others what is in the store."""
         if not self.runs.present:
             return
-        self.runs.publish(
-            (key, Published(item.sha256, item.git_blob, item.stat))
-            for item in batch
-            if (key := self._claimed_key(item.download))
-        )
+        self.runs.publish(len(batch), self._published(batch))
+
+    def _published(self, batch: list[Delivered]) -> Iterator[tuple[str, Published]]:
+        for item in batch:
+            if key := self._claimed_key(item.download):
+                yield key, Published(item.sha256, item.git_blob, item.stat)
 
     def failed(self, download: Download) -> None:
         """Let another run try."""

@@ -21,7 +21,6 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
 from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
-from fetcher.verify.host import child_process
 
 if TYPE_CHECKING:
     from fetcher.verify.host.child_process import Child
@@ -107,6 +106,8 @@ class WheelCache:
             if self._folder is None:
                 self.store.prepare()
                 self._folder = make_scratch(str(self.store.partial))
+        from fetcher.verify.host import child_process
+
         target = Path(self._folder, requirement.replace("==", "-"))
         # Only wheels: a source package would run its own code to be built.
         command = child_process.own_module(
@@ -130,6 +131,8 @@ class WheelCache:
         return wheels[0]
 
     def _run(self, command: list[str], folder: Path) -> tuple[int, str]:
+        from fetcher.verify.host import child_process  # few runs have a wheel
+
         with self._guard:
             if self._closed:
                 raise Failure("network", t("interrupted"))

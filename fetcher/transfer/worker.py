@@ -20,8 +20,8 @@ import pycurl
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import end_with_parent, git_blob_hasher, write_new
+from fetcher.fs.pointers import POINTER_BYTES, is_pointer
 from fetcher.fs.private_files import unique_name
-from fetcher.fs.sniff import is_pointer
 from fetcher.network.curl import redirect_target
 from fetcher.network.curl_errors import never_connected
 from fetcher.network.retry import REDIRECTS, RETRY_STATUS
@@ -207,7 +207,7 @@ class _Loop:
             hasher.update(body)
             git_blob = hasher.hexdigest()
         right = sha256 == known if known else git_blob == known_git_blob
-        if not right or len(body) != size or is_pointer(body):
+        if not right or len(body) != size or (size <= POINTER_BYTES and is_pointer(body)):
             self._give_back(handle, halt=False)
             return
         path = f"{self.folder}{os.sep}{private_prefix(sha256)}{unique_name()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,9 +127,10 @@ class Plan:
     def to_get(self) -> dict[str, list[Item]]:
         """Items to download, by content: one download serves all of them."""
         wanted: dict[str, list[Item]] = {}
-        for item in self.items:
-            if item.action == GET:
-                wanted.setdefault(item.content, []).append(item)
+        for part in self.artifacts:
+            for item in part.items:
+                if item.action == GET:
+                    wanted.setdefault(item.content, []).append(item)
         return wanted
 
     def revisions(self) -> dict[tuple[str, str], str]:
@@ -140,9 +141,10 @@ class Plan:
             if part.locked is not None
         }
 
-    def bytes_to_get(self) -> int:
-        """Bytes to download, as far as sizes are known."""
-        return sum(items[0].file.size or 0 for items in self.to_get().values())
+
+def bytes_of(groups: Mapping[str, Sequence[Item]]) -> int:
+    """Bytes to download for what `to_get` returned, as far as sizes are known."""
+    return sum(items[0].file.size or 0 for items in groups.values())
 
 
 def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = True) -> StateRow:

@@ -257,8 +257,10 @@ class Planner:
         """An artifact whose names make a folder a git repository is refused: git would run what
         such a repository's configuration says."""
         for item in part.items:
+            if item.target[-4:].lower() != "head" or item.hub:
+                continue
             folder, _, name = item.target.rpartition("/")
-            if name.lower() != "head" or item.hub:
+            if len(name) != 4:
                 continue
             start = f"{folder}/" if folder else ""
 
