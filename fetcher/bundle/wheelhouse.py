@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.atomic import sha256_of
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure

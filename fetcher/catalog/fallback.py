@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from fetcher.config.settings import Settings
 from fetcher.errors import FetchError, Problem, UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.hardware import memory_estimate
 from fetcher.i18n import join, t
 from fetcher.project import names

@@ -68,7 +68,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from fetcher.errors import UsageError
-            from fetcher.fs.patterns import nearest
+            from fetcher.fs.nearest import nearest
 
             close = nearest(args[0], COMMANDS)
             raise UsageError(

@@ -11,7 +11,7 @@ from fetcher.catalog import recommend
 from fetcher.catalog.recommend import Choice, Fit
 from fetcher.commands import common
 from fetcher.errors import UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Gpu
 from fetcher.i18n import echo, t

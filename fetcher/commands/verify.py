@@ -15,7 +15,7 @@ import click
 from fetcher.commands import ci_formats, common
 from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import echo, t
 from fetcher.operations.workspace import Workspace
 from fetcher.probes import check_options

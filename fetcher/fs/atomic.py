@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -12,10 +11,13 @@ import sys
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.fs.safe_paths import native
+
+if TYPE_CHECKING:
+    import ctypes
 
 BLOCK = 1 << 22
 _SMALL = 1 << 16
@@ -143,7 +145,11 @@ def git_blob_of(path: str) -> str:
 
 @lru_cache(maxsize=1)
 def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def end_with_parent() -> None:
@@ -157,7 +163,8 @@ def start_writing_out(handle: int, start: int, size: int) -> None:
     """Have the system begin to bring a part of a file to disk, where it can (Linux); no waiting."""
     libc = _libc()
     if libc is not None and hasattr(libc, "sync_file_range"):
-        long = ctypes.c_int64
+        from ctypes import c_int64 as long
+
         libc.sync_file_range(handle, long(start), long(size), _SYNC_FILE_RANGE_WRITE)
 
 
@@ -207,6 +214,8 @@ def sync_file(path: str) -> None:
 def reflink(source: str, target: str) -> bool:
     """Make `target` (new) share the blocks of `source`; False where that cannot be done."""
     if sys.platform == "darwin":
+        import ctypes
+
         clone = getattr(ctypes.CDLL(None), "clonefile", None)
         return bool(clone) and clone(os.fsencode(source), os.fsencode(target), 0) == 0
     if sys.platform != "linux":
@@ -333,6 +342,8 @@ def rename_new(temporary: str, target: str) -> bool:
     paths = os.fsencode(temporary), os.fsencode(target)
     if rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_NOREPLACE) == 0:
         return True
-    if ctypes.get_errno() == errno.EEXIST:
+    from ctypes import get_errno
+
+    if get_errno() == errno.EEXIST:
         raise FileExistsError(errno.EEXIST, "exists", target)
     return False

@@ -20,7 +20,6 @@ MAX_CHARACTERS = 256_000_000  # of all these names
 MAX_GLOBS = 1000  # that a pattern may stand for
 # What it may cost to hold names against globs: so much, or so much for each of their characters.
 _COST, _COST_OF_CHARACTER = 10_000_000_000, 1280
-_GUESSED = 2_000_000  # pairs of characters that `nearest` compares
 
 _BRACE = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]{1,12})\.\.([0-9]{1,12})")
@@ -200,24 +199,3 @@ def literal_names(files: Sequence[str] | None, exclude: Sequence[str] = ()) -> l
     if any(is_glob(name) for name in names):
         return None
     return select(names, None, exclude).names
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, if any is close; of very many, the first are looked at."""
-    import difflib
-
-    pool: list[str] = []
-    left = _GUESSED
-    for item in candidates:
-        # Nothing of another length by half can be close.
-        if len(name) <= 2 * len(item) <= 4 * len(name):
-            left -= len(name) * len(item)
-            if left < 0:
-                break
-            pool.append(item)
-    found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)
-    if found:
-        return found[0]
-    folded = {item.lower(): item for item in pool}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)
-    return folded[close[0]] if close else None

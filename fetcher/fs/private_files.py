@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ _tidied: set[tuple[int, int]] = set()
 @lru_cache(maxsize=1)
 def run_id() -> str:
     """Hex digits that no other process has, nor had."""
-    return secrets.token_hex(6)
+    return os.urandom(6).hex()
 
 
 @lru_cache(maxsize=1)

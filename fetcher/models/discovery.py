@@ -16,7 +16,7 @@ from fetcher.config import settings as all_settings
 from fetcher.config.boundaries import outside
 from fetcher.config.settings import Settings
 from fetcher.errors import InvalidDocument, UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import join, t
 from fetcher.models import local_folders, registry
 from fetcher.models.model_errors import ModelError

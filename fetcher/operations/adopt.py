@@ -10,7 +10,7 @@ from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
 from fetcher.fs.first_look import look
 from fetcher.fs.formats import Body
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.project import names as naming

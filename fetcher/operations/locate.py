@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.operations.ensure import space_of
 from fetcher.operations.fetch_all import carry_out, prepare

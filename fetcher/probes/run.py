@@ -12,7 +12,7 @@ from typing import Any
 
 from fetcher.config.person import Allowed
 from fetcher.errors import Problem, UsageError, from_os_error
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import join, t
 from fetcher.probes import golden
 from fetcher.probes.defaults import options_of

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fetcher.errors import Problem
 from fetcher.fs.globs import BadPattern, Glob, compile_glob
-from fetcher.fs.patterns import expand, is_glob, nearest
+from fetcher.fs.nearest import nearest
+from fetcher.fs.patterns import expand, is_glob
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.i18n import t
 from fetcher.project.manifest import ID, Artifact

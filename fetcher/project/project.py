@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fetcher.config import person
 from fetcher.config.boundaries import below, own_file
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.project.journal import take_back
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fetcher.config import runtime_schema
 from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.project.fields import DESCRIPTION
 from fetcher.project.manifest import ARTIFACT

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.project.names import Pair
 from fetcher.project.spellings import (

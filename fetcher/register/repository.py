@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fetcher.errors import UsageError
 from fetcher.fs.home import expanded
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.project.spellings import REPOSITORY_TYPES, known_as, repository_type
 from fetcher.register import checkpoint

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeGuard
 
 from fetcher.errors import Failure
-from fetcher.fs.patterns import nearest, select
+from fetcher.fs.nearest import nearest
+from fetcher.fs.patterns import select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.network.urls import public_url

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.sources.base import (

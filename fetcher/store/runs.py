@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -150,7 +149,7 @@ class Runs:
         """Tell the others that this run is there: gc removes nothing before it has left."""
         if self.present:
             return
-        name = f"{machine()}.{os.getpid()}.{secrets.token_hex(6)}.run"
+        name = f"{machine()}.{os.getpid()}.{os.urandom(6).hex()}.run"
         self._path = str(self.folder / name)
         try:
             with self._lock(t("joining the runs on this store")) as locked:

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import stat as stats
 import sys
 import time
@@ -220,7 +219,7 @@ class Store:
         self.prepare()
         if self._stamp_path is None:
             # Sorted by time: later stamps win when all files are read in order.
-            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
+            name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.tsv"
             self._stamp_path = self.root / "stamps" / name
         # Opened anew each time: another process may have merged the file away meanwhile.
         # A stamp that is lost costs one reading of its blob.
@@ -300,7 +299,7 @@ class Store:
         # Where it cannot be moved it stays, and is not trusted all the same.
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            os.replace(self.blob_path(sha256), folder / f"{sha256}.{secrets.token_hex(4)}")
+            os.replace(self.blob_path(sha256), folder / f"{sha256}.{os.urandom(4).hex()}")
 
     def by_git_blob(self, git_blob: str) -> str | None:
         """The sha256 of a blob that is known by its git id, if it is there and sound."""
@@ -468,7 +467,7 @@ class Store:
         """A private partial file for `key`, with what a dead process left of it if anything."""
         self.prepare()
         label = self.label_of(key)
-        name = f"{label}.{machine()}.{os.getpid()}.{run_id()}-{secrets.token_hex(4)}.part"
+        name = f"{label}.{machine()}.{os.getpid()}.{run_id()}-{os.urandom(4).hex()}.part"
         mine = str(self.partial / name)
         _IN_USE.add(mine)
         best = max(self._orphans().pop(label, ()), default=None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import BLOCK
-from fetcher.fs.patterns import nearest
+from fetcher.fs.nearest import nearest
 from fetcher.fs.private_files import make_scratch, remove_quietly
 from fetcher.i18n import t
 from fetcher.store.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from fetcher.errors import Problem
 from fetcher.i18n import t
-from fetcher.ui import frame, screen, terminal
+from fetcher.ui import screen, terminal
 from fetcher.ui.events import Events
 from fetcher.ui.meter import Figures, InFlight, Meter
 
@@ -129,6 +129,8 @@ class Progress:
 
     def _draw(self, figures: Figures) -> None:
         if not self.redraws:
+            from fetcher.ui import frame
+
             screen.write_line(frame.plain(figures), self.stream)
             return
         with screen.lock:

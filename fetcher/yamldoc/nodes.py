@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fetcher.errors import DocumentProblem
-from fetcher.fs.patterns import nearest
 from fetcher.i18n import t
 from fetcher.verify.contract.regular import read_regular
 
@@ -108,6 +107,8 @@ class Document:
 
     def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
         """What a wrong name may be meant for; a file with very many is not guessed at for ever."""
+        from fetcher.fs.nearest import nearest
+
         self._guesses -= 1
         return nearest(name, candidates) if self._guesses >= 0 else None
 

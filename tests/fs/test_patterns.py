@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from fetcher.fs import patterns
 from fetcher.fs.globs import BadPattern, compile_glob
-from fetcher.fs.patterns import (
-    expand,
-    is_glob,
-    literal_names,
-    nearest,
-    select,
-)
+from fetcher.fs.nearest import nearest
+from fetcher.fs.patterns import expand, is_glob, literal_names, select
 
 PLAIN = st.text(alphabet=string.ascii_lowercase + "._-/", min_size=1, max_size=6)
 ODD = st.text(alphabet="ab/*?[]{},.!^-0189\\&|~ ", max_size=12)

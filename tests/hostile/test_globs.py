@@ -7,7 +7,8 @@ import time
 import pytest
 
 from fetcher.fs.globs import MAX_GLOB, BadPattern, Glob, compile_glob
-from fetcher.fs.patterns import MAX_NAMES, expand, literal_names, nearest, select
+from fetcher.fs.nearest import nearest
+from fetcher.fs.patterns import MAX_NAMES, expand, literal_names, select
 
 # (glob, names): each pair took longer than the age of the universe, or nearly.
 ENDLESS = [
