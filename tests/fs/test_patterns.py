@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import sys
 
 import pytest
 from hypothesis import given
@@ -208,7 +209,7 @@ def test_all_patterns_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_of_very_many_names_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patterns, "_GUESSED", 48)
+    monkeypatch.setattr(sys.modules[nearest.__module__], "_GUESSED", 48)
     assert nearest("abcd", ["wxyz", "wxyz", "abce"]) == "abce"
     assert nearest("abcd", ["wxyz", "wxyz", "wxyz", "abce"]) is None
     assert nearest("abcd", ["abce", "wxyz", "wxyz", "wxyz"]) == "abce"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetcher.mirror.inventory import ArtifactRecord
@@ -35,6 +35,7 @@ def _card(**more: Any) -> CatalogCard:
     return CatalogCard(**{**values, "record": record, **more})
 
 
+@settings(max_examples=30)  # each renders two pages
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | st.lists(TABLE) | st.lists(PICTURE)))
 def test_whatever_a_report_says_makes_a_page(result: dict[str, Any]) -> None:
     card = _card(verified=JsonFields(result))
