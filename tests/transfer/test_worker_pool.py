@@ -153,12 +153,12 @@ def test_faults_are_mended(run: Run, files: FileServer, batch: Batch, name: str)
 
 def test_a_host_that_asks_for_patience_is_obeyed(run: Run, files: FileServer, batch: Batch) -> None:
     """After the first refusals nobody asks for a while: not the processes, not the engine."""
-    files.faults.add(r"\.bin", "status", code=429, retry_after=2, times=12, after=100)
+    files.faults.add(r"\.bin", "status", code=429, retry_after=2, times=22, after=100)
     found = batch.get(run.root)
     assert not found["failed"] and "asks to wait 2 s" in found["said"]
     refused = files.matching(lambda request: request.status == 429)
     again = [r.time for r in files.requests if r.time > refused[-1].time]
-    assert len(refused) == 12
+    assert len(refused) == 22
     storms = sorted(request.time for request in refused)
     assert max(b - a for a, b in zip(storms, [*storms[1:], min(again)], strict=True)) >= 1.5
     assert batch.all_there(run.store)
