@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, sha256_of
 from fetcher.fs.extents import part_of
+from fetcher.fs.free_space import free_bytes
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.store.store import Part, Store
-from fetcher.tree.disk_space import nearest_folder
 from fetcher.ui.units import human_bytes
 
 _log = logging.getLogger(__name__)
@@ -105,7 +104,7 @@ def check_free(bundles: Sequence[Bundle], store: Store) -> None:
         if _BLOB + sha256 in bundle.container.sizes and not store.has(sha256, size)
     )
     begun = sum(path.stat().st_size for path, _ in store.parts())
-    free = shutil.disk_usage(nearest_folder(store.root.absolute())).free
+    free = free_bytes(store.root)
     if needed - begun > free:
         raise Failure(
             "disk-space",

@@ -15,12 +15,12 @@ from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
 from fetcher.bundle.export_contents import collect
 from fetcher.config.boundaries import check_output
 from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.fs.free_space import nearest_folder
 from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
-from fetcher.tree.disk_space import nearest_folder
 
 _log = logging.getLogger(__name__)
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")

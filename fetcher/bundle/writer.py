@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from fetcher.errors import Failure, UsageError, from_os_error
 from fetcher.fs.atomic import keep_private, sha256_of, sync_filesystem, sync_folders
 from fetcher.fs.boundary import open_own, write_own
 from fetcher.fs.extents import Extent
+from fetcher.fs.free_space import free_bytes
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.i18n import t
 from fetcher.mirror.bundle import SIGNATURE, SUMS, SUMS_SIGNATURE
 from fetcher.mirror.copying import SMALL, HashPool, copy_into, digest_of, open_to_read, write_all
 from fetcher.mirror.tar import END, header, padding
 from fetcher.mirror.volumes import sums_path, volume_base, volume_name
-from fetcher.tree.disk_space import nearest_folder
 from fetcher.ui.units import human_bytes
 
 MARKER = ".fetch-export"
@@ -116,7 +115,7 @@ def _digest_of(extent: Extent) -> str:
 
 def check_free(folder: Path, needed: int, there: int) -> None:
     """Raise Failure if a disk has no room for `needed` bytes, `there` of them being there."""
-    free = shutil.disk_usage(nearest_folder(folder.absolute())).free
+    free = free_bytes(folder)
     if needed - there > free:
         raise Failure(
             "disk-space",

@@ -9,10 +9,12 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import permissions, person, settings
+from fetcher.fs.nearest import nearest
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, t
 from fetcher.network.hub_account import HubAccount
-from fetcher.project.project import find_root
+from fetcher.project import names
+from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.ui.table import Column, print_table
 
@@ -96,9 +98,23 @@ def allow(kind: str | None, what: tuple[str, ...]) -> int:
     if kind is None:
         _show(settings.load(root).allowed)
         return 0
+    if kind == "code":
+        _tell_of_unknown(root, what)
     path = permissions.allow(kind, what, root)
     echo(t("{path}: {kind} has {what}", path=path, kind=kind, what=" ".join(what)))
     return 0
+
+
+def _tell_of_unknown(root: Path, ids: tuple[str, ...]) -> None:
+    """Say which ids the project does not have; one may be allowed before it is registered."""
+    known = names.known_names(names.pairs_of(Project(root).load_everything()))
+    notes = []
+    for name in ids:
+        if name not in known:
+            close = nearest(name, known)
+            guess = t(" (did you mean {close!r}?)", close=close) if close else ""
+            notes.append(t("no artifact here is {name!r} yet{guess}", name=name, guess=guess))
+    common.explain(notes)
 
 
 @command.command("deny")

@@ -16,6 +16,7 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.atomic import reflink
+from fetcher.fs.free_space import nearest_folder
 from fetcher.fs.private_files import scratch_folder
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, join, local, t
@@ -27,7 +28,6 @@ from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.tree.disk_space import nearest_folder
 from fetcher.tree.hf_cache import scan
 from fetcher.ui.units import human_bytes
 from fetcher.verify.host import child_process

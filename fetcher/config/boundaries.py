@@ -71,7 +71,7 @@ def taken_from(settings: Settings, path: Path) -> Path:
             return real
         folder = real if real.is_dir() else real.parent
         raise Failure(
-            "refused",
+            "bad-path",
             t(
                 "{path} lies outside the project{which}: nothing is taken from there because a "
                 "manifest says so",
@@ -85,7 +85,7 @@ def taken_from(settings: Settings, path: Path) -> Path:
     owner = next(filter(None, map(is_private, parts)), "") or (parts and is_secret(parts[0]))
     if owner:
         raise Failure(
-            "refused",
+            "bad-path",
             t("{path} belongs to {owner}: it is not taken as an artifact", path=path, owner=owner),
             t("keep what is to be fetched in a folder of its own"),
         )

@@ -11,6 +11,7 @@ from typing import Any
 from fetcher.config import person
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
 from fetcher.yamldoc import edit, nodes
 
@@ -24,6 +25,7 @@ def allow(kind: str, what: Sequence[str], root: Path) -> Path:
     wrong values, InvalidDocument for a file that cannot be read.
     """
     key, values = _checked(kind, what, root)
+    _refuse_everything(kind, values)
     for named, folder in zip(what, values, strict=True) if kind in person.FOLDERS else ():
         whole = Path(os.path.expanduser(named)).is_absolute()
         if not Path(folder).is_dir() and (os.path.lexists(folder) or not whole):
@@ -38,6 +40,17 @@ def allow(kind: str, what: Sequence[str], root: Path) -> Path:
         return {**held, key: _united(held.get(key), values)}
 
     return _change(kind, add)
+
+
+def _refuse_everything(kind: str, folders: Sequence[str]) -> None:
+    """Raise UsageError for a folder that holds all a person has: no project needs that."""
+    everything = {os.path.realpath(os.path.expanduser(name)) for name in (os.sep, "~")}
+    for folder in folders if kind in person.FOLDERS else ():
+        if folder in everything or any(is_below(one, folder) for one in everything):
+            raise UsageError(
+                t("{folder} holds everything that you have", folder=folder),
+                t("name the folders below it that a project needs"),
+            )
 
 
 def deny(kind: str, what: Sequence[str], root: Path) -> Path:

@@ -540,9 +540,8 @@ def _from_env_file(path: Path) -> dict[str, Value]:
         found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", "") or error
-        raise UsageError(
-            t(".env cannot be read: {error}", error=told), t("save it as UTF-8 text")
-        ) from error
+        hint = t("save it as UTF-8 text") if isinstance(error, UnicodeError) else t("replace it")
+        raise UsageError(t(".env cannot be read: {error}", error=told), hint) from error
     return _from_environment(found, ".env")
 
 

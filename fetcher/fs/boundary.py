@@ -281,7 +281,7 @@ def _is_environment(folder: str) -> bool:
 def leads_out(link: str | Path, real: str, root: str | Path) -> Failure:
     """The error for a link that leads out of a folder; its hint tells how a person allows it."""
     hint = t("remove it")
-    if os.path.exists(real):
+    if os.path.isdir(real) or os.path.isfile(real):  # no device, nothing that waits for ever
         folder = real if os.path.isdir(real) else os.path.dirname(real)
         hint = t(
             "put what it leads to in its place; if you made it: fetch config allow links {folder}",

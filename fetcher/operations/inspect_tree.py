@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from fetcher.errors import Problem
+from fetcher.fs.free_space import free_bytes
 from fetcher.operations import check
 from fetcher.operations.workspace import Workspace
 from fetcher.reporting.report import ArtifactStatus, Report, Summary, of_plan, status_of
-from fetcher.tree.disk_space import nearest_folder
 from fetcher.tree.plan import Plan, bytes_of
 from fetcher.tree.preflight import check_for_plan
 
@@ -44,8 +43,7 @@ def plan_report(space: Workspace, plan: Plan, problems: Sequence[Problem]) -> Re
 
 def disk_free(tree: Path, store: Path) -> int:
     """Bytes free on the fuller of the disks of tree and store."""
-    folders = (nearest_folder(tree), nearest_folder(store.absolute()))
-    return min(shutil.disk_usage(folder).free for folder in folders)
+    return min(free_bytes(folder) for folder in (tree, store))
 
 
 def status_report(space: Workspace) -> tuple[Report, list[ArtifactStatus]]:

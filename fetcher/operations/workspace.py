@@ -14,6 +14,7 @@ from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.boundary import Boundary
+from fetcher.fs.private_files import tidy
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.project import lockfile as locks
@@ -140,9 +141,10 @@ class Workspace:
             for key in self.lock.artifacts
             if key[0] in declared and key[1] not in declared[key[0]]
         ]
+        root = self.project.root
+        tidy(str(root))  # a lock that was being written when the machine went down
         if self.options.locked or not (changed or gone):
             return False
-        root = self.project.root
         State(root).ensure_folder()  # where the lock's own lock lies
         return locks.update(root, changed, gone, self.progress.say, self.settings.locks)
 

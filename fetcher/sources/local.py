@@ -11,6 +11,7 @@ from typing import ClassVar
 from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
+from fetcher.fs.free_space import free_bytes
 from fetcher.fs.reserved import is_private, is_secret
 from fetcher.i18n import t
 from fetcher.network.session import Network
@@ -64,8 +65,9 @@ class Local(Source):
         return not revision
 
     def resolve(self, request: Request, network: Network) -> Resolved:
-        """Walk the folder and read every chosen file once for its digest."""
+        """Walk the folder and read every chosen file once for its digest, if it can be stored."""
         base = self._base(network)
+        room = free_bytes(network.settings.store)
         try:
             if not base.exists():
                 raise Failure(
@@ -78,7 +80,9 @@ class Local(Source):
                 path = found[entry.path]
                 if path.is_symlink():
                     path = taken_from(network.settings, path)
-                known = entry._replace(sha256=sha256_of(str(path)), computed=True)
+                known = entry
+                if (entry.size or 0) <= room:  # else it is told that it does not fit, unread
+                    known = entry._replace(sha256=sha256_of(str(path)), computed=True)
                 files.append(merge_known(known, request, str(base)))
         except OSError as error:
             raise from_os_error(

@@ -9,19 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import Problem
+from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, space_needed
 from fetcher.ui.units import human_bytes
 
 _MARGIN = 32 * 1024 * 1024
-
-
-def nearest_folder(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
-    while not path.is_dir() and path != path.parent:
-        path = path.parent
-    return path
 
 
 @dataclass

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, FetchError, Problem
+from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.tree.disk_space import nearest_folder, room_for
+from fetcher.tree.disk_space import room_for
 from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan
 

@@ -10,7 +10,7 @@ import pytest
 from fetcher.config import person
 from fetcher.config.settings import load
 from fetcher.errors import InvalidDocument, UsageError
-from tests.conftest import Cli
+from tests.conftest import Cli, write_project
 
 SHA = "ab" * 32
 
@@ -71,12 +71,18 @@ def test_a_file_that_anybody_may_write_is_nobodys_word(tmp_path: Path, own: Path
     assert load(tmp_path).allowed.local == (Path("/data"),)
 
 
+def declare(root: Path, *ids: str) -> None:
+    lines = "".join(f"  {name}: {{source: local:{name}}}\n" for name in ids)
+    tree = "".join(f"  {name}/: {name}\n" for name in ids)
+    write_project(root, "p", f"artifacts:\n{lines}", f"tree:\n{tree}")
+
+
 def test_allow_and_deny(tmp_path: Path, own: Path, cli: Cli) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     own.write_text("# mine\njobs: 3  # few\n")
-    (tmp_path / "clone" / "manifests").mkdir(parents=True)
     clone = tmp_path / "clone"
+    declare(clone, "codec")
     assert cli("config", "allow", cwd=clone).out.startswith("nothing")
     assert cli("config", "allow", "links", disk, cwd=clone).code == 0
     assert cli("config", "allow", "local", "../disk", cwd=clone).code == 0
@@ -86,6 +92,9 @@ def test_allow_and_deny(tmp_path: Path, own: Path, cli: Cli) -> None:
     found = load(clone).allowed
     assert found.links == found.local == (disk,)
     assert found.pickles == {SHA: ("a.B", "c.D", "e.F")}
+    told = cli("config", "allow", "code", "codek", cwd=clone)
+    assert told.code == 0 and "did you mean 'codec'?" in told.err
+    assert cli("config", "deny", "code", "codek", cwd=clone).code == 0
     assert found.may_run(clone, "codec") and not found.may_run(tmp_path, "codec")
     assert found.may_lead_to(disk / "deeper") and not found.may_lead_to(tmp_path / "disk2")
     assert own.read_text().startswith("# mine\njobs: 3  # few\n")
@@ -119,7 +128,7 @@ def test_a_folder_need_not_be_there(tmp_path: Path, own: Path, cli: Cli, kind: s
 def test_code_of_a_project_that_is_gone(tmp_path: Path, own: Path, cli: Cli) -> None:
     """Another clone may come to lie in that folder."""
     clone = tmp_path / "clone"
-    (clone / "manifests").mkdir(parents=True)
+    declare(clone, "a", "b")
     assert cli("config", "allow", "code", "a", "b", cwd=clone).code == 0
     clone.rename(tmp_path / "moved")
     assert cli("config", "deny", "code", clone).code == 0
@@ -138,7 +147,10 @@ def test_a_file_that_is_kept_elsewhere_stays_a_link(tmp_path: Path, own: Path, c
 
 @pytest.mark.parametrize(
     "arguments",
-    [("links",), ("links", "nowhere"), ("pickles", "abc", "x"), ("pickles", SHA), ("code",)],
+    [
+        *(("links",), ("links", "nowhere"), ("links", "/"), ("local", "~"), ("local", "~/..")),
+        *(("pickles", "abc", "x"), ("pickles", SHA), ("code",)),
+    ],
 )
 def test_what_cannot_be_allowed(arguments: tuple[str, ...], own: Path, cli: Cli) -> None:
     found = cli("config", "allow", *arguments)

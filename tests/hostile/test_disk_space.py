@@ -79,3 +79,24 @@ def test_artifacts_that_only_together_are_too_large_are_the_persons_choice(
         assert {error["code"] for error in done.json["errors"]} == {"disk-space"}
         assert not any(error["artifact"] for error in done.json["errors"])
         assert not requests_of(server)
+
+
+def test_a_sparse_file_of_100_tb_beside_is_not_read(tmp_path: Path, cli: Cli) -> None:
+    """A clone that was unpacked has a file of holes: hashing it would take a week."""
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts: {big: {source: local:data/big.bin}, small: {source: local:data/s.bin}}\n",
+        "tree: {big/: big, small/: small}\n",
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/s.bin").write_bytes(b"small")
+    with (tmp_path / "data/big.bin").open("wb") as stream:
+        try:
+            stream.truncate(100 << 40)
+        except OSError:
+            stream.truncate(shutil.disk_usage(tmp_path).free + 1)
+    done = cli("all", "--json")
+    assert done.code == 9, done
+    assert [error["code"] for error in done.json["errors"]] == ["disk-space"]
+    assert (tmp_path / "small/s.bin").read_bytes() == b"small"

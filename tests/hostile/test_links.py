@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fetcher.fs import boundary
 from fetcher.fs.boundary import OpenFolder
+from fetcher.fs.private_files import private_name
 from tests.conftest import Cli, write_project
 
 # What git reads as a pointer to another repository, whose configuration it obeys.
@@ -304,3 +306,34 @@ def test_a_link_that_comes_while_files_are_placed(
         (clone / "models").mkdir(exist_ok=True)
         (clone / "models/w.bin").write_text("in the way")
     assert everything(home) == {"w.bin": b"mine"}
+
+
+def test_a_link_to_a_device_is_no_folder_to_allow(cli: Cli, clone: Path) -> None:
+    """A configuration file that is a link to /dev/zero: the hint does not speak of /dev."""
+    (clone / "fetch.yaml").unlink(missing_ok=True)
+    (clone / "fetch.yaml").symlink_to("/dev/zero")
+    found = cli("all", cwd=clone)
+    assert found.code == 4 and "/dev/zero" in found.err
+    assert "allow links" not in found.err and "remove it" in found.err
+
+
+def test_a_fifo_in_place_of_settings(cli: Cli, clone: Path) -> None:
+    """Whoever reads `.env` would wait for ever."""
+    os.mkfifo(clone / ".env")
+    found = cli("all", cwd=clone)
+    assert found.code == 2 and "it is a FIFO" in found.err and "hint: replace it" in found.err
+
+
+def test_what_a_dead_run_left_beside_the_lock_goes(cli: Cli, tmp_path: Path) -> None:
+    """No attack: the machine went down while fetch.lock got its name, and the name came through."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/w.bin").write_bytes(b"w")
+    write_project(tmp_path, "p", "artifacts:\n  a: {source: local:data}\n", "tree:\n  m/: a\n")
+    assert cli("all").code == 0
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    name = private_name("fetch.lock").replace(f".{os.getpid()}-", f".{gone.pid}-")
+    os.link(tmp_path / "fetch.lock", tmp_path / name)
+    shutil.rmtree(tmp_path / ".fetch")
+    subprocess.run([sys.executable, "-m", "fetcher", "all"], cwd=tmp_path, check=True)
+    assert name not in os.listdir(tmp_path)

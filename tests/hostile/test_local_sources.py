@@ -59,7 +59,7 @@ def test_a_source_outside(cli: Cli, clone: Path, key: Path, hermetic: Path, form
     declare(clone, form.replace("%s", str(key)))
     for command in (["all"], ["lock"], ["plan"]):
         found = cli(*command, "--json", cwd=clone)
-        assert found.code == 3 and "refused" in found.codes, (command, found)
+        assert found.code == 4 and "bad-path" in found.codes, (command, found)
         error = found.json["errors"][0]
         assert "outside the project" in error["message"]
         assert f"fetch config allow local '{key.parent}'" in error["hint"]
@@ -81,7 +81,7 @@ def test_a_source_outside_that_the_lock_knows(
     assert cli("config", "deny", "local", key.parent, cwd=clone).code == 0
     for command in (["all"], ["all", "--locked"], ["plan"], ["all", "--offline"]):
         found = cli(*command, "--json", cwd=clone)
-        assert found.code == 3, (command, found)
+        assert found.code == 4, (command, found)
     nothing_taken(clone, hermetic)
 
 
@@ -143,7 +143,7 @@ def test_secrets_of_the_clone_itself(cli: Cli, clone: Path, hermetic: Path, sour
         (clone / name).write_bytes(b"#" + SECRET)
     (clone / "repo").symlink_to(".git")
     declare(clone, source)
-    assert cli("all", cwd=clone).code == 3
+    assert cli("all", cwd=clone).code == 4
     nothing_taken(clone, hermetic)
     declare(clone, "local:.", ", exclude: ['manifests/**', 'layouts/**', fetch.lock]")
     assert cli("all", cwd=clone).code == 0, "the folder around them may be taken, without them"
@@ -200,7 +200,7 @@ def test_adding_a_path_says_what_it_needs(cli: Cli, clone: Path, key: Path) -> N
     found = cli("add", key, "--name", "x", "--yes", cwd=clone)
     assert found.code == 0, found
     assert "outside the project" in found.out and "fetch config allow local" in found.out
-    assert cli("all", cwd=clone).code == 3
+    assert cli("all", cwd=clone).code == 4
     assert cli("config", "allow", "local", key.parent, cwd=clone).code == 0
     assert cli("all", cwd=clone).code == 0
 
