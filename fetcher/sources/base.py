@@ -97,7 +97,8 @@ class UrlCandidate(NamedTuple):
     """Bytes behind a URL. `origin` names the place in reports; credentials come by host.
 
     `manual_hint` says what to do by hand when a login page or an expired link answers. Among
-    places of one `rank` the fastest is taken; those of a lower one are asked first.
+    places of one `rank` the fastest is taken; those of a lower one are asked first. `pinned`: the
+    source's own address of a commit, whose bytes never change: it decides what the content is.
     """
 
     origin: str
@@ -106,6 +107,7 @@ class UrlCandidate(NamedTuple):
     cookies: bool = False
     manual_hint: str = ""
     rank: int = 1
+    pinned: bool = False
 
 
 class DeferredCandidate(NamedTuple):

@@ -49,6 +49,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
 PART_HEADER, PART = "X-Fetch-Listing", "part"
+_MOST_HISTORY = 20  # pages of a branch's commits
 _NEXT = re.compile(r'<([^<>]*)>[ \t]*;[ \t]*rel="?next"?')
 
 
@@ -134,6 +135,22 @@ class HuggingFace(Source):
             raise Failure("refused", t("{source}: the Hub names no commit", source=self.describe()))
         return commit
 
+    def was_at(self, commit: str, network: Network) -> bool:
+        """Whether the Hub lists a commit in the history of the branch. Raises Failure."""
+        ref = quote(self.revision, safe="")
+        url, seen = self._api(network, f"commits/{ref}?limit=100"), set[str]()
+        while url and url not in seen and len(seen) < _MOST_HISTORY:
+            seen.add(url)
+            answer = network.get_json(url)
+            self._check(answer, network)
+            found = answer.json()
+            if not isinstance(found, list):
+                break
+            if any(isinstance(item, dict) and item.get("id") == commit for item in found):
+                return True
+            url = self._next(answer, network)
+        return False
+
     def list_commit(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], Listing]:
         """What the Hub lists of a commit below `path`, by path; and its answer. Raises Failure."""
         entries: dict[str, FileEntry] = {}
@@ -172,17 +189,24 @@ class HuggingFace(Source):
                 )
             pages.add(len(listing))
             yield answer, listing
-            following = _NEXT.search(answer.headers.get("link", ""))
-            if not following:
+            url = self._next(answer, network)
+            if not url:
                 return
-            # The page's address is data: with another origin the token would travel there.
-            url = joined(answer.url, following[1])
-            if origin_of(network.rewrite(url)) != origin_of(answer.url):
-                raise Failure(
-                    "refused",
-                    t("{source}: the listing goes on at another host", source=self.describe()),
-                )
         raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
+
+    def _next(self, answer: Response, network: Network) -> str:
+        """The next page's address, "" after the last. Raises Failure."""
+        following = _NEXT.search(answer.headers.get("link", ""))
+        if not following:
+            return ""
+        # The page's address is data: with another origin the token would travel there.
+        url = joined(answer.url, following[1])
+        if origin_of(network.rewrite(url)) != origin_of(answer.url):
+            raise Failure(
+                "refused",
+                t("{source}: the listing goes on at another host", source=self.describe()),
+            )
+        return url
 
     def entries(self, page: list[object]) -> dict[str, FileEntry]:
         """The files below `path` of one page of a listing, by path. Raises Failure."""
@@ -332,7 +356,8 @@ class HuggingFace(Source):
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
         url = self._resolve_url(revision, file.path, network)
-        found: list[Candidate] = [UrlCandidate(self.type, url)]
+        pinned = bool(COMMIT.fullmatch(revision or self.revision))
+        found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
         large = file.lfs and (file.size or 0) >= XET_LEAST
         # hf_xet knows no rate.
         if large and network.settings.xet and not network.settings.limit_rate:

@@ -90,10 +90,12 @@ class SaidCommit:
 
     `files` by their path in the repository; the sha256 of an LFS file or the git id of another.
     `refs` are the branches and tags that it said stand there, with the time (seconds since 1970).
-    `closed`: all of it was read with a login.
+    `closed`: all of it was read with a login. What records contradict each other about is in
+    `contested` alone.
     """
 
     files: dict[str, FileEntry] = field(default_factory=dict)
+    contested: set[str] = field(default_factory=set)
     refs: dict[str, float] = field(default_factory=dict)
     closed: bool = True
 
@@ -148,9 +150,20 @@ class UpstreamRecords:
     """What one Hub has said, below a store's folder. Safe in any thread."""
 
     def __init__(self, store: Path, url: str) -> None:
+        self.store = store
         self.url = endpoint(url)
         name = re.sub(r"[^A-Za-z0-9.-]", "-", host_of(self.url))[:60]
         self.root = store / FOLDER / f"{name}-{_short(self.url)}"
+
+    @classmethod
+    def of_bundles(cls, store: Path) -> UpstreamRecords:
+        """What the bundles say that the person took into this store: not a Hub's word, but theirs.
+
+        A listing's `endpoint` names the bundle.
+        """
+        found = cls.__new__(cls)
+        found.store, found.url, found.root = store, "", store / FOLDER / "bundles"
+        return found
 
     def folder(self, kind: str, name: str) -> Path:
         """Where a repository's statements are."""
@@ -196,11 +209,13 @@ class UpstreamRecords:
             "schema": LISTING_SCHEMA,
             **{"kind": listing.kind, "id": listing.repo, "commit": listing.commit},
             **{"ref": listing.ref, "path": listing.path, "at": int(time.time())},
-            **{"closed": listing.closed, "whole": listing.whole},
+            **{"closed": listing.closed, "whole": listing.whole, "by": listing.endpoint},
         }
         # Line breaks are but space between JSON's values.
         lines = [page.replace(b"\n", b" ") for page in listing.pages]
-        name = f"{listing.commit}.{_short(f'{listing.ref}:{listing.path}')}{_PAGES}"
+        # Each bundle speaks for itself; what a Hub says anew stands for what it said.
+        told = f"{listing.ref}:{listing.path}" + (f":{listing.endpoint}" if not self.url else "")
+        name = f"{listing.commit}.{_short(told)}{_PAGES}"
         data = b"\n".join([json.dumps(about).encode(), *lines, b""])
         tidy(str(folder))
         _write_listing(folder / name, data, 0o600 if listing.closed else 0o644)
@@ -271,15 +286,28 @@ def _take_pages(lines: list[bytes], of: tuple[str, str, str], into: SaidCommit) 
     named = (about.get("kind"), about.get("id"), about.get("commit")) == of
     if not named or not (isinstance(ref, str) and isinstance(path, str) and isinstance(at, int)):
         return
-    source = HuggingFace(of[1], of[0], of[2])
+    pages, closed = tuple(filter(None, lines[1:])), about.get("closed") is not False
+    take_listing(Listing("", *of, ref, path, pages, closed), into, float(at))
+
+
+def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) -> None:
+    """Add a listing, of the time `at` (now), to what was said of its commit.
+
+    Raises FetchError, ValueError for one that is none; nothing is added then.
+    """
+    source = HuggingFace(listing.repo, listing.kind, listing.commit)
     files: dict[str, FileEntry] = {}
-    for line in filter(None, lines[1:]):
+    for line in listing.pages:
         page = json_text.loads(line)
         files.update(source.entries(page if isinstance(page, list) else []))
-    into.files.update(files)
-    into.closed = into.closed and about.get("closed") is not False
-    if ref:
-        into.refs[ref] = max(into.refs.get(ref, 0.0), float(at))
+    for path, file in files.items():
+        if path in into.contested or into.files.setdefault(path, file) != file:
+            into.contested.add(path)
+            into.files.pop(path, None)
+    into.closed = into.closed and listing.closed
+    if listing.ref:
+        said_at = time.time() if at is None else at
+        into.refs[listing.ref] = max(into.refs.get(listing.ref, 0.0), said_at)
 
 
 def _mark(folder: Path) -> object:

@@ -33,7 +33,8 @@ class Item:
     """One file of one artifact at one target.
 
     `target` is relative to `tree`, or absolute in the Hugging Face cache.
-    `replaces` marks a file of ours that an older plan has placed there.
+    `replaces` marks a file of ours that an older plan has placed there. In the cache, `etag` is
+    the name that its blob gets (its git id or sha256), and `ref` the branch that is to lead there.
     """
 
     artifact: Artifact
@@ -53,6 +54,8 @@ class Item:
     stat: os.stat_result | None = None
     problem: Problem | None = None
     origin: str = ""
+    etag: str = ""
+    ref: str = ""
 
     @property
     def path(self) -> str:

@@ -13,7 +13,7 @@ from fetcher.fs.atomic import copy
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.tree.hf_cache import CachedBlobs, HubCache
+from fetcher.tree.hf_cache import CachedBlobs, HubCache, branch_of
 from fetcher.tree.plan import Item
 from tests.kit import git_blob, payload, sha256
 from tests.oracles import CLIENTS, client
@@ -59,14 +59,14 @@ for kind, repo, revision, names in json.loads(sys.argv[1]):
     folders.append(folder)
 print(json.dumps(folders))
 """
-# Revisions, and the name of the reference that each gets.
+# Revisions, and the names of the references that each gets: none for a commit.
 REVISIONS = {
-    "main": "main",
-    "v1.0": "v1.0",
-    "refs/pr/1": "refs/pr/1",
-    "a/b": "a/b",
-    COMMIT[:7]: COMMIT[:7],
-    COMMIT: "main",
+    "main": ["main"],
+    "v1.0": ["v1.0"],
+    "refs/pr/1": ["refs/pr/1"],
+    "a/b": ["a/b"],
+    COMMIT[:7]: [COMMIT[:7]],
+    COMMIT: [],
 }
 
 
@@ -105,7 +105,9 @@ class Cache:
         hub = self.root / source.cache_folder
         artifact = Artifact("a", "m", source)
         path = hub / "snapshots" / commit / source.path / file.path
-        return Item(artifact, file, str(path), "", hub=str(hub))
+        item = Item(artifact, file, str(path), "", hub=str(hub))
+        item.ref = branch_of(item) or ""
+        return item
 
     def fill(
         self, source: HuggingFace, files: dict[str, bytes] = FILES, commit: str = COMMIT
@@ -136,7 +138,7 @@ def test_what_we_place_is_scanned_without_warnings_and_found(cache: Cache, path:
     seen = json.loads(client(SCAN, str(cache.root), path=path))
     assert seen["warnings"] == []
     assert seen["repos"] == sorted(
-        [s.repo_type, s.repo, len(FILES), [[COMMIT, [REVISIONS[s.revision]], sorted(FILES)]]]
+        [s.repo_type, s.repo, len(FILES), [[COMMIT, REVISIONS[s.revision], sorted(FILES)]]]
         for s in sources
     )
     for folder in found_by_the_client(*[(source, FILES) for source in sources], path=path):
