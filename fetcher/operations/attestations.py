@@ -133,7 +133,8 @@ class Attestations:
             key = one.item.artifact.full_name, str(found and found.message)
             if found is not None and key not in self._told:  # once for all files of an artifact
                 self._told.add(key)
-                problems.append(found.about(one.item.artifact.id, one.item.file.path))
+                file = "" if admits else one.item.file.path
+                problems.append(found.about(one.item.artifact.id, file))
         return admitted, problems
 
     def _admit(self, item: Item, sha256: str) -> Problem | None:
@@ -254,8 +255,7 @@ class Attestations:
         from fetcher.mirror.locations import opened
 
         name = public_url(location)
-        signed = self._space.settings.verify_key is not None  # then the index is what is signed
-        if location.startswith(("http://", "https://")) and not signed:
+        if self._may_answer(location):
             try:
                 yield self._listed(key, wanted, self._network.asking(location)), name
                 return
@@ -317,12 +317,26 @@ class Attestations:
         now = ((said.kind, said.repo, said.ref, said.commit) for said in self._heard)
         if place in now or (not before and branch in word.said.refs):
             return True
-        if not self._space.settings.hub_answers_to_person:
-            return False
-        try:
-            if source.commit(self._network) == listed:
-                return True
-            return not before and source.was_at(listed, self._network)
-        except Failure as failure:
-            _log.info("where %s of %s is: %s", branch, source.repo, failure.message)
-            return False
+        for network in self._hubs():
+            try:
+                if source.commit(network) == listed:
+                    return True
+                if not before and source.was_at(listed, network):
+                    return True
+            except Failure as failure:
+                _log.info("where %s of %s is: %s", branch, source.repo, failure.message)
+        return False
+
+    def _hubs(self) -> Iterator[Network]:
+        """Whoever answers as the Hub does, by the person's choice."""
+        settings = self._space.settings
+        for location in settings.own_mirrors:
+            if self._may_answer(location):
+                yield self._network.asking(location)
+        if settings.hub_answers_to_person:
+            yield self._network
+
+    def _may_answer(self, location: str) -> bool:
+        """Whether a mirror may answer as a Hub; where signatures are wanted, its index counts."""
+        web = location.startswith(("http://", "https://"))
+        return web and self._space.settings.verify_key is None

@@ -90,7 +90,7 @@ class SaidCommit:
 
     `files` by their path in the repository; the sha256 of an LFS file or the git id of another.
     `refs` are the branches and tags that it said stand there, with the time (seconds since 1970).
-    `closed`: all of it was read with a login. What records contradict each other about is in
+    `closed`: all of it was read with a login. `whole`: there are no others. What records contradict each other about is in
     `contested` alone.
     """
 
@@ -98,6 +98,7 @@ class SaidCommit:
     contested: set[str] = field(default_factory=set)
     refs: dict[str, float] = field(default_factory=dict)
     closed: bool = True
+    whole: bool = False
 
 
 @dataclass
@@ -287,7 +288,8 @@ def _take_pages(lines: list[bytes], of: tuple[str, str, str], into: SaidCommit) 
     if not named or not (isinstance(ref, str) and isinstance(path, str) and isinstance(at, int)):
         return
     pages, closed = tuple(filter(None, lines[1:])), about.get("closed") is not False
-    take_listing(Listing("", *of, ref, path, pages, closed), into, float(at))
+    whole = about.get("whole") is True
+    take_listing(Listing("", *of, ref, path, pages, closed, whole), into, float(at))
 
 
 def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) -> None:
@@ -305,6 +307,7 @@ def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) ->
             into.contested.add(path)
             into.files.pop(path, None)
     into.closed = into.closed and listing.closed
+    into.whole = into.whole or (listing.whole and not listing.path)
     if listing.ref:
         said_at = time.time() if at is None else at
         into.refs[listing.ref] = max(into.refs.get(listing.ref, 0.0), said_at)

@@ -196,6 +196,8 @@ class Recovery:
         here = self._host(download, download.index)
         if here is None or download.tries or download.reasons or not here.speed:
             return
+        if download.mismatched:  # the same place shows whether it lies or was damaged on the way
+            return
         rank = _rank(download, download.index)
         best, fastest = download.index, here.speed * 1.5
         for index in range(download.index + 1, len(download.candidates)):

@@ -1,4 +1,4 @@
-"""The Hugging Face cache that projects share: what the person's own Hub says goes in, no claim does.
+"""The Hugging Face cache that projects share gets what the person's own Hub says, and no claim.
 
 In each test an honest project uses the cache beside a dishonest one, and the real clients read it.
 """
@@ -130,7 +130,13 @@ def messages(result: Result) -> str:
 
 @pytest.mark.parametrize("path", CLIENTS)
 def test_foreign_bytes_at_a_genuine_commit(
-    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, mirror: FileServer, cache: Cache, path: str
+    tmp_path: Path,
+    cli: Cli,
+    hub: HubServer,
+    commit: str,
+    mirror: FileServer,
+    cache: Cache,
+    path: str,
 ) -> None:
     """The Hub is there; what fails the stated digest would lead on to the liar's mirror."""
     bad = project(tmp_path / "bad", f"hf:o/m@{commit}", stated({"w.safetensors": EVIL}, mirror))
@@ -199,9 +205,7 @@ def test_at_a_branch_a_mirror_may_have_what_is_stated(
     hub.add_repo("o/m", FILES)
     hub.add_commit("o/m", {"w.safetensors": EVIL})
     more = stated({"w.safetensors": WEIGHTS}, mirror)
-    write_project(
-        tmp_path, "p", f"artifacts:\n  m:\n    source: hf:o/m\n{more}", "tree: {m/: m}\n"
-    )
+    write_project(tmp_path, "p", f"artifacts:\n  m:\n    source: hf:o/m\n{more}", "tree: {m/: m}\n")
     result = cli("all")
     assert result.code == 0, result.err
     assert (tmp_path / "m/w.safetensors").read_bytes() == WEIGHTS
@@ -210,7 +214,13 @@ def test_at_a_branch_a_mirror_may_have_what_is_stated(
 
 @pytest.mark.parametrize("path", CLIENTS)
 def test_the_name_is_the_hub_s_not_the_manifest_s(
-    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, mirror: FileServer, cache: Cache, path: str
+    tmp_path: Path,
+    cli: Cli,
+    hub: HubServer,
+    commit: str,
+    mirror: FileServer,
+    cache: Cache,
+    path: str,
 ) -> None:
     """No attack: a manifest states the sha256 of a small file, whose blob has its git id."""
     honest = project(tmp_path, f"hf:o/m@{commit}", stated(FILES, mirror))
@@ -227,7 +237,13 @@ def test_the_name_is_the_hub_s_not_the_manifest_s(
 @pytest.mark.parametrize("where", ["store", "tree", "mirror"])
 @pytest.mark.parametrize("path", CLIENTS)
 def test_a_genuine_git_id_with_a_foreign_sha256(
-    tmp_path: Path, cli: Cli, hub: HubServer, mirror: FileServer, cache: Cache, path: str, where: str
+    tmp_path: Path,
+    cli: Cli,
+    hub: HubServer,
+    mirror: FileServer,
+    cache: Cache,
+    path: str,
+    where: str,
 ) -> None:
     """The genuine blob would be unlinked and replaced: everybody's snapshots would change."""
     hub.add_repo("o/m", FILES)
@@ -248,7 +264,9 @@ def test_a_genuine_git_id_with_a_foreign_sha256(
     result = cli("all", "--json", cwd=bad)
     assert result.code == 4, result.err
     said = messages(result)
-    assert git_blob(CONFIG) in said and (sha256(EVIL_CONFIG) in said or git_blob(EVIL_CONFIG) in said)
+    assert git_blob(CONFIG) in said and (
+        sha256(EVIL_CONFIG) in said or git_blob(EVIL_CONFIG) in said
+    )
     assert EVIL_CONFIG not in cache.contents()
     assert blob.stat().st_ino == before.st_ino and cache.read(path=path) == FILES
 
@@ -422,9 +440,7 @@ def test_what_the_hub_said_before_is_known_without_network(
     tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache
 ) -> None:
     """No attack: a second project, and a train."""
-    write_project(
-        tmp_path / "one", "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {m/: m}\n"
-    )
+    write_project(tmp_path / "one", "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {m/: m}\n")
     assert cli("all", cwd=tmp_path / "one").code == 0 and not cache.root.exists()
     two = project(tmp_path / "two")
     (two / "fetch.lock").write_bytes((tmp_path / "one/fetch.lock").read_bytes())
@@ -499,7 +515,7 @@ def test_a_mirror_server_that_the_person_named(
     os.rename(cache.hub, tmp_path / "outside's cache")
     inside = project(tmp_path / "inside", more="    visibility: public\n")
     (inside / "fetch.lock").write_bytes((outside / "fetch.lock").read_bytes())
-    with serving(hermetic, "--project", outside, cwd=outside) as server:
+    with serving(hermetic, cwd=outside) as server:
         monkeypatch.setenv("FETCH_STORE", str(hermetic / "inside"))
         monkeypatch.setenv("HF_ENDPOINT", nowhere())
         monkeypatch.setenv(variable, server.url)
@@ -528,7 +544,7 @@ def test_what_is_taken_from_the_cache_is_read(
 def test_requests_are_few(
     tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache, hermetic: Path
 ) -> None:
-    """One listing for a commit, none where it was read already, none for a run with nothing to do."""
+    """One listing for a commit, none where it was read before, none for a run with nothing to do."""
     first = project(tmp_path / "first")
     assert cli("all", cwd=first).code == 0
 
@@ -544,3 +560,53 @@ def test_requests_are_few(
     (second / "fetch.lock").write_bytes((first / "fetch.lock").read_bytes())
     assert cli("all", cwd=second).code == 0
     assert listings() == 2 and cache.read() == FILES
+
+
+# What an older version let in
+
+
+def spoil(cache: Cache, commit: str, theirs: str) -> dict[str, Path]:
+    """What each of the older faults has left; the paths that are wrong."""
+    blob = cache.root / "blobs" / git_blob(CONFIG)
+    blob.chmod(0o644)
+    blob.unlink()
+    blob.write_bytes(EVIL_CONFIG)  # (b): a genuine name, foreign bytes
+    snapshot = cache.root / "snapshots" / commit
+    evil = cache.root / "blobs" / sha256(EVIL)
+    evil.write_bytes(EVIL)
+    weights = snapshot / "w.safetensors"
+    weights.unlink()
+    weights.symlink_to(f"../../blobs/{sha256(EVIL)}")  # (a): true blobs at a foreign commit
+    extra = snapshot / "modeling_x.py"
+    extra.symlink_to(f"../../blobs/{sha256(EVIL)}")
+    ref = cache.root / "refs/main"
+    ref.write_text(theirs)
+    return {"blob": blob, "weights": weights, "extra": extra, "ref": ref}
+
+
+@pytest.mark.parametrize("path", CLIENTS)
+def test_what_an_older_version_let_in_is_found_and_healed(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache, path: str
+) -> None:
+    """Blobs, snapshots and refs are named, with what to remove; then `fetch all` heals."""
+    root = project(tmp_path)
+    assert cli("all").code == 0
+    clean = cli("check", "--deep", "--json")
+    assert clean.code == 0
+    notes = [found["text"] for found in cli("doctor", "--json").json["results"]]
+    assert not any("then run `fetch all`" in text for text in notes)
+    hub.set_ref("o/m", "refs/pr/1", commit)
+    theirs = hub.add_commit("o/m", {"w.safetensors": EVIL}, "refs/pr/1")
+    spoiled = spoil(cache, commit, theirs)
+    deep = cli("check", "--deep", "--json")
+    assert deep.code == 4
+    for name in ("blob", "weights", "extra"):
+        assert str(spoiled[name]) in messages(deep), name
+    notes = [found["text"] for found in cli("doctor", "--json").json["results"]]
+    for wrong in spoiled.values():
+        assert any(f"remove {wrong}, then run `fetch all`" in text for text in notes), wrong
+    for wrong in spoiled.values():
+        wrong.unlink()
+    assert cli("all", cwd=root).code == 0
+    assert cache.read(path=path) == FILES and cache.ref() == commit
+    assert cli("check", "--deep").code == 0
