@@ -181,9 +181,8 @@ def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
 def _spoiled(found: settings.Settings, ours: set[tuple[str, str]]) -> Iterator[Spoiled]:
     """What is not what its name says; the Hub is asked about the project's own repositories."""
     records = upstream_records.of_person(found)
-    network = (
-        None if found.offline or not found.hub_answers_to_person else Network(found, patience=0.0)
-    )
+    may_ask = found.hub_answers_to_person and not found.offline
+    network = Network(found, patience=0.0) if may_ask else None
     quick = CacheCheck(records)
     asking = CacheCheck(records, network)
     for folder, source in repositories(found.hub_cache):

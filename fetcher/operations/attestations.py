@@ -17,17 +17,16 @@ from typing import NamedTuple
 
 from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure, FetchError, Problem
-from fetcher.fs.atomic import git_blob_of
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.operations.run_transfer import Ready
 from fetcher.operations.workspace import Workspace
-from fetcher.sources.base import FileEntry, Listing
+from fetcher.sources.base import Listing
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store import upstream_records
 from fetcher.store.upstream_records import SaidCommit, UpstreamRecords, take_listing
-from fetcher.tree.hf_cache import branch_of, is_shared, pointed_to
+from fetcher.tree.hf_cache import branch_of, is_shared, pointed_to, two_contents
 from fetcher.tree.plan import GET, PLACE, Item, Plan
 
 _log = logging.getLogger(__name__)
@@ -151,35 +150,11 @@ class Attestations:
         said = word.said.files.get(path)
         if said is None:
             raise self._unproven(item, word)
-        self._compare(item, said, word.by[path], sha256)
+        item.said_by = word.by[path]
         item.etag = said.sha256 if said.lfs and said.sha256 else said.git_blob or sha256
+        if said.lfs and item.etag != sha256:  # a git id is computed where it becomes a name
+            raise two_contents(item, item.etag, sha256)
         return self._see_to_ref(item, branch, word) if branch is not None else None
-
-    def _compare(self, item: Item, said: FileEntry, by: str, sha256: str) -> None:
-        """Raise Failure for bytes that are not what was said."""
-        found, wanted = sha256, said.sha256 if said.lfs else None
-        if wanted is None and said.git_blob:
-            found, wanted = git_blob_of(self._space.store.blob_path(sha256)), said.git_blob
-        if wanted is not None and found != wanted:
-            raise Failure(
-                "digest-mismatch",
-                t(
-                    "{repo}@{commit}: {by} says that {path} is {wanted}, and what the project "
-                    "wants there is {found}: it is not placed in the Hugging Face cache",
-                    repo=_source(item).repo,
-                    commit=_commit(item)[:8],
-                    by=by,
-                    path=_full_path(item),
-                    wanted=wanted,
-                    found=found,
-                ),
-                t(
-                    "do not trust this project's digests; if they are an old mistake: remove them "
-                    "from the manifest, and `fetch lock --update {id}`",
-                    id=item.artifact.id,
-                ),
-                file=item.file.path,
-            )
 
     def _unproven(self, item: Item, word: _Word) -> Failure:
         settings, hub = self._space.settings, public_url(self._network.hub)

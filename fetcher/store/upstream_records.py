@@ -90,8 +90,8 @@ class SaidCommit:
 
     `files` by their path in the repository; the sha256 of an LFS file or the git id of another.
     `refs` are the branches and tags that it said stand there, with the time (seconds since 1970).
-    `closed`: all of it was read with a login. `whole`: there are no others. What records contradict each other about is in
-    `contested` alone.
+    `closed`: all of it was read with a login. `whole`: there are no others. What records
+    contradict each other about is in `contested` alone.
     """
 
     files: dict[str, FileEntry] = field(default_factory=dict)

@@ -272,8 +272,8 @@ def _contradicted(place: UrlCandidate, failure: Failure) -> Failure:
         url=public_url(place.url),
     )
     hint = t(
-        "what the manifest or fetch.lock states is wrong: do not trust it; if it is an old "
-        "mistake, correct the manifest, then `fetch lock --update NAME`"
+        "what the manifest or fetch.lock states is wrong, or a proxy changes what passes: do not "
+        "trust it; an old mistake is corrected in the manifest, then `fetch lock --update NAME`"
     )
     return Failure(failure.problem.code, text, hint)
 

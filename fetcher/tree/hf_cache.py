@@ -246,7 +246,7 @@ class HubCache:
         if os.path.lexists(blob):
             if os.path.exists(blob) and is_content(blob, name):
                 if sha256_of(blob) != sha256:
-                    raise _two_contents(item, name, sha256)
+                    raise two_contents(item, name, sha256)
                 return
             # A damaged download of another tool under a content's name, or a link into the
             # shared store that leads nowhere any more.
@@ -321,18 +321,24 @@ class HubCache:
 def _check_name(item: Item, path: str, name: str, sha256: str) -> None:
     """Raise Failure unless a new blob is what its name is to say."""
     if name != sha256 and not (COMMIT.fullmatch(name) and git_blob_of(path) == name):
-        raise _two_contents(item, name, sha256)
+        raise two_contents(item, name, sha256)
 
 
-def _two_contents(item: Item, name: str, sha256: str) -> Failure:
+def two_contents(item: Item, name: str, sha256: str) -> Failure:
+    """The refusal of bytes that are not what is said of an item: its id `name`."""
     return Failure(
         "digest-mismatch",
         t(
-            "{path}: the content with sha256 {sha256} is not the one with the id {name}, though "
-            "both are said of it",
+            "{path}: {by} says that it is {name}, and the content with sha256 {sha256}, which the "
+            "project wants there, is not: it is not placed in the Hugging Face cache",
             path=item.file.path,
-            sha256=sha256,
+            by=item.said_by or "fetch.lock",
             name=name,
+            sha256=sha256,
         ),
-        t("do not trust this fetch.lock: `fetch lock --update {id}`", id=item.artifact.id),
+        t(
+            "do not trust this project's digests; if they are an old mistake: remove them from "
+            "the manifest, and `fetch lock --update {id}`",
+            id=item.artifact.id,
+        ),
     )

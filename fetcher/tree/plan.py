@@ -34,7 +34,8 @@ class Item:
 
     `target` is relative to `tree`, or absolute in the Hugging Face cache.
     `replaces` marks a file of ours that an older plan has placed there. In the cache, `etag` is
-    the name that its blob gets (its git id or sha256), and `ref` the branch that is to lead there.
+    the name that its blob gets (its git id or sha256), `said_by` who says so, and `ref` the branch
+    that is to lead there.
     """
 
     artifact: Artifact
@@ -55,6 +56,7 @@ class Item:
     problem: Problem | None = None
     origin: str = ""
     etag: str = ""
+    said_by: str = ""
     ref: str = ""
 
     @property

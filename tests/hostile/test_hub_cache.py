@@ -544,7 +544,7 @@ def test_what_is_taken_from_the_cache_is_read(
 def test_requests_are_few(
     tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache, hermetic: Path
 ) -> None:
-    """One listing for a commit, none where it was read before, none for a run with nothing to do."""
+    """One listing for a commit, none where it was read before, nothing for a run of no use."""
     first = project(tmp_path / "first")
     assert cli("all", cwd=first).code == 0
 
