@@ -196,7 +196,10 @@ class Workspace:
     def placer(self) -> Placer:
         """What places into the tree; it is closed with this workspace."""
         confined = self.settings.is_from_project("hub_cache")
-        placer = Placer(self.boundary, self.store, self.settings.link, self.linked(), confined)
+        prove = self.settings.is_from_project("store")
+        placer = Placer(
+            self.boundary, self.store, self.settings.link, self.linked(), confined, prove
+        )
         self.resources.callback(placer.close)
         return placer
 

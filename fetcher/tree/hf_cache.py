@@ -188,14 +188,17 @@ def pointed_to(item: Item) -> str | None:
 class HubCache:
     """Places items there. `link_blob(sha256, path)` makes a new file from a blob of the store;
     `keep(path, relative)` keeps a copy of what stands in the way. In a `confined` cache, which
-    the project chose, no folder is a link."""
+    the project chose, no folder is a link. Blobs of a store that the project chose are read before
+    they get a name here (`prove`): who made it made its stamps."""
 
     def __init__(
         self,
         link_blob: Callable[[str, str], None],
         keep: Callable[[str, str], None],
         confined: bool = False,
+        prove: bool = False,
     ) -> None:
+        self._prove = prove
         self._link_blob = link_blob
         self._keep = keep
         self._confined = confined
@@ -251,7 +254,15 @@ class HubCache:
             # A damaged download of another tool under a content's name, or a link into the
             # shared store that leads nowhere any more.
             os.unlink(blob)
-        self._publish(sha256, blob, lambda path: _check_name(item, path, name, sha256))
+        self._publish(sha256, blob, lambda path: self._check_name(item, path, name, sha256))
+
+    def _check_name(self, item: Item, path: str, name: str, sha256: str) -> None:
+        """Raise Failure unless a new blob is what its name is to say."""
+        sound = not self._prove or sha256_of(path) == sha256
+        if name != sha256:
+            sound = sound and bool(COMMIT.fullmatch(name)) and git_blob_of(path) == name
+        if not sound:
+            raise two_contents(item, name, sha256)
 
     def _forget_absence(self, item: Item) -> None:
         """Remove the client's note that the commit has no such file: it would believe the note.
@@ -316,12 +327,6 @@ class HubCache:
                 told = b""
             if told != snapshot.encode():
                 write_atomically(path, snapshot.encode())
-
-
-def _check_name(item: Item, path: str, name: str, sha256: str) -> None:
-    """Raise Failure unless a new blob is what its name is to say."""
-    if name != sha256 and not (COMMIT.fullmatch(name) and git_blob_of(path) == name):
-        raise two_contents(item, name, sha256)
 
 
 def two_contents(item: Item, name: str, sha256: str) -> Failure:

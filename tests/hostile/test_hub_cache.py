@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from fetcher.sources.base import Listing
+from fetcher.store.store import Store
+from fetcher.store.upstream_records import UpstreamRecords
 from tests.conftest import Cli, Result, write_project
 from tests.kit import git_blob, payload, sha256, tensors
 from tests.oracles import CLIENTS, client
@@ -362,9 +365,6 @@ def test_a_store_of_the_clone_s_with_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The clone ships a store in which the Hub is said to have said it."""
-    from fetcher.sources.base import Listing
-    from fetcher.store.upstream_records import UpstreamRecords
-
     monkeypatch.delenv("FETCH_STORE")
     bad = project(tmp_path / "bad", f"hf:o/m@{commit}", stated({"w.safetensors": EVIL}, mirror))
     (bad / "fetch.yaml").write_text("store: st\n")
@@ -376,6 +376,28 @@ def test_a_store_of_the_clone_s_with_records(
     hub.repos.clear()
     assert cli("all", cwd=bad).code == 4
     assert EVIL not in cache.contents()
+
+
+def test_a_store_of_the_clone_s_with_stamps(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The clone ships a store in which foreign bytes lie under genuine digests, stamped as read."""
+    monkeypatch.delenv("FETCH_STORE")
+    bad = project(tmp_path / "bad")
+    (bad / "fetch.yaml").write_text("store: st\n")
+    store = Store(bad / "st")
+    store.prepare()
+    for name, data in (("w", WEIGHTS), ("c", CONFIG)):
+        path = store.blobs / sha256(data)
+        path.write_bytes(payload(len(data), 7))
+        stat, git = path.stat(), git_blob(data) if name == "c" else ""
+        line = f"{sha256(data)}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ino}\t{git}\n"
+        (bad / "st/stamps" / f"{name}.tsv").write_text(line)
+    cli("all", cwd=bad)
+    assert not {payload(len(data), 7) for data in FILES.values()} & cache.contents()
+    good = project(tmp_path / "good")
+    assert cli("all", cwd=good).code == 0 and cache.read() == FILES
 
 
 # Refs
