@@ -49,6 +49,7 @@ EXIT_CODES = {
     "busy": DOWNLOAD,
     "digest-mismatch": INTEGRITY,
     "size-mismatch": INTEGRITY,
+    "unproven": INTEGRITY,
     "count": INTEGRITY,
     "conflict": INTEGRITY,
     "modified": INTEGRITY,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.bundle.blob_import import BlobImport, ImportResult, check_free, missing_contents
-from fetcher.bundle.project_documents import keep_project, unpack_project
+from fetcher.bundle.project_documents import keep_project, keep_word, unpack_project
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundles
 from fetcher.store.runs import Runs
@@ -64,5 +64,6 @@ def _import(
         if result.problems:
             return
         keep_project(store, bundle.contents)
+        keep_word(store, bundle.contents, f"bundle sha256:{bundle.digest}")
         if project is not None:
             found.problems += unpack_project(bundle.contents, project)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.bundle.blob_import import ImportResult
-from fetcher.bundle.project_documents import keep_project, unpack_project
+from fetcher.bundle.project_documents import keep_project, keep_word, unpack_project
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
 from fetcher.mirror.bundle import summary_of
@@ -82,6 +82,7 @@ def pull(
             _transfer(downloads, Engine(network, store, progress, _count(done), runs=runs), done)
         if not done.problems:
             keep_project(store, there.contents)
+            keep_word(store, there.contents, public_url(source))
             if project is not None:
                 done.problems = unpack_project(there.contents, project)
     return done

@@ -28,7 +28,9 @@ from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.store import upstream_records
 from fetcher.tree.hf_cache import scan
+from fetcher.tree.hf_cache_check import CacheCheck, Spoiled, repositories
 from fetcher.ui.units import human_bytes
 from fetcher.verify.host import child_process
 
@@ -146,7 +148,8 @@ def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
         yield Diagnostic("ok", subject, t("{hub_cache}: empty", hub_cache=found.hub_cache))
         return
     there = {(repo.repo_type, repo.repo) for repo in seen.repositories}
-    ours = [name for name, key in _hub_artifacts(root) if key in there]
+    artifacts = list(_hub_artifacts(root))
+    ours = [name for name, key in artifacts if key in there]
     size = human_bytes(sum(repo.size for repo in seen.repositories))
     text = t(
         "{hub_cache}: {count:,} repositories, {size}",
@@ -167,6 +170,24 @@ def _hub_cache(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
         yield Diagnostic("note", subject, printable(warning))
     if len(seen.warnings) > 3:
         yield Diagnostic("note", subject, t("{count:,} more such", count=len(seen.warnings) - 3))
+    spoiled = list(_spoiled(found, {key for _, key in artifacts}))
+    for _, message, hint in spoiled[:5]:
+        yield Diagnostic("note", subject, t("{message}; {hint}", message=message, hint=hint))
+    if len(spoiled) > 5:
+        text = t("{count:,} more such; `fetch check --deep` reads all", count=len(spoiled) - 5)
+        yield Diagnostic("note", subject, text)
+
+
+def _spoiled(found: settings.Settings, ours: set[tuple[str, str]]) -> Iterator[Spoiled]:
+    """What is not what its name says; the Hub is asked about the project's own repositories."""
+    records = upstream_records.of_person(found)
+    may_ask = found.hub_answers_to_person and not found.offline
+    network = Network(found, patience=0.0) if may_ask else None
+    quick = CacheCheck(records)
+    asking = CacheCheck(records, network)
+    for folder, source in repositories(found.hub_cache):
+        own = (source.repo_type, source.repo) in ours
+        yield from (asking if own else quick).of(folder, source)
 
 
 def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:

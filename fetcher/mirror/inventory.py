@@ -6,12 +6,15 @@ view, so that whoever serves, checks or imports need not know which of them it i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from fetcher.fs.extents import Extent
-from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.base import FileEntry, Listing, Source
+from fetcher.sources.git_fields import COMMIT
+from fetcher.sources.huggingface import HuggingFace
 from fetcher.yamldoc.json_fields import JsonFields
 
 
@@ -90,6 +93,32 @@ class HeldArtifact:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size or 0 for file in self.files)
+
+
+def listing_of(artifact: HeldArtifact, name: str) -> Listing | None:
+    """What a place called `name` says of a commit of the Hub's; None of any other source."""
+    origin, commit = artifact.origin, artifact.revision
+    if origin.type != HuggingFace.type or not COMMIT.fullmatch(commit):
+        return None
+    folder = origin.text("path")
+    page: list[dict[str, object]] = []
+    for file in artifact.files:
+        said: dict[str, object] = {"type": "file", "size": file.size, "oid": file.git_blob}
+        if file.git_blob is None or file.lfs:
+            said["lfs"] = {"oid": file.sha256, "size": file.size}
+        page.append({**said, "path": f"{folder}/{file.path}" if folder else file.path})
+    revision = origin.text("revision") or "main"
+    return Listing(
+        name,
+        origin.text("repo_type") or "model",
+        origin.repo,
+        commit,
+        "" if COMMIT.fullmatch(revision) else revision,
+        "",
+        (json.dumps(page).encode(),),
+        artifact.record.visibility == "private",
+        whole=False,
+    )
 
 
 class Inventory(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from fetcher.errors import FetchError, UsageError
 from fetcher.i18n import t
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, blob_name, is_bundle, open_bundle
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.mirror.remote_folder import RemoteFolder, RemotePlace, WebFolder
 from fetcher.network.session import Network
 from fetcher.sources.base import (
@@ -40,6 +42,9 @@ class Mirror(Protocol):
     def candidates(self, file: FileEntry) -> list[Candidate]:
         """Where it has this content; nothing if it cannot be asked for."""
 
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """What it says that its contents are; nothing if it cannot say. Raises Failure."""
+
 
 class StoreMirror:
     """A store's folder."""
@@ -52,6 +57,10 @@ class StoreMirror:
         if not file.sha256:
             return []
         return [PathCandidate(ORIGIN, str(self._root / blob_name(file.sha256)))]
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """Nothing: projects of any origin have put contents there."""
+        return ()
 
 
 class BundleMirror:
@@ -71,6 +80,10 @@ class BundleMirror:
         sha256 = file.sha256 or self._by_git.get(file.git_blob or "")
         extents = self._bundle.locate(sha256) if sha256 else None
         return [] if extents is None else [ExtentsCandidate(ORIGIN, extents)]
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """The bundle's."""
+        return self._bundle.artifacts()
 
 
 def opened(location: str, network: Network) -> Mirror:

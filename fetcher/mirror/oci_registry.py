@@ -17,6 +17,7 @@ from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.docker_login import DOCKER_HUB, REFRESH_TOKEN, login_for
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.mirror.oci_documents import INDEX_TYPE, MANIFEST_TYPE, Contents, Descriptor
 from fetcher.mirror.remote_signature import SignedBundle
 from fetcher.network.credentials import Login, basic
@@ -253,6 +254,10 @@ class RegistryPlace:
         if not file.sha256 or (self._signed is not None and file.sha256 not in self._signed):
             return []
         return [self._registry.candidate("mirror", file.sha256)]
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """What the tag's index leads to. Raises Failure."""
+        return self._registry.contents().artifacts
 
 
 def signature_tag(tag: str) -> str:

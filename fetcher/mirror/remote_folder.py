@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.mirror import oci_documents
 from fetcher.mirror.bundle import INDEX, SIGNATURE, SUMS, blob_name
+from fetcher.mirror.inventory import HeldArtifact
 from fetcher.mirror.oci_documents import Contents, Descriptor
 from fetcher.mirror.remote_signature import SignedBundle
 from fetcher.network.session import Network
@@ -70,6 +72,10 @@ class RemotePlace:
         if not file.sha256 or (self._signed is not None and file.sha256 not in self._signed):
             return []
         return [self._folder.candidate(file.sha256)]
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """A bundle's; a plain store has no index, which is a Failure."""
+        return self._folder.contents().artifacts
 
 
 class WebFolder(RemoteFolder):

@@ -7,6 +7,7 @@ Bytes of artifacts are moved by `fetcher.transfer` with libcurl, small requests 
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -122,6 +123,20 @@ class Network:
         if origin == self._hub_origin:
             return self.account.token()
         return self._tokens.get(origin, "")
+
+    def asking(self, hub: str) -> Network:
+        """The same network with another place asked for what the Hub is asked for.
+
+        The Hub's token does not go there.
+        """
+        other = copy.copy(self)
+        other.hub = hub.rstrip("/")
+        return other
+
+    def sends_login(self, url: str) -> bool:
+        """Whether a request to `url` (already rewritten) goes with a login of any kind."""
+        sent = self.outgoing(url)
+        return bool(sent.login) or any(name == "Authorization" for name, _ in sent.headers)
 
     def renew_token(self, url: str, sent: str) -> bool:
         """Whether there is another token for this URL than the one that was refused."""

@@ -92,7 +92,7 @@ class Candidates:
                 _log.info("mirror passed over: %s: %s", label, error.message)
                 self._say(t("{label}: {message}", label=label, message=error.message))
             return []
-        return [candidate._replace(origin=label) for candidate in found]
+        return [_relabelled(candidate, label) for candidate in found]
 
 
 def _chosen(network: Network) -> list[Source]:
@@ -113,6 +113,12 @@ def _of(mirror: Source, file: FileEntry, network: Network) -> list[Candidate]:
 
 def _asked_first(candidate: Candidate, label: str) -> Candidate:
     """A candidate of a mirror that the user has named: asked before all others."""
+    named = _relabelled(candidate, label)
+    return named._replace(rank=0) if isinstance(named, UrlCandidate) else named
+
+
+def _relabelled(candidate: Candidate, label: str) -> Candidate:
+    """A mirror's candidate, whatever kind of source it is elsewhere: it decides nothing."""
     if isinstance(candidate, UrlCandidate):
-        return candidate._replace(origin=label, rank=0)
+        return candidate._replace(origin=label, pinned=False)
     return candidate._replace(origin=label)

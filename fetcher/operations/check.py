@@ -41,10 +41,31 @@ def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Find
     rows = space.state.rows()
     plan = planner.plan(space.in_scope(rows.values()), space.lock)
     findings = [_judge(item) for item in plan.items]
+    if deep:
+        findings += _spoiled_cache(space, plan)
     findings += _stale(plan, rows)
     if strict:
         findings += _foreign(plan)
     return plan, findings
+
+
+def _spoiled_cache(space: Workspace, plan: Plan) -> Iterator[Finding]:
+    """What in the repositories of the Hugging Face cache that the plan uses is not what it says."""
+    folders = {item.hub: item for item in plan.items if item.hub}
+    if not folders:
+        return
+    from fetcher.sources.huggingface import HuggingFace
+    from fetcher.store import upstream_records
+    from fetcher.tree.hf_cache_check import CacheCheck
+
+    look = CacheCheck(upstream_records.of_person(space.settings), deep=True)
+    known = {item.path for item in plan.items if item.hub and item.action != KEEP}
+    for folder, item in sorted(folders.items()):
+        source = item.artifact.source
+        assert isinstance(source, HuggingFace)
+        for path, message, hint in look.of(Path(folder), source):
+            if path not in known:
+                yield Finding(item.artifact.id, "", path, "modified", message, hint)
 
 
 def _judge(item: Item) -> Finding:

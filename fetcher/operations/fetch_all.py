@@ -18,11 +18,12 @@ from fetcher.project.resolve import Resolution
 from fetcher.reporting.report import Report, of_plan
 from fetcher.store.store import Store
 from fetcher.tree.placer import Placer
-from fetcher.tree.plan import KEEP, PLACE, Plan
+from fetcher.tree.plan import GET, KEEP, PLACE, Plan
 from fetcher.tree.preflight import check_ahead
 from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
+    from fetcher.operations.attestations import Attestations
     from fetcher.transfer.worker_pool import WorkerPool
 
 _log = logging.getLogger(__name__)
@@ -77,8 +78,10 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
     done = Transferred()
     interrupted = False
 
+    attestations: Attestations | None = None
+
     def place(ready: Sequence[Ready]) -> None:
-        problems.extend(_place(placer, recorder, ready))
+        problems.extend(_place(placer, recorder, attestations, ready))
 
     recorder.begin(plan)
     recorder.recognised(plan)
@@ -89,6 +92,7 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
             _log.info("left out %s: %s", part.artifact.full_name, problem.message)
         if verdict.may_start:
             verdict.withhold()
+            attestations = _attestations(space, plan, prepared.resolution)
             place([Ready(item, item.sha256) for item in plan.items if item.action == PLACE])
             transfer(space, plan, prepared.workers, place, done)
     except KeyboardInterrupt:
@@ -102,11 +106,27 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
     return _report(space, plan, problems, done, interrupted)
 
 
-def _place(placer: Placer, recorder: Recorder, ready: Sequence[Ready]) -> list[Problem]:
+def _attestations(space: Workspace, plan: Plan, resolution: Resolution) -> Attestations | None:
+    """Who lets files into the Hugging Face cache, where any are to go there."""
+    if not any(item.hub and item.action in {GET, PLACE} for item in plan.items):
+        return None
+    from fetcher.operations.attestations import Attestations
+
+    found = Attestations(space, resolution.listings)
+    found.begin(plan)
+    return found
+
+
+def _place(
+    placer: Placer,
+    recorder: Recorder,
+    attestations: Attestations | None,
+    ready: Sequence[Ready],
+) -> list[Problem]:
     """Place contents that are in the store; returns what went wrong."""
     if not ready:
         return []
-    problems = []
+    problems: list[Problem] = []
     new = [one for one in ready if one.new]
     for one in new:
         recorder.learn(one.item, one.sha256, one.size or 0)
@@ -114,6 +134,9 @@ def _place(placer: Placer, recorder: Recorder, ready: Sequence[Ready]) -> list[P
         # Placed before its digest is locked, such a file would be a stranger to a run that comes
         # after a crash.
         problems += recorder.save_lock()
+    if attestations is not None:
+        ready, unproven = attestations.admit(ready)
+        problems += unproven
     rows, failed = placer.place((one.item, one.sha256, one.stat) for one in ready)
     placed = {row.path for row in rows}
     for item, sha256, *_ in ready:

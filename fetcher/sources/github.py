@@ -338,13 +338,14 @@ class GitHub(Source):
             url = f"{self._web}/{self.repo}/releases/download/{tag}/{quote(file.path)}"
             asset = DeferredCandidate(self.type, lambda net: self._asset(revision, file, net))
             return [UrlCandidate(self.type, url), asset]
-        media = UrlCandidate(self.type, self._media(revision, file.path))
+        pinned = bool(COMMIT.fullmatch(revision))
+        media = UrlCandidate(self.type, self._media(revision, file.path), pinned=pinned)
         if file.lfs:
             batch = DeferredCandidate(self.type, lambda net: self._batch(file, net))
             return [media, batch]
         raw = UrlCandidate(self.type, self._raw(revision, file.path))
         # Without a listing nobody has looked whether the file lies in LFS.
-        return [raw] if file.git_blob else [raw, media]
+        return [raw._replace(pinned=pinned)] if file.git_blob else [raw, media]
 
     def _batch(self, file: FileEntry, network: Network) -> UrlCandidate:
         """Ask the LFS server for a download link of one object."""

@@ -16,6 +16,7 @@ from fetcher.network.urls import joined, origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
+    Listing,
     Request,
     Resolved,
     Source,
@@ -48,6 +49,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
 PART_HEADER, PART = "X-Fetch-Listing", "part"
+_MOST_HISTORY = 20  # pages of a branch's commits
 _NEXT = re.compile(r'<([^<>]*)>[ \t]*;[ \t]*rel="?next"?')
 
 
@@ -110,36 +112,64 @@ class HuggingFace(Source):
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One call for the commit (none if it is pinned), one for each page of the tree."""
-        commit = self.revision
-        if not COMMIT.fullmatch(commit):
-            answer = network.get_json(self._api(network, f"revision/{quote(commit, safe='')}"))
-            self._check(answer, network)
-            sha = answer.json()
-            commit = sha.get("sha", "") if isinstance(sha, dict) else ""
-            if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-                raise Failure(
-                    "refused", t("{source}: the Hub names no commit", source=self.describe())
-                )
-        entries: dict[str, FileEntry] = {}
-        whole = True
-        for answer, entry in self._tree(commit, network):
-            whole = whole and answer.headers.get(PART_HEADER.lower()) != PART
-            if entries.setdefault(entry.path, entry) != entry:
-                text = t(
-                    "{source}: the Hub lists {path} twice",
-                    source=self.describe(),
-                    path=shown(entry.path),
-                )
-                raise Failure("refused", text)
+        commit = self.commit(network)
+        entries, listing = self.list_commit(commit, network)
         where = t(
             "{repo}@{commit}{which}",
             repo=self.repo,
             commit=commit[:8],
             which=t(" below {path!r}", path=self.path) if self.path else "",
         )
-        return Resolved(commit, choose(entries, request, where), whole, asked(network.hub))
+        files = choose(entries, request, where)
+        return Resolved(commit, files, listing.whole, asked(network.hub), listing)
 
-    def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, FileEntry]]:
+    def commit(self, network: Network) -> str:
+        """The commit that is pinned, or at which the Hub says the revision is. Raises Failure."""
+        if COMMIT.fullmatch(self.revision):
+            return self.revision
+        answer = network.get_json(self._api(network, f"revision/{quote(self.revision, safe='')}"))
+        self._check(answer, network)
+        told = answer.json()
+        commit = told.get("sha", "") if isinstance(told, dict) else ""
+        if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+            raise Failure("refused", t("{source}: the Hub names no commit", source=self.describe()))
+        return commit
+
+    def was_at(self, commit: str, network: Network) -> bool:
+        """Whether the Hub lists a commit in the history of the branch. Raises Failure."""
+        ref = quote(self.revision, safe="")
+        url, seen = self._api(network, f"commits/{ref}?limit=100"), set[str]()
+        while url and url not in seen and len(seen) < _MOST_HISTORY:
+            seen.add(url)
+            answer = network.get_json(url)
+            self._check(answer, network)
+            found = answer.json()
+            if not isinstance(found, list):
+                break
+            if any(isinstance(item, dict) and item.get("id") == commit for item in found):
+                return True
+            url = self._next(answer, network)
+        return False
+
+    def list_commit(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], Listing]:
+        """What the Hub lists of a commit below `path`, by path; and its answer. Raises Failure."""
+        entries: dict[str, FileEntry] = {}
+        pages: list[bytes] = []
+        whole = True
+        for answer, page in self._tree(commit, network):
+            whole = whole and answer.headers.get(PART_HEADER.lower()) != PART
+            pages.append(answer.body)
+            for path, entry in self.entries(page).items():
+                if entries.setdefault(path, entry) != entry:
+                    raise self._twice(path)
+        ref = "" if commit == self.revision else self.revision
+        closed = network.sends_login(network.rewrite(self._api(network, "tree")))
+        kind, path = self.repo_type, self.path
+        return entries, Listing(
+            network.hub, kind, self.repo, commit, ref, path, tuple(pages), closed, whole
+        )
+
+    def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, list[object]]]:
         path = "/" + quote(self.path) if self.path else ""
         url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
@@ -158,21 +188,40 @@ class HuggingFace(Source):
                     "refused", t("{source}: the Hub's listing is no list", source=self.describe())
                 )
             pages.add(len(listing))
-            for item in listing:
-                entry = self._entry(item)
-                if entry:
-                    yield answer, entry
-            following = _NEXT.search(answer.headers.get("link", ""))
-            if not following:
+            yield answer, listing
+            url = self._next(answer, network)
+            if not url:
                 return
-            # The page's address is data: with another origin the token would travel there.
-            url = joined(answer.url, following[1])
-            if origin_of(network.rewrite(url)) != origin_of(answer.url):
-                raise Failure(
-                    "refused",
-                    t("{source}: the listing goes on at another host", source=self.describe()),
-                )
         raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
+
+    def _next(self, answer: Response, network: Network) -> str:
+        """The next page's address, "" after the last. Raises Failure."""
+        following = _NEXT.search(answer.headers.get("link", ""))
+        if not following:
+            return ""
+        # The page's address is data: with another origin the token would travel there.
+        url = joined(answer.url, following[1])
+        if origin_of(network.rewrite(url)) != origin_of(answer.url):
+            raise Failure(
+                "refused",
+                t("{source}: the listing goes on at another host", source=self.describe()),
+            )
+        return url
+
+    def entries(self, page: list[object]) -> dict[str, FileEntry]:
+        """The files below `path` of one page of a listing, by path. Raises Failure."""
+        found: dict[str, FileEntry] = {}
+        for item in page:
+            entry = self._entry(item)
+            if entry and found.setdefault(entry.path, entry) != entry:
+                raise self._twice(entry.path)
+        return found
+
+    def _twice(self, path: str) -> Failure:
+        return Failure(
+            "refused",
+            t("{source}: the Hub lists {path} twice", source=self.describe(), path=shown(path)),
+        )
 
     def _entry(self, item: object) -> FileEntry | None:
         if not isinstance(item, dict):
@@ -307,7 +356,8 @@ class HuggingFace(Source):
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
         url = self._resolve_url(revision, file.path, network)
-        found: list[Candidate] = [UrlCandidate(self.type, url)]
+        pinned = bool(COMMIT.fullmatch(revision or self.revision))
+        found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
         large = file.lfs and (file.size or 0) >= XET_LEAST
         # hf_xet knows no rate.
         if large and network.settings.xet and not network.settings.limit_rate:

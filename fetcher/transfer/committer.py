@@ -231,7 +231,7 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
                 wanted=wanted.sha256,
             ),
         )
-    elif not wanted.sha256 and wanted.git_blob and git_blob != wanted.git_blob:
+    elif wanted.git_blob and not wanted.lfs and git_blob != wanted.git_blob:
         wrong, found = (
             "digest-mismatch",
             t(

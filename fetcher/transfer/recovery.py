@@ -15,7 +15,7 @@ from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.network.retry import backoff
 from fetcher.network.session import Network
-from fetcher.network.urls import host_of
+from fetcher.network.urls import host_of, public_url
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import MAX_TRIES, Arrived, Download
@@ -101,9 +101,15 @@ class Recovery:
         return Again(pause, cut=outcome.anew)
 
     def mismatched(self, download: Download, failure: Failure) -> Decision:
-        """A damaged transfer is mended by another try; a server that lies is not."""
+        """A damaged transfer is mended by another try; a server that lies is not.
+
+        What the source itself has at a commit is what the file is: no mirror is asked for another.
+        """
         download.settled = False
-        if download.mismatched or not isinstance(download.candidate, UrlCandidate):
+        place = download.candidate
+        if download.mismatched and isinstance(place, UrlCandidate) and place.pinned:
+            return self.fail(download, _contradicted(place, failure))
+        if download.mismatched or not isinstance(place, UrlCandidate):
             return self.give_up_candidate(download, failure)
         _log.info("%s: %s; once more", download.label, failure.message)
         download.mismatched, download.deferred, download.landed = True, None, ""
@@ -190,6 +196,8 @@ class Recovery:
         here = self._host(download, download.index)
         if here is None or download.tries or download.reasons or not here.speed:
             return
+        if download.mismatched:  # the same place shows whether it lies or was damaged on the way
+            return
         rank = _rank(download, download.index)
         best, fastest = download.index, here.speed * 1.5
         for index in range(download.index + 1, len(download.candidates)):
@@ -253,6 +261,21 @@ class Recovery:
         if failure is not None:
             download.reasons += (failure,)
         return Failed(download.problem())
+
+
+def _contradicted(place: UrlCandidate, failure: Failure) -> Failure:
+    if failure.problem.code not in {"digest-mismatch", "size-mismatch"}:
+        return failure
+    text = t(
+        "{message}: so says {url} itself, twice, and a commit does not change",
+        message=failure.message,
+        url=public_url(place.url),
+    )
+    hint = t(
+        "what the manifest or fetch.lock states is wrong, or a proxy changes what passes: do not "
+        "trust it; an old mistake is corrected in the manifest, then `fetch lock --update NAME`"
+    )
+    return Failure(failure.problem.code, text, hint)
 
 
 def _swap(download: Download, index: int) -> None:

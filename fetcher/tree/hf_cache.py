@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat as stats
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,12 +17,13 @@ from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
-from fetcher.fs.atomic import publish, sha256_of, write_atomically
+from fetcher.fs.atomic import git_blob_of, publish, sha256_of, write_atomically
 from fetcher.fs.boundary import OpenFolder, open_own
-from fetcher.fs.private_files import private_name, tidy
-from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.fs.private_files import private_name, remove_quietly, tidy
+from fetcher.fs.safe_paths import BadPath, check_relative, is_below
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
 from fetcher.tree.state import StateRow
@@ -145,14 +145,28 @@ def scan(cache: Path) -> Scan:
     return Scan(repositories, sorted(map(str, found.warnings)))
 
 
-def _branch_of(item: Item) -> str | None:
-    revision = str(getattr(item.artifact.source, "revision", "main"))
-    ref = "main" if re.fullmatch(r"[0-9a-f]{40}", revision) else revision
+def branch_of(item: Item) -> str | None:
+    """The branch or tag that leads to an item's commit; None where the manifest pins the commit.
+
+    A ref says where a branch is: nobody has said that of a commit that is pinned.
+    """
+    ref = str(getattr(item.artifact.source, "revision", "main"))
     try:
         check_relative(ref)
     except BadPath:
         return None
-    return ref
+    return None if COMMIT.fullmatch(ref) else ref
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether other projects may read the cache: all but one that the project chose below it."""
+    below = is_below(os.path.realpath(settings.hub_cache), os.path.realpath(settings.root))
+    return not (settings.is_from_project("hub_cache") and below)
+
+
+def is_content(path: str, name: str) -> bool:
+    """Whether a file is what its blob's name says: a sha256 or a git id. Raises OSError."""
+    return (git_blob_of(path) if COMMIT.fullmatch(name) else sha256_of(path)) == name
 
 
 def pointed_to(item: Item) -> str | None:
@@ -160,7 +174,7 @@ def pointed_to(item: Item) -> str | None:
 
     None where that cannot be read, or is none of our business.
     """
-    ref = _branch_of(item)
+    ref = branch_of(item)
     if ref is None:
         return None
     try:
@@ -174,14 +188,17 @@ def pointed_to(item: Item) -> str | None:
 class HubCache:
     """Places items there. `link_blob(sha256, path)` makes a new file from a blob of the store;
     `keep(path, relative)` keeps a copy of what stands in the way. In a `confined` cache, which
-    the project chose, no folder is a link."""
+    the project chose, no folder is a link. Blobs of a store that the project chose are read before
+    they get a name here (`prove`): who made it made its stamps."""
 
     def __init__(
         self,
         link_blob: Callable[[str, str], None],
         keep: Callable[[str, str], None],
         confined: bool = False,
+        prove: bool = False,
     ) -> None:
+        self._prove = prove
         self._link_blob = link_blob
         self._keep = keep
         self._confined = confined
@@ -198,9 +215,13 @@ class HubCache:
         return OpenFolder(str(path), None)
 
     def place(self, item: Item, sha256: str) -> StateRow:
-        """Blob by its ETag, symlink in the snapshot, ref. Raises Failure, OSError."""
+        """Blob by its ETag, symlink in the snapshot, ref. Raises Failure, OSError.
+
+        The blob's name is computed before it is used; one that is true stays as it is.
+        """
         repository = Path(item.hub)
-        name, way = item.file.git_blob or sha256, Path(item.path).relative_to(repository)
+        name = item.etag or item.file.git_blob or sha256
+        way = Path(item.path).relative_to(repository)
         if self._confined:  # or the file would be there, and nothing point to it
             self._open(repository, "refs").close()
         with (
@@ -208,13 +229,8 @@ class HubCache:
             self._open(repository, way.parent.as_posix()) as snapshot,
         ):
             blob, path = blobs.at(name), snapshot.at(way.name)
-            self._make_way(item, path)
-            if os.path.lexists(blob) and not (os.path.exists(blob) and sha256_of(blob) == sha256):
-                # A damaged download of another tool under a content's name, or a link into the
-                # shared store that leads nowhere any more.
-                os.unlink(blob)
-            if not os.path.exists(blob):
-                self._publish(sha256, blob)
+            self._see_to_blob(item, blob, name, sha256)
+            self._make_way(item, path, sha256)
             if not os.path.lexists(path):
                 try:
                     up = os.path.relpath(repository / "blobs" / name, repository / way.parent)
@@ -228,6 +244,25 @@ class HubCache:
         self._forget_absence(item)
         self._point_ref(item)
         return row_of(item, sha256, stat)
+
+    def _see_to_blob(self, item: Item, blob: str, name: str, sha256: str) -> None:
+        if os.path.lexists(blob):
+            if os.path.exists(blob) and is_content(blob, name):
+                if sha256_of(blob) != sha256:
+                    raise two_contents(item, name, sha256)
+                return
+            # A damaged download of another tool under a content's name, or a link into the
+            # shared store that leads nowhere any more.
+            os.unlink(blob)
+        self._publish(sha256, blob, lambda path: self._check_name(item, path, name, sha256))
+
+    def _check_name(self, item: Item, path: str, name: str, sha256: str) -> None:
+        """Raise Failure unless a new blob is what its name is to say."""
+        sound = not self._prove or sha256_of(path) == sha256
+        if name != sha256:
+            sound = sound and bool(COMMIT.fullmatch(name)) and git_blob_of(path) == name
+        if not sound:
+            raise two_contents(item, name, sha256)
 
     def _forget_absence(self, item: Item) -> None:
         """Remove the client's note that the commit has no such file: it would believe the note.
@@ -245,7 +280,7 @@ class HubCache:
             with suppress(OSError, Failure), self._open(repository, place, False) as folder:
                 os.unlink(folder.at(names[-1]))
 
-    def _make_way(self, item: Item, path: str) -> None:
+    def _make_way(self, item: Item, path: str, sha256: str) -> None:
         if not os.path.lexists(path):
             return
         if not os.path.exists(path):
@@ -253,22 +288,33 @@ class HubCache:
         elif item.aside:
             self._keep(path, Path(item.path).relative_to(Path(item.hub).parent).as_posix())
             os.unlink(path)
+        elif item.replaces and sha256_of(path) != sha256:
+            os.unlink(path)  # ours, of an older lock
 
-    def _publish(self, sha256: str, target: str) -> None:
+    def _publish(
+        self, sha256: str, target: str, check: Callable[[str], None] = lambda _: None
+    ) -> None:
         tidy(os.path.dirname(target))
         temporary = private_name(target)
         self._link_blob(sha256, temporary)
         try:
+            check(temporary)
             publish(temporary, target)
         except FileExistsError:
             pass  # another run was faster
+        except Failure:
+            remove_quietly(temporary)
+            raise
 
     def _point_ref(self, item: Item) -> None:
-        """Point the branch at the snapshot, so that loading by id finds it offline."""
+        """Point the branch at the snapshot, so that loading by id finds it offline.
+
+        Only one whose place is known: `item.ref`.
+        """
         repository = Path(item.hub)
         snapshot = Path(item.path).parts[len(repository.parts) + 1]
-        ref = _branch_of(item)
-        if ref is None or (item.hub, ref) in self._refs:
+        ref = item.ref
+        if not ref or (item.hub, ref) in self._refs:
             return
         self._refs.add((item.hub, ref))
         above, _, name = f"refs/{ref}".rpartition("/")
@@ -281,3 +327,23 @@ class HubCache:
                 told = b""
             if told != snapshot.encode():
                 write_atomically(path, snapshot.encode())
+
+
+def two_contents(item: Item, name: str, sha256: str) -> Failure:
+    """The refusal of bytes that are not what is said of an item: its id `name`."""
+    return Failure(
+        "digest-mismatch",
+        t(
+            "{path}: {by} says that it is {name}, and the content with sha256 {sha256}, which the "
+            "project wants there, is not: it is not placed in the Hugging Face cache",
+            path=item.file.path,
+            by=item.said_by or "fetch.lock",
+            name=name,
+            sha256=sha256,
+        ),
+        t(
+            "do not trust this project's digests; if they are an old mistake: remove them from "
+            "the manifest, and `fetch lock --update {id}`",
+            id=item.artifact.id,
+        ),
+    )

@@ -56,7 +56,8 @@ class Placer:
     """Places items in one tree. Batches share one sync of the file system.
 
     Folders are held open while there is work in them: `close` lets go. `confined_cache`: the
-    Hugging Face cache is the project's choice, so that no link in it is followed.
+    Hugging Face cache is the project's choice, so that no link in it is followed. `prove_blobs`:
+    the store is, so that its blobs are read before the cache gets them.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Placer:
         link: str,
         linked: Iterable[str] = (),
         confined_cache: bool = False,
+        prove_blobs: bool = False,
     ) -> None:
         self.tree = boundary.root
         self.store = store
@@ -75,7 +77,7 @@ class Placer:
         self._folders: OrderedDict[str, OpenFolder] = OrderedDict()
         self._no_reflink = False
         self._kept = ""
-        self._hub_cache = HubCache(self.link_blob, self._keep_copy, confined_cache)
+        self._hub_cache = HubCache(self.link_blob, self._keep_copy, confined_cache, prove_blobs)
 
     def close(self) -> None:
         """Let go of the folders."""

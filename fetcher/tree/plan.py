@@ -33,7 +33,9 @@ class Item:
     """One file of one artifact at one target.
 
     `target` is relative to `tree`, or absolute in the Hugging Face cache.
-    `replaces` marks a file of ours that an older plan has placed there.
+    `replaces` marks a file of ours that an older plan has placed there. In the cache, `etag` is
+    the name that its blob gets (its git id or sha256), `said_by` who says so, and `ref` the branch
+    that is to lead there.
     """
 
     artifact: Artifact
@@ -53,6 +55,9 @@ class Item:
     stat: os.stat_result | None = None
     problem: Problem | None = None
     origin: str = ""
+    etag: str = ""
+    said_by: str = ""
+    ref: str = ""
 
     @property
     def path(self) -> str:

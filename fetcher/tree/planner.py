@@ -405,6 +405,8 @@ class Planner:
                 t("check its owner and mode"),
             )
             return
+        if self._is_contradicted(item, found):
+            return
         if found:
             item.action, item.sha256, item.touched = KEEP, found, True
         elif row is not None and row.placed and self._sha256_if_regular(item) == row.sha256:
@@ -414,6 +416,35 @@ class Planner:
             self._changed(item)
         else:
             self._conflict(item)
+
+    def _is_contradicted(self, item: Item, found: str) -> bool:
+        """Whether what stands there has one of the lock's two digests, and not the other.
+
+        `found` is its sha256 if that is the lock's. Then the git id is computed where it counts:
+        as a name in the cache, and where every byte is to be looked at.
+        """
+        file = item.file
+        if not (file.sha256 and file.git_blob) or file.lfs or item.edit:
+            return False
+        if found and not (self.deep or item.hub):
+            return False
+        if not found and not (item.stat and os.path.isfile(native(item.path))):
+            return False
+        if (git_blob_of(item.path) == file.git_blob) == bool(found):
+            return False
+        self._block(
+            item,
+            "digest-mismatch",
+            t(
+                "{target}: fetch.lock says that it has the sha256 {sha256} and the git id "
+                "{git_blob}: what stands there has one and not the other",
+                target=item.target,
+                sha256=file.sha256,
+                git_blob=file.git_blob,
+            ),
+            t("do not trust this fetch.lock: `fetch lock --update {id}`", id=item.artifact.id),
+        )
+        return True
 
     def _changed(self, item: Item) -> None:
         """The user changed a file that we placed; a writable one is there to be changed."""

@@ -34,7 +34,8 @@ _MAY_BE = re.compile(
     r"^(?!project/fetch\.lock$)(?:.*\.lock(?:\.holder|\.soft)?"
     r"|project/\.fetch/(?:lock|lock\.holder|state\.db-journal|state\.db(?:-journal)?\.damaged)"
     r"|tmp/(?:fetch-)?[a-z0-9_]{8}/?"  # of Python's tempfile, which the system clears away
-    r"|store/runs/.*\.run|store/(?:stamps|damaged)/?.*)$"
+    r"|store/runs/.*\.run|store/(?:stamps|damaged)/?.*"
+    r"|store/upstream/(?:.*/)?(?:upstream\.json|[^/]*\.pages)?)$"  # asked for again where needed
 )
 # Whether a file is a link to a read-only blob, or to a user's own, or a copy depends on what else
 # is a link already.

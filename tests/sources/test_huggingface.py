@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.errors import Failure
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from tests.kit import Run, payload, sha256
+from tests.servers.base import Server
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer
+from tests.servers.wire import Request, Response
 
 FILES = {"a.json": b"{}", "w.safetensors": payload(1_200_000)}
 TOKEN = "hf_secretsecret"
@@ -252,3 +255,41 @@ def test_quotas_are_kept_to(tmp_path: Path, hub: HubServer) -> None:
     run, source = run_of(tmp_path, hub), HuggingFace("o/r")
     assert run.fetch(source, list(run.resolve(source).values())).failed == []
     assert sum(request.status == 429 for request in hub.requests) <= 16
+
+
+class History(Server):
+    """Answers with pages of commits: `pages` by number, each with the address of the next."""
+
+    def __init__(self, pages: dict[str, object], following: dict[str, str]) -> None:
+        super().__init__()
+        self.pages, self.following = pages, following
+
+    def respond(self, request: Request) -> Response:
+        page = request.query.get("p", "0")
+        answer = Response.json(self.pages[page])
+        if page in self.following:
+            answer.headers["Link"] = f'<{self.following[page]}>; rel="next"'
+        return answer
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_where_a_branch_once_was(tmp_path: Path, found: bool) -> None:
+    pages: dict[str, object] = {"0": [{"id": "a" * 40}, "junk", {}], "1": [{"id": "b" * 40}]}
+    with History(pages, {"0": "?p=1"}) as server:
+        network = Run(tmp_path, hf_endpoint=server.url).fresh_network()
+        wanted = ("b" if found else "c") * 40
+        assert HuggingFace("o/r").was_at(wanted, network) is found
+        assert len(server.requests) == 2
+
+
+def test_a_history_that_never_ends_leads_elsewhere_or_is_none(tmp_path: Path) -> None:
+    page: list[object] = [{"id": "a" * 40}]
+    with History({"0": page, "1": page}, {"0": "?p=1", "1": "?p=0"}) as server:
+        network = Run(tmp_path, hf_endpoint=server.url).fresh_network()
+        assert not HuggingFace("o/r").was_at("c" * 40, network)
+        assert len(server.requests) < 30
+        server.following["0"] = "http://127.0.0.1:9/?p=1"
+        with pytest.raises(Failure, match="another host"):
+            HuggingFace("o/r").was_at("c" * 40, network)
+        server.pages["0"] = {"error": "no"}
+        assert not HuggingFace("o/r").was_at("c" * 40, network)

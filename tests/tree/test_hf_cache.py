@@ -7,13 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fetcher.config.settings import load
+from fetcher.errors import Failure
 from fetcher.fs.atomic import copy
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.tree.hf_cache import CachedBlobs, HubCache
+from fetcher.tree.hf_cache import CachedBlobs, HubCache, branch_of, is_shared
 from fetcher.tree.plan import Item
 from tests.kit import git_blob, payload, sha256
 from tests.oracles import CLIENTS, client
@@ -59,14 +62,14 @@ for kind, repo, revision, names in json.loads(sys.argv[1]):
     folders.append(folder)
 print(json.dumps(folders))
 """
-# Revisions, and the name of the reference that each gets.
+# Revisions, and the names of the references that each gets: none for a commit.
 REVISIONS = {
-    "main": "main",
-    "v1.0": "v1.0",
-    "refs/pr/1": "refs/pr/1",
-    "a/b": "a/b",
-    COMMIT[:7]: COMMIT[:7],
-    COMMIT: "main",
+    "main": ["main"],
+    "v1.0": ["v1.0"],
+    "refs/pr/1": ["refs/pr/1"],
+    "a/b": ["a/b"],
+    COMMIT[:7]: [COMMIT[:7]],
+    COMMIT: [],
 }
 
 
@@ -105,7 +108,9 @@ class Cache:
         hub = self.root / source.cache_folder
         artifact = Artifact("a", "m", source)
         path = hub / "snapshots" / commit / source.path / file.path
-        return Item(artifact, file, str(path), "", hub=str(hub))
+        item = Item(artifact, file, str(path), "", hub=str(hub))
+        item.ref = branch_of(item) or ""
+        return item
 
     def fill(
         self, source: HuggingFace, files: dict[str, bytes] = FILES, commit: str = COMMIT
@@ -136,7 +141,7 @@ def test_what_we_place_is_scanned_without_warnings_and_found(cache: Cache, path:
     seen = json.loads(client(SCAN, str(cache.root), path=path))
     assert seen["warnings"] == []
     assert seen["repos"] == sorted(
-        [s.repo_type, s.repo, len(FILES), [[COMMIT, [REVISIONS[s.revision]], sorted(FILES)]]]
+        [s.repo_type, s.repo, len(FILES), [[COMMIT, REVISIONS[s.revision], sorted(FILES)]]]
         for s in sources
     )
     for folder in found_by_the_client(*[(source, FILES) for source in sources], path=path):
@@ -293,3 +298,56 @@ def test_a_blob_that_leads_elsewhere_is_not_followed(cache: Cache, target: str) 
         path.write_bytes(WEIGHTS)
     blob.symlink_to(outside if target == "outside" else target)
     assert find(cache, HuggingFace("o/m"), "w.bin", WEIGHTS) is None
+
+
+# Names are computed
+
+
+@given(
+    bytes_wanted=st.binary(max_size=50),
+    bytes_claimed=st.binary(max_size=50),
+    there=st.sampled_from(["nothing", "true", "false", "dangling"]),
+)
+def test_a_git_id_names_its_own_content_alone(
+    tmp_path_factory: pytest.TempPathFactory, bytes_wanted: bytes, bytes_claimed: bytes, there: str
+) -> None:
+    """Whatever is claimed and whatever stands there: a name never leads to other bytes."""
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    source, name = HuggingFace("o/m"), git_blob(bytes_claimed)
+    blob = cache.root / source.cache_folder / "blobs" / name
+    blob.parent.mkdir(parents=True)
+    if there == "dangling":
+        blob.symlink_to("nowhere")
+    elif there != "nothing":
+        blob.write_bytes(bytes_claimed if there == "true" else bytes_claimed + b"!")
+    before = blob.lstat().st_ino if there == "true" else 0
+    (cache.contents / sha256(bytes_wanted)).write_bytes(bytes_wanted)
+    file = FileEntry("f", len(bytes_wanted), sha256(bytes_wanted), name)
+    try:
+        HubCache(cache._link, cache._keep).place(cache.item(source, file), sha256(bytes_wanted))
+    except Failure as failure:
+        assert bytes_wanted != bytes_claimed
+        assert failure.problem.code == "digest-mismatch"
+        assert name in failure.message and sha256(bytes_wanted) in failure.message
+        assert not (cache.root / source.cache_folder / "snapshots" / COMMIT / "f").exists()
+    else:
+        assert bytes_wanted == bytes_claimed
+        found = cache.root / source.cache_folder / "snapshots" / COMMIT / "f"
+        assert found.read_bytes() == bytes_claimed
+    assert there != "true" or blob.lstat().st_ino == before
+    assert not blob.is_file() or blob.read_bytes() == bytes_claimed
+    assert {path.name for path in blob.parent.iterdir()} <= {name}
+
+
+def test_a_cache_is_the_project_s_own_only_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HOME")
+    assert is_shared(load(tmp_path))
+    (tmp_path / ".env").write_text("HF_HUB_CACHE=hub\n")
+    assert not is_shared(load(tmp_path))
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(tmp_path.parent / "disk"))
+    (tmp_path / ".env").write_text(f"HF_HUB_CACHE={tmp_path.parent}/disk\n")
+    assert is_shared(load(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))  # the person's choice
+    assert is_shared(load(tmp_path))
