@@ -418,6 +418,19 @@ class Settings:
         return not own or self.hf_endpoint == PUBLIC_HUB
 
     @property
+    def hub_answers_to_person(self) -> bool:
+        """Whether what answers at the Hub's address is the person's choice, rewriting included."""
+        return self.hub_login_allowed and not self.is_from_project("rewrite")
+
+    @property
+    def own_store(self) -> Path | None:
+        """A store that no project chose: where the person's own knowledge is; None without any."""
+        if not self.is_from_project("store"):
+            return self.store
+        folder = cache_folder()
+        return folder / "store" if folder else None
+
+    @property
     def hf_token_path(self) -> Path:
         """Where `hf auth login` leaves its token, as huggingface_hub finds it."""
         if named := os.environ.get("HF_TOKEN_PATH"):

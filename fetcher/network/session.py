@@ -123,6 +123,11 @@ class Network:
             return self.account.token()
         return self._tokens.get(origin, "")
 
+    def sends_login(self, url: str) -> bool:
+        """Whether a request to `url` (already rewritten) goes with a login of any kind."""
+        sent = self.outgoing(url)
+        return bool(sent.login) or any(name == "Authorization" for name, _ in sent.headers)
+
     def renew_token(self, url: str, sent: str) -> bool:
         """Whether there is another token for this URL than the one that was refused."""
         kind, _, token = sent.partition(" ")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,13 @@ from fetcher.fs.atomic import write_atomically
 from fetcher.fs.boundary import Boundary
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
+from fetcher.network.urls import public_url
 from fetcher.project import lockfile as locks
 from fetcher.project import pins
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
+from fetcher.sources.base import Listing
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
@@ -29,6 +32,8 @@ from fetcher.tree.plan import Plan
 from fetcher.tree.planner import Planner
 from fetcher.tree.state import State, StateRow
 from fetcher.ui.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -118,7 +123,26 @@ class Workspace:
             )
             return Resolution()
         pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
-        return resolve(pending, self.lock, self.network) if pending else Resolution()
+        if not pending:
+            return Resolution()
+        found = resolve(pending, self.lock, self.network)
+        self.keep_listings(found.listings)
+        return found
+
+    def keep_listings(self, listings: Sequence[Listing]) -> None:
+        """Remember what the Hub of the person's choice said; best effort."""
+        if not listings or self.readonly or not self.settings.hub_answers_to_person:
+            return
+        from fetcher.store import upstream_records
+
+        records = upstream_records.of_person(self.settings)
+        if records is None:
+            return
+        for listing in listings:
+            try:
+                records.add_pages(listing)
+            except OSError as error:
+                _log.info("what %s says is not kept: %s", public_url(listing.endpoint), error)
 
     def require_current(self, hint: str) -> None:
         """Raise LockError for artifacts without a current entry, with the reason if it is one."""

@@ -14,17 +14,18 @@ from fetcher.network.session import Network
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
 from fetcher.project.pins import contradictions
-from fetcher.sources.base import choose
+from fetcher.sources.base import Listing, choose
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Resolution:
-    """Fresh entries of the lock, and what could not be resolved."""
+    """Fresh entries of the lock, what could not be resolved, and what Hubs answered."""
 
     fresh: dict[tuple[str, str], LockedArtifact] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)
 
 
 def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolution:
@@ -35,7 +36,8 @@ def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolu
     resolution = Resolution()
     with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
         try:
-            outcomes = list(pool.map(lambda item: _resolve_one(item, network, lock), pending))
+            heard = resolution.listings
+            outcomes = list(pool.map(lambda a: _resolve_one(a, network, lock, heard), pending))
         except BaseException:  # Ctrl-C: nobody waits for answers that no one wants
             network.interrupt()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -58,9 +60,11 @@ def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolu
     return resolution
 
 
-def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArtifact | Failure:
+def _resolve_one(
+    artifact: Artifact, network: Network, lock: Lock, heard: list[Listing]
+) -> LockedArtifact | Failure:
     try:
-        fresh = _resolve(artifact, network)
+        fresh = _resolve(artifact, network, heard)
     except Failure as failure:
         if failure.problem.code == "offline":
             return Failure(
@@ -80,7 +84,7 @@ def _resolve_one(artifact: Artifact, network: Network, lock: Lock) -> LockedArti
     return _as_before(_with_learned_digests(fresh, old), old)
 
 
-def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
+def _resolve(artifact: Artifact, network: Network, heard: list[Listing]) -> LockedArtifact:
     source, request = artifact.source, artifact.request
     if artifact.fully_known and request.known:
         # Every size and digest stands in the manifest: there is nothing to ask.
@@ -89,6 +93,8 @@ def _resolve(artifact: Artifact, network: Network) -> LockedArtifact:
         return _kept(artifact, locked(artifact, source.pinned_revision(), files))
     _log.debug("%s: asking %s", artifact.full_name, source.describe())
     resolved = source.resolve(request, network)
+    if resolved.listing is not None:
+        heard.append(resolved.listing)
     return _kept(artifact, locked(artifact, resolved.revision, resolved.files, resolved.said_by))
 
 

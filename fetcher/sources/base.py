@@ -51,17 +51,38 @@ class FileEntry(NamedTuple):
         return f"git:{self.git_blob}" if self.git_blob else ""
 
 
+class Listing(NamedTuple):
+    """What a Hub answered when it was asked for a commit's tree, as it came.
+
+    `endpoint` is the Hub's address; `kind` model, dataset or space. `ref` is the branch or tag
+    that it said stands at `commit`, "" where the commit itself was asked for; `path` the folder
+    that was listed, "" for all. `pages` are JSON lists. `closed`: a login went with the question,
+    so that others may not see the answer. `whole`: it lists all that there is.
+    """
+
+    endpoint: str
+    kind: str
+    repo: str
+    commit: str
+    ref: str
+    path: str
+    pages: tuple[bytes, ...]
+    closed: bool
+    whole: bool = True
+
+
 class Resolved(NamedTuple):
     """What a source resolved to: a revision that cannot move, and its files.
 
     `whole` is False where a mirror says that it lists no more than it holds. `said_by` is the
-    address that was asked (see `asked`), "" if nothing was.
+    address that was asked (see `asked`), "" if nothing was; `listing` is its answer, of a Hub.
     """
 
     revision: str
     files: Sequence[FileEntry]
     whole: bool = True
     said_by: str = ""
+    listing: Listing | None = None
 
 
 class Request(NamedTuple):

@@ -16,6 +16,7 @@ from fetcher.network.urls import joined, origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
+    Listing,
     Request,
     Resolved,
     Source,
@@ -110,36 +111,48 @@ class HuggingFace(Source):
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One call for the commit (none if it is pinned), one for each page of the tree."""
-        commit = self.revision
-        if not COMMIT.fullmatch(commit):
-            answer = network.get_json(self._api(network, f"revision/{quote(commit, safe='')}"))
-            self._check(answer, network)
-            sha = answer.json()
-            commit = sha.get("sha", "") if isinstance(sha, dict) else ""
-            if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-                raise Failure(
-                    "refused", t("{source}: the Hub names no commit", source=self.describe())
-                )
-        entries: dict[str, FileEntry] = {}
-        whole = True
-        for answer, entry in self._tree(commit, network):
-            whole = whole and answer.headers.get(PART_HEADER.lower()) != PART
-            if entries.setdefault(entry.path, entry) != entry:
-                text = t(
-                    "{source}: the Hub lists {path} twice",
-                    source=self.describe(),
-                    path=shown(entry.path),
-                )
-                raise Failure("refused", text)
+        commit = self.commit(network)
+        entries, listing = self.list_commit(commit, network)
         where = t(
             "{repo}@{commit}{which}",
             repo=self.repo,
             commit=commit[:8],
             which=t(" below {path!r}", path=self.path) if self.path else "",
         )
-        return Resolved(commit, choose(entries, request, where), whole, asked(network.hub))
+        files = choose(entries, request, where)
+        return Resolved(commit, files, listing.whole, asked(network.hub), listing)
 
-    def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, FileEntry]]:
+    def commit(self, network: Network) -> str:
+        """The commit that is pinned, or at which the Hub says the revision is. Raises Failure."""
+        if COMMIT.fullmatch(self.revision):
+            return self.revision
+        answer = network.get_json(self._api(network, f"revision/{quote(self.revision, safe='')}"))
+        self._check(answer, network)
+        told = answer.json()
+        commit = told.get("sha", "") if isinstance(told, dict) else ""
+        if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+            raise Failure("refused", t("{source}: the Hub names no commit", source=self.describe()))
+        return commit
+
+    def list_commit(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], Listing]:
+        """What the Hub lists of a commit below `path`, by path; and its answer. Raises Failure."""
+        entries: dict[str, FileEntry] = {}
+        pages: list[bytes] = []
+        whole = True
+        for answer, page in self._tree(commit, network):
+            whole = whole and answer.headers.get(PART_HEADER.lower()) != PART
+            pages.append(answer.body)
+            for path, entry in self.entries(page).items():
+                if entries.setdefault(path, entry) != entry:
+                    raise self._twice(path)
+        ref = "" if commit == self.revision else self.revision
+        closed = network.sends_login(network.rewrite(self._api(network, "tree")))
+        kind, path = self.repo_type, self.path
+        return entries, Listing(
+            network.hub, kind, self.repo, commit, ref, path, tuple(pages), closed, whole
+        )
+
+    def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, list[object]]]:
         path = "/" + quote(self.path) if self.path else ""
         url = first = self._api(network, f"tree/{commit}{path}?recursive=true&expand=false")
         seen: set[str] = set()
@@ -158,10 +171,7 @@ class HuggingFace(Source):
                     "refused", t("{source}: the Hub's listing is no list", source=self.describe())
                 )
             pages.add(len(listing))
-            for item in listing:
-                entry = self._entry(item)
-                if entry:
-                    yield answer, entry
+            yield answer, listing
             following = _NEXT.search(answer.headers.get("link", ""))
             if not following:
                 return
@@ -173,6 +183,21 @@ class HuggingFace(Source):
                     t("{source}: the listing goes on at another host", source=self.describe()),
                 )
         raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
+
+    def entries(self, page: list[object]) -> dict[str, FileEntry]:
+        """The files below `path` of one page of a listing, by path. Raises Failure."""
+        found: dict[str, FileEntry] = {}
+        for item in page:
+            entry = self._entry(item)
+            if entry and found.setdefault(entry.path, entry) != entry:
+                raise self._twice(entry.path)
+        return found
+
+    def _twice(self, path: str) -> Failure:
+        return Failure(
+            "refused",
+            t("{source}: the Hub lists {path} twice", source=self.describe(), path=shown(path)),
+        )
 
     def _entry(self, item: object) -> FileEntry | None:
         if not isinstance(item, dict):

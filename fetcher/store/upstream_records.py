@@ -3,6 +3,8 @@
     upstream/HOST-HASH/upstream.json        {"schema": "fetch.upstream/1", "url": …}
     upstream/HOST-HASH/REPO-HASH/said.jsonl where a ref stands, what a path holds: one a line
     upstream/HOST-HASH/REPO-HASH/COMMIT     a whole listing, in the form of a lock
+    upstream/HOST-HASH/REPO-HASH/COMMIT.HASH.pages
+        a line of JSON about a listing that a run read, then its pages as they came, one a line
 
 One Hub's word is never taken for another's. Statements are appended, each with one write, so that
 servers which share a store lose none of each other's, and a killed one no more than its last.
@@ -23,24 +25,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fetcher.config.settings import PUBLIC_HUB, Settings
 from fetcher.errors import FetchError, LockError
 from fetcher.fs.atomic import write_atomically
-from fetcher.fs.private_files import remove_quietly
+from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.network.urls import host_of, origin_of, without_login
 from fetcher.project import lockfile
 from fetcher.project.lockfile import Lock, LockedArtifact
-from fetcher.sources.base import FileEntry
+from fetcher.sources.base import FileEntry, Listing
 from fetcher.sources.git_fields import COMMIT
+from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.verify.contract import json_text
+from fetcher.verify.contract.regular import MAX_LIST, open_regular
 
 _log = logging.getLogger(__name__)
 
 FOLDER = "upstream"
 SCHEMA = "fetch.upstream/1"
+LISTING_SCHEMA = "fetch.listing/1"
 KINDS = ("model", "dataset", "space")
 _ABOUT, _SAID = "upstream.json", "said.jsonl"
 _MANIFEST = "upstream"
+_PAGES = ".pages"
 _REF = re.compile(r"[^\x00-\x20\x7f]{1,255}")
 
 
@@ -75,6 +82,20 @@ class FileStatement:
 
 
 Statement = RefStatement | FileStatement
+
+
+@dataclass
+class SaidCommit:
+    """What one Hub told the person's own runs of a commit.
+
+    `files` by their path in the repository; the sha256 of an LFS file or the git id of another.
+    `refs` are the branches and tags that it said stand there, with the time (seconds since 1970).
+    `closed`: all of it was read with a login.
+    """
+
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    refs: dict[str, float] = field(default_factory=dict)
+    closed: bool = True
 
 
 @dataclass
@@ -166,6 +187,35 @@ class UpstreamRecords:
         text = lockfile.dumps(Lock({(_MANIFEST, commit): locked}))
         write_atomically(folder / commit, text.encode())
 
+    def add_pages(self, listing: Listing) -> None:
+        """Keep a listing as it came; one that was read with a login, so that only its reader can
+        read it. Costs a write of its bytes. Raises OSError."""
+        folder = self.folder(listing.kind, listing.repo)
+        self._prepare(folder)
+        about = {
+            "schema": LISTING_SCHEMA,
+            **{"kind": listing.kind, "id": listing.repo, "commit": listing.commit},
+            **{"ref": listing.ref, "path": listing.path, "at": int(time.time())},
+            **{"closed": listing.closed, "whole": listing.whole},
+        }
+        # Line breaks are but space between JSON's values.
+        lines = [page.replace(b"\n", b" ") for page in listing.pages]
+        name = f"{listing.commit}.{_short(f'{listing.ref}:{listing.path}')}{_PAGES}"
+        data = b"\n".join([json.dumps(about).encode(), *lines, b""])
+        tidy(str(folder))
+        _write_listing(folder / name, data, 0o600 if listing.closed else 0o644)
+
+    def said_of(self, kind: str, name: str, commit: str) -> SaidCommit:
+        """What the listings that the person's own runs read say of a commit.
+
+        Files that somebody else wrote, or may write, do not count.
+        """
+        found = SaidCommit()
+        for path in sorted(self.folder(kind, name).glob(f"{commit}.*{_PAGES}")):
+            with suppress(OSError, FetchError, ValueError):
+                _take_pages(_own_lines(path), (kind, name, commit), found)
+        return found
+
     def _prepare(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (self.root / _ABOUT).exists():
@@ -192,6 +242,44 @@ class UpstreamRecords:
             found = read(folder)
             if found is not None:
                 yield found
+
+
+def _write_listing(path: Path, data: bytes, mode: int) -> None:
+    """A lost one is asked for again: nothing waits for the disk. Raises OSError."""
+    temporary = private_name(str(path))
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.replace(temporary, path)
+    finally:
+        remove_quietly(temporary)
+
+
+def _own_lines(path: Path) -> list[bytes]:
+    """The lines of a record that only the person writes; none of another's. Raises OSError."""
+    with open_regular(path) as stream:
+        stat = os.fstat(stream.fileno())
+        others = os.name == "posix" and (stat.st_uid != os.geteuid() or stat.st_mode & 0o022)
+        return [] if others or stat.st_size > MAX_LIST else stream.read().split(b"\n")
+
+
+def _take_pages(lines: list[bytes], of: tuple[str, str, str], into: SaidCommit) -> None:
+    """Add one record to what was said of a commit. Raises FetchError, ValueError: a torn one."""
+    about = _object(lines[0]) if lines else {}
+    ref, path, at = about.get("ref"), about.get("path"), about.get("at")
+    named = (about.get("kind"), about.get("id"), about.get("commit")) == of
+    if not named or not (isinstance(ref, str) and isinstance(path, str) and isinstance(at, int)):
+        return
+    source = HuggingFace(of[1], of[0], of[2])
+    files: dict[str, FileEntry] = {}
+    for line in filter(None, lines[1:]):
+        page = json_text.loads(line)
+        files.update(source.entries(page if isinstance(page, list) else []))
+    into.files.update(files)
+    into.closed = into.closed and about.get("closed") is not False
+    if ref:
+        into.refs[ref] = max(into.refs.get(ref, 0.0), float(at))
 
 
 def _mark(folder: Path) -> object:
@@ -250,6 +338,16 @@ def _take(item: Mapping[str, object], repo: UpstreamRepo) -> None:
 def _listing(path: Path) -> dict[str, FileEntry]:
     lock = lockfile.loads(path.read_text("utf-8"), path.name)
     return {file.path: file for item in lock.artifacts.values() for file in item.files}
+
+
+def of_person(settings: Settings) -> UpstreamRecords | None:
+    """Where the person's own runs keep what the Hub of their choice says; None without a home.
+
+    Who asks a Hub that a project chose (`Settings.hub_answers_to_person`) keeps nothing there.
+    """
+    store = settings.own_store
+    url = settings.hf_endpoint if settings.hub_login_allowed else PUBLIC_HUB
+    return UpstreamRecords(store, url) if store else None
 
 
 def endpoints(store: Path) -> list[str]:
