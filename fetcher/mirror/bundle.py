@@ -52,6 +52,9 @@ def blob_name(sha256: str) -> str:
 class Bundle:
     """An opened bundle; what its files contain is for the reader to prove."""
 
+    published = True
+    imported = False
+
     def __init__(self, container: Container, signature: str) -> None:
         self.container = container
         self.label = container.label
