@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import FetchError
-from fetcher.fs.extents import Extent
+from fetcher.fs.atomic import git_blob_hasher
+from fetcher.fs.extents import Extent, read
 from fetcher.i18n import t
 from fetcher.mirror.bundle import SUMS, open_bundles
 from fetcher.mirror.claims import disputes, repo_key
@@ -23,6 +24,7 @@ from fetcher.server.project_inventory import ProjectInventory, StoreInventory
 from fetcher.server.repos import Repo
 from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import UpstreamInventory
+from fetcher.sources.base import FileEntry
 from fetcher.store import imports, upstream_records
 from fetcher.store.gc import projects
 from fetcher.store.imports import ImportRecord
@@ -34,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 # How often a busy server looks whether its locations changed.
 _LOOK_SECONDS = 1.0
+# Bytes that are read to prove git ids, of all files together.
+_MOST_READ = 1 << 30
 
 
 class Location(Protocol):
@@ -211,6 +215,8 @@ class InventoryView:
     _seen: dict[Identity, _Seen] = field(default_factory=dict)
     _made: dict[tuple[object, ...], Repo] = field(default_factory=dict)
     _stores: list[Store] = field(default_factory=list)
+    _git_ids: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _read: int = 0
 
     @classmethod
     def of(cls, inventories: Sequence[Inventory]) -> InventoryView:
@@ -320,8 +326,42 @@ class InventoryView:
             return None
         made = (*key, *map(id, artifacts))
         if made not in self._made:
-            self._made[made] = assembled(kind, name, artifacts)
+            self._made[made] = assembled(kind, name, map(self._with_proven_ids, artifacts))
         return self._made[made]
+
+    def _with_proven_ids(self, item: HeldArtifact) -> HeldArtifact:
+        """Without git ids that are claimed of other bytes: clients keep contents under these."""
+        if item.upstream or not any(file.git_blob for file in item.files):
+            return item
+        files = (
+            file
+            if file.lfs or not file.git_blob or self._is_git_id(file)
+            else file._replace(git_blob=None)
+            for file in item.files
+        )
+        return replace(item, files=tuple(files))
+
+    def _is_git_id(self, file: FileEntry) -> bool:
+        key = file.sha256 or "", file.git_blob or ""
+        if key not in self._git_ids:
+            known = (store.by_git_blob(key[1]) for store in self._stores)
+            self._git_ids[key] = key[0] in known or self._computed(file) == key[1]
+        return self._git_ids[key]
+
+    def _computed(self, file: FileEntry) -> str:
+        """The git id of a content that is read for it, "" of one that is too much to read."""
+        extents = self.locate(file.sha256 or "")
+        size = sum(extent.length for extent in extents or ())
+        if extents is None or size > _MOST_READ - self._read:
+            return ""
+        self._read += size
+        hasher = git_blob_hasher(size)
+        try:
+            for block in read(extents):
+                hasher.update(block)
+        except (OSError, EOFError):
+            return ""
+        return str(hasher.hexdigest())
 
     def named(self, identity: Identity, name: str) -> list[HeldArtifact]:
         """What `MANIFEST/ARTIFACT` means for somebody: one, or several that contradict each other.
