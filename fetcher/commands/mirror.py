@@ -283,6 +283,7 @@ def import_(
         "bytes": found.bytes,
         "reused_files": found.already,
         "store": str(store.root),
+        "notes": found.notes,
     }
     return _answer(summary, found.artifacts, found.problems, as_json, lines)
 
@@ -409,8 +410,21 @@ def push(
                 already=done.already,
             )
         ]
+        if done.replaced:
+            lines.append(
+                t(
+                    "{target} stood at index sha256:{before} until now",
+                    target=done.target,
+                    before=done.replaced,
+                )
+            )
+        if done.index:
+            lines.append(
+                t("pull it by {target}@sha256:{index}", target=done.target, index=done.index)
+            )
     summary = {
         "artifacts": len(done.artifacts),
+        "index": f"sha256:{done.index}" if done.index else None,
         "files": done.sent + done.already,
         "uploaded_files": done.sent,
         "uploaded_bytes": done.sent_bytes,
@@ -464,5 +478,6 @@ def pull(
         "downloaded_bytes": done.bytes,
         "reused_files": done.already,
         "store": str(store.root),
+        "notes": done.notes,
     }
     return _answer(summary, done.artifacts, done.problems, as_json, lines)

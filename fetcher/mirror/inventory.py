@@ -126,6 +126,10 @@ class Inventory(Protocol):
     published: bool  # whether the operator named it: what it claims is shown in a source's name
     imported: bool  # whether it was taken into the store, after those that stand before it
 
+    @property
+    def delta(self) -> bool:
+        """Whether contents that it names may lie in another place."""
+
     def artifacts(self) -> Sequence[HeldArtifact]:
         """Every artifact, sorted by manifest and id. All of their files need not be there."""
 

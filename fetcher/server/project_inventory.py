@@ -33,6 +33,8 @@ class ProjectInventory:
     must keep to. `latest` are artifacts that a later import does not replace, None for all.
     """
 
+    delta = False
+
     def __init__(
         self,
         root: Path,
@@ -211,7 +213,7 @@ class StoreInventory:
     """A store without projects: contents by digest, no artifacts."""
 
     published = True
-    imported = False
+    imported = delta = False
 
     def __init__(self, store: Store) -> None:
         self.store = store

@@ -108,7 +108,7 @@ def shown_documents(
     """The documents of what the operator named, as somebody may see them; and why others are not
     shown, by name: those of which two parties have two.
 
-    Of what was imported one after the other, the latest counts.
+    Of what was imported one after the other, the latest counts, and a delta more than its base.
     """
     found: dict[str, tuple[Inventory, bytes]] = {}
     disputed: dict[str, str] = {}
@@ -117,7 +117,7 @@ def shown_documents(
             other, before = found.setdefault(name, (inventory, data))
             if before == data:
                 continue
-            if inventory.imported and other.imported:
+            if inventory.delta or (inventory.imported and other.imported):
                 found[name] = inventory, data
             else:
                 disputed[name] = _contradiction(name, other.label, inventory.label)

@@ -191,6 +191,11 @@ class BundleLocation:
         opened = open_bundles(self.paths)
         for bundle in opened:
             require(bundle, self.key)
+        later: set[str] = set()
+        for bundle in reversed(opened):
+            bundle.hide_names(later)
+            if bundle.delta:  # it takes the place of what it builds on
+                later |= {item.full_name for item in bundle.artifacts()}
         return list(opened)
 
 
@@ -230,7 +235,7 @@ class InventoryView:
                 store.stamps()  # read here, and not while somebody waits
                 view._stores.append(store)
             for artifact in inventory.artifacts():
-                files = (f for f in artifact.files if f.sha256 and _has(inventory, f.sha256))
+                files = (f for f in artifact.files if view._holds(inventory, f.sha256 or ""))
                 view._add(
                     replace(
                         artifact,
@@ -244,6 +249,12 @@ class InventoryView:
         ]
         view.problems += [*view.contradictions, *view.disputes]
         return view
+
+    def _holds(self, inventory: Inventory, sha256: str) -> bool:
+        """Whether a content that an inventory names is here; a delta's may lie in its base."""
+        if not sha256 or inventory.locate(sha256) is not None:
+            return bool(sha256)
+        return inventory.delta and self.locate(sha256) is not None
 
     def _add(self, artifact: HeldArtifact) -> None:
         self.artifacts.append(artifact)
@@ -411,10 +422,6 @@ def _same(one: HeldArtifact, other: HeldArtifact) -> bool:
         for item in (one, other)
     ]
     return held[0] == held[1]
-
-
-def _has(inventory: Inventory, sha256: str) -> bool:
-    return inventory.locate(sha256) is not None
 
 
 class ServedInventory:

@@ -46,7 +46,7 @@ class UpstreamInventory:
     """What one Hub said, as far as its contents lie in a store (see `fetcher.mirror.inventory`)."""
 
     published = True
-    imported = False
+    imported = delta = False
 
     def __init__(self, records: UpstreamRecords, store: Store) -> None:
         self.records = records

@@ -135,13 +135,15 @@ class UpstreamRepo:
         return sorted(known, key=lambda c: (reached.get(c, 0.0), c))
 
     def listed(self, commit: str, path: str) -> dict[str, FileEntry] | None:
-        """The listing that says all of a path of a commit, by path; None if none does."""
+        """What says all of a path of a commit, by path: a listing, or what was said of that file;
+        None if nothing does."""
         if commit in self.listings:
             return self.listings[commit]
         for folder, files in self.folders.get(commit, {}).items():
             if path.startswith(f"{folder}/"):
                 return files
-        return None
+        told = self.files.get(commit, {})
+        return told if path in told else None
 
     def at(self, commit: str) -> dict[str, FileEntry]:
         """The files of a commit by path: the listing's, with the digests that fetching gave."""

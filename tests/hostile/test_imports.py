@@ -89,6 +89,7 @@ def test_two_sites_that_contradict_each_other_are_refused(air: Air) -> None:
     for bundles in ((true, false), (false, true)):
         said = air.take(*bundles, code=4)
         assert "true.tar" in said and "false.tar" in said and "two contents" in said
+    assert "two contents" in air.run("mirror", "check", *bundles, code=4)
     assert not (air.home / "store/imported").exists()
     air.take(true)
     said = air.take(false, code=4)
@@ -215,6 +216,25 @@ def test_bundles_in_place_that_contradict_each_other(air: Air) -> None:
         assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
 
 
+def test_a_delta_takes_the_place_of_its_base(air: Air) -> None:
+    """The honest case: a base and its delta, served as they lie or imported together."""
+    base = air.bundle("base", FILES)
+    sender = Shared(air.home / "from-base", None, LATER)  # type: ignore[arg-type]
+    root = sender.claiming("p", NEWER)
+    delta = air.home / "delta.tar"
+    export = ("mirror", "export", delta, "--since", base)
+    assert attempt(sender.home, *export, cwd=root).returncode == 0
+    with serving(air.home, base, delta, cwd=air.work) as mirror:
+        for path, data in NEWER.items():
+            assert mirror.ask(f"/o/m/resolve/main/{path}").body == data
+            assert mirror.ask(f"/files/p/m/{path}").body == data
+        assert LATER in mirror.ask("/projects/fetch.lock").body.decode()
+        assert mirror.ask(f"/o/m/resolve/{COMMIT}/config.json").body == FILES["config.json"]
+    air.take(base, delta)
+    assert air.served() == (200, NEWER["config.json"])
+    assert air.served(path="model.safetensors") == (200, NEWER["model.safetensors"])
+
+
 @needs_registry
 def test_a_tag_that_moves_is_named(air: Air, tmp_path: Path) -> None:
     """Somebody moves a registry's tag to another bundle, and back again."""
@@ -222,11 +242,12 @@ def test_a_tag_that_moves_is_named(air: Air, tmp_path: Path) -> None:
     with registry(tmp_path / "registry") as host:
         tag = f"oci://{host}/team/models:stable"
         old, new = air.bundle("old", FILES), air.bundle("new", NEWER, LATER)
-        air.run("mirror", "push", old, tag)
+        pushed = air.run("mirror", "push", old, tag)
+        assert f"pull it by {tag}@sha256:" in pushed and "stood at" not in pushed
         first = air.run("mirror", "pull", tag)
         digest = first.partition("index sha256:")[2][:12]
         assert "is not what it was" not in air.run("mirror", "pull", tag)
-        air.run("mirror", "push", new, tag)
+        assert f"{tag} stood at index sha256:{digest}" in air.run("mirror", "push", new, tag)
         said = air.run("mirror", "pull", tag)
         assert f"{tag} is not what it was: index sha256:{digest}" in said
         whole = said.partition("is not what it was: index ")[2].partition(" ")[0]
@@ -238,6 +259,7 @@ def test_a_tag_that_moves_is_named(air: Air, tmp_path: Path) -> None:
         assert air.served() == (200, FILES["config.json"])
         missing = f"{tag}@sha256:{'0' * 64}"
         assert "is not there" in air.run("mirror", "pull", missing, code=3)
+        assert "leave out" in air.run("mirror", "push", old, missing, code=2)
 
 
 class MovingFolder(RemoteFolder):
