@@ -121,7 +121,20 @@ def check(new: Sequence[NewClaims], store: Store, word: SourceWord | None) -> Cl
         done.problems += _against_word(claims, word) if word else []
         _against_imports(claims, known, store, done)
         done.notes += _moved(claims, known)
+    done.notes += _against_projects(new, store)
     return done
+
+
+def _against_projects(new: Sequence[NewClaims], store: Store) -> list[str]:
+    """Projects of this store that contradict a bundle: no more than a claim against a claim."""
+    notes = []
+    mine = [item for claims in new for item in claims.artifacts]
+    for root in imports.projects(store):
+        with suppress(FetchError):
+            theirs = imports.claims_of(lockfile.read(root), store, str(root))
+            found = [one for one in disputes([*mine, *theirs]) if str(root) in one.parties]
+            notes += [t("{dispute}: find out which is right", dispute=one.message) for one in found]
+    return notes
 
 
 def told(claims: NewClaims) -> list[str]:

@@ -26,7 +26,6 @@ from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import UpstreamInventory
 from fetcher.sources.base import FileEntry
 from fetcher.store import imports, upstream_records
-from fetcher.store.gc import projects
 from fetcher.store.imports import ImportRecord
 from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
@@ -93,15 +92,9 @@ class StoreLocation:
         """Projects that have used the store, and that nobody named, sorted."""
         if not self.everything:
             return []
-        known = projects(Store(self.path, readonly=True))
+        known = imports.projects(Store(self.path, readonly=True))
         named = {os.path.realpath(root) for root in self.roots}
-        return sorted(
-            root
-            for root in known
-            if not upstream_records.is_record(root, self.path)
-            and not imports.is_import(root, self.path)
-            and os.path.realpath(root) not in named
-        )
+        return sorted(root for root in known if os.path.realpath(root) not in named)
 
     def _imports(self) -> list[ImportRecord]:
         return imports.records(self.path) if self.everything else []

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from fetcher.i18n import t
 from fetcher.mirror.inventory import HeldArtifact, SourceFields
 from fetcher.project import lockfile
 from fetcher.project.lockfile import Lock
+from fetcher.sources.base import FileEntry
+from fetcher.store import gc, upstream_records
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Store
 from fetcher.verify.contract.regular import read_regular
@@ -119,7 +121,7 @@ def claims(store: Store, record: ImportRecord) -> list[HeldArtifact]:
 
 
 def claims_of(lock: Lock, store: Store, party: str) -> list[HeldArtifact]:
-    """What a lock claims, in the name of `party`."""
+    """What a lock claims, in the name of `party`, as far as digests are known."""
     return [
         HeldArtifact(
             manifest,
@@ -127,15 +129,25 @@ def claims_of(lock: Lock, store: Store, party: str) -> list[HeldArtifact]:
             locked.source,
             SourceFields.of_text(locked.source),
             locked.revision,
-            tuple(
-                file._replace(sha256=file.sha256 or store.by_git_blob(file.git_blob or ""))
-                for file in locked.files
-                if file.sha256 or file.git_blob
-            ),
+            tuple(_known(locked.files, store)),
             party=party,
         )
         for (manifest, name), locked in sorted(lock.artifacts.items())
     ]
+
+
+def _known(files: Iterable[FileEntry], store: Store) -> Iterator[FileEntry]:
+    """The files with their sha256; without those of which it is not known here."""
+    for file in files:
+        if sha256 := file.sha256 or store.by_git_blob(file.git_blob or ""):
+            yield file._replace(sha256=sha256)
+
+
+def projects(store: Store) -> Iterator[Path]:
+    """The projects of people that have used the store: neither imports nor a Hub's records."""
+    for root in gc.projects(store):
+        if not (is_import(root, store.root) or upstream_records.is_record(root, store.root)):
+            yield root
 
 
 def latest(found: Sequence[ImportRecord], store: Path) -> Mapping[str, set[Name]]:

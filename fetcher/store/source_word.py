@@ -54,7 +54,7 @@ class SourceWord:
         if listed is None:
             return True
         there = listed.get(path)
-        if there is None or (there.size is not None and there.size != file.size):
+        if there is None or (None not in {there.size, file.size} and there.size != file.size):
             return False
         if there.sha256 or not there.git_blob:
             return there.sha256 == file.sha256

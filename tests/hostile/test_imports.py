@@ -21,7 +21,7 @@ from fetcher.sources.base import Candidate
 from fetcher.store.store import Store
 from tests.bundle.conftest import keys  # noqa: F401
 from tests.hostile.test_claims import EVIL, EXTRA, FILES, Shared, genuine, shared  # noqa: F401
-from tests.kit import sha256
+from tests.kit import git_blob, sha256
 from tests.server.kit import attempt, serving
 from tests.servers.registry import PROGRAM, registry
 
@@ -117,6 +117,22 @@ def test_a_lock_that_says_more_than_the_images_is_no_way_around(air: Air) -> Non
         result[name] = [problem.message for problem in found.problems]
     assert result["fair"] == []
     assert "true.tar" in result["lie"][0] and "two contents for config.json" in result["lie"][0]
+
+
+def test_a_project_that_contradicts_a_bundle_is_named(air: Air) -> None:
+    """A project of the site claims other bytes for a commit that a bundle brings."""
+    site = Shared(air.home, None, COMMIT)  # type: ignore[arg-type]
+    root = site.claiming("thief", EVIL)
+    said = air.take(air.bundle("true", FILES))
+    assert str(root) in said and "true.tar" in said and "two contents for config.json" in said
+    assert air.served() == (200, FILES["config.json"])
+    assert str(root) in air.run("store", "check", code=4)
+    # Beside it: a lock that knows no more than git ids yet.
+    entry = {"path": "config.json", "git_blob": git_blob(FILES["config.json"]), "size": 9}
+    lock = json.loads((root / "fetch.lock").read_text())
+    lock["manifests"]["thief"]["m"]["files"] = [entry]
+    (root / "fetch.lock").write_text(json.dumps(lock))
+    assert "two contents" not in air.take(air.home / "true.tar")
 
 
 def test_an_update_is_named_and_a_rollback_refused(air: Air) -> None:
