@@ -240,7 +240,7 @@ WRITERS = {
     "refuses links before it looks": "tree.state fs.locks",
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
     "store.upstream_records "
-    "operations.workspace bundle.blob_import bundle.project_documents server.upload "
+    "store.imports operations.workspace bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "

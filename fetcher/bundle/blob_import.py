@@ -28,7 +28,7 @@ _BLOB = "blobs/sha256/"
 class ImportResult:
     """What an import or a pull brought into the store: contents and their bytes.
 
-    `already` counts the contents that were there before.
+    `already` counts the contents that were there before; `notes` are for whoever looks on.
     """
 
     artifacts: list[ArtifactSummary] = field(default_factory=list)
@@ -36,6 +36,7 @@ class ImportResult:
     bytes: int = 0
     already: int = 0
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: ImportResult) -> None:
         """Count another one's along."""
@@ -44,6 +45,7 @@ class ImportResult:
         self.bytes += other.bytes
         self.already += other.already
         self.problems += other.problems
+        self.notes += other.notes
 
 
 @dataclass

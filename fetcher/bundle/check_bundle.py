@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -21,6 +21,7 @@ from fetcher.mirror.bundle import (
     open_bundles,
     summary_of,
 )
+from fetcher.mirror.claims import disputes
 from fetcher.mirror.verify_bundle import BundleVerifier
 from fetcher.ui.progress import Progress
 from fetcher.ui.units import human_bytes
@@ -127,10 +128,18 @@ def check(arguments: Sequence[str], key: Path | None, progress: Progress) -> Che
                 }
             )
             found.artifacts += [summary_of(artifact) for artifact in bundle.artifacts()]
+        found.problems += _contradictions(bundles)
     finally:
         for bundle in bundles:
             bundle.close()
     return found
+
+
+def _contradictions(bundles: Sequence[Bundle]) -> list[Problem]:
+    """What two of these bundles say differently of one commit of a source."""
+    claims = [replace(item, party=one.label) for one in bundles for item in one.artifacts()]
+    hint = t("ask who made them which is right")
+    return [Problem("conflict", one.message, hint, file=one.path) for one in disputes(claims)]
 
 
 def lines(found: CheckResult) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetcher.bundle.blob_import import BlobImport, ImportResult, check_free, missing_contents
-from fetcher.bundle.project_documents import keep_project, keep_word, unpack_project
+from fetcher.bundle.import_claims import AcceptedClaims, ImportChoice, NewClaims, accept
+from fetcher.bundle.project_documents import keep_word, unpack_project
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundles
 from fetcher.store.runs import Runs
@@ -20,12 +21,9 @@ def import_bundles(
     key: Path | None,
     project: Path | None,
     progress: Progress,
-    locks: str = "auto",
+    choice: ImportChoice,
 ) -> ImportResult:
-    """Import bundles in order; a problem ends it. Raises Failure, UsageError.
-
-    `locks` is the setting: `fetch gc` removes nothing meanwhile.
-    """
+    """Import bundles in order; a problem ends it. Raises Failure, UsageError."""
     found = ImportResult()
     bundles = open_bundles(arguments)
     try:
@@ -36,8 +34,11 @@ def import_bundles(
                 trust.require_signature(bundle, key)
         if not found.problems:
             store.prepare()
-            with Runs(store.root, progress.say, locks):
-                _import(bundles, store, project, progress, found)
+            with Runs(store.root, progress.say, choice.locks):
+                new = [NewClaims.of(one.contents, one.label, key, store) for one in bundles]
+                accepted = accept(new, store, choice, found)
+                if not found.problems:
+                    _import(bundles, store, project, progress, found, accepted)
     finally:
         for bundle in bundles:
             bundle.close()
@@ -50,6 +51,7 @@ def _import(
     project: Path | None,
     progress: Progress,
     found: ImportResult,
+    accepted: AcceptedClaims,
 ) -> None:
     store.recover()  # what an import that was killed had copied
     found.problems = missing_contents(bundles, store)
@@ -63,7 +65,7 @@ def _import(
         found.add(result)
         if result.problems:
             return
-        keep_project(store, bundle.contents)
+        accepted.keep(bundle.contents, store)
         keep_word(store, bundle.contents, f"bundle sha256:{bundle.digest}")
         if project is not None:
             found.problems += unpack_project(bundle.contents, project)

@@ -1,18 +1,14 @@
-"""A bundle's project after an import: its lock, manifests and layouts, kept and unpacked."""
+"""A bundle's project after an import: its lock, manifests and layouts, unpacked."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from fetcher.config.boundaries import of_project
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.fs.atomic import write_atomically
 from fetcher.i18n import t
 from fetcher.mirror.inventory import listing_of
 from fetcher.mirror.oci_documents import Contents
-from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.verify.contract.regular import MAX_LIST, read_regular
@@ -26,19 +22,6 @@ def keep_word(store: Store, contents: Contents, name: str) -> None:
         listing = listing_of(artifact, name)
         if listing is not None:
             records.add_pages(listing)
-
-
-def keep_project(store: Store, contents: Contents) -> None:
-    """Keep what the bundle's lock needs from `fetch gc`, and let `fetch serve --store` show it."""
-    lock = contents.documents.get("fetch.lock")
-    if lock is None:
-        return
-    name = hashlib.sha256(lock).hexdigest()[:24]
-    folder = store.root / IMPORTED / name
-    for document, data in contents.documents.items():
-        write_atomically(folder.joinpath(*document.split("/")), data)
-    entry = store.root / "projects" / f"{name}.json"
-    write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
 
 def unpack_project(contents: Contents, target: Path) -> list[Problem]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetcher.bundle.blob_import import ImportResult
-from fetcher.bundle.project_documents import keep_project, keep_word, unpack_project
+from fetcher.bundle.import_claims import ImportChoice, NewClaims, accept
+from fetcher.bundle.project_documents import keep_word, unpack_project
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
 from fetcher.mirror.bundle import summary_of
@@ -30,8 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _RemoteContents:
-    """What is to be had, how, and (with a key) which of it is signed."""
+    """What is to be had, how, and (with a key) which of it is signed. `place`: where it lies,
+    without a login or a pin."""
 
+    place: str
     contents: Contents
     candidate: Callable[[str], Candidate]
     signed: set[str] | None
@@ -46,8 +49,9 @@ def _look(source: str, network: Network) -> _RemoteContents:
     if source.startswith("oci://"):
         registry = Registry(parse_reference(source), network)
         signed = None if key is None else signed_blobs(registry, key)
+        place = str(replace(registry.reference, digest=""))
         return _RemoteContents(
-            registry.contents(), lambda sha256: registry.candidate("mirror", sha256), signed
+            place, registry.contents(), lambda sha256: registry.candidate("mirror", sha256), signed
         )
     if not source.startswith(("s3://", "http://", "https://")):
         raise UsageError(
@@ -56,11 +60,16 @@ def _look(source: str, network: Network) -> _RemoteContents:
         )
     folder = remote_folder(source, network, mine=True)
     signed = None if key is None else folder.signed_blobs(key)
-    return _RemoteContents(folder.contents(), folder.candidate, signed)
+    return _RemoteContents(public_url(source), folder.contents(), folder.candidate, signed)
 
 
 def pull(
-    source: str, store: Store, network: Network, project: Path | None, progress: Progress
+    source: str,
+    store: Store,
+    network: Network,
+    project: Path | None,
+    progress: Progress,
+    choice: ImportChoice,
 ) -> ImportResult:
     """Bring all contents into the store. Raises Failure, UsageError."""
     there = _look(source, network)
@@ -70,7 +79,12 @@ def pull(
         return done
     done.artifacts = [summary_of(artifact) for artifact in there.contents.artifacts]
     store.prepare()
-    with Runs(store.root, progress.say, network.settings.locks) as runs:
+    with Runs(store.root, progress.say, choice.locks) as runs:
+        key = network.settings.verify_key
+        new = [NewClaims.of(there.contents, there.place, key, store)]
+        accepted = accept(new, store, choice, done)
+        if done.problems:
+            return done
         downloads = _missing(there, store, done, public_url(source))
         size = sum(download.file.size or 0 for download in downloads)
         _log.info(
@@ -81,7 +95,7 @@ def pull(
         if downloads:
             _transfer(downloads, Engine(network, store, progress, _count(done), runs=runs), done)
         if not done.problems:
-            keep_project(store, there.contents)
+            accepted.keep(there.contents, store)
             keep_word(store, there.contents, public_url(source))
             if project is not None:
                 done.problems = unpack_project(there.contents, project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -42,9 +43,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class PushResult:
-    """What a push did."""
+    """What a push did. `index`: the sha256 of the index.json that the tag stands at; `replaced`:
+    of that at which it stood, "" if it is the same or new."""
 
     target: str
+    index: str = ""
+    replaced: str = ""
     artifacts: list[ArtifactSummary] = field(default_factory=list)
     sent: int = 0
     sent_bytes: int = 0
@@ -60,12 +64,16 @@ def push(path: str, target: str, network: Network, progress: Progress) -> PushRe
             t("write oci://HOST/REPOSITORY[:TAG] or s3://BUCKET/PREFIX"),
         )
     reference = parse_reference(target) if target.startswith("oci://") else None
+    if reference is not None and reference.digest:
+        raise UsageError(
+            t("{target}: a digest names what is there, not where to put it", target=target),
+            t("leave out what stands after @"),
+        )
     bundle = open_bundle(path)
     try:
         trust.require(bundle, network.settings.verify_key)
-        done = PushResult(
-            str(reference or target), [summary_of(item) for item in bundle.artifacts()]
-        )
+        done = PushResult(str(reference or target))
+        done.artifacts = [summary_of(item) for item in bundle.artifacts()]
         if reference is not None:
             _RegistryPush(bundle, reference, network, progress, done).run()
         else:
@@ -129,6 +137,10 @@ class _RegistryPush:
         _in_parallel(blobs, self._blob, self.jobs, self.progress, self.done)
         for image in contents.all_images():
             self._manifest(image)
+        self.done.index = hashlib.sha256(contents.index).hexdigest()
+        before = self._registry.manifest(self.reference.tag)
+        if before is not None and before != contents.index:
+            self.done.replaced = hashlib.sha256(before).hexdigest()
         self._put_manifest(self.reference.tag, contents.index, oci_documents.INDEX_TYPE)
         self._signature()
 

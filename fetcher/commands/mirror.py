@@ -24,12 +24,18 @@ from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
     from fetcher.bundle.blob_import import ImportResult
+    from fetcher.bundle.import_claims import ImportChoice
 
 _key_option = click.option(
     "--verify-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Refuse what is not signed with this public key (PEM).",
+)
+_replace_option = click.option(
+    "--replace",
+    is_flag=True,
+    help="Take it in place of an earlier import that contradicts it, is newer or has another key.",
 )
 _jobs_option = click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections.")
 _quiet_option = click.option("--quiet", is_flag=True, help="Show only trouble.")
@@ -71,6 +77,7 @@ def _imported(result: ImportResult, store: Path) -> list[str]:
     if result.problems:
         return []
     return [
+        *result.notes,
         t(
             "{artifacts}: {contents} imported, {bytes}; {already:,} were there",
             artifacts=n("{count:,} artifact", "{count:,} artifacts", len(result.artifacts)),
@@ -80,6 +87,13 @@ def _imported(result: ImportResult, store: Path) -> list[str]:
         ),
         t("store {store}", store=store),
     ]
+
+
+def _choice(chosen: Settings, replace: bool) -> ImportChoice:
+    from fetcher.bundle.import_claims import ImportChoice
+    from fetcher.store.upstream_records import of_choice
+
+    return ImportChoice(chosen.locks, of_choice(chosen), replace)
 
 
 def _first_steps(bundle: str, key: str = "", digest: str = "") -> list[str]:
@@ -234,12 +248,14 @@ def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_jso
     metavar="DIR",
     help="Also write the bundle's manifests, layouts and fetch.lock there.",
 )
+@_replace_option
 @_key_option
 @_quiet_option
 @common.json_option
 def import_(
     bundles: tuple[str, ...],
     project: Path | None,
+    replace: bool,
     verify_key: Path | None,
     quiet: bool,
     as_json: bool,
@@ -255,7 +271,7 @@ def import_(
     store = Store.of(chosen)
     try:
         found = import_bundle.import_bundles(
-            bundles, store, chosen.verify_key, project, progress, chosen.locks
+            bundles, store, chosen.verify_key, project, progress, _choice(chosen, replace)
         )
     finally:
         progress.end()
@@ -267,6 +283,7 @@ def import_(
         "bytes": found.bytes,
         "reused_files": found.already,
         "store": str(store.root),
+        "notes": found.notes,
     }
     return _answer(summary, found.artifacts, found.problems, as_json, lines)
 
@@ -393,8 +410,21 @@ def push(
                 already=done.already,
             )
         ]
+        if done.replaced:
+            lines.append(
+                t(
+                    "{target} stood at index sha256:{before} until now",
+                    target=done.target,
+                    before=done.replaced,
+                )
+            )
+        if done.index:
+            lines.append(
+                t("pull it by {target}@sha256:{index}", target=done.target, index=done.index)
+            )
     summary = {
         "artifacts": len(done.artifacts),
+        "index": f"sha256:{done.index}" if done.index else None,
         "files": done.sent + done.already,
         "uploaded_files": done.sent,
         "uploaded_bytes": done.sent_bytes,
@@ -412,6 +442,7 @@ def push(
     metavar="DIR",
     help="Also write the manifests, layouts and fetch.lock there.",
 )
+@_replace_option
 @_key_option
 @_jobs_option
 @click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M.")
@@ -420,6 +451,7 @@ def push(
 def pull(
     source: str,
     project: Path | None,
+    replace: bool,
     verify_key: Path | None,
     quiet: bool,
     as_json: bool,
@@ -433,7 +465,7 @@ def pull(
     store = Store.of(chosen)
     network = Network(chosen, progress.say)
     try:
-        done = pulling.pull(source, store, network, project, progress)
+        done = pulling.pull(source, store, network, project, progress, _choice(chosen, replace))
     finally:
         progress.end()
         store.close()
@@ -446,5 +478,6 @@ def pull(
         "downloaded_bytes": done.bytes,
         "reused_files": done.already,
         "store": str(store.root),
+        "notes": done.notes,
     }
     return _answer(summary, done.artifacts, done.problems, as_json, lines)

@@ -52,6 +52,7 @@ class ServeFlags:
     show_private: bool
     access_log: str
     upstream: str
+    projects: tuple[Path, ...]
     folders: tuple[Path, ...]
     max_upload: str
     nginx_config: Path | None
@@ -64,7 +65,16 @@ class ServeFlags:
     "store",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Serve a whole store: every project that it knows, and every content by digest.",
+    help="Serve a whole store: what Hubs said, imported bundles, and every content by digest.",
+)
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also show what this project's fetch.lock claims, as its sources; may be given several "
+    "times.",
 )
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Address.")
 @click.option(
@@ -143,6 +153,9 @@ def command(
     In a project: the artifacts of its fetch.lock that are in the store; before there is one, the
     catalog of its manifests alone. With BUNDLE: those of bundles, read in place. Clients of the
     Hugging Face Hub need HF_ENDPOINT only.
+
+    What a source said of its repositories is shown as it said. What a project or bundle claims is
+    shown in a source's name only where you name it here, or have imported it.
     """
     root = find_root(Path.cwd())
     settings = all_settings.load(root, {"verify_key": _absolute(verify_key)})
@@ -167,7 +180,7 @@ def command(
         for line in write_configuration(inventory.view, flags.nginx_config, listen, pair, seen):
             echo(line)
         return 0
-    project = None if bundles or store is not None else root
+    project = None if bundles or store is not None or flags.projects else root
     return _serve(inventory, store or settings.store, bool(bundles), settings, flags, project)
 
 
@@ -199,6 +212,14 @@ def _check(bundles: tuple[str, ...], store: Path | None, flags: ServeFlags) -> N
     """Raise UsageError for flags that do not go together."""
     if bundles and store is not None:
         raise UsageError(t("a bundle and --store exclude each other"), t("choose one"))
+    if bundles and flags.projects:
+        raise UsageError(t("a bundle and --project exclude each other"), t("choose one"))
+    for folder in flags.projects:
+        if not (folder / "fetch.lock").is_file():
+            raise UsageError(
+                t("--project {folder}: it has no fetch.lock", folder=folder),
+                t("run `fetch all` there first"),
+            )
     # With an upstream, a store begins empty.
     if store is not None and not (store / "blobs" / "sha256").is_dir() and not flags.upstream:
         raise UsageError(
@@ -272,15 +293,20 @@ def _locations(
     from fetcher.mirror.trust import refuse_unsigned
     from fetcher.server.served_inventory import BundleLocation, StoreLocation
     from fetcher.store.store import Store
+    from fetcher.store.upstream_records import of_choice
 
     if bundles:
         yield BundleLocation(bundles, settings.verify_key)
         return
     refuse_unsigned(str(store or settings.store), settings.verify_key)
+    named = tuple(folder.absolute() for folder in flags.projects)
+    chosen = of_choice(settings)
     if store is not None:
-        yield StoreLocation(store.absolute(), everything=True, upstream=flags.upstream)
+        yield StoreLocation(store.absolute(), named, True, flags.upstream, chosen)
+    elif named:
+        yield StoreLocation(Store.of(settings).root, named, False, flags.upstream, chosen)
     elif _has_something(root, flags):
-        yield StoreLocation(Store.of(settings).root, (root,), upstream=flags.upstream)
+        yield StoreLocation(Store.of(settings).root, (root,), False, flags.upstream, chosen)
     else:
         raise UsageError(
             t(
@@ -412,7 +438,9 @@ def _tell_upstream(inventory: ServedInventory, flags: ServeFlags, settings: Sett
         echo(t("what is not here is fetched from {upstream}, once", upstream=flags.upstream))
         return
     for location in inventory.locations:
-        known = location.upstreams() if isinstance(location, StoreLocation) else []
+        known = []
+        if isinstance(location, StoreLocation) and (location.everything or location.upstream):
+            known = location.upstreams()
         if len(known) == 1:
             echo(t("what was fetched from {upstream} is served as it said", upstream=known[0]))
         elif known:
@@ -423,6 +451,25 @@ def _tell_upstream(inventory: ServedInventory, flags: ServeFlags, settings: Sett
                     upstreams=", ".join(known),
                 )
             )
+
+
+def _tell_claims(inventory: ServedInventory) -> None:
+    """Say which projects the store knows, and are shown in nobody's name but their own."""
+    unnamed = [source for source in inventory.view.inventories if not source.published]
+    if unnamed:
+        names = ", ".join(source.label for source in unnamed[:3]) + ("…" if unnamed[3:] else "")
+        echo(
+            n(
+                "{count:,} project is not shown in the name of its sources, as anybody can claim "
+                "anything: {names}; --project DIR shows one that you trust",
+                "{count:,} projects are not shown in the name of their sources, as anybody can "
+                "claim anything: {names}; --project DIR shows one that you trust",
+                len(unnamed),
+                names=names,
+            )
+        )
+    for problem in inventory.view.disputes:
+        echo(problem)
 
 
 def _tell_private(closed: list[HeldArtifact], flags: ServeFlags) -> None:
@@ -507,6 +554,7 @@ def _greet(
         rule = f"https://raw.githubusercontent.com/={url}/gh/"
         echo(t('  GitHub files          export FETCH_REWRITE="{rule}"', rule=rule))
     _tell_upstream(inventory, flags, settings)
+    _tell_claims(inventory)
     if not held and not flags.upstream:
         echo(
             t("no artifact is there yet: what `fetch all` or `fetch mirror import` brings is shown")

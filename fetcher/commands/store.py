@@ -82,10 +82,24 @@ def ls(as_json: bool) -> int:
     return 0
 
 
+def _contradictions(root: Path) -> list[Problem]:
+    """Claims about sources that cannot all be true, of the projects and bundles known here."""
+    from fetcher.server.served_inventory import InventoryView, StoreLocation
+    from fetcher.store.upstream_records import of_choice
+
+    chosen = of_choice(settings.load(find_root(Path.cwd())))
+    view = InventoryView.of(StoreLocation(root, everything=True, endpoint=chosen).open())
+    hint = t("compare their fetch.lock with the source: `fetch lock` in a project asks it again")
+    return [Problem("difference", text, hint) for text in (*view.contradictions, *view.disputes)]
+
+
 @command.command("check")
 @common.json_option
 def check(as_json: bool) -> int:
-    """Read every blob; set aside what is not what its name says (exit 4)."""
+    """Read every blob; set aside what is not what its name says (exit 4).
+
+    Projects and imported bundles that contradict each other, or what a source said, are named.
+    """
     store = _open(readonly=False)
     names = [name for name, _ in store.digests()]
     damaged = [name for name in names if not store.prove(name)]
@@ -99,6 +113,7 @@ def check(as_json: bool) -> int:
         )
         for name in damaged
     ]
+    problems += _contradictions(store.root)
     answer = envelope.Answer({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
     if as_json:
         envelope.print_json(answer)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
@@ -51,6 +52,9 @@ def blob_name(sha256: str) -> str:
 
 class Bundle:
     """An opened bundle; what its files contain is for the reader to prove."""
+
+    published = True
+    imported = False
 
     def __init__(self, container: Container, signature: str) -> None:
         self.container = container
@@ -117,6 +121,17 @@ class Bundle:
     def documents(self) -> Mapping[str, bytes]:
         """The lock, manifests and layouts."""
         return self.contents.documents
+
+    @property
+    def delta(self) -> bool:
+        """Whether it builds on another bundle."""
+        return self.contents.delta
+
+    def hide_names(self, names: Collection[str]) -> None:
+        """Leave these names (`MANIFEST/ARTIFACT`) to a delta that builds on this bundle."""
+        self.contents.artifacts = [
+            replace(item, latest=item.full_name not in names) for item in self.contents.artifacts
+        ]
 
     # Soundness
 

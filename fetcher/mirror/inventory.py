@@ -14,6 +14,7 @@ from typing import Protocol
 from fetcher.fs.extents import Extent
 from fetcher.sources.base import FileEntry, Listing, Source
 from fetcher.sources.git_fields import COMMIT
+from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.yamldoc.json_fields import JsonFields
 
@@ -29,6 +30,19 @@ class SourceFields(JsonFields):
         """The fields of a source: a frozen dataclass of what a manifest writes."""
         fields: dict[str, object] = asdict(source)  # type: ignore[call-overload]
         return cls({"type": source.type, **fields})
+
+    @classmethod
+    def of_text(cls, text: str) -> SourceFields:
+        """The fields of a source as a lock writes it, such as `hf:o/m@main`; where that says no
+        more, its type alone."""
+        prefix, _, rest = text.partition(":")
+        for short, kind in (("hf", HuggingFace), ("github", GitHub)):
+            if prefix == short:
+                try:
+                    return cls.of_source(kind(**kind.from_short(rest)))
+                except (ValueError, TypeError):
+                    break
+        return cls({"type": prefix})
 
     @property
     def type(self) -> str:
@@ -54,10 +68,16 @@ class ArtifactRecord(JsonFields):
         """Whether upstream shows it only to the server's own account."""
         return self.object("attributes").text("upstream") == "closed"
 
+    @property
+    def unsure(self) -> bool:
+        """Whether nobody knows who may see it: somebody read it with a login."""
+        return self.object("attributes").text("upstream") == "login"
+
 
 OPEN = ArtifactRecord({"visibility": "public"})
 # What upstream shows only to the server's own account takes a token here too.
 CLOSED = ArtifactRecord({"visibility": "private", "attributes": {"upstream": "closed"}})
+UNSURE = ArtifactRecord({"visibility": "private", "attributes": {"upstream": "login"}})
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,9 @@ class HeldArtifact:
 
     `source` is the lock's canonical short text, `origin` are the source's fields. `upstream` is
     the address of the Hub that said all this, where that is known; `refs` are further names of the
-    revision there.
+    revision there. Everything else is a claim of the inventory called `party`; `published`: the
+    operator named that one. `latest`: no later import of the same artifact replaces it.
+    `follows`: the source's names may stand at this revision, as far as it is known what it said.
     """
 
     manifest: str
@@ -78,6 +100,10 @@ class HeldArtifact:
     record: ArtifactRecord = field(default_factory=ArtifactRecord)
     upstream: str = ""
     refs: tuple[str, ...] = ()
+    party: str = ""
+    published: bool = True
+    latest: bool = True
+    follows: bool = True
 
     @property
     def full_name(self) -> str:
@@ -125,6 +151,12 @@ class Inventory(Protocol):
     """The view of one place; safe to share among threads once it is open."""
 
     label: str  # what to call the place in messages
+    published: bool  # whether the operator named it: what it claims is shown in a source's name
+    imported: bool  # whether it was taken into the store, after those that stand before it
+
+    @property
+    def delta(self) -> bool:
+        """Whether contents that it names may lie in another place."""
 
     def artifacts(self) -> Sequence[HeldArtifact]:
         """Every artifact, sorted by manifest and id. All of their files need not be there."""

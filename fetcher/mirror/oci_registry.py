@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -31,6 +32,7 @@ SIGNATURE_TYPE = "application/vnd.fetch.signature.v1"
 _REFERENCE = re.compile(
     r"oci://(?P<host>[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9a-fA-F:]+\](?::\d{1,5})?)"
     r"/(?P<repo>[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*)(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _LOCAL = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?")
 _PARAMETER = re.compile(r'(?<![a-zA-Z_])([a-zA-Z_]+)="([^"]*)"')
@@ -39,11 +41,12 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository in a registry, and a tag in it."""
+    """A repository in a registry, a tag in it, and what the tag must stand at, "" for anything."""
 
     host: str
     repository: str
     tag: str = DEFAULT_TAG
+    digest: str = ""
 
     @property
     def base(self) -> str:
@@ -56,18 +59,20 @@ class Reference:
         return f"{self.base}/v2/{self.repository}/{tail}"
 
     def __str__(self) -> str:
-        return f"oci://{self.host}/{self.repository}:{self.tag}"
+        pin = f"@{self.digest}" if self.digest else ""
+        return f"oci://{self.host}/{self.repository}:{self.tag}{pin}"
 
 
 def parse_reference(location: str) -> Reference:
-    """`oci://host/repository[:tag]`. Raises UsageError."""
+    """`oci://host/repository[:tag][@sha256:…]`. Raises UsageError."""
     found = _REFERENCE.fullmatch(location)
     if found is None:
         raise UsageError(
             t("{location} is no registry's address", location=printable(location)),
             t("write oci://HOST[:PORT]/REPOSITORY[:TAG], the repository in lower case"),
         )
-    return Reference(found["host"], found["repo"], found["tag"] or DEFAULT_TAG)
+    tag = found["tag"] or DEFAULT_TAG
+    return Reference(found["host"], found["repo"], tag, found["digest"] or "")
 
 
 class Registry:
@@ -199,16 +204,31 @@ class Registry:
             raise Failure("not-found" if answer.status == 404 else "network", text)
         return answer.body
 
-    def contents(self) -> Contents:
-        """Everything that the tag's index leads to. Raises Failure."""
-        index = self.manifest(self.reference.tag)
+    @cached_property
+    def index(self) -> bytes:
+        """What the tag stands at, asked for once: a tag that moves meanwhile moves nothing here.
+
+        Raises Failure.
+        """
+        wanted = self.reference.digest
+        index = self.manifest(wanted or self.reference.tag)
         if index is None:
             raise Failure(
                 "not-found",
                 t("{reference} is not there", reference=self.reference),
                 t("check repository and tag; fetch mirror push makes it"),
             )
-        return oci_documents.parse(index, self.document, str(self.reference))
+        if wanted and f"sha256:{hashlib.sha256(index).hexdigest()}" != wanted:
+            raise Failure(
+                "modified",
+                t("{reference}: the registry gives something else", reference=self.reference),
+                t("do not use it: ask who runs the registry"),
+            )
+        return index
+
+    def contents(self) -> Contents:
+        """Everything that the tag's index leads to. Raises Failure."""
+        return oci_documents.parse(self.index, self.document, str(self.reference))
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A document of a bundle: a manifest lies elsewhere than a config or a lock."""
@@ -268,11 +288,7 @@ def signature_tag(tag: str) -> str:
 def signed_blobs(registry: Registry, key: Path) -> set[str]:
     """Digests of all blobs that a repository's signature covers. Raises Failure, UsageError."""
     label, tag = str(registry.reference), registry.reference.tag
-    index, raw = registry.manifest(tag), registry.manifest(signature_tag(tag))
-    if index is None:
-        raise Failure(
-            "not-found", t("{label} is not there", label=label), t("check repository and tag")
-        )
+    index, raw = registry.index, registry.manifest(signature_tag(tag))
     if raw is None:
         raise Failure(
             "signature",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from fetcher.errors import Failure
@@ -31,9 +32,14 @@ class RemoteFolder(ABC):
     def candidate(self, sha256: str) -> Candidate:
         """A blob for the engine."""
 
+    @cached_property
+    def _index(self) -> bytes | None:
+        """Asked for once: what is proven is what is used."""
+        return self.get(INDEX)
+
     def contents(self) -> Contents:
         """Everything that the index leads to. Raises Failure."""
-        index = self.get(INDEX)
+        index = self._index
         if index is None:
             raise Failure(
                 "not-found",
@@ -53,7 +59,7 @@ class RemoteFolder(ABC):
 
     def signed_blobs(self, key: Path) -> set[str]:
         """Digests of all blobs that the signature covers. Raises Failure, UsageError."""
-        sums, signature, index = self.get(SUMS), self.get(SIGNATURE), self.get(INDEX)
+        sums, signature, index = self.get(SUMS), self.get(SIGNATURE), self._index
         if sums is None or signature is None or index is None:
             hint = t("sign the bundle before it is put there: fetch mirror sign")
             raise Failure("signature", t("{label} is not signed", label=self.label), hint)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from fetcher.server.http import Content, HttpResponse, Live, refusal
-from fetcher.server.repos import RepoFile
+from fetcher.server.repos import RepoFile, Snapshot
 
+WORD_HEADER = "X-Fetch-Word"
 # Files come from outside: what a browser would run as a page of this server is no such type.
 _TEXT = {"txt", "json", "jsonl", "md", "py", "yaml", "yml", "csv", "tsv", "cfg", "toml", "jinja"}
 _IMAGES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp"}
@@ -27,6 +28,11 @@ def disposition(path: str) -> str:
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
     encoded = quote(name.encode("utf-8", "replace"), safe="")
     return f"inline; filename*=UTF-8''{encoded}; filename=\"{plain}\";"
+
+
+def word_of(what: RepoFile | Snapshot) -> dict[str, str]:
+    """Whether it is shown on the word of the source, or of a project or bundle alone."""
+    return {WORD_HEADER: "claim" if what.claimed else "source"}
 
 
 def file_response(

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from fetcher.server.files import file_response
-from fetcher.server.http import HttpRequest, HttpResponse
+from fetcher.server.files import file_response, word_of
+from fetcher.server.http import HttpRequest, HttpResponse, refusal
 from fetcher.server.lookup import Lookup, missing
-from fetcher.server.repos import Repo, RepoFile
+from fetcher.server.repos import Repo, RepoFile, Snapshot
 
 
 def github_file(request: HttpRequest, lookup: Lookup) -> HttpResponse:
@@ -23,13 +23,13 @@ def github_file(request: HttpRequest, lookup: Lookup) -> HttpResponse:
     entry = _find(repo, rest)
     if entry is None:
         raise missing("/".join(rest))
-    return file_response(entry, lookup.content(entry))
+    return file_response(entry, lookup.content(entry), word_of(entry))
 
 
 def _find(repo: Repo, rest: list[str]) -> RepoFile | None:
+    """The file of an address, None if it is not held. Raises HttpError for what is disputed."""
     if rest[:2] == ["releases", "download"] and len(rest) > 3:
-        release = repo.releases.get("/".join(rest[2:-1]))
-        return release.files.get(rest[-1]) if release else None
+        return _in(repo.releases.get("/".join(rest[2:-1])), rest[-1])
     found = _at(repo, rest)
     if found is None and rest[0] in {"raw", "blob"} and len(rest) > 2:
         found = _at(repo, rest[1:])
@@ -38,5 +38,14 @@ def _find(repo: Repo, rest: list[str]) -> RepoFile | None:
 
 def _at(repo: Repo, rest: list[str]) -> RepoFile | None:
     revision, path = repo.split(rest)
-    snapshot = repo.find(revision)
-    return snapshot.files.get(path) if snapshot else None
+    if why := repo.dispute(revision):
+        raise refusal(409, why)
+    return _in(repo.find(revision), path)
+
+
+def _in(snapshot: Snapshot | None, path: str) -> RepoFile | None:
+    if snapshot is None:
+        return None
+    if why := snapshot.disputed.get(path):
+        raise refusal(409, why)
+    return snapshot.files.get(path)

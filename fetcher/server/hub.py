@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from urllib.parse import parse_qs, quote, urlencode
 
 from fetcher.i18n import t
-from fetcher.server.files import file_response
+from fetcher.server.files import file_response, word_of
 from fetcher.server.http import HttpRequest, HttpResponse, json_response, refusal
 from fetcher.server.hub_json import (
     CommitJson,
@@ -67,7 +67,7 @@ class Hub:
         """A file, or with `raw` what git has of it."""
         kind, name, action, rest = address
         commit, entry = await self.lookup.entry(request, kind, name, rest)
-        headers = {"X-Repo-Commit": commit}
+        headers = {"X-Repo-Commit": commit, **word_of(entry)}
         if action == "raw" and not entry.git_blob:
             return HttpResponse(200, {**headers, "Content-Type": "text/plain"}, entry.pointer)
         headers["X-Linked-Size"] = str(entry.size)
@@ -127,9 +127,11 @@ class Hub:
         words, author = request.params.get("search", "").lower(), request.params.get("author")
         limit = request.whole_number("limit", 1000, 0, 1000)
         found = [
-            described(repo, repo.snapshots[repo.refs["main"]].commit, request.identity)
+            described(repo, repo.latest().commit, request.identity)
             for repo in self.lookup.view.repos(kind, request.identity)
-            if words in repo.id.lower() and author in (None, repo.id.partition("/")[0])
+            if repo.snapshots
+            and words in repo.id.lower()
+            and author in (None, repo.id.partition("/")[0])
         ]
         return json_response(found[:limit])
 
@@ -142,7 +144,7 @@ class Hub:
             entry.sibling(request.truth("blobs")) for entry in snapshot.files.values()
         ]
         info["usedStorage"] = sum(entry.size for entry in snapshot.files.values())
-        return json_response(info)
+        return json_response(info, word_of(snapshot))
 
     def _tree(self, request: HttpRequest, snapshot: Snapshot, folder: str) -> HttpResponse:
         folder = folder.strip("/")
@@ -156,7 +158,9 @@ class Hub:
             last = _uncursor(cursor)
             paths = [path for path in paths if path > last]
         page = paths[:limit]
-        headers = {} if snapshot.whole else {PART_HEADER: PART}
+        headers = word_of(snapshot)
+        if not snapshot.whole:
+            headers[PART_HEADER] = PART
         answer = json_response([_entry(request, snapshot, path) for path in page], headers)
         if len(paths) > limit:
             token = urlsafe_b64encode(page[-1].encode("utf-8", "surrogatepass")).decode()

@@ -108,6 +108,8 @@ class Lookup:
     def _snapshot(repo: Repo, revision: str) -> Snapshot:
         snapshot = repo.find(revision)
         if snapshot is None:
+            if why := repo.dispute(revision):
+                raise refusal(409, why)
             held = ", ".join([*repo.refs, *repo.snapshots][:10])
             message = t(
                 "This mirror does not hold {id} at {revision}; it holds {held}",
@@ -133,6 +135,8 @@ class Lookup:
             repo = repo or self.held(request, kind, name)
             snapshot = self._snapshot(repo, revision)
             found = snapshot.commit, snapshot.files.get(path)
+            if why := snapshot.disputed.get(path):
+                raise refusal(409, why, headers={"X-Repo-Commit": snapshot.commit})
         commit, entry = found
         if entry is None:
             raise missing(path, commit)

@@ -21,7 +21,7 @@ from fetcher.mirror.inventory import HeldArtifact
 from fetcher.server.cards import card_of
 from fetcher.server.http import Content
 from fetcher.server.hub import described, refs_of
-from fetcher.server.raw_files import public_documents
+from fetcher.server.raw_files import shown_documents
 from fetcher.server.repos import Repo, Snapshot
 from fetcher.server.served_inventory import InventoryView
 from fetcher.server.tokens import ANONYMOUS, Identity
@@ -76,9 +76,8 @@ class ConfigGenerator:
             self._github(repo)
         for artifact in self.view.visible(self.identity):
             self._artifact(artifact)
-        for inventory in self.view.inventories:
-            for name, data in public_documents(inventory, self.identity):
-                self.documents[f"projects/{name}"] = data
+        documents, _ = shown_documents(self.view.inventories, self.identity)
+        self.documents |= {f"projects/{name}": data for name, data in documents.items()}
 
     def _place(self, sha256: str | None) -> str:
         extents = self.view.locate(sha256 or "")
@@ -145,10 +144,12 @@ class ConfigGenerator:
                 self.maps.put("github", key, self._place(entry.sha256))
 
     def _artifact(self, artifact: HeldArtifact) -> None:
+        named = self.view.named(self.identity, artifact.full_name) == [artifact]
         for file in artifact.files:
             place = self._place(file.sha256)
             self.maps.put("blob", file.sha256 or "", place)
-            self.maps.put("plain", f"{artifact.full_name}/{file.path}", place)
+            if named:
+                self.maps.put("plain", f"{artifact.full_name}/{file.path}", place)
 
     def write(self, server: str) -> None:
         """Write everything, the main file last. Raises OSError, Failure."""

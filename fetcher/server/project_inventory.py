@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fetcher.errors import Failure, FetchError
@@ -17,8 +18,7 @@ from fetcher.project.manifest import Artifact, Manifest
 from fetcher.project.names import said
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.sources.base import FileEntry
-from fetcher.sources.github import GitHub
-from fetcher.sources.huggingface import HuggingFace
+from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
 from fetcher.verify.contract.regular import MAX_LIST, read_regular
 
@@ -29,22 +29,38 @@ class ProjectInventory:
     `only` keeps other contents of the store out of reach: a store is shared by projects that need
     not know of each other. `problems` names manifests that could not be read, whose artifacts count
     as private, as nobody can tell what they say of visibility; and artifacts of which the lock
-    contradicts the manifest: these are not served.
+    contradicts the manifest: these are not served. `word`: what a source said, which its files
+    must keep to. `latest` are artifacts that a later import does not replace, None for all.
     """
 
-    def __init__(self, root: Path, store: Store, only: bool = True) -> None:
+    delta = False
+
+    def __init__(
+        self,
+        root: Path,
+        store: Store,
+        only: bool = True,
+        published: bool = True,
+        word: SourceWord | None = None,
+        label: str = "",
+        latest: Collection[tuple[str, str]] | None = None,
+    ) -> None:
         self.root = root
         self.store = store
-        self.label = str(root)
+        self.published = published
+        self.label = label or str(root)
         self.problems: list[str] = []
+        self.contradictions: list[str] = []  # of what its sources said
+        self.imported = latest is not None
+        self._word = word
+        self._latest = latest
+        self._claimed: set[str | None] = set()
         self._lock = locks.read(root)
         self._project = Project(root)
         self._manifests = dict(self._load_manifests())
         self._refused: set[tuple[str, str]] = set()
         self._artifacts = tuple(self._held())
-        self._digests = (
-            {file.sha256 for item in self._artifacts for file in item.files} if only else None
-        )
+        self._digests = self._claimed if only else None
 
     def artifacts(self) -> Sequence[HeldArtifact]:
         """Every locked artifact, sorted by manifest and id."""
@@ -109,9 +125,44 @@ class ProjectInventory:
             record = ArtifactRecord(said(artifact) if artifact else {"visibility": "private"})
             origin = _origin(locked, artifact)
             files = tuple(filter(None, map(self._known, locked.files)))
-            yield HeldArtifact(
-                manifest, name, locked.source, origin, locked.revision, files, record
+            self._claimed.update(file.sha256 for file in files)
+            yield self._confirmed(
+                HeldArtifact(
+                    manifest,
+                    name,
+                    locked.source,
+                    origin,
+                    locked.revision,
+                    files,
+                    record,
+                    party=self.label,
+                    published=self.published,
+                    latest=self._latest is None or (manifest, name) in self._latest,
+                )
             )
+
+    def _confirmed(self, item: HeldArtifact) -> HeldArtifact:
+        """An artifact without what its source said otherwise; that is named."""
+        word = self._word
+        if word is None:
+            return item
+        wrong = word.unconfirmed(item)
+        if wrong:
+            names = ", ".join(file.path for file in wrong[:3]) + ("…" if len(wrong) > 3 else "")
+            self.contradictions.append(
+                t(
+                    "{party}: {name} claims {names} of {source} at {revision}, and {url} listed "
+                    "no such file there: not served",
+                    party=self.label,
+                    name=item.full_name,
+                    names=names,
+                    source=item.source,
+                    revision=item.revision[:12],
+                    url=word.url,
+                )
+            )
+            item = replace(item, files=tuple(file for file in item.files if file not in wrong))
+        return item if word.may_stand(item) else replace(item, follows=False)
 
     def _contradiction(self, artifact: Artifact) -> str:
         """Where the lock does not keep what the manifest states, "" if it does."""
@@ -145,14 +196,7 @@ def _origin(locked: LockedArtifact, artifact: Artifact | None) -> SourceFields:
     """The fields of the source that the lock names."""
     if artifact is not None and artifact.source.describe() == locked.source:
         return SourceFields.of_source(artifact.source)
-    prefix, _, rest = locked.source.partition(":")
-    for short, kind in (("hf", HuggingFace), ("github", GitHub)):
-        if prefix == short:
-            try:
-                return SourceFields.of_source(kind(**kind.from_short(rest)))
-            except (ValueError, TypeError):
-                break
-    return SourceFields({"type": prefix})
+    return SourceFields.of_text(locked.source)
 
 
 def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
@@ -167,6 +211,9 @@ def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
 
 class StoreInventory:
     """A store without projects: contents by digest, no artifacts."""
+
+    published = True
+    imported = delta = False
 
     def __init__(self, store: Store) -> None:
         self.store = store

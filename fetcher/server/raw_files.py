@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -54,13 +54,11 @@ class RawFiles:
             rest = rest[:-1]
         if len(rest) < 2:
             chosen = [item for item in artifacts if not rest or item.manifest == rest[0]]
+            chosen = [item for item in chosen if item.latest]
             if rest and not chosen:
                 raise missing(rest[0])
             return json_response({"artifacts": [_summary(item) for item in chosen]})
-        found = [item for item in artifacts if [item.manifest, item.id] == rest[:2]]
-        if not found:
-            raise missing("/".join(rest[:2]))
-        artifact = found[-1]  # the latest project's
+        artifact = self._artifact(request.identity, "/".join(rest[:2]))
         if len(rest) == 2:
             return json_response({**_summary(artifact), "files": _listing(artifact)})
         path = "/".join(rest[2:])
@@ -70,18 +68,60 @@ class RawFiles:
         entry = repo_file(file)
         return file_response(entry, self.lookup.content(entry))
 
+    def _artifact(self, identity: Identity, name: str) -> HeldArtifact:
+        """What a name means. Raises HttpError, too where parties contradict each other."""
+        found = self.lookup.view.named(identity, name)
+        if not found:
+            raise missing(name)
+        if len(found) > 1:
+            raise refusal(409, _contradiction(name, found[0].party, found[-1].party))
+        return found[0]
+
     def document(self, request: HttpRequest) -> HttpResponse:
         """A project's own file: the lock that a client at this site needs, and its manifests.
 
         Of the lock a client sees what it may see; a manifest with more than that is not shown.
         """
         name = "/".join(request.segments[1:])
-        for inventory in reversed(self.lookup.view.inventories):
-            data = dict(public_documents(inventory, request.identity)).get(name)
-            if data is not None:
-                etag = f'"{hashlib.sha256(data).hexdigest()}"'
-                return HttpResponse(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
-        raise missing(name)
+        found, disputed = shown_documents(self.lookup.view.inventories, request.identity)
+        if name in disputed:
+            raise refusal(409, disputed[name])
+        if name not in found:
+            raise missing(name)
+        data = found[name]
+        etag = f'"{hashlib.sha256(data).hexdigest()}"'
+        return HttpResponse(200, {"Content-Type": media_type("x.json"), "ETag": etag}, data)
+
+
+def _contradiction(name: str, first: str, second: str) -> str:
+    return t(
+        "{name} is one thing to {first} and another to {second}: serve one of them alone",
+        name=name,
+        first=first,
+        second=second,
+    )
+
+
+def shown_documents(
+    inventories: Iterable[Inventory], identity: Identity
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The documents of what the operator named, as somebody may see them; and why others are not
+    shown, by name: those of which two parties have two.
+
+    Of what was imported one after the other, the latest counts, and a delta more than its base.
+    """
+    found: dict[str, tuple[Inventory, bytes]] = {}
+    disputed: dict[str, str] = {}
+    for inventory in inventories:
+        for name, data in public_documents(inventory, identity) if inventory.published else ():
+            other, before = found.setdefault(name, (inventory, data))
+            if before == data:
+                continue
+            if inventory.delta or (inventory.imported and other.imported):
+                found[name] = inventory, data
+            else:
+                disputed[name] = _contradiction(name, other.label, inventory.label)
+    return {k: data for k, (_, data) in found.items() if k not in disputed}, disputed
 
 
 def public_documents(inventory: Inventory, identity: Identity) -> Iterator[tuple[str, bytes]]:
@@ -170,7 +210,8 @@ class RegistryHandler:
         if rest in ([], [""]):
             return json_response({}, version)
         if rest == ["_catalog"]:
-            names = {_repository(item) for item in self.lookup.view.visible(request.identity)}
+            shown = self.lookup.view.visible(request.identity)
+            names = {_repository(item) for item in shown if item.latest}
             return json_response({"repositories": sorted(names | {_EVERYTHING})}, version)
         if len(rest) < 3 or rest[-2] not in {"manifests", "blobs", "tags"}:
             raise _oci_refusal("UNSUPPORTED", t("this registry can only be pulled from"), 404)
@@ -199,11 +240,16 @@ class RegistryHandler:
 
     def _images(self, identity: Identity, name: str) -> _RepositoryImages:
         view = self.lookup.view
-        chosen = {
-            item.full_name: item
-            for item in view.visible(identity)
-            if item.files and name in {_EVERYTHING, _repository(item)}
-        }
+        chosen: dict[str, HeldArtifact] = {}
+        for item in view.visible(identity):
+            wanted = item.published if name == _EVERYTHING else name == _repository(item)
+            if item.files and wanted and item.full_name not in chosen:
+                found = view.named(identity, item.full_name)
+                if len(found) > 1 and name != _EVERYTHING:
+                    text = _contradiction(name, found[0].party, found[-1].party)
+                    raise _oci_refusal("DENIED", text, 409)
+                if len(found) == 1 and found[0].files:
+                    chosen[item.full_name] = found[0]
         if not chosen and name != _EVERYTHING:
             raise _oci_refusal("NAME_UNKNOWN", t("this registry has no {name}", name=name), 404)
         key = (name, view, *map(id, chosen.values()))
@@ -211,13 +257,13 @@ class RegistryHandler:
             if len(self._made) > 64 or any(other[1] is not view for other in self._made):
                 self._made.clear()
             documents: dict[str, bytes] = {}
-            for inventory in view.inventories if name == _EVERYTHING else ():
-                documents |= public_documents(inventory, identity)
+            if name == _EVERYTHING:
+                documents, _ = shown_documents(view.inventories, identity)
             self._made[key] = _built(list(chosen.values()), documents, name == _EVERYTHING)
         return self._made[key]
 
 
-_EVERYTHING = "all"
+_EVERYTHING = "all"  # that the operator named, or a source said
 
 
 def _built(

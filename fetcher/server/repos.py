@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact
+from fetcher.mirror.inventory import ArtifactRecord
 from fetcher.server.hub_json import SiblingJson, TreeEntryJson
 from fetcher.sources.base import FileEntry
 
@@ -23,13 +22,15 @@ class RepoFile:
     """One file of a repository. `sha256` is None for a small file that was not fetched yet.
 
     What lies in Git LFS is known to clients by its sha256, other files by their git id; a file
-    whose git id nobody knows is shown as one in LFS, for which the sha256 is enough.
+    whose git id nobody knows is shown as one in LFS, for which the sha256 is enough. `claimed`: a
+    project or bundle says so, and no source that was asked.
     """
 
     path: str
     size: int
     sha256: str | None
     git_blob: str | None = None
+    claimed: bool = False
 
     @property
     def etag(self) -> str:
@@ -79,19 +80,28 @@ class RepoFile:
         return found
 
 
-def repo_file(file: FileEntry, path: str = "") -> RepoFile:
+def repo_file(file: FileEntry, path: str = "", claimed: bool = False) -> RepoFile:
     """A held or listed file as an entry; `path` if it is called otherwise there."""
     git_blob = None if file.lfs else file.git_blob
-    return RepoFile(path or file.path, file.size or 0, file.sha256, git_blob)
+    return RepoFile(path or file.path, file.size or 0, file.sha256, git_blob, claimed)
 
 
 @dataclass
 class Snapshot:
-    """A commit: its files by path; all of them if it is `whole`, else those that are held."""
+    """A commit: its files by path; all of them if it is `whole`, else those that are held.
+
+    `disputed`: why a path is not shown, where those who claim it contradict each other.
+    """
 
     commit: str
     files: dict[str, RepoFile] = field(default_factory=dict)
     whole: bool = False
+    disputed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it is somebody's claim, and not what a source said."""
+        return any(file.claimed for file in self.files.values())
 
     def put(self, file: RepoFile) -> None:
         """Add a file, or what is newly known of one."""
@@ -149,7 +159,10 @@ def _child(mode: bytes, name: str, oid: str) -> tuple[bytes, bytes]:
 
 @dataclass
 class Repo:
-    """A repository: its commits, and which of them its branches and tags mean."""
+    """A repository: its commits, and which of them its branches and tags mean.
+
+    `disputed`: why a branch or tag means none, where those who claim it contradict each other.
+    """
 
     kind: str
     id: str
@@ -158,6 +171,7 @@ class Repo:
     record: ArtifactRecord = field(default_factory=ArtifactRecord)
     releases: dict[str, Snapshot] = field(default_factory=dict)
     info: Mapping[str, object] = field(default_factory=dict)  # as a Hub upstream has it
+    disputed: dict[str, str] = field(default_factory=dict)
 
     @property
     def prefix(self) -> str:
@@ -177,64 +191,27 @@ class Repo:
             return self.snapshots[found[0]] if len(found) == 1 else None
         return None
 
+    def dispute(self, revision: str) -> str:
+        """Why a branch or tag is not shown, "" if nobody contradicts anybody about it."""
+        named = _REF.fullmatch(revision)
+        return self.disputed.get(revision) or self.disputed.get(named[1] if named else "", "")
+
+    def latest(self) -> Snapshot:
+        """The default branch's commit; another one where that is not known."""
+        return self.find("main") or next(reversed(self.snapshots.values()))
+
     def split(self, segments: list[str]) -> tuple[str, str]:
         """(revision, path) of an address whose revision may have slashes: the longest known."""
         for width in range(len(segments), 1, -1):
             revision = "/".join(segments[:width])
             named = _REF.fullmatch(revision)
-            if revision in self.refs or (named and named[1] in self.refs):
+            known = self.refs.keys() | self.disputed.keys()
+            if revision in known or (named and named[1] in known):
                 return revision, "/".join(segments[width:])
         width = 3 if segments[0] == "refs" and len(segments) > 3 else 1
         return "/".join(segments[:width]), "/".join(segments[width:])
 
 
-def _commit_of(artifact: HeldArtifact) -> str:
-    """The commit; of a lock that only knows a branch, a made-up one that its files determine."""
-    if COMMIT.fullmatch(artifact.revision):
-        return artifact.revision
-    lines = [f"{file.sha256} {file.size} {file.path}" for file in artifact.files]
-    text = "\n".join([artifact.source, artifact.revision, *sorted(lines)])
-    return hashlib.sha1(text.encode()).hexdigest()
-
-
-def _put(snapshot: Snapshot, files: Iterable[FileEntry], folder: str) -> None:
-    for file in files:
-        path = f"{folder}/{file.path}" if folder else file.path
-        try:
-            check_relative(path)  # the folder may come from a bundle
-        except BadPath:
-            continue
-        snapshot.files.setdefault(path, repo_file(file, path))
-
-
-def merged(kind: str, name: str, artifacts: Iterable[HeldArtifact]) -> Repo:
-    """One repository of all artifacts that come from it, the latest said last.
-
-    Where no artifact follows the default branch, that branch is the last one's commit: clients
-    ask for it, whatever revision they were told.
-    """
-    default = "HEAD" if kind == "github" else "main"
-    repo = Repo(kind, name)
-    last = ""
-    for artifact in artifacts:
-        repo.record = artifact.record
-        origin, commit = artifact.origin, _commit_of(artifact)
-        if origin.text("release"):
-            tag = artifact.revision or origin.text("release")
-            release = repo.releases.setdefault(tag, Snapshot(commit))
-            _put(release, artifact.files, "")
-            continue
-        snapshot = repo.snapshots.setdefault(commit, Snapshot(commit))
-        _put(snapshot, artifact.files, origin.text("path"))
-        wanted = origin.text("ref" if kind == "github" else "revision") or default
-        named = _REF.fullmatch(wanted)
-        wanted = named[1] if named else wanted
-        if not COMMIT.fullmatch(wanted):
-            repo.refs[wanted] = commit
-        repo.refs |= dict.fromkeys(artifact.refs, commit)
-        last = commit
-    if last:
-        repo.refs.setdefault(default, last)
-        if kind == "github" and not repo.refs.keys() & {"main", "master"}:
-            repo.refs["main"] = repo.refs["master"] = repo.refs[default]
-    return repo
+def made_up_commit(lines: Iterable[str]) -> str:
+    """What stands for the commit of files whose commit nobody knows."""
+    return hashlib.sha1("\n".join(lines).encode()).hexdigest()

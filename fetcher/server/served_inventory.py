@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import FetchError
-from fetcher.fs.extents import Extent
+from fetcher.fs.atomic import git_blob_hasher
+from fetcher.fs.extents import Extent, read
 from fetcher.i18n import t
 from fetcher.mirror.bundle import SUMS, open_bundles
+from fetcher.mirror.claims import disputes, repo_key
 from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.mirror.trust import require
+from fetcher.server.claims import assembled
 from fetcher.server.project_inventory import ProjectInventory, StoreInventory
-from fetcher.server.repos import Repo, merged
+from fetcher.server.repos import Repo
 from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import UpstreamInventory
-from fetcher.store import upstream_records
-from fetcher.store.gc import projects
+from fetcher.sources.base import FileEntry
+from fetcher.store import imports, upstream_records
+from fetcher.store.imports import ImportRecord
+from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import UpstreamRecords
 
@@ -30,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # How often a busy server looks whether its locations changed.
 _LOOK_SECONDS = 1.0
+# Bytes that are read to prove git ids, of all files together.
+_MOST_READ = 1 << 30
 
 
 class Location(Protocol):
@@ -64,32 +71,39 @@ def _project_signature(root: Path) -> tuple[object, ...]:
 class StoreLocation:
     """A store: with the projects at `roots`, or with all that it knows (`everything`).
 
-    `upstream` adds what was fetched from that Hub before. Without one, `everything` has what came
-    from the only Hub that anything came from; of several, none is believed in another's name.
+    The operator named `roots` and what was imported. Of other projects that the store knows nothing
+    is shown in a source's name, since each could claim what it likes. `upstream` adds what was
+    fetched from that Hub before. Without one, `everything` has what came from the only Hub that
+    anything came from; of several that from `endpoint`, the operator's, or none.
     """
 
     path: Path
     roots: tuple[Path, ...] = ()
     everything: bool = False
     upstream: str = ""
+    endpoint: str = ""
 
     @property
     def label(self) -> str:
         """The store's folder."""
         return str(self.path)
 
-    def _roots(self) -> list[Path]:
-        known: Iterable[Path] = ()
-        if self.everything:
-            known = projects(Store(self.path, readonly=True))
-        others = (root for root in known if not upstream_records.is_record(root, self.path))
-        return [*self.roots, *(root for root in others if root not in self.roots)]
+    def _strangers(self) -> list[Path]:
+        """Projects that have used the store, and that nobody named, sorted."""
+        if not self.everything:
+            return []
+        known = imports.projects(Store(self.path, readonly=True))
+        named = {os.path.realpath(root) for root in self.roots}
+        return sorted(root for root in known if os.path.realpath(root) not in named)
+
+    def _imports(self) -> list[ImportRecord]:
+        return imports.records(self.path) if self.everything else []
 
     def upstreams(self) -> list[str]:
-        """The Hubs from which something came, as far as it could be served."""
+        """The Hubs from which something came, as far as what they said can count."""
         if self.upstream:
             return [upstream_records.endpoint(self.upstream)]
-        return upstream_records.endpoints(self.path) if self.everything else []
+        return upstream_records.believed(self.path, self.endpoint)
 
     def _records(self) -> UpstreamRecords | None:
         known = self.upstreams()
@@ -101,24 +115,46 @@ class StoreLocation:
         records = self._records()
         return (
             [_stat(folder) for folder in folders],
-            [_project_signature(root) for root in self._roots()],
+            [_project_signature(root) for root in (*self.roots, *self._strangers())],
+            [(record.name, record.number) for record in self._imports()],
             records.marks() if records else None,
         )
 
     def open(self) -> list[Inventory]:
-        """The projects that have a lock, the oldest first, and all other contents if wanted."""
+        """The projects that have a lock, those that nobody named first, and all other contents if
+        wanted."""
         store = Store(self.path, readonly=True)
-        found: list[tuple[float, ProjectInventory]] = []
-        for root in self._roots():
-            lock = _stat(root / "fetch.lock")
-            if lock is not None:
-                found.append((lock[0], ProjectInventory(root, store)))
-        inventories: list[Inventory] = [item for _, item in sorted(found, key=lambda pair: pair[0])]
-        if (records := self._records()) is not None:
-            inventories.append(UpstreamInventory(records, store))
+        records = self._records()
+        word = SourceWord(records, store) if records else None
+        found: list[Inventory] = [
+            ProjectInventory(root, store, published=False, word=word)
+            for root in self._strangers()
+            if _has_lock(root)
+        ]
+        imported = self._imports()
+        latest = imports.latest(imported, self.path)
+        found += [
+            ProjectInventory(
+                record.folder(self.path),
+                store,
+                word=word,
+                label=record.label,
+                latest=latest[record.name],
+            )
+            for record in imported
+        ]
+        named = filter(_has_lock, self.roots)
+        found += [ProjectInventory(root, store, word=word) for root in named]
+        projects_known = bool(found)
+        if records is not None and (self.everything or self.upstream):
+            found.append(UpstreamInventory(records, store))
         # The store's other contents are no business of those who ask a project's server.
-        others = self.everything or (self.upstream and not found)
-        return [*inventories, StoreInventory(store)] if others else inventories
+        others = self.everything or (self.upstream and not projects_known)
+        return [*found, StoreInventory(store)] if others else found
+
+
+def _has_lock(root: Path) -> bool:
+    return _stat(root / "fetch.lock") is not None
 
 
 @dataclass
@@ -148,6 +184,11 @@ class BundleLocation:
         opened = open_bundles(self.paths)
         for bundle in opened:
             require(bundle, self.key)
+        later: set[str] = set()
+        for bundle in reversed(opened):
+            bundle.hide_names(later)
+            if bundle.delta:  # it takes the place of what it builds on
+                later |= {item.full_name for item in bundle.artifacts()}
         return list(opened)
 
 
@@ -158,15 +199,22 @@ class InventoryView:
     Private wins: a content of an artifact that somebody may not see is none for them in another
     artifact either, whatever that one says of itself. Only a Hub's own word that everybody may
     have it counts more than what a project says.
+
+    `contradictions` name claims that a source said otherwise, `disputes` claims that contradict
+    each other.
     """
 
     inventories: Sequence[Inventory] = ()
     artifacts: list[HeldArtifact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    disputes: list[str] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
     _owners: dict[str, list[HeldArtifact]] = field(default_factory=dict)
     _seen: dict[Identity, _Seen] = field(default_factory=dict)
     _made: dict[tuple[object, ...], Repo] = field(default_factory=dict)
     _stores: list[Store] = field(default_factory=list)
+    _git_ids: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _read: int = 0
 
     @classmethod
     def of(cls, inventories: Sequence[Inventory]) -> InventoryView:
@@ -174,14 +222,32 @@ class InventoryView:
         view = cls(inventories)
         for inventory in inventories:
             view.problems += getattr(inventory, "problems", [])
+            view.contradictions += getattr(inventory, "contradictions", [])
             store = getattr(inventory, "store", None)
             if isinstance(store, Store) and store not in view._stores:
                 store.stamps()  # read here, and not while somebody waits
                 view._stores.append(store)
             for artifact in inventory.artifacts():
-                files = (f for f in artifact.files if f.sha256 and _has(inventory, f.sha256))
-                view._add(replace(artifact, files=tuple(files)))
+                files = (f for f in artifact.files if view._holds(inventory, f.sha256 or ""))
+                view._add(
+                    replace(
+                        artifact,
+                        files=tuple(files),
+                        party="" if artifact.upstream else artifact.party or inventory.label,
+                    )
+                )
+        view.disputes = [
+            t("{dispute}: not shown in its name", dispute=found.message)
+            for found in disputes(view.artifacts)
+        ]
+        view.problems += [*view.contradictions, *view.disputes]
         return view
+
+    def _holds(self, inventory: Inventory, sha256: str) -> bool:
+        """Whether a content that an inventory names is here; a delta's may lie in its base."""
+        if not sha256 or inventory.locate(sha256) is not None:
+            return bool(sha256)
+        return inventory.delta and self.locate(sha256) is not None
 
     def _add(self, artifact: HeldArtifact) -> None:
         self.artifacts.append(artifact)
@@ -220,7 +286,11 @@ class InventoryView:
         """Digests that are private to somebody else."""
         if identity.sees_all:
             return set()
-        closed = (i for i in self.artifacts if not identity.may_see(i.full_name, i.record))
+        closed = (
+            item
+            for item in self.artifacts
+            if not item.record.unsure and not identity.may_see(item.full_name, item.record)
+        )
         hidden = {file.sha256 for item in closed for file in item.files if file.size}
         if hidden:
             for item in self.artifacts:
@@ -260,8 +330,53 @@ class InventoryView:
             return None
         made = (*key, *map(id, artifacts))
         if made not in self._made:
-            self._made[made] = merged(kind, name, artifacts)
+            self._made[made] = assembled(kind, name, map(self._with_proven_ids, artifacts))
         return self._made[made]
+
+    def _with_proven_ids(self, item: HeldArtifact) -> HeldArtifact:
+        """Without git ids that are claimed of other bytes: clients keep contents under these."""
+        if item.upstream or not any(file.git_blob for file in item.files):
+            return item
+        files = (
+            file
+            if file.lfs or not file.git_blob or self._is_git_id(file)
+            else file._replace(git_blob=None)
+            for file in item.files
+        )
+        return replace(item, files=tuple(files))
+
+    def _is_git_id(self, file: FileEntry) -> bool:
+        key = file.sha256 or "", file.git_blob or ""
+        if key not in self._git_ids:
+            known = (store.by_git_blob(key[1]) for store in self._stores)
+            self._git_ids[key] = key[0] in known or self._computed(file) == key[1]
+        return self._git_ids[key]
+
+    def _computed(self, file: FileEntry) -> str:
+        """The git id of a content that is read for it, "" of one that is too much to read."""
+        extents = self.locate(file.sha256 or "")
+        size = sum(extent.length for extent in extents or ())
+        if extents is None or size > _MOST_READ - self._read:
+            return ""
+        self._read += size
+        hasher = git_blob_hasher(size)
+        try:
+            for block in read(extents):
+                hasher.update(block)
+        except (OSError, EOFError):
+            return ""
+        return str(hasher.hexdigest())
+
+    def named(self, identity: Identity, name: str) -> list[HeldArtifact]:
+        """What `MANIFEST/ARTIFACT` means for somebody: one, or several that contradict each other.
+
+        What the operator named counts more than what the store merely knows.
+        """
+        found = self._of(identity).by_name.get(name, [])
+        found = [item for item in found if item.published] or found
+        if all(_same(item, found[0]) for item in found):
+            return found[-1:]
+        return found
 
     def repos(self, kind: str, identity: Identity) -> list[Repo]:
         """All repositories of a kind that somebody may see, by name."""
@@ -277,6 +392,7 @@ class _Seen:
     artifacts: list[HeldArtifact] = field(default_factory=list)
     withheld: list[str] = field(default_factory=list)
     by_repo: dict[tuple[str, str], list[HeldArtifact]] = field(default_factory=dict)
+    by_name: dict[str, list[HeldArtifact]] = field(default_factory=dict)
 
     def add(self, artifact: HeldArtifact) -> None:
         """Add an artifact that the identity may see."""
@@ -285,18 +401,20 @@ class _Seen:
             artifact = replace(artifact, files=files)
             self.withheld.append(artifact.full_name)
         self.artifacts.append(artifact)
-        origin = artifact.origin
-        if not artifact.files:
-            return
-        if origin.type == "huggingface":
-            kind = origin.text("repo_type") or "model"
-            self.by_repo.setdefault((kind, origin.repo), []).append(artifact)
-        elif origin.type == "github":
-            self.by_repo.setdefault(("github", origin.repo.lower()), []).append(artifact)
+        if artifact.latest:
+            self.by_name.setdefault(artifact.full_name, []).append(artifact)
+        key = repo_key(artifact)
+        if artifact.files and artifact.published and key is not None:
+            self.by_repo.setdefault(key, []).append(artifact)
 
 
-def _has(inventory: Inventory, sha256: str) -> bool:
-    return inventory.locate(sha256) is not None
+def _same(one: HeldArtifact, other: HeldArtifact) -> bool:
+    """Whether two claims of an artifact are one: the same contents, from the same place."""
+    held = [
+        (item.source, item.revision, {(file.path, file.sha256) for file in item.files})
+        for item in (one, other)
+    ]
+    return held[0] == held[1]
 
 
 class ServedInventory:

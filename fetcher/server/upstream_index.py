@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from fetcher.fs.extents import Extent
-from fetcher.mirror.inventory import CLOSED, OPEN, ArtifactRecord, HeldArtifact, SourceFields
+from fetcher.mirror.inventory import (
+    CLOSED,
+    OPEN,
+    UNSURE,
+    ArtifactRecord,
+    HeldArtifact,
+    SourceFields,
+)
 from fetcher.server.project_inventory import blob_extents
 from fetcher.server.repos import COMMIT, Repo, Snapshot, repo_file
 from fetcher.sources.huggingface import HuggingFace
@@ -38,6 +45,9 @@ def repo_of(said: UpstreamRepo) -> Repo:
 class UpstreamInventory:
     """What one Hub said, as far as its contents lie in a store (see `fetcher.mirror.inventory`)."""
 
+    published = True
+    imported = delta = False
+
     def __init__(self, records: UpstreamRecords, store: Store) -> None:
         self.records = records
         self.store = store
@@ -59,7 +69,8 @@ class UpstreamInventory:
 
     def _held(self, said: UpstreamRepo) -> Iterator[HeldArtifact]:
         manifest = f"upstream-{_short(self.records.url, said)}"
-        fields = {**record_of(said.closed).values, "name": said.id}
+        record = UNSURE if said.unsure else record_of(said.closed)
+        fields = {**record.values, "name": said.id}
         for commit in said.commits():
             named = (ref for ref, one in said.refs.items() if one.commit == commit)
             refs = [ref for ref in named if is_name(ref, commit)]
@@ -79,6 +90,7 @@ class UpstreamInventory:
                 ArtifactRecord(fields),
                 self.records.url,
                 tuple(refs[1:]),
+                follows="main" not in said.refs or "main" in refs,
             )
 
 

@@ -105,7 +105,10 @@ class SaidCommit:
 class UpstreamRepo:
     """All that one Hub has said of one repository.
 
-    `files` are those whose content was fetched, by commit and path; `listings` whole commits.
+    `files` are those whose content was fetched, by commit and path; `listings` whole commits;
+    `folders` what was listed of one folder of a commit, by commit and folder. `stood` has every
+    commit at which a ref ever stood. `logins`: whether each listing that a run read was read with
+    a login; nobody said whether others may see those.
     """
 
     kind: str
@@ -113,21 +116,43 @@ class UpstreamRepo:
     refs: dict[str, RefStatement] = field(default_factory=dict)
     files: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
     listings: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
+    folders: dict[str, dict[str, dict[str, FileEntry]]] = field(default_factory=dict)
+    stood: dict[str, set[str]] = field(default_factory=dict)
+    logins: set[bool] = field(default_factory=set)
+    told: RefStatement | None = None  # the latest that says whether it is closed
 
     @property
     def closed(self) -> bool:
         """Whether it is gated or private; what nothing was said of is."""
-        latest = max(self.refs.values(), key=lambda said: said.at, default=None)
-        return latest is None or latest.closed
+        return False not in self.logins if self.told is None else self.told.closed
+
+    @property
+    def unsure(self) -> bool:
+        """Whether nobody said that it is closed: it was read with a login, and that is all."""
+        return self.told is None and self.logins == {True}
 
     def commits(self) -> list[str]:
         """Every commit of which something is known, the one that a ref reached last at the end."""
         reached = {said.commit: said.at for said in self.refs.values()}
-        return sorted(self.files.keys() | self.listings.keys(), key=lambda c: reached.get(c, 0.0))
+        known = self.files.keys() | self.listings.keys() | self.folders.keys()
+        return sorted(known, key=lambda c: (reached.get(c, 0.0), c))
+
+    def listed(self, commit: str, path: str) -> dict[str, FileEntry] | None:
+        """What says all of a path of a commit, by path: a listing, or what was said of that file;
+        None if nothing does."""
+        if commit in self.listings:
+            return self.listings[commit]
+        for folder, files in self.folders.get(commit, {}).items():
+            if path.startswith(f"{folder}/"):
+                return files
+        told = self.files.get(commit, {})
+        return told if path in told else None
 
     def at(self, commit: str) -> dict[str, FileEntry]:
         """The files of a commit by path: the listing's, with the digests that fetching gave."""
         found = dict(self.listings.get(commit, {}))
+        for files in self.folders.get(commit, {}).values():
+            found |= files
         for path, file in self.files.get(commit, {}).items():
             listed = found.get(path)
             if listed is None or listed.key in {file.key, f"git:{file.git_blob}"}:
@@ -175,7 +200,11 @@ class UpstreamRecords:
         """The folder of every repository that it has spoken of."""
         if not self.root.is_dir():
             return []
-        return sorted(path for path in self.root.iterdir() if (path / _SAID).is_file())
+        return sorted(
+            path
+            for path in self.root.iterdir()
+            if (path / _SAID).is_file() or next(path.glob(f"*{_PAGES}"), None)
+        )
 
     def add(self, kind: str, name: str, said: Iterable[Statement], sync: bool = False) -> None:
         """Keep statements; `sync` also through a power cut. Raises OSError."""
@@ -238,9 +267,12 @@ class UpstreamRecords:
             text = json.dumps({"schema": SCHEMA, "url": self.url})
             write_atomically(self.root / _ABOUT, text.encode())
 
-    def read(self, kind: str, name: str) -> UpstreamRepo:
-        """What was said of a repository; nothing if nothing was, or it cannot be read."""
-        found = read(self.folder(kind, name))
+    def read(self, kind: str, name: str, runs: bool = False) -> UpstreamRepo:
+        """What was said of a repository; nothing if nothing was, or it cannot be read.
+
+        `runs`: also what the person's own runs were told.
+        """
+        found = read(self.folder(kind, name), runs)
         known = found is not None and (found.kind, found.id) == (kind, name)
         return found if found and known else UpstreamRepo(kind, name)
 
@@ -253,9 +285,9 @@ class UpstreamRecords:
         return [(folder.name, _mark(folder)) for folder in self.folders()]
 
     def all(self) -> Iterator[UpstreamRepo]:
-        """Every repository that it has spoken of."""
+        """Every repository that it has spoken of, to servers or to the person's own runs."""
         for folder in self.folders():
-            found = read(folder)
+            found = read(folder, runs=True)
             if found is not None:
                 yield found
 
@@ -314,19 +346,22 @@ def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) ->
 
 
 def _mark(folder: Path) -> object:
-    try:
-        stats = [os.stat(path) for path in (folder, folder / _SAID)]
-    except OSError:
-        return None
-    return [(stat.st_mtime_ns, stat.st_size) for stat in stats]
+    found = []
+    for path in (folder, folder / _SAID):
+        with suppress(OSError):
+            stat = os.stat(path)
+            found.append((stat.st_mtime_ns, stat.st_size))
+    return found or None
 
 
-def read(folder: Path) -> UpstreamRepo | None:
-    """A repository's statements; later ones count. None if they do not say of what."""
-    try:
+def read(folder: Path, runs: bool = False) -> UpstreamRepo | None:
+    """A repository's statements; later ones count. None if they do not say of what.
+
+    `runs`: also what the person's own runs were told.
+    """
+    lines: list[bytes] = []
+    with suppress(OSError):
         lines = (folder / _SAID).read_bytes().split(b"\n")
-    except OSError:
-        return None
     found: UpstreamRepo | None = None
     for line in lines:
         item = _object(line)
@@ -340,7 +375,40 @@ def read(folder: Path) -> UpstreamRepo | None:
             if COMMIT.fullmatch(path.name):
                 with suppress(FetchError, OSError, UnicodeDecodeError):
                     found.listings[path.name] = _listing(path)
-    return found
+    return _with_runs(folder, found) if runs else found
+
+
+def _with_runs(folder: Path, repo: UpstreamRepo | None) -> UpstreamRepo | None:
+    """With the listings that the person's own runs read. A whole one outweighs a server's."""
+    for path in sorted(folder.glob(f"*{_PAGES}")):
+        with suppress(OSError, FetchError, ValueError):
+            lines = _own_lines(path)
+            about = _object(lines[0]) if lines else {}
+            kind, name, commit = about.get("kind"), about.get("id"), about.get("commit")
+            if not (isinstance(name, str) and isinstance(commit, str) and kind in KINDS):
+                continue
+            repo = repo or UpstreamRepo(str(kind), name)
+            if (kind, name) == (repo.kind, repo.id) and COMMIT.fullmatch(commit):
+                _take_run(lines, about, commit, repo)
+    return repo
+
+
+def _take_run(
+    lines: list[bytes], about: Mapping[str, object], commit: str, repo: UpstreamRepo
+) -> None:
+    said = SaidCommit()
+    _take_pages(lines, (repo.kind, repo.id, commit), said)
+    repo.logins.add(said.closed)
+    for ref, at in said.refs.items():
+        repo.stood.setdefault(ref, set()).add(commit)
+        if ref not in repo.refs or repo.refs[ref].at < at:
+            repo.refs[ref] = RefStatement(ref, commit, said.closed, at)
+    if about.get("whole") is not True:
+        return
+    if listed := about.get("path"):
+        repo.folders.setdefault(commit, {})[str(listed)] = said.files
+    else:
+        repo.listings[commit] = said.files
 
 
 def _object(line: bytes) -> Mapping[str, object]:
@@ -358,7 +426,11 @@ def _take(item: Mapping[str, object], repo: UpstreamRepo) -> None:
         return
     if "ref" in item:
         if isinstance(ref, str) and _REF.fullmatch(ref) and isinstance(at, int):
-            repo.refs[ref] = RefStatement(ref, commit, item.get("closed") is not False, float(at))
+            repo.stood.setdefault(ref, set()).add(commit)
+            said = RefStatement(ref, commit, item.get("closed") is not False, float(at))
+            repo.refs[ref] = said
+            if repo.told is None or repo.told.at <= said.at:
+                repo.told = said
         return
     with suppress(LockError):
         file = lockfile.file_entry(item, _SAID)
@@ -390,6 +462,18 @@ def endpoints(store: Path) -> list[str]:
             if isinstance(url, str) and _is_of(url, path.parent, store):
                 found.append(url)
     return found
+
+
+def believed(store: Path, chosen: str) -> list[str]:
+    """The Hubs whose word could count where nobody named one: that of the person's choice if it
+    has spoken, else all. Of several nobody knows whose counts."""
+    known = endpoints(store)
+    return [chosen] if chosen in known else known
+
+
+def of_choice(settings: Settings) -> str:
+    """The address of the Hub that the person chose, or else of the public one."""
+    return endpoint(settings.hf_endpoint if settings.hub_answers_to_person else PUBLIC_HUB)
 
 
 def _is_of(url: str, folder: Path, store: Path) -> bool:

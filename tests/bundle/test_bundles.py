@@ -10,15 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fetcher.bundle import import_bundle, project_documents
 from fetcher.fs.extents import read
 from fetcher.mirror.bundle import open_bundle
-from fetcher.mirror.oci_documents import Contents
+from fetcher.store import imports
 from fetcher.store.gc import YOUNG_SECONDS
-from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 from tests.bundle.conftest import FILES, TREE, WEIGHTS, Site, exported
 from tests.kit import sha256
@@ -313,17 +312,17 @@ def test_gc_waits_for_an_import(
     bundle, away = exported(home, "folder"), site("away")
     told: list[str] = []
 
-    def while_kept(store: Store, contents: Contents) -> None:
+    def while_kept(*arguments: Any) -> None:
         command = [sys.executable, "-m", "fetcher", "gc", "--forget-imports"]
         sweep = subprocess.Popen(command, cwd=away.root, stderr=subprocess.PIPE, text=True)
         assert sweep.stderr is not None
         told.append(sweep.stderr.readline())
         sweeps.append(sweep)
-        keep(store, contents)
+        keep(*arguments)
 
     sweeps: list[subprocess.Popen[str]] = []
-    keep = project_documents.keep_project
-    monkeypatch.setattr(import_bundle, "keep_project", while_kept)
+    keep = imports.keep
+    monkeypatch.setattr(imports, "keep", while_kept)
     assert away.fetch("mirror", "import", bundle).code == 0
     assert f"waiting for PID {os.getpid()} on" in told[0]
     assert sweeps[0].wait(30) == 0

@@ -54,6 +54,11 @@ class Place:
         (self.store / f"projects/{name}.json").write_text(json.dumps({"root": str(root)}))
         return root
 
+    def flags(self, *named: str) -> list[str | Path]:
+        """What serves the whole store, and these projects as what they claim to be."""
+        projects = [flag for name in named for flag in ("--project", self.home / name)]
+        return ["--store", self.store, "--tokens", self.tokens, *projects]
+
     def put(self, *contents: bytes) -> None:
         """Put contents into the store."""
         for data in contents:
@@ -92,9 +97,7 @@ def test_a_public_twin_does_not_show_what_is_private(place: Place, said: str) ->
     place.project("thief", {"twin": ("visibility: public", twin)})
     place.put(SECRET, OPEN)
     attacked = ways("thief", "twin", "x.txt", SECRET) + ways("own", "secret", "s.txt", SECRET)
-    with serving(
-        place.home, "--store", place.store, "--tokens", place.tokens, cwd=place.home
-    ) as mirror:
+    with serving(place.home, *place.flags("own", "thief"), cwd=place.home) as mirror:
         for token in ("", "bob-token-1"):
             assert not any(readable(mirror, attacked, token))
             listed = mirror.ask("/api/models/thief/twin/tree/main", headers=bearer(token)).json()
@@ -113,7 +116,7 @@ def test_the_hint_shows_what_was_withheld(place: Place) -> None:
     place.project("quiet", {"m": ("", {"w.bin": SHARED})})
     place.project("loud", {"m": ("visibility: public", {"w.bin": SHARED})})
     place.put(SHARED)
-    flags = ("--store", place.store, "--tokens", place.tokens)
+    flags = place.flags("loud")  # what nobody named keeps its contents private all the same
     with serving(place.home, *flags, cwd=place.home) as mirror:
         assert not any(readable(mirror, ways("loud", "m", "w.bin", SHARED)))
         assert all(readable(mirror, ways("loud", "m", "w.bin", SHARED), "bob-token-1"))
@@ -151,8 +154,7 @@ def test_an_empty_file_is_nobodys_secret(place: Place) -> None:
     place.project("own", {"secret": ("visibility: private", {"s.txt": SECRET, "e": b""})})
     place.project("open", {"m": ("visibility: public", {"__init__.py": b""})})
     place.put(SECRET, b"")
-    flags = ("--store", place.store, "--tokens", place.tokens)
-    with serving(place.home, *flags, cwd=place.home) as mirror:
+    with serving(place.home, *place.flags("own", "open"), cwd=place.home) as mirror:
         assert mirror.ask("/open/m/resolve/main/__init__.py").status == 200
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from fetcher.fs.extents import Extent
 from fetcher.mirror.inventory import HeldArtifact, SourceFields
 from fetcher.server.cards import card_of
+from fetcher.server.claims import assembled
 from fetcher.server.files import disposition, media_type
 from fetcher.server.http import Content, HttpRequest
 from fetcher.server.hub_json import CardJson
 from fetcher.server.metrics import Metrics
 from fetcher.server.ranges import wanted
-from fetcher.server.repos import merged
 from fetcher.sources.base import FileEntry
 
 SPEC = st.one_of(
@@ -88,23 +88,23 @@ FILE = FileEntry("a.txt", 3, "1" * 64, "2" * 40)
 
 
 def test_a_revision_that_is_no_commit_gets_one() -> None:
-    one = merged("model", "o/m", [held("main", FILE)])
-    again = merged("model", "o/m", [held("main", FILE)])
-    other = merged("model", "o/m", [held("main", FILE._replace(sha256="3" * 64))])
+    one = assembled("model", "o/m", [held("main", FILE)])
+    again = assembled("model", "o/m", [held("main", FILE)])
+    other = assembled("model", "o/m", [held("main", FILE._replace(sha256="3" * 64))])
     assert one.refs == again.refs != other.refs
     assert len(one.refs["main"]) == 40
 
 
 def test_the_latest_lock_says_where_a_branch_stands() -> None:
     first, second = "a" * 40, "b" * 40
-    repo = merged("model", "o/m", [held(first, FILE), held(second, FILE)])
+    repo = assembled("model", "o/m", [held(first, FILE), held(second, FILE)])
     assert repo.refs == {"main": second}
     assert repo.find(first[:7]) is repo.snapshots[first]
     assert repo.find("c" * 7) is None
 
 
 def test_paths_of_a_hostile_bundle_are_left_out() -> None:
-    repo = merged("model", "o/m", [held("a" * 40, FILE, path="../..")])
+    repo = assembled("model", "o/m", [held("a" * 40, FILE, path="../..")])
     assert repo.snapshots["a" * 40].files == {}
 
 
