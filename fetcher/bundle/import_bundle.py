@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fetcher.bundle.blob_import import BlobImport, ImportResult, check_free, missing_contents
 from fetcher.bundle.import_claims import AcceptedClaims, ImportChoice, NewClaims, accept
-from fetcher.bundle.project_documents import keep_word, unpack_project
+from fetcher.bundle.project_documents import unpack_project
 from fetcher.mirror import trust
 from fetcher.mirror.bundle import Bundle, open_bundles
 from fetcher.store.runs import Runs
@@ -66,6 +66,5 @@ def _import(
         if result.problems:
             return
         accepted.keep(bundle.contents, store)
-        keep_word(store, bundle.contents, f"bundle sha256:{bundle.digest}")
         if project is not None:
             found.problems += unpack_project(bundle.contents, project)

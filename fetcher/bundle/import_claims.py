@@ -12,13 +12,14 @@ from fetcher.bundle.blob_import import ImportResult
 from fetcher.errors import FetchError, Problem
 from fetcher.i18n import t
 from fetcher.mirror.claims import disputes, repo_key
-from fetcher.mirror.inventory import HeldArtifact
+from fetcher.mirror.inventory import HeldArtifact, listing_of
 from fetcher.mirror.oci_documents import Contents
 from fetcher.project import lockfile
 from fetcher.store import imports
 from fetcher.store.imports import ImportRecord
 from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
+from fetcher.store.upstream_records import UpstreamRecords
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,16 @@ class AcceptedClaims:
         Raises OSError.
         """
         imports.forget(store, self.replaced)
+        words = UpstreamRecords.of_bundles(store.root)
+        words.forget({record.speaker for record in self.replaced})
         index = hashlib.sha256(contents.index).hexdigest()
         record = next(item.record for item in self.new if item.record.index == index)
         if lockfile.NAME in contents.documents:
             imports.keep(store, record, contents.documents, self.again)
+        # The person took it in: that is their word, where files go into the Hub's cache unasked.
+        for artifact in contents.artifacts:
+            if listing := listing_of(artifact, record.speaker):
+                words.add_pages(listing)
 
 
 def accept(

@@ -7,21 +7,8 @@ from pathlib import Path
 from fetcher.config.boundaries import of_project
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.i18n import t
-from fetcher.mirror.inventory import listing_of
 from fetcher.mirror.oci_documents import Contents
-from fetcher.store.store import Store
-from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.verify.contract.regular import MAX_LIST, read_regular
-
-
-def keep_word(store: Store, contents: Contents, name: str) -> None:
-    """Keep what the bundle called `name` says of the Hub's repositories: the person's word, where
-    files go into the Hugging Face cache without the Hub. Raises OSError."""
-    records = UpstreamRecords.of_bundles(store.root)
-    for artifact in contents.artifacts:
-        listing = listing_of(artifact, name)
-        if listing is not None:
-            records.add_pages(listing)
 
 
 def unpack_project(contents: Contents, target: Path) -> list[Problem]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fetcher.bundle.blob_import import ImportResult
 from fetcher.bundle.import_claims import ImportChoice, NewClaims, accept
-from fetcher.bundle.project_documents import keep_word, unpack_project
+from fetcher.bundle.project_documents import unpack_project
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
 from fetcher.mirror.bundle import summary_of
@@ -96,7 +96,6 @@ def pull(
             _transfer(downloads, Engine(network, store, progress, _count(done), runs=runs), done)
         if not done.problems:
             accepted.keep(there.contents, store)
-            keep_word(store, there.contents, public_url(source))
             if project is not None:
                 done.problems = unpack_project(there.contents, project)
     return done

@@ -68,6 +68,11 @@ class ImportRecord:
         )
 
     @property
+    def speaker(self) -> str:
+        """Who says what is kept of it among the records of what Hubs said."""
+        return f"bundle sha256:{self.index}"
+
+    @property
     def day(self) -> str:
         """When it was taken in."""
         return time.strftime("%Y-%m-%d", time.gmtime(self.at))

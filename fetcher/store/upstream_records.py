@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,6 +249,14 @@ class UpstreamRecords:
         data = b"\n".join([json.dumps(about).encode(), *lines, b""])
         tidy(str(folder))
         _write_listing(folder / name, data, 0o600 if listing.closed else 0o644)
+
+    def forget(self, speakers: Collection[str]) -> None:
+        """Remove what these bundles said. Raises OSError."""
+        found = self.root.glob(f"*/*{_PAGES}") if speakers else ()
+        for path in found:
+            with suppress(ValueError, AttributeError, IndexError):
+                if json_text.loads(_own_lines(path)[0]).get("by") in speakers:
+                    path.unlink()
 
     def said_of(self, kind: str, name: str, commit: str) -> SaidCommit:
         """What the listings that the person's own runs read say of a commit.

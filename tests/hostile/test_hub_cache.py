@@ -505,7 +505,8 @@ def test_a_site_without_network(
 def test_bundles_that_contradict_each_other(
     tmp_path: Path, cli: Cli, cache: Cache, hermetic: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two sites' bundles say different things of one commit: neither counts."""
+    """Two sites' bundles say different things of one commit: the second is refused; one that takes
+    the place of the first does so in the cache as well."""
     same = "d" * 40
     for name, data in (("one", WEIGHTS), ("two", EVIL)):
         with HubServer() as server:
@@ -520,10 +521,16 @@ def test_bundles_that_contradict_each_other(
     monkeypatch.setenv("FETCH_STORE", str(hermetic / "inside"))
     inside = project(tmp_path / "inside")
     (inside / "fetch.lock").write_bytes((tmp_path / "two/fetch.lock").read_bytes())
-    assert cli("mirror", "import", tmp_path / "one.tar", tmp_path / "two.tar").code == 0
-    result = cli("all", "--offline", "--json", cwd=inside)
-    assert result.code == 4 and result.codes == {"unproven"}, result.err
+    both = tmp_path / "one.tar", tmp_path / "two.tar"
+    assert cli("mirror", "import", *both).code == 4
+    assert cli("mirror", "import", both[0]).code == 0
+    assert cli("mirror", "import", both[1]).code == 4
     assert not cache.root.exists()
+    assert cli("mirror", "import", both[1], "--replace").code == 0
+    result = cli("all", "--offline", "--json", cwd=inside)
+    assert result.code == 0, result.err
+    (placed,) = cache.root.rglob("w.safetensors")
+    assert placed.read_bytes() == EVIL
 
 
 @pytest.mark.parametrize("variable", ["HF_ENDPOINT", "FETCH_MIRRORS"])
