@@ -232,13 +232,14 @@ def test_the_map_for_contributors_is_of_this_house() -> None:
 # Who writes, renames or removes by paths, and why no link of a clone has it do that elsewhere.
 # Everything else goes through fetcher.fs.boundary.
 WRITERS = {
-    "it is the mechanism": "fs.atomic fs.boundary",
+    "it is the mechanism": "fs.atomic fs.boundary fs.owners",
     "names of our own making, of which links are removed and not followed": "fs.private_files",
     "a file at the project's root; what it names goes through the boundary": "project.journal",
     "through folders that are held open": "tree.placer tree.hf_cache reporting.saved bundle.writer "
     "web.uploads server.nginx",
     "refuses links before it looks": "tree.state fs.locks",
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
+    "store.stamps "
     "store.upstream_records "
     "store.imports operations.workspace bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "

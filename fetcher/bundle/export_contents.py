@@ -97,6 +97,9 @@ class _Finder:
         if sha256 is None and file.git_blob:
             sha256 = self.store.by_git_blob(file.git_blob)
             file = file._replace(computed=sha256 is not None)
+        elif sha256 and file.git_proof and self.store.has(sha256) and not self.store.find(file):
+            self.contents.problems.append(_contradiction(artifact, file))
+            return file
         if sha256 and (sha256 in self.contents.places or self._place(sha256, file.size)):
             size = os.stat(self.contents.places[sha256]).st_size if file.size is None else file.size
             return file._replace(sha256=sha256, size=size)
@@ -134,3 +137,19 @@ class _Finder:
             rows = self._state.rows().values()
             self._rows = {row.sha256: row for row in rows if row.placed and not row.edit}
         return self._rows
+
+
+def _contradiction(artifact: Artifact, file: FileEntry) -> Problem:
+    """The lock's digests of a file are of two contents."""
+    return Problem(
+        "digest-mismatch",
+        t(
+            "fetch.lock contradicts itself: the content with sha256 {sha256} does not have the "
+            "size or the git id {git_blob} that it says",
+            sha256=file.sha256,
+            git_blob=file.git_proof,
+        ),
+        t("ask the source again: fetch lock --update {id}", id=artifact.id),
+        artifact.id,
+        file.path,
+    )

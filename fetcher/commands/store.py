@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
 from fetcher.i18n import echo, n, t
+from fetcher.project import lockfile
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
-from fetcher.store import gc
+from fetcher.store import gc, soundness
 from fetcher.store.store import Store
 from fetcher.ui.units import human_bytes
 
@@ -98,32 +100,69 @@ def _contradictions(root: Path) -> list[Problem]:
 def check(as_json: bool) -> int:
     """Read every blob; set aside what is not what its name says (exit 4).
 
+    Stamps that give a content a false git id are removed, and locks that do are named.
     Projects and imported bundles that contradict each other, or what a source said, are named.
     """
     store = _open(readonly=False)
-    names = [name for name, _ in store.digests()]
-    damaged = [name for name in names if not store.prove(name)]
+    found = soundness.read_all(store)
     store.close()
-    problems = [
-        Problem(
-            "modified",
-            t("blob {name} was damaged and is set aside", name=name),
-            t("run `fetch all` in the projects that use it"),
-            file=name,
-        )
-        for name in damaged
-    ]
-    problems += _contradictions(store.root)
-    answer = envelope.Answer({"blobs": len(names), "damaged": len(damaged)}, problems=problems)
+    problems = [*_problems(found), *_contradictions(store.root)]
+    summary: dict[str, object] = {
+        "blobs": found.blobs,
+        "damaged": len(found.damaged),
+        "false_stamps": len(found.stamps),
+        "false_entries": len(found.entries),
+    }
+    answer = envelope.Answer(summary, problems=problems)
     if as_json:
         envelope.print_json(answer)
     else:
         echo(
             t(
                 "{count:,} of {blobs} sound",
-                count=len(names) - len(damaged),
-                blobs=n("{count:,} blob", "{count:,} blobs", len(names)),
+                count=found.blobs - len(found.damaged),
+                blobs=n("{count:,} blob", "{count:,} blobs", found.blobs),
             )
         )
     envelope.print_problems(problems)
     return answer.exit_code
+
+
+def _problems(found: soundness.Soundness) -> Iterator[Problem]:
+    for name in found.damaged:
+        yield Problem(
+            "modified",
+            t("blob {name} was damaged and is set aside", name=name),
+            t("run `fetch all` in the projects that use it"),
+            file=name,
+        )
+    for name, git_blob in found.stamps:
+        yield Problem(
+            "modified",
+            t(
+                "a stamp said that blob {name} has the git id {git_blob}, which it has not",
+                name=name,
+                git_blob=git_blob,
+            ),
+            t("it is removed; run `fetch check --deep` in the projects that use this store"),
+            file=name,
+        )
+    for entry in found.entries:
+        yield Problem(
+            "modified",
+            t(
+                "{lock}: {artifact}/{path} has the sha256 of a content whose git id is not "
+                "{git_blob}",
+                lock=entry.project / lockfile.NAME,
+                artifact=entry.artifact,
+                path=entry.path,
+                git_blob=entry.git_blob,
+            ),
+            t(
+                "in {project}: fetch lock --update {artifact}, then fetch all",
+                project=entry.project,
+                artifact=entry.artifact,
+            ),
+            entry.artifact,
+            entry.path,
+        )

@@ -303,6 +303,11 @@ class Settings:
         return self.text("link")
 
     @property
+    def shares_files(self) -> bool:
+        """Whether the person, and no project, asks for hard links of files found elsewhere too."""
+        return self.link == "hardlink" and not self.is_from_project("link")
+
+    @property
     def locks(self) -> str:
         """How runs keep out of each other's way, one of LOCKS."""
         if self.text("locks") not in LOCKS:

@@ -138,9 +138,16 @@ def git_blob_hasher(size: int) -> Any:
     return hashlib.sha1(b"blob %d\0" % size)
 
 
-def git_blob_of(path: str) -> str:
-    """The git blob id of a file's bytes. Raises OSError."""
-    return _digest_of(path, git_blob_hasher(os.stat(native(path)).st_size))
+def digests_of(path: str, git: bool) -> tuple[str, str]:
+    """(sha256, git blob id or "") of a whole file. Raises OSError."""
+    sha256 = hashlib.sha256()
+    sha1 = git_blob_hasher(os.stat(native(path)).st_size) if git else None
+    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
+        while block := stream.read(BLOCK):
+            sha256.update(block)
+            if sha1:
+                sha1.update(block)
+    return sha256.hexdigest(), sha1.hexdigest() if sha1 else ""
 
 
 @lru_cache(maxsize=1)

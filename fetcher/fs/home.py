@@ -24,6 +24,9 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def cache_folder() -> Path | None:
     """Where fetch keeps what can be had again, None without a home."""
+    if _PLATFORM not in {"darwin", "win32"}:  # as below
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        return _absolute(lambda: os.path.join(base, "fetch"))
     import platformdirs
 
     return _absolute(lambda: platformdirs.user_cache_dir("fetch", appauthor=False))

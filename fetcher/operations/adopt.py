@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
-from fetcher.fs.atomic import git_blob_of, md5_of, sha256_of
+from fetcher.fs.atomic import digests_of, md5_of, sha256_of
 from fetcher.fs.first_look import look
 from fetcher.fs.formats import Body
 from fetcher.fs.nearest import nearest
@@ -94,18 +94,35 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
 
 
 def _take(space: Workspace, path: str, wanted: ContentIndex, result: Adopted, link: bool) -> None:
-    sha256 = sha256_of(path)
-    found = wanted.by_sha256.get(sha256)
-    if found is None and wanted.by_git:
-        found = wanted.by_git.get(git_blob_of(path))
+    sha256, git_blob = digests_of(path, True)
+    found = wanted.by_sha256.get(sha256) or wanted.by_git.get(git_blob)
     if found is None:
         return
     artifact, entry = found
+    if entry.git_proof not in {"", git_blob}:
+        raise _contradiction(path, git_blob, artifact, entry)
     if not space.store.has(sha256):
         space.store.add_file(path, sha256, link)
     result.taken.append((path, artifact.id, entry.path, sha256))
     if entry.sha256 is None:
         _learn(space, artifact, entry, sha256, os.stat(path).st_size)
+
+
+def _contradiction(path: str, git_blob: str, artifact: Artifact, entry: FileEntry) -> Failure:
+    """The lock's two digests of a file are of two contents, one of which this is."""
+    return Failure(
+        "digest-mismatch",
+        t(
+            "{path} is not adopted: it has the sha256 that fetch.lock says, but the git id "
+            "{git_blob}, not {wanted}",
+            path=path,
+            git_blob=git_blob,
+            wanted=entry.git_proof,
+        ),
+        t("ask the source again: fetch lock --update {id}", id=artifact.id),
+        artifact.id,
+        entry.path,
+    )
 
 
 def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int) -> None:
@@ -160,10 +177,9 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
 
 
 def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
-    if entry.sha256:
-        return sha256 == entry.sha256
-    if entry.git_blob:
-        return git_blob_of(path) == entry.git_blob
+    if entry.sha256 or entry.git_blob:
+        same = entry.sha256 in {None, sha256}
+        return same and entry.git_proof in {"", digests_of(path, True)[1]}
     return entry.md5 is not None and md5_of(path) == entry.md5
 
 

@@ -53,7 +53,7 @@ class Candidates:
         for item in items:
             cached = self._cached.find(item.artifact.source, item.file)
             if cached is not None:
-                found.append(PathCandidate("hf-cache", cached, link=True))
+                found.append(PathCandidate("hf-cache", cached, network.settings.shares_files))
         for mirror, label in self._chosen:
             found += [_asked_first(c, label) for c in _of(mirror, file, network)]
         for item in items:

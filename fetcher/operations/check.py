@@ -77,6 +77,9 @@ def _judge(item: Item) -> Finding:
         return Finding(
             name, path, item.target, "modified", t("{target} {how}", target=item.target, how=how)
         )
+    if item.problem is not None and item.problem.code == "digest-mismatch":
+        said = item.problem
+        return Finding(name, path, item.target, "modified", said.message, said.hint or "")
     if item.action == BLOCKED:
         message = item.problem.message if item.problem else ""
         return Finding(name, path, item.target, "blocked", message)

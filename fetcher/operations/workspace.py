@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
-from fetcher.fs.atomic import write_atomically
+from fetcher.fs.atomic import md5_of, write_atomically
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.private_files import tidy
 from fetcher.i18n import join, t
@@ -24,7 +24,7 @@ from fetcher.project import pins
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
-from fetcher.sources.base import Listing
+from fetcher.sources.base import FileEntry, Listing
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
@@ -126,7 +126,7 @@ class Workspace:
         pending = [a for a in artifacts if self.options.update(a) or self.lock.of(a) is None]
         if not pending:
             return Resolution()
-        found = resolve(pending, self.lock, self.network)
+        found = resolve(pending, self.lock, self.network, self._is_proven)
         self.keep_listings(found.listings)
         return found
 
@@ -144,6 +144,16 @@ class Workspace:
                 records.add_pages(listing)
             except OSError as error:
                 _log.info("what %s says is not kept: %s", public_url(listing.endpoint), error)
+
+    def _is_proven(self, file: FileEntry) -> bool:
+        """Whether the store has bytes with all the digests of a file."""
+        sha256 = self.store.find(file)
+        if sha256 is None or file.git_proof or not file.md5:
+            return sha256 is not None
+        try:
+            return md5_of(self.store.blob_path(sha256)) == file.md5
+        except OSError:
+            return False
 
     def require_current(self, hint: str) -> None:
         """Raise LockError for artifacts without a current entry, with the reason if it is one."""

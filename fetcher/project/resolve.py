@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +14,7 @@ from fetcher.network.session import Network
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
 from fetcher.project.pins import contradictions
-from fetcher.sources.base import Listing, choose
+from fetcher.sources.base import FileEntry, Listing, choose
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +28,25 @@ class Resolution:
     listings: list[Listing] = field(default_factory=list)
 
 
-def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolution:
+def resolve(
+    pending: Sequence[Artifact],
+    lock: Lock,
+    network: Network,
+    is_proven: Callable[[FileEntry], bool],
+) -> Resolution:
     """Resolve these artifacts (at least one), whatever the lock says of them.
 
-    The lock itself is updated in memory. Partial failure is in the result.
+    The lock itself is updated in memory. Partial failure is in the result. `is_proven` tells
+    whether bytes that are here have all digests of a file: what the lock says of it alone is a
+    claim.
     """
     resolution = Resolution()
     with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
         try:
             heard = resolution.listings
-            outcomes = list(pool.map(lambda a: _resolve_one(a, network, lock, heard), pending))
+            outcomes = list(
+                pool.map(lambda a: _resolve_one(a, network, lock, is_proven, heard), pending)
+            )
         except BaseException:  # Ctrl-C: nobody waits for answers that no one wants
             network.interrupt()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -61,7 +70,11 @@ def resolve(pending: Sequence[Artifact], lock: Lock, network: Network) -> Resolu
 
 
 def _resolve_one(
-    artifact: Artifact, network: Network, lock: Lock, heard: list[Listing]
+    artifact: Artifact,
+    network: Network,
+    lock: Lock,
+    is_proven: Callable[[FileEntry], bool],
+    heard: list[Listing],
 ) -> LockedArtifact | Failure:
     try:
         fresh = _resolve(artifact, network, heard)
@@ -81,7 +94,7 @@ def _resolve_one(
     old = lock.artifacts.get((artifact.manifest, artifact.id))
     if old is None or lock.contradictions(artifact):
         return fresh  # nothing is learned from what is wrong
-    return _as_before(_with_learned_digests(fresh, old), old)
+    return _as_before(_with_learned_digests(fresh, old, is_proven), old)
 
 
 def _resolve(artifact: Artifact, network: Network, heard: list[Listing]) -> LockedArtifact:
@@ -129,7 +142,9 @@ def _as_before(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
     return old if same else fresh
 
 
-def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
+def _with_learned_digests(
+    fresh: LockedArtifact, old: LockedArtifact, is_proven: Callable[[FileEntry], bool]
+) -> LockedArtifact:
     """Keep a sha256 that an earlier download of the very same content has taught us."""
     before = {file.path: file for file in old.files}
     files = []
@@ -140,5 +155,6 @@ def _with_learned_digests(fresh: LockedArtifact, old: LockedArtifact) -> LockedA
             or (known.md5 and (known.md5, known.size) == (file.md5, file.size))
         )
         learned = known.sha256 if known is not None and same and file.sha256 is None else None
-        files.append(file._replace(sha256=learned, computed=True) if learned else file)
+        full = file._replace(sha256=learned, computed=True)
+        files.append(full if learned and is_proven(full) else file)
     return replace(fresh, files=tuple(files))

@@ -225,7 +225,7 @@ class InventoryView:
             view.contradictions += getattr(inventory, "contradictions", [])
             store = getattr(inventory, "store", None)
             if isinstance(store, Store) and store not in view._stores:
-                store.stamps()  # read here, and not while somebody waits
+                store.stamp_of("")  # read here, and not while somebody waits
                 view._stores.append(store)
             for artifact in inventory.artifacts():
                 files = (f for f in artifact.files if view._holds(inventory, f.sha256 or ""))
@@ -265,11 +265,7 @@ class InventoryView:
 
     def stamped(self, sha256: str, stat: os.stat_result, more: Iterable[Store] = ()) -> bool:
         """Whether one of these stores has recorded this very file as one that it has proven."""
-        for store in (*self._stores, *more):
-            stamp = store.stamps().get(sha256)
-            if stamp and stamp[:3] == (stat.st_size, stat.st_mtime_ns, stat.st_ino):
-                return True
-        return False
+        return any(store.is_proven(sha256, stat) for store in (*self._stores, *more))
 
     def _of(self, identity: Identity) -> _Seen:
         """What exists for somebody; made when they first ask."""

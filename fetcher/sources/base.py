@@ -50,6 +50,17 @@ class FileEntry(NamedTuple):
             return f"sha256:{self.sha256}"
         return f"git:{self.git_blob}" if self.git_blob else ""
 
+    @property
+    def git_proof(self) -> str:
+        """The git id that the content must have, "" if none is known of it.
+
+        A sha256 that was computed is that of the content with the git id beside it; one that the
+        manifest states may be of another that a mirror has.
+        """
+        if self.sha256 and (self.lfs or not self.computed):
+            return ""
+        return self.git_blob or ""
+
 
 class Listing(NamedTuple):
     """What a Hub answered when it was asked for a commit's tree, as it came.
@@ -118,7 +129,7 @@ class DeferredCandidate(NamedTuple):
 
 
 class PathCandidate(NamedTuple):
-    """Bytes in a local file; one that nobody changes in place may be linked instead of copied."""
+    """Bytes in a local file; `link`: the person asks for a hard link instead of a copy."""
 
     origin: str
     path: str

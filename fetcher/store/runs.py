@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from fetcher.fs.atomic import Stat
 from fetcher.fs.locks import Busy, Holder, Teller, Watch, held
+from fetcher.fs.owners import is_ours_alone
 from fetcher.fs.private_files import ended, remove_quietly
 from fetcher.fs.processes import machine
 from fetcher.i18n import t
@@ -56,6 +57,7 @@ class OtherRun:
     path: str
     handle: int
     holder: Holder
+    ours: bool
     claimed: set[str] = field(default_factory=set)
     done: dict[str, Published] = field(default_factory=dict)
     _rest: bytes = b""
@@ -73,7 +75,7 @@ class OtherRun:
         if holder is None:
             os.close(handle)
             return None
-        found = cls(path, handle, holder)
+        found = cls(path, handle, holder, is_ours_alone(os.fstat(handle)))
         found._take(rest)
         return found
 
@@ -158,7 +160,7 @@ class Runs:
                 self.folder.mkdir(exist_ok=True)
                 tidy_runs(self.folder.parent)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-                self._own = os.open(self._path, flags, 0o666)
+                self._own = os.open(self._path, flags, 0o644)
                 self._write(Holder.here().dump() + "\n")
                 self._folder_mtime = os.stat(self.folder).st_mtime_ns
         except (OSError, Busy) as error:
@@ -270,9 +272,12 @@ class Runs:
         return [other for other in self._others.values() if other.live()]
 
     def published(self, key: str) -> Published | None:
-        """What another run has put into the store for a content."""
+        """What another run of this person has put into the store for a content.
+
+        Another person's may say anything; what it has put there is read before it is taken.
+        """
         for other in self._others.values():
-            if key in other.done:
+            if other.ours and key in other.done:
                 return other.done[key]
         return None
 

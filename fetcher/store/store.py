@@ -3,7 +3,8 @@
 Its contents are safe for many processes at once without any lock: every writer works in files of
 its own and publishes them with one rename. (Locks only save downloads: see `fetcher.store.runs`.)
 A blob may be hard-linked into trees and so be changed behind our back; a *stamp* records the stat
-it had when it was last read, and a blob whose stat differs is read again before it is trusted.
+it had when this person's runs last read it (see `fetcher.store.stamps`), and a blob whose stat
+differs is read again before it is trusted.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
     Stat,
     copy,
+    digests_of,
     make_read_only,
     reflink,
     rename_new,
@@ -38,14 +39,19 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
+from fetcher.fs.owners import hard_link, is_foreign
 from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
 from fetcher.fs.processes import alive, machine
 from fetcher.i18n import t
+from fetcher.sources.base import FileEntry
+from fetcher.store.stamps import FOLDER as STAMPS
+from fetcher.store.stamps import Stamp, Stamps
 
 _log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
-_SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
+# Up to here git ids are computed as well when a blob is read; larger files are seldom git's own.
+_GIT_SIZES = 16 << 20
 # A proven file begins with its digest; without one it is a process's folder of such files.
 _PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]{12})-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
@@ -53,24 +59,12 @@ _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: its validator, and which of its ranges are there.
 PART_NOTES = (".etag", ".map")
 # What a store has beside its blobs. A link among these would have other files written or removed.
-_SMALL_FOLDERS = ("partial", "stamps", "runs", "projects", "imported", "damaged", "upstream")
-_MAX_STAMP_FILES = 64
-_QUIET_SECONDS = 3600
-_MERGED = ".merged.tsv"
+_SMALL_FOLDERS = ("partial", STAMPS, "runs", "projects", "imported", "damaged", "upstream")
 INDEX = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.oci.image.index.v1+json",
     "manifests": [],
 }
-
-
-class Stamp(NamedTuple):
-    """The stat under which a blob was last proven; `git_blob` is "" if it was never needed."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    git_blob: str
 
 
 @dataclass(frozen=True)
@@ -85,19 +79,9 @@ class Part:
 _IN_USE: set[str] = set()
 
 
-def _stamp_line(sha256: str, stamp: Stamp) -> str:
-    size, mtime_ns, inode, git_blob = stamp
-    return f"{sha256}\t{size}\t{mtime_ns}\t{inode}\t{git_blob}\n"
-
-
 def private_prefix(sha256: str) -> str:
     """What a private file's name begins with if the digest of its content is known."""
     return f"{sha256}." if sha256 else ""
-
-
-def _is_finished(path: Path) -> bool:
-    """Whether nobody is likely to write this file of stamps any more."""
-    return path.name.endswith(_MERGED) or time.time() - path.stat().st_mtime > _QUIET_SECONDS
 
 
 def _refuse_links(root: Path) -> None:
@@ -117,10 +101,10 @@ class Store:
         self.blobs = root / "blobs" / "sha256"
         self.partial = root / "partial"
         self._blobs = str(self.blobs) + os.sep
-        self._stamps: dict[str, Stamp] | None = None
-        self._by_git: dict[str, str] | None = None
-        self._stamp_path: Path | None = None
-        self._unwritten: list[str] = []
+        # Whether the person chose it: what other runs say in a project's own store is not taken.
+        self.is_ours = True
+        self._stamps = Stamps(root)
+        self._foreign: set[str] = set()
         self._left: dict[str, list[tuple[int, str]]] | None = None
         self._ready = False
 
@@ -128,9 +112,11 @@ class Store:
     def of(cls, settings: Settings, readonly: bool = False) -> Store:
         """The store that the settings name. Raises UsageError; Failure for one that the project
         chose and that has a link where a folder or file must be."""
+        store = cls(settings.store, readonly, settings.sync)
         if settings.is_from_project("store"):
             _refuse_links(settings.store)
-        return cls(settings.store, readonly, settings.sync)
+            store.is_ours = False
+        return store
 
     def blob_path(self, sha256: str) -> str:
         """Where the blob of this digest lies or would lie."""
@@ -141,7 +127,7 @@ class Store:
         if self._ready:
             return
         try:
-            for folder in (self.blobs, self.partial, self.root / "stamps"):
+            for folder in (self.blobs, self.partial, self.root / STAMPS):
                 folder.mkdir(parents=True, exist_ok=True)
             tidy(str(self.partial))
             spread_subfolders(str(self.partial))
@@ -154,104 +140,45 @@ class Store:
             raise from_os_error(error, t("preparing the store {root}", root=self.root)) from error
         self._ready = True
 
-    # Stamps: one append-only file per writer, merged when there are many.
+    # Stamps
 
-    def stamps(self) -> dict[str, Stamp]:
-        """The latest stamp of every blob; a hint, read once."""
-        found = self._stamps
-        if found is None:
-            found = {}
-            for path in self._stamp_files():
-                self._read_stamps(path, found)
-            self._stamps = found  # at once: more than one thread looks
-        return found
+    def stamp_of(self, sha256: str) -> Stamp | None:
+        """What this person's runs know of a blob."""
+        return self._stamps.proven.get(sha256)
 
-    @staticmethod
-    def _read_stamps(path: Path, into: dict[str, Stamp]) -> None:
-        try:
-            lines = path.read_text("ascii").split("\n")
-        except (OSError, UnicodeDecodeError):
-            return  # merged away by another process, or damaged: blobs are then read again
-        for line in lines[:-1]:  # a line without its end is still being written
-            sha256, *fields = line.split("\t")
-            if len(fields) != 4 or not _HEX.fullmatch(sha256):
-                continue
-            git_blob = fields[3]
-            if not _SHA1_OR_NOTHING.fullmatch(git_blob):
-                continue
-            if not git_blob and sha256 in into:  # the same content has the same git id for ever
-                git_blob = into[sha256].git_blob
-            try:
-                into[sha256] = Stamp(int(fields[0]), int(fields[1]), int(fields[2]), git_blob)
-            except ValueError:
-                continue
+    def is_proven(self, sha256: str, stat: os.stat_result) -> bool:
+        """Whether this person's runs have read or made a blob with this stat."""
+        stamp = self.stamp_of(sha256)
+        return stamp is not None and stamp.matches(stat)
 
     def _stamp(self, sha256: str, stat: Stat | os.stat_result, git_blob: str) -> None:
-        known = self.stamps()
-        if not git_blob and sha256 in known:
-            git_blob = known[sha256].git_blob
-        stamp = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
-        known[sha256] = stamp
-        by_git = self._by_git
-        if by_git is not None and git_blob:
-            by_git[git_blob] = sha256
-        if not self.readonly:
-            self._unwritten.append(_stamp_line(sha256, stamp))
+        self._stamps.add(sha256, Stamp.of(stat, git_blob), not self.readonly)
 
-    def believe(self, sha256: str, git_blob: str, stat: Stat) -> None:
-        """Take over the stamp that another run has made of a blob."""
-        self.stamps()[sha256] = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob)
+    def believe(self, sha256: str, stat: Stat) -> None:
+        """Take over what another run of this person has just made or proven."""
+        self._stamps.add(sha256, Stamp.of(stat, ""), False)
 
     def refresh(self) -> None:
         """Look anew at what other processes have made or left."""
         self.flush()
-        self._stamps = self._by_git = self._left = None
+        self._stamps.refresh()
+        self._left = None
 
     def flush(self) -> None:
         """Let other processes see the stamps made so far."""
-        if not self._unwritten:
-            return
-        text, self._unwritten = "".join(self._unwritten), []
-        with suppress(OSError, Failure):
-            self._append_stamps(text)
+        text = self._stamps.take_unwritten()
+        if text:
+            with suppress(OSError, Failure):
+                self._append_stamps(text)
 
     def _append_stamps(self, text: str) -> None:
         self.prepare()
-        if self._stamp_path is None:
-            # Sorted by time: later stamps win when all files are read in order.
-            name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.tsv"
-            self._stamp_path = self.root / "stamps" / name
-        # Opened anew each time: another process may have merged the file away meanwhile.
-        # A stamp that is lost costs one reading of its blob.
-        with self._stamp_path.open("ab") as stream:
-            stream.write(text.encode("ascii"))
+        self._stamps.write(text)
 
     def close(self) -> None:
-        """Finish this writer's stamps, and merge all if there are many files."""
+        """Finish this writer's stamps."""
         self.flush()
-        if self._stamp_path is None:
-            return
-        self._stamp_path = None
-        with suppress(OSError):
-            finished = [path for path in self._stamp_files() if _is_finished(path)]
-            if len(finished) > _MAX_STAMP_FILES:
-                self._merge_stamps(finished)
-
-    def _stamp_files(self) -> list[Path]:
-        return sorted((self.root / "stamps").glob("*.tsv"))
-
-    def _merge_stamps(self, files: list[Path]) -> None:
-        merged: dict[str, Stamp] = {}
-        for path in files:
-            self._read_stamps(path, merged)
-        text = "".join(_stamp_line(sha256, stamp) for sha256, stamp in merged.items())
-        # A run that is quiet for hours makes its file anew with its next stamps.
-        stem = files[-1].name.partition(".")[0]
-        target = files[-1].with_name(f"{stem}{_MERGED}")
-        write_atomically(target, text.encode("ascii"))
-        for path in files:
-            if path != target:
-                remove_quietly(str(path))
+        self._stamps.close()
 
     # Reading
 
@@ -262,16 +189,11 @@ class Store:
             stat = os.lstat(path)
         except OSError:
             return False
-        stamp = self.stamps().get(sha256)
         if not stats.S_ISREG(stat.st_mode):
             return False  # a link would be whatever it leads to at the time
-        unchanged = (
-            stamp is not None
-            and stamp.size == stat.st_size
-            and stamp.mtime_ns == stat.st_mtime_ns
-            and stamp.inode == stat.st_ino
-        )
-        if unchanged:
+        if is_foreign(stat):
+            self._foreign.add(sha256)
+        if self.is_proven(sha256, stat):
             return size is None or stat.st_size == size
         _log.debug("blob %s was touched, or is new to us: it is read", sha256)
         return self.prove(sha256)
@@ -281,14 +203,20 @@ class Store:
         path = self.blob_path(sha256)
         try:
             before = os.lstat(path)  # a change during the reading makes this stamp a wrong one
-            found = sha256_of(path)
+            if not stats.S_ISREG(before.st_mode):
+                return False
+            found, git_blob = digests_of(path, before.st_size <= _GIT_SIZES)
         except OSError:
             return False
         if found != sha256:
             self.set_aside(sha256)
             return False
-        self._stamp(sha256, before, "")
+        self._stamp(sha256, before, git_blob)
         return True
+
+    def may_be_linked(self, sha256: str) -> bool:
+        """Whether a tree may share a blob: another person could change it there afterwards."""
+        return sha256 not in self._foreign
 
     def set_aside(self, sha256: str) -> None:
         """Move a blob that is not what its name says out of the way."""
@@ -301,15 +229,49 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             os.replace(self.blob_path(sha256), folder / f"{sha256}.{os.urandom(4).hex()}")
 
+    def git_blob(self, sha256: str) -> str:
+        """The git id of a blob, computed once; "" if it is not there and sound."""
+        if not self.has(sha256):
+            return ""
+        stamp = self.stamp_of(sha256)
+        if stamp is None or not stamp.git_blob:
+            try:
+                before = os.lstat(self.blob_path(sha256))
+                found, git_blob = digests_of(self.blob_path(sha256), True)
+            except OSError:
+                return ""
+            if found != sha256:
+                self.set_aside(sha256)
+                return ""
+            self._stamp(sha256, before, git_blob)
+            return git_blob
+        return stamp.git_blob
+
     def by_git_blob(self, git_blob: str) -> str | None:
-        """The sha256 of a blob that is known by its git id, if it is there and sound."""
-        by_git = self._by_git
-        if by_git is None:
-            known = self.stamps().items()
-            by_git = {stamp.git_blob: sha256 for sha256, stamp in known if stamp.git_blob}
-            self._by_git = by_git
-        sha256 = by_git.get(git_blob)
-        return sha256 if sha256 and self.has(sha256) else None
+        """The sha256 of a sound blob whose bytes have this git id, None if there is none.
+
+        Where only somebody's stamp says so, the id is computed before it is believed.
+        """
+        own = self._stamps.by_git().get(git_blob)
+        if own and self.has(own):
+            return own
+        claimed = self.claimed_by_git(git_blob)
+        return next((found for found in claimed if self.git_blob(found) == git_blob), None)
+
+    def claimed_by_git(self, git_blob: str) -> list[str]:
+        """The sha256 of contents that may have this git id, as far as stamps say; no proof."""
+        own = self._stamps.by_git().get(git_blob)
+        return list(dict.fromkeys([*([own] if own else []), *self._stamps.claimed(git_blob)]))
+
+    def find(self, file: FileEntry) -> str | None:
+        """The sha256 of the sound blob that is all that a file's digests say, None without one."""
+        wanted = file.git_proof
+        if file.sha256 is None:
+            sha256 = self.by_git_blob(wanted) if wanted else None
+            return sha256 if sha256 and self.has(sha256, file.size) else None
+        if not self.has(file.sha256, file.size):
+            return None
+        return file.sha256 if not wanted or self.git_blob(file.sha256) == wanted else None
 
     def digests(self) -> Iterator[tuple[str, os.stat_result]]:
         """Every blob with its stat."""
@@ -416,8 +378,11 @@ class Store:
         if not renamed and self.has(sha256):
             # Another run was faster. Replacing its blob would break links that are being made.
             remove_quietly(temporary)
-            stat = stat_of(path)
-        elif not renamed:
+            there = os.lstat(path)
+            if self.is_proven(sha256, there):
+                self._stamp(sha256, there, git_blob)
+            return Stat(there.st_size, there.st_mtime_ns, there.st_ino)
+        if not renamed:
             os.replace(temporary, path)
         self._stamp(sha256, stat, git_blob)
         return stat
@@ -425,12 +390,12 @@ class Store:
     def add_file(self, path: str, sha256: str, link: bool = False) -> None:
         """Take a file on disk in, by reflink, hard link (if `link`) or copy; proves its digest.
 
-        Raises Failure, OSError.
+        Only a regular file that nobody else may write is linked. Raises Failure, OSError.
         """
         self.prepare()
         temporary = self.temporary()
         try:
-            linked = link and self._link(path, temporary)
+            linked = link and hard_link(path, temporary)
             if not linked and not reflink(path, temporary):
                 copy(path, temporary)
             before = os.lstat(temporary)
@@ -445,16 +410,6 @@ class Store:
                 self.commit(temporary, sha256)
         finally:
             remove_quietly(temporary)
-
-    @staticmethod
-    def _link(path: str, temporary: str) -> bool:
-        try:
-            os.link(path, temporary)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another file system, or one without hard links
-            return False
-        return True
 
     # Partial downloads: a name carries its owner; one that is dead may be claimed by a rename.
 

@@ -17,13 +17,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
-from fetcher.fs.atomic import Stat, git_blob_hasher, md5_of, stat_of, write_new
+from fetcher.fs.atomic import Stat, digests_of, git_blob_hasher, md5_of, stat_of, write_new
 from fetcher.fs.pointers import POINTER_BYTES, is_pointer
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered
-from fetcher.transfer.hashing import digests_of
 from fetcher.transfer.inbox import Committed, Refused
 from fetcher.transfer.outcomes import not_a_file
 
@@ -239,6 +238,18 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
                 git_blob=git_blob,
                 wanted=wanted.git_blob,
             ),
+        )
+    elif wanted.sha256 and wanted.git_proof not in {"", git_blob}:
+        raise Failure(
+            "digest-mismatch",
+            t(
+                "fetch.lock contradicts itself: the content with sha256 {sha256} has the git id "
+                "{git_blob}, not {wanted}",
+                sha256=sha256,
+                git_blob=git_blob,
+                wanted=wanted.git_proof,
+            ),
+            t("ask the source again: fetch lock --update {id}", id=item.download.artifact),
         )
     elif not wanted.sha256 and wanted.md5 and (md5 := _md5(item)) != wanted.md5:
         wrong, found = (

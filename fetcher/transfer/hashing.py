@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -140,15 +139,3 @@ class TailHasher:
                     # What is on its way to disk early need not be waited for at the end.
                     start_writing_out(stream.fileno(), tail.sent, tail.hashed - tail.sent)
                     tail.sent = tail.hashed
-
-
-def digests_of(path: str, git: bool) -> tuple[str, str]:
-    """(sha256, git blob id or "") of a whole file. Raises OSError."""
-    sha256 = hashlib.sha256()
-    sha1 = git_blob_hasher(os.stat(native(path)).st_size) if git else None
-    with open(native(path), "rb", buffering=0) as stream:  # noqa: PTH123
-        while block := stream.read(BLOCK):
-            sha256.update(block)
-            if sha1:
-                sha1.update(block)
-    return sha256.hexdigest(), sha1.hexdigest() if sha1 else ""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import copy, make_read_only, reflink
 from fetcher.fs.extents import Extent
+from fetcher.fs.owners import hard_link
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.store.store import Store
 
 
 def copy_of(source: str, store: Store, link: bool) -> str:
-    """A private copy of a local file in the store, or a hard link to it if that may be.
+    """A private copy of a local file in the store, or a hard link to it if `link`.
 
-    What is linked becomes read-only, so that nobody changes it here or there.
-    Raises Failure, OSError.
+    Only a regular file that nobody else may write is linked. It becomes read-only, so that nobody
+    changes it here or there. Raises Failure, OSError.
     """
     try:
         with open(source, "rb"):  # noqa: PTH123
@@ -32,10 +32,10 @@ def copy_of(source: str, store: Store, link: bool) -> str:
         ) from error
     path = store.temporary()
     if link:
-        with suppress(OSError):  # another file system, or somebody else's file
-            os.link(source, path)
-            make_read_only(path)
-            return path
+        with suppress(OSError):
+            if hard_link(source, path):
+                make_read_only(path)
+                return path
         remove_quietly(path)
     try:
         if not reflink(source, path):

@@ -14,6 +14,7 @@ from itertools import islice
 
 from fetcher.fs.locks import Teller
 from fetcher.i18n import join, t
+from fetcher.sources.base import FileEntry
 from fetcher.store.runs import Published, Runs
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Delivered, Download
@@ -75,19 +76,25 @@ class Sharing:
         return key
 
     def _in_store(self, download: Download, key: str) -> Arrived | None:
-        published = self.runs.published(key)
+        file = download.file
+        # Another person's run, or a file that came with a project, may say anything.
+        published = self.runs.published(key) if self.store.is_ours else None
         if published is not None:
-            self.store.believe(published.sha256, published.git_blob, published.stat)
-            sha256: str | None = published.sha256
+            self.store.believe(published.sha256, published.stat)
+        sha256: str | None
+        if published is not None and not file.sha256:
+            sha256 = published.sha256 if self._is(published.sha256, file) else None
         else:
-            file = download.file
-            sha256 = file.sha256 or (
-                self.store.by_git_blob(file.git_blob) if file.git_blob else None
-            )
-        if not sha256 or not self.store.has(sha256, download.file.size):
+            sha256 = self.store.find(file)
+        if not sha256:
             return None
-        git_blob = published.git_blob if published else download.file.git_blob or ""
-        return Arrived(download, "store", digests=(sha256, git_blob), stored=True)
+        return Arrived(download, "store", digests=(sha256, file.git_blob or ""), stored=True)
+
+    def _is(self, sha256: str, file: FileEntry) -> bool:
+        """Whether a content that another run got for a file without a sha256 is that file."""
+        wanted = file.git_proof
+        sound = self.store.has(sha256, file.size)
+        return sound and (not wanted or self.store.git_blob(sha256) == wanted)
 
     # During the run
 

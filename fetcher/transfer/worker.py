@@ -206,7 +206,7 @@ class _Loop:
             hasher = git_blob_hasher(len(body))
             hasher.update(body)
             git_blob = hasher.hexdigest()
-        right = sha256 == known if known else git_blob == known_git_blob
+        right = sha256 == (known or sha256) and git_blob == (known_git_blob or "")
         if not right or len(body) != size or (size <= POINTER_BYTES and is_pointer(body)):
             self._give_back(handle, halt=False)
             return

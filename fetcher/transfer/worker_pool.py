@@ -240,5 +240,4 @@ class WorkerPool:
 def _task(download: Download) -> Task:
     candidate, file = download.candidates[0], download.file
     assert isinstance(candidate, UrlCandidate) and file.size is not None
-    git_blob = None if file.sha256 else file.git_blob
-    return candidate.url, candidate.headers, file.size, file.sha256, git_blob
+    return candidate.url, candidate.headers, file.size, file.sha256, file.git_proof or None

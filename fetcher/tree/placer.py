@@ -169,6 +169,8 @@ class Placer:
         """Whether a hard link can be made under the final name at once, as one atomic step."""
         if item.edit or item.writable or item.replaces:
             return False
+        if self.link == "auto" and not self.store.may_be_linked(sha256):
+            return False
         if self.link == "auto" and self._no_reflink:
             return sha256 not in self._linked or (item.file.size or 0) > MAX_DUPLICATE
         return self.link == "hardlink"
@@ -196,6 +198,8 @@ class Placer:
                     "permission", t("this file system has no reflinks"), t("use --link auto")
                 )
         duplicate = way == "auto" and sha256 in self._linked and size <= MAX_DUPLICATE
+        if way == "auto" and not self.store.may_be_linked(sha256):
+            way = "copy"
         if way in {"auto", "hardlink"} and not duplicate:
             try:
                 os.link(blob, target)

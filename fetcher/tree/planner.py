@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
-from fetcher.fs.atomic import git_blob_of, sha256_of
+from fetcher.fs.atomic import digests_of, sha256_of
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.reserved import is_private, is_reserved
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
@@ -327,10 +327,7 @@ class Planner:
 
     def _stored(self, file: FileEntry) -> str:
         """The sha256 of the store's sound blob of a file, "" if there is none."""
-        sha256 = file.sha256
-        if sha256 is None and file.git_blob:
-            sha256 = self.store.by_git_blob(file.git_blob)
-        return sha256 if sha256 and self.store.has(sha256, file.size) else ""
+        return self.store.find(file) or ""
 
     def _folder(self, target: str) -> _Folder:
         """The folder of a target, looked at once."""
@@ -393,6 +390,7 @@ class Planner:
         """The file is new to us or was touched: its bytes decide."""
         try:
             found = self._content(item)
+            contradicted = (item.edit or not found) and self._contradicts_itself(item)
         except OSError as error:
             self._block(
                 item,
@@ -403,6 +401,19 @@ class Planner:
                     strerror=error.strerror,
                 ),
                 t("check its owner and mode"),
+            )
+            return
+        if contradicted:
+            self._block(
+                item,
+                "digest-mismatch",
+                t(
+                    "{target} has the sha256 that fetch.lock says, but not the git id "
+                    "{git_blob} beside it: one of them is false",
+                    target=item.target,
+                    git_blob=item.file.git_proof,
+                ),
+                t("ask the source again: fetch lock --update {id}", id=item.artifact.id),
             )
             return
         if self._is_contradicted(item, found):
@@ -430,7 +441,7 @@ class Planner:
             return False
         if not found and not (item.stat and os.path.isfile(native(item.path))):
             return False
-        if (git_blob_of(item.path) == file.git_blob) == bool(found):
+        if (digests_of(item.path, True)[1] == file.git_blob) == bool(found):
             return False
         self._block(
             item,
@@ -470,10 +481,20 @@ class Planner:
         size = os.stat(native(item.path)).st_size
         if not item.file.key or item.file.size not in {None, size}:
             return ""
-        if item.file.sha256:
-            return item.file.sha256 if sha256_of(item.path) == item.file.sha256 else ""
-        same = git_blob_of(item.path) == item.file.git_blob
-        return sha256_of(item.path) if same else ""
+        wanted = item.file.git_proof
+        sha256, git_blob = digests_of(native(item.path), bool(wanted))
+        same = sha256 == (item.file.sha256 or sha256) and git_blob == wanted
+        return sha256 if same else ""
+
+    def _contradicts_itself(self, item: Item) -> bool:
+        """Whether the lock's sha256 of a file is not that of the content with its git id."""
+        sha256 = item.file.sha256
+        if not sha256 or not item.file.git_proof:
+            return False
+        if item.edit:
+            return self.store.has(sha256) and not self.store.find(item.file)
+        size = item.stat.st_size if item.stat else None
+        return item.file.size in {None, size} and self._sha256_if_regular(item) == sha256
 
     def _edited_content(self, item: Item) -> str:
         """The sha256 of a file that is exactly the edited form of the locked content."""

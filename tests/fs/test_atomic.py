@@ -68,7 +68,7 @@ def test_digests(tmp_path: Path) -> None:
     data = payload(9_000_000)
     (tmp_path / "f").write_bytes(data)
     assert atomic.sha256_of(str(tmp_path / "f")) == sha256(data)
-    assert atomic.git_blob_of(str(tmp_path / "f")) == git_blob(data)
+    assert atomic.digests_of(str(tmp_path / "f"), True) == (sha256(data), git_blob(data))
 
 
 @pytest.mark.parametrize("rename", [True, False])

@@ -16,8 +16,10 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import stat_of
 from fetcher.fs.private_files import run_id
 from fetcher.fs.processes import machine
+from fetcher.store import stamps as stamp_files
 from fetcher.store import store as stores
-from fetcher.store.store import Stamp, Store
+from fetcher.store.stamps import Stamp, StampFiles
+from fetcher.store.store import Store
 from tests.kit import git_blob, sha256
 from tests.store.test_store import DATA, DIGEST, left_by, put, reading
 
@@ -93,7 +95,7 @@ def test_a_damaged_line_costs_the_others_nothing(store: Store) -> None:
         f"{good['f']}\t1\t2\t3\t",  # still being written
     ]
     (store.root / "stamps/1-a.tsv").write_text("".join(lines), "ascii")
-    assert store.stamps() == {
+    assert StampFiles(store.root / "stamps").read() == {
         good["a"]: Stamp(1, 2, 3, ""),
         good["b"]: Stamp(1, 2, 3, "0" * 40),
         good["e"]: Stamp(4, 5, 6, ""),
@@ -109,15 +111,15 @@ def test_the_latest_stamp_counts_and_a_git_id_stays(store: Store) -> None:
         ("2-a", f"{digest}\t2\t2\t2\t\n"),
     ):
         (store.root / f"stamps/{name}.tsv").write_text(line, "ascii")
-    assert store.stamps() == {digest: Stamp(3, 3, 3, "0" * 40)}
+    assert StampFiles(store.root / "stamps").read() == {digest: Stamp(3, 3, 3, "0" * 40)}
 
 
 def test_a_stamp_of_another_run_is_believed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(Store(store.root))
     seen = reading(monkeypatch)
-    store.believe(DIGEST, git_blob(DATA), stat_of(store.blob_path(DIGEST)))
+    store.believe(DIGEST, stat_of(store.blob_path(DIGEST)))
     assert store.has(DIGEST) and seen == []
-    assert store.by_git_blob(git_blob(DATA)) == DIGEST
+    assert store.by_git_blob(git_blob(DATA)) is None
     store.close()
     assert not list((store.root / "stamps").iterdir()), "it is the other run's to write"
 
@@ -132,7 +134,7 @@ def test_whatever_differs_from_the_stamp_has_the_blob_read(
     size, mtime, inode = stat.st_size, stat.st_mtime_ns, stat.st_ino
     changed = {"size": (size + 1, mtime, inode), "mtime": (size, mtime + 1, inode),
                "inode": (size, mtime, inode + 1)}[part]  # fmt: skip
-    store.stamps()[DIGEST] = Stamp(*changed, "")
+    store._stamps.proven[DIGEST] = Stamp(*changed, "")
     assert store.has(DIGEST) and seen == [path]
 
 
@@ -160,13 +162,13 @@ def test_git_ids_are_known_as_soon_as_they_are(store: Store) -> None:
 
 
 def test_refreshing_shows_what_others_made(store: Store) -> None:
-    assert not store.stamps() and store.by_git_blob(git_blob(DATA)) is None
+    assert not store.stamp_of(DIGEST) and store.by_git_blob(git_blob(DATA)) is None
     other = Store(store.root)
     put(other, DATA, git_blob(DATA))
     other.close()
     assert store.by_git_blob(git_blob(DATA)) is None
     store.refresh()
-    assert DIGEST in store.stamps() and store.by_git_blob(git_blob(DATA)) == DIGEST
+    assert store.stamp_of(DIGEST) and store.by_git_blob(git_blob(DATA)) == DIGEST
 
 
 def test_a_read_only_store_writes_no_stamps(store: Store) -> None:
@@ -201,14 +203,14 @@ def test_stamps_are_flushed_once_and_into_one_file(store: Store) -> None:
 def test_only_quiet_files_are_merged_and_only_where_there_are_many(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_MAX_STAMP_FILES", 2)
+    monkeypatch.setattr(stamp_files, "_MAX_FILES", 2)
     stamps = store.root / "stamps"
 
     def another(data: bytes, age: float) -> None:
         one = Store(store.root)
         put(one, data)
         one.flush()
-        path = one._stamp_path
+        path = one._stamps.hints._path
         assert path is not None
         moment = time.time() - age
         os.utime(path, (moment, moment))
@@ -225,7 +227,7 @@ def test_only_quiet_files_are_merged_and_only_where_there_are_many(
     names = sorted(path.name for path in stamps.iterdir())
     assert len(names) == 4 and sum(name.endswith(".merged.tsv") for name in names) == 1
     fresh = Store(store.root)
-    assert {sha256(b"%d" % n) for n in range(1, 7)} == set(fresh.stamps())
+    assert {sha256(b"%d" % n) for n in range(1, 7)} == set(fresh._stamps.proven)
 
 
 # Blobs
@@ -302,7 +304,7 @@ def test_a_blob_is_published_read_only_and_stamped(
     seen = reading(monkeypatch)
     path = put(store, DATA, git_blob(DATA))
     assert os.stat(path).st_mode & 0o222 == 0
-    assert store.stamps()[DIGEST].git_blob == git_blob(DATA)
+    assert store._stamps.proven[DIGEST].git_blob == git_blob(DATA)
     inode = os.stat(path).st_ino
     put(store)  # again: the first one stays, as links of it may be being made
     assert os.stat(path).st_ino == inode and not list(store.partial.iterdir()) and seen == []
@@ -333,7 +335,7 @@ def test_what_a_dead_process_had_proven_is_taken_over(store: Store, dead: int) -
     assert store.recover() == 2
     assert not first.exists() and not second.exists()
     fresh = Store(store.root)
-    assert set(fresh.stamps()) == {DIGEST, sha256(OTHER)}, "others may see it at once"
+    assert set(fresh._stamps.proven) == {DIGEST, sha256(OTHER)}, "others may see it at once"
     assert fresh.has(DIGEST) and Path(fresh.blob_path(DIGEST)).read_bytes() == DATA
     assert store.recover() == 0
 

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
+from fetcher.fs.atomic import digests_of
 from fetcher.fs.processes import alive, machine
+from fetcher.store.stamps import StampFiles, Stamps
 from fetcher.store.store import _IN_USE, Store
 from tests.kit import git_blob, payload, sha256
 
@@ -34,12 +36,19 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which blobs are read for their digest."""
     seen: list[str] = []
 
-    def counted(path: str) -> str:
+    def counted(path: str, git: bool) -> tuple[str, str]:
         seen.append(path)
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return digests_of(path, git)
 
-    monkeypatch.setattr("fetcher.store.store.sha256_of", counted)
+    monkeypatch.setattr("fetcher.store.store.digests_of", counted)
     return seen
+
+
+def own(store: Store) -> Path:
+    """Where the person's own stamps of a store are."""
+    found = Stamps(store.root).own
+    assert found is not None
+    return found.folder
 
 
 @pytest.fixture
@@ -101,13 +110,13 @@ def test_a_change_during_the_reading_is_not_stamped(
     path = put(store)
     os.utime(path, ns=(1, 1))
 
-    def slow(name: str) -> str:
-        found = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    def slow(name: str, git: bool) -> tuple[str, str]:
+        found = digests_of(name, git)
         os.chmod(name, 0o644)
         Path(name).write_bytes(b"edited meanwhile")
         return found
 
-    monkeypatch.setattr("fetcher.store.store.sha256_of", slow)
+    monkeypatch.setattr("fetcher.store.store.digests_of", slow)
     store.has(DIGEST)
     monkeypatch.undo()
     assert not store.has(DIGEST)
@@ -169,22 +178,23 @@ def test_any_bytes_as_stamps(tmp_path_factory: pytest.TempPathFactory, text: byt
     store = Store(tmp_path_factory.mktemp("s"))
     store.prepare()
     (store.root / "stamps/1-a.tsv").write_bytes(text)
-    assert all(len(name) == 64 for name in store.stamps())
+    assert all(len(name) == 64 for name in StampFiles(store.root / "stamps").read())
 
 
 def test_merging_stamps_with_a_live_writer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetcher.store.store._MAX_STAMP_FILES", 3)
+    monkeypatch.setattr("fetcher.store.stamps._MAX_FILES", 3)
     seen = reading(monkeypatch)
     live = Store(store.root)
     put(live, b"first", git_blob(b"first"))
     live.flush()
     for i in range(20):
-        for path in (store.root / "stamps").iterdir():  # all have been quiet for hours
-            os.utime(path, (1, 1))
+        for path in [*(store.root / "stamps").iterdir(), *own(store).iterdir()]:
+            os.utime(path, (1, 1))  # all have been quiet for hours
         one = Store(store.root)
         put(one, b"%d" % i)
         one.close()
     assert len(list((store.root / "stamps").iterdir())) <= 6
+    assert len(list(own(store).iterdir())) <= 6
     put(live, b"last")
     live.close()
     fresh = Store(store.root)
@@ -196,7 +206,7 @@ def test_merging_stamps_with_a_live_writer(store: Store, monkeypatch: pytest.Mon
 def test_merging_while_another_process_merges(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetcher.store.store._MAX_STAMP_FILES", 0)
+    monkeypatch.setattr("fetcher.store.stamps._MAX_FILES", 0)
     put(store)
     stat = Path.stat
 

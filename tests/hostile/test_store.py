@@ -1,0 +1,317 @@
+"""A store that several share: what somebody says of its contents is no proof of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fetcher.store.store import Store
+from tests.conftest import Cli, write_project
+from tests.kit import git_blob, payload, sha256
+from tests.servers.hub import HubServer
+
+GOOD, EVIL = b'{"good": 1}\n', b'{"evil": 1}\n'
+AsPerson = Callable[[str], Path]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    with HubServer() as server:
+        server.add_repo("o/m", {"config.json": GOOD, "w.bin": payload(3000)})
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store of two people."""
+    found = tmp_path / "shared store"
+    monkeypatch.setenv("FETCH_STORE", str(found))
+    return found
+
+
+@pytest.fixture
+def as_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> AsPerson:
+    """Be somebody with a home and a clone of their own, on the one store."""
+
+    def be(name: str) -> Path:
+        home = tmp_path / "homes" / name
+        home.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
+        clone = home / "clone"
+        write_project(clone, "p", "artifacts:\n  m: {source: hf:o/m}\n", "tree: {m/: m}\n")
+        return clone
+
+    return be
+
+
+def put_blob(store: Path, data: bytes) -> Path:
+    """Lay a blob into the store as anybody may who can write there."""
+    path = store / "blobs/sha256" / sha256(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o444)
+    return path
+
+
+def stamp(store: Path, blob: Path, git: str, named: str = "") -> None:
+    """Write a line of text that says what a blob is."""
+    stat = blob.stat()
+    folder = store / "stamps"
+    folder.mkdir(parents=True, exist_ok=True)
+    line = f"{named or blob.name}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ino}\t{git}\n"
+    with (folder / "99999999999999999999-ff.tsv").open("a") as stream:
+        stream.write(line)
+
+
+def entry(clone: Path, path: str = "config.json") -> dict[str, object]:
+    lock = json.loads((clone / "fetch.lock").read_text())
+    files = lock["manifests"]["p"]["m"]["files"]
+    found = next(file for file in files if file["path"] == path)
+    assert isinstance(found, dict)
+    return found
+
+
+def lie(clone: Path, digest: str) -> None:
+    """Have the lock say that this content is the one with the git id beside it."""
+    path = clone / "fetch.lock"
+    lock = json.loads(path.read_text())
+    for file in lock["manifests"]["p"]["m"]["files"]:
+        if file["path"] == "config.json":
+            file["sha256"] = digest
+            file["size"] = len(EVIL)
+            file.pop("computed", None)
+    path.write_text(json.dumps(lock, indent=2))
+
+
+# Stamps
+
+
+def test_a_stamp_gives_a_genuine_git_id_to_a_foreign_content(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """One line of text in the store would put its content into every tree, and into locks."""
+    stamp(store, put_blob(store, EVIL), git_blob(GOOD))
+    honest = as_person("honest")
+    assert cli("all", cwd=honest).code == 0
+    assert (honest / "m/config.json").read_bytes() == GOOD
+    assert entry(honest)["sha256"] == sha256(GOOD)
+    assert cli("check", "--deep", cwd=honest).code == 0
+    stamp(store, store / "blobs/sha256" / sha256(EVIL), git_blob(GOOD))
+    found = cli("store", "check", "--json", cwd=honest)
+    assert found.code == 4 and found.json["summary"]["false_stamps"] == 1
+    assert git_blob(GOOD) in found.json["errors"][0]["message"]
+    assert cli("store", "check", cwd=honest).code == 0, "it is removed"
+    assert cli("all", "--offline", cwd=as_person("another")).code == 5, "nothing was locked there"
+
+
+def test_a_stamp_says_that_a_changed_blob_is_sound(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """A blob that is not what its name says would be placed without being read."""
+    first = as_person("first")
+    assert cli("all", cwd=first).code == 0
+    blob = store / "blobs/sha256" / sha256(GOOD)
+    blob.unlink()
+    blob.write_bytes(EVIL)
+    stamp(store, blob, git_blob(GOOD))
+    second = as_person("second")
+    shutil.copy(first / "fetch.lock", second / "fetch.lock")
+    assert cli("all", cwd=second).code == 0
+    assert (second / "m/config.json").read_bytes() == GOOD == blob.read_bytes()
+
+
+def test_what_another_person_has_proven_is_found_and_read(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """Honest use: the second one downloads nothing, though their stamps are no proof for them."""
+    first = as_person("first")
+    assert cli("all", cwd=first).code == 0
+    second = as_person("second")
+    found = cli("all", "--json", cwd=second).json
+    assert found["summary"]["downloaded_files"] == 0 and found["summary"]["reused_files"] == 2
+    assert (second / "m/config.json").read_bytes() == GOOD
+
+
+def test_a_lock_gives_a_genuine_git_id_to_a_foreign_content(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson, tmp_path: Path
+) -> None:
+    """What an older version learned from a false stamp would stay in the lock for ever."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    lie(clone, sha256(EVIL))
+    put_blob(store, EVIL)
+    found = cli("all", cwd=clone)
+    assert found.code == 4 and not (clone / "m/config.json").exists(), found
+    (clone / "m").mkdir(exist_ok=True)
+    (clone / "m/config.json").write_bytes(EVIL)
+    deep = cli("check", "--deep", cwd=clone)
+    assert deep.code == 4 and git_blob(GOOD) in deep.err and "lock --update m" in deep.err
+    out = cli("mirror", "export", tmp_path / "out", cwd=clone)
+    assert out.code == 4 and "contradicts itself" in out.err, out
+    (tmp_path / "evil").write_bytes(EVIL)
+    adopted = cli("adopt", tmp_path / "evil", cwd=clone)
+    assert adopted.code == 4 and git_blob(GOOD) in adopted.err
+    found = cli("store", "check", "--json", cwd=clone)
+    assert found.code == 4 and found.json["summary"]["false_entries"] == 1
+    # What the hints say, helps.
+    (clone / "m/config.json").unlink()
+    assert cli("lock", "--update", "m", cwd=clone).code == 0
+    assert entry(clone).get("sha256") is None
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == GOOD
+    assert cli("check", "--deep", cwd=clone).code == 0
+    assert cli("store", "check", cwd=clone).code == 0
+
+
+def test_what_an_older_version_placed_by_a_false_stamp_is_found_and_healed(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """Lock, tree and state agree about a content that the source never had."""
+    clone = as_person("honest")
+    assert cli("all", cwd=clone).code == 0
+    lie(clone, sha256(EVIL))
+    put_blob(store, EVIL)
+    (clone / "m/config.json").unlink()
+    (clone / "m/config.json").write_bytes(EVIL)
+    assert cli("check", "--deep", cwd=clone).code == 4
+    assert cli("lock", "--update", "m", cwd=clone).code == 0
+    assert cli("all", "--overwrite", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == GOOD
+    assert cli("check", "--deep", cwd=clone).code == 0
+
+
+def test_learned_digests_stay_where_they_are_proven(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """Honest use: an update that changes another file keeps what was computed here."""
+    clone = as_person("honest")
+    assert cli("all", cwd=clone).code == 0
+    hub.add_commit("o/m", {"new.json": b"{}"})
+    assert cli("lock", "--update", "m", cwd=clone).code == 0
+    assert entry(clone)["sha256"] == sha256(GOOD)
+
+
+def test_a_clone_brings_a_store_with_stamps(
+    cli: Cli, hub: HubServer, as_person: AsPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project's own store would say of its contents whatever the project likes."""
+    clone = as_person("honest")
+    monkeypatch.delenv("FETCH_STORE")
+    (clone / "fetch.yaml").write_text("store: theirs\n")
+    stamp(clone / "theirs", put_blob(clone / "theirs", EVIL), git_blob(GOOD))
+    (clone / "theirs/blobs/sha256" / sha256(payload(3000))).write_bytes(b"x" * 3000)
+    stamp(clone / "theirs", clone / "theirs/blobs/sha256" / sha256(payload(3000)), "")
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == GOOD
+    assert (clone / "m/w.bin").read_bytes() == payload(3000)
+
+
+def test_stamps_in_a_cache_that_others_may_write_are_no_proof(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """The folder of the person's own stamps, made by somebody before them."""
+    clone = as_person("honest")
+    evil = put_blob(store, EVIL)
+    name = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:24]
+    own = Path.home() / ".cache/fetch/stamps" / name
+    own.parent.mkdir(parents=True)
+    stamp(own.parent, evil, git_blob(GOOD))
+    (own.parent / "stamps").rename(own)
+    own.chmod(0o777)
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == GOOD
+
+
+# Links
+
+
+def test_a_symlink_is_adopted_as_a_hard_link(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson, tmp_path: Path
+) -> None:
+    """The link itself would be the blob, and whatever it leads to later its content."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    (tmp_path / "real").write_bytes(payload(3000))
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert cli("adopt", tmp_path / "link", "--link", "hardlink", cwd=clone).code == 0
+    blob = store / "blobs/sha256" / sha256(payload(3000))
+    assert not blob.is_symlink() and blob.samefile(tmp_path / "real")
+    assert Store(store).has(blob.name)
+    assert cli("all", cwd=clone).code == 0
+
+
+@pytest.mark.parametrize("how", ["group", "everybody", "owner"])
+def test_a_file_that_others_may_write_is_adopted_by_copy(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson, tmp_path: Path, how: str
+) -> None:
+    """Whoever may write the file would change the blob, and every tree that shares it."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    path = tmp_path / "theirs"
+    path.write_bytes(payload(3000))
+    if how == "owner":
+        if os.name != "posix" or os.geteuid():
+            pytest.skip("needs root")
+        os.chown(path, 12345, 12345)
+    else:
+        path.chmod(0o664 if how == "group" else 0o646)
+    assert cli("adopt", path, "--link", "hardlink", cwd=clone).code == 0
+    blob = store / "blobs/sha256" / sha256(payload(3000))
+    assert blob.read_bytes() == payload(3000) and not blob.samefile(path)
+
+
+@pytest.mark.parametrize("said", ["nobody", "project", "person"])
+def test_a_file_of_the_hub_cache_becomes_one_with_every_tree(
+    cli: Cli,
+    hub: HubServer,
+    store: Path,
+    as_person: AsPerson,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+) -> None:
+    """Another program's file would be made read-only, and change with a tree; only if asked."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    cache = Path.home() / "huggingface/hub/models--o--m/blobs"
+    cache.mkdir(parents=True)
+    held = cache / sha256(payload(3000))
+    held.write_bytes(payload(3000))
+    held.chmod(0o644)
+    if said == "project":
+        (clone / "fetch.yaml").write_text("link: hardlink\n")
+    elif said == "person":
+        monkeypatch.setenv("FETCH_LINK", "hardlink")
+    found = cli("all", "--json", cwd=clone)
+    assert found.code == 0
+    sources = {f["path"]: f["source"] for f in found.json["artifacts"][0]["files"]}
+    assert sources["w.bin"] == "hf-cache"
+    assert held.samefile(clone / "m/w.bin") is (said == "person")
+    assert bool(held.stat().st_mode & 0o200) is (said != "person")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+def test_a_blob_of_another_person_is_linked_into_a_tree(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """Its owner may write it whatever its mode, set its times back, and so change the tree."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    blob = put_blob(store, payload(3000))
+    os.chown(blob, 12345, 12345)
+    assert cli("all", cwd=clone).code == 0
+    tree = clone / "m/w.bin"
+    assert tree.read_bytes() == payload(3000) and not tree.samefile(blob)
+    stat = blob.stat()
+    with blob.open("r+b") as stream:
+        stream.write(b"evil")
+    os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not Store(store).has(blob.name), "ctime tells"
+    assert tree.read_bytes() == payload(3000)
