@@ -39,7 +39,7 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
-from fetcher.fs.owners import hard_link, is_foreign
+from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone
 from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
 from fetcher.fs.processes import alive, machine
 from fetcher.i18n import t
@@ -56,8 +56,9 @@ _GIT_SIZES = 16 << 20
 _PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]{12})-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
 _STALE_PART_SECONDS = 600
-# What may lie beside a partial file: its validator, and which of its ranges are there.
-PART_NOTES = (".etag", ".map")
+# What may lie beside a partial file: which of its ranges are there, and what older versions wrote.
+_MAP = ".map"
+PART_NOTES = (".etag", _MAP)
 # What a store has beside its blobs. A link among these would have other files written or removed.
 _SMALL_FOLDERS = ("partial", STAMPS, "runs", "projects", "imported", "damaged", "upstream")
 INDEX = {
@@ -69,10 +70,11 @@ INDEX = {
 
 @dataclass(frozen=True)
 class Part:
-    """A partial download that this process alone owns."""
+    """A partial download that this process alone owns; `was` is its path before, if it is left."""
 
     path: str
     size: int
+    was: str = ""
 
 
 # Parts that this process writes just now; others that carry its id are left over.
@@ -418,27 +420,51 @@ class Store:
         """A short name for a content's key, fit for file names."""
         return hashlib.sha256(key.encode()).hexdigest()[:32]
 
-    def claim_part(self, key: str) -> Part:
-        """A private partial file for `key`, with what a dead process left of it if anything."""
+    def claim_part(self, key: str, anyone: bool = True, anew: bool = False) -> Part:
+        """A private partial file for `key`, with what a dead process left of it if anything.
+
+        What other people may have written is copied, and only taken if `anyone`: where a digest
+        will tell. `anew`: nothing is taken, as it was wrong before.
+        """
         self.prepare()
         label = self.label_of(key)
         name = f"{label}.{machine()}.{os.getpid()}.{run_id()}-{os.urandom(4).hex()}.part"
         mine = str(self.partial / name)
         _IN_USE.add(mine)
-        best = max(self._orphans().pop(label, ()), default=None)
-        if best is not None:
+        left = [] if anew else self._orphans().pop(label, [])
+        for _, path in sorted(left, reverse=True):
+            with suppress(OSError):  # another process was faster
+                if self._take_part(path, mine, anyone):
+                    part = Part(mine, os.stat(mine).st_size, path)
+                    _log.debug("%d bytes of an earlier run are there for %s", part.size, label)
+                    return part
+        # Nobody else may write what is read again once it is proven.
+        os.close(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        return Part(mine, 0)
+
+    @staticmethod
+    def _take_part(path: str, mine: str, anyone: bool) -> bool:
+        """Make a partial file that was left our own. Raises OSError."""
+        stat = os.lstat(path)
+        if not stats.S_ISREG(stat.st_mode):
+            return False
+        if is_ours_alone(stat) and stat.st_nlink == 1:
+            os.rename(path, mine)
+        elif anyone:
             try:
-                os.rename(best[1], mine)
-                for beside in PART_NOTES:
-                    with suppress(FileNotFoundError):
-                        os.replace(best[1] + beside, mine + beside)
-                part = Part(mine, os.stat(mine).st_size)
-                _log.debug("%d bytes of an earlier run are there for %s", part.size, label)
-                return part
+                if not reflink(path, mine):
+                    copy(path, mine)
+                os.chmod(mine, 0o600 | os.stat(mine).st_mode & 0o044)
             except OSError:
-                pass  # another process was faster
-        with open(mine, "xb"):  # noqa: PTH123
-            return Part(mine, 0)
+                remove_quietly(mine)
+                raise
+        else:
+            return False
+        with suppress(FileNotFoundError):
+            os.replace(path + _MAP, mine + _MAP)
+        for name in ("", *PART_NOTES):
+            remove_quietly(path + name)
+        return True
 
     def leave_part(self, part: Part) -> None:
         """Leave a partial file to whoever asks for its content next."""

@@ -235,7 +235,7 @@ class Connection:
         if found is Opening.RESTART:
             self._restart(download)
         if not self.aside and not download.file.key and not self.offset:
-            self.partial.remember_validator(headers.get("etag", ""))
+            self.partial.remember_validator(headers.get("etag", ""), self.host)
 
     def _set_aside(self) -> bool:
         """Keep the beginning; an error page is read to its end, so that the connection lives."""

@@ -28,7 +28,7 @@ class Download:
     redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
     be asked for, as it has failed or is being proven. `proven`: its digest is known. `first_trust`:
     a person vouches for whatever comes where no digest is known. `declared`: the Content-Type of
-    the answer that brought the body's beginning.
+    the answer that brought the body's beginning. `no_parts`: what earlier runs left was wrong.
     """
 
     artifact: str
@@ -40,6 +40,7 @@ class Download:
     part: Part | None = None
     validator: str = ""
     resumed: bool = False
+    no_parts: bool = False
     decode: bool = False
     anew: bool = False
     spooled: bool = False

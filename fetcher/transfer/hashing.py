@@ -24,13 +24,18 @@ _SENT_AT_ONCE = 8 << 20
 
 @dataclass(eq=False)
 class Tail:
-    """A file that grows; `written` is how far, `done` whether that is its end."""
+    """A file that grows; `written` is how far, `done` whether that is its end.
+
+    `stepwise`: the digest of its beginning is wanted too, in `state`.
+    """
 
     path: str
     git_size: int | None = None
+    stepwise: bool = False
     written: int = 0
     done: bool = False
     hashed: int = 0
+    state: tuple[int, Any] = (0, None)  # how far, and the sha256 up to there, as one value
     sent: int = 0  # so far the system was told to bring it to disk
     dropped: bool = False
     finished: bool = False
@@ -57,9 +62,9 @@ class TailHasher:
         self._stop = False
         self._thread: threading.Thread | None = None
 
-    def follow(self, path: str, git_size: int | None) -> Tail:
+    def follow(self, path: str, git_size: int | None, stepwise: bool = False) -> Tail:
         """Start to follow a file from its beginning."""
-        tail = Tail(path, git_size)
+        tail = Tail(path, git_size, stepwise)
         if git_size is not None:
             tail.git = git_blob_hasher(git_size)
         with self._wake:
@@ -135,6 +140,8 @@ class TailHasher:
                 if tail.git:
                     tail.git.update(block)
                 tail.hashed += size
+                if tail.stepwise:
+                    tail.state = tail.hashed, tail.sha256.copy()
                 if self._durable and tail.hashed - tail.sent >= _SENT_AT_ONCE:
                     # What is on its way to disk early need not be waited for at the end.
                     start_writing_out(stream.fileno(), tail.sent, tail.hashed - tail.sent)

@@ -8,20 +8,23 @@ there.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fetcher.errors import from_os_error
-from fetcher.fs.atomic import write_atomically
+from fetcher.fs.atomic import BLOCK, write_atomically
 from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
+from fetcher.store import part_notes
 from fetcher.store.store import Part
 from fetcher.transfer.hashing import Tail, TailHasher
 
@@ -32,6 +35,7 @@ _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
 _MAGIC = b"fetchmap"
 _HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a segment
 _GOT = struct.Struct("<Q")
+_NOTE_EVERY = 4 << 20  # bytes
 _WRITE_AT_ONCE = 512  # buffers in one system call
 
 
@@ -82,8 +86,14 @@ class PartialFile:
             self._load()
         except OSError as error:
             raise from_os_error(error, t("opening {path}", path=part.path)) from error
-        self.tail: Tail | None = hasher.follow(part.path, self._git_size)
+        self._said_by = ""
+        self._noted = 0  # up to here our note of a content without a digest goes
+        self.tail: Tail | None = self._follow()
         self._tell_hasher()
+
+    def _follow(self) -> Tail:
+        stepwise = not self.download.file.key
+        return self.hasher.follow(self.part.path, self._git_size, stepwise)
 
     # What is there
 
@@ -234,7 +244,8 @@ class PartialFile:
         self.join()
         os.ftruncate(self._file, 0)
         self.segments, self._first = [Segment(0, self.size)], 0
-        self.tail = self.hasher.follow(self.part.path, self._git_size)
+        self._noted = 0
+        self.tail = self._follow()
 
     # Writing
 
@@ -248,6 +259,7 @@ class PartialFile:
             place = _HEADER.size + segment.start // SEGMENT * _GOT.size
             os.pwrite(self._map, _GOT.pack(segment.got), place)
         self._tell_hasher()
+        self._note_progress()
         return total
 
     def _write_all(self, at: int, buffers: list[bytes]) -> int:
@@ -266,14 +278,41 @@ class PartialFile:
 
     # Validators, for content whose digest nobody knows
 
-    def remember_validator(self, tag: str) -> None:
+    def remember_validator(self, tag: str, said_by: str) -> None:
         """Keep what tells one version of the file from another, for the next run too."""
+        self._said_by = said_by
         download = self.download
         download.validator = tag if re.fullmatch(r'"[!\x23-\x7e]{1,200}"', tag) else ""
-        if download.validator:
-            write_atomically(Path(self.part.path + ".etag"), download.validator.encode("ascii"))
-        else:
-            remove_quietly(self.part.path + ".etag")
+        self._noted = 0
+        part_notes.forget(self.part.path)
+
+    def _note_progress(self) -> None:
+        """Keep what proves the beginning to the next run, as far as its digest is known."""
+        if self.tail is None or not self.tail.stepwise or not self.download.validator:
+            return
+        size, digest = self.tail.state
+        if size - self._noted >= _NOTE_EVERY:
+            self._note(size, digest.hexdigest())
+
+    def _note_all(self) -> None:
+        """The same of all that is there. Raises OSError."""
+        if self.tail is None or not self.tail.stepwise or not self.download.validator:
+            return
+        size, digest = self.tail.state
+        digest = hashlib.sha256() if digest is None else digest.copy()
+        os.lseek(self._file, size, os.SEEK_SET)
+        while size < self.frontier and (
+            block := os.read(self._file, min(self.frontier - size, BLOCK))
+        ):
+            digest.update(block)
+            size += len(block)
+        if size > self._noted:
+            self._note(size, digest.hexdigest())
+
+    def _note(self, size: int, sha256: str) -> None:
+        note = part_notes.PartNote(size, sha256, self.download.validator, self._said_by)
+        part_notes.write(self.part.path, note)
+        self._noted = size
 
     # Ending
 
@@ -281,6 +320,8 @@ class PartialFile:
         """The body is whole: close the file and hand its digest over."""
         assert self.tail is not None
         tail, self.tail = self.tail, None
+        if tail.stepwise:
+            part_notes.forget(self.part.path)
         self.close()
         return tail
 
@@ -297,6 +338,8 @@ class PartialFile:
 
     def close(self) -> None:
         """Close the file; what is there stays for the next try."""
+        with suppress(OSError):
+            self._note_all()
         self.drop_tail()
         self._close_map()
         if self._file >= 0:

@@ -128,7 +128,7 @@ class Recovery:
         if fatal:
             return self.fail(download, failure)
         if download.resumed:  # the fault may lie in what was there before
-            download.resumed = False
+            download.resumed, download.no_parts = False, True
             return Again()
         return self.mismatched(download, failure)
 

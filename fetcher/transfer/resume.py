@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 from fetcher.errors import from_os_error
 from fetcher.i18n import t
+from fetcher.store import part_notes
 from fetcher.store.store import Part, Store
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
 from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.partial_file import PartialFile
+
+_log = logging.getLogger(__name__)
 
 # What is worth a request of its own, or earns new tries.
 WORTHWHILE = 16 << 10
@@ -59,6 +64,8 @@ class PartialFiles:
         self.close(download)
         if download.part is not None:
             self.store.drop_part(download.part)
+            if not download.file.key:
+                part_notes.forget(download.part.path)
             self.begun.discard(download)
         download.part, download.validator = None, ""
 
@@ -81,13 +88,15 @@ class PartialFiles:
         """Make the partial file, or take over what a dead process has left of it."""
         self.begun.add(download)
         try:
-            download.part = self.store.claim_part(download.content_key)
+            known = bool(download.file.key)
+            part = self.store.claim_part(download.content_key, known, download.no_parts)
+            if not known:
+                part, download.validator = _proven_beginning(part)
+            download.part = part
         except OSError as error:
             raise from_os_error(
                 error, t("writing into the store {root}", root=self.store.root)
             ) from error
-        if not download.file.key:
-            download.validator = _read_validator(download.part)
 
 
 def _spool(part: Part, data: bytes) -> None:
@@ -100,9 +109,19 @@ def _spool(part: Part, data: bytes) -> None:
         raise from_os_error(error, t("writing {path}", path=part.path)) from error
 
 
-def _read_validator(part: Part) -> str:
-    """The ETag that was remembered with a partial file, or ""."""
-    try:
-        return Path(part.path + ".etag").read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _proven_beginning(part: Part) -> tuple[Part, str]:
+    """A partial file cut to what our own runs noted of it, and the validator noted with that.
+
+    Raises OSError.
+    """
+    note = part_notes.read(part.was) if part.was else None
+    if part.was:
+        part_notes.forget(part.was)
+    if note is not None and note.is_of(part.path):
+        os.truncate(part.path, note.size)
+        part_notes.write(part.path, note)
+        return Part(part.path, note.size), note.etag
+    if part.size:
+        _log.info("%s is begun anew: nothing proves what is there", part.path)
+        os.truncate(part.path, 0)
+    return Part(part.path, 0), ""

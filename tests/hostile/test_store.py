@@ -6,15 +6,20 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fetcher.fs.processes import machine
 from fetcher.store.store import Store
 from tests.conftest import Cli, write_project
 from tests.kit import git_blob, payload, sha256
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 GOOD, EVIL = b'{"good": 1}\n', b'{"evil": 1}\n'
 AsPerson = Callable[[str], Path]
@@ -315,3 +320,124 @@ def test_a_blob_of_another_person_is_linked_into_a_tree(
     os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert not Store(store).has(blob.name), "ctime tells"
     assert tree.read_bytes() == payload(3000)
+
+
+# Partial downloads
+
+
+@pytest.fixture
+def files() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+def url_project(root: Path, url: str) -> None:
+    write_project(root, "p", f"artifacts:\n  m: {{source: {url!r}}}\n", "tree: {m/: m}\n")
+
+
+def left_part(store: Path, server: FileServer, clone: Path, cli: Cli) -> Path:
+    """A download of the person's own, of which the process was killed."""
+    assert cli("lock", cwd=clone).code == 0
+    server.faults.add("w.bin", "slow", rate=12_000_000, times=1)
+    before = len(server.requests)
+    child = subprocess.Popen([sys.executable, "-m", "fetcher", "all"], cwd=clone)
+    deadline = time.monotonic() + 60
+    while not any(request.bytes_sent > 9_000_000 for request in server.requests[before:]):
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    server.faults.clear()
+    (part,) = (store / "partial").glob("*.part")
+    assert part.stat().st_size > 4_000_000
+    return part
+
+
+@pytest.mark.parametrize("how", ["another's", "with an old note", "changed"])
+def test_a_partial_file_of_foreign_bytes_waits_for_a_download_without_a_digest(
+    cli: Cli, files: FileServer, store: Path, as_person: AsPerson, how: str
+) -> None:
+    """Its beginning would become the beginning of the next person's first download."""
+    data = payload(16_000_000, 3)
+    url = files.add("w.bin", data, etag='"v1"')
+    attacker = as_person("attacker")
+    url_project(attacker, url)
+    part = left_part(store, files, attacker, cli)
+    if how == "changed":
+        honest = attacker  # the person's own, into which somebody wrote
+    else:
+        honest = as_person("honest")
+        url_project(honest, url)
+    with part.open("r+b") as stream:
+        stream.write(b"evil")
+    if how == "with an old note":
+        Path(f"{part}.etag").write_text('"v1"')
+    assert cli("all", cwd=honest).code == 0
+    assert (honest / "m/w.bin").read_bytes() == data
+    assert not list((store / "partial").glob("*.part"))
+
+
+def test_a_persons_own_partial_file_is_gone_on_with(
+    cli: Cli, files: FileServer, store: Path, as_person: AsPerson
+) -> None:
+    """Honest use: what this person's runs have noted proves the beginning."""
+    data = payload(16_000_000, 3)
+    clone = as_person("honest")
+    url_project(clone, files.add("w.bin", data, etag='"v1"'))
+    left_part(store, files, clone, cli)
+    found = cli("all", "--json", cwd=clone)
+    assert found.code == 0 and found.json["summary"]["downloaded_bytes"] < 13_000_000
+    assert (clone / "m/w.bin").read_bytes() == data
+
+
+def test_many_wrong_partial_files_of_one_digest(
+    cli: Cli, files: FileServer, store: Path, as_person: AsPerson
+) -> None:
+    """Each would cost a whole download, one after the other."""
+    data = payload(8_000_000, 3)
+    url = files.add("w.bin", data)
+    clone = as_person("honest")
+    known = f"{{size: {len(data)}, sha256: {sha256(data)}}}"
+    write_project(
+        clone,
+        "p",
+        f"artifacts:\n  m: {{source: {url!r}, files: {{w.bin: {known}}}}}\n",
+        "tree: {m/: m}\n",
+    )
+    label = Store.label_of(f"sha256:{sha256(data)}")
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    (store / "partial").mkdir(parents=True)
+    for n in range(20):
+        name = f"{label}.{machine()}.{child.pid}.0a-{n:x}b.part"
+        (store / "partial" / name).write_bytes(b"evil" * 1_000_000)
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "m/w.bin").read_bytes() == data
+    assert len(files.requests) <= 2
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("how", ["owner", "group", "a second name"])
+def test_a_partial_file_that_another_may_write_becomes_a_blob(
+    store: Path, how: str, tmp_path: Path
+) -> None:
+    """Whoever holds it open would change the blob after it is proven."""
+    shared = Store(store)
+    shared.prepare()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    path = store / "partial" / f"{Store.label_of('k')}.{machine()}.{child.pid}.0a-1b.part"
+    path.write_bytes(b"half")
+    if how == "owner":
+        os.chown(path, 12345, 12345)
+    elif how == "group":
+        path.chmod(0o664)
+    else:
+        os.link(path, tmp_path / "another name")
+    with path.open("r+b") as held:
+        part = shared.claim_part("k")
+        assert part.size == 4
+        held.write(b"evil")
+        held.flush()
+    assert Path(part.path).read_bytes() == b"half"
+    assert not os.stat(part.path).st_mode & 0o022

@@ -288,10 +288,10 @@ def dead_pid() -> int:
 
 
 def test_a_dead_process_part_is_claimed_once(store: Store) -> None:
-    left_by(store, "k", machine(), dead_pid()).with_name("x")
-    Path(str(next(store.parts())[0]) + ".etag").write_text('"tag"')
+    left_by(store, "k", machine(), dead_pid())
+    Path(str(next(store.parts())[0]) + ".map").write_text("ranges")
     part = store.claim_part("k")
-    assert part.size == 4 and Path(part.path + ".etag").read_text() == '"tag"'
+    assert part.size == 4 and Path(part.path + ".map").read_text() == "ranges"
     assert store.claim_part("k").size == 0
     assert store.claim_part("other").size == 0
 

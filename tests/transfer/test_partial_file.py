@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from fetcher.errors import Failure
 from fetcher.sources.base import FileEntry
+from fetcher.store import part_notes
+from fetcher.store.part_notes import PartNote
 from fetcher.store.store import Part
 from fetcher.transfer import partial_file
 from fetcher.transfer.hashing import TailHasher
@@ -42,7 +44,6 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "x.part"
         self.map = folder / "x.part.map"
-        self.tag = folder / "x.part.etag"
         self.hasher = TailHasher(durable=False)
         self.opened: list[PartialFile] = []
         self.path.touch()
@@ -446,12 +447,16 @@ def test_the_hasher_is_told_how_far_it_may_read(desk: Desk) -> None:
     ],
 )
 def test_only_a_strong_validator_is_remembered(desk: Desk, tag: str, kept: bool) -> None:
-    desk.tag.write_text('"old"', "ascii")
+    part_notes.write(str(desk.path), PartNote(1, SHA, '"old"', "host"))
     file = desk.open(key=False)
-    file.remember_validator(tag)
+    file.remember_validator(tag, "host:1")
     assert file.download.validator == (tag if kept else "")
-    assert desk.tag.exists() is kept
-    assert not kept or desk.tag.read_text("ascii") == tag
+    assert part_notes.read(str(desk.path)) is None, "the old one goes"
+    file.write(file.segments[0], [DATA[:5]])
+    file.close()
+    digest = hashlib.sha256(DATA[:5]).hexdigest()
+    expected = PartNote(5, digest, tag, "host:1") if kept else None
+    assert part_notes.read(str(desk.path)) == expected
 
 
 # Ends and faults

@@ -74,8 +74,10 @@ def test_a_killed_process_is_continued(run: Run, files: FileServer, digest: bool
     assert there > 5_000_000
     second = start(run.root, url, data, digest)
     output, _ = second.communicate(timeout=60)
-    assert int(output) == len(data) - there
-    assert [offset(request) for request in files.requests] == [0, there]
+    begun = offset(files.requests[1])
+    # Without a digest only what was noted counts: every few MiB.
+    assert begun == there if digest else 0 < begun <= there
+    assert int(output) == len(data) - begun and len(files.requests) == 2
     assert run.blob(data) == data
     assert run.leftovers() == []
 
