@@ -239,7 +239,7 @@ WRITERS = {
     "web.uploads server.nginx",
     "refuses links before it looks": "tree.state fs.locks",
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
-    "store.stamps store.part_notes "
+    "store.stamps store.part_notes store.project_records "
     "store.upstream_records "
     "store.imports operations.workspace bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings
-from fetcher.errors import LockError, UsageError
+from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
@@ -24,16 +25,6 @@ from fetcher.ui.units import human_bytes
 
 def _say(line: str) -> None:
     echo(line, file=sys.stderr, flush=True)
-
-
-def _sweep(store: Store, root: Path, dry_run: bool, partial: bool) -> gc.Sweep:
-    wanted, unreadable = gc.needed(store, [root])
-    if unreadable:
-        raise LockError(
-            t("a project's lock cannot be read: {unreadable}", unreadable=unreadable[0]),
-            t("repair or remove it first: gc will not guess what that project needs"),
-        )
-    return gc.sweep(store, wanted, dry_run, partial)
 
 
 @click.command("gc")
@@ -48,12 +39,35 @@ def _sweep(store: Store, root: Path, dry_run: bool, partial: bool) -> gc.Sweep:
     is_flag=True,
     help="Also remove downloads that were begun, which the next run would go on with.",
 )
+@click.option(
+    "--absent-days",
+    type=click.FloatRange(min=0),
+    default=gc.ABSENT_DAYS,
+    show_default=True,
+    metavar="N",
+    help="How long a project that is not here counts after it was last seen.",
+)
+@click.option(
+    "--forget",
+    multiple=True,
+    metavar="PROJECT",
+    help="Let go of what this project needs: its path or id, as gc shows it.",
+)
 @common.json_option
-def command(dry_run: bool, forget_imports: bool, partial: bool, as_json: bool) -> int:
+def command(
+    dry_run: bool,
+    forget_imports: bool,
+    partial: bool,
+    absent_days: float,
+    forget: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Remove from the store what no project's fetch.lock needs any more.
 
-    Every project that has used the store is asked; trees are never touched (with --link symlink
-    they need the store's blobs, which their locks keep). Blobs of the last hour stay.
+    Every project that has used the store is asked. One that is not here (another container, a
+    disk that is not mounted), or whose lock cannot be read, counts with what it needed when it
+    last ran. Trees are never touched (with --link symlink they need the store's blobs, which
+    their locks keep). Blobs of the last hour stay.
     """
     root = find_root(Path.cwd())
     chosen = settings.load(root)
@@ -79,12 +93,19 @@ def command(dry_run: bool, forget_imports: bool, partial: bool, as_json: bool) -
     with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
         if forget_imports:
             gc.forget_imports(store)
-        done = _sweep(store, root, dry_run, partial)
+        needed = gc.demands(store, [root], absent_days, forget)
+        _check_forgotten(needed, forget)
+        done = gc.sweep(store, needed, dry_run, partial)
     store.close()
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
     if as_json:
-        envelope.print_json(envelope.Answer(summary))
+        answer = envelope.Answer(summary)
+        answer.results = [_told(demand) for demand in needed.projects]
+        envelope.print_json(answer)
     else:
+        for demand in needed.projects:
+            if dry_run or demand.state != "here":
+                echo(_line(demand))
         verb = t("would remove") if dry_run else t("removed")
         echo(
             t(
@@ -97,3 +118,63 @@ def command(dry_run: bool, forget_imports: bool, partial: bool, as_json: bool) -
             )
         )
     return 0
+
+
+def _check_forgotten(needed: gc.Demands, forget: tuple[str, ...]) -> None:
+    """Raise UsageError for a name that is no project's."""
+    records = [demand.record for demand in needed.projects if demand.state == "forgotten"]
+    for name in forget:
+        if not any(name in {str(one.root), one.id, one.path.stem} for one in records):
+            raise UsageError(
+                t("--forget {name}: no project of this store is called so", name=name),
+                t("`fetch gc --dry-run` shows them; name one by its path or id"),
+            )
+
+
+def _told(demand: gc.Demand) -> dict[str, object]:
+    record = demand.record
+    return {
+        "project": str(record.root),
+        "id": record.id,
+        "machine": record.machine,
+        "seen": int(record.seen),
+        "state": demand.state,
+        "blobs": None if demand.needs is None else len(demand.needs),
+        "bytes": demand.bytes,
+        "error": demand.why,
+    }
+
+
+def _line(demand: gc.Demand) -> str:
+    """What one project needs, and how that is known."""
+    record = demand.record
+    needs = (
+        t("needs what nobody wrote down: nothing is removed")
+        if demand.needs is None
+        else t(
+            "needs {blobs}, {bytes}",
+            blobs=n("{count:,} blob", "{count:,} blobs", len(demand.needs)),
+            bytes=human_bytes(demand.bytes),
+        )
+    )
+    day = time.strftime("%Y-%m-%d", time.localtime(record.seen))
+    if demand.state == "here":
+        return t("{root}: {needs}", root=record.root, needs=needs)
+    if demand.state == "broken":
+        return t(
+            "{root}: its fetch.lock cannot be read ({why}); when it last ran: {needs}",
+            root=record.root,
+            why=demand.why,
+            needs=needs,
+        )
+    if demand.state == "absent":
+        return t(
+            "{root}: not here, last seen {day} on {machine}: {needs}; to let go of it: "
+            "fetch gc --forget {name}",
+            root=record.root,
+            day=day,
+            machine=record.machine or t("an unknown machine"),
+            needs=needs,
+            name=record.id or shlex.quote(str(record.root)),
+        )
+    return t("{root}: last seen {day}, does not count any more", root=record.root, day=day)

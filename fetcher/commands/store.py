@@ -72,15 +72,24 @@ def du(as_json: bool) -> int:
 @command.command("ls")
 @common.json_option
 def ls(as_json: bool) -> int:
-    """Every blob with its size."""
-    rows = sorted(_open().digests())
+    """Every blob with its size, and the projects that need it."""
+    store = _open()
+    rows = sorted(store.digests())
+    needed_by: dict[str, list[str]] = {}
+    for demand in gc.demands(store).projects:
+        for sha256 in demand.needs or ():
+            needed_by.setdefault(sha256, []).append(str(demand.record.root))
     if as_json:
         answer = envelope.Answer({"blobs": len(rows)})
-        answer.results = [{"sha256": name, "size": stat.st_size} for name, stat in rows]
+        answer.results = [
+            {"sha256": name, "size": stat.st_size, "needed_by": needed_by.get(name, [])}
+            for name, stat in rows
+        ]
         envelope.print_json(answer)
         return 0
     for name, stat in rows:
-        echo(f"{name}  {stat.st_size:>15,}")
+        owners = ", ".join(dict.fromkeys(needed_by.get(name, [])))
+        echo(f"{name}  {stat.st_size:>15,}  {owners}".rstrip())
     return 0
 
 

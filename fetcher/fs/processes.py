@@ -9,12 +9,19 @@ from functools import lru_cache
 from pathlib import Path
 
 
+def host_name() -> str:
+    """What this machine calls itself."""
+    if hasattr(os, "uname"):  # a run with nothing to do needs no sockets: they cost 4 ms
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
+
+
 @lru_cache(maxsize=1)
 def machine() -> str:
     """This machine, and on Linux the namespace in which process ids mean something."""
-    import socket  # a run with nothing to do needs none: it costs 4 ms
-
-    name = socket.gethostname()[:40]
+    name = host_name()[:40]
     try:
         name += "-" + os.readlink("/proc/self/ns/pid")
     except OSError:

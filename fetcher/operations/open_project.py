@@ -20,6 +20,7 @@ from fetcher.fs.home import expanded
 from fetcher.i18n import t
 from fetcher.project import names as naming
 from fetcher.project.project import Project, Selection
+from fetcher.store.project_records import see
 from fetcher.tree import uptodate as seals
 from fetcher.tree.state import FOLDER, State
 from fetcher.tree.uptodate import Seal
@@ -84,7 +85,9 @@ def sealed(
     state = State(tree)
     try:
         mark = seals.mark(project, tree, selection, tuple(manifests), settings)
-        return seals.load(state, mark, with_files)
+        found = seals.load(state, mark, with_files)
+        # A store that does not know who uses it would let go of what it needs.
+        return found if found and see(settings.store, root.absolute()) else None
     except (OSError, UsageError):
         return None  # the plan will say what is wrong
     finally:

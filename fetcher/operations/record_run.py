@@ -36,6 +36,7 @@ class Recorder:
         self._fresh = resolution.fresh
         self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self._rows: list[StateRow] = []
+        self._uses_store = False
         self._known = True  # to the store: no need to tell it who uses it
         self._written = time.monotonic()
 
@@ -43,6 +44,7 @@ class Recorder:
         """Tell the store who needs what it is about to get, whatever ends this run."""
         try:
             if any(item.action in {GET, PLACE, KEEP} for item in plan.items):
+                self._uses_store = True
                 self._space.remember_project()
         except OSError as error:
             # Where we may not write, we remove nothing either; else the next run tries again.
@@ -113,6 +115,7 @@ class Recorder:
                 self.learn(item, item.sha256, item.file.size)
         problems = self.save_lock()
         self._tell(plan)
+        self._tell_store()
         self._space.store.close()
         try:
             if complete and self._known and not problems:
@@ -120,6 +123,22 @@ class Recorder:
         except (OSError, Failure, sqlite3.Error) as error:
             _log.info("the next run looks at every file: %s", error)
         return problems
+
+    def _tell_store(self) -> None:
+        """Let the store know what this project needs, by the digests that are known now."""
+        if not self._uses_store:
+            return
+        learned: dict[str, str] = {}
+        unnamed: dict[str, str] = {}
+        for key, entries in self._learned.items():
+            for file in self._space.lock.artifacts[key].files:
+                found = entries.get(file.path)
+                if found is not None and found.sha256:
+                    (learned if file.key else unnamed)[file.key or found.sha256] = found.sha256
+        try:
+            self._space.remember_project(learned, unnamed.values())
+        except OSError as error:
+            _log.info("the store does not know what this project needs: %s", error)
 
     def _tell(self, plan: Plan) -> None:
         """Let the plan know its files as the lock has them now."""

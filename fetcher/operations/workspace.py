@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
-from fetcher.fs.atomic import md5_of, write_atomically
+from fetcher.fs.atomic import md5_of
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.private_files import tidy
 from fetcher.i18n import join, t
@@ -25,6 +23,7 @@ from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
 from fetcher.sources.base import FileEntry, Listing
+from fetcher.store.project_records import remember
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
@@ -239,10 +238,17 @@ class Workspace:
         """Contents that the tree already holds as links."""
         return {row.sha256 for row in self._rows.values() if row.placed and not row.edit}
 
-    def remember_project(self) -> None:
-        """Tell the store who uses it, so that `fetch gc` keeps what projects need."""
-        root = str(self.project.root.absolute())
-        name = hashlib.sha256(root.encode()).hexdigest()[:24]
-        path = self.store.root / "projects" / f"{name}.json"
-        if not path.exists():
-            write_atomically(path, json.dumps({"root": root}).encode())
+    def remember_project(
+        self, learned: Mapping[str, str] | None = None, more: Iterable[str] = ()
+    ) -> None:
+        """Tell the store who uses it and what for, so that `fetch gc` keeps it. Raises OSError.
+
+        `learned` has the sha256 of contents by the key that the lock has had of them; `more` those
+        of which it has had none.
+        """
+        known = learned or {}
+        root = self.project.root.absolute()
+        keys = {f.key for item in self._lock.artifacts.values() for f in item.files}
+        keys = {known.get(key, key) for key in keys}
+        needs = {key.removeprefix("sha256:") for key in keys if key}
+        remember(self.store.root, root, needs.union(more))

@@ -7,21 +7,20 @@ import os
 import shutil
 import stat as stats
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.errors import FetchError
 from fetcher.fs.private_files import remove_quietly
-from fetcher.i18n import join
+from fetcher.fs.processes import machine
 from fetcher.project import lockfile
 from fetcher.sources.base import FileEntry
 from fetcher.store import upstream_records
+from fetcher.store.project_records import ProjectRecord, record_of, records
 from fetcher.store.runs import tidy_runs
 from fetcher.store.store import PART_NOTES, Store
-from fetcher.verify.contract import json_text
-from fetcher.verify.contract.regular import read_regular
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +28,8 @@ _log = logging.getLogger(__name__)
 YOUNG_SECONDS = 3600
 # Folder of the locks of bundles that were imported.
 IMPORTED = "imported"
+# A project that is not here counts for so long after it was last seen.
+ABSENT_DAYS = 90
 STALE_PART_SECONDS = 7 * 24 * 3600
 
 
@@ -79,15 +80,19 @@ def _leftovers(store: Store) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def projects(store: Store) -> Iterator[Path]:
-    """Roots of the projects that have used this store."""
-    folder = store.root / "projects"
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob("*.json")):
-        try:
-            yield Path(json_text.loads(read_regular(path))["root"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    """Roots of the projects that have used this store and are here, each once."""
+    roots = (_root(store, record) for record in records(store.root) if _is_here(store, record))
+    yield from dict.fromkeys(roots)
+
+
+def _root(store: Store, record: ProjectRecord) -> Path:
+    """Where a project is; what came with a bundle lies in the store, wherever that is now."""
+    imported = store.root / IMPORTED / record.path.stem
+    return imported.absolute() if imported.is_dir() else record.root
+
+
+def _is_here(store: Store, record: ProjectRecord) -> bool:
+    return record.is_here or (store.root / IMPORTED / record.path.stem).is_dir()
 
 
 def forget_imports(store: Store) -> int:
@@ -100,26 +105,108 @@ def forget_imports(store: Store) -> int:
     return len(names)
 
 
-def needed(store: Store, extra: list[Path]) -> tuple[set[str], list[str]]:
-    """Digests that some project's lock has or a Hub's files, and locks that could not be read.
+@dataclass
+class Demand:
+    """What a project needs of the store, and how that is known.
 
-    A project whose folder is gone needs nothing; one whose lock cannot be read needs everything,
-    which the caller must respect.
+    `state`: "here", by its lock; "absent", by what it needed when it last ran; "broken", the same,
+    as its lock cannot be read; "expired" and "forgotten" need nothing any more. `needs` are sha256
+    (None: nobody knows, so that it may be anything), `bytes` those of them in the store.
     """
-    wanted: set[str] = set()
-    unreadable: list[str] = []
-    for root in {*projects(store), *extra}:
-        try:
-            locked = lockfile.read(root)
-        except FetchError as error:
-            _log.info("the lock of %s cannot be read: %s", root, error.message)
-            unreadable.append(join((str(root), error.message), ": "))
-            continue
-        for artifact in locked.artifacts.values():
-            wanted.update(_digests(store, artifact.files))
-    wanted.update(_digests(store, upstream_records.needed(store)))
-    _log.debug("%d contents are needed; %d locks cannot be read", len(wanted), len(unreadable))
-    return wanted, unreadable
+
+    record: ProjectRecord
+    state: str
+    needs: set[str] | None = field(default_factory=set)
+    bytes: int = 0
+    why: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody knows what it needs."""
+        return self.needs is None
+
+
+@dataclass
+class Demands:
+    """What all who use the store need. `unknown`: of some nobody knows, so nothing may go."""
+
+    wanted: set[str] = field(default_factory=set)
+    projects: list[Demand] = field(default_factory=list)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether some project may need anything."""
+        return any(demand.unknown for demand in self.projects)
+
+
+def demands(
+    store: Store,
+    here: Iterable[Path] = (),
+    absent_days: float = ABSENT_DAYS,
+    forget: Collection[str] = (),
+) -> Demands:
+    """What the projects that use the store need, those at `here` too, and a Hub's files.
+
+    One that is not here counts for `absent_days` after it was last seen, with what it needed then.
+    `forget` has the paths or ids of those that do not count.
+    """
+    found = Demands()
+    known: set[Path] = set()
+    for record in records(store.root):
+        demand = _demand(store, record, absent_days, forget)
+        found.projects.append(demand)
+        if demand.state in {"here", "broken"}:
+            known.add(record.root)
+    for root in here:
+        if root.absolute() not in known:
+            found.projects.append(_by_lock(store, record_of(store.root, root.absolute()), root))
+    sizes = {sha256: stat.st_size for sha256, stat in store.digests()}
+    for demand in found.projects:
+        needs = demand.needs or set()
+        demand.bytes = sum(sizes.get(sha256, 0) for sha256 in needs)
+        found.wanted |= needs
+    found.wanted.update(_digests(store, upstream_records.needed(store)))
+    _log.debug("%d contents are needed by %d projects", len(found.wanted), len(found.projects))
+    return found
+
+
+def _demand(
+    store: Store, record: ProjectRecord, absent_days: float, forget: Collection[str]
+) -> Demand:
+    if {str(record.root), record.id, record.path.stem} & set(forget):
+        return Demand(record, "forgotten")
+    expired = time.time() - record.seen > absent_days * 24 * 3600
+    if _is_here(store, record):
+        demand = _by_lock(store, record, _root(store, record))
+        # A copy of it, id and all, may stand at the same path of another machine.
+        if demand.needs is not None and record.machine != machine() and not expired:
+            demand.needs |= _recorded(store, record) or set()
+        return demand
+    if expired or upstream_records.is_record(record.root, store.root):
+        return Demand(record, "expired")
+    return Demand(record, "absent", _recorded(store, record))
+
+
+def _by_lock(store: Store, record: ProjectRecord, root: Path) -> Demand:
+    try:
+        locked = lockfile.read(root)
+    except FetchError as error:
+        _log.info("the lock of %s cannot be read: %s", root, error.message)
+        return Demand(record, "broken", _recorded(store, record), why=error.message)
+    files = (file for artifact in locked.artifacts.values() for file in artifact.files)
+    return Demand(record, "here", set(_digests(store, files)))
+
+
+def _recorded(store: Store, record: ProjectRecord) -> set[str] | None:
+    """What a project needed when it last ran; None if nobody wrote that down."""
+    needs = record.needs()
+    if needs is None:
+        return None
+    found: set[str] = set()
+    for need in needs:
+        kind, _, git_blob = need.rpartition(":")
+        found.update(store.claimed_by_git(git_blob) if kind else [need])
+    return found
 
 
 def _digests(store: Store, files: Iterable[FileEntry]) -> Iterator[str]:
@@ -131,8 +218,8 @@ def _digests(store: Store, files: Iterable[FileEntry]) -> Iterator[str]:
             yield from store.claimed_by_git(entry.git_blob)
 
 
-def sweep(store: Store, wanted: set[str], dry_run: bool, partial: bool = False) -> Sweep:
-    """Remove blobs that nobody needs, and what dead runs have left.
+def sweep(store: Store, needed: Demands, dry_run: bool, partial: bool = False) -> Sweep:
+    """Remove blobs that nobody needs, records of those who need nothing, and what dead runs left.
 
     `partial`: also downloads that were begun and might be gone on with, however young.
     """
@@ -140,9 +227,13 @@ def sweep(store: Store, wanted: set[str], dry_run: bool, partial: bool = False) 
     if not dry_run:
         store.recover()
         tidy_runs(store.root)
+        for demand in needed.projects:
+            if demand.state in {"expired", "forgotten"}:
+                demand.record.forget()
     begun = {path.name for path in store.orphaned_parts()} if partial else set()
     for sha256, stat in list(store.digests()):
-        if sha256 in wanted or now - max(stat.st_ctime, stat.st_mtime) < YOUNG_SECONDS:
+        young = now - max(stat.st_ctime, stat.st_mtime) < YOUNG_SECONDS
+        if young or needed.unknown or sha256 in needed.wanted:
             done.kept += 1
             continue
         done.blobs.append(sha256)

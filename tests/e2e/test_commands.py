@@ -42,12 +42,11 @@ def test_gc_keeps_what_any_project_s_lock_needs(
     assert (project / "models/m/model.safetensors").exists(), "trees are never touched"
 
 
-def test_gc_refuses_to_guess_what_a_damaged_lock_needs(
-    project: Path, cli: Cli, old_store: Path
-) -> None:
+def test_a_damaged_lock_counts_with_what_it_was(project: Path, cli: Cli, old_store: Path) -> None:
     (project / "fetch.lock").write_text("{")
     result = cli("gc")
-    assert result.code == 7 and blobs(old_store) == 3
+    assert result.code == 0 and blobs(old_store) == 3
+    assert f"{project}: its fetch.lock cannot be read" in result.out
 
 
 def test_gc_forgets_a_project_that_is_gone(

@@ -441,3 +441,169 @@ def test_a_partial_file_that_another_may_write_becomes_a_blob(
         held.flush()
     assert Path(part.path).read_bytes() == b"half"
     assert not os.stat(part.path).st_mode & 0o022
+
+
+# gc
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Have it be so many days later: the change times of blobs cannot be set."""
+    now = time.time
+
+    def move(days: float) -> None:
+        monkeypatch.setattr(time, "time", lambda: now() + days * 86_400)
+
+    return move
+
+
+Later = Callable[[float], None]
+
+
+def blobs(store: Path) -> set[str]:
+    return {path.name for path in (store / "blobs/sha256").iterdir()}
+
+
+def own_project(folder: Path, data: bytes) -> Path:
+    """A project with one file of its own."""
+    folder.mkdir(parents=True)
+    (folder / "data").mkdir()
+    (folder / "data/w.bin").write_bytes(data)
+    write_project(folder, "p", "artifacts:\n  a: {source: local:data}\n", "tree: {m/: a}\n")
+    return folder
+
+
+def test_the_same_path_in_two_containers(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """gc in one of them would take what the other needs: its links would dangle."""
+    here = tmp_path / "work"
+    own_project(here, b"one")
+    assert cli("all", "--link", "symlink", cwd=here).code == 0
+    here.rename(tmp_path / "elsewhere")  # what the other container has there
+    own_project(here, b"two")
+    assert cli("all", cwd=here).code == 0
+    later(2)
+    found = cli("gc", cwd=here)
+    assert found.code == 0 and blobs(store) == {sha256(b"one"), sha256(b"two")}
+    assert f"{here}: not here, last seen" in found.out and "needs 1 blob, 3 B" in found.out
+    here.rename(tmp_path / "second")
+    (tmp_path / "elsewhere").rename(here)
+    assert (here / "m/w.bin").read_bytes() == b"one"
+    assert cli("gc", cwd=here).code == 0 and len(blobs(store)) == 2
+
+
+def test_a_project_that_is_not_mounted_here(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """ "I cannot see it" would be read as "nobody needs it"; it counts for a stated time."""
+    away = own_project(tmp_path / "disk/work", b"one")
+    assert cli("all", "--link", "symlink", cwd=away).code == 0
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    here = tmp_path / "here"
+    here.mkdir()
+    later(80)
+    dry = cli("gc", "--dry-run", "--json", cwd=here).json
+    (project,) = [one for one in dry["results"] if one["project"] == str(away)]
+    assert (project["state"], project["blobs"], project["bytes"]) == ("absent", 1, 3)
+    assert cli("gc", cwd=here).code == 0 and blobs(store) == {sha256(b"one")}
+    listed = cli("store", "ls", "--json", cwd=here).json["results"]
+    assert listed[0]["needed_by"] == [str(away)]
+    assert cli("gc", "--forget", "nobody", cwd=here).code == 2
+    later(100)
+    assert cli("gc", "--absent-days", "365", cwd=here).code == 0 and blobs(store)
+    assert cli("gc", cwd=here).code == 0 and not blobs(store)
+
+
+@pytest.mark.parametrize("by", ["path", "id"])
+def test_a_project_that_is_gone_is_let_go_by_name(
+    cli: Cli, store: Path, tmp_path: Path, later: Later, by: str
+) -> None:
+    """Honest use: what gc prints frees the space of a clone that was deleted."""
+    for name in ("a", "b"):
+        assert cli("all", cwd=own_project(tmp_path / name, name.encode())).code == 0
+    later(2)
+    shutil.rmtree(tmp_path / "a")
+    said = cli("gc", cwd=tmp_path / "b").out
+    command = said.partition("fetch gc --forget ")[2].split()[0]
+    name = str(tmp_path / "a") if by == "path" else command
+    assert cli("gc", "--forget", name, "--dry-run", cwd=tmp_path / "b").code == 0
+    assert len(blobs(store)) == 2
+    assert cli("gc", "--forget", name, cwd=tmp_path / "b").code == 0
+    assert blobs(store) == {sha256(b"b")}
+
+
+@pytest.mark.parametrize("text", ["{", "<<<<<<< ours\n{}\n=======\n", "[]", '{"schema": 9}'])
+def test_one_broken_lock_stops_nobodys_gc(
+    cli: Cli, store: Path, tmp_path: Path, later: Later, text: str
+) -> None:
+    """A half-merged lock would keep everybody's disk full; what it needed last still counts."""
+    for name in ("a", "b"):
+        assert cli("all", cwd=own_project(tmp_path / name, name.encode())).code == 0
+    later(2)
+    (tmp_path / "a/fetch.lock").write_text(text)
+    put_blob(store, b"nobody's")
+    stray = store / "blobs/sha256" / sha256(b"nobody's")
+    later(4)
+    found = cli("gc", cwd=tmp_path / "b")
+    assert found.code == 0 and not stray.exists(), found
+    assert blobs(store) == {sha256(b"a"), sha256(b"b")}
+    assert "its fetch.lock cannot be read" in found.out
+
+
+def test_an_older_version_wrote_only_a_path(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """What such a project needs that is not here nobody knows: nothing goes before it is named."""
+    assert cli("all", cwd=own_project(tmp_path / "b", b"b")).code == 0
+    put_blob(store, b"theirs")
+    (store / "projects/0123.json").write_text(json.dumps({"root": str(tmp_path / "gone")}))
+    later(2)
+    found = cli("gc", cwd=tmp_path / "b")
+    assert found.code == 0 and len(blobs(store)) == 2 and "nothing is removed" in found.out
+    assert cli("gc", "--forget", tmp_path / "gone", cwd=tmp_path / "b").code == 0
+    assert blobs(store) == {sha256(b"b")}
+
+
+def test_a_copy_of_a_project_counts_by_itself(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """`cp -r` takes the id along: the copy's needs would stand for the original's."""
+    one = own_project(tmp_path / "one", b"one")
+    assert cli("all", "--link", "symlink", cwd=one).code == 0
+    shutil.copytree(one, tmp_path / "two", symlinks=True)
+    (tmp_path / "two/data/w.bin").write_bytes(b"two")
+    assert cli("all", "--update", "--overwrite", cwd=tmp_path / "two").code == 0
+    one.rename(tmp_path / "away")
+    later(2)
+    assert cli("gc", cwd=tmp_path / "two").code == 0
+    assert blobs(store) == {sha256(b"one"), sha256(b"two")}
+
+
+def test_a_project_in_daily_use_with_nothing_to_do_stays_known(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """Honest use: runs that find all done are seen, too, by those who cannot see the project."""
+    here = own_project(tmp_path / "one", b"one")
+    assert cli("all", cwd=here).code == 0
+    (record,) = (store / "projects").glob("*.json")
+    os.utime(record, (1, 1))
+    assert cli("all", cwd=here).code == 0
+    assert time.time() - record.stat().st_mtime < 60
+    record.unlink()  # the store was made anew
+    assert cli("all", cwd=here).code == 0 and record.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"root": 1}', '{"root": "/x", "id": {}}', '{"root": "\\u0000"}', "\xff" * 9]
+)
+def test_a_record_that_is_none(
+    cli: Cli, store: Path, tmp_path: Path, later: Later, text: str
+) -> None:
+    """Anybody who shares the store may write one: gc neither breaks nor removes more for it."""
+    here = own_project(tmp_path / "one", b"one")
+    assert cli("all", cwd=here).code == 0
+    (store / "projects/0123.json").write_bytes(text.encode("latin-1"))
+    (store / "projects/0123.needs").write_text("../../etc\n")
+    later(2)
+    assert cli("gc", cwd=here).code == 0 and blobs(store) == {sha256(b"one")}

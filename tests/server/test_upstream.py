@@ -270,11 +270,11 @@ def test_gc_keeps_what_was_fetched_by_name(hub: HubServer, start: Start, tmp_pat
         assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
     store = Store(Path(hub_store(mirror)))
     (store.blobs / stray).write_bytes(b"nobody's")
-    wanted, unreadable = gc.needed(store, [])
-    assert unreadable == []
+    needed = gc.demands(store)
+    assert not needed.unknown
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "YOUNG_SECONDS", -1)
-        assert gc.sweep(store, wanted, dry_run=False).blobs == [stray]
+        assert gc.sweep(store, needed, dry_run=False).blobs == [stray]
     hub.stop()
     with start() as mirror:
         assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
