@@ -248,7 +248,6 @@ class Workspace:
         """
         known = learned or {}
         root = self.project.root.absolute()
-        keys = {f.key for item in self._lock.artifacts.values() for f in item.files}
-        keys = {known.get(key, key) for key in keys}
-        needs = {key.removeprefix("sha256:") for key in keys if key}
-        remember(self.store.root, root, needs.union(more))
+        needs = [f.key for item in self._lock.artifacts.values() for f in item.files]
+        needs = [known.get(key, key).removeprefix("sha256:") for key in needs if key]
+        remember(self.store.root, root, dict.fromkeys([*needs, *more]))  # in the lock's order

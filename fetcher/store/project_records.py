@@ -64,7 +64,7 @@ class ProjectRecord:
 
     def write(self, needs: Iterable[str]) -> None:
         """Keep the record, and that it was seen now. Raises OSError."""
-        text = "".join(f"{need}\n" for need in sorted(needs)).encode()
+        text = "\n".join([*needs, ""]).encode()
         if _bytes_of(self._needs_path) != text:
             write_atomically(self._needs_path, text)  # first: a record counts by what it needs
         about = json.dumps({"root": str(self.root), "id": self.id, "machine": self.machine})

@@ -23,8 +23,10 @@ from fetcher.fs.owners import is_foreign, is_ours_alone
 from fetcher.fs.private_files import remove_quietly
 
 FOLDER = "stamps"
-_HEX = re.compile(r"[0-9a-f]{64}")
-_SHA1_OR_NOTHING = re.compile(r"(?:[0-9a-f]{40})?")
+_LINE = re.compile(
+    r"^([0-9a-f]{64})\t(\d{1,20})\t(-?\d{1,20})\t(\d{1,20})\t([0-9a-f]{40}|)(?:\t(-?\d{1,20}))?\n",
+    re.MULTILINE | re.ASCII,
+)
 _MAX_FILES = 64
 _QUIET_SECONDS = 3600
 _MERGED = ".merged.tsv"
@@ -46,17 +48,18 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, stat: Stat | os.stat_result, git_blob: str) -> Stamp:
         """The stamp of a blob with this stat; a `Stat` is of a file that this run made."""
-        foreign = not isinstance(stat, Stat) and is_foreign(stat)
-        ctime_ns = stat.st_ctime_ns if foreign and not isinstance(stat, Stat) else 0
+        if isinstance(stat, Stat):
+            return cls(*stat, git_blob)
+        ctime_ns = stat.st_ctime_ns if is_foreign(stat) else 0
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino, git_blob, ctime_ns)
 
-    def matches(self, stat: os.stat_result) -> bool:
-        """Whether the file has not been touched since."""
+    def matches(self, stat: os.stat_result, foreign: bool) -> bool:
+        """Whether the file, another person's if `foreign`, has not been touched since."""
         return (
             self.mtime_ns == stat.st_mtime_ns
             and self.size == stat.st_size
             and self.inode == stat.st_ino
-            and (not is_foreign(stat) or self.ctime_ns == stat.st_ctime_ns)
+            and (not foreign or self.ctime_ns == stat.st_ctime_ns)
         )
 
 
@@ -90,9 +93,10 @@ class StampFiles:
         found: dict[str, Stamp] = {}
         for path in paths:
             for sha256, stamp in _stamps_of(path):
-                # The same content has the same git id for ever.
-                git_blob = stamp.git_blob or (found[sha256].git_blob if sha256 in found else "")
-                found[sha256] = stamp._replace(git_blob=git_blob)
+                if not stamp.git_blob and sha256 in found:
+                    # The same content has the same git id for ever.
+                    stamp = stamp._replace(git_blob=found[sha256].git_blob)  # noqa: PLW2901
+                found[sha256] = stamp
         return found
 
     def append(self, text: str) -> None:
@@ -146,18 +150,12 @@ class StampFiles:
 def _stamps_of(path: Path) -> Iterator[tuple[str, Stamp]]:
     """Every sound line of a file of stamps."""
     try:
-        lines = path.read_text("ascii").split("\n")
+        text = path.read_text("ascii")
     except (OSError, UnicodeDecodeError):
         return  # merged away by another process, or damaged: blobs are then read again
-    for line in lines[:-1]:  # a line without its end is still being written
-        sha256, *fields = line.split("\t")
-        if len(fields) not in {4, 5} or not _HEX.fullmatch(sha256):
-            continue
-        size, mtime_ns, inode, git_blob, *ctime_ns = fields
-        if _SHA1_OR_NOTHING.fullmatch(git_blob):
-            with suppress(ValueError):
-                numbers = int(size), int(mtime_ns), int(inode)
-                yield sha256, Stamp(*numbers, git_blob, *map(int, ctime_ns))
+    # A line without its end is still being written.
+    for sha256, size, mtime_ns, inode, git_blob, ctime_ns in _LINE.findall(text):
+        yield sha256, Stamp(int(size), int(mtime_ns), int(inode), git_blob, int(ctime_ns or 0))
 
 
 class Stamps:

@@ -151,7 +151,7 @@ class Store:
     def is_proven(self, sha256: str, stat: os.stat_result) -> bool:
         """Whether this person's runs have read or made a blob with this stat."""
         stamp = self.stamp_of(sha256)
-        return stamp is not None and stamp.matches(stat)
+        return stamp is not None and stamp.matches(stat, is_foreign(stat))
 
     def _stamp(self, sha256: str, stat: Stat | os.stat_result, git_blob: str) -> None:
         self._stamps.add(sha256, Stamp.of(stat, git_blob), not self.readonly)
@@ -193,9 +193,11 @@ class Store:
             return False
         if not stats.S_ISREG(stat.st_mode):
             return False  # a link would be whatever it leads to at the time
-        if is_foreign(stat):
+        foreign = is_foreign(stat)
+        if foreign:
             self._foreign.add(sha256)
-        if self.is_proven(sha256, stat):
+        stamp = self._stamps.proven.get(sha256)
+        if stamp is not None and stamp.matches(stat, foreign):
             return size is None or stat.st_size == size
         _log.debug("blob %s was touched, or is new to us: it is read", sha256)
         return self.prove(sha256)
@@ -233,21 +235,23 @@ class Store:
 
     def git_blob(self, sha256: str) -> str:
         """The git id of a blob, computed once; "" if it is not there and sound."""
-        if not self.has(sha256):
+        return self._git_blob(sha256) if self.has(sha256) else ""
+
+    def _git_blob(self, sha256: str) -> str:
+        """The same of a blob that was found sound a moment ago."""
+        stamp = self._stamps.proven.get(sha256)
+        if stamp is not None and stamp.git_blob:
+            return stamp.git_blob
+        try:
+            before = os.lstat(self.blob_path(sha256))
+            found, git_blob = digests_of(self.blob_path(sha256), True)
+        except OSError:
             return ""
-        stamp = self.stamp_of(sha256)
-        if stamp is None or not stamp.git_blob:
-            try:
-                before = os.lstat(self.blob_path(sha256))
-                found, git_blob = digests_of(self.blob_path(sha256), True)
-            except OSError:
-                return ""
-            if found != sha256:
-                self.set_aside(sha256)
-                return ""
-            self._stamp(sha256, before, git_blob)
-            return git_blob
-        return stamp.git_blob
+        if found != sha256:
+            self.set_aside(sha256)
+            return ""
+        self._stamp(sha256, before, git_blob)
+        return git_blob
 
     def by_git_blob(self, git_blob: str) -> str | None:
         """The sha256 of a sound blob whose bytes have this git id, None if there is none.
@@ -270,10 +274,11 @@ class Store:
         wanted = file.git_proof
         if file.sha256 is None:
             sha256 = self.by_git_blob(wanted) if wanted else None
-            return sha256 if sha256 and self.has(sha256, file.size) else None
+            fits = file.size is None or (sha256 and self.has(sha256, file.size))
+            return sha256 if fits else None
         if not self.has(file.sha256, file.size):
             return None
-        return file.sha256 if not wanted or self.git_blob(file.sha256) == wanted else None
+        return file.sha256 if not wanted or self._git_blob(file.sha256) == wanted else None
 
     def digests(self) -> Iterator[tuple[str, os.stat_result]]:
         """Every blob with its stat."""

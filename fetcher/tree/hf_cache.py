@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
-from fetcher.fs.atomic import git_blob_of, publish, sha256_of, write_atomically
+from fetcher.fs.atomic import digests_of, publish, sha256_of, write_atomically
 from fetcher.fs.boundary import OpenFolder, open_own
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.fs.safe_paths import BadPath, check_relative, is_below
@@ -166,7 +166,7 @@ def is_shared(settings: Settings) -> bool:
 
 def is_content(path: str, name: str) -> bool:
     """Whether a file is what its blob's name says: a sha256 or a git id. Raises OSError."""
-    return (git_blob_of(path) if COMMIT.fullmatch(name) else sha256_of(path)) == name
+    return (digests_of(path, True)[1] if COMMIT.fullmatch(name) else sha256_of(path)) == name
 
 
 def pointed_to(item: Item) -> str | None:
@@ -260,7 +260,7 @@ class HubCache:
         """Raise Failure unless a new blob is what its name is to say."""
         sound = not self._prove or sha256_of(path) == sha256
         if name != sha256:
-            sound = sound and bool(COMMIT.fullmatch(name)) and git_blob_of(path) == name
+            sound = sound and bool(COMMIT.fullmatch(name)) and digests_of(path, True)[1] == name
         if not sound:
             raise two_contents(item, name, sha256)
 
