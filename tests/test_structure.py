@@ -241,7 +241,7 @@ WRITERS = {
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
     "store.stamps store.part_notes store.project_records "
     "store.upstream_records "
-    "store.imports operations.workspace bundle.blob_import server.upload "
+    "store.imports bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "

@@ -58,6 +58,9 @@ def test_the_round_trip(
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: now)
         assert away.fetch("gc", "--forget-imports", cwd=away.root / "r").code == 0
+        assert len(away.blobs()) == len(set(FILES.values())), "the clone is only not here"
+        gone = ("--forget", away.root / "q")
+        assert away.fetch("gc", *gone, cwd=away.root / "r").code == 0
     assert away.blobs() == []
 
 

@@ -124,7 +124,7 @@ def test_what_is_only_remembered_fails_nothing(
 ) -> None:
     """Stamps, the tree's state and the list of projects: the next run finds out again."""
     with monkeypatch.context() as patch:
-        patch.setattr("fetcher.operations.workspace.write_atomically", full)
+        patch.setattr("fetcher.store.project_records.write_atomically", full)
         patch.setattr("fetcher.store.store.Store._append_stamps", full)
         patch.setattr("fetcher.tree.state.State._connect", full)
         assert cli("all").code == 0
@@ -261,7 +261,7 @@ def test_a_project_that_the_store_could_not_note_is_noted_by_the_next_run(
 ) -> None:
     """Such a tree is not taken for one in which nothing is left to do."""
     with monkeypatch.context() as patch:
-        patch.setattr("fetcher.operations.workspace.write_atomically", full)
+        patch.setattr("fetcher.store.project_records.write_atomically", full)
         assert cli("all").code == 0
     assert not (hermetic / "store/projects").exists()
     assert cli("all").code == 0

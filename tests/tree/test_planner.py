@@ -240,10 +240,10 @@ def test_a_link_of_ours_is_as_good_as_its_blob(desk: Desk) -> None:
 def test_a_file_that_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.file("m/f", NEW)
 
-    def refused(path: str) -> str:
+    def refused(path: str, git: bool) -> tuple[str, str]:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("fetcher.tree.planner.sha256_of", refused)
+    monkeypatch.setattr("fetcher.tree.planner.digests_of", refused)
     item = desk.only(NEW)
     assert item.action == BLOCKED and item.problem is not None
     assert item.problem.code == "permission" and "m/f" in item.problem.message
