@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -108,7 +107,7 @@ def remember(store: Path, root: Path, needs: Iterable[str]) -> None:
     """Keep what a project (its absolute path) needs. Raises OSError."""
     if not id_of(root):
         with suppress(OSError, Failure):  # in a clone that cannot be written its path must do
-            write_own(root, ID, f"{secrets.token_hex(16)}\n".encode())
+            write_own(root, ID, f"{os.urandom(16).hex()}\n".encode())
     record_of(store, root).write(needs)
     # What an older version wrote of this path is better known now.
     remove_quietly(str(store / FOLDER / f"{_short(str(root))}.json"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -103,7 +102,7 @@ class StampFiles:
         """Add lines, which a crash may lose. Raises OSError."""
         if self._path is None:
             # Sorted by time: later stamps win when all files are read in order.
-            name = f"{time.time_ns():020d}-{secrets.token_hex(4)}.tsv"
+            name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.tsv"
             self._path = self.folder / name
         # Opened anew each time: another process may have merged the file away meanwhile.
         with self._path.open("ab") as stream:

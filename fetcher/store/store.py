@@ -261,8 +261,10 @@ class Store:
         own = self._stamps.by_git().get(git_blob)
         if own and self.has(own):
             return own
-        claimed = self.claimed_by_git(git_blob)
-        return next((found for found in claimed if self.git_blob(found) == git_blob), None)
+        for claimed in self._stamps.claimed(git_blob):
+            if self.git_blob(claimed) == git_blob:
+                return claimed
+        return None
 
     def claimed_by_git(self, git_blob: str) -> list[str]:
         """The sha256 of contents that may have this git id, as far as stamps say; no proof."""
