@@ -116,7 +116,7 @@ class Planner:
         values = layout.edits.get(placement.target)
         return Item(
             part.artifact,
-            placement.file,
+            _as_claimed(part.artifact, placement.file),
             target,
             self._root,
             None if values is None else json_edits.expand(values, self.tree / layout.root),
@@ -546,6 +546,14 @@ class Planner:
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _as_claimed(artifact: Artifact, file: FileEntry) -> FileEntry:
+    """A locked file; its sha256 goes with its git id unless the manifest itself states it."""
+    if file.computed or file.lfs or not (file.sha256 and file.git_blob):
+        return file
+    stated = (artifact.request.known or {}).get(file.path)
+    return file if stated and stated.sha256 else file._replace(computed=True)
 
 
 def _withhold(part: ArtifactPlan) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs.locks import Holder
 from fetcher.fs.processes import machine
+from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from tests.conftest import Cli, write_project
 from tests.kit import git_blob, payload, sha256
@@ -84,7 +86,7 @@ def entry(clone: Path, path: str = "config.json") -> dict[str, object]:
     return found
 
 
-def lie(clone: Path, digest: str) -> None:
+def lie(clone: Path, digest: str, **more: object) -> None:
     """Have the lock say that this content is the one with the git id beside it."""
     path = clone / "fetch.lock"
     lock = json.loads(path.read_text())
@@ -93,6 +95,7 @@ def lie(clone: Path, digest: str) -> None:
             file["sha256"] = digest
             file["size"] = len(EVIL)
             file.pop("computed", None)
+            file.update(more)
     path.write_text(json.dumps(lock, indent=2))
 
 
@@ -143,6 +146,17 @@ def test_what_another_person_has_proven_is_found_and_read(
     found = cli("all", "--json", cwd=second).json
     assert found["summary"]["downloaded_files"] == 0 and found["summary"]["reused_files"] == 2
     assert (second / "m/config.json").read_bytes() == GOOD
+
+
+def test_a_lock_says_that_a_foreign_content_was_stated(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """Only the manifest may state a digest that the source does not have at that path."""
+    clone = as_person("honest")
+    assert cli("lock", cwd=clone).code == 0
+    lie(clone, sha256(EVIL), computed=False)
+    put_blob(store, EVIL)
+    assert cli("all", cwd=clone).code == 4 and not (clone / "m/config.json").exists()
 
 
 def test_a_lock_gives_a_genuine_git_id_to_a_foreign_content(
@@ -607,3 +621,28 @@ def test_a_record_that_is_none(
     (store / "projects/0123.needs").write_text("../../etc\n")
     later(2)
     assert cli("gc", cwd=here).code == 0 and blobs(store) == {sha256(b"one")}
+
+
+# Runs
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("whose", ["ours", "another's", "ours, but all may write"])
+def test_the_run_of_another_person_says_what_is_there(store: Path, whose: str) -> None:
+    """Who waits for a content would take any blob in its place, unread."""
+    (store / "runs").mkdir(parents=True)
+    key, digest = f"git:{git_blob(GOOD)}", sha256(EVIL)
+    with Runs(store, print) as runs:
+        path = store / f"runs/{machine()}.{os.getpid()}.{'0' * 12}.run"
+        line = "\t".join([digest, git_blob(GOOD), "1", "2", "3"])
+        path.write_text(f"{Holder.here().dump()}\n= {key}\t{line}\n")
+        if whose == "another's":
+            os.chown(path, 12345, 12345)
+        elif whose != "ours":
+            path.chmod(0o666)
+        runs.look()
+        found = runs.published(key)
+        assert (found is not None and found.sha256 == digest) is (whose == "ours")
+    # Of one's own run too, the git id is computed.
+    put_blob(store, EVIL)
+    assert Store(store).by_git_blob(git_blob(GOOD)) is None
