@@ -348,7 +348,8 @@ class Store:
                 continue
             with suppress(OSError):
                 stat = path.lstat()
-                if stats.S_ISLNK(stat.st_mode):
+                # Another person's would stay theirs to change, under a blob's name.
+                if stats.S_ISLNK(stat.st_mode) or is_foreign(stat):
                     continue
                 if not ended((name[2], int(name[3]), name[4]), stat.st_mtime):
                     continue

@@ -646,3 +646,18 @@ def test_the_run_of_another_person_says_what_is_there(store: Path, whose: str) -
     # Of one's own run too, the git id is computed.
     put_blob(store, EVIL)
     assert Store(store).by_git_blob(git_blob(GOOD)) is None
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("owner", [0, 12345])
+def test_a_proven_file_of_another_persons_dead_run_becomes_a_blob(store: Path, owner: int) -> None:
+    """It is right when it is read; whoever owns it changes it afterwards."""
+    shared = Store(store)
+    shared.prepare()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    left = store / f"partial/{sha256(EVIL)}.{machine()}.{child.pid}-0a1b0a1b0a1b-7.tmp"
+    left.write_bytes(EVIL)
+    os.chown(left, owner, owner)
+    assert shared.recover() == (1 if owner == 0 else 0)
+    assert shared.has(sha256(EVIL)) is (owner == 0)
