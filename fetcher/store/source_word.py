@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fetcher.fs.atomic import git_blob_of
+from fetcher.fs.atomic import digests_of
 from fetcher.mirror.claims import paths_of
 from fetcher.mirror.inventory import HeldArtifact
 from fetcher.sources.base import FileEntry
@@ -62,7 +62,7 @@ class SourceWord:
         if known is not None or (file.size or 0) > _READ:
             return known == file.sha256
         try:
-            return git_blob_of(self._store.blob_path(file.sha256 or "")) == there.git_blob
+            return digests_of(self._store.blob_path(file.sha256 or ""), True)[1] == there.git_blob
         except OSError:
             return True  # nobody gets bytes that are not here
 
