@@ -93,7 +93,6 @@ class AcceptedClaims:
         """
         imports.forget(store, self.replaced)
         words = UpstreamRecords.of_bundles(store.root)
-        words.forget({record.speaker for record in self.replaced})
         index = hashlib.sha256(contents.index).hexdigest()
         record = next(item.record for item in self.new if item.record.index == index)
         if lockfile.NAME in contents.documents:

@@ -17,7 +17,7 @@ from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
-from fetcher.store import gc
+from fetcher.store import gc, imports
 from fetcher.store.runs import alone
 from fetcher.store.store import Store
 from fetcher.ui.units import human_bytes
@@ -92,7 +92,7 @@ def command(
     doing = t("removing what no project needs")
     with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
         if forget_imports:
-            gc.forget_imports(store)
+            imports.forget(store, imports.records(store.root))
         needed = gc.demands(store, [root], absent_days, forget)
         _check_forgotten(needed, forget)
         done = gc.sweep(store, needed, dry_run, partial)

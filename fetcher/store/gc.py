@@ -95,16 +95,6 @@ def _is_here(store: Store, record: ProjectRecord) -> bool:
     return record.is_here or (store.root / IMPORTED / record.path.stem).is_dir()
 
 
-def forget_imports(store: Store) -> int:
-    """Let go of what imported bundles need and no project does; how many bundles there were."""
-    folder = store.root / IMPORTED
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    for name in names:
-        remove_quietly(str(store.root / "projects" / f"{name}.json"))
-        shutil.rmtree(folder / name, ignore_errors=True)
-    return len(names)
-
-
 @dataclass
 class Demand:
     """What a project needs of the store, and how that is known.

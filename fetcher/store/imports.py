@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.store import gc, upstream_records
 from fetcher.store.gc import IMPORTED
 from fetcher.store.store import Store
+from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.verify.contract.regular import read_regular
 from fetcher.yamldoc.json_fields import JsonFields
 
@@ -187,8 +188,9 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
 
-def forget(store: Store, found: Iterable[ImportRecord]) -> None:
-    """Let go of what imports claim; their contents stay until `fetch gc`."""
+def forget(store: Store, found: Collection[ImportRecord]) -> None:
+    """Let go of what imports claim; their contents stay until `fetch gc`. Raises OSError."""
+    UpstreamRecords.of_bundles(store.root).forget({record.speaker for record in found})
     for record in found:
         remove_quietly(os.fspath(store.root / "projects" / f"{record.name}.json"))
         shutil.rmtree(record.folder(store.root), ignore_errors=True)
