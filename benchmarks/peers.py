@@ -77,9 +77,12 @@ def fetch(served: Served, endpoint: str, folder: Path, *flags: str) -> Peer:
     ):
         (project / kind).mkdir(parents=True, exist_ok=True)
         (project / kind / f"{name}.yaml").write_text(text, "utf-8")
-    environ = _environ(folder, endpoint, FETCH_STORE=str(folder / "store"))
+    cache = folder / "cache"  # what the person's own runs have read: of a store that is gone, noise
+    environ = _environ(
+        folder, endpoint, FETCH_STORE=str(folder / "store"), XDG_CACHE_HOME=str(cache)
+    )
     argv = ["/bin/sh", "-c", f'cd "{project}" && exec "{_program("fetch")}" all --quiet "$@"', "-"]
-    fresh = [project / "data", project / ".fetch", project / "fetch.lock", folder / "store"]
+    fresh = [project / "data", project / ".fetch", project / "fetch.lock", folder / "store", cache]
     return Peer("fetch all", [*argv, name, *flags], environ, fresh)
 
 

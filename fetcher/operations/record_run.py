@@ -36,6 +36,7 @@ class Recorder:
         self._fresh = resolution.fresh
         self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self._rows: list[StateRow] = []
+        self._unnamed: list[str] = []  # sha256 of contents that had no digest before
         self._uses_store = False
         self._known = True  # to the store: no need to tell it who uses it
         self._written = time.monotonic()
@@ -87,6 +88,8 @@ class Recorder:
             found = self._learned.setdefault((item.artifact.manifest, item.artifact.id), {})
             if path not in found:
                 computed = computed or known is None
+                if known is None and git_blob is None:
+                    self._unnamed.append(sha256)
                 found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5, computed)
 
     def save_lock(self) -> list[Problem]:
@@ -125,18 +128,11 @@ class Recorder:
         return problems
 
     def _tell_store(self) -> None:
-        """Let the store know what this project needs, by the digests that are known now."""
-        if not self._uses_store:
+        """Let the store know what else this project needs, now that it has a digest."""
+        if not (self._uses_store and self._unnamed):
             return
-        learned: dict[str, str] = {}
-        unnamed: dict[str, str] = {}
-        for key, entries in self._learned.items():
-            for file in self._space.lock.artifacts[key].files:
-                found = entries.get(file.path)
-                if found is not None and found.sha256:
-                    (learned if file.key else unnamed)[file.key or found.sha256] = found.sha256
         try:
-            self._space.remember_project(learned, unnamed.values())
+            self._space.remember_project(self._unnamed)
         except OSError as error:
             _log.info("the store does not know what this project needs: %s", error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,16 +238,14 @@ class Workspace:
         """Contents that the tree already holds as links."""
         return {row.sha256 for row in self._rows.values() if row.placed and not row.edit}
 
-    def remember_project(
-        self, learned: Mapping[str, str] | None = None, more: Iterable[str] = ()
-    ) -> None:
+    def remember_project(self, more: Iterable[str] = ()) -> None:
         """Tell the store who uses it and what for, so that `fetch gc` keeps it. Raises OSError.
 
-        `learned` has the sha256 of contents by the key that the lock has had of them; `more` those
-        of which it has had none.
+        `more` are the sha256 of contents that the lock has had no digest of.
         """
-        known = learned or {}
         root = self.project.root.absolute()
-        needs = [f.key for item in self._lock.artifacts.values() for f in item.files]
-        needs = [known.get(key, key).removeprefix("sha256:") for key in needs if key]
+        files = (file for item in self._lock.artifacts.values() for file in item.files)
+        needs = [
+            file.sha256 or f"git:{file.git_blob}" for file in files if file.sha256 or file.git_blob
+        ]
         remember(self.store.root, root, dict.fromkeys([*needs, *more]))  # in the lock's order

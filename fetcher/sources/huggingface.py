@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -348,7 +349,7 @@ class HuggingFace(Source):
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
         full = f"{self.path}/{path}" if self.path else path
         revision = revision or self.revision
-        if not COMMIT.fullmatch(revision):
+        if not _is_commit(revision):
             revision = quote(revision, safe="")
         name = full if _PLAIN.fullmatch(full) else quote(full)
         return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{name}"
@@ -356,7 +357,7 @@ class HuggingFace(Source):
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
         url = self._resolve_url(revision, file.path, network)
-        pinned = bool(COMMIT.fullmatch(revision or self.revision))
+        pinned = _is_commit(revision or self.revision)
         found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
         large = file.lfs and (file.size or 0) >= XET_LEAST
         # hf_xet knows no rate.
@@ -369,6 +370,11 @@ class HuggingFace(Source):
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""
         return UrlCandidate(self.type, self._resolve_url(revision, path, network))
+
+
+@lru_cache(maxsize=64)
+def _is_commit(revision: str) -> bool:
+    return bool(COMMIT.fullmatch(revision))  # asked for every file
 
 
 _GATES = {

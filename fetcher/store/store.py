@@ -282,6 +282,14 @@ class Store:
             return None
         return file.sha256 if not wanted or self._git_blob(file.sha256) == wanted else None
 
+    def is_empty(self) -> bool:
+        """Whether there is no blob at all."""
+        try:
+            with os.scandir(self.blobs) as entries:
+                return next(entries, None) is None
+        except OSError:
+            return True
+
     def digests(self) -> Iterator[tuple[str, os.stat_result]]:
         """Every blob with its stat."""
         if not self.blobs.is_dir():

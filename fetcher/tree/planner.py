@@ -79,6 +79,7 @@ class Planner:
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
         self._folders: dict[str, _Folder] = {}
+        self._nothing_stored = store.is_empty()  # a first run need not ask for each file
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
@@ -327,7 +328,7 @@ class Planner:
 
     def _stored(self, file: FileEntry) -> str:
         """The sha256 of the store's sound blob of a file, "" if there is none."""
-        return self.store.find(file) or ""
+        return "" if self._nothing_stored else self.store.find(file) or ""
 
     def _folder(self, target: str) -> _Folder:
         """The folder of a target, looked at once."""
