@@ -79,10 +79,11 @@ class Planner:
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
         self._folders: dict[str, _Folder] = {}
-        self._nothing_stored = store.is_empty()  # a first run need not ask for each file
+        self._nothing_stored = False
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
+        self._nothing_stored = self.store.is_empty()  # a first run need not ask for each file
         parts = []
         for unit, artifact in wanted:
             part = ArtifactPlan(unit, artifact, lock.of(artifact))
@@ -314,6 +315,7 @@ class Planner:
 
     def overwrite_conflicts(self, plan: Plan) -> None:
         """Turn conflicts into replacements that keep the old files aside."""
+        self._nothing_stored = self.store.is_empty()
         for item in plan.items:
             if item.problem is not None and item.problem.code == "conflict":
                 item.aside, item.problem = True, None

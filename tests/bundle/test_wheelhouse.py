@@ -74,7 +74,11 @@ def test_the_walk_of_the_docs(home: Site, tmp_path: Path) -> None:
     assert home.fetch("all", "--update").code == 0
     for block in (delta, volumes, sign):
         run(block, False, home.root)
-    run(f"fetch mirror import {media}/delta.tar --project later", True, site)
+    run(
+        f"fetch mirror import {media}/delta.tar --verify-key release.pub --project later",
+        True,
+        site,
+    )
     run("fetch all --offline", True, site / "later")
     assert home.tree() == files_below(site / "later")
     shutil.rmtree(site / "project/models")

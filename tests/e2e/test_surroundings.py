@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,13 @@ def test_what_a_hugging_face_cache_holds_is_linked(
         for path in (hermetic / "huggingface/hub/models--o--m/blobs").iterdir()
         if path.stat().st_size == len(WEIGHTS)
     )
-    assert os.path.samefile(blob, project / "models/m/model.safetensors"), "no second copy"
+    placed = project / "models/m/model.safetensors"
+    assert not os.path.samefile(blob, placed), "what the cache has is not ours to make read-only"
+    assert blob.stat().st_mode & 0o200
+    for folder in (project / "models", project / ".fetch", hermetic / "store"):
+        shutil.rmtree(folder)
+    assert cli("all", "--link", "hardlink").code == 0
+    assert os.path.samefile(blob, placed), "no second copy, if the person says so"
     assert cli("all", "--offline").code == 0
 
 

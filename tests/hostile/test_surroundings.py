@@ -95,6 +95,9 @@ def test_the_umask_holds_for_every_file(tmp_path: Path, clone: Path, umask: int)
     for path in made:
         mode = stat.S_IMODE(path.stat().st_mode)
         allowed = (0o777 if path.is_dir() else 0o666) & ~umask
+        if "stamps" in path.parts and ".cache" in path.parts:
+            assert mode in {0o700, 0o600, allowed}, path  # nobody else's
+            continue
         read_only = "blobs" in path.parts or "out" in path.parts
         if path.is_file() and read_only and mode & 0o200 == 0:
             assert mode == allowed & ~0o222, (path, oct(mode))
