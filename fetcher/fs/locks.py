@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from fetcher.errors import Failure
 from fetcher.fs.atomic import new_file_mode
 from fetcher.fs.private_files import remove_quietly, tidy, unique_name
-from fetcher.fs.processes import alive, machine, started
+from fetcher.fs.processes import alive, host_name, machine, started
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.verify.contract import json_text
@@ -67,8 +66,8 @@ class Holder:
         """This process."""
         word = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1].isalpha() else ""
         command = f"fetch {word[:20]}".rstrip()
-        pid, host = os.getpid(), socket.gethostname()[:100]
-        return cls(pid, host, machine(), started(pid), command, time.time(), doing)
+        pid = os.getpid()
+        return cls(pid, host_name()[:100], machine(), _own_start(pid), command, time.time(), doing)
 
     @classmethod
     def parse(cls, text: str) -> Holder | None:
@@ -107,6 +106,9 @@ class Holder:
     def dead(self) -> bool:
         """Whether it is known to have ended."""
         return self.near and not alive(self.pid, self.began)
+
+
+_own_start = lru_cache(maxsize=1)(started)  # each lock says it
 
 
 class Busy(Failure):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fetcher.errors import Failure, FetchError
 from fetcher.i18n import t
 from fetcher.network.session import Network
+from fetcher.project.manifest import Artifact
 from fetcher.sources.base import (
     LOCAL_CANDIDATES,
     Candidate,
@@ -32,6 +33,8 @@ class Candidates:
         self._cached = CachedBlobs.of(network.settings)
         self._chosen = [(mirror, f"mirror:{mirror.describe()}") for mirror in _chosen(network)]
         self._unopened: set[str] = set()
+        # By manifest and id: whether nothing but its source has an artifact.
+        self._alone: dict[tuple[str, str], bool] = {}
         self._debug = _log.isEnabledFor(logging.DEBUG)  # asked for every file
 
     def of(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
@@ -49,6 +52,10 @@ class Candidates:
         network = self._network
         refused: list[Failure] = []
         file = items[0].file
+        artifact = items[0].artifact
+        name = artifact.manifest, artifact.id
+        if len(items) == 1 and self._only_its_source(name, artifact):  # nearly every file
+            return artifact.source.candidates(revisions[name], file, network)
         found: list[Candidate] = []
         for item in items:
             cached = self._cached.find(item.artifact.source, item.file)
@@ -71,6 +78,13 @@ class Candidates:
             here = [item for item in found if isinstance(item, LOCAL_CANDIDATES)]
             return here + [item for item in found if not isinstance(item, LOCAL_CANDIDATES)][:1]
         return found
+
+    def _only_its_source(self, name: tuple[str, str], artifact: Artifact) -> bool:
+        known = self._alone.get(name)
+        if known is None:
+            elsewhere = self._chosen or artifact.mirrors or self._cached.has_of(artifact.source)
+            known = self._alone[name] = not elsewhere and not self._network.offline
+        return known
 
     def _of_source(self, item: Item, revision: str, refused: list[Failure]) -> list[Candidate]:
         """Candidates of the source; none where the project may not take from it."""

@@ -207,7 +207,7 @@ class Puller:
         """Have what has landed written down: by name, before anybody has it whole."""
         with self._lock:  # who joins later finds the content in the store
             for flight in flights:
-                self._flights.pop(flight.download.file.key, None)
+                self._flights.pop(flight.download.key, None)
         self.landed(
             [
                 Landed(place, file._replace(sha256=flight.sha256), not flight.download.small)
@@ -222,10 +222,10 @@ class Puller:
             error, seconds = of_problem(flight.problem, self.settings.hf_endpoint)
             for candidate in flight.download.candidates:
                 if isinstance(candidate, UrlCandidate):
-                    self.refused.keep((candidate.url, flight.download.file.key), error, seconds)
+                    self.refused.keep((candidate.url, flight.download.key), error, seconds)
 
     def _end(self, flight: PullThrough, outcome: str, received: int) -> None:
-        key = flight.download.file.key
+        key = flight.download.key
         with self._lock:
             if self._flights.get(key) is flight:
                 del self._flights[key]

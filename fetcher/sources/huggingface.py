@@ -348,11 +348,8 @@ class HuggingFace(Source):
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
         full = f"{self.path}/{path}" if self.path else path
-        revision = revision or self.revision
-        if not _is_commit(revision):
-            revision = quote(revision, safe="")
         name = full if _PLAIN.fullmatch(full) else quote(full)
-        return f"{network.hub}/{self._prefix}{self.repo}/resolve/{revision}/{name}"
+        return f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}{name}"
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
@@ -370,6 +367,11 @@ class HuggingFace(Source):
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""
         return UrlCandidate(self.type, self._resolve_url(revision, path, network))
+
+
+@lru_cache(maxsize=64)
+def _at(revision: str) -> str:
+    return f"/resolve/{quote(revision, safe='')}/"
 
 
 @lru_cache(maxsize=64)

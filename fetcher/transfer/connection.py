@@ -234,7 +234,7 @@ class Connection:
         self.aside = found is Opening.ASIDE
         if found is Opening.RESTART:
             self._restart(download)
-        if not self.aside and not download.file.key and not self.offset:
+        if not self.aside and not download.key and not self.offset:
             self.partial.remember_validator(headers.get("etag", ""), self.host)
 
     def _set_aside(self) -> bool:

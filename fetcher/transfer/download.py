@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
@@ -29,6 +29,7 @@ class Download:
     be asked for, as it has failed or is being proven. `proven`: its digest is known. `first_trust`:
     a person vouches for whatever comes where no digest is known. `declared`: the Content-Type of
     the answer that brought the body's beginning. `no_parts`: what earlier runs left was wrong.
+    `key`: the file's, which is asked for again and again.
     """
 
     artifact: str
@@ -58,6 +59,10 @@ class Download:
     proven: bool = False
     first_trust: bool = False
     declared: str = ""
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = self.file.key
 
     @property
     def small(self) -> bool:
@@ -75,15 +80,15 @@ class Download:
 
         Only the very same address can mean the same bytes.
         """
-        if self.file.key:
-            return self.file.key
+        if self.key:
+            return self.key
         url = self.candidate.url if isinstance(self.candidate, UrlCandidate) else ""
         return f"{self.candidate.origin} {self.label} {url}"
 
     @property
     def doubtful(self) -> bool:
         """Whether only the bytes themselves can tell that they are the file."""
-        return not (self.file.key or self.file.md5 or self.first_trust)
+        return not (self.key or self.file.md5 or self.first_trust)
 
     @property
     def label(self) -> str:

@@ -76,7 +76,7 @@ class Recovery:
     def retry(self, connection: Connection, download: Download, outcome: Retry) -> Decision:
         """Try the same candidate again after a pause; progress earns new tries."""
         aside = connection.aside
-        if download.small and download.file.key and not aside and not download.decode:
+        if download.small and download.key and not aside and not download.decode:
             self.partials.keep_small(connection, download)
         if outcome.anew:
             if download.partial is not None and download.partial.in_ranges:
@@ -171,7 +171,7 @@ class Recovery:
             return self.fail(download, failure)
         old = download.candidate.origin if download.candidates else ""
         _log.info("%s: %s given up: %s", download.label, old or "it is", failure.message)
-        if not download.file.key and download.part is not None:
+        if not download.key and download.part is not None:
             self.partials.drop(download)  # another place's bytes cannot be put to these
         if not download.next_candidate(failure):
             return self.fail(download)
@@ -215,7 +215,7 @@ class Recovery:
     def overtake(self, download: Download, rate: float, left: int) -> Decision | None:
         """Go on from another place if this one is slow; `rate` in bytes a second, `left` bytes."""
         here = self._host(download, download.index)
-        if here is None or not download.file.key or download.overtaken >= _MOST_OVERTAKINGS:
+        if here is None or not download.key or download.overtaken >= _MOST_OVERTAKINGS:
             return None
         here.speed = min(here.speed or rate, rate)
         for index in range(download.index + 1, len(download.candidates)):

@@ -64,7 +64,7 @@ class PartialFiles:
         self.close(download)
         if download.part is not None:
             self.store.drop_part(download.part)
-            if not download.file.key:
+            if not download.key:
                 part_notes.forget(download.part.path)
             self.begun.discard(download)
         download.part, download.validator = None, ""
@@ -88,7 +88,7 @@ class PartialFiles:
         """Make the partial file, or take over what a dead process has left of it."""
         self.begun.add(download)
         try:
-            known = bool(download.file.key)
+            known = bool(download.key)
             part = self.store.claim_part(download.content_key, known, download.no_parts)
             if not known:
                 part, download.validator = _proven_beginning(part)

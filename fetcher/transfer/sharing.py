@@ -69,7 +69,7 @@ class Sharing:
 
     def _key(self, download: Download) -> str:
         """What a content is claimed by; "" for one that no server is asked for."""
-        key = download.file.key  # it is computed, and this is asked for every file
+        key = download.key
         if key or not download.candidates:
             return key
         key = self._addresses[download] = f"address:{self.store.label_of(download.content_key)}"
@@ -153,4 +153,4 @@ class Sharing:
             self.runs.release(key)
 
     def _claimed_key(self, download: Download) -> str:
-        return download.file.key or self._addresses.get(download, "")
+        return download.key or self._addresses.get(download, "")

@@ -43,7 +43,7 @@ def eligible(download: Download) -> bool:
         and candidate.url.startswith("http")
         and download.small
         and bool(file.size)
-        and bool(file.key)
+        and bool(download.key)
         and not download.part
     )
 

@@ -47,15 +47,20 @@ class CachedBlobs:
         """The cache that the settings name. Raises UsageError."""
         return cls(settings.hub_cache, settings.is_from_project("hub_cache"))
 
+    def has_of(self, source: Source) -> bool:
+        """Whether there is anything of this source."""
+        folder = self._folders.get(source)
+        if folder is None:
+            folder = self._folders[source] = self._folder(source)
+        return bool(folder)
+
     def find(self, source: Source, file: FileEntry) -> str | None:
         """The file in the cache that is, by its name and size, this content; or None.
 
         Blobs are named by their digest. Where the client could make no symlinks, a snapshot has
         the file itself. Whoever takes what is found has to prove it.
         """
-        folder = self._folders.get(source)
-        if folder is None:
-            folder = self._folders[source] = self._folder(source)
+        folder = self._folders[source] if self.has_of(source) else ""
         name = file.sha256 if file.lfs else file.git_blob
         if not folder or not name:
             return None
