@@ -39,9 +39,11 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
+from fetcher.fs.home import home
 from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone
 from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
 from fetcher.fs.processes import alive, machine
+from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
 from fetcher.store.stamps import FOLDER as STAMPS
@@ -86,9 +88,21 @@ def private_prefix(sha256: str) -> str:
     return f"{sha256}." if sha256 else ""
 
 
+def _came_with_project(settings: Settings) -> bool:
+    """Whether the store lies in the project: whoever names it, links in it may be a stranger's.
+
+    What lies in a home is the person's, even if that is marked as a project.
+    """
+    root = os.path.realpath(settings.root)
+    if not is_below(os.path.realpath(settings.store), root):
+        return False
+    own = home()
+    return own is None or not is_below(os.path.realpath(own), root)
+
+
 def _refuse_links(root: Path) -> None:
     """Raise Failure if a store's folder, or what lies in it beside blobs, is a link."""
-    for folder in (".", "blobs", *_SMALL_FOLDERS):
+    for folder in ("", "blobs", *_SMALL_FOLDERS):
         with suppress(FileNotFoundError), os.scandir(root / folder) as entries:
             refuse_links(root, (os.path.join(folder, entry.name) for entry in entries))
 
@@ -112,10 +126,10 @@ class Store:
 
     @classmethod
     def of(cls, settings: Settings, readonly: bool = False) -> Store:
-        """The store that the settings name. Raises UsageError; Failure for one that the project
-        chose and that has a link where a folder or file must be."""
+        """The store that the settings name. Raises UsageError; Failure for one that may have come
+        with the project and has a link where a folder or file must be."""
         store = cls(settings.store, readonly, settings.sync)
-        if settings.is_from_project("store"):
+        if settings.is_from_project("store") or _came_with_project(settings):
             _refuse_links(settings.store)
             store.is_ours = False
         return store

@@ -272,9 +272,7 @@ def test_a_chosen_store_is_never_swept(
     assert cli("gc", cwd=clone).code == 0 and not extra.exists(), "what the hint says, helps"
 
 
-@pytest.mark.parametrize(
-    "text", ["..", "/tmp/x", "~/x", "../x", ".", ".git/st", ".fetch", "a/../.."]
-)
+@pytest.mark.parametrize("text", ["..", "/tmp/x", "~/x", "../x", ".", "a/../.."])
 @pytest.mark.parametrize("file", ["fetch.yaml", ".env"])
 def test_a_store_elsewhere_is_the_persons_choice_alone(
     clone: Path, monkeypatch: pytest.MonkeyPatch, text: str, file: str
@@ -286,6 +284,52 @@ def test_a_store_elsewhere_is_the_persons_choice_alone(
     with pytest.raises(UsageError, match="only a folder of its own") as caught:
         _ = settings.load(clone).store
     assert "export FETCH_STORE=" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["partial", "imported", "blobs", "blobs/sha256", "runs"])
+def test_following_the_hint_sweeps_nothing_behind_a_link(
+    cli: Cli, clone: Path, chosen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The store that came with the clone links to the person's folder: once they name the store,
+    as the hint says, gc would empty that."""
+    victim = tmp_path / "theirs" / ("ab" * 32)
+    victim.parent.mkdir()
+    victim.write_bytes(b"mine")
+    os.utime(victim, (1, 1))
+    (chosen / name).parent.mkdir(parents=True, exist_ok=True)
+    (chosen / name).symlink_to(victim.parent)
+    monkeypatch.setenv("FETCH_STORE", str(chosen))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 30 * 86_400)
+    for command in (["gc"], ["gc", "--partial"], ["all"], ["store", "check"]):
+        found = cli(*command, cwd=clone)
+        assert found.code != 0 and "is a symlink" in found.err and "/./" not in found.err, command
+    assert victim.read_bytes() == b"mine"
+
+
+def test_a_store_of_the_persons_own_may_have_links(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: blobs on another disk, in a store outside any project."""
+    store = tmp_path / "own store"
+    store.mkdir()
+    (tmp_path / "disk").mkdir()
+    (store / "blobs").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("FETCH_STORE", str(store))
+    assert cli("all", cwd=clone).code == 0 and cli("gc", cwd=clone).code == 0
+
+
+@pytest.mark.parametrize("text", [".git/st", ".fetch", "x/.git/modules", ".FETCH/st"])
+def test_a_store_in_what_is_not_the_projects(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The clone names git's folder as its store, and the person follows a hint that allows it."""
+    monkeypatch.delenv("FETCH_STORE")
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(clone))
+    (clone / "fetch.yaml").write_text(f"store: {text}\n")
+    with pytest.raises(UsageError, match="belongs to") as caught:
+        _ = settings.load(clone).store
+    assert "allow" not in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["partial", "stamps"])
