@@ -15,6 +15,7 @@ from fetcher.errors import UsageError
 from fetcher.models.discovery import Discovery
 from tests.conftest import Cli, write_project
 from tests.kit import sha256
+from tests.servers.plain import FileServer
 
 _WATCH: dict[str, Callable[[str, tuple[object, ...]], None]] = {}
 # A hook of the interpreter's stays for good.
@@ -333,3 +334,19 @@ def test_listing_models_reads_nothing_outside(
             Discovery(clone, clone).find("m", "chat")
     monkeypatch.delitem(_WATCH, "now")
     assert seen and not [path for path in seen if path.startswith(str(models))], link
+
+
+def test_a_link_in_the_way_is_named_with_what_it_leads_to(
+    cli: Cli, clone: Path, key: Path, hermetic: Path
+) -> None:
+    """The run's own hint would have a key adopted under a harmless name."""
+    with FileServer() as server:
+        url = server.add("notes.txt", b"hello")
+        write_project(clone, "p", f"artifacts:\n  a: {{source: '{url}'}}\n", "tree:\n  m/: a\n")
+        (clone / "m").mkdir()
+        (clone / "m/notes.txt").symlink_to(key)
+        found = cli("all", cwd=clone)
+    assert found.code == 4 and f"symlink to {key}" in found.err
+    assert f"fetch adopt '{key}' --as a/notes.txt" in found.err
+    (clone / "m/notes.txt").unlink()
+    nothing_taken(clone, hermetic)

@@ -503,3 +503,17 @@ def test_a_bundles_volume_is_a_link(cli: Cli, clone: Path, outside: Path) -> Non
     for name in ("b.tar.partial", "b.tar.part", "b.tar"):
         (clone / name).symlink_to(outside / "bashrc")
     assert cli("mirror", "export", "b.tar", "--overwrite", cwd=clone).code != 0
+
+
+def test_a_layout_that_is_no_file_is_named(cli: Cli, clone: Path, outside: Path) -> None:
+    """The layout is a link to a device, or a FIFO: told as such, not as a name that is wrong."""
+    layout = clone / "layouts/p.yaml"
+    layout.unlink()
+    for target in ("/dev/zero", str(outside / "none")):
+        layout.symlink_to(target)
+        found = cli("all", cwd=clone)
+        assert found.code != 0 and f"is a symlink to {target}" in found.err, found
+        layout.unlink()
+    os.mkfifo(layout)
+    found = cli("all", cwd=clone)
+    assert found.code == 2 and "FIFO" in found.err and "did you mean" not in found.err
