@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.config.boundaries import check_output
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
@@ -91,13 +92,14 @@ def private_prefix(sha256: str) -> str:
 def _came_with_project(settings: Settings) -> bool:
     """Whether the store lies in the project: whoever names it, links in it may be a stranger's.
 
-    What lies in a home is the person's, even if that is marked as a project.
+    What lies in a home is the person's, even if that is marked as a project. Raises Failure for a
+    name in the project that a link leads out of it.
     """
-    root = os.path.realpath(settings.root)
-    if not is_below(os.path.realpath(settings.store), root):
+    root, own = os.path.realpath(settings.root), home()
+    if own is not None and is_below(os.path.realpath(own), root):
         return False
-    own = home()
-    return own is None or not is_below(os.path.realpath(own), root)
+    check_output(settings.root, settings.store)
+    return is_below(os.path.realpath(settings.store), root)
 
 
 def _refuse_links(root: Path) -> None:

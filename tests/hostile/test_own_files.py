@@ -307,6 +307,23 @@ def test_following_the_hint_sweeps_nothing_behind_a_link(
     assert victim.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("where", ["st", "{}/st", "st/deep"])
+def test_a_store_named_in_a_project_is_a_link(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person keeps the store where they stand; the clone has that name lead elsewhere."""
+    theirs = tmp_path / "theirs"
+    (theirs / "deep").mkdir(parents=True)
+    (clone / "st").symlink_to(theirs)
+    monkeypatch.setenv("FETCH_STORE", where.format(clone))
+    for command in (["all"], ["gc"], ["store", "du"]):
+        found = cli(*command, cwd=clone)
+        assert found.code == 4 and f"is a symlink to {theirs}" in found.err, (command, found)
+    assert [path.name for path in theirs.rglob("*")] == ["deep"]
+    assert cli("config", "allow", "links", theirs, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0, "what the hint says, helps"
+
+
 def test_a_store_of_the_persons_own_may_have_links(
     cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -517,3 +534,30 @@ def test_a_layout_that_is_no_file_is_named(cli: Cli, clone: Path, outside: Path)
     os.mkfifo(layout)
     found = cli("all", cwd=clone)
     assert found.code == 2 and "FIFO" in found.err and "did you mean" not in found.err
+
+
+@pytest.mark.parametrize("where", ["fetch.log", "logs/fetch.log", "{}/fetch.log"])
+def test_the_log_is_a_link(
+    cli: Cli, clone: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person logs into the folder they stand in; the clone has that name lead to ~/.bashrc."""
+    monkeypatch.setenv("FETCH_LOG", where.format(clone))
+    if where.startswith("logs"):
+        (clone / "logs").symlink_to(outside)
+    else:
+        (clone / "fetch.log").symlink_to(outside / "bashrc")
+    for command in (["all"], ["status"], ["config"]):
+        found = cli(*command, cwd=clone)
+        assert found.code == 4 and "is a symlink to" in found.err, found
+
+
+def test_the_log_may_lie_where_the_person_links_to(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: a log in the project, and one behind a link of the person's own."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "mine.log").symlink_to(tmp_path / "logs/fetch.log")
+    for where in ("fetch.log", str(tmp_path / "mine.log")):
+        monkeypatch.setenv("FETCH_LOG", where)
+        assert cli("status", cwd=clone).code in {0, 3}
+    assert (clone / "fetch.log").is_file() and (tmp_path / "logs/fetch.log").is_file()
