@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fetcher.config.boundaries import check_output
+from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
@@ -40,11 +40,9 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
-from fetcher.fs.home import home
 from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone
 from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
 from fetcher.fs.processes import alive, machine
-from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
 from fetcher.store.stamps import FOLDER as STAMPS
@@ -89,17 +87,6 @@ def private_prefix(sha256: str) -> str:
     return f"{sha256}." if sha256 else ""
 
 
-def _came_with_project(settings: Settings) -> bool:
-    """Whether the store lies in the project: whoever names it, links in it may be a stranger's.
-
-    What lies in a home is the person's, even if that is marked as a project. Raises Failure for a
-    name in the project that a link leads out of it.
-    """
-    root, own = os.path.realpath(settings.root), home()
-    if own is not None and is_below(os.path.realpath(own), root):
-        return False
-    check_output(settings.root, settings.store)
-    return is_below(os.path.realpath(settings.store), root)
 
 
 def _refuse_links(root: Path) -> None:
@@ -131,7 +118,7 @@ class Store:
         """The store that the settings name. Raises UsageError; Failure for one that may have come
         with the project and has a link where a folder or file must be."""
         store = cls(settings.store, readonly, settings.sync)
-        if settings.is_from_project("store") or _came_with_project(settings):
+        if came_with_project(settings, "store", settings.store):
             _refuse_links(settings.store)
             store.is_ours = False
         return store

@@ -396,10 +396,21 @@ def cache(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "name", [".", "models--o--m", "models--o--m/refs", "models--o--m/snapshots",
              "models--o--m/blobs", "models--o--m/.no_exist"]
 )  # fmt: skip
+@pytest.mark.parametrize("chosen_by", ["project", "person", "person, by where they stand"])
 def test_a_chosen_cache_with_links(
-    cli: Cli, clone: Path, cache: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    cli: Cli,
+    clone: Path,
+    cache: Path,
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    chosen_by: str,
 ) -> None:
-    """`refs/main` would be written as ~/.bashrc, and snapshots into a folder of the person's."""
+    """`refs/main` would be written as ~/.bashrc, and snapshots into a folder of the person's:
+    what lies in the clone came with it, whoever says that it is the cache."""
+    if chosen_by != "project":
+        (clone / ".env").unlink()
+        monkeypatch.setenv("HF_HUB_CACHE", str(cache) if chosen_by == "person" else "hub")
     with HubServer() as hub:
         hub.add_repo("o/m", {"config.json": b"{}"})
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
