@@ -87,8 +87,6 @@ def private_prefix(sha256: str) -> str:
     return f"{sha256}." if sha256 else ""
 
 
-
-
 def _refuse_links(root: Path) -> None:
     """Raise Failure if a store's folder, or what lies in it beside blobs, is a link."""
     for folder in ("", "blobs", *_SMALL_FOLDERS):
