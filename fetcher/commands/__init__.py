@@ -240,8 +240,11 @@ def _log() -> ModuleType | None:
 
 def _open_log(arguments: Sequence[str]) -> None:
     if path := os.environ.get("FETCH_LOG"):
+        from fetcher.config.boundaries import check_output
+        from fetcher.project.project import find_root
         from fetcher.ui import log
 
+        check_output(find_root(Path.cwd()), Path(path))
         log.to_file(Path(path))
         log.opening(__version__, arguments)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from fetcher.config.settings import Settings, allowed
 from fetcher.errors import Failure
 from fetcher.fs.boundary import Boundary
+from fetcher.fs.home import home
 from fetcher.fs.reserved import is_private, is_secret
 from fetcher.fs.safe_paths import is_below
 from fetcher.i18n import t
@@ -48,6 +49,22 @@ def check_output(root: Path, path: Path) -> None:
     that came with it leads out. A link that lies elsewhere is theirs."""
     if relative := below(root, path):
         of_project(root).real_path(relative)
+
+
+def came_with_project(settings: Settings, name: str, place: Path) -> bool:
+    """Whether the folder that a setting names may have come with the project, links and all: the
+    project chose it, or it lies there, whoever named it.
+
+    What lies in a home is the person's, even if that is marked as a project. Raises Failure for a
+    name in the project that a link leads out of it.
+    """
+    if settings.is_from_project(name):
+        return True
+    root, own = _real(settings.root), home()
+    if own is not None and is_below(os.path.realpath(own), root):
+        return False
+    check_output(settings.root, place)
+    return is_below(os.path.realpath(place), root)
 
 
 @lru_cache(maxsize=4)

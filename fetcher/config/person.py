@@ -72,9 +72,19 @@ def _is_below(place: Path, folders: tuple[Path, ...]) -> bool:
 
 
 def path() -> Path | None:
-    """Where the person's file lies, whether or not it is there; None without a home."""
+    """Where the person's file lies, whether or not it is there; None without a home.
+
+    Raises UsageError for a name that means another file in each project that one stands in: that
+    would be a clone's word.
+    """
     if named := os.environ.get(VARIABLE):
-        return Path.cwd() / Path(os.path.expanduser(named))
+        whole = Path(os.path.expanduser(named))
+        if whole.is_absolute():
+            return whole
+        raise UsageError(
+            t("{variable}={named} is no whole path", variable=VARIABLE, named=named),
+            t("begin it with / or ~: your own file lies in no project"),
+        )
     folder = config_folder()
     return folder / "config.yaml" if folder else None
 

@@ -238,7 +238,18 @@ class Settings:
         root, real = os.path.realpath(self.root), os.path.realpath(path)
         wanted = os.path.normpath(os.path.join(root, os.path.relpath(path, self.root)))
         parts = Path(real).relative_to(root).parts if is_below(real, root) else ()
-        owned = real == wanted and parts and not any(is_private(part) for part in parts)
+        if owner := next(filter(None, map(is_private, parts)), ""):  # whatever is allowed
+            raise UsageError(
+                t(
+                    "{origin}: {name} is {text!r}, which lies in what belongs to {owner}",
+                    origin=self.origin(name),
+                    name=name,
+                    text=text,
+                    owner=owner,
+                ),
+                t("name another folder there, or take the line out"),
+            )
+        owned = real == wanted and parts
         if not owned and not self.allowed.may_lead_to(Path(real)):
             raise UsageError(
                 t(

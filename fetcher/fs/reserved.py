@@ -28,6 +28,7 @@ _OWNERS: dict[str, str] = {
     ".pre-commit-config.yaml .pre-commit-hooks.yaml lefthook.yml",
     _PYTHON: ".venv venv site-packages __pycache__ .pypirc pip.conf pip.ini uv.toml "
     ".python-version .ipython .jupyter ipython_config.py jupyter_config.py .pdbrc .pip .conda "
+    "poetry.lock uv.lock pylock.toml pixi.lock "
     ".hatch hatch.toml hatch_build.py .pixi pixi.toml pipfile .streamlit .huggingface "
     "jupyter_notebook_config.py jupyter_server_config.py jupyter_lab_config.py",
     t("the shell"): ".env .envrc .direnv .netrc .tool-versions .mise.toml mise.toml .bashrc "
@@ -36,10 +37,12 @@ _OWNERS: dict[str, str] = {
     "brewfile",
     t("a build server"): ".github .gitlab-ci.yml .gitlab .circleci .travis.yml .buildkite .ci "
     ".drone.yml .woodpecker .forgejo .gitea .cirrus.yml .teamcity azure-pipelines.yml "
-    "bitbucket-pipelines.yml jenkinsfile appveyor.yml .semaphore .tekton",
+    "bitbucket-pipelines.yml jenkinsfile appveyor.yml .semaphore .tekton cloudbuild.yaml "
+    "cloudbuild.yml netlify.toml vercel.json fly.toml app.yaml codecov.yml renovate.json "
+    "renovate.json5 readthedocs.yml readthedocs.yaml buildspec.yml wercker.yml",
     t("an editor"): ".vscode .idea .devcontainer .devcontainer.json .vs .fleet .zed .cursor "
     ".vimrc .nvimrc .exrc .nvim.lua .dir-locals.el .editorconfig .mcp.json .claude .vim .nvim "
-    "_vimrc .emacs.d .helix .settings .metals .theia",
+    "_vimrc .emacs.d .helix .settings .metals .theia agents.md agent.md claude.md gemini.md",
     t("a build or test tool"): "setup.py setup.cfg pyproject.toml conftest.py pytest.ini "
     ".pytest.ini tox.ini noxfile.py makefile gnumakefile justfile .justfile taskfile.yml "
     "tasks.py dodo.py fabfile.py rakefile cmakelists.txt dockerfile docker-compose.yml "
@@ -52,7 +55,8 @@ _OWNERS: dict[str, str] = {
     ".rustup .terraform mvnw mvnw.cmd pom.xml build.xml gradlew gradlew.bat gradle.properties "
     "build.gradle build.gradle.kts settings.gradle settings.gradle.kts meson.build sconstruct "
     "wscript module.bazel workspace.bazel cmakepresets.json cmakeuserpresets.json deno.json "
-    "deno.jsonc bunfig.toml nx.json turbo.json lerna.json",
+    "deno.jsonc bunfig.toml nx.json turbo.json lerna.json mkdocs.yml mkdocs.yaml go.mod go.work "
+    "build.zig package.swift stack.yaml build.bazel book.toml",
 }
 _AT_ROOT = {name: owner for owner, names in _OWNERS.items() for name in names.split()}
 # Modules that Python looks up by itself, or that nearly every program here imports by name: one
@@ -72,6 +76,8 @@ _EMPTY = {".gitkeep", ".keep", ".ds_store", ".nojekyll", ".nomedia", ".placehold
 # load as plug-ins.
 _DESCRIPTIONS = (".egg-info", ".dist-info", ".egg", ".egg-link")
 _SCRIPTED = re.compile(r".+\.config\.[cm]?[jt]s")  # jest.config.js, vite.config.ts
+# What pytest imports of a folder that it is started in.
+_TESTS = re.compile(r"__(init|main)__\.py|test_.*\.py|.+_test\.py")
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd")
 _SHORT = re.compile(r"([^~]{1,6})~[1-9]\d?(?:\.[^.]{0,3})?")
 
@@ -125,7 +131,9 @@ def is_reserved(parts: Sequence[str]) -> str:
         return _short_forms().get(short[1], "")
     if first.endswith(_DESCRIPTIONS):
         return _PYTHON
-    if len(parts) == 1 and (_SCRIPTED.fullmatch(first) or _is_hidden(first)):
+    if len(parts) == 1 and (
+        _SCRIPTED.fullmatch(first) or _TESTS.fullmatch(first) or _is_hidden(first)
+    ):
         return _TOOL
     stem = first
     if len(parts) == 1:

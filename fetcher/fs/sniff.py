@@ -79,6 +79,12 @@ _ERROR_OPENING = re.compile(
     r"(?:[45]\d\d\b[\s:,.-]{0,4}|error\b[:!]\s*)?",
     re.I,
 )
+# How a sentence begins that stands where bytes of no readable kind were asked for.
+_ERROR_START = re.compile(
+    r"\W{0,3}(?:errors?|err|fatal|fail(?:ed|ure)|sorry|oops|unable|cannot|can't|could ?n[o']t"
+    r"|exception|traceback)\b[\s:!,]",
+    re.I,
+)
 _LONGEST_ERROR_TEXT = 2048
 _LONGEST_PLAIN_ERROR = 512
 _LONGEST_SENTENCE = 200
@@ -292,6 +298,8 @@ def _error_text(text: str, size: int, name: str) -> str:
     sentence = len(body) <= _LONGEST_SENTENCE and not _CODE.search(body)
     if name.endswith(_OPAQUE) or sentence:
         told = _ERROR_WORDS.search(body)
+        if not told and name.endswith(_OPAQUE) and sentence:
+            told = _ERROR_START.match(body)
     elif name.endswith(_CODES):
         return ""
     else:

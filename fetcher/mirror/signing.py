@@ -82,7 +82,9 @@ def sign(digests: Mapping[str, str], name: str, key: Path, signature: Path) -> N
             # The library hands the password on as it is, and what it hands it to wants bytes.
             secret = password.encode() if password else None
             config.use_elliptic_key_signer(private_key=key, password=secret)
-        except (ValueError, TypeError, AttributeError) as error:
+        except AttributeError as error:  # of a key of another kind it asks for the curve
+            raise _no_key(key, TypeError(t("it is no EC key"))) from error
+        except (ValueError, TypeError) as error:
             raise _no_key(key, error) from error
         ignored = (signature.name, SUMS_SIGNATURE)
         config.set_hashing_config(_KnownDigests(name, digests, ignored))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +99,16 @@ class Discovery:
         pairs = ensure.locked(pairs, lockfile.read(self.root))
         parts = ensure.laid_out(self.project, pairs, settings, self.tree)
         ids = Counter(part.artifact.id for part in parts)
-        found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1) for part in parts]
+        found = [_laid_out(part, self.tree, ids[part.artifact.id] > 1, settings) for part in parts]
         taken = {spec.folder.resolve() for spec in found if spec.folder}
-        plain = local_folders.scan(self.root, settings.local_models_dir)
+        plain = self._scan(settings).all_below(settings.local_models_dir)
         found += [spec for spec in plain if spec.folder and spec.folder.resolve() not in taken]
         return [self._set(spec, settings) for spec in found]
+
+    def _scan(self, settings: Settings) -> local_folders.Scan:
+        theirs = _is_persons_own(settings)
+        may_read = local_folders.anywhere if theirs else partial(_may_read, settings)
+        return local_folders.Scan(self.root, may_read)
 
     def _set(self, spec: ModelSpec, settings: Settings) -> ModelSpec:
         """A model as the settings have it loaded; what the person allows is theirs, by its name."""
@@ -131,7 +137,7 @@ class Discovery:
                 found.append(spec)
         for one in makers:
             if not any(spec.answers_to(one.name) for spec in there):
-                folders = local_folders.named(self.root, settings.local_models_dir, one.name)
+                folders = self._scan(settings).named(settings.local_models_dir, one.name)
                 nowhere = ModelSpec(one.name, "other", "", root=self.root)
                 found += [_by_class(spec, one) for spec in folders or [nowhere]]
         return [self._set(spec, settings) for spec in found]
@@ -152,11 +158,15 @@ class Discovery:
             or (spec.loader == "custom" and registry.maker_of(spec.name, kind) is not None)
         ]
         if not of_kind:
+            for spec in found:  # of a kind that nobody may look for there
+                _refuse_outside(spec, settings or self.settings())
             raise self._unknown(name, kind, specs, found)
         spec = replace(of_kind[-1], kind=kind)
+        _refuse_outside(spec, settings or self.settings())
         if spec.loader != "custom":
             spec = self.with_base(spec, specs)
-        _refuse_outside(spec, settings or self.settings())
+        if spec.base is not None:
+            _refuse_outside(spec.base, settings or self.settings())
         return spec
 
     def one(self, name: str) -> ModelSpec:
@@ -167,6 +177,14 @@ class Discovery:
             raise self._unknown(name, "", specs, found)
         return found[-1]
 
+    def _reads(self, spec: ModelSpec) -> local_folders.MayRead:
+        """What may be read to tell what a model is: its own files, and what does not lead out."""
+        settings = self.settings()
+        if spec.origin != "tree":
+            return self._scan(settings).may_read
+        placed = set(spec.files.values())
+        return lambda path: path in placed or _may_read(settings, path)
+
     def with_base(self, spec: ModelSpec, specs: Sequence[ModelSpec]) -> ModelSpec:
         """An adapter with the model that it acts on: named by the manifest's probe, else by its
         own configuration. Raises ModelError if that is not there.
@@ -174,7 +192,8 @@ class Discovery:
         if spec.folder is None or not (spec.folder / "adapter_config.json").is_file():
             return spec
         named = spec.options.get("base")
-        told = named or local_folders.read_json(spec.folder / "adapter_config.json").get(
+        adapter = spec.folder / "adapter_config.json"
+        told = named or local_folders.read_json(adapter, self._reads(spec)).get(
             "base_model_name_or_path"
         )
         told = str(told or "").replace("\\", "/").rstrip("/")
@@ -254,21 +273,30 @@ def _refuse_outside(spec: ModelSpec, settings: Settings) -> None:
     One that the person names by its whole path, as LOCAL_MODELS_DIR or in their settings, is theirs
     with its links.
     """
-    if spec.base is not None:
-        _refuse_outside(spec.base, settings)
-    own = settings.origin("local_models_dir") in {"default", *all_settings.FROM_PROJECT}
-    whole = os.path.isabs(os.path.expanduser(settings.text("local_models_dir")))
-    if (whole and not own) or spec.origin == "tree":  # what is laid out is judged when it is placed
+    # What is laid out is judged when it is placed.
+    if _is_persons_own(settings) or spec.origin == "tree":
         return
-    allowed = settings.allowed
     for path in (spec.folder, *spec.files.values()):
-        real = outside(settings, path) if path else None
-        if real and not (allowed.may_take_from(real) or allowed.may_lead_to(real)):
+        if path and not _may_read(settings, path):
+            real = Path(os.path.realpath(path))
             folder = real if real.is_dir() else real.parent
             raise UsageError(
                 t("{path} leads to {real}, outside the project", path=path, real=real),
                 t("if you want it: fetch config allow local {real}", real=shlex.quote(str(folder))),
             )
+
+
+def _is_persons_own(settings: Settings) -> bool:
+    """Whether the person named the folder of models themselves, by its whole path."""
+    own = settings.origin("local_models_dir") in {"default", *all_settings.FROM_PROJECT}
+    return not own and os.path.isabs(os.path.expanduser(settings.text("local_models_dir")))
+
+
+def _may_read(settings: Settings, path: Path) -> bool:
+    """Whether a path is in the project, or leads where the person lets it."""
+    real = outside(settings, path)
+    allowed = settings.allowed
+    return real is None or allowed.may_take_from(real) or allowed.may_lead_to(real)
 
 
 @contextmanager
@@ -331,7 +359,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
+def _laid_out(part: ArtifactPlan, tree: Path, full: bool, settings: Settings) -> ModelSpec:
     """The model that an artifact is; with its manifest in front where two have its id."""
     artifact, files = part.artifact, placed(part)
     options = defaults.options_of(artifact)
@@ -340,7 +368,10 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool) -> ModelSpec:
     kind, loader = (
         _BY_PROBE.get(told) or _BY_TASK.get(str(artifact.info.get("task"))) or ("other", "")
     )
-    seen = local_folders.recognise(folder) if folder is not None else None
+    ours = {folder, *files.values()}  # a link beside them is a stranger's
+    seen = folder and local_folders.recognise(
+        folder, lambda path: path in ours or _may_read(settings, path)
+    )
     if seen and (kind == "other" or (kind == seen.kind and seen.loader == "onnx")):
         kind, loader = seen.kind, seen.loader
         options = {**seen.options, **options}

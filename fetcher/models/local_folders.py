@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,18 @@ _PART = re.compile(r"[^.\\/:\0][^\\/:\0]*")  # of a name: a folder, neither hidd
 _LARGEST = 16 * 1024 * 1024  # bytes: larger JSON is no configuration
 
 
-def read_json(path: Path) -> dict[str, Any]:
+MayRead = Callable[[Path], bool]  # whether links of a path lead where a project's may
+
+
+def anywhere(_path: Path) -> bool:
+    """Any path, for folders that are the person's own with their links."""
+    return True
+
+
+def read_json(path: Path, may_read: MayRead = anywhere) -> dict[str, Any]:
     """A JSON file's table, empty for anything else: it serves to tell kinds apart."""
     try:
-        found = json_text.loads(read_regular(path, _LARGEST))
+        found = json_text.loads(read_regular(path, _LARGEST)) if may_read(path) else None
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -53,8 +61,13 @@ class Recognised:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def recognise(folder: Path) -> Recognised | None:
-    """Tell the kind of a folder's model and what loads it; None if it is not known to hold one."""
+def recognise(folder: Path, may_read: MayRead = anywhere) -> Recognised | None:
+    """Tell the kind of a folder's model and what loads it; None if it is not known to hold one.
+
+    What may not be read is not: the kind is then "other".
+    """
+    if not may_read(folder):
+        return _UNKNOWN
     if (folder / "adapter_config.json").is_file():
         return Recognised("chat", "transformers")
     if (folder / "model_index.json").is_file():
@@ -66,7 +79,7 @@ def recognise(folder: Path) -> Recognised | None:
         return Recognised("embedding", "onnx")
     if not (folder / "config.json").is_file():
         return None
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", may_read)
     architectures = [str(name) for name in config.get("architectures") or ()]
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
         return Recognised("chat", "transformers")
@@ -93,85 +106,104 @@ def _has_weights(folder: Path) -> bool:
     return any(True for pattern in _WEIGHTS for _ in folder.glob(pattern))
 
 
-def scan(root: Path, models: Path) -> list[ModelSpec]:
-    """The models below a folder: `name/`, `owner/name/`, `name/version/`, and a Hugging Face
-    cache's `models--owner--name/snapshots/revision/`. Versions of a name stand in their order.
+@dataclass(frozen=True)
+class Scan:
+    """Looks for models below a folder of the project at `root`; what `may_read` says no to is named
+    and not looked into.
     """
-    found: list[ModelSpec] = []
-    whole = {models.resolve(), *models.resolve().parents}
-    for folder in _children(models):
-        if folder.resolve() in whole:
-            continue  # a link that leads back
-        if folder.name.startswith(_CACHED):
-            name = folder.name.removeprefix(_CACHED).replace("--", "/")
-            found += _versions(root, name, folder / "snapshots", _current(folder))
-        elif recognised := recognise(folder):
-            found.append(_spec(root, folder, folder.name, "", recognised))
-        else:
-            below = list(_below(root, folder))
-            if not below and _holds_model(folder):
-                below = [_spec(root, folder, folder.name, "", _UNKNOWN)]
-            found += below
-    return found
 
+    root: Path
+    may_read: MayRead = anywhere
 
-def named(root: Path, models: Path, name: str) -> list[ModelSpec]:
-    """The folder of a name below a folder, whatever its files are: for a class that knows them.
-    Its sub-folders, if they are versions and nothing stands beside them. Empty if there is none.
-    """
-    parts = name.split("/")
-    if not all(_PART.fullmatch(part) for part in parts):
-        return []
-    folder = models.joinpath(*parts)
-    try:
-        children = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    except OSError:
-        return []
-    if children and all(child.is_dir() and _VERSION.fullmatch(child.name) for child in children):
-        ordered = sorted(children, key=lambda child: _natural(child.name))
-        return [_spec(root, child, name, child.name, _UNKNOWN) for child in ordered]
-    return [_spec(root, folder, name, "", _UNKNOWN)]
+    def all_below(self, models: Path) -> list[ModelSpec]:
+        """The models below a folder: `name/`, `owner/name/`, `name/version/`, and a Hugging Face
+        cache's `models--owner--name/snapshots/revision/`. Versions of a name stand in their order.
+        """
+        found: list[ModelSpec] = []
+        whole = {models.resolve(), *models.resolve().parents}
+        for folder in _children(models):
+            if folder.resolve() in whole:
+                continue  # a link that leads back
+            if folder.name.startswith(_CACHED):
+                name = folder.name.removeprefix(_CACHED).replace("--", "/")
+                found += self._versions(name, folder / "snapshots", self._current(folder))
+            elif recognised := recognise(folder, self.may_read):
+                found.append(self._spec(folder, folder.name, "", recognised))
+            else:
+                below = list(self._below(folder))
+                if not below and _holds_model(folder):
+                    below = [self._spec(folder, folder.name, "", _UNKNOWN)]
+                found += below
+        return found
 
+    def named(self, models: Path, name: str) -> list[ModelSpec]:
+        """The folder of a name below a folder, whatever its files are: for a class that knows them.
 
-def _below(root: Path, folder: Path) -> Iterator[ModelSpec]:
-    children = _children(folder)
-    if any(_VERSION.fullmatch(child.name) and recognise(child) for child in children):
-        yield from _versions(root, folder.name, folder, "")
-        return
-    for child in children:
-        name = f"{folder.name}/{child.name}"
-        if recognised := recognise(child):
-            yield _spec(root, child, name, "", recognised)
-        else:
-            yield from _versions(root, name, child, "")
+        Its sub-folders if they are versions and nothing stands beside them; empty if none is there.
+        """
+        parts = name.split("/")
+        if not all(_PART.fullmatch(part) for part in parts):
+            return []
+        folder = models.joinpath(*parts)
+        if not self.may_read(folder):
+            return [self._spec(folder, name, "", _UNKNOWN)]
+        try:
+            children = [child for child in folder.iterdir() if not child.name.startswith(".")]
+        except OSError:
+            return []
+        if children and all(
+            child.is_dir() and _VERSION.fullmatch(child.name) for child in children
+        ):
+            ordered = sorted(children, key=lambda child: _natural(child.name))
+            return [self._spec(child, name, child.name, _UNKNOWN) for child in ordered]
+        return [self._spec(folder, name, "", _UNKNOWN)]
 
+    def _below(self, folder: Path) -> Iterator[ModelSpec]:
+        children = _children(folder)
+        if any(_VERSION.fullmatch(c.name) and recognise(c, self.may_read) for c in children):
+            yield from self._versions(folder.name, folder, "")
+            return
+        for child in children:
+            name = f"{folder.name}/{child.name}"
+            if recognised := recognise(child, self.may_read):
+                yield self._spec(child, name, "", recognised)
+            else:
+                yield from self._versions(name, child, "")
 
-def _versions(root: Path, name: str, folder: Path, current: str) -> Iterator[ModelSpec]:
-    children = [child for child in _children(folder) if _VERSION.fullmatch(child.name)]
-    for child in sorted(children, key=lambda c: (c.name == current, _natural(c.name))):
-        if recognised := recognise(child):
-            yield _spec(root, child, name, child.name, recognised)
+    def _versions(self, name: str, folder: Path, current: str) -> Iterator[ModelSpec]:
+        if not self.may_read(folder):
+            yield self._spec(folder, name, "", _UNKNOWN)
+            return
+        children = [child for child in _children(folder) if _VERSION.fullmatch(child.name)]
+        for child in sorted(children, key=lambda c: (c.name == current, _natural(c.name))):
+            if recognised := recognise(child, self.may_read):
+                yield self._spec(child, name, child.name, recognised)
 
+    def _current(self, cached: Path) -> str:
+        named = cached / "refs" / "main"
+        try:
+            return read_regular_text(named).strip() if self.may_read(named) else ""
+        except (OSError, UnicodeDecodeError):
+            return ""
 
-def _spec(root: Path, folder: Path, name: str, version: str, recognised: Recognised) -> ModelSpec:
-    files = {
-        path.relative_to(folder).as_posix(): path.absolute()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    return ModelSpec(
-        name,
-        recognised.kind,
-        recognised.loader,
-        folder=folder.absolute(),
-        version=version,
-        files=files,
-        aliases=(name.rpartition("/")[2],) if "/" in name else (),
-        source=str(folder),
-        size=sum(path.stat().st_size for path in files.values()),
-        options=recognised.options,
-        root=root,
-    )
+    def _spec(self, folder: Path, name: str, version: str, recognised: Recognised) -> ModelSpec:
+        seen = sorted(folder.rglob("*")) if self.may_read(folder) else []
+        files = {
+            path.relative_to(folder).as_posix(): path.absolute() for path in seen if path.is_file()
+        }
+        return ModelSpec(
+            name,
+            recognised.kind,
+            recognised.loader,
+            folder=folder.absolute(),
+            version=version,
+            files=files,
+            aliases=(name.rpartition("/")[2],) if "/" in name else (),
+            source=str(folder),
+            size=sum(path.stat().st_size for path in files.values()),
+            options=recognised.options,
+            root=self.root,
+        )
 
 
 def _children(folder: Path) -> list[Path]:
@@ -179,13 +211,6 @@ def _children(folder: Path) -> list[Path]:
         return sorted(c for c in folder.iterdir() if c.is_dir() and not c.name.startswith("."))
     except OSError:
         return []
-
-
-def _current(cached: Path) -> str:
-    try:
-        return read_regular_text(cached / "refs" / "main").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

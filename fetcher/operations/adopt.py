@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from fetcher.config.boundaries import below, outside
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs.atomic import digests_of, md5_of, sha256_of
 from fetcher.fs.first_look import look
@@ -176,6 +179,29 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     return artifact, files[path]
 
 
+def _refuse_lent(space: Workspace, path: str, name: str) -> None:
+    """Raise Failure for what is no file, and for a link in the project that leads out of it: its
+    name would have the person take what they do not see."""
+    real = os.path.realpath(path)
+    if not os.path.isfile(real):
+        raise Failure(
+            "bad-path", t("{path} is no file", path=path), t("name the file itself"), file=path
+        )
+    if below(space.project.root, Path(path)) and (
+        outside(space.settings, Path(path)) and not space.settings.allowed.may_take_from(Path(real))
+    ):
+        raise Failure(
+            "bad-path",
+            t("{path} leads to {real}, outside the project", path=path, real=real),
+            t(
+                "if you want that file: fetch adopt {real} --as {name}",
+                real=shlex.quote(real),
+                name=shlex.quote(name),
+            ),
+            file=path,
+        )
+
+
 def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
     if entry.sha256 or entry.git_blob:
         same = entry.sha256 in {None, sha256}
@@ -191,6 +217,7 @@ def as_file(
     Without one it must look like that file, unless a person vouches for it (`first_trust`).
     Raises Failure, UsageError.
     """
+    _refuse_lent(space, path, name)
     artifact, entry = _find(space, name)
     try:
         with open(path, "rb") as stream:  # noqa: PTH123

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
 from fetcher.fs.atomic import md5_of
@@ -206,8 +207,8 @@ class Workspace:
 
     def placer(self) -> Placer:
         """What places into the tree; it is closed with this workspace."""
-        confined = self.settings.is_from_project("hub_cache")
-        prove = self.settings.is_from_project("store")
+        confined = came_with_project(self.settings, "hub_cache", self.settings.hub_cache)
+        prove = came_with_project(self.settings, "store", self.settings.store)
         placer = Placer(
             self.boundary, self.store, self.settings.link, self.linked(), confined, prove
         )

@@ -192,7 +192,8 @@ class Project:
         for folder in self._layout_folders(path):
             for suffix in SUFFIXES:
                 found = folder / (manifest.layout + suffix)
-                if found.is_file() and found.resolve() != path.resolve():
+                # Whatever stands there is the layout: a link out or a FIFO is told of as such.
+                if os.path.lexists(found) and found.resolve() != path.resolve():
                     return found
         return None
 

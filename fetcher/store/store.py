@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import (
@@ -88,7 +89,7 @@ def private_prefix(sha256: str) -> str:
 
 def _refuse_links(root: Path) -> None:
     """Raise Failure if a store's folder, or what lies in it beside blobs, is a link."""
-    for folder in (".", "blobs", *_SMALL_FOLDERS):
+    for folder in ("", "blobs", *_SMALL_FOLDERS):
         with suppress(FileNotFoundError), os.scandir(root / folder) as entries:
             refuse_links(root, (os.path.join(folder, entry.name) for entry in entries))
 
@@ -112,10 +113,10 @@ class Store:
 
     @classmethod
     def of(cls, settings: Settings, readonly: bool = False) -> Store:
-        """The store that the settings name. Raises UsageError; Failure for one that the project
-        chose and that has a link where a folder or file must be."""
+        """The store that the settings name. Raises UsageError; Failure for one that may have come
+        with the project and has a link where a folder or file must be."""
         store = cls(settings.store, readonly, settings.sync)
-        if settings.is_from_project("store"):
+        if came_with_project(settings, "store", settings.store):
             _refuse_links(settings.store)
             store.is_ours = False
         return store

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure
 from fetcher.fs.atomic import digests_of, publish, sha256_of, write_atomically
@@ -33,7 +34,7 @@ from fetcher.verify.contract.regular import NotRegularError, read_regular
 class CachedBlobs:
     """What a Hugging Face cache already holds, found by digest. Nothing is read.
 
-    In a `confined` cache, which the project chose, no link is followed out of it.
+    In a `confined` cache, which may have come with the project, no link is followed out of it.
     """
 
     def __init__(self, cache: Path, confined: bool = False) -> None:
@@ -44,8 +45,9 @@ class CachedBlobs:
 
     @classmethod
     def of(cls, settings: Settings) -> CachedBlobs:
-        """The cache that the settings name. Raises UsageError."""
-        return cls(settings.hub_cache, settings.is_from_project("hub_cache"))
+        """The cache that the settings name. Raises UsageError, Failure."""
+        cache = settings.hub_cache
+        return cls(cache, came_with_project(settings, "hub_cache", cache))
 
     def has_of(self, source: Source) -> bool:
         """Whether there is anything of this source."""
@@ -193,8 +195,8 @@ def pointed_to(item: Item) -> str | None:
 class HubCache:
     """Places items there. `link_blob(sha256, path)` makes a new file from a blob of the store;
     `keep(path, relative)` keeps a copy of what stands in the way. In a `confined` cache, which
-    the project chose, no folder is a link. Blobs of a store that the project chose are read before
-    they get a name here (`prove`): who made it made its stamps."""
+    may have come with the project, no folder is a link. Blobs of such a store are read before they
+    get a name here (`prove`): who made it made its stamps."""
 
     def __init__(
         self,

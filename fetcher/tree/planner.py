@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+import shlex
 import stat as stats
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -529,8 +530,12 @@ class Planner:
             if item.changed_by_user
             else (t("is not what the lock wants, and fetch did not put it there"))
         )
+        taken = item.target
         if not item.file.key and not item.changed_by_user:
             what = t("is there, but no digest is known to compare it with")
+            if item.stat and os.path.islink(native(item.path)):
+                taken = os.path.realpath(item.path)  # nobody is to take what they do not see
+                what = t("is a symlink to {real}, which no digest is known of", real=taken)
         item.problem = Problem(
             "conflict",
             t("{target} {what}", target=item.target, what=what),
@@ -538,7 +543,7 @@ class Planner:
             if item.file.key or item.changed_by_user
             else t(
                 "take it as it is: fetch adopt {target} --as {id}/{path}",
-                target=item.target,
+                target=shlex.quote(taken),
                 id=item.artifact.id,
                 path=item.file.path,
             ),

@@ -210,3 +210,16 @@ def test_an_empty_body_is_no_file(run: Run, files: FileServer) -> None:
     nothing_stays(run)
     for name in ("__init__.py", "empty.txt", "w.bin"):  # honest: the listing says so
         run.one(FileEntry(name, 0), files.add(name, b""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["error: this file is too popular", "Sorry, you cannot have this.", "Unable to open it\n",
+     "Oops! Something is amiss", "Failed to get the object", "Fatal: no space"],
+)  # fmt: skip
+def test_a_sentence_in_place_of_bytes(run: Run, files: FileServer, text: str) -> None:
+    """Tries to have a server's complaint, in words of its own, taken as weights."""
+    for name in ("w.bin", "w.ckpt", "w.pt"):
+        url = files.add(f"s/{name}", text.encode(), content_type="application/octet-stream")
+        assert run.fails(FileEntry(name, len(text)), url).code == "not-a-file", name
+    nothing_stays(run)

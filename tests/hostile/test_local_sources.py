@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,11 @@ from fetcher.errors import UsageError
 from fetcher.models.discovery import Discovery
 from tests.conftest import Cli, write_project
 from tests.kit import sha256
+from tests.servers.plain import FileServer
+
+_WATCH: dict[str, Callable[[str, tuple[object, ...]], None]] = {}
+# A hook of the interpreter's stays for good.
+sys.addaudithook(lambda event, given: _WATCH["now"](event, given) if "now" in _WATCH else None)
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n"
 
@@ -253,3 +260,93 @@ def test_a_folder_of_models_elsewhere_may_be_allowed(
     assert cli("config", "deny", "local", models, cwd=clone).code == 0
     monkeypatch.setenv("LOCAL_MODELS_DIR", str(clone / "models"))
     assert Discovery(clone, clone).find("m", "chat").folder
+
+
+def test_a_link_is_adopted_by_a_hint(cli: Cli, clone: Path, key: Path, hermetic: Path) -> None:
+    """Where the file is to stand, the clone has a link to a key; a hint would have it adopted."""
+    (clone / "notes.txt").write_text("hello")
+    (clone / "m").mkdir()
+    (clone / "m/notes.txt").symlink_to(key)
+    declare(clone, "local:notes.txt")
+    for path in ("m/notes.txt", str(clone / "m/notes.txt"), "m/../m/notes.txt"):
+        found = cli("adopt", path, "--as", "a/notes.txt", "--first-trust", cwd=clone)
+        assert found.code == 4 and str(key) in found.err, found
+    (clone / "m/notes.txt").unlink()
+    nothing_taken(clone, hermetic)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_what_is_adopted_is_a_file(cli: Cli, clone: Path, name: str) -> None:
+    """A link to a device never ends, and a pipe never begins."""
+    os.mkfifo(clone / "pipe")
+    (clone / "m").mkdir()
+    (clone / "m/w.bin").symlink_to(name if name != "pipe" else clone / "pipe")
+    declare(clone, "local:data")
+    found = cli("adopt", "m/w.bin", "--as", "a/w.bin", cwd=clone)
+    assert found.code == 4 and "is no file" in found.err, found
+
+
+def test_a_file_that_a_link_leads_to_is_adopted_by_its_own_name(
+    cli: Cli, clone: Path, tmp_path: Path
+) -> None:
+    """No attack: the person's own link in the tree, and the line that the refusal prints."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/w.bin").write_bytes(b"w" * 99)
+    (clone / "m").mkdir()
+    (clone / "m/w.bin").symlink_to(tmp_path / "disk/w.bin")
+    declare(clone, "local:data")
+    hint = cli("adopt", "m/w.bin", "--as", "a/w.bin", cwd=clone).err.partition("fetch adopt ")[2]
+    assert hint.split() == [str(tmp_path / "disk/w.bin"), "--as", "a/w.bin"]
+    assert cli("adopt", *hint.split(), cwd=clone).code == 0
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["m", "m/config.json", "o/m", "o", "models--o--m/snapshots", "models--o--m/snapshots/abcdef1",
+     "models--o--m/refs", "m/adapter_config.json", "laid/config.json"],
+)  # fmt: skip
+def test_listing_models_reads_nothing_outside(
+    cli: Cli, clone: Path, models: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    """To tell of what kind a model is, its configuration is read: here a file of the person's."""
+    (models / "main").write_text("abcdef1")
+    (models / "adapter_config.json").write_text("{}")
+    write_project(
+        clone, "p", "artifacts:\n  a: {source: local:data}\n", "tree:\n  models/laid/: a\n"
+    )
+    assert cli("all", cwd=clone).code == 0
+    place = clone / "models" / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(models / place.name if link.endswith("json") else models)
+    if place.parent.name == "m":
+        (clone / "models/m/w.safetensors").write_bytes(b"w")
+    seen: list[str] = []
+
+    def opened(event: str, given: tuple[object, ...]) -> None:
+        if event in {"open", "os.scandir", "os.listdir"} and isinstance(given[0], str):
+            seen.append(os.path.realpath(given[0]))
+
+    monkeypatch.setitem(_WATCH, "now", opened)
+    for spec in Discovery(clone, clone).known():
+        assert spec.kind == "other" or link == "m/adapter_config.json", spec
+    if link in {"m", "m/config.json", "o/m", "m/adapter_config.json"}:
+        with pytest.raises(UsageError, match="outside the project"):
+            Discovery(clone, clone).find("m", "chat")
+    monkeypatch.delitem(_WATCH, "now")
+    assert seen and not [path for path in seen if path.startswith(str(models))], link
+
+
+def test_a_link_in_the_way_is_named_with_what_it_leads_to(
+    cli: Cli, clone: Path, key: Path, hermetic: Path
+) -> None:
+    """The run's own hint would have a key adopted under a harmless name."""
+    with FileServer() as server:
+        url = server.add("notes.txt", b"hello")
+        write_project(clone, "p", f"artifacts:\n  a: {{source: '{url}'}}\n", "tree:\n  m/: a\n")
+        (clone / "m").mkdir()
+        (clone / "m/notes.txt").symlink_to(key)
+        found = cli("all", cwd=clone)
+    assert found.code == 4 and f"symlink to {key}" in found.err
+    assert f"fetch adopt '{key}' --as a/notes.txt" in found.err
+    (clone / "m/notes.txt").unlink()
+    nothing_taken(clone, hermetic)

@@ -272,9 +272,7 @@ def test_a_chosen_store_is_never_swept(
     assert cli("gc", cwd=clone).code == 0 and not extra.exists(), "what the hint says, helps"
 
 
-@pytest.mark.parametrize(
-    "text", ["..", "/tmp/x", "~/x", "../x", ".", ".git/st", ".fetch", "a/../.."]
-)
+@pytest.mark.parametrize("text", ["..", "/tmp/x", "~/x", "../x", ".", "a/../.."])
 @pytest.mark.parametrize("file", ["fetch.yaml", ".env"])
 def test_a_store_elsewhere_is_the_persons_choice_alone(
     clone: Path, monkeypatch: pytest.MonkeyPatch, text: str, file: str
@@ -286,6 +284,69 @@ def test_a_store_elsewhere_is_the_persons_choice_alone(
     with pytest.raises(UsageError, match="only a folder of its own") as caught:
         _ = settings.load(clone).store
     assert "export FETCH_STORE=" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["partial", "imported", "blobs", "blobs/sha256", "runs"])
+def test_following_the_hint_sweeps_nothing_behind_a_link(
+    cli: Cli, clone: Path, chosen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The store that came with the clone links to the person's folder: once they name the store,
+    as the hint says, gc would empty that."""
+    victim = tmp_path / "theirs" / ("ab" * 32)
+    victim.parent.mkdir()
+    victim.write_bytes(b"mine")
+    os.utime(victim, (1, 1))
+    (chosen / name).parent.mkdir(parents=True, exist_ok=True)
+    (chosen / name).symlink_to(victim.parent)
+    monkeypatch.setenv("FETCH_STORE", str(chosen))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 30 * 86_400)
+    for command in (["gc"], ["gc", "--partial"], ["all"], ["store", "check"]):
+        found = cli(*command, cwd=clone)
+        assert found.code != 0 and "is a symlink" in found.err and "/./" not in found.err, command
+    assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("where", ["st", "{}/st", "st/deep"])
+def test_a_store_named_in_a_project_is_a_link(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person keeps the store where they stand; the clone has that name lead elsewhere."""
+    theirs = tmp_path / "theirs"
+    (theirs / "deep").mkdir(parents=True)
+    (clone / "st").symlink_to(theirs)
+    monkeypatch.setenv("FETCH_STORE", where.format(clone))
+    for command in (["all"], ["gc"], ["store", "du"]):
+        found = cli(*command, cwd=clone)
+        assert found.code == 4 and f"is a symlink to {theirs}" in found.err, (command, found)
+    assert [path.name for path in theirs.rglob("*")] == ["deep"]
+    assert cli("config", "allow", "links", theirs, cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0, "what the hint says, helps"
+
+
+def test_a_store_of_the_persons_own_may_have_links(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: blobs on another disk, in a store outside any project."""
+    store = tmp_path / "own store"
+    store.mkdir()
+    (tmp_path / "disk").mkdir()
+    (store / "blobs").symlink_to(tmp_path / "disk")
+    monkeypatch.setenv("FETCH_STORE", str(store))
+    assert cli("all", cwd=clone).code == 0 and cli("gc", cwd=clone).code == 0
+
+
+@pytest.mark.parametrize("text", [".git/st", ".fetch", "x/.git/modules", ".FETCH/st"])
+def test_a_store_in_what_is_not_the_projects(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The clone names git's folder as its store, and the person follows a hint that allows it."""
+    monkeypatch.delenv("FETCH_STORE")
+    monkeypatch.setenv("FETCH_ALLOW_LINKS", str(clone))
+    (clone / "fetch.yaml").write_text(f"store: {text}\n")
+    with pytest.raises(UsageError, match="belongs to") as caught:
+        _ = settings.load(clone).store
+    assert "allow" not in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["partial", "stamps"])
@@ -335,10 +396,21 @@ def cache(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "name", [".", "models--o--m", "models--o--m/refs", "models--o--m/snapshots",
              "models--o--m/blobs", "models--o--m/.no_exist"]
 )  # fmt: skip
+@pytest.mark.parametrize("chosen_by", ["project", "person", "person, by where they stand"])
 def test_a_chosen_cache_with_links(
-    cli: Cli, clone: Path, cache: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    cli: Cli,
+    clone: Path,
+    cache: Path,
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    chosen_by: str,
 ) -> None:
-    """`refs/main` would be written as ~/.bashrc, and snapshots into a folder of the person's."""
+    """`refs/main` would be written as ~/.bashrc, and snapshots into a folder of the person's:
+    what lies in the clone came with it, whoever says that it is the cache."""
+    if chosen_by != "project":
+        (clone / ".env").unlink()
+        monkeypatch.setenv("HF_HUB_CACHE", str(cache) if chosen_by == "person" else "hub")
     with HubServer() as hub:
         hub.add_repo("o/m", {"config.json": b"{}"})
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
@@ -459,3 +531,44 @@ def test_a_bundles_volume_is_a_link(cli: Cli, clone: Path, outside: Path) -> Non
     for name in ("b.tar.partial", "b.tar.part", "b.tar"):
         (clone / name).symlink_to(outside / "bashrc")
     assert cli("mirror", "export", "b.tar", "--overwrite", cwd=clone).code != 0
+
+
+def test_a_layout_that_is_no_file_is_named(cli: Cli, clone: Path, outside: Path) -> None:
+    """The layout is a link to a device, or a FIFO: told as such, not as a name that is wrong."""
+    layout = clone / "layouts/p.yaml"
+    layout.unlink()
+    for target in ("/dev/zero", str(outside / "none")):
+        layout.symlink_to(target)
+        found = cli("all", cwd=clone)
+        assert found.code != 0 and f"is a symlink to {target}" in found.err, found
+        layout.unlink()
+    os.mkfifo(layout)
+    found = cli("all", cwd=clone)
+    assert found.code == 2 and "FIFO" in found.err and "did you mean" not in found.err
+
+
+@pytest.mark.parametrize("where", ["fetch.log", "logs/fetch.log", "{}/fetch.log"])
+def test_the_log_is_a_link(
+    cli: Cli, clone: Path, outside: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person logs into the folder they stand in; the clone has that name lead to ~/.bashrc."""
+    monkeypatch.setenv("FETCH_LOG", where.format(clone))
+    if where.startswith("logs"):
+        (clone / "logs").symlink_to(outside)
+    else:
+        (clone / "fetch.log").symlink_to(outside / "bashrc")
+    for command in (["all"], ["status"], ["config"]):
+        found = cli(*command, cwd=clone)
+        assert found.code == 4 and "is a symlink to" in found.err, found
+
+
+def test_the_log_may_lie_where_the_person_links_to(
+    cli: Cli, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attack: a log in the project, and one behind a link of the person's own."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "mine.log").symlink_to(tmp_path / "logs/fetch.log")
+    for where in ("fetch.log", str(tmp_path / "mine.log")):
+        monkeypatch.setenv("FETCH_LOG", where)
+        assert cli("status", cwd=clone).code in {0, 3}
+    assert (clone / "fetch.log").is_file() and (tmp_path / "logs/fetch.log").is_file()

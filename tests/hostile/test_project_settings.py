@@ -335,3 +335,17 @@ def test_variables_of_an_env_file_are_settings_and_nothing_else(
     network = clone.network()
     assert network.proxy("https://x.example") == "" and "evil" not in network.trust().file
     assert dict(os.environ) == before and project_choices.choices(network.settings) == []
+
+
+@pytest.mark.parametrize("named", ["own.yaml", "./own.yaml", "sub/../own.yaml"])
+def test_a_persons_file_by_no_whole_path(
+    cli: Cli, clone: Clone, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """The person's variable names a file by where they stand: each clone could bring its own."""
+    clone.says("allow: {links: [/], local: [/]}\n", "own.yaml")
+    monkeypatch.setenv("FETCH_CONFIG", named)
+    for command in (["config"], ["plan"], ["config", "allow", "links", "/tmp/x"]):
+        found = cli(*command, cwd=clone.root)
+        assert found.code == 2 and f"FETCH_CONFIG={named} is no whole path" in found.err, found
+    monkeypatch.setenv("FETCH_CONFIG", str(clone.root.parent / "own.yaml"))
+    assert cli("config", cwd=clone.root).code == 0, "what the hint says, helps"

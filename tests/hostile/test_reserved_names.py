@@ -28,6 +28,8 @@ NAMES = [
         ".nobody-knows",
     ),
     *(".aws/credentials", ".yarn/plugins/x.cjs", "hatch_build.py", "build.gradle"),
+    *("poetry.lock", "uv.lock", "AGENTS.md", "claude.md", "mkdocs.yml"),
+    *("__init__.py", "test_x.py", "x_test.py", "renovate.json", "cloudbuild.yaml", "go.mod"),
     *("x/pyvenv.cfg", "pyvenv.cfg", "x/.fetch/state.db", ".bashrc", ".ssh/authorized_keys"),
 ]
 

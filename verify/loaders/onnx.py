@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.loaders import LoadError, first_line, is_memory
+from fetcher.verify.weights import onnx_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ def load(folder: Path, *, device: str = "auto") -> Encoder:
             f"there is no tokenizer.json in {folder}", "add it to the artifact's `files`"
         )
     provider = _provider(onnxruntime, device)
+    _refuse_elsewhere(file)
     try:
         session = onnxruntime.InferenceSession(str(file), providers=[provider])
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -87,6 +89,22 @@ def load(folder: Path, *, device: str = "auto") -> Encoder:
         "cpu" if provider.startswith("CPU") else "cuda:0",
         prompts if isinstance(prompts, dict) else {},
     )
+
+
+def _refuse_elsewhere(file: Path) -> None:
+    """Raise LoadError for a model whose data lies elsewhere than with it."""
+    try:
+        told = onnx_data.complaint(file)
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"onnxruntime cannot load {file}: it is no whole ONNX model ({first_line(error)})",
+            "are all its files there? fetch check tells which are missing or modified",
+        ) from error
+    if told:
+        raise LoadError(
+            f"refused: {file}: {told}",
+            "nothing of it was read; take a model whose data lies in its own folder",
+        )
 
 
 def encode(encoder: Encoder, sentences: Sequence[str], prompt: str | None = None) -> Any:
