@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.network.urls import ascii_url, host_of, origin_of, public_url, without_login
+from fetcher.network.urls import (
+    ascii_url,
+    host_of,
+    joined,
+    origin_of,
+    public_url,
+    without_login,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,29 @@ def test_a_refused_address_is_shown_short_and_without_its_query() -> None:
 )
 def test_a_shown_address_has_no_secret(url: str, shown: str) -> None:
     assert public_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("reference", "whole"),
+    [
+        ("b?c=d", "https://u:p@h/a/b?c=d"),
+        ("/b", "https://u:p@h/b"),
+        ("../b", "https://u:p@h/b"),
+        ("//other/b", "https://other/b"),
+        ("ftp://other/b", "ftp://other/b"),
+        ("", "https://u:p@h/a/x?token=secret"),
+    ],
+)
+def test_where_an_answer_leads(reference: str, whole: str) -> None:
+    assert joined("https://u:p@h/a/x?token=secret", reference) == whole
+
+
+def test_an_answer_that_leads_to_what_is_no_address() -> None:
+    with pytest.raises(Failure) as caught:
+        joined("https://u:p@h/a?token=secret", "http://[no-address/b")
+    assert caught.value.problem.code == "refused"
+    assert "https://h/a leads" in caught.value.message
+    assert "secret" not in caught.value.message and "u:p" not in caught.value.message
 
 
 @pytest.mark.parametrize(
