@@ -4,11 +4,11 @@ from __future__ import annotations
 
 # Beside each module the tests that hold it, a second or two each: what a mutant costs.
 MODULES: dict[str, tuple[str, ...]] = {
-    "fs/atomic": ("fs/test_atomic.py",),
+    "fs/atomic": ("fs/test_atomic.py", "fs/test_system_calls.py"),
     "fs/boundary": ("fs/test_boundary.py",),
     "fs/free_space": ("fs/test_free_space.py",),
     "fs/globs": ("fs/test_globs.py", "fs/test_patterns.py"),
-    "fs/locks": ("fs/test_locks.py",),
+    "fs/locks": ("fs/test_lock_holders.py", "fs/test_locks.py"),
     "fs/nearest": ("fs/test_nearest.py",),
     "fs/owners": ("fs/test_owners.py",),
     "fs/patterns": ("fs/test_patterns.py",),
@@ -27,8 +27,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "project/lockfile": ("project/test_lockfile.py",),
     "store/part_notes": ("store/test_part_notes.py",),
     "store/project_records": ("store/test_project_records.py",),
-    "store/stamps": ("store/test_recovery.py", "store/test_stamps.py", "store/test_store.py"),
-    "store/store": ("store/test_recovery.py", "store/test_store.py"),
+    "store/stamps": ("store/test_stamps.py",),
+    "store/store": ("store/test_parts.py", "store/test_recovery.py", "store/test_store.py"),
     "store/upstream_records": ("store/test_listings.py", "store/test_upstream_records.py"),
     "transfer/outcomes": ("transfer/test_outcomes.py",),
     "transfer/partial_file": ("transfer/test_partial_file.py",),
@@ -56,7 +56,9 @@ SAYING = {
     "say",
 }
 # Functions that remember their result because it must stay the same, or that tests make forget.
-ONCE = {"_owner", "flock_works", "machine", "run_id"}
+ONCE = {"_libc", "_owner", "flock_works", "machine", "run_id"}
+# Arguments of which it is only asked whether they are true.
+FLAGS = {"exist_ok", "follow_symlinks", "ignore_errors", "missing_ok", "parents"}
 # Names of encodings, which mean the same in capitals.
 CODECS = {"utf-8", "ascii"}
 
