@@ -181,9 +181,7 @@ def test_what_is_in_place_of_files_of_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("marks", [["oci-layout", "blobs"], ["oci-layout"], ["blobs"]])
-def test_no_tree_is_made_in_a_store_or_bundle(
-    tmp_path: Path, way: str, marks: list[str]
-) -> None:
+def test_no_tree_is_made_in_a_store_or_bundle(tmp_path: Path, way: str, marks: list[str]) -> None:
     """What lies there would be served, or removed by gc."""
     for mark in marks:
         (tmp_path / "s" / mark).mkdir(parents=True)
@@ -322,7 +320,7 @@ def test_a_file_behind_a_link_out_names_that_link(tmp_path: Path) -> None:
 def test_what_another_run_makes_meanwhile_is_taken(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mkdir, made = os.mkdir, []
+    mkdir, made = os.mkdir, list[str]()
 
     def slow(path: str, *more: object, **named: object) -> None:
         if not made:

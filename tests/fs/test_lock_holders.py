@@ -66,9 +66,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
     (["fetch", "a" * 30], "fetch " + "a" * 20),
     (["python", "/secret/path"], "fetch"),
 ])  # fmt: skip
-def test_this_process(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], command: str
-) -> None:
+def test_this_process(monkeypatch: pytest.MonkeyPatch, words: list[str], command: str) -> None:
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr(socket, "gethostname", lambda: "h" * 120)
     before = time.time()
@@ -422,9 +420,7 @@ def test_one_breaks_at_a_time(path: Path, age: float, left: bool) -> None:
     assert locks._break(path, holder, sign, 0.0) is not left
 
 
-def test_only_its_maker_may_touch_the_guard(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_its_maker_may_touch_the_guard(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holder, sign = soft(path, dead())
     seen: list[int] = []
     look = locks._look

@@ -229,9 +229,7 @@ def test_scratch_is_made_where_the_system_has_it(
         make_scratch(str(tmp_path / "no/such"))
 
 
-def test_here_is_tidied_too(
-    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_here_is_tidied_too(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = left_by(dead, tmp_path)
     tidy("")

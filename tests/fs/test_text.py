@@ -44,6 +44,19 @@ def test_utf16_needs_no_mark(encoding: str) -> None:
     assert text_of("a\x01".encode(encoding)) is None
 
 
+@pytest.mark.parametrize("encoding", MARKS)
+def test_what_is_no_letter_is_shown_as_such(encoding: str) -> None:
+    half = {"utf-8": b"\xff", "utf-16-le": b"\0\xd8", "utf-16-be": b"\xd8\0"}
+    broken = half.get(encoding, b"\xff\xff\xff\xff")
+    start, end = ("x" * 32).encode(encoding), "y".encode(encoding)
+    bodies = [MARKS[encoding] + start + broken + end]
+    if "16" in encoding:
+        bodies.append(start + broken + end)
+    for body in bodies:
+        found = text_of(body)
+        assert found is not None and found.startswith("x" * 32 + "\ufffd")
+
+
 def test_zeros_are_no_text() -> None:
     assert text_of(b"\0") is None and text_of(bytes(64)) is None
     assert text_of(b"a\0\0b") is None and text_of(b"abc\0") is None

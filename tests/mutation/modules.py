@@ -29,11 +29,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "store/project_records": ("store/test_project_records.py",),
     "store/stamps": ("store/test_stamps.py",),
     "store/store": ("store/test_parts.py", "store/test_recovery.py", "store/test_store.py"),
-    "store/upstream_records": ("store/test_listings.py", "store/test_upstream_records.py"),
+    "store/upstream_records": ("store/test_upstream_pages.py", "store/test_upstream_records.py"),
     "transfer/outcomes": ("transfer/test_outcomes.py",),
     "transfer/partial_file": ("transfer/test_partial_file.py",),
     "transfer/wheels": ("transfer/test_wheels.py",),
-    "tree/placer": ("tree/test_placer.py",),
+    "tree/placer": ("tree/test_placer.py", "tree/test_placer_faults.py"),
     "tree/planner": ("tree/test_planner.py",),
 }
 
@@ -60,7 +60,7 @@ ONCE = {"_libc", "_owner", "flock_works", "machine", "run_id"}
 # Arguments of which it is only asked whether they are true.
 FLAGS = {"exist_ok", "follow_symlinks", "ignore_errors", "missing_ok", "parents"}
 # Names of encodings, which mean the same in capitals.
-CODECS = {"utf-8", "ascii"}
+CODECS = {"ascii", "utf-16-be", "utf-16-le", "utf-8"}
 
 # Mutants that no test can tell from the code, or that are only slower: (module, the line before,
 # the line after) and why.
@@ -72,9 +72,29 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ): "only the first is used",
     (
         "fs/nearest",
+        "found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)",
+        "found = difflib.get_close_matches(name, pool, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/nearest",
         "close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)",
         "close = difflib.get_close_matches(name.lower(), folded, n=2, cutoff=0.65)",
     ): "only the first is used",
+    (
+        "fs/nearest",
+        "close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)",
+        "close = difflib.get_close_matches(name.lower(), folded, cutoff=0.65)",
+    ): "only the first is used",
+    (
+        "fs/pointers",
+        "body = head[:2 * POINTER_BYTES]",
+        "body = head[:3 * POINTER_BYTES]",
+    ): "what is more is cut off below",
+    (
+        "fs/pointers",
+        "body = (text_of(body) or '').encode()",
+        "body = (text_of(body) or 'XXXX').encode()",
+    ): "that is no pointer either",
     ("mirror/tar", "extended = False", "extended = None"): "it is only asked whether it is true",
     (
         "network/retry",
@@ -82,6 +102,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "reset = headers.get(f'{prefix}reset', 'XXXX')",
     ): "no number either",
     ("store/store", "self._ready = True", "self._ready = False"): "only slower",
+    (
+        "tree/placer",
+        "way = 'copy'",
+        "way = None",
+    ): "what is neither a link nor shared is copied",
     (
         "transfer/partial_file",
         "if self._map >= 0:",

@@ -267,9 +267,7 @@ def test_where_nobody_tells_of_blocks_its_length_counts(
 
 
 @pytest.mark.parametrize("ending", [".map", ".etag"])
-def test_notes_on_parts_that_are_gone_go(
-    store: Store, dead: int, living: int, ending: str
-) -> None:
+def test_notes_on_parts_that_are_gone_go(store: Store, dead: int, living: int, ending: str) -> None:
     lone = Path(f"{left_by(store, 'lone', machine(), dead)}{ending}")
     kept = [Path(f"{left_by(store, 'kept', machine(), dead)}{ending}")]
     kept.append(Path(f"{left_by(store, 'living', machine(), living)}{ending}"))
