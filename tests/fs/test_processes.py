@@ -153,6 +153,9 @@ def test_a_machine_without_a_name_or_namespaces(
     monkeypatch.setattr(processes, "host_name", lambda: "box")
     assert machine() == "box"
     machine.cache_clear()
+    monkeypatch.setattr(processes, "host_name", lambda: ".XboX.")
+    assert machine() == "XboX"
+    machine.cache_clear()
     monkeypatch.setattr(processes, "host_name", lambda: "...")
     assert machine() == "host"
     machine.cache_clear()
@@ -164,6 +167,14 @@ def test_the_name_is_the_systems() -> None:
     import socket
 
     assert host_name() == socket.gethostname()
+
+
+def test_the_name_is_had_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost 4 ms of a run that has nothing to do."""
+    import socket
+
+    monkeypatch.setattr(socket, "gethostname", lambda: pytest.fail("it was asked for"))
+    assert host_name() == os.uname().nodename
 
 
 def test_the_name_where_there_is_no_uname(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ("store/store", "self._ready = True", "self._ready = False"): "only slower",
     (
         "tree/placer",
+        "return _Made(item, sha256, private, True)",
+        "return _Made(item, None, private, True)",
+    ): "an edited file has a digest of its own",
+    (
+        "tree/placer",
         "way = 'copy'",
         "way = None",
     ): "what is neither a link nor shared is copied",

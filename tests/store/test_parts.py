@@ -251,16 +251,16 @@ def test_what_a_partial_download_takes_of_the_disk(store: Store, dead: int) -> N
 def test_where_nobody_tells_of_blocks_its_length_counts(
     store: Store, dead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = left_by(store, "k", machine(), dead, b"x" * 1500)
+    path = left_by(store, "k", machine(), dead, b"x" * 1536)
 
     class NoBlocks:
         """What Windows says of a file."""
 
-        st_size = 1500
+        st_size = 1536 + 1
 
     monkeypatch.setattr(store, "parts", lambda: iter([(path, ("x", "far", 1))]))
     monkeypatch.setattr(Path, "stat", lambda self: NoBlocks())
-    assert [size for _, size in store.begun()] == [1024]
+    assert [size for _, size in store.begun()] == [1536]
 
 
 # What is beside it
@@ -328,6 +328,15 @@ def test_recovery_goes_on_past_what_it_cannot_have(
 
     monkeypatch.setattr(os, "rename", taken)
     assert store.recover() == 3
+
+
+def test_what_a_dead_process_had_not_proven_goes(tmp_path: Path, dead: int) -> None:
+    """A store that this run has made nothing in yet."""
+    partial = tmp_path / "another/partial"
+    partial.mkdir(parents=True)
+    half = partial / f"{machine()}.{dead}-0a1b0a1b0a1b-7.tmp"
+    half.write_bytes(b"half")
+    assert Store(tmp_path / "another").recover() == 0 and not half.exists()
 
 
 def test_another_persons_proven_file_is_not_taken(

@@ -11,6 +11,7 @@ import pytest
 
 from fetcher.errors import Problem
 from fetcher.fs.atomic import publish
+from fetcher.sources.base import FileEntry
 from fetcher.tree import placer as placing
 from tests.kit import sha256
 from tests.tree.desk import Desk, known
@@ -238,3 +239,35 @@ def test_a_known_size_decides_whether_a_second_link_is_made(
     assert place(desk, made) == []
     assert all((desk.tree / "m" / name).samefile(blob(desk, NEW)) for name in "fg")
     assert sha256(NEW) in {row.sha256 for row in desk.rows.values()}
+
+
+def test_an_edited_snapshot_of_the_hubs_cache_is_kept_with_the_project(desk: Desk) -> None:
+    desk.put(NEW)
+    made = desk.plan([FileEntry("f", len(NEW), sha256(NEW), None, True)], hub_cache=("a",))
+    (item,) = (item for item in made.items if item.hub)
+    path = Path(item.path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(MINE)
+    item.aside = True
+    one = placer(desk)
+    rows, problems = one.place([(item, sha256(NEW), None)])
+    one.close()
+    assert problems == [] and len(rows) == 1 and path.read_bytes() == NEW
+    assert list(kept(desk).values()) == [MINE]
+
+
+def test_what_is_placed_is_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes were proven when they came; only an edited file has a digest of its own."""
+    monkeypatch.setattr(placing, "sha256_of", lambda path: pytest.fail(f"{path} is read"))
+    for link in ("auto", "hardlink", "copy", "symlink"):
+        made = plan(desk, **{link: NEW})
+        assert place(desk, made, link) == []
+        assert desk.rows[f"m/{link}"].sha256 == sha256(NEW)
+
+
+def test_a_full_disk_says_what_is_needed(desk: Desk) -> None:
+    desk.put(NEW)
+    (item,) = desk.plan([FileEntry("f", 12_300_000, sha256(NEW))]).items
+    found = placing._trouble(item, OSError(errno.ENOSPC, "full"))
+    assert found.code == "disk-space" and "m/f" in found.message
+    assert "12.3 MB are needed" in found.message
