@@ -139,4 +139,14 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "port = _PORTS.get(scheme, 0) if parts.port is None else parts.port",
         "port = _PORTS.get(scheme) if parts.port is None else parts.port",
     ): "None is no port either",
+    (
+        "network/urls",
+        "port = _PORTS.get(scheme, 0) if parts.port is None else parts.port",
+        "port = _PORTS.get(scheme, 1) if parts.port is None else parts.port",
+    ): "a scheme that has none is refused anyway",
+    (
+        "network/urls",
+        "scheme, host, port = ('', '', 0)",
+        "scheme, host, port = ('', '', 1)",
+    ): "without a scheme it is refused anyway",
 }

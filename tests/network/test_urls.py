@@ -108,6 +108,8 @@ def test_an_answer_that_leads_to_what_is_no_address() -> None:
     [
         ("https://h/a b?c=%20", b"https://h/a b?c=%20"),
         ("https://h/모", b"https://h/%EB%AA%A8"),
+        ("https://h/é/b/c", b"https://h/%C3%A9/b/c"),
+        ("https://h/é?to=http://i/é", b"https://h/%C3%A9?to=http://i/%C3%A9"),
         ("https://h/a/é?x=é&y=%41#z", b"https://h/a/%C3%A9?x=%C3%A9&y=%41#z"),
         ("https://h/!#$%&'()*+,/:;=?@[]~é", b"https://h/!#$%&'()*+,/:;=?@[]~%C3%A9"),
         ("https://모.example", "https://모.example".encode()),
