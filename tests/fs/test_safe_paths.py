@@ -216,6 +216,23 @@ def test_what_lies_in_a_folder(path: str, folder: str, below: bool) -> None:
     assert is_below(path, folder) is below
 
 
+@pytest.mark.parametrize("path", [".", "é/.", "./é", "é/./a", "a b/."])
+def test_a_segment_that_is_a_dot_is_told_as_one(path: str) -> None:
+    with pytest.raises(BadPath, match=r"'\.' segment"):
+        check_relative(path)
+
+
+@pytest.mark.parametrize("shown", ["X", "XX", "X.X"])
+def test_what_can_be_seen_is_no_invisible_name(shown: str) -> None:
+    assert accepted(f"\u200c{shown}") and not accepted("\u200c. \u200c")
+
+
+def test_most_keys_are_the_path_itself() -> None:
+    """A million paths are kept once."""
+    path = "".join(["models/", "weights.bin"])
+    assert collision_key(path) is path
+
+
 @given(st.sampled_from(string.ascii_letters + string.digits + "~-_é가"), SEGMENTS)
 def test_no_letter_at_an_end_is_refused(last: str, start: str) -> None:
     """The long way, which a blank leads to, judges ends as the short one does."""
@@ -247,6 +264,7 @@ def test_printable_text_is_printable(text: str) -> None:
         ("\xad\xa0", "\\xad\\xa0"),
         ("\u202e\ud800\ue000", "\ufffd\ufffd\ufffd"),
         ("Ā", "Ā"),
+        ("\u0378\u0100", "\ufffd\u0100"),
         ("a\nb\tc", "a\\x0ab\\x09c"),
     ],
 )

@@ -28,7 +28,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "store/part_notes": ("store/test_part_notes.py",),
     "store/project_records": ("store/test_project_records.py",),
     "store/stamps": ("store/test_stamps.py",),
-    "store/store": ("store/test_parts.py", "store/test_recovery.py", "store/test_store.py"),
+    "store/store": (
+        "store/test_finding.py",
+        "store/test_parts.py",
+        "store/test_recovery.py",
+        "store/test_store.py",
+    ),
     "store/upstream_records": ("store/test_upstream_pages.py", "store/test_upstream_records.py"),
     "transfer/outcomes": ("transfer/test_outcomes.py",),
     "transfer/partial_file": ("transfer/test_partial_file.py",),
@@ -65,6 +70,13 @@ CODECS = {"ascii", "utf-16-be", "utf-16-le", "utf-8"}
 # Mutants that no test can tell from the code, or that are only slower: (module, the line before,
 # the line after) and why.
 EXPLAINED: dict[tuple[str, str, str], str] = {
+    (
+        "fs/safe_paths",
+        r"return ''.join((char if char.isprintable() else f'\\x{ord(char):02x}' "
+        "if ord(char) < 256 else '\ufffd' for char in text))",
+        r"return ''.join((char if char.isprintable() else f'\\x{ord(char):02x}' "
+        "if ord(char) < 257 else '\ufffd' for char in text))",
+    ): "what is at 256 is printable",
     (
         "fs/nearest",
         "found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)",

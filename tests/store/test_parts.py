@@ -16,8 +16,8 @@ from fetcher.fs.private_files import unique_name
 from fetcher.fs.processes import machine
 from fetcher.store import store as stores
 from fetcher.store.store import Store
-from tests.kit import git_blob, sha256
-from tests.store.test_store import DATA, DIGEST, left_by, put, reading
+from tests.kit import sha256
+from tests.store.test_store import DATA, DIGEST, left_by
 
 
 @pytest.fixture
@@ -348,66 +348,3 @@ def test_another_persons_proven_file_is_not_taken(
     assert store.recover() == 0 and path.exists()
     monkeypatch.setattr(stores, "is_foreign", lambda stat: False)
     assert store.recover() == 1 and not path.exists()
-
-
-# Other people's blobs, git ids
-
-
-def test_another_persons_blob_is_linked_into_no_tree(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(store)
-    assert store.has(DIGEST) and store.may_be_linked(DIGEST)
-    monkeypatch.setattr(stores, "is_foreign", lambda stat: True)
-    assert store.has(DIGEST) and not store.may_be_linked(DIGEST)
-    assert store.may_be_linked(sha256(b"other"))
-
-
-def test_a_git_id_is_computed_once_and_of_what_is_sound(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert store.git_blob(DIGEST) == ""
-    path = Path(put(store))
-    seen = reading(monkeypatch)
-    assert store.git_blob(DIGEST) == git_blob(DATA) == store.git_blob(DIGEST)
-    assert len(seen) == 1
-    assert store.by_git_blob(git_blob(DATA)) == DIGEST
-    path.chmod(0o644)
-    path.write_bytes(b"damaged")
-    assert store.git_blob(DIGEST) == "" and not path.exists()
-    assert store.by_git_blob(git_blob(DATA)) is None
-
-
-def test_a_blob_that_changes_while_its_git_id_is_computed(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = Path(put(store))
-    monkeypatch.setattr(store, "has", lambda sha256: True)
-    path.chmod(0o644)
-    path.write_bytes(b"damaged")
-    assert store.git_blob(DIGEST) == "" and not path.exists(), "set aside"
-    assert store.git_blob(DIGEST) == "", "it is gone"
-
-
-def test_large_blobs_have_their_git_id_when_it_is_asked_for(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(store)
-    for most, known in ((len(DATA), git_blob(DATA)), (len(DATA) - 1, "")):
-        monkeypatch.setattr(stores, "_GIT_SIZES", most)
-        fresh = Store(store.root)
-        assert fresh.prove(DIGEST)
-        stamp = fresh.stamp_of(DIGEST)
-        assert stamp is not None and stamp.git_blob == known
-        assert fresh.git_blob(DIGEST) == git_blob(DATA)
-
-
-def test_whether_a_blob_is_what_was_read(store: Store) -> None:
-    path = Path(put(store))
-    assert store.is_proven(DIGEST, path.stat()) is True
-    assert store.is_proven(sha256(b"other"), path.stat()) is False
-    os.utime(path, (1, 1))
-    assert store.is_proven(DIGEST, path.stat()) is False
-    other = path.with_name("x" * 64)
-    other.mkdir()
-    assert not store.prove("x" * 64) and other.is_dir(), "what is no file is not read"
