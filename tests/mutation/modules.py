@@ -115,6 +115,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ): "no number either",
     ("store/store", "self._ready = True", "self._ready = False"): "only slower",
     (
+        "store/upstream_records",
+        "file = lockfile.file_entry(item, _SAID)",
+        "file = lockfile.file_entry(item, None)",
+    ): "it names the file in an error that nobody sees",
+    (
         "tree/placer",
         "return _Made(item, sha256, private, True)",
         "return _Made(item, None, private, True)",

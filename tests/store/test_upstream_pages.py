@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.config.settings import PUBLIC_HUB, Settings, Value
 from fetcher.fs.processes import machine
 from fetcher.sources.base import FileEntry, Listing
 from fetcher.store import upstream_records as module
@@ -23,6 +24,7 @@ from fetcher.store.upstream_records import (
     believed,
     is_record,
 )
+from fetcher.store.store import Store
 
 URL, OTHER = "https://hub.example", "https://other.example"
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -376,3 +378,131 @@ def test_which_folders_are_records(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert is_record(Path("store/upstream/x"), tmp_path / "store")
     assert is_record(tmp_path / "store/upstream/x", Path("store"))
+
+
+@pytest.mark.parametrize(("url", "name"), [
+    ("HTTPS://Hub.example/", "https://hub.example"),
+    ("https://hub.example/a/X//", "https://hub.example/a/X"),
+    ("https://u:p@hub.example:8080/a?b/c#d", "https://hub.example:8080/a"),
+    ("https://hub.example#a/b", "https://hub.example"),
+    ("https://hub.example?a/b", "https://hub.example"),
+    ("http://hub.example:443", "http://hub.example:443"),
+])  # fmt: skip
+def test_the_name_of_an_address(url: str, name: str) -> None:
+    assert module.endpoint(url) == name
+
+
+def test_nobody_waits_for_the_disk_unasked(
+    records: UpstreamRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.add("model", "o/m", [])
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("it costs milliseconds"))
+    records.add("model", "o/m", [RefStatement("main", A, False)])
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_statement_is_read_as_it_was_made(records: UpstreamRecords, closed: bool) -> None:
+    ref = RefStatement("main", A, closed, 5.0)
+    file = FileEntry("x", 0, "9" * 64, "8" * 40, True, computed=True)
+    records.add("model", "o/m", [ref, FileStatement(B, file)])
+    found = records.read("model", "o/m")
+    assert found.refs == {"main": ref} and found.told == ref and found.stood == {"main": {A}}
+    assert found.files == {B: {"x": file}} and found.closed is closed
+    before = time.time()
+    assert before <= RefStatement("main", A, closed).at <= time.time()
+
+
+def test_what_runs_were_told_is_no_servers_to_tell(records: UpstreamRecords) -> None:
+    """Not unless it is asked for: a run may have read it with a login."""
+    records.add_pages(listing(page("f"), closed=True))
+    records.add("model", "o/m", [])
+    assert records.read("model", "o/m") == UpstreamRepo("model", "o/m")
+    assert records.read("model", "o/m", True).listings
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "pipe"])
+def test_what_is_no_record_hides_no_other(records: UpstreamRecords, what: str) -> None:
+    records.add_pages(listing(page("f")))
+    odd = records.folder("model", "o/m") / f"{A}.0.pages"
+    if what == "folder":
+        odd.mkdir()
+    elif what == "link":
+        odd.symlink_to("nowhere")
+    else:
+        os.mkfifo(odd)
+    assert said(records).files and read(records).listings[A]
+    (records.folder("model", "o/m") / B).mkdir()
+    records.add("model", "o/m", [RefStatement("main", A, False, 5.0)])
+    assert read(records).refs.keys() == {"main"}
+
+
+def test_a_whole_listing_outweighs_a_servers(records: UpstreamRecords) -> None:
+    mine = [FileEntry("old", 1, None, "7" * 40)]
+    records.add_listing("model", "o/m", A, mine)
+    records.add("model", "o/m", [RefStatement("main", A, False, 5.0)])
+    assert read(records).listings[A] == {"old": mine[0]}
+    records.add_pages(listing(page("f"), path="", whole=False))
+    assert read(records).listings[A] == {"old": mine[0]}
+    records.add_pages(listing(page("g"), ref="v1"))
+    assert read(records).listings[A].keys() == {"g"}
+    assert records.read("model", "o/m").listings[A] == {"old": mine[0]}
+
+
+def test_the_files_of_a_commit_have_the_digests_that_fetching_gave() -> None:
+    git, other = "1" * 40, "2" * 40
+    repo = UpstreamRepo("model", "o/m")
+    repo.listings[A] = {
+        "small": FileEntry("small", 3, None, git),
+        "large": FileEntry("large", 9, "3" * 64, None, True),
+        "moved": FileEntry("moved", 3, None, other),
+    }
+    repo.folders[A] = {"sub": {"sub/x": FileEntry("sub/x", 1, None, git)}}
+    fetched = {
+        "small": FileEntry("small", 3, "4" * 64, git, computed=True),
+        "large": FileEntry("large", 9, "3" * 64, None, True, computed=True),
+        "moved": FileEntry("moved", 3, "5" * 64, git, computed=True),
+        "new": FileEntry("new", 3, "6" * 64),
+    }
+    repo.files[A] = fetched
+    found = repo.at(A)
+    assert found == {**fetched, "moved": repo.listings[A]["moved"], **repo.folders[A]["sub"]}
+    assert repo.at(B) == {} and repo.listings[A]["small"].sha256 is None
+
+
+def test_whose_hub_a_persons_runs_speak_of(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    for origin, rewrite, choice, kept in (
+        ("environment", "environment", URL, URL),
+        ("fetch.yaml", "environment", PUBLIC_HUB, PUBLIC_HUB),
+        (".env", "environment", PUBLIC_HUB, PUBLIC_HUB),
+        ("environment", "fetch.yaml", PUBLIC_HUB, URL),
+    ):
+        values = {
+            "hf_endpoint": Value(URL, origin),
+            "rewrite": Value("https://a=https://b", rewrite),
+            "store": Value(store, "environment"),
+        }
+        settings = Settings(tmp_path, values)
+        assert module.of_choice(settings) == choice
+        records = module.of_person(settings)
+        assert records is not None and (records.url, records.store) == (kept, tmp_path / "store")
+
+
+def test_without_a_home_a_person_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fetcher.config.settings.cache_folder", lambda: None)
+    values = {"hf_endpoint": Value(URL, "test"), "store": Value("st", "fetch.yaml")}
+    assert module.of_person(Settings(tmp_path, values)) is None
+
+
+def test_what_statements_lead_to_is_needed(tmp_path: Path) -> None:
+    hub = UpstreamRecords(tmp_path, URL)
+    one, two = FileEntry("x", 3, "9" * 64), FileEntry("y", 4, "8" * 64)
+    hub.add("model", "o/m", [FileStatement(A, one), FileStatement(B, two)])
+    UpstreamRecords(tmp_path, OTHER).add("dataset", "o/d", [FileStatement(C, two)])
+    hub.add("model", "o/torn", [])
+    hub.add_pages(listing(page("only listed")))
+    found = list(module.needed(Store(tmp_path)))
+    assert sorted(found) == sorted([one, two, two])
+    assert list(module.needed(Store(tmp_path / "none"))) == []
