@@ -8,7 +8,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "fs/boundary": ("fs/test_boundary.py",),
     "fs/free_space": ("fs/test_free_space.py",),
     "fs/globs": ("fs/test_globs.py", "fs/test_patterns.py"),
-    "fs/locks": ("fs/test_lock_holders.py", "fs/test_locks.py"),
+    "fs/locks": ("fs/test_lock_holders.py",),
     "fs/nearest": ("fs/test_nearest.py",),
     "fs/owners": ("fs/test_owners.py",),
     "fs/patterns": ("fs/test_patterns.py",),

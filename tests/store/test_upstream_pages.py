@@ -15,6 +15,7 @@ from fetcher.config.settings import PUBLIC_HUB, Settings, Value
 from fetcher.fs.processes import machine
 from fetcher.sources.base import FileEntry, Listing
 from fetcher.store import upstream_records as module
+from fetcher.store.store import Store
 from fetcher.store.upstream_records import (
     FileStatement,
     RefStatement,
@@ -24,7 +25,6 @@ from fetcher.store.upstream_records import (
     believed,
     is_record,
 )
-from fetcher.store.store import Store
 
 URL, OTHER = "https://hub.example", "https://other.example"
 A, B, C = "a" * 40, "b" * 40, "c" * 40
