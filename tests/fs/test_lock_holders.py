@@ -293,6 +293,32 @@ def test_a_note_replaces_what_was_said_before(tmp_path: Path) -> None:
     assert stats.S_IMODE(note.stat().st_mode) == 0o666, "as the umask has it"
 
 
+def test_a_note_where_links_cannot_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    locks._write_note(str(tmp_path / "n"), HOLDER)
+    assert (tmp_path / "n").read_text() == HOLDER.dump()
+
+
+def test_a_free_lock_is_had_at_once_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    lock = locks._free(tmp_path / "a/b/lock", "flock")
+    assert lock is not None
+    lock.release()
+
+
+@pytest.mark.parametrize("mode", ["flock", "soft"])
+@pytest.mark.parametrize("ending", ["", ".soft"])
+def test_a_link_in_the_place_of_a_lock_goes(path: Path, mode: str, ending: str) -> None:
+    private = path.with_name("private")
+    private.write_text("mine")
+    link = Path(f"{path}{ending}")
+    link.symlink_to(private)
+    assert locks._free(path, mode) is None or ending
+    assert locks._lock(path, mode) is not None
+    assert not link.is_symlink() and private.read_text() == "mine"
+
+
 def test_folders_are_made_and_locks_shared_as_the_umask_has_it(tmp_path: Path) -> None:
     mask = os.umask(0o002)
     try:
@@ -418,6 +444,16 @@ def test_one_breaks_at_a_time(path: Path, age: float, left: bool) -> None:
     assert locks._break(path, holder, sign, 0.0) is False
     assert Path(f"{path}.soft").exists() and guard.exists() is left
     assert locks._break(path, holder, sign, 0.0) is not left
+
+
+def test_a_guard_has_a_whole_minute(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder, sign = soft(path, dead())
+    guard = Path(f"{path}.breaking")
+    guard.write_bytes(b"")
+    os.utime(guard, (1000, 1000))
+    for now, left in ((1060.0, True), (1060.5, False)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        assert locks._break(path, holder, sign, 0.0) is False and guard.exists() is left
 
 
 def test_only_its_maker_may_touch_the_guard(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "if ord(char) < 257 else '\ufffd' for char in text))",
     ): "what is at 256 is printable",
     (
+        "fs/locks",
+        "flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, 'O_NOFOLLOW', 0)",
+        "flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, 'O_NOFOLLOW', 1)",
+    ): "that is O_WRONLY",
+    (
         "fs/nearest",
         "found = difflib.get_close_matches(name, pool, n=1, cutoff=0.65)",
         "found = difflib.get_close_matches(name, pool, n=2, cutoff=0.65)",
@@ -114,6 +119,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "reset = headers.get(f'{prefix}reset', 'XXXX')",
     ): "no number either",
     ("store/store", "self._ready = True", "self._ready = False"): "only slower",
+    (
+        "store/part_notes",
+        "with open(temporary, 'x', encoding='ascii') as stream:",
+        "with open(temporary, 'x') as stream:",
+    ): "JSON is written in ASCII",
     (
         "store/upstream_records",
         "file = lockfile.file_entry(item, _SAID)",

@@ -158,6 +158,17 @@ def test_a_clone_that_cannot_be_written_is_known_by_its_path(store: Path, root: 
     assert not found.is_here
 
 
+def test_a_clone_of_somebody_elses_is_known_by_its_path(
+    store: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(module, "write_own", refuse)
+    remember(store, root, NEEDS)
+    assert (only(store).id, only(store).needs()) == ("", set(NEEDS))
+
+
 def test_what_an_older_version_wrote_of_a_path_is_replaced(store: Path, root: Path) -> None:
     old = store / "projects" / f"{module._short(str(root))}.json"
     old.write_text(json.dumps({"root": str(root)}))
@@ -171,6 +182,7 @@ def test_what_an_older_version_wrote_of_a_path_is_replaced(store: Path, root: Pa
     (b"", set()),
     (b"\n\n", set()),
     (b"a" * 64, {"a" * 64}),
+    (b"a" * 64 + b" " + b"b" * 64, set()),
     (b"a" * 63 + b"\n" + b"A" * 64 + b"\ngit:" + b"b" * 39 + b"\n../../etc\n" + b"c" * 64 + b"\n",
      {"c" * 64}),
     (b"git:" + b"b" * 40 + b"\n" + b"d" * 65 + b"\n", {"git:" + "b" * 40}),
