@@ -293,6 +293,13 @@ def test_a_note_replaces_what_was_said_before(tmp_path: Path) -> None:
     assert stats.S_IMODE(note.stat().st_mode) == 0o666, "as the umask has it"
 
 
+def test_a_note_is_written_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("mine")
+    (tmp_path / "n").symlink_to("private")
+    locks._write_note(str(tmp_path / "n"), HOLDER)
+    assert (tmp_path / "private").read_text() == "mine"
+
+
 def test_a_note_where_links_cannot_be_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ): "what is at 256 is printable",
     (
         "fs/locks",
+        "handles.append(os.open(path, flags, 384))",
+        "handles.append(os.open(path, flags))",
+    ): "the file is there already",
+    (
+        "fs/locks",
         "flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, 'O_NOFOLLOW', 0)",
         "flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, 'O_NOFOLLOW', 1)",
     ): "that is O_WRONLY",

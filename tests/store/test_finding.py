@@ -9,6 +9,7 @@ import pytest
 
 from fetcher.sources.base import FileEntry
 from fetcher.store import store as stores
+from fetcher.store.stamps import Stamp
 from fetcher.store.store import Store
 from tests.kit import git_blob, sha256
 from tests.store.test_store import DATA, DIGEST, put, reading
@@ -137,3 +138,15 @@ def test_a_store_with_no_blob_is_empty(tmp_path: Path, store: Store) -> None:
     before = len(os.listdir("/proc/self/fd"))
     put(store)
     assert store.is_empty() is False and len(os.listdir("/proc/self/fd")) == before
+
+
+def test_another_persons_blob_is_read_again_when_its_ctime_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(put(store))
+    seen = reading(monkeypatch)
+    stat = path.stat()
+    store._stamps.proven[DIGEST] = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino, "", 1)
+    assert store.has(DIGEST) and seen == [], "of one's own it says nothing"
+    monkeypatch.setattr(stores, "is_foreign", lambda stat: True)
+    assert store.has(DIGEST) and seen == [str(path)]

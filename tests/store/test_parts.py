@@ -348,3 +348,30 @@ def test_another_persons_proven_file_is_not_taken(
     assert store.recover() == 0 and path.exists()
     monkeypatch.setattr(stores, "is_foreign", lambda stat: False)
     assert store.recover() == 1 and not path.exists()
+
+
+def test_what_is_not_taken_is_told_as_such(store: Store, dead: int) -> None:
+    path = left_by(store, "k", machine(), dead)
+    path.chmod(0o666)
+    mine = str(store.partial / "mine")
+    assert Store._take_part(str(path), mine, False) is False and path.exists()
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert Store._take_part(str(path), mine, True) is False and not os.path.exists(mine)
+
+
+def test_what_is_taken_over_keeps_the_digest_in_its_name(
+    store: Store, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever dies while taking it over loses it for nobody."""
+    path = store.partial / f"{DIGEST}.{machine()}.{dead}-0a1b0a1b0a1b-7.tmp"
+    path.write_bytes(DATA)
+    taken: list[str] = []
+    rename = os.rename
+
+    def noted(source: str, target: str) -> None:
+        taken.append(Path(target).name)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", noted)
+    assert store.recover() == 1 and taken[0].startswith(f"{DIGEST}.")
