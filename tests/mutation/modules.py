@@ -136,6 +136,17 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ): "it names the file in an error that nobody sees",
     (
         "tree/placer",
+        "self._no_reflink = False",
+        "self._no_reflink = None",
+    ): "it is only asked whether it is true",
+    ("tree/placer", "self._kept = ''", "self._kept = None"): "it is only asked whether it is true",
+    (
+        "tree/placer",
+        "return sha256 not in self._linked or (item.file.size or 0) > MAX_DUPLICATE",
+        "return sha256 not in self._linked or (item.file.size or 1) > MAX_DUPLICATE",
+    ): "one byte is no more than none",
+    (
+        "tree/placer",
         "return _Made(item, sha256, private, True)",
         "return _Made(item, None, private, True)",
     ): "an edited file has a digest of its own",
@@ -181,4 +192,9 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "scheme, host, port = ('', '', 0)",
         "scheme, host, port = ('', '', 1)",
     ): "without a scheme it is refused anyway",
+    (
+        "network/urls",
+        "scheme, host, port = ('', '', 0)",
+        "scheme, host, port = ('XXXX', '', 0)",
+    ): "that is no scheme either",
 }

@@ -126,6 +126,7 @@ def test_an_address_for_libcurl(url: str, sent: bytes) -> None:
         ("https://h/a", "https://h/a", None),
         ("https://u:p@h/a", "https://h/a", ("u", "p")),
         ("https://u@h", "https://h", ("u", "")),
+        ("https://aX:bX@X/a", "https://X/a", ("aX", "bX")),
         ("https://u%40v:p%3a@h:1?q", "https://h:1?q", ("u@v", "p:")),
         ("https://u:p:q@h#x", "https://h#x", ("u", "p:q")),
         ("https://u@v@h/", "https://h/", ("u@v", "")),

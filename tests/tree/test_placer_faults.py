@@ -271,3 +271,23 @@ def test_a_full_disk_says_what_is_needed(desk: Desk) -> None:
     found = placing._trouble(item, OSError(errno.ENOSPC, "full"))
     assert found.code == "disk-space" and "m/f" in found.message
     assert "12.3 MB are needed" in found.message
+
+
+def test_a_writable_file_shares_blocks_where_that_can_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reflink(source: str, target: str) -> bool:
+        Path(target).write_bytes(Path(source).read_bytes())
+        return True
+
+    monkeypatch.setattr(placing, "reflink", reflink)
+    monkeypatch.setattr(placing, "copy", lambda *_: pytest.fail("it may be large"))
+    desk.put(NEW)
+    made = desk.plan([known("f", NEW)], writable=True)
+    assert place(desk, made, "hardlink") == [] and (desk.tree / "m/f").read_bytes() == NEW
+
+
+def test_what_is_gone_is_not_as_planned(desk: Desk) -> None:
+    (item,) = replaced(desk).items
+    assert placing._still_as_planned(item, str(desk.tree / "m/f"))
+    assert not placing._still_as_planned(item, str(desk.tree / "m/gone"))
