@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.fs.atomic import stat_of
 from fetcher.sources.base import FileEntry
 from fetcher.store import store as stores
 from fetcher.store.stamps import Stamp
@@ -150,3 +151,10 @@ def test_another_persons_blob_is_read_again_when_its_ctime_changed(
     assert store.has(DIGEST) and seen == [], "of one's own it says nothing"
     monkeypatch.setattr(stores, "is_foreign", lambda stat: True)
     assert store.has(DIGEST) and seen == [str(path)]
+
+
+def test_who_is_slower_is_given_the_stat_of_what_is_there(store: Store) -> None:
+    put(store)
+    path = store.temporary()
+    Path(path).write_bytes(DATA)
+    assert store.commit(path, DIGEST) == stat_of(store.blob_path(DIGEST))
