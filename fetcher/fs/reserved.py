@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -84,8 +83,6 @@ _SHORT = re.compile(r"([^~]{1,6})~[1-9]\d?(?:\.[^.]{0,3})?")
 
 def folded(name: str) -> str:
     """A name as a file system may see it that folds case, forms, invisible marks and dots."""
-    if not name.isascii():
-        name = "".join(char for char in name if unicodedata.category(char) != "Cf")
     return collision_key(name).rstrip(" .")
 
 

@@ -133,7 +133,7 @@ def records(store: Path) -> Iterator[ProjectRecord]:
     if not folder.is_dir():
         return
     for path in sorted(folder.glob("*.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             found = json_text.loads(read_regular(path))
             root, known, place = found["root"], found.get("id", ""), found.get("machine", "")
             if all(isinstance(text, str) for text in (root, known, place)):

@@ -152,6 +152,199 @@ def test_a_hint_is_one_that_can_be_followed(tmp_path: Path, way: str) -> None:
     assert "outside" in refusal(allowed, "models/b"), "what is allowed is that folder alone"
 
 
+def test_a_hard_link_goes_into_the_folder_that_is_held(tmp_path: Path, way: str) -> None:
+    (tmp_path / "blob").write_bytes(b"1")
+    with open_own(tmp_path, "a") as folder:
+        (tmp_path / "elsewhere").mkdir()
+        if way == "held open":  # what it is called meanwhile makes no difference
+            (tmp_path / "a").rename(tmp_path / "was")
+            (tmp_path / "a").symlink_to("elsewhere")
+        folder.link(str(tmp_path / "blob"), "x")
+        with pytest.raises(FileExistsError):
+            folder.link(str(tmp_path / "blob"), "x")
+    place = tmp_path / ("was" if way == "held open" else "a")
+    assert os.path.samefile(place / "x", tmp_path / "blob")
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_what_is_in_place_of_files_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    refuse_links(tmp_path, ["gone", "file", "folder", "gone/too"])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("file")
+    for name, words in (("pipe", "is no file"), ("link", "is a symlink")):
+        with pytest.raises(Failure) as caught:
+            refuse_links(tmp_path, ["gone", "file", name])
+        assert caught.value.problem.code == "bad-path"
+        assert f"{tmp_path}/{name} {words}" in caught.value.message
+
+
+@pytest.mark.parametrize("marks", [["oci-layout", "blobs"], ["oci-layout"], ["blobs"]])
+def test_no_tree_is_made_in_a_store_or_bundle(tmp_path: Path, way: str, marks: list[str]) -> None:
+    """What lies there would be served, or removed by gc."""
+    for mark in marks:
+        (tmp_path / "s" / mark).mkdir(parents=True)
+    (tmp_path / "models").symlink_to("s")
+    tree = Boundary(tmp_path)
+    for folder in ("s", "s/m", "models/m"):
+        if len(marks) == 2:
+            assert f"{tmp_path}/s, which belongs" in refusal(tree, folder) or "s belongs" in (
+                refusal(tree, folder)
+            )
+        else:
+            tree.open(folder, create=False) if folder == "s" else tree.locate(folder)
+    (tmp_path / "s/f").write_bytes(b"1")
+    assert tree.real_path("models/f") == tmp_path / "s/f", "reading there is another thing"
+    # A project may itself hold a bundle: it is the person's choice to stand there.
+    Boundary(tmp_path / "s").open("m").close()
+
+
+def test_a_project_that_is_an_environment(tmp_path: Path, way: str) -> None:
+    """`python -m venv .`: its own folders are Python's, the others the project's."""
+    (tmp_path / "pyvenv.cfg").write_text("")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "sub/conda-meta").mkdir(parents=True)
+    tree = Boundary(tmp_path)
+    for folder in ("lib", "lib/python3/site-packages", "bin", "Scripts", "LIB64/x", "etc"):
+        assert "belongs to a Python environment" in refusal(tree, folder)
+    for folder in ("", "models", "models/lib", "data/bin", "libs"):
+        tree.open(folder).close()
+    assert "belongs to a Python environment" in refusal(tree, "sub/x")
+    (tmp_path / "HEAD").write_text("")
+    (tmp_path / "commondir").write_text("")
+    assert "belongs to a git repository" in refusal(Boundary(tmp_path), "models")
+
+
+@pytest.mark.parametrize("name", ["site-packages", "dist-packages", "Site-Packages"])
+def test_where_packages_are_put(tmp_path: Path, way: str, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert "belongs to a Python environment" in refusal(Boundary(tmp_path), f"{name}/x")
+    Boundary(tmp_path).open(f"my-{name}").close()
+
+
+@pytest.mark.parametrize("missing", ["objects", "refs"])
+def test_half_of_what_a_repository_has_is_none(tmp_path: Path, missing: str) -> None:
+    for name in {"objects", "refs"} - {missing}:
+        (tmp_path / "m" / name).mkdir(parents=True)
+    (tmp_path / "m/HEAD").write_text("")
+    Boundary(tmp_path).open("m/x").close()
+    (tmp_path / "m" / missing).mkdir()
+    assert "belongs to a git repository" in refusal(Boundary(tmp_path), "m/x")
+
+
+def test_where_a_folder_really_is(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    (root / "a/b").mkdir(parents=True)
+    (disk / "c").mkdir(parents=True)
+    (root / "a/far").symlink_to(disk)
+    (root / "near").symlink_to("a")
+    tree = Boundary(root, lambda place: place == disk)
+    for folder, base, parts, absent in (
+        ("", root, (), False),
+        ("a/b", root, ("a", "b"), False),
+        ("near/b", root, ("a", "b"), False),
+        ("near/b/x/y", root, ("a", "b", "x", "y"), True),
+        ("a/far", disk, (), False),
+        ("near/far/c", disk, ("c",), False),
+        ("a/far/x", disk, ("x",), True),
+    ):
+        found = tree.locate(folder)
+        assert (found.base, found.parts, found.absent) == (str(base), parts, absent), folder
+        assert found.path == os.path.join(base, *parts)
+    (root / "f").write_bytes(b"")
+    with pytest.raises(Failure, match=f"{root}/f is a file where a folder must be"):
+        tree.locate("f")
+    with pytest.raises(Failure, match=f"{root}/f is a file where a folder must be"):
+        tree.locate("f/x")
+
+
+def test_a_root_that_is_not_there_yet(tmp_path: Path, way: str) -> None:
+    tree = Boundary(tmp_path / "new/root")
+    found = tree.locate("a/b")
+    assert found.absent and found.parts == ("a", "b") and found.base == f"{tmp_path}/new/root"
+    assert tree.locate("").absent
+    with tree.open("a/b") as folder:
+        assert folder.path == f"{tmp_path}/new/root/a/b"
+    assert not tree.locate("a/b").absent
+
+
+def test_a_look_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Boundary(tmp_path)
+
+    def refuse(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    with pytest.raises(Failure, match=f"looking at {tmp_path}/a") as caught:
+        tree.locate("a/b")
+    assert caught.value.problem.code == "permission"
+
+
+def test_the_outermost_folder_that_is_allowed_is_the_base(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    root.mkdir()
+    (disk / "a/b").mkdir(parents=True)
+    (root / "m").symlink_to(disk / "a/b")
+    tree = Boundary(root, lambda place: place in {disk, disk / "a"})
+    assert tree.locate("m/x").parts == ("a", "b", "x")
+    (disk / "a/b/f").write_bytes(b"1")
+    tree.write("m/f", b"2")
+    assert tree.real_path("m/f") == disk / "a/b/f"
+    assert (disk / "a/b/f").read_bytes() == b"2"
+
+
+def test_a_file_that_no_link_leads_to_is_judged_by_its_name_elsewhere(tmp_path: Path) -> None:
+    """`.fetch/` is fetch's own: what is written there is, by this way too."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "other").symlink_to("root")
+    for start in (root, tmp_path / "other"):
+        assert Boundary(start).real_path(".fetch/x") == root / ".fetch/x"
+        assert Boundary(start).real_path("x") == root / "x"
+    (root / ".fetch").mkdir()
+    (root / "link").symlink_to(".fetch")
+    with pytest.raises(Failure, match=f"{root}/link/x leads to {root}/.fetch.*belongs to fetch"):
+        Boundary(root).real_path("link/x")
+
+
+def test_a_file_behind_a_link_out_names_that_link(tmp_path: Path) -> None:
+    root, out = tmp_path / "root", tmp_path / "out"
+    (root / "a").mkdir(parents=True)
+    out.mkdir()
+    (root / "a/link").symlink_to(out)
+    with pytest.raises(Failure, match=f"{root}/a/link is a symlink to {out}, outside {root}"):
+        Boundary(root).real_path("a/link/x/y")
+
+
+def test_what_another_run_makes_meanwhile_is_taken(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, made = os.mkdir, list[str]()
+
+    def slow(path: str, *more: object, **named: object) -> None:
+        if not made:
+            made.append(path)
+            mkdir(path, *more, **named)  # type: ignore[arg-type]
+        mkdir(path, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "mkdir", slow)
+    open_own(tmp_path, "a/b").close()
+    assert (tmp_path / "a/b").is_dir() and made
+
+
+def test_a_root_that_is_reached_by_a_link(tmp_path: Path, way: str) -> None:
+    (tmp_path / "real/m").mkdir(parents=True)
+    (tmp_path / "root").symlink_to("real")
+    tree = Boundary(tmp_path / "root")
+    with tree.open("m/x") as folder:
+        assert folder.path == f"{tmp_path}/real/m/x"
+    write_own(tmp_path / "root", "f", b"1")
+    write_own(tmp_path / "root", "d/e/f", b"2")
+    assert (tmp_path / "real/f").read_bytes() == b"1"
+    assert (tmp_path / "real/d/e/f").read_bytes() == b"2"
+
+
 BAD = [".git", ".GIT", ".git/hooks", ".fetch", ".fetch/kept", "sub/.git", "sub/.g\u200cit"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-import sys
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from fetcher.fs import patterns
 from fetcher.fs.globs import BadPattern, compile_glob
-from fetcher.fs.nearest import nearest
 from fetcher.fs.patterns import expand, is_glob, literal_names, select
 
 PLAIN = st.text(alphabet=string.ascii_lowercase + "._-/", min_size=1, max_size=6)
@@ -206,25 +204,3 @@ def test_all_patterns_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BadPattern):
         literal_names(["a{1..2}", "b{1..3}"])
     assert literal_names(["a", "b", "c", "d", "e"]) == ["a", "b", "c", "d", "e"]
-
-
-def test_of_very_many_names_the_first_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[nearest.__module__], "_GUESSED", 48)
-    assert nearest("abcd", ["wxyz", "wxyz", "abce"]) == "abce"
-    assert nearest("abcd", ["wxyz", "wxyz", "wxyz", "abce"]) is None
-    assert nearest("abcd", ["abce", "wxyz", "wxyz", "wxyz"]) == "abce"
-    # What is of another length is not looked at, and costs nothing.
-    assert nearest("abcd", ["x" * 9, "y", "wxyz", "wxyz", "abce"]) == "abce"
-
-
-def test_the_closest_name_of_several() -> None:
-    assert nearest("model_1.pt", ["model_22.pt", "model_1.pth", "model_3.pt"]) == "model_1.pth"
-    assert nearest("MODEL_1", ["model_22", "model_1", "model_2"]) == "model_1"
-    assert nearest("abcd", ["abxy"]) is None
-
-
-def test_nearest() -> None:
-    assert nearest("hugginface", ["github", "huggingface"]) == "huggingface"
-    assert nearest("ONET.PT", ["onet.pt", "pnet.pt"]) == "onet.pt"
-    assert nearest("ghost", ["eight", "one"]) is None
-    assert nearest("x", []) is None

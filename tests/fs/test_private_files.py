@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +15,16 @@ import pytest
 
 from fetcher.fs import private_files
 from fetcher.fs.atomic import write_atomically
-from fetcher.fs.private_files import private_name, scratch_folder, tidy, unique_name
+from fetcher.fs.private_files import (
+    ended,
+    make_scratch,
+    private_name,
+    remove_quietly,
+    run_id,
+    scratch_folder,
+    tidy,
+    unique_name,
+)
 from fetcher.fs.processes import machine
 
 OLD = time.time() - 3 * 24 * 3600
@@ -109,3 +121,117 @@ def test_scratch_folders_of_the_dead_go(tmp_path: Path) -> None:
 
 def test_names_are_short_enough_for_any_prefix() -> None:
     assert len(unique_name()) <= 100
+
+
+def test_names_begin_as_the_file_does() -> None:
+    """So much of it that a reader knows what it was; whole letters."""
+    unique = rf"{machine()}\.{os.getpid()}-{run_id()}-\d+\.tmp"
+    assert re.fullmatch(unique, unique_name()) and re.fullmatch("[0-9a-f]{12}", run_id())
+    for name, start in (("w.bin", "w.bin"), ("x" * 255, "x" * 80), ("é" * 100, "é" * 40),
+                        ("x" + "é" * 100, "x" + "é" * 39), ("", "")):  # fmt: skip
+        assert re.fullmatch(rf"/a/b/\.{start}\.{unique}", private_name(f"/a/b/{name}"))
+        assert re.fullmatch(rf"\.{start}\.{unique}", private_name(name))
+
+
+@pytest.mark.parametrize("seconds", [0, 24 * 3600])
+def test_a_far_process_has_a_whole_day(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    owner = ("another-machine", os.getpid(), run_id())
+    assert ended(owner, 1_000_000.0 - seconds) is False
+    assert ended(owner, 1_000_000.0 - seconds - 1) is (seconds > 0)
+
+
+def test_a_near_process_is_asked_for_itself(dead: int) -> None:
+    old = 0.0
+    assert ended((machine(), dead, "0" * 12), time.time()) is True
+    assert ended((machine(), os.getppid(), "0" * 12), old) is False
+    assert ended((machine(), os.getpid(), run_id()), old) is False
+    assert ended((machine(), os.getpid(), "0" * 12), time.time()) is True, "it had our number"
+
+
+def test_a_link_to_nothing_goes_too(tmp_path: Path, dead: int) -> None:
+    link = tmp_path / f".x.{machine()}.{dead}-{'0' * 12}-1.tmp"
+    link.symlink_to(tmp_path / "nowhere")
+    tidy(str(tmp_path))
+    assert not link.is_symlink()
+
+
+def scratch_of(pid: int, folder: Path) -> Path:
+    """A folder of files that a process needed for a while."""
+    path = folder / f".fetch.{machine()}.{pid}-{'0' * 12}-1.tmp"
+    (path / "deep").mkdir(parents=True)
+    for name in ("a", "stuck", "z", "deep/b"):
+        (path / name).write_bytes(b"")
+    return path
+
+
+def test_in_a_folder_that_all_write_to_only_our_own_goes(
+    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, mine = scratch_of(dead, tmp_path), os.geteuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: mine + 1)
+        tidy(str(tmp_path))
+        assert (path / "deep/b").exists()
+    private_files._tidied.clear()
+    with monkeypatch.context() as patch:
+        patch.delattr(os, "geteuid")  # Windows
+        tidy(str(tmp_path))
+    assert not path.exists()
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(
+    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, unlink = scratch_of(dead, tmp_path), os.unlink
+
+    def refuse(name: str, **named: int) -> None:
+        if os.path.basename(name) == "stuck":
+            raise PermissionError(13, "no")
+        unlink(name, **named)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    tidy(str(tmp_path))
+    assert sorted(item.name for item in path.rglob("*")) == ["stuck"]
+    with scratch_folder(str(tmp_path)) as folder:
+        for name in ("a", "stuck", "z"):
+            Path(folder, name).write_bytes(b"")
+    assert os.listdir(folder) == ["stuck"]
+    remove_quietly(str(path / "stuck"))
+    assert (path / "stuck").exists()
+    remove_quietly(str(path / "gone"))
+
+
+def test_a_scratch_folder_may_be_gone_before_its_end(tmp_path: Path) -> None:
+    with scratch_folder(str(tmp_path)) as folder:
+        shutil.rmtree(folder)
+    with pytest.raises(ValueError, match="inside"), scratch_folder(str(tmp_path)):
+        raise ValueError("inside")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_is_made_where_the_system_has_it(
+    tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = scratch_of(dead, tmp_path)
+    mask = os.umask(0)
+    try:
+        made = Path(make_scratch())
+    finally:
+        os.umask(mask)
+    assert made.parent == tmp_path and not left.exists()
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert re.fullmatch(rf"\.fetch\.{machine()}\.{os.getpid()}-{run_id()}-\d+\.tmp", made.name)
+    with scratch_folder() as folder:
+        assert Path(folder).parent == tmp_path and folder != str(made)
+    with pytest.raises(FileNotFoundError):
+        make_scratch(str(tmp_path / "no/such"))
+
+
+def test_here_is_tidied_too(tmp_path: Path, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = left_by(dead, tmp_path)
+    tidy("")
+    assert not path.exists()
+    tidy(str(tmp_path / "no/such"))

@@ -16,6 +16,7 @@ from fetcher.fs.safe_paths import (
     PathClaims,
     check_relative,
     collision_key,
+    is_below,
     native,
     printable,
 )
@@ -165,6 +166,19 @@ def test_claims_find_every_collision(paths: list[str]) -> None:
             taken.append(path)
 
 
+@pytest.mark.parametrize("file", ["a/b/c/d.bin", "A/é/c/d.bin"])
+def test_a_file_takes_every_folder_above_it(file: str) -> None:
+    for depth in range(1, 4):
+        claims = PathClaims()
+        assert claims.claim(file) is None
+        folder = "/".join(file.split("/")[:depth])
+        assert claims.has(folder) and claims.has(folder.swapcase())
+        assert claims.claim(folder) == file
+        assert claims.claim(f"{folder}/more") is None
+        assert claims.has(f"{folder}/more") and not claims.has(f"{folder}/none")
+    assert not PathClaims().has(file)
+
+
 @given(TREE_PATHS)
 def test_one_file_on_some_file_system_is_one_key(path: str) -> None:
     key = collision_key(path)
@@ -184,6 +198,57 @@ def test_folders_are_shared_and_files_are_not() -> None:
     assert claims.claim_folder("") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "folder", "below"),
+    [
+        ("/a/b", "/a", True),
+        ("/a", "/a", True),
+        ("/a/b/c", "/a", True),
+        ("/ab", "/a", False),
+        ("/a", "/a/b", False),
+        ("/b", "/a", False),
+        ("/a", "/", True),
+        ("/", "/", True),
+        ("/", "/a", False),
+    ],
+)
+def test_what_lies_in_a_folder(path: str, folder: str, below: bool) -> None:
+    assert is_below(path, folder) is below
+
+
+@pytest.mark.parametrize("path", [".", "é/.", "./é", "é/./a", "a b/."])
+def test_a_segment_that_is_a_dot_is_told_as_one(path: str) -> None:
+    with pytest.raises(BadPath, match=r"'\.' segment"):
+        check_relative(path)
+
+
+@pytest.mark.parametrize("shown", ["X", "XX", "X.X"])
+def test_what_can_be_seen_is_no_invisible_name(shown: str) -> None:
+    assert accepted(f"\u200c{shown}") and not accepted("\u200c. \u200c")
+
+
+def test_most_keys_are_the_path_itself() -> None:
+    """A million paths are kept once."""
+    path = "".join(["models/", "weights.bin"])
+    assert collision_key(path) is path
+
+
+@given(st.sampled_from(string.ascii_letters + string.digits + "~-_é가"), SEGMENTS)
+def test_no_letter_at_an_end_is_refused(last: str, start: str) -> None:
+    """The long way, which a blank leads to, judges ends as the short one does."""
+    assert accepted(f"x{start} {last}") and not accepted(f"x{start} {last}.")
+
+
+@pytest.mark.parametrize("char", '<>"|?*')
+def test_windows_refuses_what_only_it_cannot_hold(
+    char: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert accepted(f"a{char}b/c") and accepted(f"a {char}")
+    monkeypatch.setattr("sys.platform", "win32")
+    assert not accepted(f"a{char}b/c") and not accepted(f"a {char}")
+    assert accepted("a b/가")
+
+
 @given(st.text())
 def test_printable_text_is_printable(text: str) -> None:
     assert all(char.isprintable() or char == "\ufffd" for char in printable(text))
@@ -199,6 +264,7 @@ def test_printable_text_is_printable(text: str) -> None:
         ("\xad\xa0", "\\xad\\xa0"),
         ("\u202e\ud800\ue000", "\ufffd\ufffd\ufffd"),
         ("Ā", "Ā"),
+        ("\u0378\u0100", "\ufffd\u0100"),
         ("a\nb\tc", "a\\x0ab\\x09c"),
     ],
 )

@@ -115,6 +115,11 @@ class _Bare(ast.NodeTransformer):
         folded = node.value.lower()
         return ast.Constant(folded) if folded in modules.CODECS else node
 
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        if node.arg in modules.FLAGS and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(bool(node.value.value))
+        return self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = ast.unparse(node.func).rpartition(".")[2]
         if name in modules.TEXT_CALLS:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.mutation.modules import EXPLAINED, MODULES
+from tests.mutation.modules import EXPLAINED, MODULES, ONCE
 from tests.mutation.mutants import ROOT, Mutant, is_only_said, undecorated
 
 SOURCE = '''\
@@ -78,6 +78,9 @@ def test_every_module_and_its_tests_are_there(module: str) -> None:
         ("x: int = 1", "x: str = 1", True),
         ('data = text.encode("utf-8")', 'data = text.encode("UTF-8")', True),
         ('data = text.encode("utf-8")', 'data = text.encode("XXutf-8XX")', False),
+        ("os.stat(x, follow_symlinks=False)", "os.stat(x, follow_symlinks=None)", True),
+        ("os.stat(x, follow_symlinks=False)", "os.stat(x, follow_symlinks=True)", False),
+        ("rmtree(x, ignore_errors=True)", "rmtree(x, ignore_errors=None)", False),
         ("return a < b", "return a <= b", False),
         ("work(a, b)", "work(a)", False),
     ],
@@ -92,4 +95,27 @@ def test_a_mutant_is_known_by_the_lines_that_differ() -> None:
         "m", "def f():\n    if a:\n        return 1", "def f():\n    if a:\n        return 2"
     )
     assert mutant.key("fs/x") == ("fs/x", "return 1", "return 2")
-    assert all(module in MODULES and why for (module, _, _), why in EXPLAINED.items())
+
+
+def plain(module: str) -> str:
+    """A module's text in the form that mutants are shown in."""
+    return ast.unparse(ast.parse((ROOT / f"fetcher/{module}.py").read_text("utf-8")))
+
+
+def test_what_is_explained_is_still_there() -> None:
+    """Code that moved takes its explanation along."""
+    for (module, before, after), why in EXPLAINED.items():
+        assert module in MODULES and why and before != after
+        lines = {line.strip() for line in plain(module).splitlines()}
+        assert set(before.splitlines()) <= lines, (module, before)
+
+
+def test_what_is_remembered_on_purpose_is_still_there() -> None:
+    found = {
+        node.name
+        for module in MODULES
+        for node in ast.walk(ast.parse(plain(module)))
+        if isinstance(node, ast.FunctionDef)
+        and any("lru_cache" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+    assert found >= ONCE

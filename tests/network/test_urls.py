@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetcher.errors import Failure
-from fetcher.network.urls import ascii_url, host_of, origin_of, public_url, without_login
+from fetcher.network.urls import (
+    ascii_url,
+    host_of,
+    joined,
+    origin_of,
+    public_url,
+    without_login,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +81,35 @@ def test_a_shown_address_has_no_secret(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reference", "whole"),
+    [
+        ("b?c=d", "https://u:p@h/a/b?c=d"),
+        ("/b", "https://u:p@h/b"),
+        ("../b", "https://u:p@h/b"),
+        ("//other/b", "https://other/b"),
+        ("ftp://other/b", "ftp://other/b"),
+        ("", "https://u:p@h/a/x?token=secret"),
+    ],
+)
+def test_where_an_answer_leads(reference: str, whole: str) -> None:
+    assert joined("https://u:p@h/a/x?token=secret", reference) == whole
+
+
+def test_an_answer_that_leads_to_what_is_no_address() -> None:
+    with pytest.raises(Failure) as caught:
+        joined("https://u:p@h/a?token=secret", "http://[no-address/b")
+    assert caught.value.problem.code == "refused"
+    assert "https://h/a leads" in caught.value.message
+    assert "secret" not in caught.value.message and "u:p" not in caught.value.message
+
+
+@pytest.mark.parametrize(
     ("url", "sent"),
     [
         ("https://h/a b?c=%20", b"https://h/a b?c=%20"),
         ("https://h/모", b"https://h/%EB%AA%A8"),
+        ("https://h/é/b/c", b"https://h/%C3%A9/b/c"),
+        ("https://h/é?to=http://i/é", b"https://h/%C3%A9?to=http://i/%C3%A9"),
         ("https://h/a/é?x=é&y=%41#z", b"https://h/a/%C3%A9?x=%C3%A9&y=%41#z"),
         ("https://h/!#$%&'()*+,/:;=?@[]~é", b"https://h/!#$%&'()*+,/:;=?@[]~%C3%A9"),
         ("https://모.example", "https://모.example".encode()),
@@ -94,6 +126,7 @@ def test_an_address_for_libcurl(url: str, sent: bytes) -> None:
         ("https://h/a", "https://h/a", None),
         ("https://u:p@h/a", "https://h/a", ("u", "p")),
         ("https://u@h", "https://h", ("u", "")),
+        ("https://aX:bX@X/a", "https://X/a", ("aX", "bX")),
         ("https://u%40v:p%3a@h:1?q", "https://h:1?q", ("u@v", "p:")),
         ("https://u:p:q@h#x", "https://h#x", ("u", "p:q")),
         ("https://u@v@h/", "https://h/", ("u@v", "")),

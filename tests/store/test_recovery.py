@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.config.settings import Settings, Value
+from fetcher.config.settings import FROM_PROJECT, Settings, Value
 from fetcher.errors import Failure
 from fetcher.fs.atomic import stat_of
 from fetcher.fs.private_files import run_id
@@ -75,6 +75,24 @@ def test_the_store_of_the_settings(tmp_path: Path) -> None:
         assert (found.root, found.readonly) == (tmp_path / "s", True)
         assert found.durable is (sync == "true")
     assert Store.of(Settings(tmp_path, values)).readonly is False
+
+
+@pytest.mark.parametrize("origin", sorted(FROM_PROJECT))
+def test_a_store_that_the_project_chose_is_no_link(tmp_path: Path, origin: str) -> None:
+    root = tmp_path / "store"
+    chosen = {"store": Value(str(root), origin)}
+    ours = {"store": Value(str(root), "environment")}
+    for folder in ("blobs/sha256", "partial", "stamps"):
+        (root / folder).mkdir(parents=True)
+    assert Store.of(Settings(tmp_path, chosen)).is_ours is False
+    assert Store.of(Settings(tmp_path, ours)).is_ours is True
+    for name in ("index.json", "blobs/x", "partial/x", "stamps/x.tsv", "projects"):
+        (root / name).symlink_to(tmp_path)
+        with pytest.raises(Failure, match=f"{root}/(./)?{name} is a symlink"):
+            Store.of(Settings(tmp_path, chosen))
+        Store.of(Settings(tmp_path, ours))
+        (root / name).unlink()
+    Store.of(Settings(tmp_path, chosen))
 
 
 # Stamps
