@@ -13,7 +13,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings
-from fetcher.errors import UsageError
+from fetcher.errors import Problem, UsageError, exit_code_of
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
@@ -97,9 +97,12 @@ def command(
         _check_forgotten(needed, forget)
         done = gc.sweep(store, needed, dry_run, partial)
     store.close()
+    if not dry_run:
+        done.problems += map(_undecided, filter(lambda demand: demand.unknown, needed.projects))
     summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
+    del summary["problems"]
     if as_json:
-        answer = envelope.Answer(summary)
+        answer = envelope.Answer(summary, done.problems)
         answer.results = [_told(demand) for demand in needed.projects]
         envelope.print_json(answer)
     else:
@@ -117,7 +120,21 @@ def command(
                 blobs2=n("{count:,} blob", "{count:,} blobs", done.kept),
             )
         )
-    return 0
+        envelope.print_problems(done.problems)
+    return exit_code_of(done.problems)
+
+
+def _undecided(demand: gc.Demand) -> Problem:
+    """Why nothing was removed: whoever runs this counts on the room."""
+    record = demand.record
+    return Problem(
+        "lock",
+        t("nothing is removed: nobody knows what {root} needs", root=record.root),
+        t(
+            "run `fetch all` there, or let go of it: fetch gc --forget {name}",
+            name=record.id or shlex.quote(str(record.root)),
+        ),
+    )
 
 
 def _check_forgotten(needed: gc.Demands, forget: tuple[str, ...]) -> None:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetcher.errors import FetchError
+from fetcher.errors import FetchError, Problem, from_os_error
 from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.processes import machine
+from fetcher.i18n import t
 from fetcher.project import lockfile
 from fetcher.sources.base import FileEntry
 from fetcher.store import upstream_records
@@ -53,6 +54,7 @@ class Sweep:
     bytes: int = 0
     leftovers: int = 0
     kept: int = 0
+    problems: list[Problem] = field(default_factory=list)
 
 
 def usage(store: Store) -> Usage:
@@ -208,6 +210,18 @@ def _digests(store: Store, files: Iterable[FileEntry]) -> Iterator[str]:
             yield from store.claimed_by_git(entry.git_blob)
 
 
+def _remove(path: str, done: Sweep) -> bool:
+    """Remove a file; one that stays is noted, since who sweeps counts on the room."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        done.problems.append(from_os_error(error, t("removing {path}", path=path), path).problem)
+        return False
+    return True
+
+
 def sweep(store: Store, needed: Demands, dry_run: bool, partial: bool = False) -> Sweep:
     """Remove blobs that nobody needs, records of those who need nothing, and what dead runs left.
 
@@ -226,11 +240,12 @@ def sweep(store: Store, needed: Demands, dry_run: bool, partial: bool = False) -
         if young or needed.unknown or sha256 in needed.wanted:
             done.kept += 1
             continue
+        if not dry_run and not _remove(store.blob_path(sha256), done):
+            done.kept += 1
+            continue
         done.blobs.append(sha256)
         # Bytes come free only where no tree shares the blob.
         done.bytes += stat.st_size if stat.st_nlink == 1 else 0
-        if not dry_run:
-            remove_quietly(store.blob_path(sha256))
     for path, stat in _leftovers(store):
         name = path.name
         for note in PART_NOTES:

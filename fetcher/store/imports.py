@@ -173,7 +173,8 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     is to replace others `again`. Raises OSError."""
     known = records(store.root)
     before = next((item for item in known if item.name == record.name and item.number), None)
-    if before is not None and not again and (before.key or not record.key):
+    entry = store.root / "projects" / f"{record.name}.json"
+    if before is not None and not again and (before.key or not record.key) and entry.exists():
         return
     number = max((item.number for item in known), default=0) + 1
     if before is not None and not again:
@@ -184,7 +185,6 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     for document, data in documents.items():
         write_atomically(folder.joinpath(*document.split("/")), data)
     write_atomically(folder / _ABOUT, json.dumps({"schema": SCHEMA, **made}).encode())
-    entry = store.root / "projects" / f"{record.name}.json"
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
 

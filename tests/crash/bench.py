@@ -23,18 +23,20 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH", "SYSTEMROOT")
 _HEX = re.compile(r"[0-9a-f]{64}")
 # Names that hold a time, a process or chance, in what a run leaves for good.
 _VARIABLE = (
-    (re.compile(r"^store/stamps/.+$"), "store/stamps/*"),
+    (re.compile(r"^(store|home/\.cache/fetch)/stamps/.+$"), r"\1/stamps/*"),
+    (re.compile(r"^store/projects/[0-9a-f]{24}(\.\w+)$"), r"store/projects/*\1"),
     (re.compile(r"/kept/\d+T\d+-\d+/"), "/kept/*/"),
 )
 # What may hold anything, or be left out: caches and locks, which nobody misses.
 _CONTENT_VARIES = re.compile(
-    r"^(?:project/\.fetch/(?:state\.db|.*\.json)|store/stamps/.*|(?!project/fetch\.lock$).*\.lock(?:\..+)?|.*\.pyc)$"
+    r"^(?:project/\.fetch/(?:id|state\.db|.*\.json)|(?:store|home/\.cache/fetch)/stamps/.*"
+    r"|store/(?:projects/.*\.(?:json|needs)|imported/.*/import\.json)|(?!project/fetch\.lock$).*\.lock(?:\..+)?|.*\.pyc)$"
 )
 _MAY_BE = re.compile(
     r"^(?!project/fetch\.lock$)(?:.*\.lock(?:\.holder|\.soft)?"
     r"|project/\.fetch/(?:lock|lock\.holder|state\.db-journal|state\.db(?:-journal)?\.damaged)"
     r"|tmp/(?:fetch-)?[a-z0-9_]{8}/?"  # of Python's tempfile, which the system clears away
-    r"|store/runs/.*\.run|store/(?:stamps|damaged)/?.*"
+    r"|store/runs/.*\.run|store/(?:stamps|damaged)/?.*|home/\.cache/(?:fetch/(?:stamps/?.*)?)?"
     r"|store/upstream/(?:.*/)?(?:upstream\.json|[^/]*\.pages)?)$"  # asked for again where needed
 )
 # Whether a file is a link to a read-only blob, or to a user's own, or a copy depends on what else
