@@ -84,15 +84,15 @@ def test_a_store_that_the_project_chose_is_no_link(tmp_path: Path, origin: str) 
     ours = {"store": Value(str(root), "environment")}
     for folder in ("blobs/sha256", "partial", "stamps"):
         (root / folder).mkdir(parents=True)
-    assert Store.of(Settings(project, chosen)).is_ours is False
+    assert Store.of(Settings(tmp_path, chosen)).is_ours is False
     assert Store.of(Settings(project, ours)).is_ours is True
     for name in ("index.json", "blobs/x", "partial/x", "stamps/x.tsv", "projects"):
         (root / name).symlink_to(tmp_path)
         with pytest.raises(Failure, match=f"{root}/(./)?{name} is a symlink"):
-            Store.of(Settings(project, chosen))
+            Store.of(Settings(tmp_path, chosen))
         Store.of(Settings(project, ours))
         (root / name).unlink()
-    Store.of(Settings(project, chosen))
+    Store.of(Settings(tmp_path, chosen))
 
 
 # Stamps
