@@ -34,7 +34,7 @@ _CONTENT_VARIES = re.compile(
 )
 _MAY_BE = re.compile(
     r"^(?!project/fetch\.lock$)(?:.*\.lock(?:\.holder|\.soft)?"
-    r"|project/\.fetch/(?:lock|lock\.holder|state\.db-journal|state\.db(?:-journal)?\.damaged)"
+    r"|project/\.fetch/(?:id|lock|lock\.holder|state\.db-journal|state\.db(?:-journal)?\.damaged)"
     r"|tmp/(?:fetch-)?[a-z0-9_]{8}/?"  # of Python's tempfile, which the system clears away
     r"|store/runs/.*\.run|store/(?:stamps|damaged)/?.*|home/\.cache/(?:fetch/(?:stamps/?.*)?)?"
     r"|store/upstream/(?:.*/)?(?:upstream\.json|[^/]*\.pages)?)$"  # asked for again where needed
