@@ -92,7 +92,7 @@ def command(
     doing = t("removing what no project needs")
     with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
         if forget_imports:
-            imports.forget(store, imports.records(store.root))
+            imports.forget(store, imports.records(store.root, anybodys=True))
         needed = gc.demands(store, [root], absent_days, forget)
         _check_forgotten(needed, forget)
         done = gc.sweep(store, needed, dry_run, partial)
@@ -120,6 +120,13 @@ def command(
                 blobs2=n("{count:,} blob", "{count:,} blobs", done.kept),
             )
         )
+        if done.young:
+            text = t(
+                "{blobs} nobody needs, but came within the last hour, as those of a run that has "
+                "not written its lock yet: they go with the next gc",
+                blobs=n("{count:,} blob", "{count:,} blobs", done.young),
+            )
+            echo(text)
         envelope.print_problems(done.problems)
     return exit_code_of(done.problems)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -100,8 +101,14 @@ def _contradictions(root: Path) -> list[Problem]:
 
     chosen = of_choice(settings.load(find_root(Path.cwd())))
     view = InventoryView.of(StoreLocation(root, everything=True, endpoint=chosen).open())
-    hint = t("compare their fetch.lock with the source: `fetch lock` in a project asks it again")
-    return [Problem("difference", text, hint) for text in (*view.contradictions, *view.disputes)]
+    hint = t(
+        "find out which is right: `fetch lock --update NAME` in a project asks the source again, "
+        "an import of a right bundle takes another's place"
+    )
+    for text in view.unreadable:
+        echo(text, file=sys.stderr)
+    found = [Problem("difference", text, told) for text, told in view.contradictions]
+    return found + [Problem("difference", text, hint) for text in view.disputes]
 
 
 @command.command("check")

@@ -28,6 +28,7 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 _SYNC_FILE_RANGE_WRITE = 2
+_O_BINARY = getattr(os, "O_BINARY", 0)
 _UMASK = threading.Lock()
 NO_COPY_RANGE = {
     errno.EXDEV,
@@ -48,13 +49,17 @@ class Stat(NamedTuple):
     st_ino: int
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content at once, so that no reader ever sees a part of it."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace a file's content at once, so that no reader ever sees a part of it.
+
+    `mode` is the new file's, less what the umask takes. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(str(path.parent))
     temporary = private_name(str(path))
     try:
-        with open(native(temporary), "xb") as stream:  # noqa: PTH123
+        handle = os.open(native(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, mode)
+        with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

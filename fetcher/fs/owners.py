@@ -20,6 +20,16 @@ def is_ours_alone(stat: os.stat_result) -> bool:
     return stat.st_uid == os.geteuid() and not stat.st_mode & _OTHERS_WRITE
 
 
+def is_word_of_ours(stat: os.stat_result) -> bool:
+    """Whether nobody but this person, or root, can have written what a file says."""
+    return not (is_foreign(stat) or (os.name == "posix" and stat.st_mode & _OTHERS_WRITE))
+
+
+def my_name() -> str:
+    """What tells this person's files in a shared folder from others': a number; "" on Windows."""
+    return str(os.geteuid()) if os.name == "posix" else ""
+
+
 def hard_link(source: str, target: str) -> bool:
     """Make `target` (new) another name of a regular file that is ours alone; False for others.
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.errors import Failure, FetchError
 from fetcher.fs.extents import Extent
@@ -21,6 +22,13 @@ from fetcher.sources.base import FileEntry
 from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
 from fetcher.verify.contract.regular import MAX_LIST, read_regular
+
+
+class Contradicted(NamedTuple):
+    """A claim that the source's own listing does not confirm, in words, and what to do."""
+
+    message: str
+    hint: str
 
 
 class ProjectInventory:
@@ -50,7 +58,7 @@ class ProjectInventory:
         self.published = published
         self.label = label or str(root)
         self.problems: list[str] = []
-        self.contradictions: list[str] = []  # of what its sources said
+        self.contradictions: list[Contradicted] = []  # of what its sources said
         self.imported = latest is not None
         self._word = word
         self._latest = latest
@@ -149,20 +157,29 @@ class ProjectInventory:
         wrong = word.unconfirmed(item)
         if wrong:
             names = ", ".join(file.path for file in wrong[:3]) + ("…" if len(wrong) > 3 else "")
-            self.contradictions.append(
-                t(
-                    "{party}: {name} claims {names} of {source} at {revision}, and {url} listed "
-                    "no such file there: not served",
-                    party=self.label,
-                    name=item.full_name,
-                    names=names,
-                    source=item.source,
-                    revision=item.revision[:12],
-                    url=word.url,
-                )
+            text = t(
+                "{party}: {name} claims {names} of {source} at {revision}, and {url} listed no "
+                "such content there: not served",
+                party=self.label,
+                name=item.full_name,
+                names=names,
+                source=item.source,
+                revision=item.revision[:12],
+                url=word.url,
             )
+            self.contradictions.append(Contradicted(text, self._cure(item)))
             item = replace(item, files=tuple(file for file in item.files if file not in wrong))
         return item if word.may_stand(item) else replace(item, follows=False)
+
+    def _cure(self, item: HeldArtifact) -> str:
+        """What to do about an artifact that its source said otherwise of."""
+        if self.imported:
+            return t("ask who made the bundle; an import of a right one takes its place")
+        return t(
+            "in {project}: fetch lock --update {artifact}, then fetch all",
+            project=self.root,
+            artifact=item.id,
+        )
 
     def _contradiction(self, artifact: Artifact) -> str:
         """Where the lock does not keep what the manifest states, "" if it does."""
@@ -207,6 +224,32 @@ def blob_extents(store: Store, sha256: str) -> tuple[Extent, ...] | None:
     except OSError:
         return None
     return (Extent(path, 0, size),) if size else ()
+
+
+class UnreadableProject:
+    """A project whose lock cannot be read: it claims nothing, and what it needed when it last ran
+    is `private` (digests), as nobody can tell what of it was."""
+
+    imported = delta = published = False
+
+    def __init__(self, root: Path, needs: Collection[str], why: str) -> None:
+        self.label = str(root)
+        self.private = frozenset(needs)
+        self.problems = [
+            t("{root}: {why}: what it needed counts as private", root=self.label, why=why)
+        ]
+
+    def artifacts(self) -> Sequence[HeldArtifact]:
+        """None."""
+        return ()
+
+    def locate(self, sha256: str) -> tuple[Extent, ...] | None:
+        """Nothing."""
+        return None
+
+    def documents(self) -> Mapping[str, bytes]:
+        """None."""
+        return {}
 
 
 class StoreInventory:

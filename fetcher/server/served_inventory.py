@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,13 +20,19 @@ from fetcher.mirror.claims import disputes, repo_key
 from fetcher.mirror.inventory import HeldArtifact, Inventory
 from fetcher.mirror.trust import require
 from fetcher.server.claims import assembled
-from fetcher.server.project_inventory import ProjectInventory, StoreInventory
+from fetcher.server.project_inventory import (
+    Contradicted,
+    ProjectInventory,
+    StoreInventory,
+    UnreadableProject,
+)
 from fetcher.server.repos import Repo
 from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import UpstreamInventory
 from fetcher.sources.base import FileEntry
-from fetcher.store import imports, upstream_records
+from fetcher.store import gc, imports, upstream_records
 from fetcher.store.imports import ImportRecord
+from fetcher.store.project_records import record_of
 from fetcher.store.source_word import SourceWord
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import UpstreamRecords
@@ -126,11 +132,7 @@ class StoreLocation:
         store = Store(self.path, readonly=True)
         records = self._records()
         word = SourceWord(records, store) if records else None
-        found: list[Inventory] = [
-            ProjectInventory(root, store, published=False, word=word)
-            for root in self._strangers()
-            if _has_lock(root)
-        ]
+        found: list[Inventory] = list(_of_strangers(self._strangers(), store, word))
         imported = self._imports()
         latest = imports.latest(imported, self.path)
         found += [
@@ -151,6 +153,18 @@ class StoreLocation:
         # The store's other contents are no business of those who ask a project's server.
         others = self.everything or (self.upstream and not projects_known)
         return [*found, StoreInventory(store)] if others else found
+
+
+def _of_strangers(
+    roots: Iterable[Path], store: Store, word: SourceWord | None
+) -> Iterator[Inventory]:
+    """What projects have that nobody named: one whose lock is broken stops nobody else."""
+    for root in filter(_has_lock, roots):
+        try:
+            yield ProjectInventory(root, store, published=False, word=word)
+        except FetchError as error:
+            needs = gc.recorded_needs(store, record_of(store.root, root)) or ()
+            yield UnreadableProject(root, needs, error.message)
 
 
 def _has_lock(root: Path) -> bool:
@@ -208,7 +222,8 @@ class InventoryView:
     artifacts: list[HeldArtifact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     disputes: list[str] = field(default_factory=list)
-    contradictions: list[str] = field(default_factory=list)
+    contradictions: list[Contradicted] = field(default_factory=list)
+    _unreadable: set[str] = field(default_factory=set)  # of projects whose lock cannot be read
     _owners: dict[str, list[HeldArtifact]] = field(default_factory=dict)
     _seen: dict[Identity, _Seen] = field(default_factory=dict)
     _made: dict[tuple[object, ...], Repo] = field(default_factory=dict)
@@ -223,6 +238,7 @@ class InventoryView:
         for inventory in inventories:
             view.problems += getattr(inventory, "problems", [])
             view.contradictions += getattr(inventory, "contradictions", [])
+            view._unreadable |= getattr(inventory, "private", frozenset())
             store = getattr(inventory, "store", None)
             if isinstance(store, Store) and store not in view._stores:
                 store.stamp_of("")  # read here, and not while somebody waits
@@ -240,8 +256,14 @@ class InventoryView:
             t("{dispute}: not shown in its name", dispute=found.message)
             for found in disputes(view.artifacts)
         ]
-        view.problems += [*view.contradictions, *view.disputes]
+        view.problems += [*(found.message for found in view.contradictions), *view.disputes]
         return view
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Why the claims of some projects are not known."""
+        found = (item for item in self.inventories if isinstance(item, UnreadableProject))
+        return [text for item in found for text in item.problems]
 
     def _holds(self, inventory: Inventory, sha256: str) -> bool:
         """Whether a content that an inventory names is here; a delta's may lie in its base."""
@@ -287,7 +309,8 @@ class InventoryView:
             for item in self.artifacts
             if not item.record.unsure and not identity.may_see(item.full_name, item.record)
         )
-        hidden = {file.sha256 for item in closed for file in item.files if file.size}
+        hidden: set[str | None] = {f.sha256 for item in closed for f in item.files if f.size}
+        hidden |= self._unreadable
         if hidden:
             for item in self.artifacts:
                 if item.upstream and item.record.visibility == "public":
@@ -312,6 +335,8 @@ class InventoryView:
         if owners is not None and any(identity.may_see(i.full_name, i.record) for i in owners):
             return sha256 not in self._of(identity).hidden
         artifacts = self.artifacts if owners is None else owners
+        if sha256 in self._of(identity).hidden:
+            return False
         return all(identity.may_see(item.full_name, item.record) for item in artifacts)
 
     def repo(self, kind: str, name: str, identity: Identity, pulled: bool = True) -> Repo | None:

@@ -48,13 +48,14 @@ class Usage:
 
 @dataclass
 class Sweep:
-    """What gc removed, or would remove."""
+    """What gc removed, or would remove; `young` of those kept nobody needs, but they are new."""
 
     blobs: list[str] = field(default_factory=list)
     bytes: int = 0
     leftovers: int = 0
     kept: int = 0
     problems: list[Problem] = field(default_factory=list)
+    young: int = 0
 
 
 def usage(store: Store) -> Usage:
@@ -172,11 +173,11 @@ def _demand(
         demand = _by_lock(store, record, _root(store, record))
         # A copy of it, id and all, may stand at the same path of another machine.
         if demand.needs is not None and record.machine != machine() and not expired:
-            demand.needs |= _recorded(store, record) or set()
+            demand.needs |= recorded_needs(store, record) or set()
         return demand
     if expired or upstream_records.is_record(record.root, store.root):
         return Demand(record, "expired")
-    return Demand(record, "absent", _recorded(store, record))
+    return Demand(record, "absent", recorded_needs(store, record))
 
 
 def _by_lock(store: Store, record: ProjectRecord, root: Path) -> Demand:
@@ -184,12 +185,12 @@ def _by_lock(store: Store, record: ProjectRecord, root: Path) -> Demand:
         locked = lockfile.read(root)
     except FetchError as error:
         _log.info("the lock of %s cannot be read: %s", root, error.message)
-        return Demand(record, "broken", _recorded(store, record), why=error.message)
+        return Demand(record, "broken", recorded_needs(store, record), why=error.message)
     files = (file for artifact in locked.artifacts.values() for file in artifact.files)
     return Demand(record, "here", set(_digests(store, files)))
 
 
-def _recorded(store: Store, record: ProjectRecord) -> set[str] | None:
+def recorded_needs(store: Store, record: ProjectRecord) -> set[str] | None:
     """What a project needed when it last ran; None if nobody wrote that down."""
     needs = record.needs()
     if needs is None:
@@ -239,6 +240,7 @@ def sweep(store: Store, needed: Demands, dry_run: bool, partial: bool = False) -
         young = now - max(stat.st_ctime, stat.st_mtime) < YOUNG_SECONDS
         if young or needed.unknown or sha256 in needed.wanted:
             done.kept += 1
+            done.young += young and not needed.unknown and sha256 not in needed.wanted
             continue
         if not dry_run and not _remove(store.blob_path(sha256), done):
             done.kept += 1

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from fetcher.errors import FetchError
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.owners import is_foreign
 from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
@@ -93,14 +94,25 @@ def is_import(root: Path, store: Path) -> bool:
     return (store / IMPORTED).absolute() in root.absolute().parents
 
 
-def records(store: Path) -> list[ImportRecord]:
-    """All imports, the earliest first."""
+def records(store: Path, anybodys: bool = False) -> list[ImportRecord]:
+    """All imports of this person or root, of others only if `anybodys` count; the earliest first.
+
+    Whoever may write into a store could say that its owner took in a bundle.
+    """
     folder = store / IMPORTED
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        if (path / lockfile.NAME).is_file():
+        if (path / lockfile.NAME).is_file() and (anybodys or _is_own(path)):
             found.append(_read(path))
     return sorted(found, key=lambda record: (record.number, record.name))
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether an import was written down by this person, or root."""
+    with suppress(OSError):
+        files = [folder / lockfile.NAME, folder / _ABOUT]
+        return not any(is_foreign(path.stat()) for path in files if path.exists())
+    return False
 
 
 def _read(folder: Path) -> ImportRecord:
@@ -183,8 +195,8 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     made = asdict(replace(record, number=number, at=int(time.time())))
     made.pop("name")
     for document, data in documents.items():
-        write_atomically(folder.joinpath(*document.split("/")), data)
-    write_atomically(folder / _ABOUT, json.dumps({"schema": SCHEMA, **made}).encode())
+        write_atomically(folder.joinpath(*document.split("/")), data, 0o644)
+    write_atomically(folder / _ABOUT, json.dumps({"schema": SCHEMA, **made}).encode(), 0o644)
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
 

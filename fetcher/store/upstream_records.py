@@ -1,12 +1,15 @@
 """What Hubs have said to a server that fetches from them, kept beside the blobs, by who said it.
 
     upstream/HOST-HASH/upstream.json        {"schema": "fetch.upstream/1", "url": …}
-    upstream/HOST-HASH/REPO-HASH/said.jsonl where a ref stands, what a path holds: one a line
-    upstream/HOST-HASH/REPO-HASH/COMMIT     a whole listing, in the form of a lock
+    upstream/HOST-HASH/REPO-HASH/said.UID.jsonl
+        where a ref stands, what a path holds: one a line
+    upstream/HOST-HASH/REPO-HASH/COMMIT.UID a whole listing, in the form of a lock
     upstream/HOST-HASH/REPO-HASH/COMMIT.HASH.pages
         a line of JSON about a listing that a run read, then its pages as they came, one a line
 
-One Hub's word is never taken for another's. Statements are appended, each with one write, so that
+One Hub's word is never taken for another's. Each person who shares the store has files of their
+own: what somebody else has written, or may write, says nothing; earlier versions wrote `said.jsonl`
+and `COMMIT`. Statements are appended, each with one write, so that
 servers which share a store lose none of each other's, and a killed one no more than its last.
 """
 
@@ -28,6 +31,7 @@ from pathlib import Path
 from fetcher.config.settings import PUBLIC_HUB, Settings
 from fetcher.errors import FetchError, LockError
 from fetcher.fs.atomic import write_atomically
+from fetcher.fs.owners import is_word_of_ours, my_name
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.network.urls import host_of, origin_of, without_login
 from fetcher.project import lockfile
@@ -45,7 +49,8 @@ FOLDER = "upstream"
 SCHEMA = "fetch.upstream/1"
 LISTING_SCHEMA = "fetch.listing/1"
 KINDS = ("model", "dataset", "space")
-_ABOUT, _SAID = "upstream.json", "said.jsonl"
+_ABOUT, _SAID = "upstream.json", "said*.jsonl"
+_LISTING = re.compile(r"([0-9a-f]{40})(?:\.[0-9]+)?")
 _MANIFEST = "upstream"
 _PAGES = ".pages"
 _REF = re.compile(r"[^\x00-\x20\x7f]{1,255}")
@@ -203,14 +208,15 @@ class UpstreamRecords:
         return sorted(
             path
             for path in self.root.iterdir()
-            if (path / _SAID).is_file() or next(path.glob(f"*{_PAGES}"), None)
+            if next(path.glob(_SAID), None) or next(path.glob(f"*{_PAGES}"), None)
         )
 
     def add(self, kind: str, name: str, said: Iterable[Statement], sync: bool = False) -> None:
         """Keep statements; `sync` also through a power cut. Raises OSError."""
         folder = self.folder(kind, name)
         self._prepare(folder)
-        handle = os.open(folder / _SAID, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        path = folder / (f"said.{mine}.jsonl" if (mine := my_name()) else "said.jsonl")
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             lines = ({"kind": kind, "id": name, **statement.dump()} for statement in said)
             # A line that a killed server left unfinished ends here.
@@ -228,7 +234,8 @@ class UpstreamRecords:
         self._prepare(folder)
         locked = LockedArtifact(f"{kind}:{name}", commit, "", tuple(sorted(files)))
         text = lockfile.dumps(Lock({(_MANIFEST, commit): locked}))
-        write_atomically(folder / commit, text.encode())
+        mine = my_name()
+        write_atomically(folder / (f"{commit}.{mine}" if mine else commit), text.encode(), 0o644)
 
     def add_pages(self, listing: Listing) -> None:
         """Keep a listing as it came; one that was read with a login, so that only its reader can
@@ -244,7 +251,8 @@ class UpstreamRecords:
         # Line breaks are but space between JSON's values.
         lines = [page.replace(b"\n", b" ") for page in listing.pages]
         # Each bundle speaks for itself; what a Hub says anew stands for what it said.
-        told = f"{listing.ref}:{listing.path}" + (f":{listing.endpoint}" if not self.url else "")
+        told = f"{my_name()}:{listing.ref}:{listing.path}"
+        told += f":{listing.endpoint}" if not self.url else ""
         name = f"{listing.commit}.{_short(told)}{_PAGES}"
         data = b"\n".join([json.dumps(about).encode(), *lines, b""])
         tidy(str(folder))
@@ -289,7 +297,7 @@ class UpstreamRecords:
         return _mark(self.folder(kind, name))
 
     def marks(self) -> object:
-        """The same of everything that it has said; costs two stats for each repository."""
+        """The same of everything that it has said; costs a look into each repository's folder."""
         return [(folder.name, _mark(folder)) for folder in self.folders()]
 
     def all(self) -> Iterator[UpstreamRepo]:
@@ -314,10 +322,15 @@ def _write_listing(path: Path, data: bytes, mode: int) -> None:
 
 def _own_lines(path: Path) -> list[bytes]:
     """The lines of a record that only the person writes; none of another's. Raises OSError."""
+    return _lines(path, anybodys=False)
+
+
+def _lines(path: Path, anybodys: bool) -> list[bytes]:
+    """The lines of a record; of another person's only if `anybodys` count. Raises OSError."""
     with open_regular(path) as stream:
         stat = os.fstat(stream.fileno())
-        others = os.name == "posix" and (stat.st_uid != os.geteuid() or stat.st_mode & 0o022)
-        return [] if others or stat.st_size > MAX_LIST else stream.read().split(b"\n")
+        counts = anybodys or is_word_of_ours(stat)
+        return stream.read().split(b"\n") if counts and stat.st_size <= MAX_LIST else []
 
 
 def _take_pages(lines: list[bytes], of: tuple[str, str, str], into: SaidCommit) -> None:
@@ -355,21 +368,22 @@ def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) ->
 
 def _mark(folder: Path) -> object:
     found = []
-    for path in (folder, folder / _SAID):
+    for path in (folder, *sorted(folder.glob(_SAID))):
         with suppress(OSError):
             stat = os.stat(path)
             found.append((stat.st_mtime_ns, stat.st_size))
     return found or None
 
 
-def read(folder: Path, runs: bool = False) -> UpstreamRepo | None:
+def read(folder: Path, runs: bool = False, anybodys: bool = False) -> UpstreamRepo | None:
     """A repository's statements; later ones count. None if they do not say of what.
 
-    `runs`: also what the person's own runs were told.
+    `runs`: also what the person's own runs were told. `anybodys`: also what others wrote there.
     """
     lines: list[bytes] = []
-    with suppress(OSError):
-        lines = (folder / _SAID).read_bytes().split(b"\n")
+    for path in _by_time(folder.glob(_SAID)):
+        with suppress(OSError):
+            lines += _lines(path, anybodys)
     found: UpstreamRepo | None = None
     for line in lines:
         item = _object(line)
@@ -379,10 +393,11 @@ def read(folder: Path, runs: bool = False) -> UpstreamRepo | None:
         if found is not None and (kind, name) == (found.kind, found.id):
             _take(item, found)
     if found is not None:
-        for path in folder.iterdir():
-            if COMMIT.fullmatch(path.name):
+        for path in _by_time(folder.iterdir()):
+            if named := _LISTING.fullmatch(path.name):
                 with suppress(FetchError, OSError, UnicodeDecodeError):
-                    found.listings[path.name] = _listing(path)
+                    if lines := _lines(path, anybodys):
+                        found.listings[named[1]] = _listing(b"\n".join(lines), path.name)
     return _with_runs(folder, found) if runs else found
 
 
@@ -446,8 +461,17 @@ def _take(item: Mapping[str, object], repo: UpstreamRepo) -> None:
             repo.files.setdefault(commit, {})[file.path] = file
 
 
-def _listing(path: Path) -> dict[str, FileEntry]:
-    lock = lockfile.loads(path.read_text("utf-8"), path.name)
+def _by_time(paths: Iterable[Path]) -> list[Path]:
+    """The earliest written first."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            found.append((path.stat().st_mtime_ns, path))
+    return [path for _, path in sorted(found)]
+
+
+def _listing(data: bytes, name: str) -> dict[str, FileEntry]:
+    lock = lockfile.loads(data.decode(), name)
     return {file.path: file for item in lock.artifacts.values() for file in item.files}
 
 
@@ -467,7 +491,7 @@ def endpoints(store: Path) -> list[str]:
     for path in sorted((store / FOLDER).glob(f"*/{_ABOUT}")):
         with suppress(OSError, UnicodeDecodeError):
             url = _object(path.read_bytes()).get("url")
-            if isinstance(url, str) and _is_of(url, path.parent, store):
+            if isinstance(url, str) and _is_of(url, path.parent, store) and _has_word(path.parent):
                 found.append(url)
     return found
 
@@ -484,6 +508,15 @@ def of_choice(settings: Settings) -> str:
     return endpoint(settings.hf_endpoint if settings.hub_answers_to_person else PUBLIC_HUB)
 
 
+def _has_word(folder: Path) -> bool:
+    """Whether something below a Hub's folder was written by this person, or root."""
+    for path in folder.glob("*/*"):
+        with suppress(OSError):
+            if is_word_of_ours(path.stat()):
+                return True
+    return False
+
+
 def _is_of(url: str, folder: Path, store: Path) -> bool:
     try:
         return UpstreamRecords(store, url).root == folder
@@ -492,9 +525,10 @@ def _is_of(url: str, folder: Path, store: Path) -> bool:
 
 
 def needed(store: Store) -> Iterator[FileEntry]:
-    """Every content that statements lead to: what `fetch gc` must keep."""
-    for path in (store.root / FOLDER).glob(f"*/*/{_SAID}"):
-        repo = read(path.parent)
+    """Every content that anybody's statements lead to: what `fetch gc` must keep."""
+    said = (store.root / FOLDER).glob(f"*/*/{_SAID}")
+    for folder in dict.fromkeys(path.parent for path in said):
+        repo = read(folder, anybodys=True)
         if repo is not None:
             for commit in repo.commits():
                 yield from repo.at(commit).values()

@@ -394,7 +394,7 @@ class Planner:
         """The file is new to us or was touched: its bytes decide."""
         try:
             found = self._content(item)
-            contradicted = (item.edit or not found) and self._contradicts_itself(item)
+            contradicted = self._contradicts_itself(item, found)
         except OSError as error:
             self._block(
                 item,
@@ -412,15 +412,14 @@ class Planner:
                 item,
                 "digest-mismatch",
                 t(
-                    "{target} has the sha256 that fetch.lock says, but not the git id "
-                    "{git_blob} beside it: one of them is false",
+                    "{target}: fetch.lock says that it has the sha256 {sha256} and the git id "
+                    "{git_blob}: what stands there has one and not the other",
                     target=item.target,
-                    git_blob=item.file.git_proof,
+                    sha256=item.file.sha256,
+                    git_blob=item.file.git_blob,
                 ),
-                t("ask the source again: fetch lock --update {id}", id=item.artifact.id),
+                t("do not trust this fetch.lock: `fetch lock --update {id}`", id=item.artifact.id),
             )
-            return
-        if self._is_contradicted(item, found):
             return
         if found:
             item.action, item.sha256, item.touched = KEEP, found, True
@@ -431,35 +430,6 @@ class Planner:
             self._changed(item)
         else:
             self._conflict(item)
-
-    def _is_contradicted(self, item: Item, found: str) -> bool:
-        """Whether what stands there has one of the lock's two digests, and not the other.
-
-        `found` is its sha256 if that is the lock's. Then the git id is computed where it counts:
-        as a name in the cache, and where every byte is to be looked at.
-        """
-        file = item.file
-        if not (file.sha256 and file.git_blob) or file.lfs or item.edit:
-            return False
-        if found and not (self.deep or item.hub):
-            return False
-        if not found and not (item.stat and os.path.isfile(native(item.path))):
-            return False
-        if (digests_of(item.path, True)[1] == file.git_blob) == bool(found):
-            return False
-        self._block(
-            item,
-            "digest-mismatch",
-            t(
-                "{target}: fetch.lock says that it has the sha256 {sha256} and the git id "
-                "{git_blob}: what stands there has one and not the other",
-                target=item.target,
-                sha256=file.sha256,
-                git_blob=file.git_blob,
-            ),
-            t("do not trust this fetch.lock: `fetch lock --update {id}`", id=item.artifact.id),
-        )
-        return True
 
     def _changed(self, item: Item) -> None:
         """The user changed a file that we placed; a writable one is there to be changed."""
@@ -490,15 +460,25 @@ class Planner:
         same = sha256 == (item.file.sha256 or sha256) and git_blob == wanted
         return sha256 if same else ""
 
-    def _contradicts_itself(self, item: Item) -> bool:
-        """Whether the lock's sha256 of a file is not that of the content with its git id."""
-        sha256 = item.file.sha256
-        if not sha256 or not item.file.git_proof:
+    def _contradicts_itself(self, item: Item, found: str) -> bool:
+        """Whether what stands there has one of the lock's two digests, and not the other.
+
+        `found` is its sha256 if it is what is wanted. Of what it is not, both digests tell; of what
+        it is, the git id is computed where it counts: as a name in the cache, and where every
+        byte is to be looked at. Raises OSError.
+        """
+        file = item.file
+        if not (file.sha256 and file.git_blob) or file.lfs:
             return False
         if item.edit:
-            return self.store.has(sha256) and not self.store.find(item.file)
-        size = item.stat.st_size if item.stat else None
-        return item.file.size in {None, size} and self._sha256_if_regular(item) == sha256
+            proof = file.git_proof
+            return bool(proof) and self.store.has(file.sha256) and not self.store.find(file)
+        if found and (file.git_proof or not (self.deep or item.hub)):
+            return False  # the git id is proven already, or a later look does it
+        if not found and not os.path.isfile(native(item.path)):
+            return False
+        sha256, git_blob = digests_of(native(item.path), True)
+        return (sha256 == file.sha256) != (git_blob == file.git_blob)
 
     def _edited_content(self, item: Item) -> str:
         """The sha256 of a file that is exactly the edited form of the locked content."""

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.server.claims import assembled
+from fetcher.server.served_inventory import InventoryView, StoreLocation
+from fetcher.server.tokens import Identity
 from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.store.project_records import remember
 from tests.conftest import write_project
 from tests.kit import git_blob, payload, sha256
 from tests.oracles import OLDEST
@@ -372,3 +375,47 @@ def test_claims_are_shown_as_far_as_all_agree(
                 others = {entry.path: entry.sha256 for entry in item.files}
                 if item.revision == commit and path in others:
                     assert others[path] == file.sha256
+
+
+def test_a_broken_lock_of_somebodys_stops_no_server(shared: Shared) -> None:
+    """A project that merely used the store has a half-merged lock; what it marked private while
+    that could be read stays so."""
+    genuine_root = shared.honest()
+    other = shared.honest("other")
+    (other / "fetch.lock").write_text("<<<<<<< HEAD\n")
+    with shared.whole() as mirror:
+        genuine(mirror, shared.commit, FILES)
+        assert mirror.says(f"{other}: fetch.lock has git's conflict markers")
+    told = attempt(shared.home, "store", "check", cwd=genuine_root, HF_ENDPOINT=shared.hub.url)
+    assert told.returncode == 0 and str(other) in told.stderr
+
+    secret = payload(5000, 4)
+    third = shared.claiming("third", {"s.bin": secret}, commit=OLD, source="hf:o/secret@main")
+    (shared.store / "projects/third.json").unlink()
+    remember(shared.store, third, [sha256(secret)])
+    (third / "fetch.lock").write_text("<<<<<<< HEAD\n")
+    inventories = StoreLocation(shared.store, everything=True).open()
+    view = InventoryView.of(inventories)
+    assert not view.may_read(Identity(unmarked=True), sha256(secret)) and view.may_read(
+        Identity(unmarked=True), sha256(WEIGHTS)
+    )
+
+
+def test_what_store_check_says_heals_a_false_lock(shared: Shared) -> None:
+    """A lock that an older version learned from a false stamp has no git id any more."""
+    root = shared.honest()
+    lock = root / "fetch.lock"
+    evil = payload(9, 7)
+    shared.claiming("evil", {"x": evil})
+    made = json.loads(lock.read_text())
+    made["manifests"]["honest"]["m"]["files"][0] = {
+        "path": "config.json",
+        "size": 9,
+        "sha256": sha256(evil),
+    }
+    lock.write_text(json.dumps(made))
+    told = attempt(shared.home, "store", "check", cwd=root, HF_ENDPOINT=shared.hub.url)
+    assert told.returncode == 4 and f"in {root}: fetch lock --update m" in told.stderr
+    fetch(shared.home, "lock", "--update", "m", cwd=root, HF_ENDPOINT=shared.hub.url)
+    fetch(shared.home, "all", cwd=root, HF_ENDPOINT=shared.hub.url)
+    assert (root / "m/config.json").read_bytes() == FILES["config.json"]

@@ -16,8 +16,17 @@ import pytest
 
 from fetcher.fs.locks import Holder
 from fetcher.fs.processes import machine
+from fetcher.sources.base import FileEntry
+from fetcher.store import imports
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
+from fetcher.store.upstream_records import (
+    FileStatement,
+    RefStatement,
+    UpstreamRecords,
+    endpoints,
+    needed,
+)
 from tests.conftest import Cli, write_project
 from tests.kit import git_blob, payload, sha256
 from tests.servers.hub import HubServer
@@ -661,3 +670,55 @@ def test_a_proven_file_of_another_persons_dead_run_becomes_a_blob(store: Path, o
     os.chown(left, owner, owner)
     assert shared.recover() == (1 if owner == 0 else 0)
     assert shared.has(sha256(EVIL)) is (owner == 0)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("how", ["owner", "mode"])
+def test_what_another_person_wrote_in_a_hubs_name_says_nothing(store: Path, how: str) -> None:
+    """Statements and listings in the store that somebody else put there, or may change."""
+    records = UpstreamRecords(store, "https://hub.example")
+    commit = "a" * 40
+    file = FileEntry("x", 3, sha256(EVIL), None, True)
+    records.add("model", "o/m", [RefStatement("main", commit, False), FileStatement(commit, file)])
+    records.add_listing("model", "o/m", commit, [file])
+    assert records.read("model", "o/m").at(commit) and endpoints(store) == [records.url]
+    for path in records.folder("model", "o/m").iterdir():
+        if how == "owner":
+            os.chown(path, 12345, 12345)
+        else:
+            path.chmod(0o666)
+    found = records.read("model", "o/m")
+    assert not found.refs and not found.commits() and not endpoints(store)
+    kept = [file.sha256 for file in needed(Store(store))]
+    assert kept == [sha256(EVIL)], "gc keeps what others' servers need"
+    records.add("model", "o/m", [RefStatement("main", "b" * 40, False)])
+    if how == "owner":  # theirs has the name that earlier versions gave it, ours its own
+        folder = records.folder("model", "o/m")
+        (folder / f"said.{os.geteuid()}.jsonl").rename(folder / "said.jsonl")
+    records.add("model", "o/m", [RefStatement("v1", "c" * 40, False)])
+    assert "v1" in records.read("model", "o/m").refs or how == "mode"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives files away")
+def test_two_people_hear_the_same_listing(
+    store: Path, hub: HubServer, as_person: AsPerson, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Honest use: a colleague's run does not take away what the Hub has said to mine."""
+    assert cli("all", "p", "--quiet", cwd=as_person("ana")).code == 0
+    (mine,) = store.glob("upstream/*/*/*.pages")
+    before = mine.read_bytes()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert cli("all", "p", "--quiet", cwd=as_person("ben")).code == 0
+    monkeypatch.undo()
+    assert mine.read_bytes() == before and len(list(store.glob("upstream/*/*/*.pages"))) == 2
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives files away")
+def test_an_import_that_somebody_else_wrote_down(store: Path) -> None:
+    """Whoever may write into the store says that its owner took in a bundle, signed, at last."""
+    record = imports.ImportRecord("demo", "1" * 64, "https://evil.example", key="2" * 64)
+    imports.keep(Store(store), record, {"fetch.lock": b"{}"}, again=False)
+    assert [found.name for found in imports.records(store)] == ["demo"]
+    os.chown(store / "imported/demo/fetch.lock", 12345, 12345)
+    assert imports.records(store) == []
+    assert imports.records(store, anybodys=True), "gc may let go of it"

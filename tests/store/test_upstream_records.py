@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_line_that_was_never_finished_costs_no_other(
     """Killed servers leave half lines; those after them are whole."""
     tmp_path = tmp_path_factory.mktemp("records")
     records = UpstreamRecords(tmp_path, URL)
-    said = records.folder("model", "o/m") / "said.jsonl"
+    said = records.folder("model", "o/m") / f"said.{os.geteuid()}.jsonl"
     records.add("model", "o/m", [RefStatement("main", COMMITS[0], False)])
     for cut in cuts:
         size = said.stat().st_size
@@ -80,7 +81,7 @@ def test_whatever_lies_there_is_no_error(
     records = UpstreamRecords(tmp_path, URL)
     records.add("model", "o/m", [FileStatement(COMMITS[0], entry("w"))])
     folder = records.folder("model", "o/m")
-    with (folder / "said.jsonl").open("ab") as stream:
+    with (folder / f"said.{os.geteuid()}.jsonl").open("ab") as stream:
         stream.write(data)
     (folder / COMMITS[1]).write_bytes(data)
     assert records.read("model", "o/m").files[COMMITS[0]] == {"w": entry("w")}
@@ -110,7 +111,7 @@ _SOUND["sha256"] = "5" * 64
 def test_unsound_statements_are_none(tmp_path: Path, wrong: dict[str, object]) -> None:
     records = UpstreamRecords(tmp_path, URL)
     records.add("model", "o/m", [RefStatement("v1", COMMITS[0], False)])
-    with (records.folder("model", "o/m") / "said.jsonl").open("a") as stream:
+    with (records.folder("model", "o/m") / f"said.{os.geteuid()}.jsonl").open("a") as stream:
         stream.write(json.dumps({**_SOUND, **wrong}) + "\n")
     found = records.read("model", "o/m")
     assert found.files == {} and list(found.refs) == ["v1"]
