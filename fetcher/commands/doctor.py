@@ -24,11 +24,12 @@ from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
 from fetcher.operations.open_project import keep_secrets
-from fetcher.project import names
+from fetcher.project import lockfile, names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.sources.huggingface import HuggingFace
-from fetcher.store import upstream_records
+from fetcher.store import soundness, upstream_records
+from fetcher.store.store import Store
 from fetcher.tree.hf_cache import scan
 from fetcher.tree.hf_cache_check import CacheCheck, Spoiled, repositories
 from fetcher.ui.units import human_bytes
@@ -190,6 +191,32 @@ def _spoiled(found: settings.Settings, ours: set[tuple[str, str]]) -> Iterator[S
         yield from (asking if own else quick).of(folder, source)
 
 
+def _lock(found: settings.Settings, root: Path) -> Iterator[Diagnostic]:
+    """Where the lock is not what the Hub has said, or says two things of one content."""
+    from fetcher.operations.lock_check import unlike_source
+
+    store = Store.of(found, readonly=True)
+    try:
+        lock = lockfile.read(root)
+        artifacts = [artifact for _, artifact in names.pairs_of(Project(root).load_everything())]
+    except FetchError as error:
+        if (root / lockfile.NAME).exists():
+            yield Diagnostic("note", lockfile.NAME, error.message)
+        return
+    pairs = [(artifact, lock.of(artifact)) for artifact in artifacts]
+    problems = list(unlike_source(pairs, store, found))
+    told = {problem.artifact for problem in problems}
+    for entry in soundness.false_entries(store, [root]):
+        if entry.artifact not in told:
+            problems.append(soundness.problem_of(entry))
+    for problem in problems[:5]:
+        text = t("{message}; {hint}", message=problem.message, hint=problem.hint)
+        yield Diagnostic("note", lockfile.NAME, text)
+    if len(problems) > 5:
+        text = t("{count:,} more such; `fetch check --deep` names all", count=len(problems) - 5)
+        yield Diagnostic("note", lockfile.NAME, text)
+
+
 def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     """Ids of the project's artifacts that come from the Hub, and their repositories."""
     try:
@@ -255,6 +282,7 @@ def command(as_json: bool) -> int:
     findings = [
         *_tools(),
         *_disks(found, root),
+        *_lock(found, root),
         *_hub_cache(found, root),
         *_tokens(found),
         *_endpoints(found),

@@ -13,7 +13,6 @@ from fetcher.commands import common
 from fetcher.config import settings
 from fetcher.errors import Problem
 from fetcher.i18n import echo, n, t
-from fetcher.project import lockfile
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store import gc, soundness
@@ -163,22 +162,4 @@ def _problems(found: soundness.Soundness) -> Iterator[Problem]:
             t("it is removed; run `fetch check --deep` in the projects that use this store"),
             file=name,
         )
-    for entry in found.entries:
-        yield Problem(
-            "modified",
-            t(
-                "{lock}: {artifact}/{path} has the sha256 of a content whose git id is not "
-                "{git_blob}",
-                lock=entry.project / lockfile.NAME,
-                artifact=entry.artifact,
-                path=entry.path,
-                git_blob=entry.git_blob,
-            ),
-            t(
-                "in {project}: fetch lock --update {artifact}, then fetch all",
-                project=entry.project,
-                artifact=entry.artifact,
-            ),
-            entry.artifact,
-            entry.path,
-        )
+    yield from map(soundness.problem_of, found.entries)

@@ -42,11 +42,31 @@ def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Find
     plan = planner.plan(space.in_scope(rows.values()), space.lock)
     findings = [_judge(item) for item in plan.items]
     if deep:
+        findings = _unlike_source(space, plan, findings)
         findings += _spoiled_cache(space, plan)
     findings += _stale(plan, rows)
     if strict:
         findings += _foreign(plan)
     return plan, findings
+
+
+def _unlike_source(space: Workspace, plan: Plan, findings: list[Finding]) -> list[Finding]:
+    """With the files that are as locked, but not as the person's own Hub has listed them."""
+    from fetcher.operations.lock_check import unlike_source
+
+    pairs = ((part.artifact, part.locked) for part in plan.artifacts)
+    said = {
+        (problem.artifact, problem.file): problem
+        for problem in unlike_source(pairs, space.store, space.settings)
+    }
+    found = []
+    for finding in findings:
+        problem = said.get((finding.artifact, finding.path)) if finding.state == "ok" else None
+        if problem is not None:
+            message, hint = problem.message, problem.hint or ""
+            finding = replace(finding, state="modified", message=message, hint=hint)  # noqa: PLW2901
+        found.append(finding)
+    return found
 
 
 def _spoiled_cache(space: Workspace, plan: Plan) -> Iterator[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetcher.errors import FetchError
+from fetcher.errors import FetchError, Problem
+from fetcher.i18n import t
 from fetcher.project import lockfile
 from fetcher.store.gc import projects
 from fetcher.store.stamps import FOLDER, StampFiles
@@ -52,12 +53,34 @@ def read_all(store: Store) -> Soundness:
     if found.stamps and not store.readonly:
         with suppress(OSError):  # nobody believes them
             hints.drop(set(found.stamps))
-    found.entries = list(_false_entries(store))
+    found.entries = list(false_entries(store, projects(store)))
     return found
 
 
-def _false_entries(store: Store) -> Iterator[FalseEntry]:
-    for root in projects(store):
+def problem_of(entry: FalseEntry) -> Problem:
+    """What to say of a false entry."""
+    return Problem(
+        "modified",
+        t(
+            "{lock}: {artifact}/{path} has the sha256 of a content whose git id is not {git_blob}",
+            lock=entry.project / lockfile.NAME,
+            artifact=entry.artifact,
+            path=entry.path,
+            git_blob=entry.git_blob,
+        ),
+        t(
+            "in {project}: fetch lock --update {artifact}, then fetch all",
+            project=entry.project,
+            artifact=entry.artifact,
+        ),
+        entry.artifact,
+        entry.path,
+    )
+
+
+def false_entries(store: Store, roots: Iterable[Path]) -> Iterator[FalseEntry]:
+    """The false entries of these projects' locks; contents are read to compute their git ids."""
+    for root in roots:
         with suppress(FetchError):
             for (_, artifact), locked in lockfile.read(root).artifacts.items():
                 for file in locked.files:

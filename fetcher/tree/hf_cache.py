@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat as stats
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
-from fetcher.errors import Failure
+from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import digests_of, publish, sha256_of, write_atomically
 from fetcher.fs.boundary import OpenFolder, open_own
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
@@ -29,6 +30,8 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
 from fetcher.tree.state import StateRow
 from fetcher.verify.contract.regular import NotRegularError, read_regular
+
+BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class CachedBlobs:
@@ -334,6 +337,38 @@ class HubCache:
                 told = b""
             if told != snapshot.encode():
                 write_atomically(path, snapshot.encode())
+
+
+def unlike_in_cache(item: Item) -> Problem | None:
+    """What to say of a cached file that is not what the lock wants; None if nobody can tell which
+    of the two is right. A blob's name says what it is: one that is true stays."""
+    blob = os.path.realpath(item.path)
+    name = os.path.basename(blob)
+    if os.path.basename(os.path.dirname(blob)) != "blobs" or not BLOB.fullmatch(name):
+        return None
+    with suppress(OSError):
+        if not is_content(blob, name):
+            message = t(
+                "{path}: its content is not the one that its name says, {name}",
+                path=item.path,
+                name=name,
+            )
+            hint = t("remove {blob}, then run `fetch all`", blob=blob)
+            return Problem("conflict", message, hint, item.artifact.id, item.file.path)
+        message = t(
+            "{path}: fetch.lock wants {wanted} there, the Hugging Face cache has {name}, which is "
+            "what its name says: it is left as it is",
+            path=item.path,
+            wanted=item.file.sha256 or item.file.git_blob,
+            name=name,
+        )
+        hint = t(
+            "one of both is not that commit's: `fetch doctor` asks the Hub about the cache, "
+            "`fetch lock --update {id}` about the lock",
+            id=item.artifact.id,
+        )
+        return Problem("conflict", message, hint, item.artifact.id, item.file.path)
+    return None
 
 
 def two_contents(item: Item, name: str, sha256: str) -> Failure:

@@ -22,10 +22,9 @@ from fetcher.sources.base import FileEntry
 from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.huggingface import REPO, HuggingFace
 from fetcher.store.upstream_records import SaidCommit, UpstreamRecords, take_listing
-from fetcher.tree.hf_cache import is_content
+from fetcher.tree.hf_cache import BLOB, is_content
 from fetcher.verify.contract.regular import read_regular
 
-_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _SMALL = 1 << 20  # bytes: what a quick look reads of one blob, and
 _QUICK = 64 << 20  # of all
@@ -67,12 +66,11 @@ class CacheCheck:
         for snapshot in _entries(folder / "snapshots")[: None if self._deep else _MOST_ASKED]:
             if COMMIT.fullmatch(snapshot.name):
                 yield from self._snapshot(snapshot, source)
-        if self._network is not None:
-            yield from self._refs(folder / "refs", source)
+        yield from self._refs(folder / "refs", source)
 
     def _blobs(self, folder: Path) -> Iterator[Spoiled]:
         for path in _entries(folder / "blobs"):
-            if not _BLOB.fullmatch(path.name) or not path.is_file():
+            if not BLOB.fullmatch(path.name) or not path.is_file():
                 continue
             size = path.stat().st_size
             if not self._deep:
@@ -87,10 +85,20 @@ class CacheCheck:
                 yield _spoiled(path, t("its content is not the one that its name says"))
 
     def _snapshot(self, snapshot: Path, source: HuggingFace) -> Iterator[Spoiled]:
-        said = self._said(source, snapshot.name)
+        hub = public_url(self._network.hub if self._network else self._url)
+        try:
+            said = self._said(source, snapshot.name)
+        except Failure as failure:  # that nobody answers says nothing against it
+            if failure.problem.code == "revision-not-found":
+                yield _spoiled(snapshot, t("{hub} has no such commit, now at least", hub=hub))
+            return
         if said is None:
             return
-        hub = public_url(self._network.hub if self._network else self._url)
+        absences = snapshot.parent.parent / ".no_exist" / snapshot.name
+        for name in sorted(said.files) if absences.is_dir() else ():
+            if (absences / name).is_file():
+                denied = t("{hub} has that file, which this denies", hub=hub)
+                yield _spoiled(absences / name, denied)
         for folder, _, names in os.walk(snapshot):
             for name in names:
                 path = Path(folder, name)
@@ -117,43 +125,49 @@ class CacheCheck:
             return True
 
     def _said(self, source: HuggingFace, commit: str) -> SaidCommit | None:
-        """What is known of a commit; None where nobody has said anything."""
+        """What is known of a commit; None where nobody has said anything. Raises Failure."""
         kind, repo = source.repo_type, source.repo
         said = self._records.said_of(kind, repo, commit) if self._records else SaidCommit()
         if said.files or self._network is None:
             return said if said.files else None
-        try:
-            _, listing = HuggingFace(repo, kind, commit).list_commit(commit, self._network)
-            take_listing(listing, said)
-        except Failure:
-            return None
+        _, listing = HuggingFace(repo, kind, commit).list_commit(commit, self._network)
+        take_listing(listing, said)
         return said
 
     def _refs(self, folder: Path, source: HuggingFace) -> Iterator[Spoiled]:
         network = self._network
-        assert network is not None
         found = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
         for path in sorted(found)[:_MOST_ASKED]:
             ref = path.relative_to(folder).as_posix()
             branch = HuggingFace(source.repo, source.repo_type, ref)
             try:
                 commit = read_regular(path, 1000).decode("ascii", "replace").strip()
+                if not (folder.parent / "snapshots" / commit).is_dir():
+                    what = t("there is nothing of {commit}, where it leads", commit=_shown(commit))
+                    yield _spoiled(path, what)
+                    continue
+                if network is None:
+                    continue
                 known = branch.commit(network) == commit or branch.was_at(commit, network)
             except OSError:
                 continue
             except Failure as failure:  # that nobody answers says nothing against it
                 known = failure.problem.code != "revision-not-found"
             if not known:
-                hub = public_url(network.hub)
+                hub = public_url(network.hub if network else self._url)
                 yield _spoiled(
                     path,
                     t(
                         "{hub} does not say that {ref} was ever at {commit}",
                         hub=hub,
                         ref=printable(ref),
-                        commit=printable(commit),
+                        commit=_shown(commit),
                     ),
                 )
+
+
+def _shown(commit: str) -> str:
+    return printable(commit[:40])
 
 
 def _name(file: FileEntry) -> str:

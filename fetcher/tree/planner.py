@@ -27,7 +27,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
-from fetcher.tree.hf_cache import pointed_to
+from fetcher.tree.hf_cache import pointed_to, unlike_in_cache
 from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
@@ -193,6 +193,8 @@ class Planner:
         snapshot = f"{item.hub}{os.sep}snapshots{os.sep}{commit}{os.sep}"
         if item.path.startswith(snapshot):
             return True
+        if not os.path.isdir(snapshot):
+            return False  # nobody can load anything by that name
         return not any(row.placed and path.startswith(snapshot) for path, row in self.rows.items())
 
     def _claim(self, part: ArtifactPlan, item: Item) -> bool:
@@ -505,6 +507,9 @@ class Planner:
 
     def _conflict(self, item: Item) -> None:
         item.action = CONFLICT
+        if item.hub and (problem := unlike_in_cache(item)):
+            item.problem = problem
+            return
         what = (
             t("was changed after it was placed")
             if item.changed_by_user

@@ -645,3 +645,77 @@ def test_what_an_older_version_let_in_is_found_and_healed(
     assert cli("all", cwd=root).code == 0
     assert cache.read(path=path) == FILES and cache.ref() == commit
     assert cli("check", "--deep").code == 0
+
+
+def test_a_name_that_leads_nowhere(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache
+) -> None:
+    """A branch that leads to a commit of which the cache has nothing: who loads by id fails."""
+    project(tmp_path)
+    assert cli("all").code == 0
+    ref = cache.root / "refs/main"
+    ref.write_text("7" * 40)
+    deep = cli("check", "--deep", "--json")
+    assert deep.code == 4 and f"remove {ref}, then run `fetch all`" in messages(deep)
+    ref.unlink()
+    assert cli("all").code == 0 and cache.ref() == commit
+    ref.write_text("7" * 40)
+    fetched = project(tmp_path / "other")
+    assert cli("all", cwd=fetched).code == 0 and cache.ref() == commit, "mended unasked, too"
+
+
+def test_what_denies_a_file_that_the_commit_has(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache
+) -> None:
+    """The client's note that there is no such file: it would load without it, and say nothing."""
+    project(tmp_path)
+    assert cli("all").code == 0
+    note = cache.root / ".no_exist" / commit / "config.json"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    (note.parent / "tokenizer.json").touch()  # honest: the repository has none
+    deep = cli("check", "--deep", "--json")
+    assert deep.code == 4 and f"remove {note}, then run `fetch all`" in messages(deep)
+    assert "tokenizer.json" not in messages(deep)
+    note.unlink()
+    assert cli("all").code == 0 and cli("check", "--deep").code == 0
+
+
+def test_a_commit_that_the_hub_never_had(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, cache: Cache
+) -> None:
+    """A snapshot of nobody's commit, of contents whose names are true, for who pins it."""
+    project(tmp_path)
+    assert cli("all").code == 0
+    made_up = cache.root / "snapshots" / ("8" * 40)
+    made_up.mkdir()
+    (made_up / "w.safetensors").symlink_to(f"../../blobs/{sha256(WEIGHTS)}")
+    found = [item["text"] for item in cli("doctor", "--json").json["results"]]
+    assert any(f"remove {made_up}, then run `fetch all`" in text for text in found)
+
+
+def test_a_conflict_in_the_cache_says_which_of_two_is_true(
+    tmp_path: Path, cli: Cli, hub: HubServer, commit: str, mirror: FileServer, cache: Cache
+) -> None:
+    """`--overwrite` is no hint where the cache is right, and heals nothing where it is wrong."""
+    good = project(tmp_path / "good")
+    assert cli("all", cwd=good).code == 0
+    lie = stated({"config.json": EVIL_CONFIG}, mirror)
+    bad = project(tmp_path / "bad", f"hf:o/m@{commit}", lie)
+    (tmp_path / "evil").write_bytes(EVIL_CONFIG)
+    adopted = Store(Path(os.environ["FETCH_STORE"]))
+    adopted.add_file(str(tmp_path / "evil"), sha256(EVIL_CONFIG))
+    told = messages(cli("all", "--json", cwd=bad))
+    assert sha256(EVIL_CONFIG) in told and git_blob(CONFIG) in told
+    assert "left as it is" in told and "--overwrite" not in told
+    assert cache.read() == FILES
+
+    blob = cache.root / "blobs" / git_blob(CONFIG)
+    blob.chmod(0o644)
+    blob.unlink()
+    blob.write_bytes(EVIL_CONFIG)
+    fresh = project(tmp_path / "fresh")
+    told = messages(cli("all", "--json", cwd=fresh))
+    assert f"remove {blob}, then run `fetch all`" in told and "--overwrite" not in told
+    blob.unlink()
+    assert cli("all", cwd=fresh).code == 0 and cache.read() == FILES

@@ -722,3 +722,37 @@ def test_an_import_that_somebody_else_wrote_down(store: Path) -> None:
     os.chown(store / "imported/demo/fetch.lock", 12345, 12345)
     assert imports.records(store) == []
     assert imports.records(store, anybodys=True), "gc may let go of it"
+
+
+def test_a_lock_that_lost_its_git_ids(
+    cli: Cli, hub: HubServer, store: Path, as_person: AsPerson
+) -> None:
+    """An older version learned a false sha256, or a merge drops what contradicts it: lock, tree
+    and state agree, and only what the Hub has said does not."""
+    clone = as_person("honest")
+    assert cli("all", cwd=clone).code == 0
+    assert not [x for x in cli("doctor", "--json", cwd=clone).json["results"] if _of_lock(x)]
+    assert cli("check", "--deep", cwd=clone).code == 0
+    (clone / "evil").write_bytes(EVIL)
+    Store(store).add_file(str(clone / "evil"), sha256(EVIL))
+    lock = clone / "fetch.lock"
+    made = json.loads(lock.read_text())
+    made["manifests"]["p"]["m"]["files"][0] = {
+        "path": "config.json",
+        "size": len(EVIL),
+        "sha256": sha256(EVIL),
+    }
+    lock.write_text(json.dumps(made))
+    assert cli("all", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == EVIL
+    deep = cli("check", "--deep", cwd=clone)
+    assert deep.code == 4 and hub.url in deep.err and "fetch lock --update m" in deep.err
+    (note,) = [x for x in cli("doctor", "--json", cwd=clone).json["results"] if _of_lock(x)]
+    assert "fetch lock --update m, then fetch all" in note["text"]
+    assert cli("lock", "--update", "m", cwd=clone).code == 0
+    assert cli("all", cwd=clone).code == 0 and cli("check", "--deep", cwd=clone).code == 0
+    assert (clone / "m/config.json").read_bytes() == GOOD
+
+
+def _of_lock(diagnostic: dict[str, str]) -> bool:
+    return diagnostic["subject"] == "fetch.lock"
