@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -106,9 +107,8 @@ def command(
         answer.results = [_told(demand) for demand in needed.projects]
         envelope.print_json(answer)
     else:
-        for demand in needed.projects:
-            if dry_run or demand.state != "here":
-                echo(_line(demand))
+        for line in _lines(needed.projects, dry_run):
+            echo(line)
         verb = t("would remove") if dry_run else t("removed")
         echo(
             t(
@@ -147,12 +147,42 @@ def _undecided(demand: gc.Demand) -> Problem:
 def _check_forgotten(needed: gc.Demands, forget: tuple[str, ...]) -> None:
     """Raise UsageError for a name that is no project's."""
     records = [demand.record for demand in needed.projects if demand.state == "forgotten"]
+    here = {str(demand.record.root) for demand in needed.projects if demand.state == "here"}
     for name in forget:
+        if name in here and name not in {str(one.root) for one in records}:
+            raise UsageError(
+                t("--forget {name}: it is here, and its fetch.lock says what it needs", name=name),
+                t("remove the project, or its fetch.lock"),
+            )
         if not any(name in {str(one.root), one.id, one.path.stem} for one in records):
             raise UsageError(
                 t("--forget {name}: no project of this store is called so", name=name),
                 t("`fetch gc --dry-run` shows them; name one by its path or id"),
             )
+
+
+def _lines(demands: list[gc.Demand], everyone: bool) -> Iterator[str]:
+    """What the projects need. Containers leave a record each, of one path: one line for these."""
+    gone: dict[str, list[gc.Demand]] = {}
+    for demand in demands:
+        if demand.state == "absent":
+            gone.setdefault(str(demand.record.root), []).append(demand)
+        elif everyone or demand.state != "here":
+            yield _line(demand)
+    for root, alike in gone.items():
+        if len(alike) == 1:
+            yield _line(alike[0])
+            continue
+        last = max(demand.record.seen for demand in alike)
+        yield t(
+            "{root}: {count:,} projects that are not here, last seen {day}: need {bytes} at most; "
+            "to let go of them: fetch gc --forget {name}",
+            root=root,
+            count=len(alike),
+            day=time.strftime("%Y-%m-%d", time.localtime(last)),
+            bytes=human_bytes(sum(demand.bytes for demand in alike)),
+            name=shlex.quote(root),
+        )
 
 
 def _told(demand: gc.Demand) -> dict[str, object]:

@@ -114,7 +114,10 @@ def _judge(item: Item) -> Finding:
 
 
 def _stale(plan: Plan, rows: dict[str, StateRow]) -> Iterator[Finding]:
-    """Files that were placed for an artifact whose lock no longer has them."""
+    """Files that were placed for an artifact whose lock no longer has them.
+
+    Other commits in the Hugging Face cache are anybody's, and no business of this tree.
+    """
     targets = {item.target for item in plan.items}
     owners = {
         part.artifact.full_name: part.artifact.id
@@ -123,6 +126,8 @@ def _stale(plan: Plan, rows: dict[str, StateRow]) -> Iterator[Finding]:
     }
     for row in rows.values():
         if not row.placed or row.path in targets or row.artifact not in owners:
+            continue
+        if os.path.isabs(row.path):
             continue
         if os.path.lexists(os.path.join(plan.tree, row.path)):
             message = t("{path} was placed once, but the lock no longer has it", path=row.path)

@@ -141,7 +141,7 @@ def demands(
     """What the projects that use the store need, those at `here` too, and a Hub's files.
 
     One that is not here counts for `absent_days` after it was last seen, with what it needed then.
-    `forget` has the paths or ids of those that do not count.
+    `forget` has the ids of those that do not count, and the paths of those that are not there.
     """
     found = Demands()
     known: set[Path] = set()
@@ -166,7 +166,10 @@ def demands(
 def _demand(
     store: Store, record: ProjectRecord, absent_days: float, forget: Collection[str]
 ) -> Demand:
-    if {str(record.root), record.id, record.path.stem} & set(forget):
+    if {record.id, record.path.stem} & set(forget):
+        return Demand(record, "forgotten")
+    # Another project may stand at the path of one that is gone: its lock keeps what it needs.
+    if str(record.root) in forget and not (_is_here(store, record) and _has_lock(record)):
         return Demand(record, "forgotten")
     expired = time.time() - record.seen > absent_days * 24 * 3600
     if _is_here(store, record):
@@ -178,6 +181,13 @@ def _demand(
     if expired or upstream_records.is_record(record.root, store.root):
         return Demand(record, "expired")
     return Demand(record, "absent", recorded_needs(store, record))
+
+
+def _has_lock(record: ProjectRecord) -> bool:
+    try:
+        return bool(lockfile.read(record.root).artifacts)
+    except FetchError:
+        return False
 
 
 def _by_lock(store: Store, record: ProjectRecord, root: Path) -> Demand:

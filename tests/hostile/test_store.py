@@ -556,6 +556,41 @@ def test_a_project_that_is_gone_is_let_go_by_name(
     assert blobs(store) == {sha256(b"b")}
 
 
+def test_a_new_clone_stands_where_an_old_one_was(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """Letting go of the old ones by their path would take what the new one needs."""
+    for content in (b"one", b"two", b"three"):
+        shutil.rmtree(tmp_path / "a", ignore_errors=True)
+        assert cli("all", "--link", "symlink", cwd=own_project(tmp_path / "a", content)).code == 0
+    here = own_project(tmp_path / "b", b"b")
+    assert cli("all", cwd=here).code == 0
+    assert "nobody needs, but came within the last hour" not in cli("gc", cwd=here).out
+    later(2)
+    said = cli("gc", cwd=here).out
+    assert f"{tmp_path / 'a'}: 2 projects that are not here" in said, "one line for both"
+    command = said.partition("fetch gc --forget ")[2].split()[0]
+    assert cli("gc", "--forget", command, cwd=here).code == 0
+    assert blobs(store) == {sha256(b"three"), sha256(b"b")}
+    assert (tmp_path / "a/m/w.bin").read_bytes() == b"three"
+    refused = cli("gc", "--forget", tmp_path / "a", cwd=here)
+    assert refused.code == 2 and "it is here" in refused.err
+
+
+def test_what_nobody_needs_and_is_new_is_said_to_stay(
+    cli: Cli, store: Path, tmp_path: Path, later: Later
+) -> None:
+    """Honest use: who lets go of a clone at once would wonder why no space comes free."""
+    for name in ("a", "b"):
+        assert cli("all", cwd=own_project(tmp_path / name, name.encode())).code == 0
+    shutil.rmtree(tmp_path / "a")
+    said = cli("gc", "--forget", tmp_path / "a", cwd=tmp_path / "b")
+    assert said.code == 0 and "1 blob nobody needs, but came within the last hour" in said.out
+    assert len(blobs(store)) == 2
+    later(1)
+    assert cli("gc", cwd=tmp_path / "b").code == 0 and blobs(store) == {sha256(b"b")}
+
+
 @pytest.mark.parametrize("text", ["{", "<<<<<<< ours\n{}\n=======\n", "[]", '{"schema": 9}'])
 def test_one_broken_lock_stops_nobodys_gc(
     cli: Cli, store: Path, tmp_path: Path, later: Later, text: str
