@@ -240,7 +240,7 @@ WRITERS = {
     "refuses links before it looks": "tree.state fs.locks",
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
     "store.stamps store.part_notes store.project_records "
-    "store.upstream_records "
+    "store.upstream_records store.listings "
     "store.imports bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",

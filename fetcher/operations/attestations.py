@@ -25,7 +25,8 @@ from fetcher.operations.workspace import Workspace
 from fetcher.sources.base import Listing
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store import upstream_records
-from fetcher.store.upstream_records import SaidCommit, UpstreamRecords, take_listing
+from fetcher.store.listings import SaidCommit, take_listing
+from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.tree.hf_cache import branch_of, is_shared, pointed_to, two_contents
 from fetcher.tree.plan import GET, PLACE, Item, Plan
 

@@ -4,19 +4,17 @@
     upstream/HOST-HASH/REPO-HASH/said.UID.jsonl
         where a ref stands, what a path holds: one a line
     upstream/HOST-HASH/REPO-HASH/COMMIT.UID a whole listing, in the form of a lock
-    upstream/HOST-HASH/REPO-HASH/COMMIT.HASH.pages
-        a line of JSON about a listing that a run read, then its pages as they came, one a line
+    upstream/HOST-HASH/REPO-HASH/COMMIT.HASH.pages  what a run read: see fetcher.store.listings
 
 One Hub's word is never taken for another's. Each person who shares the store has files of their
 own: what somebody else has written, or may write, says nothing; earlier versions wrote `said.jsonl`
-and `COMMIT`. Statements are appended, each with one write, so that
-servers which share a store lose none of each other's, and a killed one no more than its last.
+and `COMMIT`. Statements are appended, each with one write, so that servers which share a store lose
+none of each other's, and a killed one no more than its last.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -32,27 +30,24 @@ from fetcher.config.settings import PUBLIC_HUB, Settings
 from fetcher.errors import FetchError, LockError
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.owners import is_word_of_ours, my_name
-from fetcher.fs.private_files import private_name, remove_quietly, tidy
+from fetcher.fs.private_files import remove_quietly
 from fetcher.network.urls import host_of, origin_of, without_login
 from fetcher.project import lockfile
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.sources.base import FileEntry, Listing
 from fetcher.sources.git_fields import COMMIT
-from fetcher.sources.huggingface import HuggingFace
+from fetcher.store import listings
 from fetcher.store.store import Store
 from fetcher.verify.contract import json_text
-from fetcher.verify.contract.regular import MAX_LIST, open_regular
 
 _log = logging.getLogger(__name__)
 
 FOLDER = "upstream"
 SCHEMA = "fetch.upstream/1"
-LISTING_SCHEMA = "fetch.listing/1"
 KINDS = ("model", "dataset", "space")
 _ABOUT, _SAID = "upstream.json", "said*.jsonl"
 _LISTING = re.compile(r"([0-9a-f]{40})(?:\.[0-9]+)?")
 _MANIFEST = "upstream"
-_PAGES = ".pages"
 _REF = re.compile(r"[^\x00-\x20\x7f]{1,255}")
 
 
@@ -87,23 +82,6 @@ class FileStatement:
 
 
 Statement = RefStatement | FileStatement
-
-
-@dataclass
-class SaidCommit:
-    """What one Hub told the person's own runs of a commit.
-
-    `files` by their path in the repository; the sha256 of an LFS file or the git id of another.
-    `refs` are the branches and tags that it said stand there, with the time (seconds since 1970).
-    `closed`: all of it was read with a login. `whole`: there are no others. What records
-    contradict each other about is in `contested` alone.
-    """
-
-    files: dict[str, FileEntry] = field(default_factory=dict)
-    contested: set[str] = field(default_factory=set)
-    refs: dict[str, float] = field(default_factory=dict)
-    closed: bool = True
-    whole: bool = False
 
 
 @dataclass
@@ -173,10 +151,6 @@ def endpoint(url: str) -> str:
     return f"{scheme}://{host_of(bare)}{path.rstrip('/')}"
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 class UpstreamRecords:
     """What one Hub has said, below a store's folder. Safe in any thread."""
 
@@ -184,7 +158,7 @@ class UpstreamRecords:
         self.store = store
         self.url = endpoint(url)
         name = re.sub(r"[^A-Za-z0-9.-]", "-", host_of(self.url))[:60]
-        self.root = store / FOLDER / f"{name}-{_short(self.url)}"
+        self.root = store / FOLDER / f"{name}-{listings.short(self.url)}"
 
     @classmethod
     def of_bundles(cls, store: Path) -> UpstreamRecords:
@@ -199,7 +173,7 @@ class UpstreamRecords:
     def folder(self, kind: str, name: str) -> Path:
         """Where a repository's statements are."""
         shown = re.sub(r"[^A-Za-z0-9_.-]", "--", name)[:60]
-        return self.root / f"{kind}--{shown}-{_short(f'{kind}/{name}')}"
+        return self.root / f"{kind}--{shown}-{listings.short(f'{kind}/{name}')}"
 
     def folders(self) -> list[Path]:
         """The folder of every repository that it has spoken of."""
@@ -208,7 +182,7 @@ class UpstreamRecords:
         return sorted(
             path
             for path in self.root.iterdir()
-            if next(path.glob(_SAID), None) or next(path.glob(f"*{_PAGES}"), None)
+            if next(path.glob(_SAID), None) or next(path.glob(f"*{listings.PAGES}"), None)
         )
 
     def add(self, kind: str, name: str, said: Iterable[Statement], sync: bool = False) -> None:
@@ -242,39 +216,25 @@ class UpstreamRecords:
         read it. Costs a write of its bytes. Raises OSError."""
         folder = self.folder(listing.kind, listing.repo)
         self._prepare(folder)
-        about = {
-            "schema": LISTING_SCHEMA,
-            **{"kind": listing.kind, "id": listing.repo, "commit": listing.commit},
-            **{"ref": listing.ref, "path": listing.path, "at": int(time.time())},
-            **{"closed": listing.closed, "whole": listing.whole, "by": listing.endpoint},
-        }
-        # Line breaks are but space between JSON's values.
-        lines = [page.replace(b"\n", b" ") for page in listing.pages]
-        # Each bundle speaks for itself; what a Hub says anew stands for what it said.
-        told = f"{my_name()}:{listing.ref}:{listing.path}"
-        told += f":{listing.endpoint}" if not self.url else ""
-        name = f"{listing.commit}.{_short(told)}{_PAGES}"
-        data = b"\n".join([json.dumps(about).encode(), *lines, b""])
-        tidy(str(folder))
-        _write_listing(folder / name, data, 0o600 if listing.closed else 0o644)
+        listings.write(folder, listing, by_bundle=not self.url)
 
     def forget(self, speakers: Collection[str]) -> None:
         """Remove what these bundles said. Raises OSError."""
-        found = self.root.glob(f"*/*{_PAGES}") if speakers else ()
+        found = self.root.glob(f"*/*{listings.PAGES}") if speakers else ()
         for path in found:
             with suppress(ValueError, AttributeError, IndexError):
-                if json_text.loads(_own_lines(path)[0]).get("by") in speakers:
+                if json_text.loads(listings.own_lines(path)[0]).get("by") in speakers:
                     path.unlink()
 
-    def said_of(self, kind: str, name: str, commit: str) -> SaidCommit:
+    def said_of(self, kind: str, name: str, commit: str) -> listings.SaidCommit:
         """What the listings that the person's own runs read say of a commit.
 
         Files that somebody else wrote, or may write, do not count.
         """
-        found = SaidCommit()
-        for path in sorted(self.folder(kind, name).glob(f"{commit}.*{_PAGES}")):
+        found = listings.SaidCommit()
+        for path in sorted(self.folder(kind, name).glob(f"{commit}.*{listings.PAGES}")):
             with suppress(OSError, FetchError, ValueError):
-                _take_pages(_own_lines(path), (kind, name, commit), found)
+                listings.take_pages(listings.own_lines(path), (kind, name, commit), found)
         return found
 
     def _prepare(self, folder: Path) -> None:
@@ -308,64 +268,6 @@ class UpstreamRecords:
                 yield found
 
 
-def _write_listing(path: Path, data: bytes, mode: int) -> None:
-    """A lost one is asked for again: nothing waits for the disk. Raises OSError."""
-    temporary = private_name(str(path))
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.replace(temporary, path)
-    finally:
-        remove_quietly(temporary)
-
-
-def _own_lines(path: Path) -> list[bytes]:
-    """The lines of a record that only the person writes; none of another's. Raises OSError."""
-    return _lines(path, anybodys=False)
-
-
-def _lines(path: Path, anybodys: bool) -> list[bytes]:
-    """The lines of a record; of another person's only if `anybodys` count. Raises OSError."""
-    with open_regular(path) as stream:
-        stat = os.fstat(stream.fileno())
-        counts = anybodys or is_word_of_ours(stat)
-        return stream.read().split(b"\n") if counts and stat.st_size <= MAX_LIST else []
-
-
-def _take_pages(lines: list[bytes], of: tuple[str, str, str], into: SaidCommit) -> None:
-    """Add one record to what was said of a commit. Raises FetchError, ValueError: a torn one."""
-    about = _object(lines[0]) if lines else {}
-    ref, path, at = about.get("ref"), about.get("path"), about.get("at")
-    named = (about.get("kind"), about.get("id"), about.get("commit")) == of
-    if not named or not (isinstance(ref, str) and isinstance(path, str) and isinstance(at, int)):
-        return
-    pages, closed = tuple(filter(None, lines[1:])), about.get("closed") is not False
-    whole = about.get("whole") is True
-    take_listing(Listing("", *of, ref, path, pages, closed, whole), into, float(at))
-
-
-def take_listing(listing: Listing, into: SaidCommit, at: float | None = None) -> None:
-    """Add a listing, of the time `at` (now), to what was said of its commit.
-
-    Raises FetchError, ValueError for one that is none; nothing is added then.
-    """
-    source = HuggingFace(listing.repo, listing.kind, listing.commit)
-    files: dict[str, FileEntry] = {}
-    for line in listing.pages:
-        page = json_text.loads(line)
-        files.update(source.entries(page if isinstance(page, list) else []))
-    for path, file in files.items():
-        if path in into.contested or into.files.setdefault(path, file) != file:
-            into.contested.add(path)
-            into.files.pop(path, None)
-    into.closed = into.closed and listing.closed
-    into.whole = into.whole or (listing.whole and not listing.path)
-    if listing.ref:
-        said_at = time.time() if at is None else at
-        into.refs[listing.ref] = max(into.refs.get(listing.ref, 0.0), said_at)
-
-
 def _mark(folder: Path) -> object:
     found = []
     for path in (folder, *sorted(folder.glob(_SAID))):
@@ -383,10 +285,10 @@ def read(folder: Path, runs: bool = False, anybodys: bool = False) -> UpstreamRe
     lines: list[bytes] = []
     for path in _by_time(folder.glob(_SAID)):
         with suppress(OSError):
-            lines += _lines(path, anybodys)
+            lines += listings.lines_of(path, anybodys)
     found: UpstreamRepo | None = None
     for line in lines:
-        item = _object(line)
+        item = listings.json_line(line)
         kind, name = item.get("kind"), item.get("id")
         if found is None and kind in KINDS and isinstance(name, str):
             found = UpstreamRepo(str(kind), name)
@@ -396,17 +298,17 @@ def read(folder: Path, runs: bool = False, anybodys: bool = False) -> UpstreamRe
         for path in _by_time(folder.iterdir()):
             if named := _LISTING.fullmatch(path.name):
                 with suppress(FetchError, OSError, UnicodeDecodeError):
-                    if lines := _lines(path, anybodys):
+                    if lines := listings.lines_of(path, anybodys):
                         found.listings[named[1]] = _listing(b"\n".join(lines), path.name)
     return _with_runs(folder, found) if runs else found
 
 
 def _with_runs(folder: Path, repo: UpstreamRepo | None) -> UpstreamRepo | None:
     """With the listings that the person's own runs read. A whole one outweighs a server's."""
-    for path in sorted(folder.glob(f"*{_PAGES}")):
+    for path in sorted(folder.glob(f"*{listings.PAGES}")):
         with suppress(OSError, FetchError, ValueError):
-            lines = _own_lines(path)
-            about = _object(lines[0]) if lines else {}
+            lines = listings.own_lines(path)
+            about = listings.json_line(lines[0]) if lines else {}
             kind, name, commit = about.get("kind"), about.get("id"), about.get("commit")
             if not (isinstance(name, str) and isinstance(commit, str) and kind in KINDS):
                 continue
@@ -419,8 +321,8 @@ def _with_runs(folder: Path, repo: UpstreamRepo | None) -> UpstreamRepo | None:
 def _take_run(
     lines: list[bytes], about: Mapping[str, object], commit: str, repo: UpstreamRepo
 ) -> None:
-    said = SaidCommit()
-    _take_pages(lines, (repo.kind, repo.id, commit), said)
+    said = listings.SaidCommit()
+    listings.take_pages(lines, (repo.kind, repo.id, commit), said)
     repo.logins.add(said.closed)
     for ref, at in said.refs.items():
         repo.stood.setdefault(ref, set()).add(commit)
@@ -432,15 +334,6 @@ def _take_run(
         repo.folders.setdefault(commit, {})[str(listed)] = said.files
     else:
         repo.listings[commit] = said.files
-
-
-def _object(line: bytes) -> Mapping[str, object]:
-    """One line; nothing for one that was never finished."""
-    try:
-        item = json_text.loads(line) if line else None
-    except (ValueError, RecursionError):
-        return {}
-    return item if isinstance(item, dict) else {}
 
 
 def _take(item: Mapping[str, object], repo: UpstreamRepo) -> None:
@@ -490,7 +383,7 @@ def endpoints(store: Path) -> list[str]:
     found = []
     for path in sorted((store / FOLDER).glob(f"*/{_ABOUT}")):
         with suppress(OSError, UnicodeDecodeError):
-            url = _object(path.read_bytes()).get("url")
+            url = listings.json_line(path.read_bytes()).get("url")
             if isinstance(url, str) and _is_of(url, path.parent, store) and _has_word(path.parent):
                 found.append(url)
     return found

@@ -21,7 +21,8 @@ from fetcher.network.urls import public_url
 from fetcher.sources.base import FileEntry
 from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.huggingface import REPO, HuggingFace
-from fetcher.store.upstream_records import SaidCommit, UpstreamRecords, take_listing
+from fetcher.store.listings import SaidCommit, take_listing
+from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.tree.hf_cache import BLOB, is_content
 from fetcher.verify.contract.regular import read_regular
 

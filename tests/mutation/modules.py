@@ -34,6 +34,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "store/test_recovery.py",
         "store/test_store.py",
     ),
+    "store/listings": ("store/test_listings.py", "store/test_upstream_pages.py"),
     "store/upstream_records": ("store/test_upstream_pages.py", "store/test_upstream_records.py"),
     "transfer/outcomes": ("transfer/test_outcomes.py",),
     "transfer/partial_file": ("transfer/test_partial_file.py",),

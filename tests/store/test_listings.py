@@ -12,7 +12,8 @@ import pytest
 from fetcher.config.settings import load
 from fetcher.sources.base import Listing
 from fetcher.store import upstream_records
-from fetcher.store.upstream_records import SaidCommit, UpstreamRecords
+from fetcher.store.listings import SaidCommit
+from fetcher.store.upstream_records import UpstreamRecords
 from tests.conftest import Cli, write_project
 from tests.kit import git_blob, sha256
 from tests.servers.hub import HubServer
