@@ -147,7 +147,10 @@ def test_a_branch_of_the_cache_is_set_by_the_next_run(
     second = ref.read_text()
     ref.write_text(first)  # the run was ended before it came to that
     assert cli("all").code == 0 and ref.read_text() == second
-    ref.write_text("0" * 40)  # another tool has fetched something newer
+    newer = ref.parents[1] / "snapshots" / ("0" * 40)  # another tool has fetched it
+    newer.mkdir()
+    (newer / "config.json").write_bytes(b"{}")
+    ref.write_text("0" * 40)
     assert cli("all").code == 0 and ref.read_text() == "0" * 40
 
 

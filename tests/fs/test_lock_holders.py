@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import socket
 import stat as stats
 import subprocess
 import sys
@@ -68,7 +67,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 ])  # fmt: skip
 def test_this_process(monkeypatch: pytest.MonkeyPatch, words: list[str], command: str) -> None:
     monkeypatch.setattr(sys, "argv", words)
-    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 120)
+    monkeypatch.setattr(locks, "host_name", lambda: "h" * 120)
     before = time.time()
     found = Holder.here("writing")
     assert (found.pid, found.host, found.machine) == (os.getpid(), "h" * 100, machine())

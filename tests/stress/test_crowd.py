@@ -63,12 +63,12 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_crowd_for_a_moment(tmp_path: Path) -> None:
-    crowd = crowded(tmp_path, 6, 10, 1)
+    crowd = crowded(tmp_path, 6, 6, 1)
     assert sum(crowd.ran.values()) > 5
 
 
 @pytest.mark.heavy
 def test_sixteen_processes(tmp_path: Path) -> None:
-    seconds = float(os.environ.get("FETCH_TEST_STRESS", "20"))
+    seconds = float(os.environ.get("FETCH_TEST_STRESS", "12"))
     crowd = crowded(tmp_path, 16, seconds, random.randrange(1 << 30))
     assert crowd.killed and len(crowd.ran) > 8
