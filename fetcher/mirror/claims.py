@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
 from fetcher.mirror.inventory import HeldArtifact
-from fetcher.sources.base import FileEntry
+from fetcher.sources.base import FileEntry, from_top
 
 RepoKey = tuple[str, str]
 _RELEASE = "release:"
@@ -80,7 +80,7 @@ def paths_of(item: HeldArtifact) -> Iterator[tuple[str, FileEntry]]:
     """An artifact's files by their paths in the repository."""
     folder = "" if item.origin.text("release") else item.origin.text("path")
     for file in item.files:
-        path = f"{folder}/{file.path}" if folder else file.path
+        path = from_top(folder, file.path)
         try:
             check_relative(path)  # the folder may come from a bundle
         except BadPath:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from fetcher.fs.extents import Extent
-from fetcher.sources.base import FileEntry, Listing, Source
+from fetcher.sources.base import FileEntry, Listing, Source, from_top
 from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
@@ -132,7 +132,7 @@ def listing_of(artifact: HeldArtifact, name: str) -> Listing | None:
         said: dict[str, object] = {"type": "file", "size": file.size, "oid": file.git_blob}
         if file.git_blob is None or file.lfs:
             said["lfs"] = {"oid": file.sha256, "size": file.size}
-        page.append({**said, "path": f"{folder}/{file.path}" if folder else file.path})
+        page.append({**said, "path": from_top(folder, file.path)})
     revision = origin.text("revision") or "main"
     return Listing(
         name,

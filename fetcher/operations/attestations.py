@@ -22,7 +22,7 @@ from fetcher.network.session import Network
 from fetcher.network.urls import public_url
 from fetcher.operations.run_transfer import Ready
 from fetcher.operations.workspace import Workspace
-from fetcher.sources.base import Listing
+from fetcher.sources.base import Listing, from_top
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store import upstream_records
 from fetcher.store.listings import SaidCommit, take_listing
@@ -78,8 +78,7 @@ def _commit(item: Item) -> str:
 
 
 def _full_path(item: Item) -> str:
-    folder = _source(item).path
-    return f"{folder}/{item.file.path}" if folder else item.file.path
+    return from_top(_source(item).path, item.file.path)
 
 
 class Attestations:
@@ -152,7 +151,7 @@ class Attestations:
         if said is None:
             raise self._unproven(item, word)
         item.said_by = word.by[path]
-        item.etag = said.sha256 if said.lfs and said.sha256 else said.git_blob or sha256
+        item.etag = said.hub_blob or sha256
         if said.lfs and item.etag != sha256:  # a git id is computed where it becomes a name
             raise two_contents(item, item.etag, sha256)
         return self._see_to_ref(item, branch, word) if branch is not None else None

@@ -51,6 +51,12 @@ class FileEntry(NamedTuple):
         return f"git:{self.git_blob}" if self.git_blob else ""
 
     @property
+    def hub_blob(self) -> str:
+        """What the Hub's cache calls its content: the sha256 of what lies in LFS, else the git id;
+        "" while that is not known."""
+        return (self.sha256 if self.lfs else self.git_blob) or ""
+
+    @property
     def git_proof(self) -> str:
         """The git id that the content must have, "" if none is known of it.
 
@@ -256,6 +262,11 @@ def below(path: str, name: str) -> str | None:
     if not path:
         return name
     return name[len(path) + 1 :] if name.startswith(path + "/") else None
+
+
+def from_top(path: str, name: str) -> str:
+    """A name in the folder `path`, from the repository's top; the inverse of `below`."""
+    return f"{path}/{name}" if path else name
 
 
 def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> list[FileEntry]:

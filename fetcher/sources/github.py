@@ -26,6 +26,7 @@ from fetcher.sources.base import (
     asked,
     below,
     choose,
+    from_top,
     shown,
     sound_size,
 )
@@ -319,7 +320,7 @@ class GitHub(Source):
         return FileEntry(file.path, int(pointer[2]), pointer[1].decode(), None, lfs=True)
 
     def _full(self, path: str) -> str:
-        return quote(f"{self.path}/{path}" if self.path else path)
+        return quote(from_top(self.path, path))
 
     def _raw(self, commit: str, path: str) -> str:
         if self._public:

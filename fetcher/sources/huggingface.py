@@ -26,6 +26,7 @@ from fetcher.sources.base import (
     asked,
     below,
     choose,
+    from_top,
     shown,
     sound_size,
 )
@@ -347,7 +348,7 @@ class HuggingFace(Source):
         return True
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
-        full = f"{self.path}/{path}" if self.path else path
+        full = from_top(self.path, path)
         name = full if _PLAIN.fullmatch(full) else quote(full)
         return f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}{name}"
 

@@ -16,6 +16,7 @@ from fetcher.sources.base import (
     Resolved,
     Source,
     WheelCandidate,
+    from_top,
 )
 from fetcher.sources.git_fields import path_complaint
 from fetcher.yamldoc.schema import Field, Text
@@ -59,5 +60,5 @@ class PyPI(Source):
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The member of the wheel."""
-        member = f"{self.path}/{file.path}" if self.path else file.path
+        member = from_top(self.path, file.path)
         return [WheelCandidate(self.type, self.package, member)]

@@ -24,7 +24,7 @@ from fetcher.fs.boundary import OpenFolder, open_own
 from fetcher.fs.private_files import private_name, remove_quietly, tidy
 from fetcher.fs.safe_paths import BadPath, check_relative, is_below
 from fetcher.i18n import t
-from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.base import FileEntry, Source, from_top
 from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.plan import Item, row_of
@@ -66,7 +66,7 @@ class CachedBlobs:
         the file itself. Whoever takes what is found has to prove it.
         """
         folder = self._folders[source] if self.has_of(source) else ""
-        name = file.sha256 if file.lfs else file.git_blob
+        name = file.hub_blob
         if not folder or not name:
             return None
         path = self._blob(f"{folder}{os.sep}blobs{os.sep}{name}", file.size)
@@ -100,7 +100,7 @@ class CachedBlobs:
         commits = self._snapshots.get(folder)
         if commits is None:
             commits = self._snapshots[folder] = _names(f"{folder}{os.sep}snapshots")
-        name = f"{source.path}/{file.path}" if source.path else file.path
+        name = from_top(source.path, file.path)
         for commit in commits:
             path = os.path.join(folder, "snapshots", commit, *name.split("/"))
             try:

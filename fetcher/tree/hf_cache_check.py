@@ -18,7 +18,6 @@ from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
-from fetcher.sources.base import FileEntry
 from fetcher.sources.git_fields import COMMIT
 from fetcher.sources.huggingface import REPO, HuggingFace
 from fetcher.store.listings import SaidCommit, take_listing
@@ -106,7 +105,7 @@ class CacheCheck:
                 file = said.files.get(path.relative_to(snapshot).as_posix())
                 if file is None and said.whole:
                     yield _spoiled(path, t("{hub} lists no such file of that commit", hub=hub))
-                elif file is not None and (wanted := _name(file)) and not self._is(path, wanted):
+                elif file is not None and (wanted := file.hub_blob) and not self._is(path, wanted):
                     yield _spoiled(
                         path, t("{hub} says that it is {wanted}", hub=hub, wanted=wanted)
                     )
@@ -169,10 +168,6 @@ class CacheCheck:
 
 def _shown(commit: str) -> str:
     return printable(commit[:40])
-
-
-def _name(file: FileEntry) -> str:
-    return (file.sha256 if file.lfs else file.git_blob) or ""
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from fetcher.project.layout import Placement, owner_of, placements
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Unit
-from fetcher.sources.base import FileEntry
+from fetcher.sources.base import FileEntry, from_top
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
@@ -170,8 +170,7 @@ class Planner:
         snapshot = self.hub_cache / folder / "snapshots" / locked.revision
         found: list[Item] = []
         for file in locked.files:
-            name = f"{source.path}/{file.path}" if source.path else file.path
-            path = str(snapshot / name)
+            path = str(snapshot / from_top(source.path, file.path))
             item = Item(part.artifact, file, path, self._root, hub=str(self.hub_cache / folder))
             self._decide(item)
             found.append(item)
