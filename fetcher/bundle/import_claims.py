@@ -210,7 +210,7 @@ def _against_imports(
         changed = [
             item.full_name
             for item in theirs
-            if item.full_name in mine and _differs(item, mine[item.full_name])
+            if item.full_name in mine and not item.is_like(mine[item.full_name])
         ]
         if changed:
             _changed(claims, record, changed, before, done)
@@ -219,14 +219,6 @@ def _against_imports(
 def _contested(message: str) -> Problem:
     hint = t("ask who made them which is right; --replace takes this one in place of the other")
     return Problem("conflict", message, hint)
-
-
-def _differs(one: HeldArtifact, other: HeldArtifact) -> bool:
-    held = [
-        (item.source, item.revision, {(file.path, file.sha256) for file in item.files})
-        for item in (one, other)
-    ]
-    return held[0] != held[1]
 
 
 def _changed(

@@ -60,19 +60,13 @@ def of_project(space: Workspace, places: Mapping[str, str] | None = None) -> lis
                 hint = t("add it to `files`, or drop `signature` from the manifest")
                 problems.append(Problem("signature", text, hint, artifact.id))
             continue
-        sha256 = entry.sha256 or space.store.by_git_blob(entry.git_blob or "") or ""
+        sha256 = space.store.digest_of(entry) or ""
         path = (places or {}).get(sha256) or space.store.blob_path(sha256)
-        known = [_known(file, space) for file in locked.files]
+        known = [file._replace(sha256=space.store.digest_of(file)) for file in locked.files]
         if os.path.isfile(path):
             root = space.project.root
             problems += _problems(artifact.id, known, Path(path), signer, root)
     return problems
-
-
-def _known(file: FileEntry, space: Workspace) -> FileEntry:
-    if file.sha256 or not file.git_blob:
-        return file
-    return file._replace(sha256=space.store.by_git_blob(file.git_blob))
 
 
 def of_bundle(bundle: Bundle) -> list[Problem]:

@@ -120,6 +120,14 @@ class HeldArtifact:
         """Bytes of all files."""
         return sum(file.size or 0 for file in self.files)
 
+    def is_like(self, other: HeldArtifact) -> bool:
+        """Whether two claims of an artifact are one: the same contents, from the same place."""
+        held = [
+            (item.source, item.revision, {(file.path, file.sha256) for file in item.files})
+            for item in (self, other)
+        ]
+        return held[0] == held[1]
+
 
 def listing_of(artifact: HeldArtifact, name: str) -> Listing | None:
     """What a place called `name` says of a commit of the Hub's; None of any other source."""

@@ -195,9 +195,7 @@ class ProjectInventory:
 
     def _known(self, file: FileEntry) -> FileEntry | None:
         """The file with its size and sha256; None if these are not known here."""
-        sha256 = file.sha256
-        if not sha256 and file.git_blob:
-            sha256 = self.store.by_git_blob(file.git_blob)
+        sha256 = self.store.digest_of(file)
         if not sha256:
             return None
         size = file.size

@@ -395,7 +395,7 @@ class InventoryView:
         """
         found = self._of(identity).by_name.get(name, [])
         found = [item for item in found if item.published] or found
-        if all(_same(item, found[0]) for item in found):
+        if all(item.is_like(found[0]) for item in found):
             return found[-1:]
         return found
 
@@ -427,15 +427,6 @@ class _Seen:
         key = repo_key(artifact)
         if artifact.files and artifact.published and key is not None:
             self.by_repo.setdefault(key, []).append(artifact)
-
-
-def _same(one: HeldArtifact, other: HeldArtifact) -> bool:
-    """Whether two claims of an artifact are one: the same contents, from the same place."""
-    held = [
-        (item.source, item.revision, {(file.path, file.sha256) for file in item.files})
-        for item in (one, other)
-    ]
-    return held[0] == held[1]
 
 
 class ServedInventory:

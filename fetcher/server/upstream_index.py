@@ -76,7 +76,7 @@ class UpstreamInventory:
             refs = [ref for ref in named if is_name(ref, commit)]
             source = HuggingFace(said.id, said.kind, refs[0] if refs else commit)
             known = (
-                file._replace(sha256=file.sha256 or self.store.by_git_blob(file.git_blob or ""))
+                file._replace(sha256=self.store.digest_of(file))
                 for file in said.at(commit).values()
             )
             files = tuple(sorted(file for file in known if file.sha256))

@@ -31,6 +31,7 @@ from fetcher.project.lockfile import Lock
 from fetcher.sources.base import FileEntry
 from fetcher.store import gc, upstream_records
 from fetcher.store.gc import IMPORTED
+from fetcher.store.project_records import FOLDER as PROJECTS
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import UpstreamRecords
 from fetcher.verify.contract.regular import read_regular
@@ -157,7 +158,7 @@ def claims_of(lock: Lock, store: Store, party: str) -> list[HeldArtifact]:
 def _known(files: Iterable[FileEntry], store: Store) -> Iterator[FileEntry]:
     """The files with their sha256; without those of which it is not known here."""
     for file in files:
-        if sha256 := file.sha256 or store.by_git_blob(file.git_blob or ""):
+        if sha256 := store.digest_of(file):
             yield file._replace(sha256=sha256)
 
 
@@ -185,7 +186,7 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     is to replace others `again`. Raises OSError."""
     known = records(store.root)
     before = next((item for item in known if item.name == record.name and item.number), None)
-    entry = store.root / "projects" / f"{record.name}.json"
+    entry = _entry(store, record)
     if before is not None and not again and (before.key or not record.key) and entry.exists():
         return
     number = max((item.number for item in known), default=0) + 1
@@ -200,9 +201,14 @@ def keep(store: Store, record: ImportRecord, documents: Mapping[str, bytes], aga
     write_atomically(entry, json.dumps({"root": str(folder.absolute())}).encode())
 
 
+def _entry(store: Store, record: ImportRecord) -> Path:
+    """What has `fetch gc` count an import among those who need something."""
+    return store.root / PROJECTS / f"{record.name}.json"
+
+
 def forget(store: Store, found: Collection[ImportRecord]) -> None:
     """Let go of what imports claim; their contents stay until `fetch gc`. Raises OSError."""
     UpstreamRecords.of_bundles(store.root).forget({record.speaker for record in found})
     for record in found:
-        remove_quietly(os.fspath(store.root / "projects" / f"{record.name}.json"))
+        remove_quietly(os.fspath(_entry(store, record)))
         shutil.rmtree(record.folder(store.root), ignore_errors=True)

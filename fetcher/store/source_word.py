@@ -8,11 +8,8 @@ from fetcher.mirror.inventory import HeldArtifact
 from fetcher.sources.base import FileEntry
 from fetcher.sources.git_fields import COMMIT
 from fetcher.store import upstream_records
-from fetcher.store.store import Store
+from fetcher.store.store import GIT_SIZES, Store
 from fetcher.store.upstream_records import UpstreamRecords, UpstreamRepo
-
-# What is no larger is read to learn its git id; a Hub has larger files in LFS, by sha256.
-_READ = 16 << 20
 
 
 class SourceWord:
@@ -59,7 +56,7 @@ class SourceWord:
         if there.sha256 or not there.git_blob:
             return there.sha256 == file.sha256
         known = self._store.by_git_blob(there.git_blob)
-        if known is not None or (file.size or 0) > _READ:
+        if known is not None or (file.size or 0) > GIT_SIZES:
             return known == file.sha256
         try:
             return digests_of(self._store.blob_path(file.sha256 or ""), True)[1] == there.git_blob

@@ -51,8 +51,9 @@ from fetcher.store.stamps import Stamp, Stamps
 _log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
-# Up to here git ids are computed as well when a blob is read; larger files are seldom git's own.
-_GIT_SIZES = 16 << 20
+# Up to here git ids are computed as well when a blob is read: a Hub has larger files in LFS, by
+# sha256.
+GIT_SIZES = 16 << 20
 # A proven file begins with its digest; without one it is a process's folder of such files.
 _PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]{12})-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
@@ -210,7 +211,7 @@ class Store:
             before = os.lstat(path)  # a change during the reading makes this stamp a wrong one
             if not stats.S_ISREG(before.st_mode):
                 return False
-            found, git_blob = digests_of(path, before.st_size <= _GIT_SIZES)
+            found, git_blob = digests_of(path, before.st_size <= GIT_SIZES)
         except OSError:
             return False
         if found != sha256:
@@ -266,6 +267,10 @@ class Store:
             if self.git_blob(claimed) == git_blob:
                 return claimed
         return None
+
+    def digest_of(self, file: FileEntry) -> str | None:
+        """A file's sha256: as it says, else of the sound blob with its git id; None if unknown."""
+        return file.sha256 or (self.by_git_blob(file.git_blob) if file.git_blob else None)
 
     def claimed_by_git(self, git_blob: str) -> list[str]:
         """The sha256 of contents that may have this git id, as far as stamps say; no proof."""

@@ -73,7 +73,7 @@ def test_large_blobs_have_their_git_id_when_it_is_asked_for(
 ) -> None:
     put(store)
     for most, known in ((len(DATA), git_blob(DATA)), (len(DATA) - 1, "")):
-        monkeypatch.setattr(stores, "_GIT_SIZES", most)
+        monkeypatch.setattr(stores, "GIT_SIZES", most)
         fresh = Store(store.root)
         assert fresh.prove(DIGEST)
         stamp = fresh.stamp_of(DIGEST)
