@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +32,8 @@ from fetcher.ui.table import Column, print_table, without_empty
 from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
-    from fetcher.probes.run import ProbeRunResult, ProbeSettings
+    from fetcher.probes.judge import Replacement
+    from fetcher.probes.run import Agree, ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
 _COLUMNS = (
@@ -73,8 +75,12 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @click.option("--python", metavar="PATH", help="The interpreter whose libraries must load it.")
 @click.option("--require-all", is_flag=True, help="A probe that is skipped is a failure.")
 @click.option(
+    "--require-golden", is_flag=True, help="A probe with nothing stored to compare is a failure."
+)
+@click.option(
     "--update-golden", is_flag=True, help="Store fingerprints of the outputs for later runs."
 )
+@click.option("--yes", is_flag=True, help="With --update-golden: replace without asking.")
 @click.option(
     "--trust-project-code",
     "trust_code",
@@ -96,6 +102,7 @@ def command(
     junit: Path | None,
     html: Path | None,
     trust_code: bool,
+    yes: bool,
     **options: Any,
 ) -> int:
     """Load each artifact that has a probe, on the target device, and check what it answers.
@@ -127,7 +134,7 @@ def command(
         if not artifacts:
             scope = {a.full_name for _, a in space.in_scope(planner.rows.values()) if a.probe}
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
-        outcome = _prove(space, parts, plan, settings, quiet=False)
+        outcome = _prove(space, parts, plan, settings, quiet=False, agree=_Agreement(yes))
         seconds = time.monotonic() - space.started
         found = Answer({"probes": len(parts), "seconds": round(seconds, 3)})
         _add(found, outcome)
@@ -215,6 +222,22 @@ def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, sho
         _print(outcome)
 
 
+class _Agreement:
+    """Says what an update of fetch.golden.json replaces, and asks where somebody can answer."""
+
+    def __init__(self, yes: bool) -> None:
+        self._yes = yes
+
+    def __call__(self, replaced: Sequence[Replacement]) -> bool:
+        for one in replaced:
+            for told in one.outputs:
+                told = t("replaces {artifact}: {told}", artifact=one.artifact, told=told)
+                echo(told, file=sys.stderr)
+        if self._yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return self._yes
+        return click.confirm(t("Replace what fetch.golden.json has?"), err=True)
+
+
 def _all_of(space: Workspace, plan: Plan) -> Plan:
     """The plan with the artifacts that this run did not select: a probe may refer to them."""
     selected = {part.artifact.full_name for part in plan.artifacts}
@@ -234,10 +257,16 @@ def _prove(
     plan: Plan,
     settings: ProbeSettings,
     quiet: bool,
+    agree: Agree = lambda replaced: False,
 ) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
     table = LiveTable(_COLUMNS, [part.artifact.id for part in parts], quiet=quiet)
+
+    def ask(replaced: Sequence[Replacement]) -> bool:
+        table.end()
+        return agree(replaced)
+
     try:
         return prove(
             parts,
@@ -246,6 +275,7 @@ def _prove(
             settings,
             on_result=lambda result, how: table.finish(result.artifact, _row(result, how)),
             on_tick=table.tick,
+            agree=ask,
         )
     finally:
         table.end()

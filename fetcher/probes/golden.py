@@ -1,7 +1,7 @@
 """fetch.golden.json: what probes found once, to be compared with what they find later.
 
 Committed beside fetch.lock. Per artifact, probe and number type there are a few numbers of each
-output, one line an output, so that a diff is readable.
+output, one line an output, and what was read, so that a diff is readable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.foreign import ProbeOptions
 
 NAME = "fetch.golden.json"
-SCHEMA = "fetch.golden/1"
+SCHEMA = "fetch.golden/2"
+_READABLE = (SCHEMA, "fetch.golden/1")  # the first had neither sketches nor facts
 _LIMIT = 64 * 1024 * 1024  # bytes
 
 # Of an artifact by its full name, a probe's type and the number type.
@@ -34,10 +35,11 @@ Key = tuple[str, str, str]
 
 @dataclass
 class GoldenEntry:
-    """The fingerprints of one probe's outputs, and the probe's options they were taken with."""
+    """What one probe gave: fingerprints of outputs, facts, and a digest of the probe's options."""
 
     options: str
     prints: dict[str, Fingerprint] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 def fingerprint_options(options: ProbeOptions) -> str:
@@ -86,10 +88,20 @@ def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
                     _closed(f"      {json.dumps(name)}: {_line(one)}", name, entry.prints)
                     for name, one in entry.prints.items()
                 ]
-                lines += ["     }", _closed("    }", dtype, dtypes)]
+                lines.append("     }," if entry.facts else "     }")
+                if entry.facts:
+                    lines += ['     "facts": {', *_facts(entry.facts), "     }"]
+                lines.append(_closed("    }", dtype, dtypes))
             lines.append(_closed("   }", probe, probes))
         lines.append(_closed("  }", artifact, tree))
     of_project(root).write(NAME, ("\n".join([*lines, " }", "}"]) + "\n").encode())
+
+
+def _facts(facts: Mapping[str, str]) -> list[str]:
+    return [
+        _closed(f"      {json.dumps(name)}: {json.dumps(value)}", name, facts)
+        for name, value in facts.items()
+    ]
 
 
 def _closed(text: str, name: str, among: Mapping[str, object]) -> str:
@@ -102,7 +114,7 @@ def _line(one: Fingerprint) -> str:
 
 
 def _decode(plain: Any) -> dict[Key, GoldenEntry]:
-    if plain["schema"] != SCHEMA:
+    if plain["schema"] not in _READABLE:
         raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA!r}")
     entries: dict[Key, GoldenEntry] = {}
     for artifact, probes in plain["probes"].items():
@@ -112,7 +124,8 @@ def _decode(plain: Any) -> dict[Key, GoldenEntry]:
                     name: Fingerprint.from_json({**one, "name": name})
                     for name, one in found["outputs"].items()
                 }
-                entries[artifact, probe, dtype] = GoldenEntry(str(found["options"]), prints)
+                facts = {name: str(one) for name, one in found.get("facts", {}).items()}
+                entries[artifact, probe, dtype] = GoldenEntry(str(found["options"]), prints, facts)
     return entries
 
 

@@ -14,11 +14,11 @@ from fetcher.config.person import Allowed
 from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.fs.nearest import nearest
 from fetcher.i18n import join, t
-from fetcher.probes import golden
+from fetcher.probes import golden, judge
 from fetcher.probes.defaults import options_of
+from fetcher.project.manifest import Artifact
 from fetcher.project.names import code_folders
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
-from fetcher.verify.contract.fingerprints import difference
 from fetcher.verify.contract.options import memory_bytes
 from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe, load_probe
 from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult
@@ -47,6 +47,7 @@ class ProbeSettings:
     trusted: tuple[str, ...] = ()
     allowed: Allowed = field(default_factory=Allowed)
     require_all: bool = False
+    require_golden: bool = False
     update_golden: bool = False
 
 
@@ -55,7 +56,8 @@ class ProbeRunResult:
     """What a run of probes found.
 
     `golden` says for each result how its outputs compare with those stored: same, differs, none,
-    stale (stored for other options) or stored; "" if there is nothing to compare.
+    stale (stored for other options or another probe), stored, or kept (other answers were stored,
+    and nobody agreed to replace them); "" if there is nothing to compare.
     """
 
     results: list[ProbeResult] = field(default_factory=list)
@@ -64,6 +66,8 @@ class ProbeRunResult:
 
 
 Watch = Callable[[Mapping[str, str]], None]
+# Asks whether what is stored may be replaced.
+Agree = Callable[[Sequence[judge.Replacement]], bool]
 
 
 def _related(part: ArtifactPlan) -> dict[str, list[str]]:
@@ -88,21 +92,27 @@ def prove(
     *,
     on_result: Callable[[ProbeResult, str], None] | None = None,
     on_tick: Watch | None = None,
+    agree: Agree = lambda replaced: False,
 ) -> ProbeRunResult:
     """Run the probes of `parts`; `plan` also has the artifacts that they refer to.
 
     `on_result` is called with each judged result and its golden word. `root` is the project's,
-    where fetch.golden.json is. Raises InvalidDocument, UsageError.
+    where fetch.golden.json is; `agree` is asked before other answers there are replaced. Raises
+    InvalidDocument, UsageError.
     """
-    stored = golden.read(root)
+    book = _GoldenBook(root, settings)
     may_run = _trusted(plan, root, settings)
     found = [_prepare(part, plan, settings, may_run) for part in parts]
     ready = [number for number, one in enumerate(found) if isinstance(one, ProbeRequest)]
-    judged = {n: (one, "") for n, one in enumerate(found) if isinstance(one, ProbeResult)}
+    judged = {
+        n: book.judge(one, parts[n].artifact)
+        for n, one in enumerate(found)
+        if isinstance(one, ProbeResult)
+    }
 
-    def judge(ran: int, result: ProbeResult) -> None:
+    def take(ran: int, result: ProbeResult) -> None:
         part = parts[ready[ran]]
-        result, how = _compare(_with_files(result, part), part, stored, settings.update_golden)
+        result, how = book.judge(_with_files(result, part), part.artifact)
         judged[ready[ran]] = result, how
         _log.info("%s: %s %s", result.artifact, result.state, result.reason)
         if on_result is not None:
@@ -124,20 +134,60 @@ def prove(
         [one for one in found if isinstance(one, ProbeRequest)],
         python=settings.python,
         jobs=settings.jobs,
-        on_result=judge,
+        on_result=take,
         on_tick=tick if on_tick is not None else None,
     )
     outcome = ProbeRunResult([judged[n][0] for n in range(len(parts))])
     outcome.golden = [judged[n][1] for n in range(len(parts))]
-    if "stored" in outcome.golden:
+    outcome.problems += _problems(outcome.results, settings.require_all)
+    if settings.update_golden:
+        book.close(parts, outcome, agree)
+    return outcome
+
+
+class _GoldenBook:
+    """fetch.golden.json in one run: compared with, or written anew with the person's word."""
+
+    def __init__(self, root: Path, settings: ProbeSettings) -> None:
+        self._root = root
+        self._settings = settings
+        self._stored = golden.read(root)
+        self._before = dict(self._stored)
+        self._replaced: list[judge.Replacement] = []
+
+    def judge(self, result: ProbeResult, artifact: Artifact) -> tuple[ProbeResult, str]:
+        """A result as it stands beside what is stored, and the word for that."""
+        if self._settings.update_golden:
+            word, replacement = judge.update(result, artifact, self._stored)
+            self._replaced += [replacement] if replacement.outputs else []
+            return result, word
+        result, word = judge.compare(result, artifact, self._stored)
+        if word == "none" and self._settings.require_golden:
+            result = judge.without_golden(result)
+        return result, word
+
+    def close(self, parts: Sequence[ArtifactPlan], outcome: ProbeRunResult, agree: Agree) -> None:
+        """Write what was stored anew; what replaces other answers only if `agree` says so."""
+        if self._replaced and not agree(self._replaced):
+            kept = {replacement.artifact for replacement in self._replaced}
+            for number, part in enumerate(parts):
+                if part.artifact.id in kept and outcome.golden[number] == "stored":
+                    outcome.golden[number] = "kept"
+                    outcome.problems.append(judge.kept(part.artifact.id))
+                    self._restore(part.artifact.full_name)
+        if self._stored == self._before:
+            return
         try:
-            golden.write(root, stored)
+            golden.write(self._root, self._stored)
         except OSError as error:
             outcome.problems.append(
                 from_os_error(error, t("writing {name}", name=golden.NAME)).problem
             )
-    outcome.problems += _problems(outcome.results, settings.require_all)
-    return outcome
+
+    def _restore(self, name: str) -> None:
+        others = {key: one for key, one in self._stored.items() if key[0] != name}
+        before = {key: one for key, one in self._before.items() if key[0] == name}
+        self._stored = {**others, **before}
 
 
 def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem]:
@@ -350,60 +400,4 @@ def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
     hint = t(
         "`fetch all --overwrite` restores the locked files; `fetch check` names all differences"
     )
-    return _failing(result, Check(t("files are as locked"), False, told), hint)
-
-
-def _compare(
-    result: ProbeResult,
-    part: ArtifactPlan,
-    stored: dict[golden.Key, golden.GoldenEntry],
-    update: bool,
-) -> tuple[ProbeResult, str]:
-    """Compare a result's outputs with those stored, or store them; returns how that went."""
-    prints = {one.name: one for one in result.fingerprints}
-    dtype = result.metrics.get("dtype")
-    if not prints or not isinstance(dtype, str):
-        return result, ""
-    key = (part.artifact.full_name, result.type, dtype)
-    options = golden.fingerprint_options(part.artifact.probe or {})
-    if update:
-        if result.state != "passed":
-            return result, ""
-        stored[key] = golden.GoldenEntry(options, prints)
-        return result, "stored"
-    entry = stored.get(key)
-    if entry is None:
-        return result, "none"
-    if entry.options != options:
-        told = t("stored for other options of the probe; `fetch verify --update-golden` renews it")
-        check = Check("golden", True, told, warning=True)
-        return replace(result, checks=(*result.checks, check)), "stale"
-    how = "same"
-    for name, then in entry.prints.items():
-        told = difference(then, prints[name], dtype) if name in prints else t("it was not found")
-        check = Check(
-            t("{name} as before ({golden_name})", name=name, golden_name=golden.NAME),
-            not told,
-            told,
-        )
-        if told:
-            how = "differs"
-            hint = t(
-                "the weights are other ones under the same name (swapped, retrained or damaged): "
-                "`fetch check --deep` compares every byte; if the change is meant, run `fetch "
-                "verify --update-golden`"
-            )
-            result = _failing(result, check, hint)
-        else:
-            result = replace(result, checks=(*result.checks, check))
-    return result, how
-
-
-def _failing(result: ProbeResult, check: Check, hint: str) -> ProbeResult:
-    """A result that fails with this check too; it is the reason if there was none."""
-    checks = (*result.checks, check)
-    told = f"{check.name}: {check.detail}"
-    if result.state == "passed":
-        return replace(result, state="failed", reason=told, hint=hint, checks=checks)
-    reason = t("{reason}; {told}", reason=result.reason, told=told) if result.reason else told
-    return replace(result, reason=reason, hint=result.hint or hint, checks=checks)
+    return judge.failing(result, Check(t("files are as locked"), False, told), hint)

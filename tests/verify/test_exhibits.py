@@ -170,7 +170,7 @@ def test_lists_arrays_and_tensors_have_the_same() -> None:
     [
         (1e-4, "float32", True),
         (0.03, "float32", False),
-        (0.01, "float16", True),
+        (0.0014, "float16", True),
         (0.01, "bfloat16", True),
         (0.5, "bfloat16", False),
         (0.1, "int8", True),

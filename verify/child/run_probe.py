@@ -81,7 +81,7 @@ def run(task: TaskJson) -> None:
     request = ProbeRequest.from_json(task["request"])
     random.seed(request.seed)
     context = Context(request, events.emit, Path(task["scratch"]), Path(task["pictures"]))
-    ending = _attempt(task["probe"], request, context)
+    ending = attempt(task["probe"], request, context)
     if ending["state"] == "failed" and not ending["hint"] and refused:
         ending["hint"] = f"it tried to reach {refused[0]}, and a probe has no network"
     context.metrics["libraries"] = {"python": platform.python_version(), **context.libraries}
@@ -98,7 +98,7 @@ def run(task: TaskJson) -> None:
     os._exit(0)
 
 
-def _attempt(location: ProbeLocationJson, request: ProbeRequest, context: Context) -> EndingJson:
+def attempt(location: ProbeLocationJson, request: ProbeRequest, context: Context) -> EndingJson:
     """Run the probe and return state, reason and hint; no exception gets out."""
     try:
         context.stage("loading the probe")

@@ -86,6 +86,15 @@ class Context:
         self._emit({"event": "fingerprint", **taken.to_json()})
         return True
 
+    def fact(self, name: str, value: Any) -> None:
+        """Keep what was read or answered and is the same on every device, for later runs.
+
+        `value` is a text or whatever JSON can write; a long one is kept as its digest. Take it from
+        the artifact's files and the model's answers: what a library's release fills in would differ
+        under another.
+        """
+        self._emit({"event": "fact", **fingerprints.fact(name, value).to_json()})
+
     def table(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = ""
     ) -> None:

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from fetcher.verify.contract.wire import ChildEvent, FingerprintJson, PictureJson, TableJson
+    from fetcher.verify.contract.wire import (
+        ChildEvent,
+        FactJson,
+        FingerprintJson,
+        PictureJson,
+        TableJson,
+    )
 
     Cell = str | int | float | bool | None
     Exhibit = TypeVar("Exhibit")
 
 MAX_FINGERPRINTS = 64
+MAX_FACTS = 64
 MAX_TABLES = 16
 MAX_ROWS = 200
 MAX_COLUMNS = 20
@@ -39,8 +46,10 @@ _PICTURE_FILE = re.compile(r"\d{4}\.png")
 class Fingerprint:
     """A few numbers that tell one output from another.
 
-    `samples` are values at fixed, evenly spread places of the flattened output. `tolerance` is the
-    deviation that is allowed in a comparison, as a share of the values' spread; None: by dtype.
+    `samples` are values at fixed, evenly spread places of the flattened output. `sketch` are sums
+    over all its values with signs that are the same for ever, divided by the root of their number:
+    whatever moves or changes shows there. `tolerance` is the deviation that is allowed in a
+    comparison, as a share of the values' spread; None: by dtype.
     """
 
     name: str
@@ -51,6 +60,7 @@ class Fingerprint:
     high: float
     samples: tuple[float, ...]
     tolerance: float | None = None
+    sketch: tuple[float, ...] = ()
 
     def to_json(self) -> FingerprintJson:
         """Return a mapping that `json` can write, for `from_json`."""
@@ -62,6 +72,7 @@ class Fingerprint:
             "low": self.low,
             "high": self.high,
             "samples": list(self.samples),
+            "sketch": list(self.sketch),
             "tolerance": self.tolerance,
         }
 
@@ -70,7 +81,8 @@ class Fingerprint:
         """Read what `to_json` returned. Raises KeyError, TypeError, ValueError."""
         shape = tuple(int(_number(size)) for size in _items(plain["shape"]))
         samples = tuple(_number(value) for value in _items(plain["samples"]))
-        if len(shape) > 16 or not 0 < len(samples) <= MAX_SAMPLES:
+        sketch = tuple(_number(value) for value in _items(plain.get("sketch", ())))
+        if len(shape) > 16 or not 0 < len(samples) <= MAX_SAMPLES or len(sketch) > MAX_SAMPLES:
             raise ValueError("a fingerprint of that form is not known")
         tolerance = plain.get("tolerance")
         return cls(
@@ -82,7 +94,25 @@ class Fingerprint:
             _number(plain["high"]),
             samples,
             None if tolerance is None else _number(tolerance),
+            sketch,
         )
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a probe read or got that is the same on every device: a short text, or a digest."""
+
+    name: str
+    value: str
+
+    def to_json(self) -> FactJson:
+        """Return a mapping that `json` can write, for `from_json`."""
+        return {"name": self.name, "value": self.value}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, object]) -> Fact:
+        """Read what `to_json` returned. Raises KeyError."""
+        return cls(_text(plain["name"]), _text(plain["value"]))
 
 
 @dataclass(frozen=True)
@@ -146,6 +176,12 @@ def fingerprints_of(events: Iterable[ChildEvent]) -> tuple[Fingerprint, ...]:
         _read(Fingerprint.from_json, event)
         for event in _named(events, "fingerprint", MAX_FINGERPRINTS)
     )
+    return tuple(one for one in found if one is not None)
+
+
+def facts_of(events: Iterable[ChildEvent]) -> tuple[Fact, ...]:
+    """Return the facts among a child's events."""
+    found = (_read(Fact.from_json, event) for event in _named(events, "fact", MAX_FACTS))
     return tuple(one for one in found if one is not None)
 
 

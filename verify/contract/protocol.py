@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fetcher.verify.contract.exhibits import Fingerprint, Picture, Table
+from fetcher.verify.contract.exhibits import Fact, Fingerprint, Picture, Table
 from fetcher.verify.contract.options import Problem as Problem  # noqa: PLC0414  (probes of others take it from here)
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ class ProbeResult:
     fingerprints: tuple[Fingerprint, ...] = ()
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
     def to_json(self) -> ProbeResultJson:
         """Return a mapping that `json` can write, for `from_json`; pictures without their bytes."""
@@ -175,6 +176,7 @@ class ProbeResult:
             "metrics": dict(self.metrics),
             "log": self.log,
             "fingerprints": [one.to_json() for one in self.fingerprints],
+            "facts": [one.to_json() for one in self.facts],
             "tables": [one.to_json() for one in self.tables],
             "pictures": [one.to_json() for one in self.pictures],
         }
@@ -194,6 +196,7 @@ class ProbeResult:
             tuple(Fingerprint.from_json(one) for one in plain["fingerprints"]),
             tuple(Table.from_json(one) for one in plain["tables"]),
             tuple(Picture.from_json(one) for one in plain["pictures"]),
+            tuple(Fact.from_json(one) for one in plain.get("facts", ())),
         )
 
 

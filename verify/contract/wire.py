@@ -29,7 +29,15 @@ class FingerprintJson(TypedDict):
     low: float
     high: float
     samples: list[float]
+    sketch: list[float]
     tolerance: float | None
+
+
+class FactJson(TypedDict):
+    """What a probe read or got that is the same everywhere."""
+
+    name: str
+    value: str
 
 
 class TableJson(TypedDict):
@@ -92,6 +100,7 @@ class ProbeResultJson(TypedDict):
     metrics: Metrics
     log: str
     fingerprints: list[FingerprintJson]
+    facts: list[FactJson]
     tables: list[TableJson]
     pictures: list[PictureJson]
 
@@ -149,6 +158,12 @@ class FingerprintEvent(FingerprintJson):
     event: Literal["fingerprint"]
 
 
+class FactEvent(FactJson):
+    """A fact as soon as it is known."""
+
+    event: Literal["fact"]
+
+
 class TableEvent(TableJson):
     """A table for the report."""
 
@@ -172,4 +187,12 @@ class DoneEvent(EndingJson):
 
 
 if TYPE_CHECKING:
-    Event = StageEvent | CheckEvent | FingerprintEvent | TableEvent | PictureEvent | DoneEvent
+    Event = (
+        StageEvent
+        | CheckEvent
+        | FingerprintEvent
+        | FactEvent
+        | TableEvent
+        | PictureEvent
+        | DoneEvent
+    )

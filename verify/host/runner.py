@@ -250,6 +250,7 @@ def _result(
         exhibits.fingerprints_of(events),
         exhibits.tables_of(events),
         exhibits.pictures_of(events, pictures),
+        exhibits.facts_of(events),
     )
 
 

@@ -1,0 +1,45 @@
+"""Artifacts that look right, and what each probe says of them; docs/verify.md has the same table.
+
+A module a probe, with `CASES`. `test_wrong.py` runs them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetcher.verify import ProbeRequest
+
+Make = Callable[[Path], ProbeRequest]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One artifact, made in an empty folder, and what the probe must say of it.
+
+    `what` is its name in docs/verify.md. `says`: words of a failed check, where the probe sees it
+    by itself; empty: it passes alone, and differs from what `right` gave and was stored. A case
+    without `right` that says nothing is a right one, which passes.
+    """
+
+    probe: str
+    what: str
+    make: Make
+    right: Make | None = None
+    says: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The word of docs/verify.md: `fails`, `golden` or `passes`."""
+        return "fails" if self.says else "golden" if self.right else "passes"
+
+
+def all_cases() -> list[Case]:
+    """Those of every module here, sorted by probe; in the order of each module."""
+    found: list[Case] = []
+    for module in pkgutil.iter_modules(__path__):
+        found += importlib.import_module(f"{__name__}.{module.name}").CASES
+    return sorted(found, key=lambda case: case.probe)
