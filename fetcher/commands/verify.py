@@ -6,6 +6,7 @@ import hashlib
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from fetcher.commands import ci_formats, common
 from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import UsageError
 from fetcher.fs.nearest import nearest
-from fetcher.i18n import echo, t
+from fetcher.i18n import echo, join, t
 from fetcher.operations.workspace import Workspace
 from fetcher.probes import check_options
 from fetcher.project import names as naming
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fetcher.probes.run import Agree, ProbeRunResult, ProbeSettings
     from fetcher.verify.contract.protocol import ProbeResult
 
+_SHOWN = 8  # names in a line
 _COLUMNS = (
     Column(t("ARTIFACT"), least=12, at="middle"),
     Column(t("PROBE"), rank=3, least=8),
@@ -132,11 +134,12 @@ def command(
         plan = planner.plan(space.wanted, space.lock)
         parts = [part for part in plan.artifacts if _is_named(part.artifact, artifacts)]
         if not artifacts:
-            scope = {a.full_name for _, a in space.in_scope(planner.rows.values()) if a.probe}
+            scope = {a.full_name for _, a in space.in_scope(planner.rows.values())}
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
         outcome = _prove(space, parts, plan, settings, quiet=False, agree=_Agreement(yes))
         seconds = time.monotonic() - space.started
-        found = Answer({"probes": len(parts), "seconds": round(seconds, 3)})
+        proved = sum(part.artifact.probe is not None for part in parts)
+        found = Answer({"probes": proved, "seconds": round(seconds, 3)})
         _add(found, outcome)
         saved.keep_results(space.options.into, "verify", found)
         saved.keep_pictures(space.options.into, _pictures(outcome))
@@ -214,9 +217,8 @@ def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, sho
     """Run the probes of what `fetch all` has laid out, and add their results to its report."""
     from fetcher.probes.run import ProbeSettings
 
-    parts = [part for part in plan.artifacts if part.artifact.probe is not None]
     settings = ProbeSettings(allowed=space.settings.allowed)
-    outcome = _prove(space, parts, _all_of(space, plan), settings, quiet=quiet)
+    outcome = _prove(space, plan.artifacts, _all_of(space, plan), settings, quiet=quiet)
     _add(found, outcome)
     if show:
         _print(outcome)
@@ -231,8 +233,8 @@ class _Agreement:
     def __call__(self, replaced: Sequence[Replacement]) -> bool:
         for one in replaced:
             for told in one.outputs:
-                told = t("replaces {artifact}: {told}", artifact=one.artifact, told=told)
-                echo(told, file=sys.stderr)
+                line = t("replaces {artifact}: {told}", artifact=one.artifact, told=told)
+                echo(line, file=sys.stderr)
         if self._yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return self._yes
         return click.confirm(t("Replace what fetch.golden.json has?"), err=True)
@@ -288,7 +290,9 @@ def _add(found: Answer | Report, outcome: ProbeRunResult) -> None:
         for result, how in zip(results, outcome.golden, strict=True)
     ]
     found.summary["failed_probes"] = sum(result.state == "failed" for result in results)
-    found.summary["skipped_probes"] = sum(result.state == "skipped" for result in results)
+    skipped = [result for result in results if result.state == "skipped" and result.type]
+    found.summary["skipped_probes"] = len(skipped)
+    found.summary["without_probe"] = len(outcome.without_probe)
     found.problems += outcome.problems
 
 
@@ -343,7 +347,7 @@ def _print(outcome: ProbeRunResult) -> None:
     pairs = list(zip(outcome.results, outcome.golden, strict=True))
     print_table(*without_empty(_COLUMNS, [_row(result, how) for result, how in pairs]))
     for result, how in pairs:
-        if result.state == "skipped":
+        if result.state == "skipped" and result.type:
             echo(t("skipped {artifact}: {reason}", artifact=result.artifact, reason=result.reason))
         for check in result.checks:
             if check.warning:
@@ -362,6 +366,27 @@ def _print(outcome: ProbeRunResult) -> None:
                     artifact=result.artifact,
                 )
             )
+    for name in outcome.undeclared:
+        echo(t("warning fetch.golden.json: {name} is stored, and no manifest has it", name=name))
+    _print_coverage(outcome)
+
+
+def _print_coverage(outcome: ProbeRunResult) -> None:
+    """What was proven of all that is there, and what nothing is known of."""
+    count = Counter(result.state for result in outcome.results if result.type)
+    told = [
+        t("{n} passed", n=count["passed"]),
+        t("{n} failed", n=count["failed"]),
+        *([t("{n} skipped", n=count["skipped"])] if count["skipped"] else []),
+    ]
+    names = outcome.without_probe
+    if names:
+        told.append(t("{n} without a probe", n=len(names)))
+    echo(join(told, ", "))
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        echo(t("without a probe, so nothing was proven: {names}", names=shown))
+        echo(t("hint: give them one in their manifests; --require-all makes them failures"))
 
 
 def _cases(results: Sequence[ProbeResult]) -> list[ci_formats.Case]:

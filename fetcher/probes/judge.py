@@ -9,6 +9,7 @@ from fetcher.errors import Problem
 from fetcher.i18n import join, t
 from fetcher.probes import golden
 from fetcher.project.manifest import Artifact
+from fetcher.verify.contract.built_in_probes import NONE
 from fetcher.verify.contract.fingerprints import difference, tolerance_of
 from fetcher.verify.contract.protocol import Check, ProbeResult
 
@@ -43,7 +44,7 @@ def compare(
 
     Stale: stored for other options or for another probe. Both fail, as nothing is compared.
     """
-    if result.state == "skipped" and artifact.probe is not None:
+    if result.state == "skipped" and result.type not in ("", NONE):
         return result, ""
     outdated = _outdated(result, artifact, stored)
     if outdated:
@@ -51,7 +52,7 @@ def compare(
         if result.state == "skipped":
             result = replace(result, state="failed", reason="")
         return failing(result, check, _renew(result.artifact)), "stale"
-    if artifact.probe is None:
+    if result.state == "skipped":
         return result, ""
     found = _stored_for(result, artifact, stored)
     if found is None:

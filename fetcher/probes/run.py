@@ -19,6 +19,7 @@ from fetcher.probes.defaults import options_of
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import code_folders
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
+from fetcher.verify.contract.built_in_probes import NONE
 from fetcher.verify.contract.options import memory_bytes
 from fetcher.verify.contract.probe_registry import UnknownProbeError, find_probe, load_probe
 from fetcher.verify.contract.protocol import Check, ProbeRequest, ProbeResult
@@ -57,12 +58,19 @@ class ProbeRunResult:
 
     `golden` says for each result how its outputs compare with those stored: same, differs, none,
     stale (stored for other options or another probe), stored, or kept (other answers were stored,
-    and nobody agreed to replace them); "" if there is nothing to compare.
+    and nobody agreed to replace them); "" if there is nothing to compare. `undeclared` are the
+    artifacts with answers in fetch.golden.json that their manifests no longer have.
     """
 
     results: list[ProbeResult] = field(default_factory=list)
     golden: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+
+    @property
+    def without_probe(self) -> list[str]:
+        """The artifacts that nothing was proven of, as their manifests give them no probe."""
+        return [one.artifact for one in self.results if not one.type]
 
 
 Watch = Callable[[Mapping[str, str]], None]
@@ -140,6 +148,7 @@ def prove(
     outcome = ProbeRunResult([judged[n][0] for n in range(len(parts))])
     outcome.golden = [judged[n][1] for n in range(len(parts))]
     outcome.problems += _problems(outcome.results, settings.require_all)
+    outcome.undeclared = book.undeclared([part.artifact for part in plan.artifacts])
     if settings.update_golden:
         book.close(parts, outcome, agree)
     return outcome
@@ -165,6 +174,13 @@ class _GoldenBook:
         if word == "none" and self._settings.require_golden:
             result = judge.without_golden(result)
         return result, word
+
+    def undeclared(self, declared: Sequence[Artifact]) -> list[str]:
+        """The artifacts that are stored, and that the manifests of those declared lack."""
+        manifests = {f"{one.manifest}/" for one in declared}
+        names = {one.full_name for one in declared}
+        stored = sorted({name for name, _, _ in self._stored} - names)
+        return [name for name in stored if any(name.startswith(one) for one in manifests)]
 
     def close(self, parts: Sequence[ArtifactPlan], outcome: ProbeRunResult, agree: Agree) -> None:
         """Write what was stored anew; what replaces other answers only if `agree` says so."""
@@ -200,7 +216,7 @@ def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem
             result.artifact,
         )
         for result in results
-        if result.state in bad
+        if result.state in bad and (result.type != NONE or result.state == "failed")
     ]
 
 
@@ -230,8 +246,11 @@ def _prepare(
     """The request for an artifact's probe, or the result that is clear without running it."""
     name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
     if not kind:
-        hint = t("add `probe: {type: state-dict}` to its manifest")
+        hint = t("give it one in its manifest, such as `probe: {type: state-dict}`")
         return ProbeResult(name, "", "skipped", t("it has no probe"), hint)
+    if kind == NONE:
+        reason = str((part.artifact.probe or {}).get("reason", ""))
+        return ProbeResult(name, kind, "skipped", reason)
     if unknown := _unknown(part, kind):
         return unknown
     absent = [item for item in part.items if not item.stands]

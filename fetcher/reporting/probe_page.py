@@ -61,8 +61,11 @@ def page(results: Sequence[ProbeResult], golden: Sequence[str], title: str, seco
     """The page for all results, in their order; `golden` says how each compares with before."""
     counts: list[object] = []
     for state in ("passed", "failed", "skipped"):
-        if number := sum(result.state == state for result in results):
+        if number := sum(result.state == state for result in results if result.type):
             counts += [", " if counts else "", tag("span", f"{number} {state}", class_=state)]
+    if number := sum(not result.type for result in results):
+        told = f"{number} without a probe"
+        counts += [", " if counts else "", tag("span", told, class_="skipped")]
     when = time.strftime("%Y-%m-%d %H:%M %Z")
     main = tag(
         "main",

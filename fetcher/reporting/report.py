@@ -41,7 +41,7 @@ class Summary(TypedDict, total=False):
     `failed_files` are those that are not as the lock wants them; `reused_files` were there, or
     came from the store. A plan has `to_download_files`, `to_download_bytes` (as far as sizes are
     known), `unknown_sizes`, `unresolved_artifacts` and `disk_free` as well; a run with probes
-    `failed_probes` and `skipped_probes`.
+    `failed_probes`, `skipped_probes` and `without_probe`.
     """
 
     artifacts: int
@@ -61,6 +61,7 @@ class Summary(TypedDict, total=False):
     disk_free: int
     failed_probes: int
     skipped_probes: int
+    without_probe: int
 
 
 class ArtifactStatus(TypedDict):

@@ -125,10 +125,10 @@ def test_a_skip_is_a_failure_where_all_are_required(project: Path, cli: Cli) -> 
     required = cli("verify", "--require-all", "--junit", "r.xml", "--html", "r.html")
     assert required.code == 8 and "two: skipped: not here" in required.err
     suites = ET.parse(project / "r.xml").getroot()
-    assert (suites.attrib["tests"], suites.attrib["skipped"]) == ("2", "1")
+    assert (suites.attrib["tests"], suites.attrib["skipped"]) == ("3", "2")
     page = Page((project / "r.html").read_text())
     pictures = [source for source in page.sources if source.startswith("data:")]
-    assert len(pictures) == 2 and "1 passed, 1 skipped" in page.text
+    assert len(pictures) == 2 and "1 passed, 1 skipped, 1 without a probe" in page.text
 
 
 def test_an_artifact_may_be_named_with_its_manifest(project: Path, cli: Cli) -> None:
@@ -147,7 +147,7 @@ def test_golden_numbers_are_for_the_options_they_were_taken_with(project: Path, 
     assert cli("verify", "one", "--json").json["results"][0]["golden"] == "same"
     manifest.write_text(plain.replace("do: shows", f"{shows}, values: [5.0, 5.0, 9.0]"))
     other = cli("verify", "one", "--json")
-    assert other.code == 0 and other.json["results"][0]["golden"] == "stale"
+    assert other.code == 8 and other.json["results"][0]["golden"] == "stale"
     golden = (project / "fetch.golden.json").read_text()
     manifest.write_text(plain.replace("do: shows", shows))
     (project / "fetch.golden.json").write_text(golden.replace("[1.0, 2.0, 3.0]", "[1.0, 2.0, 4.0]"))

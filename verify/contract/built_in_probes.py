@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Rule = Callable[[Any], str]
 
+NONE = "none"
 OFFLOADS = ("model", "sequential")
 QUANTIZATIONS = ("8bit",)
 POOLINGS = ("mean", "cls", "max")
@@ -216,6 +217,8 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
         },
     ),
     "mtcnn": BuiltInProbe("mtcnn", dict.fromkeys(("pnet", "rnet", "onet"), options.text)),
+    # Declares that there is nothing to prove; it is never run.
+    NONE: BuiltInProbe("", {"reason": options.text}, (("reason",),)),
     "sentence-transformer": BuiltInProbe(
         "sentence_transformer",
         {

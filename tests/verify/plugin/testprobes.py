@@ -281,3 +281,14 @@ class Needy:
 
 MISBEHAVE = Misbehave()
 NEEDY = Needy()
+
+
+def answers(request, context):
+    """What its file says: number type, values and facts."""
+    found = json.loads(request.files["w.json"].read_text())
+    context.metrics["dtype"] = context.wanted_dtype() or found.get("dtype", "float32")
+    for name, values in found["values"].items():
+        context.fingerprint(name, values)
+    for name, value in found.get("facts", {}).items():
+        context.fact(name, value)
+    context.check("done", True)
