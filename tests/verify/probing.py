@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from fetcher.verify import Check, ProbeRequest, ProbeResult, load_probe, run_probes
 from fetcher.verify.child import run_probe
 from fetcher.verify.contract import exhibits
+from fetcher.verify.contract.built_in_probes import BUILT_IN
 from fetcher.verify.contract.context import Context
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.probe_registry import find_probe
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.wire import Event
 
 
+_TIMEOUT = 120.0  # seconds
+# Probes that run nothing of an artifact's own, so that they may run in a test's process.
+_HERE = frozenset(BUILT_IN) - {"class", "compression"}
+
+
 def request(kind: str, root: Path, *names: str, **options: Any) -> ProbeRequest:
     """A probe of the files `names` below `root` (default: all). Fields of the request go by name,
     with an underscore before it; the rest are the probe's options.
@@ -33,7 +40,7 @@ def request(kind: str, root: Path, *names: str, **options: Any) -> ProbeRequest:
         path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if not path.is_dir()
     )
     files = {name: root / name for name in found}
-    fields = {"timeout": 120.0, "device": "cpu", **fields}
+    fields = {"timeout": _TIMEOUT, "device": "cpu", **fields}
     return ProbeRequest(fields.pop("artifact", root.name), kind, root, files, options, **fields)
 
 
@@ -42,8 +49,24 @@ def probe(kind: str, root: Path, *names: str, **options: Any) -> ProbeResult:
 
 
 def probe_all(*requests: ProbeRequest) -> list[ProbeResult]:
-    """Run several at once."""
-    return run_probes(list(requests), python=sys.executable, jobs=2)
+    """Run several: here, where their libraries are loaded already, or each in its own process.
+
+    Processes are for code of a project, plug-ins, limits, and the first of these that needs one.
+    """
+    if any(map(_needs_a_process, requests)):
+        return run_probes(list(requests), python=sys.executable, jobs=2)
+    return [run_in_this_process(one) for one in requests]
+
+
+def _needs_a_process(made: ProbeRequest) -> bool:
+    return (
+        made.type not in _HERE
+        or made.trust_code
+        or "class_path" in made.options
+        or bool(made.pickles or made.trusted_related)
+        or made.memory_limit is not None
+        or made.timeout != _TIMEOUT
+    )
 
 
 def run_here(made: ProbeRequest) -> ProbeError:
@@ -68,7 +91,9 @@ def run_in_this_process(made: ProbeRequest) -> ProbeResult:
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as shown:
         events: list[Event] = []
         context = Context(made, events.append, Path(scratch), Path(shown))
-        ending = run_probe.attempt(find_probe(made.type).to_json(), made, context)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in a process of its own
+            ending = run_probe.attempt(find_probe(made.type).to_json(), made, context)
         told = [json.loads(json.dumps(event)) for event in events]
         return ProbeResult(
             made.artifact,
