@@ -215,7 +215,10 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "duplicates": options.flag,
         },
     ),
-    "mtcnn": BuiltInProbe("mtcnn", dict.fromkeys(("pnet", "rnet", "onet"), options.text)),
+    "mtcnn": BuiltInProbe(
+        "mtcnn",
+        {**dict.fromkeys(("pnet", "rnet", "onet"), options.text), "face": options.flag},
+    ),
     "sentence-transformer": BuiltInProbe(
         "sentence_transformer",
         {
