@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fetcher.verify.nets.stylegan_net import Generator
 from fetcher.verify.nets.stylegan_sizes import DiscriminatorSizes, GeneratorSizes, Pyramid
 
 
@@ -28,7 +29,12 @@ def generator(
         mapping=((widest, into), *((widest, widest) for _ in range(7))),
         added=((added, widest), (widest, added)) if added else (),
     )
-    return filled(torch, sizes.table(), seed)
+    found = filled(torch, sizes.table(), seed)
+    source = torch.Generator().manual_seed(seed + 1)
+    zs = torch.randn(2048, z, generator=source)
+    w = Generator(torch, found, sizes).mapped(zs, torch.zeros(2048, label) if label else None)
+    found["truncation.w_avg"] = w.mean(dim=0)
+    return found
 
 
 def discriminator(
@@ -59,6 +65,4 @@ def filled(torch: Any, table: dict[str, tuple[int, ...]], seed: int) -> dict[str
             found[name] = torch.randn(shape, generator=source) / 0.01
         else:
             found[name] = torch.randn(shape, generator=source)
-    if "truncation.w_avg" in found:
-        found["truncation.w_avg"] *= 0.1
     return found

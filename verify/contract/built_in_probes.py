@@ -216,7 +216,10 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "duplicates": options.flag,
         },
     ),
-    "mtcnn": BuiltInProbe("mtcnn", dict.fromkeys(("pnet", "rnet", "onet"), options.text)),
+    "mtcnn": BuiltInProbe(
+        "mtcnn",
+        {**dict.fromkeys(("pnet", "rnet", "onet"), options.text), "face": options.flag},
+    ),
     # Declares that there is nothing to prove; it is never run.
     NONE: BuiltInProbe("", {"reason": options.text}, (("reason",),)),
     "sentence-transformer": BuiltInProbe(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Cell = str | int | float | bool | None
     Exhibit = TypeVar("Exhibit")
 
-MAX_FINGERPRINTS = 64
+MAX_FINGERPRINTS = 512
 MAX_FACTS = 64
 MAX_TABLES = 16
 MAX_ROWS = 200

@@ -34,6 +34,19 @@ def encode(pixels: bytes, width: int, height: int, channels: int) -> bytes:
     return _SIGNATURE + b"".join(_chunk(name, data) for name, data in body)
 
 
+def pixels(data: bytes) -> tuple[bytes, int, int]:
+    """Return the RGB pixels, row by row, width and height of a PNG that `encode` wrote.
+
+    Raises BadPictureError for any other.
+    """
+    plain, width, height = checked(data)
+    rows = zlib.decompress(b"".join(body for name, body in _chunks(plain) if name == b"IDAT"))
+    step = 1 + 3 * width
+    if len(rows) != height * step or any(rows[::step]):
+        raise BadPictureError("its rows are filtered, or not RGB of 8 bits")
+    return b"".join(rows[at + 1 : at + step] for at in range(0, len(rows), step)), width, height
+
+
 def checked(data: bytes) -> tuple[bytes, int, int]:
     """Return a PNG without what does not belong to its pixels, and its width and height.
 

@@ -159,6 +159,10 @@ class Discriminator(_Net):
 
     def __call__(self, images: Any, label: Any = None) -> Any:
         """Return scores (N, 1) for images (N, 3, R, R), at most four of them."""
+        return self.score(self.seen(images), label)
+
+    def seen(self, images: Any) -> Any:
+        """Return what is seen in images, (N, widest): all but the last layer, before labels."""
         blocks = self.sizes.pyramid.blocks
         unused, share = self._detail("lod", blocks)
         for _ in range(unused):
@@ -171,10 +175,13 @@ class Discriminator(_Net):
                 x = coarse * share + x * (1 - share)
         last = 2 * (blocks - 1)
         x = self._bend(self._convolved(f"layer{last}", self._with_deviation(x)))
-        x = self._bend(self._dense(f"layer{last + 1}", x.flatten(1)))
+        return self._bend(self._dense(f"layer{last + 1}", x.flatten(1)))
+
+    def score(self, seen: Any, label: Any = None) -> Any:
+        """Return scores (N, 1) for what `seen` returned and labels (N, label)."""
         if self.sizes.label:
-            x = self._torch.cat((x, label), dim=1)
-        return self._dense(f"layer{last + 2}", x, gain=1.0)
+            seen = self._torch.cat((seen, label), dim=1)
+        return self._dense(f"layer{2 * self.sizes.pyramid.blocks}", seen, gain=1.0)
 
     def _features(self, block: int, images: Any) -> Any:
         name = f"input{block}"

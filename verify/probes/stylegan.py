@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _KEYS = ("generator_smooth", "generator", "discriminator")  # in the order of preference
 _SAME = 1e-4  # of the picture's spread: less is rounding
+_CLOUD = 512  # random z, for the mean of w
+# How far w_avg may lie from that mean, in root mean square distances of w from it. A moving average
+# of batches lies within 0.1; what is 0.35 off was not moved for long, what is 0.75 off never was
+# the mean.
+_STALE, _STRANGE = 0.35, 0.75
 _SWAPPED = "were two files swapped? see the probe's `generator` and `discriminator`"
 
 
@@ -175,6 +180,8 @@ class _Trial:
             with self._torch.no_grad(), context.timed("infer_seconds"):
                 if generator:
                     self._draw(self._drawer(moved, sizes), sizes, first)
+                    if "class_path" not in self._request.options:
+                        self._map(moved, sizes)
                 else:
                     self._judge(stylegan_net.Discriminator(self._torch, moved, sizes), sizes)
         except MissingLibraryError:
@@ -249,6 +256,72 @@ class _Trial:
         z = self._torch.randn(count, width, generator=source)
         return z.to(self._device, self._dtype)
 
+    def _map(self, tensors: Tensors, sizes: stylegan_sizes.GeneratorSizes) -> None:
+        """Compare w_avg with the mean of w, and keep w, w_avg and what each label does to w."""
+        torch, context, title = self._torch, self._context, self._net.title
+        exact = {
+            name: tensor.float()
+            for name, tensor in tensors.items()
+            if name.startswith(("mapping.", "truncation."))
+        }
+        net = stylegan_net.Generator(torch, exact, sizes)
+        source = torch.Generator().manual_seed(self._request.seed)
+        z = torch.randn(_CLOUD, sizes.z, generator=source).to(self._device)
+        clouds = [net.mapped(z, labels) for labels in self._label_clouds(sizes.label, source)]
+        if not all(bool(torch.isfinite(w).all()) for w in clouds):
+            return  # the pictures say so
+        self._check_mean(exact["truncation.w_avg"], clouds)
+        context.fingerprint(f"{title}: w", clouds[0][:16])
+        context.fingerprint(f"{title}: w_avg", exact["truncation.w_avg"])
+        if sizes.label:
+            moved = net.mapped(z[:1].repeat(sizes.label, 1), torch.eye(sizes.label).to(z))
+            moved = moved - clouds[0][:1]
+            context.fingerprint(f"{title}: w moved by each label", moved)
+            spread = float(clouds[0].std())
+            idle = [str(n) for n, w in enumerate(moved) if float(w.abs().mean()) <= _SAME * spread]
+            context.check(
+                f"{title}: every label acts",
+                not idle,
+                f"label {strict.listed(idle)} moves nothing" if idle else f"{sizes.label} labels",
+                "was it ever trained?",
+            )
+
+    def _label_clouds(self, size: int, source: Any) -> list[Any]:
+        """Return labels for a cloud of z, as they may have been in training: none knows how."""
+        if not size:
+            return [None]
+        torch = self._torch
+        one = torch.eye(size)[torch.randint(size, (_CLOUD,), generator=source)]
+        drawn = torch.rand(_CLOUD, size, generator=source)
+        kinds = [torch.zeros(_CLOUD, size), one, drawn, drawn * 2 - 1, drawn.round()]
+        return [kind.to(self._device) for kind in kinds]
+
+    def _check_mean(self, mean: Any, clouds: list[Any]) -> None:
+        """Compare w_avg with the nearest cloud's mean; a mean that lags is a warning."""
+        apart = []
+        for w in clouds:
+            off = (w - w.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+            apart.append(float((mean - w.mean(dim=0)).norm() / off.clamp(min=1e-12)))
+        near, name = min(apart), f"{self._net.title}: w_avg is the mean of w"
+        told = f"it lies {near:.2g} of w's spread from it"
+        never = not bool(mean.any()) and near > _STALE
+        if never:
+            told = f"it is zero, and the mean of w is not: {told}"
+        # Trainers move the mean of `generator`, and its smooth copy keeps the one of the start.
+        copied = self._net.prefix.endswith("generator_smooth.") and any(
+            name.startswith(self._net.prefix.replace("_smooth", ""))
+            for name in self._opened.tensors
+        )
+        hint = "truncation draws pictures to a wrong mean: is it of another model?"
+        if near > _STRANGE and not (never and copied):
+            self._context.check(name, False, told, hint)
+        elif never and not copied:
+            self._context.check(name, False, told, "truncation draws to a mean never trained")
+        elif near > _STALE:
+            self._context.warn(name, told, hint)
+        else:
+            self._context.check(name, True, told)
+
     def _draw(self, draw: Any, sizes: stylegan_sizes.GeneratorSizes, first: bool) -> None:
         wanted = self._request.options
         count = wanted.get("images", 4) if first else 2
@@ -279,6 +352,8 @@ class _Trial:
             rows["one label each raised to 1, same z"] = lit
             self._labels_act(pictures[0], lit, spread)
         self._context.fingerprint(f"{self._net.title}: image", pictures[0])
+        for row, drawn in rows.items():
+            self._context.fingerprint(f"{self._net.title}: {row}", self._torch.cat(drawn))
         if first:
             told = "; ".join(f"row {n}: {row}" for n, row in enumerate(rows, 1))
             self._context.picture(
@@ -355,12 +430,15 @@ class _Trial:
     def _apart(one: Any, other: Any) -> float:
         return float((one.float() - other.float()).abs().mean())
 
-    def _judge(self, judge: Any, sizes: stylegan_sizes.DiscriminatorSizes) -> None:
+    def _judge(
+        self, judge: stylegan_net.Discriminator, sizes: stylegan_sizes.DiscriminatorSizes
+    ) -> None:
         title, context, side = self._net.title, self._context, sizes.pyramid.resolution
         noise = self._noise(2, 3 * side * side).view(2, 3, side, side).clamp(-1, 1)
         smooth = self._torch.nn.functional.avg_pool2d(noise[:1], 3, stride=1, padding=1)
         label = self._label(sizes.label)
-        scores = self._torch.cat([judge(one, label) for one in (noise[:1], noise[1:], smooth)])
+        seen = self._torch.cat([judge.seen(one) for one in (noise[:1], noise[1:], smooth)])
+        scores = judge.score(seen, None if label is None else label.repeat(3, 1))
         known = bool(self._torch.isfinite(scores).all()) and tuple(scores.shape) == (3, 1)
         told = ", ".join(f"{float(score):.4g}" for score in scores.flatten())
         context.check(f"{title}: scores", known, told, "the weights may be damaged")
@@ -371,8 +449,12 @@ class _Trial:
             "every picture gets the same score: the weights do nothing",
         )
         if sizes.label:
-            raised = judge(noise[:1], self._label(sizes.label, 0))
-            acts = float(raised) != float(scores[0])
+            each = self._torch.eye(sizes.label).to(seen)
+            moved = judge.score(seen[:1].repeat(sizes.label, 1), each) - scores[:1]
+            acts = bool(moved.any())
             context.check(f"{title}: labels act", acts, "a label moves the score" if acts else "")
         if known:
             context.fingerprint(f"{title}: scores", scores, 0.05)
+            context.fingerprint(f"{title}: what it sees", seen)
+            if sizes.label:
+                context.fingerprint(f"{title}: score moved by each label", moved)
