@@ -133,6 +133,13 @@ def _pairs(value: Any) -> str:
     return ""
 
 
+def _named_inputs(value: Any) -> str:
+    tensors = isinstance(value, dict) and not {"shape", "value"} & set(value)
+    if not tensors or any(isinstance(part, (str, bool)) for part in value.values()):
+        return f"expected shapes or values by the inputs' names, found {value!r}"
+    return inputs.problem(value)
+
+
 _CLASS: Mapping[str, Rule] = {"class_path": class_names.problem, "args": _args, "paths": _paths}
 
 
@@ -203,6 +210,17 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
         },
     ),
+    "gguf": BuiltInProbe(
+        "gguf",
+        {
+            "files": options.texts,
+            "architecture": options.text,
+            "quantization": options.text,
+            "parameters": options.count,
+            "prompt": options.text,
+            "new_tokens": options.between(1, 64),
+        },
+    ),
     "image-dataset": BuiltInProbe(
         "image_dataset",
         {
@@ -219,6 +237,16 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
     "mtcnn": BuiltInProbe("mtcnn", dict.fromkeys(("pnet", "rnet", "onet"), options.text)),
     # Declares that there is nothing to prove; it is never run.
     NONE: BuiltInProbe("", {"reason": options.text}, (("reason",),)),
+    "onnx": BuiltInProbe(
+        "onnx",
+        {
+            "files": options.texts,
+            "inputs": _named_inputs,
+            "outputs": inputs.shapes_problem,
+            "output_range": inputs.interval,
+            "parameters": options.count,
+        },
+    ),
     "sentence-transformer": BuiltInProbe(
         "sentence_transformer",
         {
