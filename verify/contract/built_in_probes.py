@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 NONE = "none"
 OFFLOADS = ("model", "sequential")
 QUANTIZATIONS = ("8bit",)
+PARTS = (
+    "checkpoint", "unet", "transformer", "controlnet", "lora", "vae", "t2i-adapter", "ip-adapter",
+    "textual-inversion", "upscaler",
+)  # fmt: skip
 POOLINGS = ("mean", "cls", "max")
 PAIRS = ("en", "ko")  # the pairs of sentences that fetch has
 METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
@@ -208,6 +212,15 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "cpu_offload": options.one_of(*OFFLOADS),
             "quantize": options.one_of(*QUANTIZATIONS),
             **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
+        },
+    ),
+    "diffusion-part": BuiltInProbe(
+        "diffusion_part",
+        {
+            "kind": options.one_of(*PARTS),
+            "base": options.text,
+            "files": options.texts,
+            "parameters": options.count,
         },
     ),
     "gguf": BuiltInProbe(
