@@ -94,6 +94,11 @@ def _pipeline_size(value: Any) -> str:
     return wrong or ("" if all(side % 8 == 0 for side in value) else "must be multiples of 8")
 
 
+def _network_size(value: Any) -> str:
+    wrong = inputs.size(value)
+    return wrong or ("" if all(side % 32 == 0 for side in value) else "must be multiples of 32")
+
+
 def _template(value: Any) -> str:
     wrong = options.text(value)
     return wrong or ("" if "{prompt}" in value else "must hold {prompt}, and the picture token")
@@ -297,6 +302,15 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "trunc_psi": _psi,
             "trunc_layers": options.between(1, 18),
             **_CLASS,
+        },
+    ),
+    "ultralytics": BuiltInProbe(
+        "ultralytics",
+        {
+            "files": options.texts,
+            "classes": options.whole,
+            "size": _network_size,
+            "parameters": options.count,
         },
     ),
     "vision-encoder": BuiltInProbe(
