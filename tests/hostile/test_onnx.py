@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fetcher.verify.loaders import LoadError, onnx
 from fetcher.verify.weights import onnx_data
-from fetcher.verify.weights.onnx_data import UnreadableOnnxError, complaint, locations
+from fetcher.verify.weights.onnx_data import complaint, locations
+from fetcher.verify.weights.protobuf import UnreadableProtobufError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,7 +149,7 @@ def test_two_values_of_one_entry(folder: Path) -> None:
 def test_bytes_that_no_model_has(folder: Path, body: bytes) -> None:
     """What one reader passes over and another reads would be a way around."""
     (folder / "model.onnx").write_bytes(body)
-    with pytest.raises(UnreadableOnnxError):
+    with pytest.raises(UnreadableProtobufError):
         complaint(folder / "model.onnx")
 
 
@@ -158,7 +159,7 @@ def test_graphs_in_graphs_without_end(folder: Path) -> None:
     for _ in range(400):
         body = field(1, field(5, field(6, body)))
     (folder / "model.onnx").write_bytes(field(7, body))
-    with pytest.raises(UnreadableOnnxError, match="too deep"):
+    with pytest.raises(UnreadableProtobufError, match="too deep"):
         complaint(folder / "model.onnx")
 
 
@@ -169,7 +170,7 @@ def test_any_bytes_are_judged(tmp_path_factory: pytest.TempPathFactory, body: by
     file.write_bytes(PLACES["initializer"](body) + body)
     try:
         assert isinstance(onnx_data.complaint(file), str)
-    except UnreadableOnnxError:
+    except UnreadableProtobufError:
         pass
 
 

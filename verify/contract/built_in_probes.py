@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 NONE = "none"
 OFFLOADS = ("model", "sequential")
 QUANTIZATIONS = ("8bit",)
+PARTS = (
+    "checkpoint", "unet", "transformer", "controlnet", "lora", "vae", "t2i-adapter", "ip-adapter",
+    "textual-inversion", "upscaler",
+)  # fmt: skip
 POOLINGS = ("mean", "cls", "max")
 PAIRS = ("en", "ko")  # the pairs of sentences that fetch has
 METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
@@ -90,6 +94,11 @@ def _pipeline_size(value: Any) -> str:
     return wrong or ("" if all(side % 8 == 0 for side in value) else "must be multiples of 8")
 
 
+def _network_size(value: Any) -> str:
+    wrong = inputs.size(value)
+    return wrong or ("" if all(side % 32 == 0 for side in value) else "must be multiples of 32")
+
+
 def _template(value: Any) -> str:
     wrong = options.text(value)
     return wrong or ("" if "{prompt}" in value else "must hold {prompt}, and the picture token")
@@ -131,6 +140,13 @@ def _pairs(value: Any) -> str:
             if not texts or len(pair) != 2:
                 return inside(f"a pair is two texts, found {pair!r}", key, number)
     return ""
+
+
+def _named_inputs(value: Any) -> str:
+    tensors = isinstance(value, dict) and not {"shape", "value"} & set(value)
+    if not tensors or any(isinstance(part, (str, bool)) for part in value.values()):
+        return f"expected shapes or values by the inputs' names, found {value!r}"
+    return inputs.problem(value)
 
 
 _CLASS: Mapping[str, Rule] = {"class_path": class_names.problem, "args": _args, "paths": _paths}
@@ -203,6 +219,26 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), options.flag),
         },
     ),
+    "diffusion-part": BuiltInProbe(
+        "diffusion_part",
+        {
+            "kind": options.one_of(*PARTS),
+            "base": options.text,
+            "files": options.texts,
+            "parameters": options.count,
+        },
+    ),
+    "gguf": BuiltInProbe(
+        "gguf",
+        {
+            "files": options.texts,
+            "architecture": options.text,
+            "quantization": options.text,
+            "parameters": options.count,
+            "prompt": options.text,
+            "new_tokens": options.between(1, 64),
+        },
+    ),
     "image-dataset": BuiltInProbe(
         "image_dataset",
         {
@@ -222,6 +258,16 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
     ),
     # Declares that there is nothing to prove; it is never run.
     NONE: BuiltInProbe("", {"reason": options.text}, (("reason",),)),
+    "onnx": BuiltInProbe(
+        "onnx",
+        {
+            "files": options.texts,
+            "inputs": _named_inputs,
+            "outputs": inputs.shapes_problem,
+            "output_range": inputs.interval,
+            "parameters": options.count,
+        },
+    ),
     "sentence-transformer": BuiltInProbe(
         "sentence_transformer",
         {
@@ -259,6 +305,15 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "trunc_psi": _psi,
             "trunc_layers": options.between(1, 18),
             **_CLASS,
+        },
+    ),
+    "ultralytics": BuiltInProbe(
+        "ultralytics",
+        {
+            "files": options.texts,
+            "classes": options.whole,
+            "size": _network_size,
+            "parameters": options.count,
         },
     ),
     "vision-encoder": BuiltInProbe(

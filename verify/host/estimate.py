@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIBRARIES = 600 * 1000 * 1000  # bytes: an interpreter with torch and transformers imported
 _WORKING = 1.25  # activations, and copies while loading
 _WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
-_MAPPED = frozenset(["state-dict"])  # these map their files and hold a piece at a time
+_MAPPED = frozenset(["state-dict", "gguf"])  # these map their files and hold a piece at a time
 
 
 def memory_needed(request: ProbeRequest) -> int:

@@ -48,7 +48,6 @@ def find(folder: Path) -> Path | None:
 
 def load(folder: Path, *, device: str = "auto") -> Encoder:
     """Load the encoder in `folder`. Raises LoadError."""
-    import onnxruntime
     import tokenizers
 
     file = find(folder)
@@ -58,16 +57,15 @@ def load(folder: Path, *, device: str = "auto") -> Encoder:
         raise LoadError(
             f"there is no tokenizer.json in {folder}", "add it to the artifact's `files`"
         )
-    provider = _provider(onnxruntime, device)
-    _refuse_elsewhere(file)
+    refuse_elsewhere(file)
+    session = open_session(file, device)
     try:
-        session = onnxruntime.InferenceSession(str(file), providers=[provider])
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:
         if is_memory(error):
             raise
         raise LoadError(
-            f"onnxruntime cannot load {file}: {first_line(error)}",
+            f"tokenizers cannot load {folder / 'tokenizer.json'}: {first_line(error)}",
             "are all its files there? fetch check tells which are missing or modified",
         ) from error
     limit = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
@@ -86,12 +84,43 @@ def load(folder: Path, *, device: str = "auto") -> Encoder:
         tokenizer,
         _pooling(_settings(folder / "1_Pooling" / "config.json")),
         any(str(one.get("type", "")).endswith("Normalize") for one in modules),
-        "cpu" if provider.startswith("CPU") else "cuda:0",
+        device_of(session),
         prompts if isinstance(prompts, dict) else {},
     )
 
 
-def _refuse_elsewhere(file: Path) -> None:
+def open_session(file: Path, device: str) -> Any:
+    """Return onnxruntime's session of a model, which it computes on `device`.
+
+    What the model takes data from must have been judged before (`refuse_elsewhere`). Raises
+    LoadError.
+    """
+    import onnxruntime
+
+    provider = _provider(onnxruntime, device)
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3  # errors; those are raised as well
+    try:
+        return onnxruntime.InferenceSession(str(file), settings, providers=[provider])
+    except Exception as error:
+        if is_memory(error):
+            raise
+        told = first_line(error)
+        newer = "opset" in told.lower() and "support" in told.lower()
+        raise LoadError(
+            f"onnxruntime cannot load {file}: {told}",
+            "upgrade onnxruntime in the project's environment"
+            if newer or "IR version" in told
+            else "are all its files there? fetch check tells which are missing or modified",
+        ) from error
+
+
+def device_of(session: Any) -> str:
+    """Return where a session computes: `cpu` or `cuda:0`."""
+    return "cuda:0" if session.get_providers()[:1] == ["CUDAExecutionProvider"] else "cpu"
+
+
+def refuse_elsewhere(file: Path) -> None:
     """Raise LoadError for a model whose data lies elsewhere than with it."""
     try:
         told = onnx_data.complaint(file)

@@ -26,10 +26,7 @@ def identify(path: Path, name: str) -> str:
     Raises ProbeError, with words of its own, for what is not weights: no file, an empty one, a web
     page, a Git LFS pointer, other text, and a format that the name denies.
     """
-    head = _head(path)
-    if not head:
-        raise ProbeError("the file is empty (0 bytes)", _FETCH_AGAIN)
-    _refuse_text(head)
+    head = binary_head(path)
     found = _format(head)
     if found is None and len(head) < 9 and name.endswith(".safetensors"):
         return SAFETENSORS  # too short to tell; its reader says so
@@ -42,6 +39,18 @@ def identify(path: Path, name: str) -> str:
             "loaders go by the name: correct it in the layout, or the source in the manifest",
         )
     return found
+
+
+def binary_head(path: Path) -> bytes:
+    """Return the first bytes of a file that is no text.
+
+    Raises ProbeError for no file, an empty one, a web page, a Git LFS pointer, and other text.
+    """
+    head = _head(path)
+    if not head:
+        raise ProbeError("the file is empty (0 bytes)", _FETCH_AGAIN)
+    _refuse_text(head)
+    return head
 
 
 def _head(path: Path) -> bytes:

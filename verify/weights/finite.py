@@ -45,6 +45,16 @@ def count_in_bytes(numpy: Any, data: Any, dtype: str) -> int:
     return found
 
 
+def count_nan_in_bytes(numpy: Any, data: Any, dtype: str) -> int:
+    """Return how many values of `data`, a buffer of 16, 32 or 64-bit floats, are NaN."""
+    if dtype not in _EXPONENTS or dtype.startswith(("complex", "float8")):
+        return 0
+    integer, exponent = _EXPONENTS[dtype]
+    values = numpy.frombuffer(data, dtype=integer)
+    sign = 1 << (8 * values.dtype.itemsize - 1)
+    return int(numpy.count_nonzero((values & (sign - 1)) > exponent))
+
+
 def count_in_tensor(torch: Any, tensor: Any, device: str) -> int:
     """Return how many values of a torch tensor are NaN or infinite, computed on `device`.
 

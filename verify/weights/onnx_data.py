@@ -13,7 +13,9 @@ import stat as stats
 from typing import TYPE_CHECKING
 
 from fetcher.verify.contract.regular import open_regular
+from fetcher.verify.weights import protobuf
 from fetcher.verify.weights.config_rules import ELSEWHERE, place
+from fetcher.verify.weights.protobuf import UnreadableProtobufError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,23 +32,15 @@ _FIELDS = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
 }
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_WIDTHS = {_FIXED64: 8, _FIXED32: 4}
-_LONGEST_VARINT = 10  # bytes
-_LARGEST_TAG = 0xFFFFFFFF
 _LONGEST_TEXT = 4096  # bytes of a path
 _DEEPEST = 100  # messages in each other, as protobuf has it
-
-
-class UnreadableOnnxError(ValueError):
-    """Bytes that are no protocol buffer as ONNX has them."""
 
 
 def complaint(file: Path) -> str:
     """Return why a model's data must not be read: "" if all of it lies with the model.
 
     What lies with it is in its folder, or beside the file that its name is a link to, as in a
-    cache or store. Raises UnreadableOnnxError, OSError.
+    cache or store. Raises UnreadableProtobufError, OSError.
     """
     bases = dict.fromkeys((os.path.dirname(file), os.path.dirname(os.path.realpath(file))))
     for location in locations(file):
@@ -65,7 +59,7 @@ def complaint(file: Path) -> str:
 def locations(file: Path) -> Iterator[str]:
     """Yield the paths of external data in an ONNX model, each once, in the file's order.
 
-    Raises UnreadableOnnxError, OSError.
+    Raises UnreadableProtobufError, OSError.
     """
     with open_regular(file) as stream:
         size = os.fstat(stream.fileno()).st_size
@@ -95,7 +89,7 @@ def _entries(data: mmap.mmap, size: int) -> Iterator[tuple[int, int]]:
             yield start, end
         elif inside:
             if len(open_ones) >= _DEEPEST:
-                raise UnreadableOnnxError("graphs too deep in each other")
+                raise UnreadableProtobufError("graphs too deep in each other")
             open_ones.append((inside, _fields(data, start, end)))
 
 
@@ -105,42 +99,13 @@ def _location(data: mmap.mmap, start: int, end: int) -> list[str]:
     for field, at, stop in _fields(data, start, end):
         if field in texts:
             if stop - at > _LONGEST_TEXT:
-                raise UnreadableOnnxError("a name that is too long")
+                raise UnreadableProtobufError("a name that is too long")
             texts[field].append(data[at:stop].decode("utf-8", "surrogateescape"))
     return texts[2] if "location" in texts[1] else []
 
 
 def _fields(data: mmap.mmap, at: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Yield the fields of a message that are bytes: number, and where they begin and end."""
-    while at < stop:
-        tag, at = _varint(data, at, stop)
-        if tag > _LARGEST_TAG:
-            raise UnreadableOnnxError("a field of no number")
-        wire = tag & 7
-        if wire == _VARINT:
-            _, at = _varint(data, at, stop)
-        elif wire == _BYTES:
-            length, at = _varint(data, at, stop)
-            if length > stop - at:
-                raise UnreadableOnnxError("a field that ends behind its message")
-            yield tag >> 3, at, at + length
-            at += length
-        elif wire in _WIDTHS:
-            at += _WIDTHS[wire]
-        else:
-            raise UnreadableOnnxError(f"a field of the kind {wire}")
-    if at != stop:
-        raise UnreadableOnnxError("a field that ends behind its message")
-
-
-def _varint(data: mmap.mmap, at: int, stop: int) -> tuple[int, int]:
-    found = 0
-    for shift in range(0, 7 * _LONGEST_VARINT, 7):
-        if at >= stop:
-            raise UnreadableOnnxError("it is cut off")
-        byte = data[at]
-        at += 1
-        found |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return found, at
-    raise UnreadableOnnxError("a number that is too long")
+    for one in protobuf.fields(data, at, stop):
+        if one.number is None:
+            yield one.field, one.start, one.end

@@ -210,7 +210,7 @@ def _let_through(context: Context, path: Path) -> tuple[set[str], set[str]]:
     """
     if not context.allowed_globals and not context.named_globals:
         return set(), set()
-    digest = _sha256(path)
+    digest = sha256(path)
     named = context.named_globals.get(digest, ())
     return set(context.allowed_globals.get(digest, ())), set(filter(is_inert, named))
 
@@ -282,7 +282,8 @@ def _load_with(
         ) from error
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return a file's digest, by which a person and a manifest name it. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for piece in iter(lambda: stream.read(1024 * 1024), b""):
@@ -306,7 +307,7 @@ def _refusal(
     more = ", …" if len(refused) > _SHOWN_GLOBALS else ""
     reason = f"refused: beside tensors the pickle asks for {shown}{more}"
     instead = "nothing of it was run; use a file that holds the state_dict alone, best .safetensors"
-    digest = _sha256(path)
+    digest = sha256(path)
     if all(is_inert(name) or name in own for name in refused):
         listed = ", ".join(sorted({*plain, *filter(is_inert, refused)}))
         return ProbeError(

@@ -1,0 +1,336 @@
+"""ONNX models, which the `onnx` probe runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from fetcher.verify import ProbeRequest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.verify.probing import request
+from tests.verify.wrong import Case
+
+Array = np.ndarray[Any, Any]
+WORDS, WIDTH = 12, 8
+
+
+def _matrix(*shape: int, seed: int = 0) -> Array:
+    drawn: Array = np.random.default_rng(seed).normal(0, 0.5, shape).astype("float32")
+    return drawn
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    held: dict[str, Array],
+    domains: tuple[str, ...] = (),
+) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(values, name) for name, values in held.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, tensors)
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(one, 1) for one in domains)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def _is(name: str, kind: int, *shape: int | str | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def words(held: dict[str, Array] | None = None) -> onnx.ModelProto:
+    """Looks tokens up, takes the mean of those that count, and multiplies."""
+    node = helper.make_node
+    return _model(
+        [
+            node("Gather", ["words", "input_ids"], ["found"]),
+            node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+            node("Unsqueeze", ["mask", "last"], ["wide"]),
+            node("Mul", ["found", "wide"], ["kept"]),
+            node("ReduceMean", ["kept"], ["mean"], axes=[1], keepdims=0),
+            node("MatMul", ["mean", "weight"], ["logits"]),
+        ],
+        [_is(n, TensorProto.INT64, "batch", "sequence") for n in ("input_ids", "attention_mask")],
+        [_is("logits", TensorProto.FLOAT, "batch", WIDTH)],
+        {
+            "words": _matrix(WORDS, WIDTH),
+            "weight": _matrix(WIDTH, WIDTH, seed=1),
+            "last": np.array([-1], "int64"),
+            **(held or {}),
+        },
+    )
+
+
+def picture(
+    kind: int = TensorProto.FLOAT, side: int | str = "height", name: str = "pixel_values"
+) -> onnx.ModelProto:
+    """A convolution and the mean of what it finds."""
+    node = helper.make_node
+    stored = "float16" if kind == TensorProto.FLOAT16 else "float32"
+    return _model(
+        [
+            node("Conv", [name, "weight"], ["found"], strides=[2, 2]),
+            node("Relu", ["found"], ["kept"]),
+            node("ReduceMean", ["kept"], ["mean"], axes=[2, 3], keepdims=0),
+        ],
+        [_is(name, kind, "batch", 3, side, side if isinstance(side, int) else "width")],
+        [_is("mean", kind, "batch", 5)],
+        {"weight": _matrix(5, 3, 3, 3).astype(stored)},
+    )
+
+
+def _saved(model: onnx.ModelProto, folder: Path, **options: Any) -> ProbeRequest:
+    folder.mkdir()
+    onnx.save_model(model, folder / "m.onnx")
+    return request("onnx", folder, **options)
+
+
+def whole(folder: Path) -> ProbeRequest:
+    return _saved(words(), folder)
+
+
+def outside(folder: Path) -> ProbeRequest:
+    folder.mkdir()
+    onnx.save_model(
+        words(),
+        folder / "m.onnx",
+        save_as_external_data=True,
+        location="m.onnx.data",
+        size_threshold=64,
+    )
+    return request("onnx", folder)
+
+
+def other(**held: Array) -> Callable[[Path], ProbeRequest]:
+    return lambda folder: _saved(words(held), folder)
+
+
+def _with_nan() -> Array:
+    values = _matrix(WORDS, WIDTH)
+    values[7, 3] = np.nan
+    return values
+
+
+def _without_data(folder: Path) -> ProbeRequest:
+    outside(folder)
+    (folder / "m.onnx.data").unlink()
+    return request("onnx", folder)
+
+
+def _short_data(folder: Path) -> ProbeRequest:
+    made = outside(folder)
+    data = (folder / "m.onnx.data").read_bytes()
+    (folder / "m.onnx.data").write_bytes(data[:-9])
+    return made
+
+
+def _elsewhere(folder: Path) -> ProbeRequest:
+    made = outside(folder)
+    found = onnx.load(folder / "m.onnx", load_external_data=False)
+    for entry in found.graph.initializer[0].external_data:
+        if entry.key == "location":
+            entry.value = "../m.onnx.data"
+    onnx.save_model(found, folder / "m.onnx")
+    return made
+
+
+def _cut(folder: Path) -> ProbeRequest:
+    made = whole(folder)
+    data = (folder / "m.onnx").read_bytes()
+    (folder / "m.onnx").write_bytes(data[: len(data) // 2])
+    return made
+
+
+def _page(folder: Path) -> ProbeRequest:
+    made = whole(folder)
+    (folder / "m.onnx").write_text("<!DOCTYPE html><html></html>")
+    return made
+
+
+def _custom(folder: Path) -> ProbeRequest:
+    model = _model(
+        [helper.make_node("Tokenize", ["text"], ["y"], domain="ai.onnx.contrib")],
+        [_is("text", TensorProto.STRING, 1)],
+        [_is("y", TensorProto.INT64, "n")],
+        {},
+        ("ai.onnx.contrib",),
+    )
+    return _saved(model, folder)
+
+
+def _own_function(folder: Path) -> ProbeRequest:
+    """Operators that the model defines itself are none of a library's."""
+    made = helper.make_function(
+        "mine", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+        [helper.make_opsetid("", 17)],
+    )  # fmt: skip
+    model = _model(
+        [helper.make_node("Twice", ["x"], ["y"], domain="mine")],
+        [_is("x", TensorProto.FLOAT, 2)],
+        [_is("y", TensorProto.FLOAT, 2)],
+        {},
+        ("mine",),
+    )
+    model.functions.append(made)
+    return _saved(model, folder)
+
+
+def _drawn(folder: Path) -> ProbeRequest:
+    node = helper.make_node
+    model = _model(
+        [node("RandomNormalLike", ["sample"], ["noise"]), node("Add", ["sample", "noise"], ["y"])],
+        [_is("sample", TensorProto.FLOAT, "batch", 4, "height", "width")],
+        [_is("y", TensorProto.FLOAT, "batch", 4, "height", "width")],
+        {},
+    )
+    return _saved(model, folder)
+
+
+def _classes(folder: Path) -> ProbeRequest:
+    """A model of scikit-learn: rows of a table, a label and a table of probabilities."""
+    node = helper.make_node
+    model = _model(
+        [
+            node("MatMul", ["X", "weight"], ["scores"]),
+            node("Softmax", ["scores"], ["p"]),
+            node("ArgMax", ["scores"], ["label"], keepdims=0, axis=1),
+            node(
+                "ZipMap",
+                ["p"],
+                ["probabilities"],
+                domain="ai.onnx.ml",
+                classlabels_int64s=[0, 1, 2],
+            ),
+        ],
+        [_is("X", TensorProto.FLOAT, None, 4)],
+        [
+            _is("label", TensorProto.INT64, None),
+            helper.make_value_info(
+                "probabilities",
+                helper.make_sequence_type_proto(
+                    helper.make_map_type_proto(
+                        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+                    )
+                ),
+            ),
+        ],
+        {"weight": _matrix(4, 3)},
+        ("ai.onnx.ml",),
+    )
+    return _saved(model, folder)
+
+
+def _past(folder: Path) -> ProbeRequest:
+    """A decoder's step: what was said before stands in front of what is said now."""
+    model = _model(
+        [
+            helper.make_node("Concat", ["past_key_values.0.key", "key"], ["present.0.key"], axis=2),
+            helper.make_node("Gather", ["words", "input_ids"], ["found"]),
+            helper.make_node("Unsqueeze", ["found", "one"], ["key"]),
+            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["mask", "front"], ["wide"]),
+            helper.make_node("Mul", ["present.0.key", "wide"], ["y"]),
+        ],
+        [
+            _is("input_ids", TensorProto.INT64, "batch_size", "sequence_length"),
+            _is(
+                "attention_mask",
+                TensorProto.INT64,
+                "batch_size",
+                "past_sequence_length + sequence_length",
+            ),
+            _is(
+                "past_key_values.0.key",
+                TensorProto.FLOAT,
+                "batch_size",
+                1,
+                "past_sequence_length",
+                WIDTH,
+            ),
+        ],
+        [_is("y", TensorProto.FLOAT, "batch_size", 1, "total", WIDTH)],
+        {
+            "words": _matrix(WORDS, WIDTH),
+            "one": np.array([1], "int64"),
+            "front": np.array([1, 3], "int64"),
+        },
+    )
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([nodes[1], nodes[2], nodes[0], *nodes[3:]])
+    return _saved(model, folder)
+
+
+def _newer(folder: Path) -> ProbeRequest:
+    model = words()
+    model.opset_import[0].version = 999
+    return _saved(model, folder)
+
+
+def _overflow(folder: Path) -> ProbeRequest:
+    return other(
+        weight=np.full((WIDTH, WIDTH), 3e38, "float32"), words=np.full((WORDS, WIDTH), 9, "float32")
+    )(folder)
+
+
+def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
+    return Case("onnx", what, make, whole, says)
+
+
+CASES = [
+    Case("onnx", "a model of token ids", whole),
+    Case("onnx", "with external data", outside),
+    Case("onnx", "pictures of any size", lambda folder: _saved(picture(), folder)),
+    Case(
+        "onnx",
+        "pictures of 48 pixels in float16",
+        lambda folder: _saved(picture(TensorProto.FLOAT16, 48), folder),
+    ),
+    Case("onnx", "a classifier of scikit-learn", _classes),
+    Case("onnx", "a decoder with a cache", _past),
+    Case("onnx", "noise that is drawn", _drawn),
+    Case("onnx", "a function of its own", _own_function),
+    Case(
+        "onnx",
+        "inputs and outputs as the manifest says",
+        lambda folder: _saved(
+            picture(name="x"),
+            folder,
+            inputs={"x": [2, 3, 32, 64]},
+            outputs=[[2, 5]],
+            output_range=[0, 99],
+        ),
+    ),
+    _case("cut off", _cut, "no whole ONNX model"),
+    _case("a web page", _page, "a web page"),
+    _case("its external data is missing", _without_data, "m.onnx.data is not there"),
+    _case("its external data is cut off", _short_data, "m.onnx.data is truncated"),
+    _case("external data in another folder", _elsewhere, "refused"),
+    _case("operators of another library", _custom, "operators of ai.onnx.contrib"),
+    _case("operators of a release to come", _newer, "onnxruntime cannot load"),
+    _case("NaN in a row that is not looked up", other(words=_with_nan()), "NaN in words"),
+    _case(
+        "all its weights are zero",
+        other(weight=np.zeros((WIDTH, WIDTH), "float32")),
+        "another input moves",
+    ),
+    _case("weights that overflow", _overflow, "answers are finite"),
+    _case(
+        "outputs of another shape than the manifest says",
+        lambda folder: _saved(words(), folder, outputs=[[1, WIDTH + 1]]),
+        "expected [1, 9]",
+    ),
+    _case(
+        "an input that it has not",
+        lambda folder: _saved(words(), folder, inputs={"pixels": [1]}),
+        "no input pixels",
+    ),
+    _case("other weights", other(weight=_matrix(WIDTH, WIDTH, seed=9))),
+    _case("tokens in another order", other(words=_matrix(WORDS, WIDTH)[::-1].copy())),
+    _case(
+        "two rows exchanged",
+        other(words=_matrix(WORDS, WIDTH)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10]]),
+    ),
+]

@@ -1,0 +1,293 @@
+"""The `onnx` probe: an ONNX model loads in onnxruntime and answers to generated inputs.
+
+What each option means is in `Onnx`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract import inputs, options
+from fetcher.verify.contract.built_in_probes import problems_of
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.loaders import first_line, is_memory, onnx_inputs
+from fetcher.verify.loaders import onnx as loader
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.weights import fileformat, onnx_model, onnx_tensors
+from fetcher.verify.weights.choice import matching
+from fetcher.verify.weights.expectations import check_count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+
+_SUFFIX = ".onnx"
+_SAME = 1e-3  # of the answer's spread, between two runs on a GPU
+# What draws by chance: its answers differ from run to run, as they are meant to.
+_RANDOM = (
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+)
+
+
+class Onnx:
+    """Runs every model on two inputs that fit what it declares.
+
+    Options, all optional: `files` (globs; default: all .onnx files), `inputs` (shapes or values by
+    name, as for the probe `class`; what is not named is generated), `outputs` (shapes in order or
+    by name, -1 is any size), `output_range` ([low, high]), `parameters` (numbers in initializers,
+    exact or `{min, max}`).
+    """
+
+    type = "onnx"
+    requires = (("numpy", "numpy"), ("onnxruntime", "onnxruntime"))
+
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Check every .onnx file of the artifact."""
+        globs = options.as_list(request.options.get("files", []))
+        chosen = matching(request, globs) if globs else []
+        chosen = chosen or sorted(n for n in request.files if n.lower().endswith(_SUFFIX))
+        if not chosen:
+            raise ProbeError(
+                "the artifact has no .onnx file", "add it to its `files`, or name it in `files`"
+            )
+        context.metrics["parameters"] = 0
+        for name in chosen:
+            try:
+                _check_model(name, request, context)
+            except MissingLibraryError:
+                raise
+            except ProbeError as error:
+                context.check(f"{name}: loads", False, error.reason, error.hint)
+
+
+PROBE = Onnx()
+
+
+def _check_model(name: str, request: ProbeRequest, context: Context) -> None:
+    context.stage(f"looking at {name}")
+    path = request.files[name]
+    fileformat.binary_head(path)
+    loader.refuse_elsewhere(path)
+    model = onnx_model.read(path)
+    _refuse_operators(model)
+    if not _check_numbers(name, path, model, request, context):
+        return
+    context.stage(f"loading {name}")
+    with context.timed("load_seconds"):
+        session = loader.open_session(path, request.device)
+    context.metrics["device"] = loader.device_of(session)
+    declared = [onnx_inputs.Declared(i.name, i.type, tuple(i.shape)) for i in session.get_inputs()]
+    told = ", ".join(f"{one.name} {list(one.shape)}" for one in declared)
+    context.check(f"{name}: loads", True, f"inputs: {told or 'none'}")
+    _try(name, session, declared, model, request, context)
+
+
+def _refuse_operators(model: onnx_model.OnnxModel) -> None:
+    """Raise ProbeError for operators that onnxruntime has not got itself."""
+    foreign: dict[str, list[str]] = {}
+    for one in model.operators - model.functions:
+        if one.name == "EPContext":
+            raise ProbeError(
+                "refused: it holds a program that was compiled for one device (EPContext)",
+                "take the model that it was made of",
+            )
+        if one.domain not in onnx_model.DOMAINS:
+            foreign.setdefault(one.domain, []).append(one.name)
+    for domain, names in sorted(foreign.items()):
+        raise ProbeError(
+            f"it needs operators of {domain}, which are in a library of their own: "
+            f"{listed(sorted(names))}",
+            "that library is code, and is not loaded here: prove the model by the project's own "
+            "code (probe `class`), or export it without them",
+        )
+
+
+def _check_numbers(
+    name: str, path: Path, model: onnx_model.OnnxModel, request: ProbeRequest, context: Context
+) -> bool:
+    """Check the tensors that a model holds; returns whether it is worth loading."""
+    told = onnx_tensors.incomplete(path, model.initializers, set(request.files.values()))
+    sound = context.check(
+        f"{name}: tensors",
+        not told,
+        "; ".join(told[:3]) or f"{len(model.initializers):,} tensors are whole",
+        "add all files of external data to the artifact's `files`, under their own names and of "
+        "one revision",
+    )
+    if not sound:
+        return False
+    with context.timed("check_seconds"):
+        sums, bad = onnx_tensors.read(context.require("numpy"), path, model.initializers)
+    context.check(
+        f"{name}: no NaN",
+        not bad,
+        f"NaN in {listed(bad)}" if bad else "",
+        "the weights are damaged",
+    )
+    count = sum(one.numbers for one in model.initializers)
+    context.metrics["parameters"] += count
+    context.metrics["dtype"] = onnx_tensors.commonest(model.initializers)
+    if "parameters" in request.options:
+        check_count(f"{name}: parameters", count, request.options["parameters"], context)
+    context.fact(f"{name}: tensors", sums)
+    return True
+
+
+def _try(
+    name: str,
+    session: Any,
+    declared: list[onnx_inputs.Declared],
+    model: onnx_model.OnnxModel,
+    request: ProbeRequest,
+    context: Context,
+) -> None:
+    context.stage(f"calling {name}")
+    given = request.options.get("inputs", {})
+    sizes, first = _first_answer(session, declared, given, model, request.seed, context)
+    again, other = (
+        _answer(session, _made(declared, given, model, sizes, seed, context), context)
+        for seed in (request.seed, request.seed + 1)
+    )
+    wrong = inputs.differing(first, request.options.get("outputs"))
+    shapes = ", ".join(f"{key} {list(part.shape)}" for key, part in first.items())
+    context.check(f"{name}: shapes", not wrong, wrong or shapes, "is this the right model?")
+    context.fact(f"{name}: outputs", {key: len(part.shape) for key, part in first.items()})
+    numpy = context.require("numpy")
+    bad = [
+        k for k, part in first.items() if part.dtype.kind == "f" and not numpy.isfinite(part).all()
+    ]
+    if not context.check(
+        f"{name}: answers are finite",
+        not bad,
+        f"NaN or infinity in {listed(bad)}" if bad else "",
+        "numbers overflowed, or the weights are damaged",
+    ):
+        return
+    _compare(name, first, again, other, bool(declared), model, context)
+    if "output_range" in request.options:
+        low, high = request.options["output_range"]
+        least = min(float(part.min()) for part in first.values() if part.size)
+        most = max(float(part.max()) for part in first.values() if part.size)
+        context.check(
+            f"{name}: range",
+            low <= least and most <= high,
+            f"{least:.4g} to {most:.4g}, expected {low:g} to {high:g}",
+        )
+    for key, part in first.items():
+        if part.size:
+            context.fingerprint(f"{name}: {key}", part)
+
+
+def _compare(
+    name: str,
+    first: Tensors,
+    again: Tensors,
+    other: Tensors,
+    takes_input: bool,
+    model: onnx_model.OnnxModel,
+    context: Context,
+) -> None:
+    spread = max((float(abs(_numbers(p)).max()) for p in first.values() if p.size), default=0.0)
+    moved = _apart(first, again)
+    still = moved <= (0 if context.metrics["device"] == "cpu" else _SAME * spread)
+    chance = sorted({one.name for one in model.operators} & set(_RANDOM))
+    if still or not chance:
+        told = "the same input gives the same answer" if still else f"it moves by {moved:.3g}"
+        context.check(f"{name}: repeatable", still, told, "a model must not draw random numbers")
+    else:
+        context.warn(f"{name}: repeatable", f"it draws by chance ({listed(chance)})")
+    if not takes_input:
+        return
+    differs = _apart(first, other)
+    whole = all(part.dtype.kind not in "fc" for part in first.values())
+    if not differs and whole:  # a class, or how many were found
+        context.warn(f"{name}: the input acts", "another input gives the same whole numbers")
+        return
+    context.check(
+        f"{name}: the input acts",
+        differs > 0,
+        f"another input moves the answer by {differs:.3g}",
+        "every input gets the same answer: the weights do nothing, or the input is ignored; if "
+        "only certain inputs mean something to it, give one in the probe's `inputs`",
+    )
+
+
+def _apart(one: Tensors, two: Tensors) -> float:
+    """Return how far two answers are from each other; infinitely, if their shapes differ."""
+    if any(part.shape != two[key].shape for key, part in one.items()):
+        return float("inf")
+    return max(
+        (float(abs(_numbers(p) - _numbers(two[k])).max()) for k, p in one.items() if p.size),
+        default=0.0,
+    )
+
+
+def _numbers(part: Any) -> Any:
+    return part.astype("float64")
+
+
+def _first_answer(
+    session: Any,
+    declared: list[onnx_inputs.Declared],
+    given: ProbeOptions,
+    model: onnx_model.OnnxModel,
+    seed: int,
+    context: Context,
+) -> tuple[onnx_inputs.Sizes, Tensors]:
+    """Return the first sizes that the model takes, and its answer. Raises ProbeError."""
+    failure: Exception | None = None
+    for sizes in onnx_inputs.TRIALS:
+        made = _made(declared, given, model, sizes, seed, context)
+        try:
+            return sizes, _answer(session, made, context)
+        except Exception as error:
+            if is_memory(error) or isinstance(error, ProbeError):
+                raise
+            failure = failure or error
+    assert failure is not None
+    shapes = {one.name: list(one.shape) for one in declared}
+    raise ProbeError(
+        f"the model failed on generated inputs: {first_line(failure)}",
+        f"say what it takes in the probe's `inputs`; it declares {shapes}",
+    ) from failure
+
+
+def _made(
+    declared: list[onnx_inputs.Declared],
+    given: ProbeOptions,
+    model: onnx_model.OnnxModel,
+    sizes: onnx_inputs.Sizes,
+    seed: int,
+    context: Context,
+) -> Tensors:
+    return onnx_inputs.make(context.require("numpy"), declared, given, model.rows, sizes, seed)
+
+
+def _answer(session: Any, made: Tensors, context: Context) -> Tensors:
+    """Return all outputs by name; what is no tensor, such as a table of classes, as an array."""
+    numpy = context.require("numpy")
+    names = [one.name for one in session.get_outputs()]
+    with context.timed("infer_seconds"):
+        answers = session.run(None, dict(made))
+    found = {}
+    for name, answer in zip(names, answers):  # noqa: B905
+        table = isinstance(answer, list) and answer and isinstance(answer[0], dict)
+        rows = [[one[key] for key in sorted(one)] for one in answer] if table else answer
+        values = numpy.asarray(rows)
+        if values.dtype.kind in "fiubc":
+            found[name] = values.real if values.dtype.kind == "c" else values
+    if not found:
+        raise ProbeError("the model answers with no numbers", "prove it by a probe of your own")
+    return found
