@@ -34,7 +34,8 @@ def _minilm() -> Path:
 
 @lru_cache(maxsize=1)
 def _weights() -> Tensors:
-    return load_file(_minilm() / WEIGHTS)
+    found: Tensors = load_file(_minilm() / WEIGHTS)
+    return found
 
 
 def right(folder: Path) -> ProbeRequest:
