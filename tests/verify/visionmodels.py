@@ -34,7 +34,15 @@ def byte_tokenizer(*special: str, **names: str) -> Any:
     )
 
 
-def settings(folder: Path, kind: str, crop: bool) -> None:
+# Means and deviations of the families' own processors.
+CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
+HALF = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def settings(
+    folder: Path, kind: str, crop: bool, values: tuple[list[float], list[float]] = HALF
+) -> None:
     """The preprocessor_config.json that its image processor would save."""
     size: dict[str, Any] = {"height": SIDE, "width": SIDE}
     found: dict[str, Any] = {
@@ -47,11 +55,14 @@ def settings(folder: Path, kind: str, crop: bool) -> None:
         "size": {"shortest_edge": SIDE} if crop else size,
         "resample": 3,
         "rescale_factor": 1 / 255,
-        "image_mean": [0.5, 0.4, 0.3],
-        "image_std": [0.5, 0.6, 0.7],
+        "image_mean": values[0],
+        "image_std": values[1],
     }
     if crop:
         found["crop_size"] = size
+    if kind.startswith("ConvNext"):
+        found["size"] = {"shortest_edge": SIDE}
+        found["crop_pct"] = 0.875
     (folder / "preprocessor_config.json").write_text(json.dumps(found))
 
 
@@ -72,7 +83,7 @@ def clip(folder: Path) -> None:
     )
     t.CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    settings(folder, "CLIPImageProcessor", crop=True)
+    settings(folder, "CLIPImageProcessor", True, CLIP)
 
 
 def siglip(folder: Path) -> None:
@@ -83,14 +94,49 @@ def siglip(folder: Path) -> None:
         text_config={**text, "bos_token_id": 0, "eos_token_id": 1}, vision_config=dict(PICTURES)
     )
     t.SiglipModel(config).save_pretrained(folder)
-    settings(folder, "SiglipImageProcessor", crop=False)
+    settings(folder, "SiglipImageProcessor", False, HALF)
 
 
 def dinov3(folder: Path) -> None:
     import transformers as t
 
     t.DINOv3ViTModel(t.DINOv3ViTConfig(**PICTURES)).save_pretrained(folder)
-    settings(folder, "DINOv3ViTImageProcessorFast", crop=False)
+    settings(folder, "DINOv3ViTImageProcessorFast", False, IMAGENET)
+
+
+def vit(folder: Path) -> None:
+    """A classifier: it has no pooler, which an encoder of its kind has."""
+    import transformers as t
+
+    config = t.ViTConfig(**PICTURES, num_labels=3)
+    t.ViTForImageClassification(config).save_pretrained(folder)
+    settings(folder, "ViTImageProcessor", False, HALF)
+
+
+def resnet(folder: Path) -> None:
+    import transformers as t
+
+    config = t.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], num_labels=3)
+    t.ResNetForImageClassification(config).save_pretrained(folder)
+    settings(folder, "ConvNextImageProcessor", False, IMAGENET)
+
+
+def convnext(folder: Path) -> None:
+    import transformers as t
+
+    config = t.ConvNextConfig(hidden_sizes=[8, 16, 32, 32], depths=[1, 1, 1, 1], num_labels=3)
+    t.ConvNextForImageClassification(config).save_pretrained(folder)
+    settings(folder, "ConvNextImageProcessor", False, IMAGENET)
+
+
+def swin(folder: Path) -> None:
+    import transformers as t
+
+    config = t.SwinConfig(
+        image_size=SIDE, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4, num_labels=3
+    )
+    t.SwinForImageClassification(config).save_pretrained(folder)
+    settings(folder, "ViTImageProcessor", False, IMAGENET)
 
 
 def llava(folder: Path) -> None:
@@ -338,6 +384,10 @@ MAKERS = {
     "clip": clip,
     "siglip": siglip,
     "dinov3": dinov3,
+    "vit": vit,
+    "resnet": resnet,
+    "convnext": convnext,
+    "swin": swin,
     "llava": llava,
     "qwen-omni": qwen_omni,
     "sdxl": sdxl,

@@ -106,6 +106,34 @@ def encode(model: Any, sentences: Sequence[str], prompt: str | None = None) -> A
 
 
 def encoder_of(model: Any) -> Any:
-    """Return the transformers model inside."""
+    """Return the transformers model inside; of what is none, its first module."""
     first = model[0]
-    return getattr(first, "auto_model", None) or first.model
+    for name in ("auto_model", "model"):
+        if getattr(first, name, None) is not None:
+            return getattr(first, name)
+    return first
+
+
+def is_static(model: Any) -> bool:
+    """Tell whether the encoder is a table of word vectors, without layers."""
+    return type(model[0]).__name__ == "StaticEmbedding"
+
+
+def token_ids(model: Any, sentences: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of each sentence, as the model's tokenizer gives them."""
+    tokenizer = model.tokenizer
+    if hasattr(tokenizer, "encode_batch"):  # of the library tokenizers, as static encoders have it
+        found = tokenizer.encode_batch(list(sentences), add_special_tokens=False)
+        return [list(one.ids) for one in found]
+    return [list(map(int, ids)) for ids in tokenizer(list(sentences))["input_ids"]]
+
+
+def word_vectors(model: Any) -> int | None:
+    """Return for how many tokens there is a vector; None if the encoder does not say."""
+    encoder = encoder_of(model)
+    if is_static(model):
+        return int(encoder.embedding.weight.shape[0])
+    try:
+        return int(encoder.get_input_embeddings().weight.shape[0])
+    except (AttributeError, NotImplementedError):  # such as of pictures and texts
+        return None

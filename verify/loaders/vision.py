@@ -192,6 +192,8 @@ def prepared(picture: Any, settings: ModelConfig, side: int) -> Any:
         high, wide = _target(settings.get("crop_size") or side, side, side)
         top, left = (picture.shape[2] - high) // 2, (picture.shape[3] - wide) // 2
         picture = picture[:, :, max(0, top) :, max(0, left) :][:, :, :high, :wide]
+    if settings.get("do_rescale") is False:
+        picture = picture * 255
     if settings.get("do_normalize", True):
         mean, std = (
             torch.tensor(settings.get(key, [0.5] * 3)).view(1, 3, 1, 1)
@@ -231,7 +233,7 @@ def _vector(answer: Any) -> Any:
     for name in ("image_embeds", "text_embeds", "pooler_output"):
         found = getattr(answer, name, None)
         if found is not None:
-            return found
+            return found.flatten(1)  # convolutions pool to a picture of one pixel
     states = getattr(answer, "last_hidden_state", None)
     return (
         answer
@@ -240,3 +242,14 @@ def _vector(answer: Any) -> Any:
         if states.dim() == 4
         else (states[:, 0])
     )
+
+
+def without_random_pooler(model: Any, missing: Sequence[str]) -> tuple[str, ...]:
+    """Take out a pooler that no file held, as classifiers have none: their features lie before it.
+
+    Returns the missing tensors that are left.
+    """
+    left = tuple(name for name in missing if not name.startswith("pooler."))
+    if len(left) < len(missing) and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return left

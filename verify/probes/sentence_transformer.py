@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract import json_text
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.contract.regular import read_regular
+from fetcher.verify.loaders import loaded
 from fetcher.verify.loaders import sentence_transformer as loader
-from fetcher.verify.weights import finite, folders
+from fetcher.verify.loaders.strict import listed
+from fetcher.verify.probes import sentence_files, sentence_sense
+from fetcher.verify.weights import finite
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
-    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _PAIRS = {
     "en": {
@@ -47,14 +46,16 @@ _PAIRS = {
         ],
     },
 }
-_SHOWN = 5
+# Buffers that older releases saved among the weights.
+_NOT_WEIGHTS = ("position_ids", "inv_freq", "relative_position_index")
 
 
 class SentenceTransformer:
-    """Encodes pairs of sentences and compares their similarities.
+    """Encodes pairs of sentences and compares their similarities, and meaning with wording.
 
     Options, all optional: `dimension` (of the embeddings), `pairs` (`{similar: [[a, b], …],
-    dissimilar: […]}`, or `en`, `ko`, or false for none; default `en`), `pooling` (mean, cls or max:
+    dissimilar: […]}`, or `en`, `ko`, or false for none; default: those of `en`, and meaning in
+    whichever language the model knows), `pooling` (mean, cls or max:
     put the encoder and one pooling layer together instead of following modules.json),
     `max_seq_length`, `parameters` (count, exact or `{min, max}`), `dtype`.
     """
@@ -74,12 +75,8 @@ class SentenceTransformer:
         """Check the files, load them, and compare sentences."""
         context.stage("looking at the files")
         pooling = request.options.get("pooling")
-        folder = _folder(request.files, pooling)
-        encoder = _encoder_folder(request.files, folder, pooling)
-        marker = f"{encoder}config.json"
-        folders.check_config(request.files, marker)
-        tensors = folders.check_weights(request.files, request.files[marker].parent, context)
-        _check_tokenizer_files(request.files[marker].parent, folder, context)
+        files = sentence_files.check(request.files, pooling, context)
+        folder = files.folder
         context.stage(f"loading {folder.name}")
         dtype = None if context.wanted_dtype() is None else context.torch_dtype()
         with context.timed("load_seconds"):
@@ -91,71 +88,15 @@ class SentenceTransformer:
                 max_seq_length=request.options.get("max_seq_length"),
                 consent=context.consent(),
             )
-        _check_weights(model, tensors, request, context)
+        _check_weights(model, files.tensors, request, context)
         _check_sentences(model, request, context)
 
 
 PROBE = SentenceTransformer()
 
 
-def _folder(files: Mapping[str, Path], pooling: str | None) -> Path:
-    if pooling is not None:
-        return folders.folder_of(files, "config.json", "an encoder")
-    if "modules.json" not in files:
-        raise ProbeError(
-            "modules.json is not among the artifact's files: without it some versions of "
-            "sentence-transformers guess how to pool, and say nothing",
-            "add it to the artifact's `files`, or say how to pool: `probe: {pooling: mean}`",
-        )
-    return folders.folder_of(files, "modules.json", "a sentence encoder")
-
-
-def _encoder_folder(files: Mapping[str, Path], folder: Path, pooling: str | None) -> str:
-    """Return the encoder's folder in the artifact, as a prefix, after checking every module's."""
-    if pooling is not None:
-        return ""
-    encoder = ""
-    for number, module in enumerate(_modules(files["modules.json"])):
-        place = str(module.get("path", ""))
-        prefix = f"{place}/" if place else ""
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        if kind == "Transformer" or (number == 0 and not kind):
-            encoder = prefix
-        if kind == "Normalize":
-            continue  # has no settings; its folder may be absent
-        if f"{prefix}config.json" not in files:
-            raise ProbeError(
-                f"modules.json wants a module {kind} in {place or 'its own folder'}, but "
-                f"{prefix}config.json is not laid out",
-                "add it to the artifact's `files`, and keep sub-folders in the layout",
-            )
-    return encoder
-
-
-def _modules(path: Path) -> list[ModelConfig]:
-    try:
-        found = json_text.loads(read_regular(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ProbeError(
-            f"modules.json cannot be read: {error}", "fetch the artifact again"
-        ) from None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found) or not found:
-        raise ProbeError("modules.json is not a list of modules", "fetch the artifact again")
-    return found
-
-
-def _check_tokenizer_files(encoder: Path, folder: Path, context: Context) -> None:
-    if not any((place / "tokenizer_config.json").exists() for place in (encoder, folder)):
-        context.warn(
-            "tokenizer files",
-            "tokenizer_config.json is not laid out: newer releases then encode differently, and "
-            "say nothing",
-            "add it to the artifact's `files`",
-        )
-
-
 def _check_weights(
-    model: Any, tensors: Mapping[str, TensorEntry], request: ProbeRequest, context: Context
+    model: Any, tensors: Iterable[str], request: ProbeRequest, context: Context
 ) -> None:
     torch = context.require("torch")
     context.stage("looking at the weights")
@@ -166,15 +107,7 @@ def _check_weights(
     if "parameters" in request.options:
         check_count("parameters", numbers, request.options["parameters"], context)
     if tensors:
-        missing = _not_in(tensors, (name for name, _ in encoder.named_parameters()))
-        context.check(
-            "every tensor comes from a file",
-            not missing,
-            f"{len(missing)} tensors are in no file, so they are random: {_listed(missing)}"
-            if missing
-            else type(encoder).__name__,
-            "weights and config.json are of different models",
-        )
+        _check_names(encoder, tensors, context)
     bad = [
         f"{name} ({count:,})"
         for name, parameter in model.named_parameters()
@@ -184,55 +117,110 @@ def _check_weights(
     context.check(
         "weights are finite",
         not bad,
-        f"NaN or infinity in {_listed(bad)}" if bad else "",
+        f"NaN or infinity in {listed(bad)}" if bad else "",
         "the weights are damaged, or training diverged",
     )
 
 
-def _not_in(tensors: Mapping[str, TensorEntry], names: Iterable[str]) -> list[str]:
-    """Return the parameters that no tensor of the file is for.
+def _check_names(encoder: Any, tensors: Iterable[str], context: Context) -> None:
+    """Check that every parameter is in a file; what the files hold besides is a warning.
 
     Files may have the model's name in front, old ones gamma and beta; a pooler is not used here.
     """
-    stored = set()
-    for name in tensors:
-        plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")
-        stored |= {plain, plain.partition(".")[2]}
-    return [name for name in names if name not in stored and not name.startswith("pooler.")]
+    named = {name: name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in tensors}
+    stored = {*named.values(), *(plain.partition(".")[2] for plain in named.values())}
+    wanted = {name for name, _ in encoder.named_parameters()}
+    there = {*wanted, *(name for name, _ in encoder.named_buffers())}
+    missing = [name for name in sorted(wanted - stored) if not name.startswith("pooler.")]
+    unused = [
+        name
+        for name, plain in named.items()
+        if plain not in there
+        and plain.partition(".")[2] not in there
+        and not name.endswith(_NOT_WEIGHTS)
+        and "pooler." not in name
+    ]
+    loaded.check_tensors(encoder, missing, unused, context)
 
 
 def _check_sentences(model: Any, request: ProbeRequest, context: Context) -> None:
-    wanted = request.options.get("pairs", "en")
-    pairs = _PAIRS[wanted] if isinstance(wanted, str) else wanted or _PAIRS["en"]
+    wanted = request.options.get("pairs")
+    pairs = _PAIRS[wanted or "en"] if not isinstance(wanted, dict) else wanted
     told = [(kind, pair[0], pair[1]) for kind in ("similar", "dissimilar") for pair in pairs[kind]]
     sentences = list(dict.fromkeys(text for _, *pair in told for text in pair))
-    _check_tokens(model, sentences)
-    context.stage(f"encoding {len(sentences)} sentences")
+    first = sentence_sense.languages(wanted)[0]
+    # In one call with the pairs: a second one would cost as much again.
+    more = sentence_sense.sentences_of(first)
+    _check_tokens(model, [*sentences, *more], context)
+    context.stage(f"encoding {len(sentences) + len(more)} sentences")
     with context.timed("infer_seconds"):
-        vectors = loader.encode(model, sentences)
-    if not context.fingerprint("embeddings", vectors):
+        vectors = loader.encode(model, [*sentences, *more])
+    vectors, meant = vectors[: len(sentences)], vectors[len(sentences) :]
+    sound = context.fingerprint("embeddings", vectors)
+    if not (context.fingerprint(f"meaning ({first})", meant) and sound):
         return
     _check_vectors(model, vectors, request, context)
     by_text = dict(zip(sentences, vectors))  # noqa: B905
     rows = []
-    for kind, first, second in told:
-        rows.append((kind, first, second, round(_cosine(by_text[first], by_text[second]), 4)))
+    for kind, one, other in told:
+        rows.append((kind, one, other, round(_cosine(by_text[one], by_text[other]), 4)))
     context.table("Similarities", ("expected", "sentence", "sentence", "cosine"), rows)
-    if wanted is not False:
+    if wanted is False:
+        return
+    language = _check_meaning(model, meant, request, context)
+    if wanted is not None or language in ("", "en"):
         _check_ranking(rows, context)
 
 
-def _check_tokens(model: Any, sentences: Sequence[str]) -> None:
-    """Raise ProbeError for tokens that the encoder has no embeddings for: it would crash."""
-    tokens = model.tokenizer(list(sentences))["input_ids"]
-    rows = loader.encoder_of(model).get_input_embeddings().weight.shape[0]
+def _check_meaning(model: Any, vectors: Any, request: ProbeRequest, context: Context) -> str:
+    """Check that meaning goes before wording; return the language in which it does, '' if none.
+
+    Without `pairs` the model may be of any language: the others are tried if the first one fails.
+    """
+    torch = context.require("torch")
+    wanted = request.options.get("pairs")
+    languages = sentence_sense.languages(wanted)
+    first = sentence_sense.judge(torch, languages[0], vectors)
+    language, sense = languages[0], first
+    for other in () if first.found else languages[1:]:
+        vectors = loader.encode(model, sentence_sense.sentences_of(other))
+        found = sentence_sense.judge(torch, other, vectors)
+        if found.found:
+            language, sense = other, found
+            break
+    context.metrics["meaning"] = round(sense.margin, 4)
+    columns = ("sentence", "same meaning", "same words", "cosine", "cosine of words")
+    context.table("Meaning and wording", columns, sense.rows, "around the mean of all vectors")
+    told = sentence_sense.told(language, sense)
+    trained = "pooling" not in request.options and not loader.is_static(model)
+    hint = (
+        "the weights are untrained, out of order, or another tokenizer's, or the model is of a "
+        "language or a domain of its own: `pairs` takes your own, or false"
+    )
+    if sense.found:
+        context.check("meaning goes before wording", True, told)
+        return language
+    if isinstance(wanted, dict) or sense.bearable(trained):
+        context.warn("meaning goes before wording", told, hint)
+    else:
+        context.check("meaning goes before wording", False, told, hint)
+    return ""
+
+
+def _check_tokens(model: Any, sentences: Sequence[str], context: Context) -> None:
+    """Keep the tokens. Raises ProbeError for some that the encoder has no vectors for: it would
+    crash.
+    """
+    tokens = loader.token_ids(model, sentences)
+    rows = loader.word_vectors(model)
     highest = max((token for ids in tokens for token in ids), default=0)
-    if highest >= rows:
+    if rows is not None and highest >= rows:
         raise ProbeError(
             f"the tokenizer does not fit the encoder: it gives token {highest}, and there are "
             f"{rows:,} embeddings",
             "tokenizer and encoder are of different models, or tokenizer_config.json is missing",
         )
+    context.fact("token ids", tokens)
 
 
 def _check_vectors(model: Any, vectors: Any, request: ProbeRequest, context: Context) -> None:
@@ -280,7 +268,3 @@ def _check_ranking(rows: Sequence[tuple[str, str, str, float]], context: Context
 
 def _cosine(first: Any, second: Any) -> float:
     return float((first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

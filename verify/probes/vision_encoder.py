@@ -14,7 +14,7 @@ from fetcher.verify.contract.foreign import inner
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm, loaded, vision
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.pictures import images
+from fetcher.verify.pictures import images, preparation
 from fetcher.verify.weights import folders
 from fetcher.verify.weights.expectations import check_count
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _TEXTS = ("a photo of a cat", "a red car on a street")
-_SETTINGS = "preprocessor_config.json"
 _PICTURES = 3
 _SAME = 1e-4
+_PIXELS_APART = 0.03  # releases scale pictures with different code, rounding to whole pixels or not
 
 
 class VisionEncoder:
@@ -62,11 +62,20 @@ class VisionEncoder:
             model, missing, unused = vision.load_encoder(
                 folder, context.torch_dtype(), context.consent()
             )
+        named = missing
+        missing = vision.without_random_pooler(model, named)
+        if len(missing) < len(named):
+            context.warn(
+                "pooler", "the files have none, as a classifier's: features are read before it"
+            )
         loaded.check(model, missing, unused, request.options, context)
+        settings = preparation.settings_of(request.files)
+        preparation.check(settings, config, context)
         with context.timed("load_seconds"):
             model = model.to(context.device())
         pictures = _pictures(request, context)
-        pixels = _prepared(pictures, folder, config, request, context)
+        pixels = _prepared(pictures, folder, config, settings, context)
+        context.fingerprint("pixels", pixels, _PIXELS_APART)
         context.stage("encoding pictures")
         with torch.no_grad():
             with context.timed("infer_seconds"):
@@ -98,11 +107,11 @@ def _pictures(request: ProbeRequest, context: Context) -> Any:
 
 
 def _prepared(
-    pictures: Any, folder: Path, config: ModelConfig, request: ProbeRequest, context: Context
+    pictures: Any, folder: Path, config: ModelConfig, settings: ModelConfig, context: Context
 ) -> Any:
     """Return the pixels as the model takes them, by the library's own code where it is there."""
     processor = None
-    if (folder / _SETTINGS).exists():
+    if settings:
         processor = vision.load_image_processor(folder, context.consent())
     if processor is not None:
         try:
@@ -110,12 +119,9 @@ def _prepared(
             return prepared["pixel_values"].to(context.device(), context.torch_dtype())
         except Exception as error:
             raise ProbeError(f"{type(processor).__name__} failed: {describe(error)}") from error
-    settings: ModelConfig = {}
-    if _SETTINGS in request.files:
-        settings = folders.read_json(request.files[_SETTINGS], _SETTINGS)
-        why = "transformers' own code for it is missing here (it may need torchvision)"
-    else:
-        why = f"{_SETTINGS} is not among the artifact's files"
+    why = "transformers' own code for it is missing here (it may need torchvision)"
+    if not settings:
+        why = f"{preparation.SETTINGS} is not among the artifact's files"
     context.warn("preparation of pictures", f"done by fetch: {why}")
     side = inner(config, "vision_config").get("image_size")
     side = side[0] if isinstance(side, list) and side else side
@@ -174,6 +180,7 @@ def _check_texts(
         for name in ("input_ids", "attention_mask")
         if name in tokens
     }
+    context.fact("text tokens", tokens["input_ids"].tolist())
     with context.timed("infer_seconds"):
         answers = vision.text_features(model, known)
     sound = bool(torch.isfinite(answers).all()) and answers.shape == (len(texts), vectors.shape[1])
