@@ -187,6 +187,9 @@ def lora(
         )
         module = f"lora_unet_{theirs.replace('.', '_')}" if naming == "kohya" else f"unet.{theirs}"
         down, up = ("lora_down", "lora_up") if naming == "kohya" else ("lora_A", "lora_B")
+        if naming == "old":
+            module = module.replace(".attn2.", ".attn2.processor.") + "_lora"
+            down, up = "down", "up"
         net.layer(f"{module}.{down}", rank, shape.shape[1], bias=False)
         net.layer(f"{module}.{up}", shape.shape[0], rank, bias=False, zero=not trained)
         if naming == "kohya":

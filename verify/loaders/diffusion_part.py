@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import LoadError, first_line, is_memory
 from fetcher.verify.weights import diffusion_shapes
 from fetcher.verify.weights.diffusion_names import CONTROL, UNET, VAE
@@ -29,7 +30,8 @@ _WORDS = 7  # tokens of text
 def load(kind: str, tensors: Tensors, config: Path | None, dtype: Any, device: str) -> Any:
     """Return a net of tensors that are in memory; its configuration is in the folder `config`.
 
-    Without it, or for tensors in the first naming, the shapes tell. Raises LoadError.
+    Without it, or for tensors in the first naming, the shapes tell. Raises LoadError, and
+    UnknownShapesError for a net that is of another family.
     """
     import diffusers
 
@@ -45,9 +47,7 @@ def load(kind: str, tensors: Tensors, config: Path | None, dtype: Any, device: s
             model = _of_first_naming(kind, made, named, shapes)
         else:
             model = _of_diffusers(made, own, config)
-    except diffusion_shapes.UnknownShapesError as error:
-        raise LoadError(f"it is no {_CLASSES[kind]}: {error}") from error
-    except LoadError:
+    except (ProbeError, diffusion_shapes.UnknownShapesError):
         raise
     except Exception as error:
         if is_memory(error):
@@ -69,18 +69,15 @@ def _lacking(which: str = "") -> LoadError:
 
 
 def _of_first_naming(kind: str, made: Any, named: Tensors, shapes: Shapes) -> Any:
-    if kind == "controlnet":
-        # What diffusers makes of an original configuration fails for these.
-        with tempfile.TemporaryDirectory() as folder:
-            settings = json.dumps(diffusion_shapes.control(shapes))
-            Path(folder, "config.json").write_text(settings, encoding="utf-8")
-            return made.from_single_file(dict(named), config=folder, local_files_only=True)
-    nets = (
-        (None, diffusion_shapes.vae(shapes))
-        if kind == "vae"
-        else (diffusion_shapes.unet(shapes), None)
-    )
-    return made.from_single_file(dict(named), original_config=diffusion_shapes.original(*nets))
+    if kind == "unet":
+        original = diffusion_shapes.original(shapes)
+        return made.from_single_file(dict(named), original_config=original)
+    # What diffusers makes of the original configuration of the others lacks a part, or fails.
+    described = diffusion_shapes.vae if kind == "vae" else diffusion_shapes.control
+    with tempfile.TemporaryDirectory() as folder:
+        settings = json.dumps(described(shapes))
+        Path(folder, "config.json").write_text(settings, encoding="utf-8")
+        return made.from_single_file(dict(named), config=folder, local_files_only=True)
 
 
 def _of_diffusers(made: Any, tensors: Tensors, config: Path | None) -> Any:

@@ -185,9 +185,8 @@ def _side(one: Declared, place: int, axis: str, sizes: Sizes) -> int:
     if total:
         return sizes.tokens + sizes.kept
     if rank == 4 and one.type != "tensor(int64)":
-        last = place == 3 and one.shape[1] not in (1, 3, 4)
-        channel = (place == 1 and not isinstance(one.shape[3], int)) or _CHANNELS.fullmatch(axis)
-        if channel or (last and isinstance(one.shape[1], str) is False and one.shape[1] is None):
+        front = place == 1 and one.shape[3] not in (1, 3, 4)
+        if front or _CHANNELS.fullmatch(axis):
             return 4 if one.name == "sample" else 3
         return sizes.pixels
     if _SOUND.fullmatch(one.name) and place == rank - 1:

@@ -17,6 +17,7 @@ from fetcher.verify.pictures import images
 from fetcher.verify.weights import diffusion_fit, diffusion_names, sampled
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.config_scan import refuse_code
+from fetcher.verify.weights.diffusion_shapes import UnknownShapesError
 from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.weights import open_weights
 
@@ -80,6 +81,8 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     kind, wanted = diffusion_names.kind_of(shapes), request.options.get("kind")
     told = kind or f"none that is known; its tensors begin with {listed(list(shapes))}"
+    # Of what no name tells, the person's word is taken.
+    kind = kind or wanted or ""
     right = wanted == kind if wanted else bool(kind)
     if not context.check(
         f"{name}: kind",
@@ -248,8 +251,12 @@ def _try(name: str, part: str, tensors: Tensors, request: ProbeRequest, context:
         refuse_code(config, context.consent("" if beside else str(request.options["base"])))
     context.stage(f"loading the {part} of {name}")
     dtype = context.torch_dtype()
-    with context.timed("load_seconds"):
-        model = loader.load(part, tensors, config, dtype, context.device())
+    try:
+        with context.timed("load_seconds"):
+            model = loader.load(part, tensors, config, dtype, context.device())
+    except UnknownShapesError as error:
+        context.warn(f"{name}: {part} answers", f"it was not run: {error}")
+        return
     context.stage(f"trying the {part} of {name}")
     if part == "vae":
         _try_vae(name, model, dtype, request, context)

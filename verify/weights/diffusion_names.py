@@ -71,7 +71,7 @@ def kind_of(names: Iterable[str]) -> str:
         return "unet"
     if begins(*_TRANSFORMERS):
         return "transformer"
-    if begins("conv_first.", "params_ema.conv_first.", "params.conv_first.", "model.1.sub."):
+    if begins("conv_first.", "params_ema.", "params.", "model.1.sub."):
         return "upscaler"
     if held & {"emb_params", "clip_l", "clip_g"} or begins("string_to_param."):
         return "textual-inversion"
@@ -83,7 +83,7 @@ def lora_modules(shapes: Shapes) -> dict[str, Module]:
     halves: dict[str, dict[str, Shape]] = {}
     for name, shape in shapes.items():
         match = _LORA.fullmatch(name)
-        if match is not None and (match[2] or match["part"][:5] in _MARKS):
+        if match is not None and (_is_half(match)):
             halves.setdefault(match["module"], {})[match["part"]] = shape
     found = {}
     for module, parts in halves.items():
@@ -99,6 +99,12 @@ def lora_modules(shapes: Shapes) -> dict[str, Module]:
     return found if useful else {}
 
 
+def _is_half(match: re.Match[str]) -> bool:
+    """Tell whether a name is a LoRA's: old ones of diffusers end in `_lora.up.weight`."""
+    old = match["module"].endswith("_lora")
+    return bool(match[2]) or old or match["part"][:5] in _MARKS
+
+
 _MARKS = frozenset(["lora_", "alpha", "dora_", "hada_", "lokr_", "diff", "oft_"])
 
 
@@ -109,6 +115,8 @@ def canonical(name: str) -> str:
     `text_encoder`, `text_encoder_2` or `transformer`.
     """
     name = name[: -len(".weight")] if name.endswith(".weight") else name
+    name = name.replace(".processor.", ".")
+    name = name[: -len("_lora")] if name.endswith("_lora") else name
     flat = name.replace(".", "_")
     for begin, part in _PARTS:
         if flat.startswith(begin):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.probe_errors import ProbeError
+
 if TYPE_CHECKING:
     from fetcher.verify.weights.diffusion_names import Shapes
 
@@ -26,9 +28,9 @@ class UnknownShapesError(ValueError):
 def unet(shapes: Shapes) -> Config:
     """Return the parameters of a net's `unet_config`; names are those without a prefix.
 
-    Raises UnknownShapesError.
+    Raises UnknownShapesError, and ProbeError for one that is not whole.
     """
-    first = _of(shapes, "input_blocks.0.0.weight")
+    first = _of(shapes, "input_blocks.0.0.weight", family=True)
     widths, attended, depths = _blocks(shapes)
     model = first[0]
     middle = re.compile(r"middle_block\.1\.transformer_blocks\.(\d+)\.")
@@ -61,6 +63,9 @@ def _blocks(shapes: Shapes) -> tuple[list[int], list[bool], list[int]]:
     """Return width, whether there is attention, and its depth, for each size of the picture."""
     widths, attended, depths = [0], [False], [0]
     numbers = sorted({int(m[1]) for n in shapes if (m := re.match(r"input_blocks\.(\d+)\.", n))})
+    if numbers != list(range(len(numbers))):
+        lost = min(set(range(numbers[-1])) - set(numbers))
+        raise ProbeError(f"input_blocks.{lost} is missing", "the file is not whole: fetch it again")
     for number in numbers[1:]:
         if f"input_blocks.{number}.0.op.weight" in shapes:
             widths.append(0)
@@ -76,26 +81,33 @@ def _blocks(shapes: Shapes) -> tuple[list[int], list[bool], list[int]]:
         if blocks:
             attended[-1], depths[-1] = True, len(blocks)
     if not all(widths):
-        raise UnknownShapesError("its blocks are not Stable Diffusion's")
+        raise ProbeError(
+            f"input_blocks.{len(numbers)} is missing", "the file is not whole: fetch it again"
+        )
     return widths, attended, depths
 
 
 def vae(shapes: Shapes) -> Config:
-    """Return the `ddconfig` of an autoencoder, of names without a prefix.
+    """Return the configuration of an autoencoder as diffusers has it; names without a prefix.
 
-    Raises UnknownShapesError.
+    Raises UnknownShapesError, and ProbeError for one that is not whole.
     """
-    ch = _of(shapes, "encoder.conv_in.weight")
-    levels = 1 + max(int(m[1]) for n in shapes if (m := re.match(r"encoder\.down\.(\d+)\.", n)))
+    ch = _of(shapes, "encoder.conv_in.weight", family=True)
+    numbers = [int(m[1]) for n in shapes if (m := re.match(r"encoder\.down\.(\d+)\.", n))]
+    levels = 1 + max(numbers, default=-1)
     return {
-        "ch": ch[0],
+        "_class_name": "AutoencoderKL",
         "in_channels": ch[1],
-        "out_ch": _of(shapes, "decoder.conv_out.weight")[0],
-        "z_channels": _of(shapes, "decoder.conv_in.weight")[1],
-        "ch_mult": [
-            _of(shapes, f"encoder.down.{n}.block.0.conv2.weight")[0] // ch[0] for n in range(levels)
+        "out_channels": _of(shapes, "decoder.conv_out.weight")[0],
+        "latent_channels": _of(shapes, "decoder.conv_in.weight")[1],
+        "block_out_channels": [
+            _of(shapes, f"encoder.down.{n}.block.0.conv2.weight")[0] for n in range(levels)
         ],
-        "num_res_blocks": 1
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "layers_per_block": 1
         + max(int(m[1]) for n in shapes if (m := re.match(r"encoder\.down\.0\.block\.(\d+)\.", n))),
     }
 
@@ -140,16 +152,22 @@ def _hint(number: int, shapes: Shapes) -> bool:
     return len(shapes.get(f"input_hint_block.{number}.weight", ())) == 4
 
 
-def original(unet_params: Config | None, ddconfig: Config | None) -> Config:
-    """Return what diffusers takes as the original configuration of a U-Net or an autoencoder."""
+def original(shapes: Shapes) -> Config:
+    """Return what diffusers takes as the original configuration of a U-Net.
+
+    Raises UnknownShapesError.
+    """
     inner: Config = {
-        "unet_config": {"params": unet_params} if unet_params else None,
-        "first_stage_config": {"params": {"ddconfig": ddconfig or {"ch_mult": [1, 2, 4, 4]}}},
+        "unet_config": {"params": unet(shapes)},
+        "first_stage_config": {"params": {"ddconfig": {"ch_mult": [1, 2, 4, 4]}}},
     }
     return {"model": {"params": inner}}
 
 
-def _of(shapes: Shapes, name: str) -> tuple[int, ...]:
-    if name not in shapes or len(shapes[name]) < 2:
-        raise UnknownShapesError(f"it has no {name}")
+def _of(shapes: Shapes, name: str, family: bool = False) -> tuple[int, ...]:
+    """Return the shape of a convolution, which the net must have; by some its family is known."""
+    if len(shapes.get(name, ())) != 4:
+        if family:
+            raise UnknownShapesError(f"it has no {name} of four dimensions")
+        raise ProbeError(f"{name} is missing", "the file is not whole: fetch it again")
     return shapes[name]

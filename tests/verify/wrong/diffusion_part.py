@@ -102,6 +102,10 @@ CASES = [
         "PEFT's LoRA, with its base",
         lambda f: _saved(made.lora(naming="peft"), f, made.checkpoint()),
     ),
+    _right(
+        "diffusers' old LoRA, with its base",
+        lambda f: _saved(made.lora(naming="old"), f, made.checkpoint()),
+    ),
     _right("a LoRA in float16", lambda f: _saved({n: t.half() for n, t in made.lora().items()}, f)),
     _right(
         "LoHa",
@@ -195,6 +199,25 @@ CASES = [
         "attentions",
     ),
     _case(
+        "a U-Net without a size",
+        lambda f: _saved(
+            {
+                n: t
+                for n, t in made.unet().items()
+                if not n[22:].startswith(("input_blocks.4", "input_blocks.5"))
+            },
+            f,
+        ),
+        unet,
+        "missing",
+    ),
+    _case(
+        "a U-Net without one of its first blocks",
+        lambda f: _saved({n: t for n, t in made.unet().items() if "input_blocks.4" not in n}, f),
+        unet,
+        "input_blocks.4 is missing",
+    ),
+    _case(
         "a U-Net without a block",
         lambda f: _saved({n: t for n, t in made.unet().items() if "output_blocks.4" not in n}, f),
         unet,
@@ -216,7 +239,7 @@ CASES = [
         "an autoencoder without its decoder",
         lambda f: _saved({n: t for n, t in made.vae().items() if ".decoder." not in n}, f),
         vae,
-        "AutoencoderKL",
+        "decoder.conv_out.weight is missing",
     ),
     _case(
         "a U-Net where a LoRA is expected",
