@@ -99,7 +99,7 @@ def open_session(file: Path, device: str) -> Any:
 
     provider = _provider(onnxruntime, device)
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3  # errors; those are raised as well
+    settings.log_severity_level = 4  # errors are raised as well
     try:
         return onnxruntime.InferenceSession(str(file), settings, providers=[provider])
     except Exception as error:

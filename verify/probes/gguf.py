@@ -77,8 +77,8 @@ class Gguf:
             raise ProbeError(
                 "the artifact has no .gguf file", "add it to its `files`, or name it in `files`"
             )
-        context.device()
-        context.metrics.update(parameters=0, tensors=0)
+        # torch, which knows of GPUs, is not imported for a file that nothing computes with.
+        context.metrics.update(parameters=0, tensors=0, device="cpu")
         for weights in weight_sets(chosen, request.files):
             _check_model(weights, request, context)
 
