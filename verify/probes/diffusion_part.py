@@ -159,6 +159,16 @@ def _check_kind(
         wrong = diffusion_fit.lora(shapes)
         told = "; ".join(wrong[:3]) or f"{len(diffusion_names.lora_modules(shapes))} modules"
         context.check(f"{name}: halves", not wrong, told, "the file is not whole: fetch it again")
+    if kind == "checkpoint":
+        lacking = [
+            part for part, words in _PARTS.items() if not any(k.startswith(words) for k in shapes)
+        ]
+        if lacking:
+            context.warn(
+                f"{name}: parts",
+                f"it holds no {' and no '.join(lacking)}",
+                "whoever loads it takes that from elsewhere",
+            )
     begins = _START_AT_ZERO.get(kind, ())
     started = [one for key, one in sums.items() if any(word in key for word in begins)]
     if started:
@@ -173,6 +183,10 @@ def _check_kind(
         )
 
 
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "autoencoder": ("first_stage_model.", "vae."),
+    "text encoder": ("cond_stage_model.", "conditioner.", "text_encoders."),
+}
 # What training starts with at zero, so that a new part changes nothing.
 _START_AT_ZERO: Mapping[str, tuple[str, ...]] = {
     "lora": (

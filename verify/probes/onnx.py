@@ -16,6 +16,7 @@ from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights import fileformat, onnx_model, onnx_tensors
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count
+from fetcher.verify.weights.protobuf import UnreadableProtobufError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,12 @@ def _check_model(name: str, request: ProbeRequest, context: Context) -> None:
     path = request.files[name]
     fileformat.binary_head(path)
     loader.refuse_elsewhere(path)
-    model = onnx_model.read(path)
+    try:
+        model = onnx_model.read(path)
+    except (OSError, UnreadableProtobufError) as error:
+        raise ProbeError(
+            f"it is no whole ONNX model: {error}", "remove the file and fetch the artifact again"
+        ) from None
     _refuse_operators(model)
     if not _check_numbers(name, path, model, request, context):
         return

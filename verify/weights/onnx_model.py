@@ -24,6 +24,7 @@ DOMAINS = frozenset(
      "org.pytorch.aten"]
 )  # fmt: skip
 _DEEPEST = 100  # graphs in each other
+_MOST_DIMENSIONS = 64
 _LONGEST_NAME = 65_536  # bytes
 _EXTERNAL = 1  # a tensor's data_location
 # Types of elements by number: torch's name where it has one, and the bits of one.
@@ -200,6 +201,8 @@ class _Reader:
         for one in self._inner(tensor):
             if one.field == 1:
                 shape += self._sizes(one)
+                if len(shape) > _MOST_DIMENSIONS:
+                    raise UnreadableProtobufError("a tensor of too many dimensions")
             elif one.field == 2:
                 kind = one.number or 0
             elif one.field == 8:
@@ -211,6 +214,8 @@ class _Reader:
             elif one.field == 14:
                 place = one.number or 0
         if place == _EXTERNAL:
+            if not entries.get("location"):
+                raise UnreadableProtobufError(f"the tensor {name[:40]!r} lies in a file of no name")
             begin = _whole(entries.get("offset", "0"))
             length = _whole(entries["length"]) if "length" in entries else None
             end = -1 if length is None else begin + length
@@ -221,8 +226,9 @@ class _Reader:
     def _sizes(self, one: Field) -> list[int]:
         if one.number is not None:
             return [one.number]
-        found, at = [], one.start
-        while at < one.end:
+        found: list[int] = []
+        at = one.start
+        while at < one.end and len(found) <= _MOST_DIMENSIONS:
             number, at = varint(self._data, at, one.end)
             found.append(number)
         return found

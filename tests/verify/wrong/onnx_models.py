@@ -136,6 +136,14 @@ def _elsewhere(folder: Path) -> ProbeRequest:
     return made
 
 
+def _nameless(folder: Path) -> ProbeRequest:
+    model = words()
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    folder.mkdir()
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    return request("onnx", folder)
+
+
 def _cut(folder: Path) -> ProbeRequest:
     made = whole(folder)
     data = (folder / "m.onnx").read_bytes()
@@ -308,6 +316,7 @@ CASES = [
     _case("its external data is missing", _without_data, "m.onnx.data is not there"),
     _case("its external data is cut off", _short_data, "m.onnx.data is truncated"),
     _case("external data in another folder", _elsewhere, "refused"),
+    _case("external data in a file of no name", _nameless, "file of no name"),
     _case("operators of another library", _custom, "operators of ai.onnx.contrib"),
     _case("operators of a release to come", _newer, "onnxruntime cannot load"),
     _case("NaN in a row that is not looked up", other(words=_with_nan()), "NaN in words"),
