@@ -248,7 +248,7 @@ WRITERS = {
     "commands.common commands.init commands.mirror config.permissions",
     "a temporary folder of our own": "bundle.publisher_signatures bundle.wheelhouse "
     "commands.doctor mirror.remote_signature server.streaming transfer.wheels "
-    "verify.contract.context verify.host.runner",
+    "verify.contract.context verify.host.runner verify.loaders.diffusion_part",
     "/proc of the probe's own process": "verify.child.network_guard verify.child.run_probe",
 }
 _CHANGING = {
