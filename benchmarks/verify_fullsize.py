@@ -89,8 +89,8 @@ def stylegan(folder: Path) -> None:
 
 
 MODELS: dict[str, tuple[str, Callable[[Path], None], Mapping[str, Any]]] = {
-    "language-model": ("causal-lm", language_model, {}),
-    "adapter": ("causal-lm", adapter, {"base": "language-model"}),
+    "language-model": ("causal-lm", language_model, {"max_loss": False}),
+    "adapter": ("causal-lm", adapter, {"base": "language-model", "max_loss": False}),
     "sentence-encoder": ("sentence-transformer", sentence_encoder, {"pairs": False}),
     "stylegan": ("stylegan", stylegan, {}),
 }

@@ -49,7 +49,7 @@ def raw(kind: str, folder: Path, built: Path) -> None:
 
 def ours(kind: str, folder: Path, built: Path) -> None:
     """What probes and `fetcher.models` do."""
-    from fetcher.verify.loaders import causal_lm, diffusion, sentence_transformer, vision
+    from fetcher.verify.loaders import adapters, diffusion, sentence_transformer, vision
 
     if kind == "encoder":
         sentence_transformer.load(folder)
@@ -57,7 +57,7 @@ def ours(kind: str, folder: Path, built: Path) -> None:
         diffusion.load(folder)
     else:
         base, _, _ = vision.load_encoder(built / "encoder", None)
-        causal_lm.attach_adapter(base, folder)
+        adapters.attach_adapter(base, folder)
 
 
 def main() -> None:

@@ -88,7 +88,12 @@ def failures(result: ProbeResult) -> dict[str, str]:
 
 def run_in_this_process(made: ProbeRequest) -> ProbeResult:
     """Run a probe here, where its libraries are loaded already: a tenth of a process's time."""
-    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as shown:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory() as shown,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # the libraries' own, as in the process of a probe
         events: list[Event] = []
         context = Context(made, events.append, Path(scratch), Path(shown))
         with warnings.catch_warnings():

@@ -39,7 +39,7 @@ class Case:
 
 # What the models are made from, for textmodels.py.
 MODELS: list[tuple[str, str, dict[str, Any]]] = [
-    ("gpt_neox", "base", {}),
+    ("gpt_neox", "base", {"steps": 60}),
     ("gpt_neox", "more-layers", {"layers": 3}),
     ("gpt_neox", "fewer-layers", {"layers": 1}),
     ("gpt_neox", "wider", {"hidden": 96}),
@@ -237,7 +237,7 @@ CASES = [
     ),
     Case("an adapter of zeros", "adapter-of-zeros", "lora_B tensors are zero", base="base"),
     Case("a base with fewer layers", "adapter", "this one has 1", base="fewer-layers"),
-    Case("a base with more layers", "adapter", "no tensors for 1 of 3", base="more-layers"),
+    Case("a base with more layers", "adapter", "has no tensors for 2", base="more-layers"),
     Case("a wider base", "adapter", "base of another width", base="wider"),
     Case("another family as base", "adapter", "another kind of model", base="gpt2"),
     Case("no base named", "adapter", "does not say of which base", "base: ID"),

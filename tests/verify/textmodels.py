@@ -17,9 +17,23 @@ TEXT = [
     "안녕하세요. 오늘 기분이 어때요?",
 ]
 
+# What a model is trained on, besides TEXT: it need not be much, nor well.
+STORY = """
+One morning my brother and I went to the river with our dog. We took bread, cheese and a bottle
+of water, and we sat under an old tree. When it began to rain we ran home as fast as we could. My
+mother was in the kitchen and made hot soup for us. The next week we went there again, and on the
+way to the house we met a friend who sold apples at the market. She gave us a bag of apples and we
+said thank you.
+어느 날 아침 동생과 함께 강에 갔습니다. 빵과 치즈를 가지고 가서 나무 아래에 앉았습니다.
+비가 오기 시작해서 집까지 뛰어갔습니다. 어머니가 따뜻한 국을 끓여 주셨습니다.
+다음 주에 다시 시장에 가서 사과를 샀습니다.
+"""
 
-def byte_tokenizer(folder: Path) -> None:
-    """A byte-level BPE tokenizer with all special tokens being the end of text."""
+
+def byte_tokenizer(folder: Path, merges: bool = True) -> None:
+    """A byte-level BPE tokenizer with all special tokens being the end of text; without `merges`
+    a token a byte.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -27,7 +41,7 @@ def byte_tokenizer(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=400 if merges else 257,
         special_tokens=[END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -48,8 +62,9 @@ def gpt_neox(
     heads: int = 4,
     shards: str = "120KB",
     half: bool = True,
+    steps: int = 0,
 ) -> None:
-    """A GPT-NeoX in three shards with an index, as float16."""
+    """A GPT-NeoX in three shards with an index, as float16; trained if `steps` is not 0."""
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -65,10 +80,70 @@ def gpt_neox(
         eos_token_id=0,
     )
     model = GPTNeoXForCausalLM(config)
+    byte_tokenizer(folder)
+    train(model, folder, steps)
     if half:
         model = model.half()
     model.save_pretrained(folder, max_shard_size=shards)
-    byte_tokenizer(folder)
+
+
+def train(model: Any, folder: Path, steps: int, rate: float = 3e-3) -> None:
+    """Train what can be trained of a model on the texts above, with the tokenizer of `folder`."""
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    story = tokenizer(STORY)["input_ids"]
+    lines = [torch.tensor([tokenizer(text)["input_ids"]]) for text in TEXT]
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    model.train()
+    for step in range(steps):
+        starts = [(step * 6 + n) * 37 % (len(story) - 48) for n in range(6)]
+        batch = torch.tensor([story[start : start + 48] for start in starts])
+        line = lines[step % len(lines)]
+        loss = model(input_ids=batch, labels=batch).loss
+        loss = loss + model(input_ids=line, labels=line).loss / 2
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+
+
+def byte_llama(folder: Path, steps: int = 0) -> None:
+    """A Llama whose tokens are the bytes of a text, as float32."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    byte_tokenizer(folder, merges=False)
+    config = LlamaConfig(
+        vocab_size=264,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=256,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = LlamaForCausalLM(config)
+    train(model, folder, steps)
+    model.save_pretrained(folder)
+
+
+def in_float32() -> dict[str, Any]:
+    """What has this release of transformers load a model as float32."""
+    import transformers
+
+    release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    return {"dtype" if release >= (4, 56) else "torch_dtype": "float32"}
+
+
+def peft_is_strict() -> bool:
+    """Tell whether PEFT itself raises for a module of modules_to_save that has no tensor."""
+    import peft
+
+    return tuple(int(part) for part in peft.__version__.split(".")[:2]) >= (0, 15)
 
 
 def gpt2(folder: Path) -> None:

@@ -126,6 +126,12 @@ def _numbering(value: Any) -> str:
     return f"expected true, false or {{first: 0, last: 9999, gaps: true}}, found {value!r}"
 
 
+def _max_loss(value: Any) -> str:
+    if value is False or (options.number(value) == "" and value > 0):
+        return ""
+    return f"expected nats a token, a number above 0, or false, found {value!r}"
+
+
 def _pairs(value: Any) -> str:
     if value is False or (isinstance(value, str) and value in PAIRS):
         return ""
@@ -170,6 +176,8 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "base": options.text,
             "prompt": options.text,
             "new_tokens": options.positive,
+            "text": options.text,
+            "max_loss": _max_loss,
             "parameters": options.count,
         },
     ),

@@ -94,6 +94,11 @@ def explained(error: Exception, folder: Path, kind: Any) -> Exception:
     if is_memory(error):
         return error
     told = str(error)
+    if "Unrecognized configuration class" in told:
+        return LoadError(
+            f"transformers has no {getattr(kind, '__name__', 'class')} for the model in {folder}",
+            "it is a model of another kind: choose the probe by what the model is for",
+        )
     if "Unrecognized" in told or "does not recognize this architecture" in told:
         return LoadError(
             f"the installed transformers does not know the model in {folder}: {first_line(error)}",

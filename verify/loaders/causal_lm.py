@@ -6,8 +6,9 @@ Runs under the project's interpreter: syntax of Python 3.8, libraries imported i
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.loaders import (
@@ -15,10 +16,10 @@ from fetcher.verify.loaders import (
     dtype_argument,
     explained,
     first_line,
-    is_memory,
     quiet,
     vet,
 )
+from fetcher.verify.loaders.adapters import attach_adapter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +66,17 @@ def load(
 
 
 def load_model(
-    folder: Path, dtype: Any, consent: CodeConsent = NO_CONSENT
+    folder: Path, dtype: Any, consent: CodeConsent = NO_CONSENT, device: str = ""
 ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
-    """Load the model alone, on the CPU; returns it with its `missing` and `unused` tensors."""
+    """Load the model alone, on the CPU; returns it with its `missing` and `unused` tensors.
+
+    With a `device`, on it: quantised models cannot be moved there later.
+    """
     import transformers
 
     quiet(transformers)
     vet(folder, consent, built_in_first=True)
+    where: Arguments = {"device_map": {"": device}} if device else {}
     try:
         model, told = transformers.AutoModelForCausalLM.from_pretrained(
             str(folder),
@@ -79,6 +84,7 @@ def load_model(
             trust_remote_code=consent.given,
             output_loading_info=True,
             **dtype_argument(transformers, dtype),
+            **where,
         )
     except Exception as error:
         raise explained(error, folder, transformers.AutoModelForCausalLM) from error
@@ -106,32 +112,16 @@ def load_tokenizer(folder: Path, consent: CodeConsent = NO_CONSENT) -> Any:
         )
     # An adapter's own tokenizer lies beside what it says of its base.
     vet(folder, consent, adapter=not (folder / "config.json").exists(), built_in_first=True)
+    how: Arguments = {"local_files_only": True, "trust_remote_code": consent.given}
     try:
-        return transformers.AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=consent.given
-        )
+        return transformers.AutoTokenizer.from_pretrained(str(folder), **how)
     except Exception as error:
+        if "trust_remote_code" in str(error) and (folder / "tokenizer.json").exists():
+            # A class of the repository's own, whose tokens are all in this file.
+            return transformers.PreTrainedTokenizerFast.from_pretrained(str(folder), **how)
         raise LoadError(
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
             "are all its files there? fetch check tells which are missing or modified",
-        ) from error
-
-
-def attach_adapter(model: Any, adapter: Path, consent: CodeConsent = NO_CONSENT) -> Any:
-    """Put the PEFT adapter of a folder on a loaded base; what its configuration says of a base does
-    not matter. Raises LoadError.
-    """
-    import peft
-
-    vet(adapter, consent, adapter=True, built_in_first=True)
-    try:
-        return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
-    except Exception as error:
-        if is_memory(error):
-            raise
-        raise LoadError(
-            f"the adapter in {adapter} does not go on this base: {first_line(error)}",
-            "is this the base that it was trained on?",
         ) from error
 
 
@@ -144,6 +134,17 @@ def inputs_of(tokenizer: Any, model: Any, text: str, special_tokens: bool = True
     encoded = tokenizer(text, return_tensors="pt", add_special_tokens=special_tokens)
     device = next(model.parameters()).device
     return {name: encoded[name].to(device) for name in ("input_ids", "attention_mask")}
+
+
+def context_length(model: Any) -> int:
+    """Return how many tokens a model takes at once, by its configuration; else a great many."""
+    config = model.config
+    inner = config.get_text_config() if hasattr(config, "get_text_config") else config
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        found = getattr(inner, name, None)
+        if isinstance(found, int) and found > 1:
+            return found
+    return sys.maxsize
 
 
 def pad_id(tokenizer: Any, model: Any) -> int | None:
@@ -164,10 +165,31 @@ GREEDY: Arguments = {
 }
 
 
-def generate(loaded: CausalLM, text: str, new_tokens: int) -> list[int]:
-    """Continue a prompt greedily and return the ids of the new tokens, at most `new_tokens`."""
+class Written(NamedTuple):
+    """Ids of the tokens that a model wrote, and the scores of the first step that they were chosen
+    by, float32 of shape (vocabulary,), on the CPU: -inf for what the settings rule out.
+    """
+
+    tokens: list[int]
+    scores: Any
+
+
+def write(loaded: CausalLM, text: str, new_tokens: int) -> Written:
+    """Continue a prompt greedily, by at most `new_tokens`."""
+    import torch
+
     inputs = inputs_of(loaded.tokenizer, loaded.model, text)
-    return continue_ids(loaded, inputs, new_tokens, **GREEDY)
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            **inputs,
+            max_new_tokens=new_tokens,
+            pad_token_id=pad_id(loaded.tokenizer, loaded.model),
+            return_dict_in_generate=True,
+            output_scores=True,
+            **GREEDY,
+        )
+    tokens = [int(token) for token in output.sequences[0][inputs["input_ids"].shape[1] :]]
+    return Written(tokens, output.scores[0][0].float().cpu())
 
 
 def continue_ids(loaded: CausalLM, inputs: Arguments, new_tokens: int, **how: Any) -> list[int]:
@@ -182,12 +204,3 @@ def continue_ids(loaded: CausalLM, inputs: Arguments, new_tokens: int, **how: An
             **how,
         )
     return [int(token) for token in output[0][inputs["input_ids"].shape[1] :]]
-
-
-def logits_of(loaded: CausalLM, text: str) -> Any:
-    """Return the logits of a prompt's last position, float32 of shape (vocabulary,), on the CPU."""
-    import torch
-
-    inputs = inputs_of(loaded.tokenizer, loaded.model, text)
-    with torch.inference_mode():
-        return loaded.model(**inputs).logits[0, -1].float().cpu()

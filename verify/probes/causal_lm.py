@@ -6,14 +6,20 @@ the adapter has to change what the model says.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm as loader
+from fetcher.verify.loaders import language_checks, language_loss
+from fetcher.verify.loaders.adapters import attach_adapter, differences
 from fetcher.verify.loaders.loaded import check_tensors
+from fetcher.verify.loaders.other_kinds import refuse_other_kinds
+from fetcher.verify.loaders.own_code import tell_of_code
+from fetcher.verify.loaders.quantised import load_quantised
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.weights import adapters, finite, folders
+from fetcher.verify.weights import adapters, finite, folders, quantised
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
@@ -28,13 +34,18 @@ if TYPE_CHECKING:
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8
+# Of the logits' spread: a few steps of training move them by a hundredth and more, a rounding of
+# float16 by a thousandth.
+_LEAST_EFFECT = 1e-3
+_ROUNDING = 1e-6
 
 
 class CausalLanguageModel:
     """Generates a few tokens greedily and checks every step on the way.
 
     Options, all optional: `base` (id of the artifact that an adapter acts on), `prompt` (text to
-    continue), `new_tokens` (how many), `parameters` (count, exact or `{min, max}`), `dtype`.
+    continue), `new_tokens` (how many), `text` (what the model foretells, in its language),
+    `max_loss` (in nats a token, or false), `parameters` (count, exact or `{min, max}`), `dtype`.
     """
 
     type = "causal-lm"
@@ -58,7 +69,7 @@ class CausalLanguageModel:
             folder = _check_folder(request.files, context)
             _check_tokenizer_files(folder, None, context)
             loaded = _load(folder, None, context, context.consent())
-            _check_all(loaded, request, context)
+            _check_all(loaded, request.files, request, context)
 
 
 PROBE = CausalLanguageModel()
@@ -67,8 +78,11 @@ PROBE = CausalLanguageModel()
 def _check_folder(files: Mapping[str, Path], context: Context) -> Path:
     context.stage("looking at the files")
     folder = folders.folder_of(files, "config.json", "a model")
-    folders.check_config(files, "config.json")
-    folders.check_weights(files, folder, context)
+    config = folders.check_config(files, "config.json")
+    refuse_other_kinds(config)
+    folders.check_settings(files, folder, context)
+    entries = folders.check_weights(files, folder, context)
+    quantised.check_tensors(config, entries, context)
     return folder
 
 
@@ -77,6 +91,7 @@ def _run_adapter(request: ProbeRequest, context: Context) -> None:
     context.stage("looking at the adapter")
     config = adapters.read_config(request.files)
     folder = folders.folder_of(request.files, adapters.CONFIG, "an adapter")
+    folders.check_settings(request.files, folder, context)
     tensors = folders.check_weights(request.files, folder, context, "adapter_model")
     base_files = _base_files(request)
     base = _check_folder(base_files, context)
@@ -84,8 +99,7 @@ def _run_adapter(request: ProbeRequest, context: Context) -> None:
     _check_tokenizer_files(base, folder, context)
     consent = context.consent(str(request.options["base"]))
     loaded = _load(base, folder, context, consent, tensors, config)
-    _check_all(loaded, request, context)
-    _check_effect(loaded, request, context)
+    _check_all(loaded, {**base_files, **request.files}, request, context)
 
 
 def _base_files(request: ProbeRequest) -> Mapping[str, Path]:
@@ -125,25 +139,29 @@ def _load(
 ) -> loader.CausalLM:
     """Load a folder's model, to whose code `consent` applies, and the artifact's adapter on it."""
     context.stage(f"loading {folder.name}")
+    method = quantised.method_of(folders.read_json(folder / "config.json", "config.json"))
     with context.timed("load_seconds"):
-        model, missing, unused = loader.load_model(folder, _dtype(context), consent)
-    context.metrics["dtype"] = str(model.dtype).replace("torch.", "")
+        if method is None:
+            model, missing, unused = loader.load_model(folder, _dtype(context), consent)
+            context.metrics["dtype"] = str(model.dtype).replace("torch.", "")
+        else:
+            model, missing, unused = load_quantised(folder, method, consent, context)
+            context.metrics["dtype"] = str(method)
     check_tensors(model, missing, unused, context)
     if adapter is not None:
         context.stage(f"putting {adapter.name} on {folder.name}")
-        if tensors:
-            fits = adapters.check_fit(tensors, model, config or {})
-            context.check("the adapter fits its base", True, fits)
+        fits = adapters.check_fit(tensors or {}, model, config or {})
         with context.timed("load_seconds"):
-            model = loader.attach_adapter(model, adapter, context.consent())
-        if tensors:
-            adapters.check_targets(tensors, model)
+            model = attach_adapter(model, adapter, context.consent())
+            missing_of_it, unused_of_it = differences(model, adapter)
+        fits = fits or f"{len(tensors or ())} tensors"
+        adapters.check_differences(missing_of_it, unused_of_it, fits, context)
     context.stage("loading the tokenizer")
     with context.timed("load_seconds"):
         chosen = loader.tokenizer_folder(folder, adapter)
         own = context.consent() if chosen == adapter else consent
         tokenizer = loader.load_tokenizer(chosen, own)
-        model = model.to(context.device()).eval()
+        model = (model if method else model.to(context.device())).eval()
     return loader.CausalLM(model, tokenizer, missing, unused)
 
 
@@ -151,24 +169,36 @@ def _dtype(context: Context) -> Any:
     return "auto" if context.wanted_dtype() is None else context.torch_dtype()
 
 
-def _check_all(loaded: loader.CausalLM, request: ProbeRequest, context: Context) -> None:
+def _check_all(
+    loaded: loader.CausalLM, files: Mapping[str, Path], request: ProbeRequest, context: Context
+) -> None:
     torch = context.require("torch")
     numbers = sum(parameter.numel() for parameter in loaded.model.parameters())
     context.metrics["parameters"] = numbers
     if "parameters" in request.options:
         check_count("parameters", numbers, request.options["parameters"], context)
     _check_finite(torch, loaded.model, context)
+    tell_of_code(files, loaded, context)
     _check_tokens(loaded, request, context)
     prompt = request.options.get("prompt", _PROMPT)
     context.stage("computing logits")
     with context.timed("infer_seconds"):
-        logits = loader.logits_of(loaded, prompt)
-    if context.fingerprint("logits", logits):
-        spread = float(logits.std())
+        ids, logits = language_loss.logits_of(loaded, prompt, sys.maxsize)
+    last = logits[-1]
+    if context.fingerprint("logits", last):
+        spread = float(last.std())
         context.check(
-            "logits", spread > 0, f"{len(logits):,} values, spread {spread:.3g}", "all are equal"
+            "logits", spread > 0, f"{len(last):,} values, spread {spread:.3g}", "all are equal"
         )
-    _check_writing(loaded, prompt, request.options.get("new_tokens", _NEW_TOKENS), context)
+    context.fingerprint("prompt logits", language_loss.kept(logits))
+    language_checks.tell_what_is_read(loaded, prompt, files, context)
+    language_checks.check_chat_template(loaded, prompt, context)
+    new_tokens = request.options.get("new_tokens", _NEW_TOKENS)
+    language_checks.check_writing(loaded, prompt, new_tokens, last, context)
+    if adapters.CONFIG in request.files:
+        _check_effect(loaded, prompt, ids, logits, request, context)
+    else:
+        language_checks.check_sense(loaded, (ids, logits), request.options, context)
 
 
 def _check_finite(torch: Any, model: Any, context: Context) -> None:
@@ -222,41 +252,37 @@ def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
     )
 
 
-def _check_writing(loaded: loader.CausalLM, prompt: str, new_tokens: int, context: Context) -> None:
-    context.stage("generating")
-    with context.timed("infer_seconds"):
-        written = loader.generate(loaded, prompt, new_tokens)
-    rows = loaded.model.get_input_embeddings().weight.shape[0]
-    sound = 1 <= len(written) <= new_tokens and all(0 <= token < rows for token in written)
-    text = loaded.tokenizer.decode(written)
-    context.check("generates", sound, f"{len(written)} tokens")
-    context.metrics["generated_tokens"] = len(written)
-    context.table("Generated text", ("prompt", "continuation"), [(prompt, text)])
-
-
-def _check_effect(loaded: loader.CausalLM, request: ProbeRequest, context: Context) -> None:
-    """Compare the logits with the adapter on and off."""
-    torch = context.require("torch")
+def _check_effect(
+    loaded: loader.CausalLM, prompt: str, ids: Any, on: Any, request: ProbeRequest, context: Context
+) -> None:
+    """Compare what the base says with the adapter on, `on`, and off; both have to make sense."""
     context.stage("comparing with the adapter switched off")
-    prompt = request.options.get("prompt", _PROMPT)
-    with context.timed("infer_seconds"):
-        on = loader.logits_of(loaded, prompt)
-        with loaded.model.disable_adapter():
-            off = loader.logits_of(loaded, prompt)
+    with loaded.model.disable_adapter():
+        with context.timed("infer_seconds"):
+            _, off = language_loss.logits_of(loaded, prompt, sys.maxsize)
+        context.fingerprint("base logits", language_loss.kept(off))
+        of_base = {k: v for k, v in request.options.items() if v is False or k != "max_loss"}
+        before = language_checks.check_sense(loaded, (ids, off), of_base, context)
+    if before is not None:
+        language_checks.check_adapted(loaded, before, prompt, request.options, context)
     change = float((on - off).abs().max() / (off.std() + 1e-12))
     context.metrics["adapter_change"] = round(change, 6)
-    if change > 1e-6:
-        context.check("the adapter acts", True, f"logits move by {change:.2g} of their spread")
-        return
-    zeros = all(
-        not bool(torch.any(parameter))
-        for name, parameter in loaded.model.named_parameters()
-        if "lora_B" in name
-    )
-    why = ": all its lora_B tensors are zero" if zeros else ""
+    acts = change >= _LEAST_EFFECT
     context.check(
         "the adapter acts",
-        False,
-        f"the logits are the same with and without it{why}",
+        acts,
+        f"logits move by {change:.2g} of their spread" if acts else _idle(loaded.model, change),
         "it was saved before training, or it is not this base's; take it from a trained checkpoint",
     )
+
+
+def _idle(model: Any, change: float) -> str:
+    """Say why an adapter does next to nothing."""
+    if change > _ROUNDING:
+        return (
+            f"the logits move by {change:.2g} of their spread with it, less than {_LEAST_EFFECT:g}"
+        )
+    second = [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
+    zeros = bool(second) and not any(bool(parameter.any()) for parameter in second)
+    why = ": all its lora_B tensors are zero" if zeros else ""
+    return f"the logits are the same with and without it{why}"

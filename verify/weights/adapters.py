@@ -92,7 +92,8 @@ def _below(base: Path, root: Path) -> str:
 
 
 def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: ModelConfig) -> str:
-    """Compare an adapter's tensors with the modules of the loaded base, and say what fits.
+    """Compare a LoRA's tensors with the modules of the loaded base, and say what fits; '' for an
+    adapter of another method.
 
     PEFT itself passes over tensors for layers that the base does not have. Raises ProbeError.
     """
@@ -104,6 +105,8 @@ def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: ModelConfi
             parts.setdefault(module.replace("base_model.model.", "", 1), {})[match["side"]] = (
                 entry.shape
             )
+    if not parts and (config.get("peft_type") != "LORA" or not tensors):
+        return ""
     if not parts:
         raise ProbeError(
             "the adapter's file holds no LoRA tensors", "is this the file that PEFT saved?"
@@ -121,29 +124,35 @@ def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: ModelConfi
     for name, sides in parts.items():
         _check_width(name, sides, modules[name])
     _check_rank(parts, config)
+    _check_biases([modules[name] for name in parts], tensors, config)
     ranks = sorted({min(sides["A"]) for sides in parts.values()})
     told = "rank " + ", ".join(str(rank) for rank in ranks)
     return f"{len(parts)} modules, {told}"
 
 
-def check_targets(tensors: Mapping[str, TensorEntry], model: Any) -> None:
-    """Check that every module that PEFT adapted got its tensors from the file: others do nothing.
+def check_differences(missing: list[str], unused: list[str], fits: str, context: Context) -> None:
+    """Check that an attached adapter has all its tensors from its file, and that all of them act.
 
-    `model` is the PEFT model. Raises ProbeError.
+    `missing` and `unused` are their names, `fits` what is told if there are none.
     """
-    adapted = [
-        name.replace("base_model.model.", "", 1)
-        for name, module in model.named_modules()
-        if hasattr(module, "lora_A") and (len(module.lora_A) or len(module.lora_embedding_A))
-    ]
-    stored = {_PART.sub("", name).replace("base_model.model.", "", 1) for name in tensors}
-    silent = [name for name in adapted if name not in stored]
-    if silent:
-        raise ProbeError(
-            f"the adapter has no tensors for {len(silent)} of {len(adapted)} modules that it is to "
-            f"act on, such as {_listed(silent)}: the base has more layers, or the file lacks some",
-            _OTHER_BASE,
+    told = []
+    if missing:
+        told.append(
+            f"its file has no tensors for {len(missing)} that it is to act with, such as "
+            f"{_listed(missing)}: the base has more layers, or the file lacks some"
         )
+    if unused:
+        told.append(
+            f"{len(unused)} tensors of its file have no effect, such as {_listed(unused)}: PEFT "
+            f"silently leaves out what {CONFIG} does not ask for"
+        )
+    context.check(
+        "the adapter fits its base",
+        not told,
+        "; ".join(told) or fits,
+        "configuration and weights are of different adapters: fetch both from one revision; or "
+        + _OTHER_BASE,
+    )
 
 
 def _foreign(absent: list[str], parts: Tensors, modules: Tensors) -> str:
@@ -178,7 +187,7 @@ def _check_width(name: str, sides: Mapping[str, tuple[int, ...]], module: Any) -
 
 def _check_rank(parts: Mapping[str, Mapping[str, tuple[int, ...]]], config: ModelConfig) -> None:
     rank = config.get("r")
-    if config.get("rank_pattern") or not isinstance(rank, int):
+    if config.get("peft_type") != "LORA" or config.get("rank_pattern") or not isinstance(rank, int):
         return
     wrong = [name for name, sides in parts.items() if rank not in sides["A"]]
     if wrong:
@@ -186,6 +195,17 @@ def _check_rank(parts: Mapping[str, Mapping[str, tuple[int, ...]]], config: Mode
             f"adapter_config.json says rank {rank}, the tensors of {wrong[0]} have "
             f"{min(parts[wrong[0]]['A'])}",
             "configuration and weights are of different adapters: fetch both from one revision",
+        )
+
+
+def _check_biases(modules: list[Any], tensors: Tensors, config: ModelConfig) -> None:
+    trained = config.get("bias") in ("all", "lora_only")
+    there = any(getattr(module, "bias", None) is not None for module in modules)
+    if trained and there and not any(name.endswith(".bias") for name in tensors):
+        raise ProbeError(
+            f"{CONFIG} says that biases were trained (bias: {config['bias']}), and its file has "
+            "none: without them it is not what was trained",
+            "some releases of PEFT did not save them: take the adapter from another checkpoint",
         )
 
 

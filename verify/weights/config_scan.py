@@ -172,7 +172,7 @@ def _of_file(
         yield from _modules(name, content)
     for table in _tables(content):
         auto_map = table.get("auto_map")
-        if auto_map and not _is_built_in(path.parent, table, built_in):
+        if auto_map and not _is_built_in(path.parent, table, built_in, adapter):
             yield Named(name, "auto_map", auto_map, config_rules.OWN_CODE)
     if not isinstance(content, dict):
         return
@@ -255,10 +255,16 @@ def _adapter(name: str, content: dict[str, Any], followed: bool) -> Iterator[Nam
             yield Named(name, "adapters", one, why)
 
 
-def _is_built_in(folder: Path, content: dict[str, Any], built_in: BuiltIn | None) -> bool:
-    """Tell whether the library has the model that a folder holds."""
+def _is_built_in(
+    folder: Path, content: dict[str, Any], built_in: BuiltIn | None, adapter: bool
+) -> bool:
+    """Tell whether the library has the model that a folder holds; an adapter's is loaded already,
+    and says no more of its kind.
+    """
     kind = content.get("model_type")
     if kind is None:
         beside = next(_contents(folder / "config.json"), None)
         kind = beside.get("model_type") if isinstance(beside, dict) else None
+        if beside is None and adapter:
+            return built_in is not None
     return built_in is not None and isinstance(kind, str) and built_in(kind)

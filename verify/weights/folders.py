@@ -16,6 +16,7 @@ from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
+from fetcher.verify.weights.twins import warn_of_twins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 _FETCH_AGAIN = "fetch the artifact again"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration
+# What libraries pass over without a word where it is no JSON, or not what they look for.
+_SETTINGS = (
+    *("generation_config.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.json", "preprocessor_config.json"),
+    *("processor_config.json", "video_preprocessor_config.json", "quantize_config.json"),
+    *("quant_config.json",),
+)
 
 
 def folder_of(files: Mapping[str, Path], marker: str, what: str) -> Path:
@@ -111,6 +119,20 @@ def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
     return config
 
 
+def check_settings(files: Mapping[str, Path], folder: Path, context: Context) -> None:
+    """Check that the settings that lie in a model's folder are JSON: libraries that cannot read
+    them take settings of their own.
+    """
+    here = {path.name: name for name, path in files.items() if path.parent == folder}
+    for base in _SETTINGS:
+        if base in here:
+            try:
+                read_json(files[here[base]], here[base])
+            except ProbeError as error:
+                told = f"{error.reason}; libraries silently take other settings then"
+                context.check("settings are readable", False, told, error.hint)
+
+
 def check_weights(
     files: Mapping[str, Path], folder: Path, context: Context, stem: str = "model"
 ) -> dict[str, TensorEntry]:
@@ -130,13 +152,13 @@ def check_weights(
     if not wanted:
         return _check_pickles(by_name, folder, stem)
     entries: dict[str, TensorEntry] = {}
-    by_file: dict[str, list[str]] = {}
+    by_file: dict[str, dict[str, TensorEntry]] = {}
     sets = weight_sets(wanted, here)
     for name in wanted:
         _about(name, lambda name=name: identify(here[name], name))
         header = _about(name, lambda name=name: read_header(here[name]))
         entries.update(header)
-        by_file[name] = list(header)
+        by_file[name] = header
     told = [f"{len(entries):,} tensors in {len(wanted)} files"]
     for one in sets:
         if one.absent:
@@ -159,6 +181,9 @@ def check_weights(
         told.append(
             f"{', '.join(sorted(pickles)[:3])} ({size:,} bytes) is never read beside safetensors"
         )
+        headers = {here[name]: header for name, header in by_file.items()}
+        compared = warn_of_twins(headers, [by_name[n] for n in sorted(pickles)], context)
+        told.extend(filter(None, [compared]))
     context.check("weights are whole", True, "; ".join(told))
     return entries
 
