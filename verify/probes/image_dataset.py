@@ -6,6 +6,7 @@ What each option means is in `ImageDataset`.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import re
@@ -215,7 +216,7 @@ def _projected(one: _Seen) -> float:
     bits = hashlib.shake_128(one.name.encode("utf-8", "surrogatepass")).digest(len(one.thumb) // 8)
     signs = (1 if bits[n // 8] >> (n % 8) & 1 else -1 for n in range(len(one.thumb)))
     total = sum(sign * (value - 128) for sign, value in zip(signs, one.thumb))  # noqa: B905
-    return total / len(one.thumb) ** 0.5
+    return total / math.sqrt(len(one.thumb))
 
 
 def _check_copies(whole: Sequence[_Seen], lenient: bool, context: Context) -> None:

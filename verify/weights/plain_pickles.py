@@ -11,7 +11,7 @@ import io
 import pickle
 import zlib
 from collections import OrderedDict
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from fetcher.verify.contract.inert_globals import is_numpy, present_name
 from fetcher.verify.weights import arrays
@@ -51,8 +51,12 @@ class _Wrapper:
         return found
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+# The one in Python: joblib's arrays need a step of their own.
+_InPython: Any = pickle._Unpickler
+
+
+class _Unpickler(_InPython):  # type: ignore[misc]
+    dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
 
     def __init__(self, stream: IO[bytes], find: Callable[[str], Any]) -> None:
         super().__init__(stream, encoding="latin1")

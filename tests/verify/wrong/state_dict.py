@@ -110,7 +110,10 @@ def _training(path: Path) -> None:
 
 
 def _pickled(content: Any, protocol: int = 4) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(pickle.dumps(content, protocol)) and None
+    def write(path: Path) -> None:
+        path.write_bytes(pickle.dumps(content, protocol))
+
+    return write
 
 
 def _scripted(path: Path) -> None:
