@@ -374,3 +374,138 @@ def test_bad_checkpoints_fail(clone: Path) -> None:
 def test_wrong_options(given: dict[str, Any], told: str) -> None:
     (problem,) = PROBE.validate_options(given)
     assert str(problem).startswith(told)
+
+
+DISOBEDIENT = '''
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)))
+
+class Right(Net):
+    pass
+
+class NoGradient(Net):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+class Choice(Net):
+    def forward(self, x):
+        return super().forward(x).argmax(1), x.mean(1, keepdim=True)
+
+class Merges(Net):
+    """Merges one layer into another in eval mode, and takes that back in train mode."""
+
+    def train(self, mode=True):
+        with torch.no_grad():
+            if mode != self.training:
+                self.a.weight += self.a.weight.new_tensor(0.5 if not mode else -0.5)
+        return super().train(mode)
+
+class Idle(Net):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+class IdleNoGradient(Idle):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+class LoadsNothing(Net):
+    def load_state_dict(self, tensors, strict=True):
+        return None
+
+class SkipsALayer(Net):
+    def _load_from_state_dict(self, *args):
+        pass
+
+    def __init__(self):
+        super().__init__()
+        self.b._load_from_state_dict = lambda *args: None
+
+class EvalInitialises(Net):
+    def eval(self):
+        nn.init.normal_(self.a.weight)
+        return super().eval()
+
+class SaysOtherwise(Net):
+    """Keeps the file's tensors for show."""
+
+    def load_state_dict(self, tensors, strict=True):
+        self.__dict__["shown"] = dict(tensors)
+
+    def state_dict(self, *args, **more):
+        return self.__dict__.get("shown") or super().state_dict(*args, **more)
+
+class ForwardInitialises(Net):
+    def forward(self, x):
+        torch.manual_seed(0)
+        self.a.reset_parameters()
+        return super().forward(x)
+
+torch.manual_seed(5)
+GLOBAL = Net().eval()
+
+class Elsewhere(Net):
+    def forward(self, x):
+        return GLOBAL(x)
+
+class Leaks(Net):
+    def forward(self, x):
+        return torch.ones(1, 2) + 1e-3 * x.mean() + 0 * super().forward(x)
+'''
+_OTHERS = "the file's weights"
+
+
+def test_a_class_answers_by_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(DISOBEDIENT)
+    layer = {"weight": (8, 4), "bias": (8,)}
+    tensors = {f"a.{k}": torch.randn(s) for k, s in layer.items()}
+    tensors |= {"b.weight": torch.randn(2, 8), "b.bias": torch.randn(2)}
+    torch.save(tensors, tmp_path / "w.pt")
+    torch.save(
+        {**tensors, "head.weight": torch.randn(2, 8), "head.bias": torch.randn(2)},
+        tmp_path / "idle.pt",
+    )
+    right = ("Right", "NoGradient", "Choice", "Merges", "Idle", "IdleNoGradient")
+    wrong = {
+        "LoadsNothing": f"{_OTHERS} are loaded",
+        "SkipsALayer": f"{_OTHERS} are loaded",
+        "SaysOtherwise": f"{_OTHERS} are loaded",
+        "EvalInitialises": f"{_OTHERS} stay in eval mode",
+        "ForwardInitialises": f"{_OTHERS} stay when it answers",
+        "Elsewhere": "the weights act",
+        "Leaks": "the weights act",
+    }
+    results = probe_all(
+        *(
+            request(
+                "class",
+                tmp_path,
+                class_path=f"nets.{name}",
+                trust="project",
+                inputs=[3, 4],
+                checkpoint="idle.pt" if "Idle" in name else "w.pt",
+                _trust_code=True,
+                _artifact=name,
+            )
+            for name in (*right, *wrong)
+        )
+    )
+    for result in results:
+        told = failures(result)
+        if result.artifact in wrong:
+            assert any(wrong[result.artifact] in name for name in told), (result.artifact, told)
+        else:
+            assert result.state == "passed", (result.artifact, result.reason, result.log)
+        warned = [check.detail for check in result.checks if check.warning]
+        assert bool(warned) == ("Idle" in result.artifact), (result.artifact, warned)
+        assert all("head.weight, head.bias" in detail for detail in warned)

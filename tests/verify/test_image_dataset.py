@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fetcher.verify.probes.image_dataset import PROBE
+from fetcher.verify.contract.fingerprints import difference, take
+from fetcher.verify.probes.image_dataset import _TOLERANCE, PROBE, _folded, _Seen
 
 from ..servers.weights import jpeg
-from .probing import failures, named, probe, probe_all, request
+from .probing import failures, golden_differences, named, probe, probe_all, probe_here, request
 
 pytest.importorskip("PIL")
 
@@ -128,3 +131,37 @@ def test_no_pictures(tmp_path: Path) -> None:
 def test_wrong_options(options: dict[str, Any], told: str) -> None:
     (problem,) = PROBE.validate_options(options)
     assert str(problem).startswith(told)
+
+
+def test_another_decoder_gives_the_same(tmp_path: Path) -> None:
+    # JPEG saved again at a high quality differs by a level or two, as decoders do.
+    image = pytest.importorskip("PIL.Image")
+    root = pictures(tmp_path / "data", *range(50))
+    found = [probe_here("image-dataset", root)]
+    for path in root.glob("*.jpg"):
+        with image.open(path) as opened:
+            pixels = opened.convert("RGB")
+        pixels.save(path, quality=95)
+    found.append(probe_here("image-dataset", root))
+    assert golden_differences(*found) == {}
+
+
+def test_two_of_ten_thousand_that_changed_places_are_seen() -> None:
+    draw = random.Random(0)
+    seen = [_Seen(f"{n:06}.jpg", thumb=draw.randbytes(192)) for n in range(10_000)]
+    near = [
+        replace(one, thumb=bytes(min(255, max(0, v + draw.choice((-1, 0, 1)))) for v in one.thumb))
+        for one in seen
+    ]
+    for one, two in ((17, 9000), (5, 485), (480, 9600)):
+        other = list(near)
+        other[one] = replace(near[two], name=near[one].name)
+        other[two] = replace(near[one], name=near[two].name)
+        assert _differ(seen, other), (one, two)
+    assert not _differ(seen, near)
+
+
+def _differ(one: list[_Seen], two: list[_Seen]) -> list[str]:
+    pairs = zip(_folded(one).items(), _folded(two).values(), strict=True)
+    taken = ((name, take(name, a, _TOLERANCE), take(name, b, _TOLERANCE)) for (name, a), b in pairs)
+    return [name for name, a, b in taken if difference(a, b, "uint8", "uint8")]

@@ -18,6 +18,7 @@ from fetcher.verify.probes.state_dict import PROBE
 
 from .conftest import state_dict
 from .makers import RunsCode, flip
+from .probing import golden_differences, probe_here
 
 torch = pytest.importorskip("torch")
 
@@ -393,3 +394,45 @@ def test_no_manifest_allows_what_runs_code(tmp_path: Path) -> None:
 def test_what_is_allowed_has_a_form(tmp_path: Path, value: Any, told: str) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
     assert told in state_dict(tmp_path, allow_globals=value).reason
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_the_same_weights_in_another_number_type_are_the_same(tmp_path: Path, dtype: str) -> None:
+    source = torch.Generator().manual_seed(0)
+    weights = {str(n): torch.randn(50, 40, generator=source) * 0.02 for n in range(30)}
+    found = []
+    for kind in ("float32", dtype):
+        folder = tmp_path / kind
+        folder.mkdir()
+        torch.save({n: t.to(getattr(torch, kind)) for n, t in weights.items()}, folder / "w.pt")
+        found.append(probe_here("state-dict", folder))
+    assert found[1].metrics["dtype"] == dtype
+    assert golden_differences(*found) == {}
+
+
+def test_joblib_packs_arrays_into_its_stream(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    numpy = pytest.importorskip("numpy")
+    arrays = {"a": numpy.arange(12.0).reshape(3, 4), "b": numpy.ones(5, "float32", order="F")}
+    found = []
+    for packed in (0, 3, "gzip"):
+        folder = tmp_path / str(packed)
+        folder.mkdir()
+        joblib.dump(arrays, folder / "w.joblib", compress=packed)
+        found.append(probe_here("state-dict", folder))
+    assert [one.state for one in found] == ["passed"] * 3, found[0].reason
+    assert found[0].metrics["parameters"] == 17
+    assert golden_differences(found[0], found[1]) == golden_differences(found[0], found[2]) == {}
+
+
+def test_without_torch_the_values_are_the_same(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    from fetcher.verify.weights import sketch
+
+    values = torch.randn(3000, 70, generator=torch.Generator().manual_seed(0))
+    for kind in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        there = values.to(kind)
+        raw = there.contiguous().view(torch.uint8).numpy().tobytes()
+        name = str(kind).replace("torch.", "")
+        by_numpy = sketch.of_blocks(sketch.of_buffer(numpy, raw, name))
+        assert by_numpy == pytest.approx(sketch.of_blocks(sketch.of_tensor(torch, there)), abs=1e-5)

@@ -20,6 +20,13 @@ _MAPPINGS = re.compile(
     r"|(lightning_fabric|lightning\.fabric)\.utilities\.data\.AttributeDict"
 )
 _LISTS = re.compile(r"collections\.deque")
+# Arrays, types and scalars of numpy: nobody needs to name them (weights/arrays.py reads them).
+_NUMPY = re.compile(
+    r"numpy\.(ndarray|dtype|_?bool_?|u?int(8|16|32|64)|float(16|32|64)|complex(64|128))"
+    r"|numpy\.dtypes\.\w+DType"
+    r"|numpy\.(core|_core)\.multiarray\.(_reconstruct|scalar)"
+    r"|numpy\.(core|_core)\.numeric\._frombuffer"
+)
 _PLAIN = re.compile(
     r"argparse\.Namespace"
     r"|types\.SimpleNamespace"
@@ -30,10 +37,6 @@ _PLAIN = re.compile(
     r"|decimal\.Decimal"
     r"|fractions\.Fraction"
     r"|uuid\.(UUID|SafeUUID)"
-    r"|numpy\.(ndarray|dtype|_?bool_?|u?int(8|16|32|64)|float(16|32|64)|complex(64|128))"
-    r"|numpy\.dtypes\.\w+DType"
-    r"|numpy\.(core|_core)\.multiarray\.(_reconstruct|scalar)"
-    r"|numpy\.(core|_core)\.numeric\._frombuffer"
     r"|numpy\.random\._pickle\.__(randomstate|generator|bit_generator)_ctor"
     r"|torch\.torch_version\.TorchVersion"
     r"|omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig)"
@@ -48,7 +51,12 @@ _PLAIN = re.compile(
 
 def is_inert(name: str) -> bool:
     """Tell whether a global (`module.name`) is plain data; names of Python 2 count as their own."""
-    return any(kind.fullmatch(present_name(name)) for kind in (_PLAIN, _MAPPINGS, _LISTS))
+    return any(kind.fullmatch(present_name(name)) for kind in (_PLAIN, _NUMPY, _MAPPINGS, _LISTS))
+
+
+def is_numpy(name: str) -> bool:
+    """Tell whether it rebuilds arrays, types or scalars of numpy."""
+    return _NUMPY.fullmatch(present_name(name)) is not None
 
 
 def is_mapping(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fetcher.verify.contract.dtypes import CODES, SHORT_NAMES
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.host import child_process
-from fetcher.verify.weights.fileformat import SUFFIXES
+from fetcher.verify.weights.fileformat import ARRAY_SUFFIXES, SUFFIXES
 from fetcher.verify.weights.safetensors_header import read_header
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def memory_needed(request: ProbeRequest) -> int:
 
 def _weights(files: Mapping[str, Path], dtype: object) -> int:
     """Return the bytes of one artifact's weights in memory; safetensors go before other formats."""
-    paths = [path for name, path in files.items() if name.endswith(SUFFIXES)]
+    paths = [path for name, path in files.items() if name.endswith(SUFFIXES + ARRAY_SUFFIXES)]
     safe = [path for path in paths if path.suffix == ".safetensors"]
     width = _WIDTHS.get(SHORT_NAMES.get(dtype, dtype)) if isinstance(dtype, str) else None
     return sum(_loaded(path, width) for path in safe or paths)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
-from fetcher.verify.loaders import LoadError, class_path, project_code, strict
+from fetcher.verify.loaders import LoadError, class_path, obeys, project_code, strict
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import WeightFile, open_weights
 
@@ -28,6 +28,7 @@ class Codec:
     model: Any
     file: str
     weights: WeightFile
+    obedience: obeys.Obedience
 
 
 def load(request: ProbeRequest, context: Context) -> Codec:
@@ -44,7 +45,11 @@ def load(request: ProbeRequest, context: Context) -> Codec:
     with _about(name):
         tensors = opened.load(opened.tensors)
         class_path.load_strictly(model, tensors, request.options["class_path"])
-    return Codec(model.to(context.device(), context.torch_dtype()).eval(), name, opened)
+    obedience = obeys.Obedience(context.require("torch"), model, tensors, name, context)
+    model = model.to(context.device(), context.torch_dtype())
+    model = model.eval() or model  # a class may forget to return itself
+    obedience.after_eval()
+    return Codec(model, name, opened, obedience)
 
 
 @contextmanager

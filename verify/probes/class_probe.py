@@ -6,13 +6,14 @@ option means is in `ClassProbe`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import inputs, options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError, ProbeSkipped
-from fetcher.verify.loaders import class_path, project_code, strict
+from fetcher.verify.loaders import class_path, obeys, project_code, strict
 from fetcher.verify.pictures import images
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import open_weights
@@ -52,10 +53,14 @@ class ClassProbe:
         context.metrics["parameters"] = 0
         for name in weight_files(request, globs):
             try:
-                model = _loaded(name, request, context)
+                model, obedience = _loaded(name, request, context)
                 context.stage(f"calling the model of {name}")
                 with torch.no_grad():
                     _try(model, name, request, context)
+                obedience.after_answers()
+                context.stage(f"changing weights of {name}")
+                answer = partial(_answer, model, request, context, 0)
+                obeys.check_weights_act(torch, model, answer, name, context)
             except (MissingLibraryError, ProbeSkipped):
                 raise
             except ProbeError as error:
@@ -65,7 +70,7 @@ class ClassProbe:
 PROBE = ClassProbe()
 
 
-def _loaded(name: str, request: ProbeRequest, context: Context) -> Any:
+def _loaded(name: str, request: ProbeRequest, context: Context) -> tuple[Any, obeys.Obedience]:
     """Return a fresh model with the checkpoint in it, in eval mode on the device."""
     class_name = request.options["class_path"]
     with context.timed("load_seconds"):
@@ -74,6 +79,7 @@ def _loaded(name: str, request: ProbeRequest, context: Context) -> Any:
         context.stage(f"loading {name}")
         tensors = opened.load(opened.tensors)
         class_path.load_strictly(model, tensors, class_name)
+        obedience = obeys.Obedience(context.require("torch"), model, tensors, name, context)
     counted = sum(parameter.numel() for parameter in model.parameters())
     context.metrics["parameters"] += counted
     context.check(
@@ -83,7 +89,10 @@ def _loaded(name: str, request: ProbeRequest, context: Context) -> Any:
     told = f"NaN or infinity in {strict.listed(bad)}" if bad else ""
     context.check(f"{name}: finite", not bad, told, "the weights are damaged")
     with context.timed("load_seconds"):
-        return model.to(context.device(), context.torch_dtype()).eval()
+        model = model.to(context.device(), context.torch_dtype())
+        model = model.eval() or model  # a class may forget to return itself
+        obedience.after_eval()
+    return model, obedience
 
 
 def _try(model: Any, name: str, request: ProbeRequest, context: Context) -> None:

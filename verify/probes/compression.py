@@ -7,6 +7,7 @@ option means is in `Compression`.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
@@ -14,7 +15,7 @@ from fetcher.verify.contract.built_in_probes import METHODS, problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import codec as loader
-from fetcher.verify.loaders import project_code
+from fetcher.verify.loaders import obeys, project_code
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import grids, images, quality
 from fetcher.verify.weights.expectations import check_count
@@ -55,18 +56,24 @@ class Compression:
         """Load the codec strictly, and send pictures through it."""
         project_code.require_trust(request, context)
         torch = context.require("torch")
-        model = _loaded(request, context)
-        codec = _CodecMethods(model, request, context)
+        loaded = _loaded(request, context)
+        codec = _CodecMethods(loaded.model, request, context)
+        first: list[Any] = []
         for name, originals, source in _originals(request, context):
             context.stage(f"coding pictures {source}")
             with torch.no_grad():
                 codec.run(name, originals, source)
+            first = first or originals[:1]
+        loaded.obedience.after_answers()
+        context.stage(f"changing weights of {loaded.file}")
+        answer = partial(codec.answer, first[0])
+        obeys.check_weights_act(torch, loaded.model, answer, loaded.file, context)
 
 
 PROBE = Compression()
 
 
-def _loaded(request: ProbeRequest, context: Context) -> Any:
+def _loaded(request: ProbeRequest, context: Context) -> loader.Codec:
     with context.timed("load_seconds"):
         codec = loader.load(request, context)
         opened, name, model = codec.weights, codec.file, codec.model
@@ -79,7 +86,7 @@ def _loaded(request: ProbeRequest, context: Context) -> Any:
         check_count("parameters", counted, request.options["parameters"], context)
     told = f"NaN or infinity in {listed(bad)}" if bad else ""
     context.check(f"{name}: finite", not bad, told, "the weights are damaged")
-    return model
+    return codec
 
 
 def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, list[Any], str]]:
@@ -132,9 +139,7 @@ class _CodecMethods:
 
         Those of the first data set stand for the model; each has its own under `benchmarks`.
         """
-        routes = [
-            route for route in _ROUTES if all(name in self._methods for name in route if name)
-        ]
+        routes = self._routes()
         if not routes:
             raise ProbeError(
                 f"the model has none of reconstruct, encode and decode, compress and decompress "
@@ -161,6 +166,13 @@ class _CodecMethods:
             rows.append((title, *(v if v is None else round(v, 4) for v in found.values())))
         columns = ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
         self._context.table("Quality", columns, rows, f"{len(originals)} pictures, {source}")
+
+    def answer(self, original: Any) -> Tensors:
+        """Return what each route gives back of a picture, by the route's methods."""
+        return {" ".join(route): self._through(route, original)[0] for route in self._routes()}
+
+    def _routes(self) -> list[tuple[str, str]]:
+        return [route for route in _ROUTES if all(name in self._methods for name in route if name)]
 
     def _show(
         self,

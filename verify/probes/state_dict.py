@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
-from fetcher.verify.weights import expectations
+from fetcher.verify.weights import expectations, sketch
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.shards import check_index, weight_sets
 from fetcher.verify.weights.weights import open_weights
@@ -67,10 +67,13 @@ def _check_model(weights: WeightSet, request: ProbeRequest, context: Context) ->
     tensors: dict[str, TensorInfo] = {}
     by_file: dict[str, list[str]] = {}
     nested: tuple[str, ...] = ()
+    sketches: dict[str, list[float]] = {}
     for name in weights.files:
         opened = _load(name, request, context)
         if opened is not None:
-            _check_finite(name, opened, request, context)
+            if _check_finite(name, opened, request, context):
+                with context.timed("check_seconds"):
+                    sketches.update({tensor: opened.sketch(tensor) for tensor in opened.tensors})
             tensors.update(opened.tensors)
             by_file[name] = list(opened.tensors)
             nested = nested or opened.nested_below()
@@ -81,7 +84,25 @@ def _check_model(weights: WeightSet, request: ProbeRequest, context: Context) ->
     # What is missing for want of a file was said already.
     if len(by_file) == len(weights.files) and not weights.absent:
         expectations.check(weights.name, tensors, nested, request.options, context)
+        _keep(weights.name, tensors, sketches, context)
     return {info.dtype for info in tensors.values()}
+
+
+def _keep(
+    name: str,
+    tensors: Mapping[str, TensorInfo],
+    sketches: Mapping[str, list[float]],
+    context: Context,
+) -> None:
+    """Keep names, shapes and values of a model's tensors for later runs.
+
+    Every tensor counts alike, however many numbers it has, or a small one would not be seen.
+    """
+    ordered = sorted(tensors)
+    context.fact(f"{name}: tensors", {tensor: tensors[tensor].shape for tensor in ordered})
+    if set(sketches) == set(tensors):
+        values = [sketches[tensor] for tensor in ordered]
+        context.fingerprint(f"{name}: values", values, sketch.TOLERANCE)
 
 
 def _load(name: str, request: ProbeRequest, context: Context) -> WeightFile | None:
@@ -104,21 +125,19 @@ def _load(name: str, request: ProbeRequest, context: Context) -> WeightFile | No
     return opened
 
 
-def _check_finite(name: str, opened: WeightFile, request: ProbeRequest, context: Context) -> None:
+def _check_finite(name: str, opened: WeightFile, request: ProbeRequest, context: Context) -> bool:
     context.stage(f"looking for NaN in {name}")
     excepted = options.as_list(request.options.get("nonfinite", []))
     try:
         with context.timed("check_seconds"):
             found = _nonfinite(opened, excepted, context.device())
     except ProbeError as error:
-        context.check(f"{name}: finite", False, error.reason, error.hint)
-        return
+        return context.check(f"{name}: finite", False, error.reason, error.hint)
     if not found:
-        context.check(f"{name}: finite", True, f"on {context.device()}")
-        return
+        return context.check(f"{name}: finite", True, f"on {context.device()}")
     worst = ", ".join(f"{tensor} ({bad:,})" for tensor, bad in list(found.items())[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more tensors" if len(found) > _SHOWN else ""
-    context.check(
+    return context.check(
         f"{name}: finite",
         False,
         f"NaN or infinity in {worst}{more}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.weights.fileformat import SUFFIXES
+from fetcher.verify.weights.fileformat import ARRAY_SUFFIXES, SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,13 @@ def weight_files(request: ProbeRequest, globs: Sequence[str] = ()) -> list[str]:
     """
     if globs:
         return matching(request, globs)
-    chosen = sorted(name for name in request.files if _is_weights(name))
-    if not chosen:
+    for suffixes in (SUFFIXES, ARRAY_SUFFIXES):
+        chosen = sorted(name for name in request.files if _is_weights(name, suffixes))
+        if chosen:
+            break
+    else:
         raise ProbeError(
-            f"the artifact has no weight file ({', '.join(SUFFIXES)})",
+            f"the artifact has no weight file ({', '.join(SUFFIXES + ARRAY_SUFFIXES)})",
             "name its weights in the probe's options, or choose another probe type",
         )
     return chosen
@@ -57,6 +60,6 @@ def matching(request: ProbeRequest, globs: Sequence[str]) -> list[str]:
     return sorted(chosen)
 
 
-def _is_weights(name: str) -> bool:
+def _is_weights(name: str, suffixes: tuple[str, ...]) -> bool:
     base = name.rpartition("/")[2]
-    return name.endswith(SUFFIXES) and not any(fnmatchcase(base, glob) for glob in _NOT_WEIGHTS)
+    return name.endswith(suffixes) and not any(fnmatchcase(base, glob) for glob in _NOT_WEIGHTS)

@@ -13,8 +13,15 @@ SAFETENSORS = "safetensors"
 TORCH_ZIP = "torch zip"
 TORCH_PICKLE = "torch pickle"
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+NPZ = "zip of arrays"
+NPY = "numpy array"
+PICKLE = "pickle"
 
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_PICKLES = (".pkl", ".pickle", ".joblib")
+ARRAY_SUFFIXES = (".npz", ".npy", *_PICKLES)  # weights where there is no file of the others
+
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # what a torch file begins with
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _HEAD = 512
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
@@ -27,11 +34,11 @@ def identify(path: Path, name: str) -> str:
     page, a Git LFS pointer, other text, and a format that the name denies.
     """
     head = binary_head(path)
-    found = _format(head)
+    found = _format(head, name)
     if found is None and len(head) < 9 and name.endswith(".safetensors"):
         return SAFETENSORS  # too short to tell; its reader says so
     if found is None:
-        what = "not a safetensors file" if name.endswith(".safetensors") else "not a torch file"
+        what = f"not a {_expected(name)}"
         raise ProbeError(f"{what}: it begins with {head[:8].hex(' ')}", _FETCH_AGAIN)
     if (found == SAFETENSORS) != name.endswith(".safetensors"):
         raise ProbeError(
@@ -65,9 +72,24 @@ def _head(path: Path) -> bytes:
         raise ProbeError(f"the file cannot be read: {error.strerror or error}") from None
 
 
-def _format(head: bytes) -> str | None:
+def _expected(name: str) -> str:
+    if name.endswith(".safetensors"):
+        return "safetensors file"
+    return "file of arrays" if name.endswith(ARRAY_SUFFIXES) else "torch file"
+
+
+def _format(head: bytes, name: str) -> str | None:
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and name.endswith(".npz"):
+        return NPZ
     if head.startswith(b"PK\x03\x04"):
         return TORCH_ZIP
+    if head.startswith(b"\x93NUMPY"):
+        return NPY
+    packed = name.endswith(".joblib") and head.startswith((b"\x1f\x8b", b"\x78"))
+    if packed or (
+        name.endswith(_PICKLES) and head[:1] == b"\x80" and _TORCH_MAGIC not in head[:16]
+    ):
+        return PICKLE
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return TORCH_PICKLE
     # The length of the header in 8 bytes, then its JSON.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.inert_globals import is_list, is_mapping, present_name
+from fetcher.verify.contract.inert_globals import is_list, is_mapping, is_numpy, present_name
+from fetcher.verify.weights import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,10 +38,13 @@ def _list(*_: Any) -> list[Any]:
 
 def stand_ins(names: Sequence[str]) -> list[tuple[Callable[..., Any], str]]:
     """Return what stands for each of these globals, as torch's `safe_globals` takes it."""
-    return [(_for(name), present_name(name)) for name in names]
+    return [(stand_in(name), present_name(name)) for name in names]
 
 
-def _for(name: str) -> Callable[..., Any]:
+def stand_in(name: str) -> Callable[..., Any]:
+    """Return what stands for one of them."""
+    if is_numpy(name):
+        return arrays.stand_in(present_name(name))
     if is_list(name):
         return _list
     if name.endswith(".defaultdict"):

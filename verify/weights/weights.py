@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
-from fetcher.verify.contract.inert_globals import is_inert, present_name
+from fetcher.verify.contract.inert_globals import is_inert, is_numpy, present_name
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.releases import SAFE_TORCH, version
-from fetcher.verify.weights import fileformat, finite, nested
+from fetcher.verify.weights import arrays, fileformat, finite, nested, plain_pickles, sketch
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
-from fetcher.verify.weights.stand_ins import stand_ins
+from fetcher.verify.weights.stand_ins import stand_in, stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _FETCH_AGAIN = "remove the file and fetch the artifact again"
 _SHOWN_GLOBALS = 5
 _ASKED_GLOBALS = 20  # more than anybody reads before they allow them
-_CODE_MEMBERS = ("constants.pkl", "extern_modules")
+_SCRIPT = "torch.jit.load"  # what a person allows for a TorchScript archive
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class WeightFile:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
         raise NotImplementedError
 
+    def sketch(self, name: str) -> list[float]:
+        """Return a few numbers by which a tensor's values are known again (see sketch.py)."""
+        raise NotImplementedError
+
     def load(self, names: Iterable[str]) -> Tensors:
         """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
         raise NotImplementedError
@@ -84,6 +88,10 @@ def open_weights(context: Context, path: Path, name: str, key: str = "") -> Weig
     kind = fileformat.identify(path, name)
     if kind == fileformat.SAFETENSORS:
         return _open_safetensors(context, path)
+    if kind in (fileformat.NPZ, fileformat.NPY):
+        return _TorchFile(context.require("torch"), _arrays(path, kind), key, "")
+    if kind == fileformat.PICKLE:
+        return _open_pickle(context, path, key)
     return _open_torch(context, path, kind, key)
 
 
@@ -110,6 +118,7 @@ class _SafetensorsFile(WeightFile):
         except Exception as error:
             raise ProbeError(f"safetensors cannot open it: {describe(error)}") from error
         self._entries = entries
+        self._path = path
 
     def count_nonfinite(self, name: str, device: str) -> int:
         if self._entries[name].code.startswith(("F4", "F6")):
@@ -119,6 +128,12 @@ class _SafetensorsFile(WeightFile):
         except Exception as error:  # such as a type that this torch does not know
             raise ProbeError(f"safetensors cannot read {name}: {describe(error)}") from error
         return finite.count_in_tensor(self._torch, tensor, device)
+
+    def sketch(self, name: str) -> list[float]:
+        entry = self._entries[name]
+        if entry.code.startswith(("F4", "F6")):  # their bits, for want of arithmetic
+            return sketch.of_bytes(self._path, entry.begin, entry.end)
+        return sketch.of_blocks(sketch.of_tensor(self._torch, self._file.get_tensor(name)))
 
     def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._file.get_tensor(name) for name in names}
@@ -139,6 +154,11 @@ class _MappedFile(WeightFile):
         entry = self._entries[name]
         return finite.count_in_bytes(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
 
+    def sketch(self, name: str) -> list[float]:
+        entry = self._entries[name]
+        data = self._bytes[entry.begin : entry.end]
+        return sketch.of_blocks(sketch.of_buffer(self._numpy, data, entry.dtype))
+
     def load(self, names: Iterable[str]) -> Tensors:
         lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
         raise missing(lacking, lacking)
@@ -147,11 +167,17 @@ class _MappedFile(WeightFile):
 class _TorchFile(WeightFile):
     def __init__(self, torch: Any, content: Any, key: str, note: str) -> None:
         def is_tensor(value: Any) -> bool:
-            return isinstance(value, torch.Tensor)
+            return isinstance(value, torch.Tensor) or (
+                isinstance(value, arrays.Array) and value.is_numbers
+            )
 
+        content = _with_state_dicts(torch, content)
         part = nested.descend(content, key, is_tensor) if key else content
         self._torch = torch
-        self._found = dict(nested.tensors(part, is_tensor))
+        self._found = {
+            name: value if isinstance(value, torch.Tensor) else _as_tensor(torch, name, value)
+            for name, value in nested.tensors(part, is_tensor)
+        }
         self._mappings: tuple[str, ...] = ()
         if isinstance(part, dict) and not any(is_tensor(value) for value in part.values()):
             self._mappings = tuple(str(k) for k, value in part.items() if isinstance(value, dict))
@@ -171,6 +197,9 @@ class _TorchFile(WeightFile):
             return 0  # integers, and tensors without data
         return finite.count_in_tensor(self._torch, tensor, device)
 
+    def sketch(self, name: str) -> list[float]:
+        return sketch.of_blocks(sketch.of_tensor(self._torch, self._found[name]))
+
     def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._found[name] for name in names}
 
@@ -178,9 +207,78 @@ class _TorchFile(WeightFile):
         return self._mappings
 
 
+def _with_state_dicts(torch: Any, content: Any) -> Any:
+    """Return what a file holds, with the state dict in place of each whole module."""
+    if isinstance(content, torch.nn.Module):
+        return content.state_dict()
+    if type(content) is dict and any(isinstance(v, torch.nn.Module) for v in content.values()):
+        return {name: _with_state_dicts(torch, value) for name, value in content.items()}
+    return content
+
+
+def _as_tensor(torch: Any, name: str, array: arrays.Array) -> Any:
+    try:
+        return array.tensor(torch)
+    except (ValueError, TypeError, AttributeError) as error:  # the last: an older torch's types
+        raise ProbeError(f"{name} cannot be read: {error}", _FETCH_AGAIN) from None
+
+
+def _arrays(path: Path, kind: str) -> Any:
+    """Return the arrays of a .npz by name, or that of a .npy. Raises ProbeError."""
+    try:
+        if kind == fileformat.NPY:
+            return _numbers(arrays.from_npy(path.read_bytes()), path.name)
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            return {n[:-4]: _numbers(arrays.from_npy(archive.read(n)), n) for n in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ProbeError(f"the archive cannot be read: {describe(error)}", _FETCH_AGAIN) from None
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"an array cannot be read: {error}", _FETCH_AGAIN) from None
+
+
+def _numbers(array: arrays.Array, name: str) -> arrays.Array:
+    if array.dtype.code.startswith("O"):
+        raise ProbeError(
+            f"refused: {name} holds pickled objects, and nothing of them was run",
+            "save arrays of numbers alone",
+        )
+    return array
+
+
+def _open_pickle(context: Context, path: Path, key: str) -> WeightFile:
+    """Read what Python, numpy or joblib pickled. Raises ProbeError, also for what it refuses."""
+    torch = context.require("torch")
+    own, plain = _let_through(context, path)
+
+    def allowed(name: str) -> Any:
+        if name in own:
+            return _imported(name)
+        return stand_in(name) if name in plain else None
+
+    try:
+        content = plain_pickles.load(path, torch, allowed)
+    except plain_pickles.RefusedGlobalError as error:
+        wanted = {*pickles.wanted_globals(path), str(error)}
+        refused = sorted(name for name in wanted if not plain_pickles.is_known(present_name(name)))
+        raise _refusal(path, refused, own, plain) from None
+    except ProbeError:
+        raise
+    except Exception as error:  # a broken pickle fails in many ways
+        size = path.stat().st_size
+        raise ProbeError(
+            f"the pickle cannot be read: {describe(error)} ({size:,} bytes; it may be truncated "
+            "or damaged)",
+            _FETCH_AGAIN,
+        ) from error
+    return _TorchFile(torch, content, key, "")
+
+
 def _open_torch(context: Context, path: Path, kind: str, key: str) -> WeightFile:
     note, can_map = _check_archive(path) if kind == fileformat.TORCH_ZIP else ("", False)
     torch = context.require("torch")
+    if can_map is None:
+        return _open_script(context, path, key)
     if version(torch) < SAFE_TORCH:
         raise ProbeError(
             f"torch {torch.__version__} has no safe way to load a pickle",
@@ -196,10 +294,13 @@ def _open_torch(context: Context, path: Path, kind: str, key: str) -> WeightFile
         if not refused:
             raise _unloadable(path, error) from error
         own, plain = _let_through(context, path)
-        if not set(refused) <= own | plain:
-            raise _refusal(path, refused, own, plain) from error
+        of_numpy = {name for name in refused if is_numpy(name)}
+        named = [name for name in refused if name not in of_numpy]
+        if not set(named) <= own | plain:
+            raise _refusal(path, named, own, plain) from error
         content = _load_with(torch, path, how, refused, own)
-        note = "; ".join([*filter(None, [note]), f"let through: {', '.join(refused)}"])
+        told = [f"let through: {', '.join(named)}"] if named else []
+        note = "; ".join([*filter(None, [note]), *told])
     return _TorchFile(torch, content, key, note)
 
 
@@ -215,23 +316,45 @@ def _let_through(context: Context, path: Path) -> tuple[set[str], set[str]]:
     return set(context.allowed_globals.get(digest, ())), set(filter(is_inert, named))
 
 
-def _check_archive(path: Path) -> tuple[str, bool]:
-    """Check a torch file's zip container, and return a note and whether it can be mapped.
+def _open_script(context: Context, path: Path, key: str) -> WeightFile:
+    """Read a TorchScript archive's tensors: its code may run meanwhile, so a person must say so."""
+    torch = context.require("torch")
+    digest = sha256(path)
+    if _SCRIPT not in context.allowed_globals.get(digest, ()):
+        raise ProbeError(
+            "refused: a TorchScript archive: it holds code, and nothing of it was run",
+            "save the model's state_dict instead; or, if you trust whoever made this file: "
+            f"fetch config allow pickles {digest} {_SCRIPT}",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except Exception as error:
+        raise _unloadable(path, error) from error
+    return _TorchFile(torch, content, key, "TorchScript")
+
+
+def _check_archive(path: Path) -> tuple[str, bool | None]:
+    """Check a torch file's zip container, and return a note and whether it can be mapped; None of
+    a TorchScript archive.
 
     torch reads records without looking at their checksums, so a flipped bit would go unseen.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if any(_is_code(m.filename) for m in members):
+            names = [member.filename for member in members]
+            if any(name.rpartition("/")[2] == "extern_modules" for name in names):
                 raise ProbeError(
-                    "a TorchScript archive: it holds code, and this probe reads tensors only",
+                    "refused: a torch.package: it holds code of Python",
                     "save the model's state_dict instead",
                 )
+            script = any(map(_is_code, names))
             stored = all(m.compress_type == zipfile.ZIP_STORED for m in members)
             # What torch writes with set_crc32_options(False).
             if not any(m.CRC for m in members):
-                return "saved without checksums", stored
+                return "saved without checksums", None if script else stored
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
         told = str(error)
@@ -243,12 +366,12 @@ def _check_archive(path: Path) -> tuple[str, bool]:
         raise ProbeError(f"the archive cannot be read: {describe(error)}", _FETCH_AGAIN) from None
     if damaged is not None:
         raise ProbeError(f"damaged: the checksum of {damaged} does not match", _FETCH_AGAIN)
-    return "", stored
+    return "", None if script else stored
 
 
 def _is_code(member: str) -> bool:
-    """Tell whether a member is one by which torch takes an archive for TorchScript or a package."""
-    return "/code/" in member or member.rpartition("/")[2] in _CODE_MEMBERS
+    """Tell whether a member is one by which torch takes an archive for TorchScript."""
+    return "/code/" in member or member.rpartition("/")[2] == "constants.pkl"
 
 
 def _load(torch: Any, path: Path, how: Arguments) -> Any:
@@ -266,12 +389,7 @@ def _load_with(
     """
     found = stand_ins([name for name in names if name not in own])
     for name in filter(own.__contains__, names):
-        module, _, attribute = present_name(name).rpartition(".")
-        try:
-            real = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ProbeError(f"{name} is allowed, but not there: {describe(error)}") from error
-        found.append((real, present_name(name)))
+        found.append((_imported(name), present_name(name)))
     try:
         with torch.serialization.safe_globals(found):
             return _load(torch, path, how)
@@ -280,6 +398,15 @@ def _load_with(
             f"torch does not load it even with {', '.join(names)}: {describe(error)}",
             "use a file that holds the state_dict alone, best .safetensors",
         ) from error
+
+
+def _imported(name: str) -> Any:
+    """Import a global that the person allows."""
+    module, _, attribute = present_name(name).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ProbeError(f"{name} is allowed, but not there: {describe(error)}") from error
 
 
 def sha256(path: Path) -> str:

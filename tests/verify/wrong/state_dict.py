@@ -2,36 +2,219 @@
 
 from __future__ import annotations
 
+import datetime
+import pickle
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy
 import torch
 from fetcher.verify import ProbeRequest
 from safetensors.torch import save_file
 
+from tests.verify.makers import RunsCode
 from tests.verify.probing import request
-from tests.verify.wrong import Case
+from tests.verify.wrong import Case, Make
+
+Tensors = dict[str, torch.Tensor]
 
 
-def _weights() -> dict[str, torch.Tensor]:
+@lru_cache
+def _weights() -> Tensors:
     source = torch.Generator().manual_seed(0)
-    return {f"layer.{n}.weight": torch.randn(8, 8, generator=source) for n in range(4)}
+    made = {f"layer.{n}.weight": torch.randn(300, 64, generator=source) for n in range(8)}
+    made |= {f"layer.{n}.bias": torch.randn(64, generator=source) * 0.01 for n in range(8)}
+    return {**made, "norm.weight": torch.ones(64), "norm.bias": torch.zeros(64)}
 
 
-def whole(folder: Path) -> ProbeRequest:
-    folder.mkdir()
-    save_file(_weights(), folder / "w.safetensors")
-    return request("state-dict", folder)
+def _saved(change: Callable[[Tensors], Tensors], name: str = "w.safetensors") -> Make:
+    def make(folder: Path) -> ProbeRequest:
+        folder.mkdir()
+        save_file(change(dict(_weights())), folder / name)
+        return request("state-dict", folder)
+
+    return make
 
 
-def with_nan(folder: Path) -> ProbeRequest:
-    made = whole(folder)
-    tensors = _weights()
-    tensors["layer.1.weight"][2, 3] = float("nan")
-    save_file(tensors, folder / "w.safetensors")
+def _file(name: str, write: Callable[[Path], None], allowed: tuple[str, ...] = ()) -> Make:
+    """A file of another kind; `allowed` is the person's word for it."""
+
+    def make(folder: Path) -> ProbeRequest:
+        folder.mkdir()
+        write(folder / name)
+        made = request("state-dict", folder)
+        digest = sha256((folder / name).read_bytes()).hexdigest()
+        return replace(made, pickles={digest: allowed}) if allowed else made
+
+    return make
+
+
+whole = _saved(lambda t: t)
+
+
+def _with(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Make:
+    return _saved(lambda tensors: {**tensors, name: change(tensors[name])})
+
+
+def _nan(tensor: torch.Tensor) -> torch.Tensor:
+    made = tensor.clone()
+    made[2, 3] = float("nan")
     return made
 
 
+def _rows_swapped(tensor: torch.Tensor) -> torch.Tensor:
+    made = tensor.clone()
+    made[[5, 6]] = tensor[[6, 5]]
+    return made
+
+
+def _one_number(tensor: torch.Tensor) -> torch.Tensor:
+    made = tensor.clone()
+    made[7] += 0.001
+    return made
+
+
+def _layers_swapped(tensors: Tensors) -> Tensors:
+    one, two = "layer.2.weight", "layer.3.weight"
+    return {**tensors, one: tensors[two], two: tensors[one]}
+
+
+def _resharded(folder: Path) -> ProbeRequest:
+    folder.mkdir()
+    for number, part in enumerate((0, 1), 1):
+        tensors = {n: t for k, (n, t) in enumerate(_weights().items()) if k % 2 == part}
+        save_file(tensors, folder / f"w-{number:05d}-of-00002.safetensors")
+    return request("state-dict", folder, index=False)
+
+
+def _arrays() -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in _weights().items()}
+
+
+def _training(path: Path) -> None:
+    """As a trainer writes it: numbers and random state of numpy beside the tensors."""
+    content = {
+        "model": _weights(),
+        "best": numpy.float64(0.5),
+        "mean": numpy.zeros(3, "float32"),
+        "turned": numpy.asfortranarray(numpy.ones((3, 4), ">f4")),
+        "random": ("MT19937", numpy.arange(624, dtype="uint32"), 3),
+        "names": numpy.array(["a", "b"]),
+    }
+    torch.save(content, path)
+
+
+def _pickled(content: Any, protocol: int = 4) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(pickle.dumps(content, protocol))
+
+    return write
+
+
+def _scripted(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer releases deprecate what people still have
+        torch.jit.script(torch.nn.Linear(4, 3)).save(str(path))
+
+
+def _module(path: Path) -> None:
+    torch.save(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()), path)
+
+
+_MODULE = tuple(
+    f"torch.nn.modules.{name}"
+    for name in ("activation.ReLU", "container.Sequential", "linear.Linear")
+)
+
+
+def _npz(path: Path) -> None:
+    numpy.savez_compressed(path, **_arrays())
+
+
+def _cut_npz(path: Path) -> None:
+    _npz(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _objects(path: Path) -> None:
+    numpy.savez(path, w=numpy.array([{"a": 1}], dtype=object))
+
+
+def _short_npy(path: Path) -> None:
+    numpy.save(path, numpy.ones((40, 40)))
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def _wild(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"w": _arrays(), "x": RunsCode(path.parent / "marker")}))
+
+
+npz = _file("w.npz", _npz)
 CASES = [
     Case("state-dict", "plain safetensors", whole),
-    Case("state-dict", "a tensor that holds NaN", with_nan, whole, "layer.1.weight"),
+    Case("state-dict", "shards without an index, as said", _resharded),
+    Case("state-dict", "numpy arrays and scalars in a torch file", _file("w.pt", _training)),
+    Case("state-dict", "npz", npz),
+    Case("state-dict", "npy", _file("w.npy", lambda p: numpy.save(p, numpy.ones((4, 5), "f2")))),
+    Case("state-dict", "pickle of arrays", _file("w.pkl", _pickled(_arrays()))),
+    Case("state-dict", "old pickle of arrays", _file("w.pickle", _pickled(_arrays(), 2))),
+    Case("state-dict", "new pickle of arrays", _file("w.pkl", _pickled(_arrays(), 5))),
+    Case("state-dict", "pickle of tensors", _file("w.pkl", _pickled(_weights()))),
+    Case(
+        "state-dict",
+        "TorchScript that the person allows",
+        _file("m.pt", _scripted, ("torch.jit.load",)),
+    ),
+    Case("state-dict", "whole module that the person allows", _file("m.pt", _module, _MODULE)),
+    Case("state-dict", "TorchScript", _file("m.pt", _scripted), None, "a TorchScript archive"),
+    Case("state-dict", "whole module", _file("m.pt", _module), None, "torch.nn.modules.linear"),
+    Case("state-dict", "pickle that runs code", _file("w.pkl", _wild), None, "posix.mkdir"),
+    Case(
+        "state-dict",
+        "pickle of something else",
+        _file("w.pkl", _pickled({"w": datetime.date(2024, 1, 1)})),
+        None,
+        "datetime.date",
+    ),
+    Case("state-dict", "npz of objects", _file("w.npz", _objects), None, "pickled objects"),
+    Case("state-dict", "npz cut off", _file("w.npz", _cut_npz), npz, "archive cannot be read"),
+    Case("state-dict", "npy cut off", _file("w.npy", _short_npy), None, "has 12792 bytes"),
+    Case(
+        "state-dict",
+        "a tensor that holds NaN",
+        _with("layer.1.weight", _nan),
+        whole,
+        "layer.1.weight",
+    ),
+    Case(
+        "state-dict", "another training", _saved(lambda t: {n: x * -1 for n, x in t.items()}), whole
+    ),
+    Case(
+        "state-dict", "two rows of a tensor swapped", _with("layer.4.weight", _rows_swapped), whole
+    ),
+    Case("state-dict", "two layers swapped", _saved(_layers_swapped), whole),
+    Case("state-dict", "one number of a bias changed", _with("layer.4.bias", _one_number), whole),
+    Case("state-dict", "a tensor 1 % larger", _with("layer.0.weight", lambda t: t * 1.01), whole),
+    Case("state-dict", "a norm of zeros", _with("norm.weight", torch.zeros_like), whole),
+    Case(
+        "state-dict",
+        "a tensor less",
+        _saved(lambda t: {n: x for n, x in t.items() if n != "norm.bias"}),
+        whole,
+    ),
+    Case(
+        "state-dict",
+        "a layer of another training, as bfloat16",
+        _saved(
+            lambda t: {
+                n: (x.flip(0) if n == "layer.1.weight" else x).bfloat16() for n, x in t.items()
+            }
+        ),
+        whole,
+    ),
 ]
