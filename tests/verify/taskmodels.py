@@ -78,7 +78,7 @@ def _trained(model: Any, batch: Any, steps: int) -> Any:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the matrices are small, and threads wait for each other
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, foreach=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, foreach=True)
     model.train()
     for _ in range(steps):
         optimizer.zero_grad()
@@ -122,7 +122,7 @@ def masked(folder: Path) -> None:
     labels = words([x.format(w) for x, w in BLANKS], padding=True, return_tensors="pt")["input_ids"]
     labels[batch["input_ids"] != words.mask_token_id] = -100
     model = t.BertForMaskedLM(_bert(words))
-    _trained(model, {**batch, "labels": labels}, 25).save_pretrained(folder)
+    _trained(model, {**batch, "labels": labels}, 60).save_pretrained(folder)
 
 
 def untrained_masked(folder: Path) -> None:
@@ -131,7 +131,7 @@ def untrained_masked(folder: Path) -> None:
     t.BertForMaskedLM(_bert(tokenizer(folder))).save_pretrained(folder)
 
 
-def reranker(folder: Path, steps: int = 60) -> None:
+def reranker(folder: Path, steps: int = 150) -> None:
     """It finds the answers that the probe knows."""
     import torch
     import transformers as t
@@ -169,7 +169,7 @@ def seq2seq(folder: Path) -> None:
     """It repeats the text that the probe knows."""
     words = tokenizer(folder)
     batch = {k: words(COPIED, return_tensors="pt")[k] for k in ("input_ids", "attention_mask")}
-    _trained(_t5(words), {**batch, "labels": batch["input_ids"]}, 30).save_pretrained(folder)
+    _trained(_t5(words), {**batch, "labels": batch["input_ids"]}, 80).save_pretrained(folder)
 
 
 def untrained_seq2seq(folder: Path) -> None:

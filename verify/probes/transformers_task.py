@@ -5,6 +5,7 @@ What each option means is in `TransformersTask`.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,9 @@ class _Trial:
                 f"{rows:,} embeddings",
                 "tokenizer and model are of different models",
             )
-        return self._moved(dict(encoded))
+        # Tokenizers also tell token types, which not every model takes.
+        taken = inspect.signature(self.model.forward).parameters
+        return self._moved({key: value for key, value in encoded.items() if key in taken})
 
     def _moved(self, inputs: Arguments) -> Arguments:
         dtype = next(self.model.parameters()).dtype
