@@ -97,7 +97,7 @@ def test_encoders_pass(models: Path) -> None:
         assert result.metrics["dtype"] == "float32"
     assert named(found["clip"])["the text acts"].ok
     assert found["clip"].tables[1].columns == ("", "a cat", "a red car")
-    assert {one.name for one in found["clip"].fingerprints} == {"vectors", "text vectors"}
+    assert {one.name for one in found["clip"].fingerprints} == {"pixels", "vectors", "text vectors"}
     # Its image processor needs torchvision, so the probe prepares the pictures itself.
     if importlib.util.find_spec("torchvision") is None:
         told = named(found["dinov3"])["preparation of pictures"]

@@ -28,6 +28,14 @@ PARTS = (
 )  # fmt: skip
 POOLINGS = ("mean", "cls", "max")
 PAIRS = ("en", "ko")  # the pairs of sentences that fetch has
+TASKS = (  # of transformers, as its pipelines are called
+    *("text-classification", "text-ranking", "zero-shot-classification", "token-classification"),
+    *("question-answering", "fill-mask", "text2text-generation", "summarization", "translation"),
+    *("feature-extraction", "automatic-speech-recognition", "audio-classification"),
+    *("text-to-audio", "text-to-speech", "image-classification", "object-detection"),
+    *("image-segmentation", "depth-estimation", "image-feature-extraction"),
+    *("zero-shot-image-classification", "zero-shot-object-detection"),
+)
 METHODS = ("reconstruct", "encode", "decode", "compress", "decompress")
 _SMALLEST = 64  # pixels a side, for LPIPS
 _RESOLUTIONS = tuple(8 << n for n in range(8))
@@ -313,6 +321,16 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "trunc_psi": _psi,
             "trunc_layers": options.between(1, 18),
             **_CLASS,
+        },
+    ),
+    "transformers": BuiltInProbe(
+        "transformers_task",
+        {
+            "task": options.one_of(*TASKS),
+            "text": options.text,
+            "image": options.text,
+            "known": options.flag,
+            "parameters": options.count,
         },
     ),
     "ultralytics": BuiltInProbe(

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.foreign import inner
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet, vet
+from fetcher.verify.pictures import images, preparation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.foreign import Arguments, ModelConfig
 
 # By the release of transformers, newest first.
@@ -201,6 +204,43 @@ def prepared(picture: Any, settings: ModelConfig, side: int) -> Any:
         )
         picture = (picture - mean) / std
     return picture
+
+
+def prepared_by(folder: Path, config: ModelConfig, pictures: Any, context: Context) -> Arguments:
+    """Return pictures (N, 3, H, W) in 0..1 as a model's input, by the library's own code where it
+    is there; it is told where it is not.
+
+    `pixel_values` are among it, and masks for models that take some. Raises ProbeError.
+    """
+    files = {path.name: path for path in folder.iterdir()}
+    settings = preparation.settings_of(files)
+    processor = load_image_processor(folder, context.consent()) if settings else None
+    if processor is not None:
+        try:
+            found = processor(images=images.as_pillow(context, pictures), return_tensors="pt")
+            return dict(found)
+        except Exception as error:
+            raise ProbeError(f"{type(processor).__name__} failed: {first_line(error)}") from error
+    why = "transformers' own code for it is missing here (it may need torchvision)"
+    if not settings:
+        why = f"{preparation.SETTINGS} is not among the artifact's files"
+    context.warn("preparation of pictures", f"done by fetch: {why}")
+    side = inner(config, "vision_config").get("image_size")
+    side = side[0] if isinstance(side, list) and side else side
+    return {"pixel_values": prepared(pictures, settings, side if isinstance(side, int) else 224)}
+
+
+def padding_of(model: Any) -> Arguments:
+    """Return how texts are filled up for a model that has a side for them: SigLIP was trained on
+    its full length.
+    """
+    siglip = "siglip" in str(getattr(model.config, "model_type", ""))
+    length = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)
+    return {
+        "padding": "max_length" if siglip else True,
+        "truncation": length is not None,
+        "max_length": length,
+    }
 
 
 def _target(size: Any, height: int, width: int) -> tuple[int, int]:

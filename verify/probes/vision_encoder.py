@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.context import describe
-from fetcher.verify.contract.foreign import inner
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm, loaded, vision
 from fetcher.verify.loaders.strict import listed
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ModelConfig, ProbeOptions
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _TEXTS = ("a photo of a cat", "a red car on a street")
@@ -69,12 +67,12 @@ class VisionEncoder:
                 "pooler", "the files have none, as a classifier's: features are read before it"
             )
         loaded.check(model, missing, unused, request.options, context)
-        settings = preparation.settings_of(request.files)
-        preparation.check(settings, config, context)
+        preparation.check(preparation.settings_of(request.files), config, context)
         with context.timed("load_seconds"):
             model = model.to(context.device())
         pictures = _pictures(request, context)
-        pixels = _prepared(pictures, folder, config, settings, context)
+        pixels = vision.prepared_by(folder, config, pictures, context)["pixel_values"]
+        pixels = pixels.to(context.device(), context.torch_dtype())
         context.fingerprint("pixels", pixels, _PIXELS_APART)
         context.stage("encoding pictures")
         with torch.no_grad():
@@ -104,29 +102,6 @@ def _pictures(request: ProbeRequest, context: Context) -> Any:
     first = images.read(context, request.files[name])
     others = images.generated(torch, first.shape[2], first.shape[3], request.seed, _PICTURES - 1)
     return torch.cat((first, others))
-
-
-def _prepared(
-    pictures: Any, folder: Path, config: ModelConfig, settings: ModelConfig, context: Context
-) -> Any:
-    """Return the pixels as the model takes them, by the library's own code where it is there."""
-    processor = None
-    if settings:
-        processor = vision.load_image_processor(folder, context.consent())
-    if processor is not None:
-        try:
-            prepared = processor(images=images.as_pillow(context, pictures), return_tensors="pt")
-            return prepared["pixel_values"].to(context.device(), context.torch_dtype())
-        except Exception as error:
-            raise ProbeError(f"{type(processor).__name__} failed: {describe(error)}") from error
-    why = "transformers' own code for it is missing here (it may need torchvision)"
-    if not settings:
-        why = f"{preparation.SETTINGS} is not among the artifact's files"
-    context.warn("preparation of pictures", f"done by fetch: {why}")
-    side = inner(config, "vision_config").get("image_size")
-    side = side[0] if isinstance(side, list) and side else side
-    pixels = vision.prepared(pictures, settings, side if isinstance(side, int) else 224)
-    return pixels.to(context.device(), context.torch_dtype())
 
 
 def _check_vectors(
@@ -165,16 +140,7 @@ def _check_texts(
     torch = context.require("torch")
     texts = options.as_list(request.options.get("texts", list(_TEXTS)))
     tokenizer = causal_lm.load_tokenizer(folder, context.consent())
-    # SigLIP was trained on texts filled up to its full length.
-    siglip = "siglip" in str(getattr(model.config, "model_type", ""))
-    length = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)
-    tokens = tokenizer(
-        texts,
-        padding="max_length" if siglip else True,
-        truncation=length is not None,
-        max_length=length,
-        return_tensors="pt",
-    )
+    tokens = tokenizer(texts, return_tensors="pt", **vision.padding_of(model))
     known = {
         name: tokens[name].to(context.device())
         for name in ("input_ids", "attention_mask")

@@ -12,19 +12,16 @@ from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import is_memory, loaded, vision
 from fetcher.verify.pictures import images, preparation
+from fetcher.verify.probes import generation
 from fetcher.verify.weights import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.foreign import Arguments, ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
 
 _PROMPT = "What is in this picture?"
 _NEW_TOKENS = 8
-_NOT_OF_GENERATION = ("transformers_version", "_from_model_config")
 _PIXELS_APART = 0.03  # releases scale pictures with different code, rounding to whole pixels or not
 
 
@@ -65,21 +62,13 @@ class VisionLanguage:
         with context.timed("load_seconds"):
             model = model.to(context.device())
         preparation.check(preparation.settings_of(request.files), config, context)
-        _keep_generation(request.files, context)
+        generation.keep_settings(request.files, context)
         pictures = _pictures(request, context)
         with torch.no_grad():
             _ask(model, processor, pictures, request, context)
 
 
 PROBE = VisionLanguage()
-
-
-def _keep_generation(files: Mapping[str, Path], context: Context) -> None:
-    """Keep how the files have texts written: what ends them, and what is never written."""
-    name = "generation_config.json"
-    found = folders.read_json(files[name], name) if name in files else {}
-    kept = {key: value for key, value in found.items() if key not in _NOT_OF_GENERATION}
-    context.fact("generation settings", kept)
 
 
 def _pictures(request: ProbeRequest, context: Context) -> list[Any]:
