@@ -41,5 +41,6 @@ def all_cases() -> list[Case]:
     """Those of every module here, sorted by probe; in the order of each module."""
     found: list[Case] = []
     for module in pkgutil.iter_modules(__path__):
-        found += importlib.import_module(f"{__name__}.{module.name}").CASES
+        if module.name != "__main__":
+            found += importlib.import_module(f"{__name__}.{module.name}").CASES
     return sorted(found, key=lambda case: case.probe)
