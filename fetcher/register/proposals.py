@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from fetcher.fs.nearest import nearest
@@ -17,6 +18,7 @@ from fetcher.project.spellings import (
     known_as,
 )
 from fetcher.register.draft import Draft
+from fetcher.verify.contract.built_in_probes import TASKS as TRANSFORMERS_TASKS
 
 # What is measured of these is what they give back.
 COMPRESSION = ("image-compression", "generative-reconstruction")
@@ -31,6 +33,13 @@ class Proposal:
     probe: str = ""
 
 
+# What weight files say without a task; a state dict needs no code of the model.
+_OF_THEMSELVES = {".gguf", ".onnx"}
+_BY_SUFFIX = {
+    ".gguf": "gguf",
+    ".onnx": "onnx",
+    **dict.fromkeys((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz"), "state-dict"),
+}
 _CODEC = Proposal(BENCHMARKS, METRICS[:4], "compression")
 PROPOSALS: dict[str, Proposal] = {
     **dict.fromkeys(COMPRESSION, _CODEC),
@@ -47,20 +56,30 @@ def for_task(task: str) -> Proposal:
     return PROPOSALS.get(task, Proposal())
 
 
-def probe_for(draft: Draft, hub: bool) -> dict[str, Any] | None:
+def probe_for(draft: Draft, hub: bool, files: Sequence[str] = ()) -> dict[str, Any] | None:
     """The probe that can prove the model, None if there is none.
 
-    That of a codec takes its class; the others load whole repositories of the Hub (`hub`).
+    That of a codec takes its class; those of tasks load whole repositories of the Hub (`hub`).
+    Where none fits, the kind of its `files` decides, as far as they are known.
     """
-    kind = for_task(str(draft.values.get("task", ""))).probe
-    if kind == "compression":
+    task = str(draft.values.get("task", ""))
+    kind = for_task(task).probe
+    if kind == "compression" and draft.values.get("class_path"):
         # Its code runs only for those who say --trust-project-code.
-        return {"type": kind, "trust": "project"} if draft.values.get("class_path") else None
-    other = draft.values.get("framework", "pytorch") != "pytorch"
-    return {"type": kind} if kind and hub and not other else None
+        return {"type": kind, "trust": "project"}
+    names = [name.lower() for name in files]
+    weights = {PurePosixPath(name).suffix for name in names} & {*_BY_SUFFIX}
+    if len(weights) == 1 and weights <= _OF_THEMSELVES:
+        return {"type": _BY_SUFFIX[weights.pop()]}
+    if hub and draft.values.get("framework", "pytorch") == "pytorch":
+        if kind and kind != "compression":
+            return {"type": kind}
+        if task in TRANSFORMERS_TASKS and (not names or "config.json" in names):
+            return {"type": "transformers", "task": task}
+    return {"type": "state-dict"} if weights and weights.isdisjoint(_OF_THEMSELVES) else None
 
 
-def apply(draft: Draft, hub: bool) -> list[str]:
+def apply(draft: Draft, hub: bool, files: Sequence[str] = ()) -> list[str]:
     """Fill what was left out and not declined; returns a line about it, if any."""
     task = str(draft.values.get("task", ""))
     if draft.values.get("kind", "model") != "model":
@@ -69,14 +88,19 @@ def apply(draft: Draft, hub: bool) -> list[str]:
     found: dict[str, Any] = {
         "benchmarks": list(wanted.benchmarks),
         "metrics": list(wanted.metrics),
-        "probe": probe_for(draft, hub),
+        "probe": probe_for(draft, hub, files),
     }
     told = []
     for key, value in found.items():
         if value and key not in {*draft.values, *draft.errors, *draft.declined}:
             draft.set_value(key, value)
             told.append(f"{key} {value['type'] if key == 'probe' else ', '.join(value)}")
-    return [t("proposed for {task}: {values}", task=task, values="; ".join(told))] if told else []
+    if not told:
+        return []
+    values = "; ".join(told)
+    if not task:
+        return [t("proposed by its files: {values}", values=values)]
+    return [t("proposed for {task}: {values}", task=task, values=values)]
 
 
 def settle_benchmarks(draft: Draft, pairs: Iterable[Pair]) -> None:

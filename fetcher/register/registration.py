@@ -300,7 +300,9 @@ class Session:
     def propose(self) -> list[str]:
         """Fill what the task proposes and nobody has said; lines about it."""
         on_hub = self.checkpoint is not None and self.checkpoint.source.type == "huggingface"
-        return proposals.apply(self.draft, on_hub)
+        only = self.checkpoint.only if self.checkpoint else ""
+        files = [only] if only else [entry.path for entry in self.found.files] if self.found else []
+        return proposals.apply(self.draft, on_hub, files)
 
     def _settle_evaluation(self) -> None:
         draft = self.draft

@@ -147,7 +147,9 @@ def test_a_dataset_and_a_fine_tuned_model(cli: Cli, hub: HubServer, artifacts: R
     assert (info["license"], info["task"]) == ("CC-BY-SA-4.0", "translation")
     hub.add_repo("o/tuned", {"w.safetensors": b"w"}, info={"cardData": {"base_model": ["x/y"]}})
     result = cli("add", "hf:o/tuned", "--manifest", "m")
-    assert "note: made from x/y" in result.out and artifacts("m")["tuned"].probe is None
+    assert "note: made from x/y" in result.out and artifacts("m")["tuned"].probe == {
+        "type": "state-dict"
+    }
 
 
 @pytest.mark.parametrize(
