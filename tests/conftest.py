@@ -33,6 +33,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 _KEPT = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONPATH"}
+# Several tests run at once, on small matrices: threads of one would wait for those of another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+_KEPT.add("OMP_NUM_THREADS")
 
 
 @pytest.fixture(autouse=True)
