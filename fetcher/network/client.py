@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Mapping
-from http.cookiejar import DefaultCookiePolicy
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol
 
 import requests
@@ -130,7 +130,11 @@ class RuledSession(requests.Session):
         return self.exchange(request, follow=bool(kwargs.get("allow_redirects", True)))
 
     def exchange(
-        self, request: requests.PreparedRequest, follow: bool, patience: float | None = None
+        self,
+        request: requests.PreparedRequest,
+        follow: bool,
+        patience: float | None = None,
+        deadline: float | None = None,
     ) -> requests.Response:
         """Ask until there is an answer or no time left; the last answer counts, whatever it is."""
         rules, url = self.rules, str(request.url)
@@ -141,7 +145,8 @@ class RuledSession(requests.Session):
             )
         now = time.monotonic()
         retry = TimedRetry.begin(
-            rules.patience if patience is None else patience, now + rules.deadline
+            rules.patience if patience is None else patience,
+            now + (rules.deadline if deadline is None else deadline),
         )
         renewed = False
         while True:
@@ -242,6 +247,11 @@ class RuledSession(requests.Session):
     def _jar(self, origin: Origin) -> RequestsCookieJar:
         with self._guard:
             return self._jars.setdefault(origin, RequestsCookieJar())
+
+    def cookies_of(self, origin: Origin) -> list[Cookie]:
+        """The cookies that an origin has set."""
+        cookies: CookieJar = self._jar(origin)
+        return [*cookies]
 
     # What a try came to
 

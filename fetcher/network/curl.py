@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pycurl
 
@@ -10,6 +10,9 @@ from fetcher.network.credentials import Trust
 from fetcher.network.outgoing import USER_AGENT, Outgoing
 from fetcher.network.retry import STALL_SECONDS
 from fetcher.network.urls import ascii_url
+
+if TYPE_CHECKING:
+    from http.cookiejar import Cookie
 
 
 def set_up(curl: Any, connect_timeout: float, slowest: int) -> None:
@@ -63,6 +66,21 @@ def parse_header(headers: dict[str, str], line: bytes) -> None:
     name, colon, value = text.partition(":")
     if colon:
         headers[name.strip().lower()] = value.strip()
+
+
+def as_line(cookie: Cookie) -> str:
+    """A cookie as libcurl's COOKIELIST takes it: one line of Netscape's format."""
+    host = cookie.domain.removesuffix(".local")  # what the standard library makes of a bare name
+    fields = (
+        host.lstrip("."),
+        "FALSE",
+        cookie.path or "/",
+        "TRUE" if cookie.secure else "FALSE",
+        str(cookie.expires or 0),
+        cookie.name,
+        cookie.value or "",
+    )
+    return "\t".join(field.replace("\t", " ") for field in fields)
 
 
 def redirect_target(curl: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ from fetcher.network.urls import Origin, host_of, origin_of, public_url, without
 from fetcher.verify.contract import json_text
 
 if TYPE_CHECKING:
+    from http.cookiejar import Cookie
+
     from fetcher.network.client import RuledSession
 
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ _log = logging.getLogger(__name__)
 MAX_JSON_MEMORY = 1 << 30  # bytes that the values of one answer may take
 PATIENCE = 120.0
 DEADLINE = 600.0
+HINT_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Network:
     say: Callable[[str], None] = lambda _: None
     # Hosts found unreachable in this run: nobody waits for them twice.
     unreachable: dict[str, Failure] = field(default_factory=dict)
+    # Hosts that let us wait when they were asked for no more than a hint.
+    tells_nothing: set[str] = field(default_factory=set)
     # Mirrors opened in this run, by their location.
     mirrors: dict[str, Any] = field(default_factory=dict)
     # Seconds to go on asking a small request's host after a first fault, and for all of it.
@@ -292,11 +298,13 @@ class Network:
         data: bytes | Iterable[bytes] | None = None,
         follow: bool = True,
         patience: float | None = None,
+        deadline: float | None = None,
     ) -> Response:
         """Ask for `url`, and again after passing faults; any HTTP status is an answer.
 
         `data` may be an iterable with a length, which begins anew each time. `patience` is how
-        many seconds to go on asking after a first fault (default: two minutes; 0: ask once).
+        many seconds to go on asking after a first fault (default: two minutes; 0: ask once),
+        `deadline` how many all of it may take (default: ten minutes).
         Raises Failure ('offline', 'network', 'refused', 'auth'), UsageError.
         """
         scheme = origin_of(self.rewrite(url))[0]
@@ -316,9 +324,44 @@ class Network:
         if method == "POST" and not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
         session = self.session
-        answer = session.exchange(session.make(method, url, headers, data), follow, patience)
+        made = session.make(method, url, headers, data)
+        answer = session.exchange(made, follow, patience, deadline)
         raw = {name.lower(): value for name, value in answer.raw.headers.items()}
         return Response(answer.status_code, raw, answer.content, str(answer.url))
+
+    def head(self, url: str, by_get: bool = False) -> Response | None:
+        """What a server says of `url` in passing, None where it does not: a hint, never needed.
+
+        `by_get`: asked by GET, for one byte, of a server that answers nothing else.
+
+        Asked once, for some seconds; of a host that lets us wait nothing more is asked in this
+        run, and it does not count as unreachable.
+        """
+        try:
+            host = host_of(self.rewrite(url))
+            if host in self.unreachable or host in self.tells_nothing:
+                return None
+            began = time.monotonic()
+            headers = [("Accept-Encoding", "identity")]
+            headers += [("Range", "bytes=0-0")] if by_get else []
+            method = "GET" if by_get else "HEAD"
+            answer = self.request(
+                url, method=method, headers=headers, patience=0, deadline=HINT_SECONDS
+            )
+        except Failure as failure:
+            if failure.problem.code not in {"offline", "refused"}:
+                self.unreachable.pop(host, None)
+                if time.monotonic() - began > HINT_SECONDS / 2:
+                    self.tells_nothing.add(host)
+            _log.info("%s: no hint: %s", public_url(url), failure.message)
+            return None
+        return answer
+
+    def cookies(self, url: str) -> Sequence[Cookie]:
+        """What the origin of `url` (already rewritten) has set in answers to small requests."""
+        with self._guard:
+            session = self._session
+        return session.cookies_of(origin_of(url)) if session is not None else ()
 
     def get_json(self, url: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """GET with `Accept: application/json`; the status is the caller's to judge."""

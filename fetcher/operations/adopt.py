@@ -142,7 +142,7 @@ def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, 
 def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
     """The entry with its content now known."""
     computed = entry.computed or entry.sha256 is None
-    return entry._replace(sha256=sha256, size=size, computed=computed)
+    return entry._replace(sha256=sha256, size=size, computed=computed, size_hint=False)
 
 
 def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:

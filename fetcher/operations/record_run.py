@@ -83,14 +83,17 @@ class Recorder:
 
     def learn(self, item: Item, sha256: str, size: int) -> None:
         """Note a digest or size that the lock does not have yet."""
-        path, known_size, known, git_blob, lfs, md5, computed = item.file
-        if known is None or known_size is None:
+        file = item.file
+        path, known = file.path, file.sha256
+        if known is None or file.size is None or file.size_hint:
             found = self._learned.setdefault((item.artifact.manifest, item.artifact.id), {})
             if path not in found:
-                computed = computed or known is None
-                if known is None and git_blob is None:
+                if not file.key:
                     self._unnamed.append(sha256)
-                found[path] = FileEntry(path, size, sha256, git_blob, lfs, md5, computed)
+                computed = file.computed or known is None
+                found[path] = file._replace(
+                    size=size, sha256=sha256, computed=computed, size_hint=False
+                )
 
     def save_lock(self) -> list[Problem]:
         """Merge what was resolved and learned so far into fetch.lock."""
@@ -114,7 +117,7 @@ class Recorder:
         for item in plan.items:
             # An edited file's bytes are not the source's, unless they were placed just now.
             known = item.action == KEEP and item.sha256 and (item.placed or not item.edit)
-            if known and item.file.size is not None:
+            if known and item.file.size is not None and not item.file.size_hint:
                 self.learn(item, item.sha256, item.file.size)
         problems = self.save_lock()
         self._tell(plan)

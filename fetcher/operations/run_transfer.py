@@ -113,4 +113,6 @@ def _ready(delivered: Delivered, waiting: dict[Download, list[Item]]) -> Iterato
     download, sha256, _, size, origin, _, stat = delivered
     for item in waiting.pop(download):
         item.origin = origin
-        yield Ready(item, sha256, size, stat, new=item.file.size is None or not item.file.key)
+        file = item.file
+        new = file.size is None or file.size_hint or not file.key
+        yield Ready(item, sha256, size, stat, new)

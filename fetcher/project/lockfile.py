@@ -213,7 +213,8 @@ def file_entry(item: Any, where: str) -> FileEntry:
                 )
             )
     computed = sha256 is not None and item.get("computed", git_blob is not None) is True
-    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, computed)
+    hint = item.get("size_hint") is True and size is not None and sha256 is None
+    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, computed, hint)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
@@ -297,7 +298,7 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
-    path, size, sha256, git_blob, lfs, md5, computed = file
+    path, size, sha256, git_blob, lfs, md5, computed, hint = file
     text = f'          {{"path": {_quoted(path)}'
     if size is not None and sha256 is not None:
         text += f', "size": {size}, "sha256": {_quoted(sha256)}'
@@ -305,6 +306,8 @@ def _file_line(file: FileEntry) -> str:
         text += f', "size": {size}'
     elif sha256 is not None:
         text += f', "sha256": {_quoted(sha256)}'
+    if hint:
+        text += ', "size_hint": true'
     if git_blob is not None:
         text += f', "git_blob": {_quoted(git_blob)}'
     if md5 is not None:

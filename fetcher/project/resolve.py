@@ -142,6 +142,10 @@ def _as_before(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
     return old if same else fresh
 
 
+def _may_be_size(size: int | None, file: FileEntry) -> bool:
+    return file.size is None or file.size_hint or file.size == size
+
+
 def _with_learned_digests(
     fresh: LockedArtifact, old: LockedArtifact, is_proven: Callable[[FileEntry], bool]
 ) -> LockedArtifact:
@@ -152,9 +156,11 @@ def _with_learned_digests(
         known = before.get(file.path)
         same = known is not None and (
             (known.git_blob and known.git_blob == file.git_blob)
-            or (known.md5 and (known.md5, known.size) == (file.md5, file.size))
+            or (known.md5 and known.md5 == file.md5 and _may_be_size(known.size, file))
         )
         learned = known.sha256 if known is not None and same and file.sha256 is None else None
         full = file._replace(sha256=learned, computed=True)
+        if known is not None and full.size_hint:
+            full = full._replace(size=known.size, size_hint=False)
         files.append(full if learned and is_proven(full) else file)
     return replace(fresh, files=tuple(files))

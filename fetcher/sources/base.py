@@ -32,7 +32,8 @@ class FileEntry(NamedTuple):
     lies in Git LFS, where `sha256` is that of the content and not of the pointer. `md5` is what
     some publishers state: it is checked while no sha256 is known, but identifies nothing, since
     two contents with one md5 can be made. `computed`: the sha256 was computed from bytes here;
-    otherwise the source said it, or the manifest claims it.
+    otherwise the source said it, or the manifest claims it. `size_hint`: the size is what a server
+    said in passing, and decides nothing: the bytes do.
     """
 
     path: str
@@ -42,6 +43,7 @@ class FileEntry(NamedTuple):
     lfs: bool = False
     md5: str | None = None
     computed: bool = False
+    size_hint: bool = False
 
     @property
     def key(self) -> str:
@@ -343,6 +345,7 @@ def merge_known(entry: FileEntry, request: Request, where: str) -> FileEntry:
             )
     return entry._replace(
         size=entry.size if known.size is None else known.size,
+        size_hint=entry.size_hint and known.size is None,
         sha256=known.sha256 or entry.sha256,
         md5=known.md5 or entry.md5,
     )

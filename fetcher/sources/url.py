@@ -9,9 +9,9 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs.patterns import literal_names
-from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
-from fetcher.network.session import Network
+from fetcher.network.disposition import has_ending, safe_name, server_name
+from fetcher.network.session import Network, Response
 from fetcher.network.urls import public_url
 from fetcher.sources.base import (
     Candidate,
@@ -31,6 +31,7 @@ _WEB_PAGE = re.compile(
 )
 # What a URL's file is called when neither the URL nor the manifest names it: the layout does.
 _UNNAMED = "download"
+_REFUSALS = {401, 403, 404, 410}
 
 
 def _url_complaint(text: str) -> str | None:
@@ -80,7 +81,7 @@ class Url(Source):
         return urlsplit(self.url).path.endswith("/") and not urlsplit(self.url).query
 
     def names(self, request: Request) -> list[str]:
-        """The files' names: those of the manifest, else the URL's last segment."""
+        """The files' names: those of the manifest, else the URL's last segment, "" for none."""
         names = literal_names(request.files, request.exclude)
         if self._is_folder or (names and len(names) > 1):
             if not names or not self._is_folder:
@@ -95,11 +96,7 @@ class Url(Source):
             return names
         if names:
             return names
-        name = unquote(urlsplit(self.url).path.rpartition("/")[2])
-        try:
-            return [check_relative(name)]
-        except BadPath:
-            return [_UNNAMED]
+        return [safe_name(unquote(urlsplit(self.url).path.rpartition("/")[2]))]
 
     def _location(self, name: str) -> str:
         return self.url + quote(name) if self._is_folder else self.url
@@ -109,52 +106,65 @@ class Url(Source):
         return not revision
 
     def resolve(self, request: Request, network: Network) -> Resolved:
-        """Names from the manifest; a size, where it is not known, from one HEAD each."""
+        """Names from the manifest or the URL, else from the server; a size as a hint.
+
+        Nothing here needs an answer: the transfer tells whether there is a file.
+        """
         files = []
         said_by = ""
         for name in self.names(request):
             entry = merge_known(FileEntry(name), request, self.describe())
-            if entry.size is None and self._location(name).startswith("http"):
-                entry = entry._replace(size=self._size(name, network))
-                if entry.size is not None:
-                    said_by = asked(urljoin(self.url, "/"))
+            unnamed = not request.files and not has_ending(name)
+            unmeasured = entry.size is None and not entry.sha256
+            asks = self._location(name).startswith("http") and (unnamed or unmeasured)
+            answer = network.head(self._location(name)) if asks else None
+            if unnamed:
+                entry = entry._replace(path=self._named(name, answer, network))
+            if answer is not None and unmeasured:
+                size = _size(answer)
+                entry = entry._replace(size=size, size_hint=size is not None)
+                said_by = asked(urljoin(self.url, "/")) if size is not None else said_by
             files.append(entry)
         return Resolved("", sorted(files), said_by=said_by)
 
-    def _size(self, name: str, network: Network) -> int | None:
-        url = self._location(name)
-        answer = network.request(
-            url, method="HEAD", headers=[("Accept-Encoding", "identity")], patience=5
-        )
-        if answer.status in {404, 410}:
-            raise Failure(
-                "not-found",
-                t("{url} is not there (HTTP {status})", url=public_url(url), status=answer.status),
-            )
-        length = answer.headers.get("content-length", "")
-        plain = answer.status == 200 and "content-encoding" not in answer.headers
-        page = answer.headers.get("content-type", "").startswith("text/html")
-        told = plain and not page and re.fullmatch(r"\d{1,15}", length)
-        return (int(length) or None) if told else None
+    def _named(self, name: str, answer: Response | None, network: Network) -> str:
+        """What the server calls a file that its address does not name."""
+        told = _name(answer)
+        if not told and self.url.startswith("http"):
+            # Some refuse HEAD; one byte is asked for, and no more is waited for than a hint is.
+            told = _name(network.head(self.url, by_get=True))
+        return told or name or _UNNAMED
 
     def check_access(self, network: Network) -> bool:
-        """One HEAD, where there is one URL to ask."""
+        """One HEAD, where there is one URL to ask; a refusal counts if GET gets it as well."""
         if self._is_folder or not self.url.startswith("http"):
             return False
-        answer = network.request(self.url, method="HEAD", patience=5)
-        if answer.status in {401, 403}:
-            raise Failure(
-                "auth",
-                t(
-                    "{url}: access denied (HTTP {status})",
-                    url=public_url(self.url),
-                    status=answer.status,
-                ),
-            )
+        answer = network.head(self.url)
+        if answer is not None and answer.status in _REFUSALS:
+            answer = network.head(self.url, by_get=True)
+        if answer is None or answer.status not in _REFUSALS:
+            return answer is not None and answer.status in {200, 206}
+        shown = public_url(self.url)
         if answer.status in {404, 410}:
-            raise Failure("not-found", t("{url} is not there", url=public_url(self.url)))
-        return answer.status == 200
+            raise Failure("not-found", t("{url} is not there", url=shown))
+        raise Failure(
+            "auth", t("{url}: access denied (HTTP {status})", url=shown, status=answer.status)
+        )
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""
         return [browser_candidate(self.type, self._location(file.path), file.path)]
+
+
+def _size(answer: Response) -> int | None:
+    """The bytes that an answer to HEAD tells of, if it is about a file."""
+    length = answer.headers.get("content-length", "")
+    plain = answer.status == 200 and "content-encoding" not in answer.headers
+    page = answer.headers.get("content-type", "").startswith("text/html")
+    told = plain and not page and re.fullmatch(r"\d{1,15}", length)
+    return (int(length) or None) if told else None
+
+
+def _name(answer: Response | None) -> str:
+    sound = answer is not None and answer.status in {200, 206}
+    return server_name(answer.headers, answer.url) if answer is not None and sound else ""

@@ -14,7 +14,7 @@ import pycurl
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.i18n import t
-from fetcher.network.curl import parse_header
+from fetcher.network.curl import as_line, parse_header
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.download import SMALL, Download
@@ -88,18 +88,20 @@ class Connection:
             # Another place has the file: do not wait long for a firewall that drops packets.
             seconds = min(_IMPATIENT_SECONDS, self.network.settings.connect_timeout)
             curl.setopt(pycurl.CONNECTTIMEOUT, seconds)
-        self._set_cookies(candidate.cookies)
+        self._set_cookies(candidate.cookies, url)
         curl.setopt(pycurl.HEADERFUNCTION, self._raw_headers.append)
         if segment is None and download.file.size is not None:
             # An error page may be longer than the file: leave it room.
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max(download.file.size, SMALL))
         self.aim(url, candidate)
 
-    def _set_cookies(self, wanted: bool) -> None:
+    def _set_cookies(self, wanted: bool, url: str) -> None:
         if self._had_cookies:  # libcurl's reset keeps them
             self.curl.setopt(pycurl.COOKIELIST, "ALL")
         if wanted:
             self.curl.setopt(pycurl.COOKIEFILE, "")
+            for cookie in self.network.cookies(url):  # from when it was asked for a hint
+                self.curl.setopt(pycurl.COOKIELIST, as_line(cookie))
         self._had_cookies = wanted
 
     def aim(self, url: str, candidate: UrlCandidate) -> None:

@@ -62,6 +62,8 @@ class Download:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.file.size_hint:  # bytes are held to what is known of them
+            self.file = self.file._replace(size=None, size_hint=False)
         self.key = self.file.key
 
     @property

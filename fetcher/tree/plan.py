@@ -172,7 +172,8 @@ def space_needed(items: Iterable[Item], link: str, same_disk: bool) -> tuple[int
     contents: dict[str, int] = {}
     copies = 0
     for item in items:
-        size = item.file.size or 0
+        # What a server has hinted at may be anything.
+        size = 0 if item.file.size_hint else item.file.size or 0
         if item.action == GET:
             contents[item.content] = size
         if item.action in {GET, PLACE}:

@@ -302,7 +302,9 @@ class Exchanged:
     def make(self, method: str, url: str, headers: list[tuple[str, str]], data: Any) -> Any:
         return method, url, headers, data
 
-    def exchange(self, request: Any, follow: bool, patience: float | None) -> Any:
+    def exchange(
+        self, request: Any, follow: bool, patience: float | None, deadline: float | None
+    ) -> Any:
         self.asked.append((*request, follow, patience))
 
         raw = SimpleNamespace(headers={"ETag": "x", "Content-Type": "T"})
