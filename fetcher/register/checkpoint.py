@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ from fetcher.fs.atomic import sha256_of
 from fetcher.fs.home import expanded
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import join, t
+from fetcher.network.disposition import has_ending
 from fetcher.project.manifest import ARTIFACT
 from fetcher.register.values import judge, node_of_value, short
 from fetcher.sources.addresses import file_of, repository_of
@@ -47,6 +48,9 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
         return of_path(path, root)
     if found is None:
         return _of_url(text)
+    if not single and text.startswith(_SHORT) and has_ending(path_in := _path_of(found)):
+        folder, _, single = path_in.rpartition("/")
+        found = replace(found, path=folder)  # type: ignore[type-var]
     written = _yaml_of(found)
     _, wrong = judge(node_of_value(written), _SOURCE)
     if wrong:
@@ -55,6 +59,13 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     if single:
         return Checkpoint(written, found, PurePosixPath(single).stem or name, only=single)
     return Checkpoint(written, found, name)
+
+
+_SHORT = ("hf:", "huggingface:", "gh:", "github:")
+
+
+def _path_of(source: Source) -> str:
+    return str(getattr(source, "path", ""))
 
 
 def _is_there(root: Path, path: Path, found: Source | None) -> bool:

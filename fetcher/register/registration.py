@@ -12,7 +12,7 @@ from fetcher.errors import USAGE, Failure, FetchError, InvalidDocument, Problem,
 from fetcher.fs.home import expanded
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
-from fetcher.project.manifest import ARTIFACT
+from fetcher.project.manifest import ARTIFACT, Artifact
 from fetcher.project.names import Pair, code_folders, pairs_of
 from fetcher.project.project import Project
 from fetcher.register import (
@@ -86,6 +86,7 @@ class Session:
     fetch_code: bool = False
     class_named: bool = False
     _known: list[Pair] | None = None
+    _joins: str = ""  # the artifact that gets one more file
 
     @property
     def root(self) -> Path:
@@ -335,11 +336,29 @@ class Session:
 
     def changes(self, folder: str = "") -> list[Change]:
         """The files as they will be. Raises InvalidForm, InvalidDocument."""
-        self.settle()
-        found = targets.changes_for(self.root, self.manifest, self._entries(folder))
+        chosen = folder or (self.draft.id and self.draft.id != self._joins)
+        joined = None if chosen else self._joined()
+        if joined is not None:
+            name = self.checkpoint.only if self.checkpoint else ""
+            self.draft.id = self._joins = joined.id
+            note = t("{name}: one more file of {id}", name=name, id=joined.id)
+            self.notes += [note] * (note not in self.notes)
+            found = targets.changes_joining(self.root, self.manifest, joined, name)
+        else:
+            self.settle()
+            found = targets.changes_for(self.root, self.manifest, self._entries(folder))
         if problems := changes.problems(found):
             raise InvalidDocument(problems)
         return found
+
+    def _joined(self) -> Artifact | None:
+        """The artifact that has other files of the same source, where one file is added."""
+        taken = self.checkpoint
+        if taken is None or not taken.only or self.fetch_code:
+            return None
+        if self.draft.values.get("files") != [taken.only]:
+            return None
+        return targets.joinable(self.root, self.manifest, taken.source)
 
     def write(self, folder: str = "") -> list[Change]:
         """Write the changes, and return them."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fetcher.errors import UsageError
 from fetcher.i18n import t
-from fetcher.project.manifest import ID, decode
+from fetcher.project.manifest import ID, Artifact, decode
 from fetcher.project.project import SUFFIXES, Project
 from fetcher.register.changes import Change, read_text
 from fetcher.register.ids import propose
+from fetcher.sources.base import Source
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.yamldoc import edit
-from fetcher.yamldoc.nodes import parse
+from fetcher.yamldoc.nodes import Node, parse
 from fetcher.yamldoc.schema import node_of
 
 
@@ -64,6 +65,50 @@ def id_of_repository(root: Path, manifest: str, repo: str) -> str:
         if isinstance(source, HuggingFace) and (source.repo_type, source.repo) == ("model", repo):
             return artifact.id
     return ""
+
+
+def joinable(root: Path, manifest: str, source: Source) -> Artifact | None:
+    """The artifact that takes one more file of a source: it names files of the same one, and its
+    whole folder has a place in the layout. None if there is none."""
+    path = path_of(root, "manifests", manifest)
+    document = parse(read_text(root, path).encode(), manifest)
+    decoded = decode(document) if document.root is not None else None
+    if decoded is None:
+        return None
+    layout = parse(read_text(root, path_of(root, "layouts", decoded.layout)).encode(), "layout")
+    placed = set(_whole_folders(layout.root)) if layout.root is not None else set()
+    for artifact in decoded.artifacts.values():
+        names = artifact.literal_names
+        plain = names is not None and not artifact.request.exclude and artifact.count is None
+        if plain and artifact.source == source and artifact.id in placed:
+            return artifact
+    return None
+
+
+def _whole_folders(node: Node) -> Iterator[str]:
+    """What stands under a layout's keys that end in a slash."""
+    for key, value in node.pairs:
+        if key.text.endswith("/"):
+            yield from (item.text for item in (value, *value.items))
+        yield from _whole_folders(value)
+
+
+def changes_joining(root: Path, manifest: str, artifact: Artifact, name: str) -> list[Change]:
+    """The manifest with one more file of an artifact."""
+    path = path_of(root, "manifests", manifest)
+    before = read_text(root, path)
+    document = parse(before.encode(), path)
+    assert document.root is not None
+    node = node_of(node_of(node_of(document.root, "artifacts"), artifact.id), "files")
+    files = edit.plain(node, document)
+    if isinstance(files, dict):
+        after_files: object = {**files, name: files.get(name)}
+    else:
+        listed = list(files) if isinstance(files, list | tuple) else [files]
+        there = name in (artifact.literal_names or ())
+        after_files = listed if there else [*listed, name]
+    after = edit.put(before, ["artifacts", artifact.id], "files", after_files, path)
+    return [Change(path, before, before if after_files == files else after)]
 
 
 def path_of(root: Path, folder: str, name: str) -> str:

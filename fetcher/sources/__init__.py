@@ -157,6 +157,8 @@ class SourceType(Type):
         prefix, colon, rest = node.text.partition(":")
         if prefix in _URL_SCHEMES:
             prefix, rest = "url", node.text
+            if not rest.endswith("/") and (found := self._pasted(node, document)) is not None:
+                return found
         if not colon or not rest:
             return self.wrong(node, document)
         kind = self._kind(_SHORT.get(prefix, prefix), node, document)
@@ -168,6 +170,18 @@ class SourceType(Type):
             document.problem(node, t("{found}: {error}", found=node.describe(), error=error))
             return INVALID
         return made_of_texts(kind, texts, node, document)
+
+    @staticmethod
+    def _pasted(node: Node, document: Document) -> Any:
+        """The source whose page or file an address is of; None for no more than a URL."""
+        from fetcher.sources.addresses import written_out
+
+        try:
+            found = written_out(node.text)
+        except ValueError as error:
+            document.problem(node, t("{found}: {error}", found=node.describe(), error=error))
+            return INVALID
+        return None if found is None else made_of_texts(*found, node, document)
 
     def json_schema(self) -> JsonSchema:
         """Text, or one object per type."""

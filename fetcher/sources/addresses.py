@@ -42,6 +42,22 @@ def source_of(text: str, hub: str = "") -> Source | None:
     return None
 
 
+def written_out(text: str, hub: str = "") -> tuple[type[Source], dict[str, str]] | None:
+    """The source of an address that stands for one in a manifest: its class, and its fields.
+
+    A file's address means that file alone. None for an address that is no more than a URL. Raises
+    ValueError for a page that shows neither files nor a repository.
+    """
+    site, segments = _site(text, hub)
+    if not site:
+        return None
+    found = _of_hub(segments, True) if site == "hub" else _of_github(segments, True)
+    if found is None:
+        raise ValueError(t("is a web page, and not that of a repository"))
+    kind, texts = found
+    return kind, {name: value for name, value in texts.items() if value}
+
+
 def _made(kind: type[Source], texts: Mapping[str, str]) -> Source:
     """A source under the rules that a manifest's have. Raises ValueError."""
     document = Document("")
@@ -71,6 +87,8 @@ def file_of(text: str, hub: str = "") -> str:
     if site == "hub":
         segments = segments[1:] if segments[:1] in _KINDS else segments
         at = _width(segments)
+    elif segments[2:3] == ["releases"]:
+        return _release(segments[3:], True)["path"]
     else:
         at = 2
     one = site and len(segments) > at + 2 and segments[at] in _ONE_FILE
@@ -95,7 +113,7 @@ def _site(url: str, hub: str) -> tuple[str, list[str]]:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return "", []
-    if parts.scheme not in {"http", "https"}:
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:  # a login is refused there
         return "", []
     segments = [unquote(part) for part in parts.path.split("/") if part]
     own = urlsplit(hub)
@@ -104,7 +122,7 @@ def _site(url: str, hub: str) -> tuple[str, list[str]]:
     if host == _RAW_HOST and len(segments) > 3:
         rest = segments[4:] if segments[2:4] == ["refs", "heads"] else segments[2:]
         return "github", [*segments[:2], "raw", *rest]
-    if host in _GITHUB_HOSTS and segments[2:4] != ["releases", "download"]:
+    if host in _GITHUB_HOSTS:
         return "github", segments
     return "", []
 
@@ -116,10 +134,14 @@ def _of_page(url: str, hub: str) -> Source | None:
     found = _of_hub(segments) if site == "hub" else _of_github(segments)
     if found is None:
         raise ValueError(t("is a web page, and not that of a repository"))
-    return found
+    return _made(*found)
 
 
-def _of_hub(segments: list[str]) -> Source | None:
+_Fields = tuple[type[Source], dict[str, str]]
+
+
+def _of_hub(segments: list[str], whole: bool = False) -> _Fields | None:
+    """The source of a page; of a file's its folder, or (`whole`) the file."""
     kind = "model"
     if segments and segments[0] in {"datasets", "spaces", "models"}:
         kind, segments = segments[0].removesuffix("s"), segments[1:]
@@ -131,22 +153,31 @@ def _of_hub(segments: list[str]) -> Source | None:
         return None
     revision, path = "main", ""
     if len(rest) > 1 and rest[0] in {"tree", *_ONE_FILE}:
-        revision, path = rest[1], "/".join(rest[2:])
-        if rest[0] != "tree":  # a file's page: its folder
-            path = path.rpartition("/")[0]
-    return _made(HuggingFace, {"repo": repo, "repo_type": kind, "revision": revision, "path": path})
+        revision, path = rest[1], _path(rest, whole)
+    return HuggingFace, {"repo": repo, "repo_type": kind, "revision": revision, "path": path}
 
 
-def _of_github(segments: list[str]) -> Source | None:
+def _path(rest: list[str], whole: bool) -> str:
+    """The path after `blob/main` and its like."""
+    path = "/".join(rest[2:])
+    return path if whole or rest[0] == "tree" else path.rpartition("/")[0]
+
+
+def _of_github(segments: list[str], whole: bool = False) -> _Fields | None:
     if len(segments) < 2:
         return None
     repo, rest = f"{segments[0]}/{segments[1].removesuffix('.git')}", segments[2:]
-    if rest[:2] == ["releases", "tag"] and len(rest) > 2:
-        return _made(GitHub, {"repo": repo, "release": rest[2]})
     if rest[:1] == ["releases"]:
-        return _made(GitHub, {"repo": repo, "release": "latest"})
+        return GitHub, {"repo": repo, **_release(rest[1:], whole)}
     if len(rest) > 1 and rest[0] in {"tree", *_ONE_FILE}:
-        path = "/".join(rest[2:])
-        path = path if rest[0] == "tree" else path.rpartition("/")[0]
-        return _made(GitHub, {"repo": repo, "ref": rest[1], "path": path})
-    return _made(GitHub, {"repo": repo})
+        if rest[1:3] == ["refs", "heads"] and len(rest) > 3:
+            rest = [rest[0], *rest[3:]]
+        return GitHub, {"repo": repo, "ref": rest[1], "path": _path(rest, whole)}
+    return GitHub, {"repo": repo}
+
+
+def _release(rest: list[str], whole: bool) -> dict[str, str]:
+    """The fields of `tag/v1`, `download/v1/x.pth` and `latest/download/x.pth`."""
+    tag = rest[1] if len(rest) > 1 and rest[0] in {"tag", "download"} else "latest"
+    asset = rest[2] if len(rest) == 3 and "download" in rest[:2] else ""
+    return {"release": tag, "path": asset if whole else ""}

@@ -260,14 +260,27 @@ def shown(value: object) -> str:
 
 
 def below(path: str, name: str) -> str | None:
-    """`name` relative to the folder `path` ("" for the top), or None if it is not below it."""
+    """`name` relative to the folder `path` ("" for the top), or None if it is not below it.
+
+    Where `path` is that very file, its own last segment. Raises Failure for a file that is called
+    as its folder is: nothing would tell the two apart.
+    """
     if not path:
         return name
-    return name[len(path) + 1 :] if name.startswith(path + "/") else None
+    if name == path:
+        return path.rpartition("/")[2]
+    if not name.startswith(path + "/"):
+        return None
+    if name[len(path) + 1 :] == path.rpartition("/")[2]:
+        text = t("{name} is a file that is called as its folder is", name=printable(name))
+        raise Failure("refused", text, t("give the source the `path` above it"))
+    return name[len(path) + 1 :]
 
 
 def from_top(path: str, name: str) -> str:
     """A name in the folder `path`, from the repository's top; the inverse of `below`."""
+    if path.rpartition("/")[2] == name:
+        return path
     return f"{path}/{name}" if path else name
 
 

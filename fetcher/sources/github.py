@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from fetcher.errors import Failure
 from fetcher.fs.atomic import git_blob_hasher
 from fetcher.i18n import t
+from fetcher.network.disposition import has_ending
 from fetcher.network.retry import retry_after
 from fetcher.network.session import Network, Response
 from fetcher.sources.base import (
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
     from fetcher.yamldoc.nodes import Document, Node
     from fetcher.yamldoc.schema import Values
 
+_log = logging.getLogger(__name__)
+
+# Seconds to wait for a listing that is not needed.
+_BRIEF = 5.0
 REPO = r"[A-Za-z0-9][\w.-]{0,99}/(?!\.{1,2}(?:[@:/]|\Z))[\w.-]{1,100}"
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*"
@@ -87,15 +93,19 @@ class GitHub(Source):
 
     @classmethod
     def check_fields(cls, node: Node, values: Values, document: Document) -> bool:
-        """A release has no ref and no path."""
-        clash = [name for name in ("ref", "path") if name in values and "release" in values]
-        for name in clash:
+        """A release has no ref; its `path` is one asset's name."""
+        released = "release" in values
+        if clash := released and "ref" in values:
             document.problem(
                 node,
-                t("'release' and {name!r} exclude each other", name=name),
-                t("assets of a release have neither ref nor path"),
+                t("'release' and 'ref' exclude each other"),
+                t("the assets of a release are of no ref"),
             )
-        return not clash
+        if foldered := released and "/" in values.get("path", ""):
+            document.problem(
+                node, t("assets have no folders"), t("`path` is the name of one asset here")
+            )
+        return not (clash or foldered)
 
     @classmethod
     def from_short(cls, text: str) -> dict[str, str]:
@@ -110,12 +120,13 @@ class GitHub(Source):
         """The short form."""
         host = "" if self.host == "github.com" else f"//{self.host}/"
         if self.release:
-            return t(
+            told = t(
                 "github:{host}{repo} release {release}",
                 host=host,
                 repo=self.repo,
                 release=self.release,
             )
+            return f"{told}:{self.path}" if self.path else told
         path = f":{self.path}" if self.path else ""
         return f"github:{host}{self.repo}@{self.ref}{path}"
 
@@ -152,7 +163,8 @@ class GitHub(Source):
     def _get(
         self, url: str, network: Network, accept: str = "application/vnd.github+json"
     ) -> Response:
-        answer = network.request(url, headers=[("Accept", accept)])
+        patience = _BRIEF if self._is_file else None
+        answer = network.request(url, headers=[("Accept", accept)], patience=patience)
         if answer.status != 200:
             raise self._failure(answer, network)
         return answer
@@ -210,7 +222,27 @@ class GitHub(Source):
         return True
 
     def resolve(self, request: Request, network: Network) -> Resolved:
-        """The commit (one request unless it is pinned) and one request for the whole tree."""
+        """The commit (one request unless it is pinned) and one request for the whole tree.
+
+        One file that is known by its address needs no listing where the API has no answer left.
+        """
+        try:
+            return self._resolve(request, network)
+        except Failure as failure:
+            if failure.problem.code != "network" or not self._is_file:
+                raise
+            _log.info("%s: not listed: %s", self.describe(), failure.message)
+            name = self.path.rpartition("/")[2]
+            files = choose({name: FileEntry(name)}, request, self.describe())
+            return Resolved(self.pinned_revision(), files)
+
+    @property
+    def _is_file(self) -> bool:
+        """Whether `path` seems to be a file; a folder may be called so as well."""
+        latest = self.release == "latest"
+        return not latest and (bool(self.release and self.path) or has_ending(self.path))
+
+    def _resolve(self, request: Request, network: Network) -> Resolved:
         if self.release:
             return self._resolve_release(request, network)
         commit = self.ref
@@ -335,18 +367,25 @@ class GitHub(Source):
         """Raw files; LFS content from the media host, else through the LFS batch API."""
         revision = revision or self.pinned_revision()
         if self.release:
-            tag = quote(revision, safe="")
-            url = f"{self._web}/{self.repo}/releases/download/{tag}/{quote(file.path)}"
+            tag, name = quote(revision, safe=""), quote(self.path or file.path)
+            url = f"{self._web}/{self.repo}/releases/download/{tag}/{name}"
             asset = DeferredCandidate(self.type, lambda net: self._asset(revision, file, net))
             return [UrlCandidate(self.type, url), asset]
-        pinned = bool(COMMIT.fullmatch(revision))
-        media = UrlCandidate(self.type, self._media(revision, file.path), pinned=pinned)
         if file.lfs:
             batch = DeferredCandidate(self.type, lambda net: self._batch(file, net))
-            return [media, batch]
-        raw = UrlCandidate(self.type, self._raw(revision, file.path))
+            return [self._plain(revision, file.path)[1], batch]
+        raw, media = self._plain(revision, file.path)
+        other = self.path.rpartition("/")[2]
+        if has_ending(other) and other != file.path:  # a mirror: whatever it is called there
+            return [*self._plain(revision, other), raw]
         # Without a listing nobody has looked whether the file lies in LFS.
-        return [raw._replace(pinned=pinned)] if file.git_blob else [raw, media]
+        return [raw] if file.git_blob else [raw._replace(pinned=False), media]
+
+    def _plain(self, revision: str, path: str) -> tuple[UrlCandidate, UrlCandidate]:
+        """The file itself, and its content where git has only a pointer."""
+        pinned = bool(COMMIT.fullmatch(revision))
+        raw = UrlCandidate(self.type, self._raw(revision, path), pinned=pinned)
+        return raw, UrlCandidate(self.type, self._media(revision, path), pinned=pinned)
 
     def _batch(self, file: FileEntry, network: Network) -> UrlCandidate:
         """Ask the LFS server for a download link of one object."""
@@ -399,7 +438,8 @@ class GitHub(Source):
                     name=shown(name),
                 )
                 raise Failure("refused", text)
-            entries[name] = FileEntry(name, size, digest[1] if digest else None)
+            if self.path in {"", name}:
+                entries[name] = FileEntry(name, size, digest[1] if digest else None)
         tag = found.text("tag_name") or self.release
         files = choose(entries, request, t("{repo} release {tag}", repo=self.repo, tag=tag))
         return Resolved(tag, files, said_by=asked(self._api_root))
@@ -407,7 +447,7 @@ class GitHub(Source):
     def _asset(self, tag: str, file: FileEntry, network: Network) -> UrlCandidate:
         """The API's address of an asset, for private repositories."""
         for asset in self._release(tag, network).objects("assets"):
-            if asset.text("name") == file.path and (url := asset.text("url")):
+            if asset.text("name") == (self.path or file.path) and (url := asset.text("url")):
                 network.redirected(network.rewrite(self._api), url)
                 return UrlCandidate(self.type, url, (("Accept", "application/octet-stream"),))
         raise Failure(

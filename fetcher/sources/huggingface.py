@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fetcher.config.project_choices import choose_yourself
 from fetcher.errors import Failure
 from fetcher.i18n import t
+from fetcher.network.disposition import has_ending
 from fetcher.network.session import Network, Response
 from fetcher.network.urls import joined, origin_of
 from fetcher.sources.base import (
@@ -115,7 +116,7 @@ class HuggingFace(Source):
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One call for the commit (none if it is pinned), one for each page of the tree."""
         commit = self.commit(network)
-        entries, listing = self.list_commit(commit, network)
+        entries, listing = self._list_file(commit, network) or self.list_commit(commit, network)
         where = t(
             "{repo}@{commit}{which}",
             repo=self.repo,
@@ -164,12 +165,39 @@ class HuggingFace(Source):
             for path, entry in self.entries(page).items():
                 if entries.setdefault(path, entry) != entry:
                     raise self._twice(path)
+        return entries, self._listing(commit, pages, whole, network)
+
+    def _list_file(
+        self, commit: str, network: Network
+    ) -> tuple[dict[str, FileEntry], Listing] | None:
+        """What the Hub lists of the file that `path` is; None where it is a folder, or may be."""
+        if not has_ending(self.path):
+            return None
+        folder = self.path.rpartition("/")[0]
+        place = "/" + quote(folder) if folder else ""
+        url = self._api(network, f"tree/{commit}{place}?recursive=false&expand=false")
+        pages, entries = list[bytes](), dict[str, FileEntry]()
+        while url and not entries and len(pages) < _MOST_HISTORY:
+            answer = network.get_json(url)
+            listed = answer.json() if answer.status == 200 else None
+            if not isinstance(listed, list):
+                return None
+            pages.append(answer.body)
+            own: list[object] = [
+                item for item in listed if isinstance(item, dict) and item.get("path") == self.path
+            ]
+            entries, url = self.entries(own), self._next(answer, network)
+        if not entries:
+            return None
+        return entries, self._listing(commit, pages, False, network)
+
+    def _listing(
+        self, commit: str, pages: Sequence[bytes], whole: bool, network: Network
+    ) -> Listing:
         ref = "" if commit == self.revision else self.revision
         closed = network.sends_login(network.rewrite(self._api(network, "tree")))
         kind, path = self.repo_type, self.path
-        return entries, Listing(
-            network.hub, kind, self.repo, commit, ref, path, tuple(pages), closed, whole
-        )
+        return Listing(network.hub, kind, self.repo, commit, ref, path, tuple(pages), closed, whole)
 
     def _tree(self, commit: str, network: Network) -> Iterator[tuple[Response, list[object]]]:
         path = "/" + quote(self.path) if self.path else ""
@@ -357,6 +385,9 @@ class HuggingFace(Source):
         url = self._resolve_url(revision, file.path, network)
         pinned = _is_commit(revision or self.revision)
         found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
+        if other := self._other_name(file):  # a mirror: whatever it is called there
+            at = f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}"
+            found.append(UrlCandidate(self.type, at + quote(other), pinned=pinned))
         large = file.lfs and (file.size or 0) >= XET_LEAST
         # hf_xet knows no rate.
         if large and network.settings.xet and not network.settings.limit_rate:
@@ -364,6 +395,11 @@ class HuggingFace(Source):
             token_url = self._api(network, f"xet-read-token/{commit}")
             found.insert(0, XetCandidate("xet", url, token_url))
         return found
+
+    def _other_name(self, file: FileEntry) -> str:
+        """The path where it seems to be a file's of another name; the digest will tell."""
+        name = self.path.rpartition("/")[2]
+        return self.path if has_ending(name) and name != file.path else ""
 
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""

@@ -42,8 +42,8 @@ def _url_complaint(text: str) -> str | None:
         host = None
     if not host or parts.scheme not in {"http", "https", "ftp", "ftps"}:
         return t("is no http, https or ftp URL")
-    if parts.password:
-        return t("holds a password: put it into ~/.netrc instead")
+    if "@" in parts.netloc:
+        return t("holds a login: put it into ~/.netrc instead")
     if _WEB_PAGE.match(text):
         return t("is a web page, not a file: use a source of type github or huggingface")
     return None

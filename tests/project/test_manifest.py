@@ -189,7 +189,7 @@ def test_the_selection_tells_a_changed_list_of_files() -> None:
         ("source: {type: url, url: 'ftp:x'}", "4:30: 'ftp:x' is no http, https or ftp URL"),
         ("source: pypi:a==1", "4:13: 'pypi' can only stand under 'mirrors'"),
         ("source: {type: github, repo: o/r, ref: a, release: b}", "4:13: 'release' and 'ref' excl"),
-        ("source: https://user:secret@host/x", "4:13: 'https://***@host/x': holds a password"),
+        ("source: https://user:secret@host/x", "4:13: 'https://***@host/x': holds a login"),
         ("source: genforce:stylegan_cats", "4:13: 'genforce:stylegan_cats': "),
     ],
 )
