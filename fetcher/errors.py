@@ -47,6 +47,7 @@ EXIT_CODES = {
     "not-a-file": DOWNLOAD,
     "link-expired": DOWNLOAD,
     "busy": DOWNLOAD,
+    "quota": DOWNLOAD,
     "digest-mismatch": INTEGRITY,
     "size-mismatch": INTEGRITY,
     "unproven": INTEGRITY,

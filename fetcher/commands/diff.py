@@ -35,6 +35,7 @@ class _FileFacts(TypedDict):
     sha256: str | None
     git_blob: str | None
     md5: str | None
+    published: str | None
 
 
 class _FileRow(TypedDict):
@@ -144,7 +145,13 @@ def _file(change: FileChange) -> _FileRow:
 def _facts(file: FileEntry | None) -> _FileFacts | None:
     if file is None:
         return None
-    return {"size": file.size, "sha256": file.sha256, "git_blob": file.git_blob, "md5": file.md5}
+    return {
+        "size": file.size,
+        "sha256": file.sha256,
+        "git_blob": file.git_blob,
+        "md5": file.md5,
+        "published": file.published,
+    }
 
 
 def _print(found: LockDiff) -> None:
@@ -214,7 +221,7 @@ def _print_file(file: FileChange) -> None:
             size=_arrow(sizes[0], sizes[-1]),
         )
     )
-    for name in ("sha256", "git_blob", "md5"):
+    for name in ("sha256", "git_blob", "md5", "published"):
         old, new = (getattr(entry, name, None) or "" for entry in (file.old, file.new))
         if old != new:
             shown = new if file.old is None else old if file.new is None else _arrow(old, new)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fetcher.config.project_choices import choose_yourself
 from fetcher.config.settings import Settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from fetcher.network.client import RuledSession
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 MAX_JSON_MEMORY = 1 << 30  # bytes that the values of one answer may take
@@ -93,6 +94,8 @@ class Network:
         self.account = HubAccount(settings)
         self._ended = threading.Event()
         self._guard = threading.Lock()
+        self._read: dict[str, Any] = {}
+        self._guards: dict[str, threading.Lock] = {}
         self._tokens = credentials.settings_tokens(settings)
         self._hub_origin = origin_of(self.hub)
         self._netrc = Netrc()
@@ -356,6 +359,16 @@ class Network:
             _log.info("%s: no hint: %s", public_url(url), failure.message)
             return None
         return answer
+
+    def once(self, key: str, read: Callable[[], _T]) -> _T:
+        """What `read` returns, read once in a run for this `key`: a listing, say."""
+        with self._guard:
+            guard = self._guards.setdefault(key, threading.Lock())
+        with guard:
+            if key not in self._read:
+                self._read[key] = read()
+            found: _T = self._read[key]
+            return found
 
     def cookies(self, url: str) -> Sequence[Cookie]:
         """What the origin of `url` (already rewritten) has set in answers to small requests."""

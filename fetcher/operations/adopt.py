@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fetcher.config.boundaries import below, outside
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
+from fetcher.fs import published
 from fetcher.fs.atomic import digests_of, md5_of, sha256_of
 from fetcher.fs.first_look import look
 from fetcher.fs.formats import Body
@@ -206,7 +207,12 @@ def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
     if entry.sha256 or entry.git_blob:
         same = entry.sha256 in {None, sha256}
         return same and entry.git_proof in {"", digests_of(path, True)[1]}
-    return entry.md5 is not None and md5_of(path) == entry.md5
+    if entry.md5 is not None and md5_of(path) != entry.md5:
+        return False
+    if entry.published is None:
+        return entry.md5 is not None
+    with open(path, "rb") as stream:  # noqa: PTH123
+        return not published.complaint(entry.published, stream, sha256)[0]
 
 
 def as_file(
@@ -224,7 +230,7 @@ def as_file(
             size = os.fstat(stream.fileno()).st_size
             complaint = look(Body(stream, size), entry.path)
         sha256 = sha256_of(path)
-        known = entry.sha256 or entry.git_blob or entry.md5
+        known = entry.sha256 or entry.git_blob or entry.md5 or entry.published
         same = _is_known(path, entry, sha256)
         if known and not same:
             raise Failure(

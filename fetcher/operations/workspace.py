@@ -15,6 +15,7 @@ from fetcher.errors import LockError
 from fetcher.fs.atomic import md5_of
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.private_files import tidy
+from fetcher.fs.published import complaint
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
@@ -148,10 +149,11 @@ class Workspace:
     def _is_proven(self, file: FileEntry) -> bool:
         """Whether the store has bytes with all the digests of a file."""
         sha256 = self.store.find(file)
-        if sha256 is None or file.git_proof or not file.md5:
+        if sha256 is None or file.git_proof or not (file.md5 or file.published):
             return sha256 is not None
+        path = self.store.blob_path(sha256)
         try:
-            return md5_of(self.store.blob_path(sha256)) == file.md5
+            return _has_stated(path, file, sha256)
         except OSError:
             return False
 
@@ -250,3 +252,13 @@ class Workspace:
             file.sha256 or f"git:{file.git_blob}" for file in files if file.sha256 or file.git_blob
         ]
         remember(self.store.root, root, dict.fromkeys([*needs, *more]))  # in the lock's order
+
+
+def _has_stated(path: str, file: FileEntry, sha256: str) -> bool:
+    """Whether the bytes have the digests that their publisher states. Raises OSError."""
+    if file.md5 and md5_of(path) != file.md5:
+        return False
+    if not file.published:
+        return True
+    with open(path, "rb") as stream:  # noqa: PTH123
+        return not complaint(file.published, stream, sha256)[0]

@@ -12,7 +12,7 @@ ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 # The content is the same, and more is known of it: a size, a digest.
 LEARNED = "learned"
 # What both sides know of a file must be the same, or it is another file.
-_FACTS = ("size", "sha256", "git_blob", "md5")
+_FACTS = ("size", "sha256", "git_blob", "md5", "published")
 
 
 @dataclass(frozen=True)

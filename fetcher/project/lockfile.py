@@ -23,6 +23,7 @@ from fetcher.errors import LockError
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.locks import held
 from fetcher.fs.patterns import select
+from fetcher.fs.published import is_sound
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.network.urls import public_url
@@ -213,8 +214,20 @@ def file_entry(item: Any, where: str) -> FileEntry:
                 )
             )
     computed = sha256 is not None and item.get("computed", git_blob is not None) is True
+    published = item.get("published")
+    if published is not None and not (isinstance(published, str) and is_sound(published)):
+        raise LockError(
+            t(
+                "{where}: {path} has the digest {digest}",
+                where=where,
+                path=path,
+                digest=_shown(published),
+            )
+        )
     hint = item.get("size_hint") is True and size is not None and sha256 is None
-    return FileEntry(path, size, sha256, git_blob, item.get("lfs") is True, md5, computed, hint)
+    return FileEntry(
+        path, size, sha256, git_blob, item.get("lfs") is True, md5, computed, hint, published
+    )
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
@@ -298,7 +311,7 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
-    path, size, sha256, git_blob, lfs, md5, computed, hint = file
+    path, size, sha256, git_blob, lfs, md5, computed, hint, published = file
     text = f'          {{"path": {_quoted(path)}'
     if size is not None and sha256 is not None:
         text += f', "size": {size}, "sha256": {_quoted(sha256)}'
@@ -312,6 +325,8 @@ def _file_line(file: FileEntry) -> str:
         text += f', "git_blob": {_quoted(git_blob)}'
     if md5 is not None:
         text += f', "md5": {_quoted(md5)}'
+    if published is not None:
+        text += f', "published": {_quoted(published)}'
     if computed is (git_blob is None) and sha256 is not None:
         text += ', "computed": true' if computed else ', "computed": false'
     return text + (', "lfs": true}' if lfs else "}")

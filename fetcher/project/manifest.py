@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
+from fetcher.fs import published
 from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.fs.patterns import expand, is_glob, literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative
@@ -67,7 +68,9 @@ class FilesType(Type):
                 sound = False
             else:
                 size, sha256, md5 = (facts.get(fact) for fact in ("size", "sha256", "md5"))
-                known[name] = FileEntry(name, size, sha256, md5=md5)
+                known[name] = FileEntry(
+                    name, size, sha256, md5=md5, published=published.strongest(facts)
+                )
         return (tuple(known), known) if sound else INVALID
 
     def json_schema(self) -> JsonSchema:
@@ -87,6 +90,10 @@ def _name_complaint(text: str) -> str | None:
     except BadPath as error:
         return str(error)
     return None
+
+
+def _checksums_complaint(text: str) -> str | None:
+    return None if text.startswith(("http://", "https://")) else _name_complaint(text)
 
 
 def _pattern_complaint(text: str) -> str | None:
@@ -127,6 +134,16 @@ _FACTS = Record(
                 "sha256"
             ),
         ),
+        **{
+            kind: Field(
+                Text(
+                    rf"[0-9a-f]{{{published.length_of(kind)}}}",
+                    t("{digits} lower-case hex digits", digits=published.length_of(kind)),
+                ),
+                t("{kind} that the publisher states; checked as an md5 is", kind=kind),
+            )
+            for kind in ("sha512", "sha1", "crc32")
+        },
     },
     expected=t("a mapping with size and sha256"),
 )
@@ -190,6 +207,10 @@ ARTIFACT = Record(
         "mirrors": Field(ListOf(SourceType(mirror=True)), t("other places with the same bytes")),
         "files": Field(FilesType(), t("which files; absent: all of them")),
         "exclude": Field(replace(_PATTERNS, or_one=True), t("files to leave out")),
+        "checksums": Field(
+            ListOf(Text(expected=t("a file name or URL"), check=_checksums_complaint), or_one=True),
+            t("checksum files beside the files, such as SHA256SUMS"),
+        ),
         "count": Field(Integer(1), t("how many files there must be")),
         "optional": Field(Boolean(), t("keep out of a bare `fetch all`")),
         "groups": Field(
@@ -252,6 +273,7 @@ class Artifact:
     mirrors: tuple[Source, ...] = ()
     request: Request = field(default_factory=Request)
     count: int | None = None
+    checksums: tuple[str, ...] = ()
     optional: bool = False
     groups: tuple[str, ...] = ()
     writable: bool = False
@@ -269,13 +291,15 @@ class Artifact:
     def selection(self) -> str:
         """A short digest of `files`, `exclude` and the digests that the manifest itself states."""
         request = self.request
-        if request.files is None and not request.exclude:
+        if request.files is None and not request.exclude and not self.checksums:
             return ""
         known = [
-            [e.path, e.size, e.sha256, *([e.md5] if e.md5 else [])]
+            [e.path, e.size, e.sha256, *(text for text in (e.md5, e.published) if text)]
             for e in (request.known or {}).values()
         ]
         wanted = [list(request.files or ()), list(request.exclude), known]
+        if self.checksums:
+            wanted.append(list(self.checksums))
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
     @cached_property
@@ -335,6 +359,7 @@ def _artifact(key: str, manifest: Manifest, values: Values) -> Artifact:
         mirrors=values.get("mirrors", ()),
         request=Request(names, values.get("exclude", ()), known),
         count=values.get("count"),
+        checksums=tuple(values.get("checksums", ())),
         optional=values.get("optional", False),
         groups=values.get("groups", ()),
         writable=values.get("writable", False),

@@ -19,7 +19,7 @@ from fetcher.yamldoc.nodes import Node
 from fetcher.yamldoc.schema import node_of
 
 # What a manifest can state of a file, by the names that FileEntry has for it.
-_FACTS = ("size", "sha256", "git_blob", "md5")
+_FACTS = ("size", "sha256", "git_blob", "md5", "published")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Contradiction:
     """One pin of a manifest that a lock does not keep; `locked` is "" where the lock has nothing.
 
     `fact` is revision, count, files (a file is missing), or a fact about `file`: size, sha256,
-    git_blob, md5.
+    git_blob, md5, published.
     """
 
     manifest: str
@@ -78,7 +78,7 @@ def contradictions(
             if names is None or path in names:
                 yield found("files", path, None)
             continue
-        if stated[1:3] == entry[1:3] and stated.md5 is None:
+        if stated[1:3] == entry[1:3] and stated.md5 is stated.published is None:
             continue  # the usual case, and there may be many
         for fact in _FACTS:
             wanted, there = getattr(stated, fact), getattr(entry, fact)

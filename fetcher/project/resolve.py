@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Failure, Problem
+from fetcher.fs.published import in_name
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.session import Network
+from fetcher.project import checksums
 from fetcher.project.lockfile import Lock, LockedArtifact, locked
 from fetcher.project.manifest import Artifact
 from fetcher.project.pins import contradictions
@@ -108,7 +110,17 @@ def _resolve(artifact: Artifact, network: Network, heard: list[Listing]) -> Lock
     resolved = source.resolve(request, network)
     if resolved.listing is not None:
         heard.append(resolved.listing)
-    return _kept(artifact, locked(artifact, resolved.revision, resolved.files, resolved.said_by))
+    files = [_with_digest_of_name(file) for file in resolved.files]
+    if artifact.checksums:
+        files = checksums.apply(files, source, artifact.checksums, network)
+    return _kept(artifact, locked(artifact, resolved.revision, files, resolved.said_by))
+
+
+def _with_digest_of_name(file: FileEntry) -> FileEntry:
+    """The digest in a file's name counts where nobody says more."""
+    if file.key or file.md5 or file.published:
+        return file
+    return file._replace(published=in_name(file.path))
 
 
 def _kept(artifact: Artifact, fresh: LockedArtifact) -> LockedArtifact:
@@ -142,6 +154,11 @@ def _as_before(fresh: LockedArtifact, old: LockedArtifact) -> LockedArtifact:
     return old if same else fresh
 
 
+def _states_same(known: FileEntry, file: FileEntry) -> bool:
+    stated = known.md5, known.published
+    return any(stated) and stated == (file.md5, file.published)
+
+
 def _may_be_size(size: int | None, file: FileEntry) -> bool:
     return file.size is None or file.size_hint or file.size == size
 
@@ -156,7 +173,7 @@ def _with_learned_digests(
         known = before.get(file.path)
         same = known is not None and (
             (known.git_blob and known.git_blob == file.git_blob)
-            or (known.md5 and known.md5 == file.md5 and _may_be_size(known.size, file))
+            or (_states_same(known, file) and _may_be_size(known.size, file))
         )
         learned = known.sha256 if known is not None and same and file.sha256 is None else None
         full = file._replace(sha256=learned, computed=True)

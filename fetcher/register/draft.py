@@ -30,6 +30,7 @@ ORDER = (
         "files",
         "exclude",
         "count",
+        "checksums",
         "groups",
         "optional",
     ),

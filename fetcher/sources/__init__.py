@@ -22,6 +22,7 @@ BUILT_IN = {
     "github": "GitHub",
     "genforce": "GenForce",
     "url": "Url",
+    "gdrive": "GDrive",
     "local": "Local",
     "pypi": "PyPI",
     "mirror": "FetchMirror",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from fetcher.i18n import t
-from fetcher.sources import made_of_texts
+from fetcher.sources import made_of_texts, source_type
 from fetcher.sources.base import Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import REPO, HuggingFace
@@ -48,6 +48,8 @@ def written_out(text: str, hub: str = "") -> tuple[type[Source], dict[str, str]]
     A file's address means that file alone. None for an address that is no more than a URL. Raises
     ValueError for a page that shows neither files nor a repository.
     """
+    if (shared := _shared(text)) is not None:
+        return shared
     site, segments = _site(text, hub)
     if not site:
         return None
@@ -56,6 +58,29 @@ def written_out(text: str, hub: str = "") -> tuple[type[Source], dict[str, str]]
         raise ValueError(t("is a web page, and not that of a repository"))
     kind, texts = found
     return kind, {name: value for name, value in texts.items() if value}
+
+
+# Who knows the share links of a host, which may be one of its subdomains.
+_LINKS = {
+    "drive.google.com": "gdrive",
+    "docs.google.com": "gdrive",
+    "drive.usercontent.google.com": "gdrive",
+}
+
+
+def _shared(url: str) -> tuple[type[Source], dict[str, str]] | None:
+    """The source of a share link, None for an address that is none."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
+        return None
+    known = (name for name in _LINKS if host == name or host.endswith(f".{name}"))
+    kind = source_type(_LINKS[name]) if (name := next(known, "")) else None
+    texts = kind.from_address(url) if kind is not None else None
+    return None if kind is None or texts is None else (kind, texts)
 
 
 def _made(kind: type[Source], texts: Mapping[str, str]) -> Source:

@@ -33,7 +33,8 @@ class FileEntry(NamedTuple):
     some publishers state: it is checked while no sha256 is known, but identifies nothing, since
     two contents with one md5 can be made. `computed`: the sha256 was computed from bytes here;
     otherwise the source said it, or the manifest claims it. `size_hint`: the size is what a server
-    said in passing, and decides nothing: the bytes do.
+    said in passing, and decides nothing: the bytes do. `published`: another digest that a publisher
+    states, as `kind:hex` (see `fetcher.fs.published`); it counts as an md5 does.
     """
 
     path: str
@@ -44,6 +45,7 @@ class FileEntry(NamedTuple):
     md5: str | None = None
     computed: bool = False
     size_hint: bool = False
+    published: str | None = None
 
     @property
     def key(self) -> str:
@@ -199,6 +201,12 @@ class Source(ABC):
     def from_short(cls, text: str) -> dict[str, str]:
         """Fields from the short form's text after the prefix; ValueError says what is wrong."""
 
+    @classmethod
+    def from_address(cls, url: str) -> dict[str, str] | None:
+        """Fields of the address of one of its pages or links, None if it is none; ValueError says
+        what is wrong with one."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """The canonical short text, as it stands in the lock."""
@@ -210,6 +218,10 @@ class Source(ABC):
     @abstractmethod
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """Where this file's bytes can be had, best first; no network is used."""
+
+    def beside(self) -> Source:
+        """Where files lie that stand beside this source's: itself, or the folder of its file."""
+        return self
 
     def pinned_revision(self) -> str:
         """The revision to record when the manifest makes a listing unnecessary."""
@@ -361,4 +373,5 @@ def merge_known(entry: FileEntry, request: Request, where: str) -> FileEntry:
         size_hint=entry.size_hint and known.size is None,
         sha256=known.sha256 or entry.sha256,
         md5=known.md5 or entry.md5,
+        published=known.published or entry.published,
     )

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from urllib.parse import quote
 
@@ -133,6 +133,11 @@ class GitHub(Source):
     def pinned_revision(self) -> str:
         """The ref or the release's tag as the manifest has it."""
         return self.release or self.ref
+
+    def beside(self) -> Source:
+        """The folder of a file that `path` names."""
+        folder = self.path.rpartition("/")[0] if has_ending(self.path) else self.path
+        return replace(self, path="" if self.release else folder)
 
     def admits(self, revision: str) -> bool:
         """The commit or release, or for a branch, tag or the latest release what it stands for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import quote
@@ -105,6 +105,11 @@ class HuggingFace(Source):
     def pinned_revision(self) -> str:
         """The revision as the manifest has it."""
         return self.revision
+
+    def beside(self) -> Source:
+        """The folder of a file that `path` names."""
+        folder = self.path.rpartition("/")[0] if has_ending(self.path) else self.path
+        return replace(self, path=folder)
 
     def admits(self, revision: str) -> bool:
         """The commit, or for a branch or tag any commit."""

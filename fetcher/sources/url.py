@@ -101,6 +101,10 @@ class Url(Source):
     def _location(self, name: str) -> str:
         return self.url + quote(name) if self._is_folder else self.url
 
+    def beside(self) -> Source:
+        """The folder of the file."""
+        return self if self._is_folder else Url(urljoin(self.url, "."))
+
     def admits(self, revision: str) -> bool:
         """There are no revisions."""
         return not revision

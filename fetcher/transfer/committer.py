@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
+from fetcher.fs import published
 from fetcher.fs.atomic import Stat, digests_of, git_blob_hasher, md5_of, stat_of, write_new
 from fetcher.fs.pointers import POINTER_BYTES, is_pointer
 from fetcher.fs.private_files import remove_quietly
@@ -256,6 +257,8 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
             "digest-mismatch",
             t("md5 {md5} instead of {wanted}", md5=md5, wanted=wanted.md5),
         )
+    elif stated := _unlike_published(item, sha256):
+        wrong, found = "digest-mismatch", stated
     if not wrong and (wanted.sha256 or (wanted.key and item.size > POINTER_BYTES)):
         return
     with _opened(item) as stream:
@@ -299,6 +302,26 @@ def _opened(item: Arrived) -> BinaryIO:
     if item.data is not None:
         return io.BytesIO(item.data)
     return open(item.path, "rb")  # noqa: PTH123
+
+
+def _unlike_published(item: Arrived, sha256: str) -> str | None:
+    """Where the bytes differ from what their publisher states, in words. Raises OSError."""
+    wanted = item.download.file
+    stated = wanted.published
+    if not stated or (wanted.sha256 and not stated.startswith("sha512")):
+        return None
+    with _opened(item) as stream:
+        kind, there, here = published.complaint(stated, stream, sha256)
+    if kind == "prefix":
+        return t(
+            "sha256 {sha256}, which does not begin with {wanted} as its name says (if that is no "
+            "digest, state the sha256 in the manifest)",
+            sha256=sha256,
+            wanted=here,
+        )
+    if not kind:
+        return None
+    return t("{kind} {there} instead of {wanted}", kind=kind, there=there, wanted=here)
 
 
 def _md5(item: Arrived) -> str:

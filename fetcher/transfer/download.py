@@ -90,7 +90,7 @@ class Download:
     @property
     def doubtful(self) -> bool:
         """Whether only the bytes themselves can tell that they are the file."""
-        return not (self.key or self.file.md5 or self.first_trust)
+        return not (self.key or self.file.md5 or self.file.published or self.first_trust)
 
     @property
     def label(self) -> str:

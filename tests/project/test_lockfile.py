@@ -39,7 +39,14 @@ FILES = st.builds(
     st.booleans(),
     st.none() | HEX.map(lambda text: text[:32]),
     st.booleans(),
-).map(lambda file: file._replace(computed=file.computed and file.sha256 is not None))
+    st.booleans(),
+    st.none() | HEX.map(lambda text: f"sha1:{text[:40]}") | HEX.map(lambda t: f"prefix:{t[:9]}"),
+).map(
+    lambda file: file._replace(
+        computed=file.computed and file.sha256 is not None,
+        size_hint=file.size_hint and file.size is not None and file.sha256 is None,
+    )
+)
 ARTIFACTS = st.builds(
     LockedArtifact,
     LINES,
