@@ -23,11 +23,13 @@ BUILT_IN = {
     "genforce": "GenForce",
     "url": "Url",
     "gdrive": "GDrive",
+    "zenodo": "Zenodo",
+    "doi": "Doi",
     "local": "Local",
     "pypi": "PyPI",
     "mirror": "FetchMirror",
 }
-_MODULES = {"mirror": "fetch_mirror"}
+_MODULES = {"mirror": "fetch_mirror", "zenodo": "records", "doi": "records"}
 _TYPE_FIELD = Field(Text(), t("kind of source"), required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}

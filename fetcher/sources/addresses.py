@@ -65,6 +65,10 @@ _LINKS = {
     "drive.google.com": "gdrive",
     "docs.google.com": "gdrive",
     "drive.usercontent.google.com": "gdrive",
+    "zenodo.org": "zenodo",
+    "doi.org": "doi",
+    "figshare.com": "doi",
+    "dataverse.harvard.edu": "doi",
 }
 
 

@@ -260,11 +260,11 @@ def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
 
 
 def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, str]) -> Failure:
-    from fetcher.fs.sniff import junk_complaint, page_complaint
+    from fetcher.fs.sniff import page_complaint
 
     candidate = download.candidate
     where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
-    page = junk_complaint(ended.head(), download.file.path)
+    page = page_complaint(ended.head(), download.file.path)
     manual = manual_hint(download)
     if headers.get("x-error-code") == "GatedRepo":
         hint = t("ask for access on the repository's page, then set HF_TOKEN")
@@ -282,7 +282,7 @@ def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, s
             "auth", t("{where}: access denied (HTTP {status})", where=where, status=status), manual
         )
     if status in {404, 410}:
-        gone = bool(manual and page_complaint(ended.head(), download.file.path))
+        gone = bool(manual and page)
         what = t("the link has expired or is gone") if gone else t("not there")
         code = "link-expired" if gone else "not-found"
         return Failure(

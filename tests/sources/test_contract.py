@@ -19,6 +19,7 @@ from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.local import Local
 from fetcher.sources.pypi import PyPI
+from fetcher.sources.records import Doi, Zenodo
 from fetcher.sources.url import Url
 from tests.kit import Run, entry, git_blob, payload, sha256, tensors
 from tests.servers.ftp import FtpServer
@@ -26,6 +27,7 @@ from tests.servers.gdrive import DriveServer
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer
+from tests.servers.records import RecordServer
 from tests.servers.sharepoint import SharePointServer
 
 FILES = {
@@ -164,7 +166,19 @@ def gdrive_folder(root: Path, stack: ExitStack) -> Case:
     return Case(run, GDrive(folder="f" * 30), tuple(files), sizes=False, digests=False)
 
 
+def record(source: Source) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        files = {name: data for name, data in FILES.items() if data and "/" not in name}
+        server = stack.enter_context(RecordServer(files))
+        return Case(Run(root, rewrite=server.rewrite), source, tuple(files), digests=False)
+
+    return make
+
+
 CASES = {
+    "zenodo": record(Zenodo("7")),
+    "figshare": record(Doi("10.6084/m9.figshare.9")),
+    "dataverse": record(Doi("10.7910/DVN/ABC")),
     "gdrive": gdrive,
     "gdrive-folder": gdrive_folder,
     "model": huggingface("model"),
