@@ -124,6 +124,9 @@ SPECS: dict[str, Spec] = {
         secret=True,
     ),
     "github_token": Spec(("GITHUB_TOKEN", "GH_TOKEN"), t("token for github.com"), secret=True),
+    "civitai_api_token": Spec(
+        ("CIVITAI_API_TOKEN", "CIVITAI_API_KEY"), t("token for civitai.com"), secret=True
+    ),
     "github_host": Spec(("GH_HOST",), t("a GitHub Enterprise host that may get the next token")),
     "github_enterprise_token": Spec(
         ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"), t("token for that host"), secret=True

@@ -88,6 +88,8 @@ def settings_tokens(settings: Settings) -> dict[Origin, str]:
     found: dict[Origin, str] = {}
     if token := sound_token("GITHUB_TOKEN", settings.text("github_token")):
         found |= dict.fromkeys(_GITHUB, token)
+    if token := sound_token("CIVITAI_API_TOKEN", settings.text("civitai_api_token")):
+        found["https", "civitai.com", 443] = token
     host = settings.text("github_host")
     token = sound_token("GH_ENTERPRISE_TOKEN", settings.text("github_enterprise_token"))
     if host and token:

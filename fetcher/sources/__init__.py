@@ -25,11 +25,18 @@ BUILT_IN = {
     "gdrive": "GDrive",
     "zenodo": "Zenodo",
     "doi": "Doi",
+    "modelscope": "ModelScope",
+    "civitai": "Civitai",
+    "dropbox": "Dropbox",
+    "onedrive": "OneDrive",
+    "sharepoint": "SharePoint",
     "local": "Local",
     "pypi": "PyPI",
     "mirror": "FetchMirror",
 }
-_MODULES = {"mirror": "fetch_mirror", "zenodo": "records", "doi": "records"}
+_MODULES = {"mirror": "fetch_mirror", "zenodo": "records", "doi": "records"} | dict.fromkeys(
+    ("dropbox", "onedrive", "sharepoint"), "shares"
+)
 _TYPE_FIELD = Field(Text(), t("kind of source"), required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
 _SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}

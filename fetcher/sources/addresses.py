@@ -69,6 +69,12 @@ _LINKS = {
     "doi.org": "doi",
     "figshare.com": "doi",
     "dataverse.harvard.edu": "doi",
+    "modelscope.cn": "modelscope",
+    "civitai.com": "civitai",
+    "dropbox.com": "dropbox",
+    "1drv.ms": "onedrive",
+    "onedrive.live.com": "onedrive",
+    "sharepoint.com": "sharepoint",
 }
 
 

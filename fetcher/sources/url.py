@@ -136,16 +136,17 @@ class Url(Source):
         told = _name(answer)
         if not told and self.url.startswith("http"):
             # Some refuse HEAD; one byte is asked for, and no more is waited for than a hint is.
-            told = _name(network.head(self.url, by_get=True))
+            told = _name(network.head(self._location(name), by_get=True))
         return told or name or _UNNAMED
 
     def check_access(self, network: Network) -> bool:
         """One HEAD, where there is one URL to ask; a refusal counts if GET gets it as well."""
         if self._is_folder or not self.url.startswith("http"):
             return False
-        answer = network.head(self.url)
+        place = self._location("")
+        answer = network.head(place)
         if answer is not None and answer.status in _REFUSALS:
-            answer = network.head(self.url, by_get=True)
+            answer = network.head(place, by_get=True)
         if answer is None or answer.status not in _REFUSALS:
             return answer is not None and answer.status in {200, 206}
         shown = public_url(self.url)

@@ -12,23 +12,28 @@ import pytest
 
 from fetcher.config.settings import Value
 from fetcher.sources.base import FileEntry, Source
+from fetcher.sources.civitai import Civitai
 from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.gdrive import GDrive
 from fetcher.sources.genforce import GenForce
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.sources.local import Local
+from fetcher.sources.modelscope import ModelScope
 from fetcher.sources.pypi import PyPI
 from fetcher.sources.records import Doi, Zenodo
+from fetcher.sources.shares import Dropbox, OneDrive, SharePoint
 from fetcher.sources.url import Url
 from tests.kit import Run, entry, git_blob, payload, sha256, tensors
 from tests.servers.ftp import FtpServer
 from tests.servers.gdrive import DriveServer
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
+from tests.servers.model_sites import CivitaiServer, ModelScopeServer
 from tests.servers.plain import FileServer
 from tests.servers.records import RecordServer
 from tests.servers.sharepoint import SharePointServer
+from tests.servers.shares import DROPBOX, ONEDRIVE, ShareServer
 
 FILES = {
     "config.json": b"{}\n",
@@ -175,7 +180,48 @@ def record(source: Source) -> Maker:
     return make
 
 
+def modelscope(kind: str, path: str = "") -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        start = f"{path}/" if path else ""
+        files = {start + name: data for name, data in FILES.items()}
+        server = stack.enter_context(ModelScopeServer(files))
+        return Case(Run(root, rewrite=server.rewrite), ModelScope("o/r", kind, path=path))
+
+    return make
+
+
+def civitai(root: Path, stack: ExitStack) -> Case:
+    server = stack.enter_context(CivitaiServer({n: FILES[n] for n in ("model.safetensors",)}))
+    run = Run(root, rewrite=server.rewrite)
+    return Case(run, Civitai("42"), ("model.safetensors",), sizes=False)
+
+
+def share(source: Url) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        name = "model.safetensors"
+        data = FILES[name]
+        if source.type == "sharepoint":
+            point = stack.enter_context(SharePointServer())
+            point.add_share(source.url, name, data)
+            rewrite = point.rewrite
+        else:
+            rewrite = stack.enter_context(ShareServer(name, data)).rewrite
+        return Case(Run(root, rewrite=rewrite), source, (name,), ask=True, digests=False,
+                    missing=None, blind=True)  # fmt: skip
+
+    return make
+
+
 CASES = {
+    "dropbox": share(Dropbox(DROPBOX)),
+    "onedrive": share(OneDrive(ONEDRIVE)),
+    "sharepoint": share(
+        SharePoint("https://mycuhk-my.sharepoint.com/:u:/g/personal/some_body/EZsy6qW?e=q")
+    ),
+    "modelscope": modelscope("model"),
+    "modelscope-folder": modelscope("model", "sub/fo lder"),
+    "modelscope-dataset": modelscope("dataset"),
+    "civitai": civitai,
     "zenodo": record(Zenodo("7")),
     "figshare": record(Doi("10.6084/m9.figshare.9")),
     "dataverse": record(Doi("10.7910/DVN/ABC")),
