@@ -87,6 +87,8 @@ def _of_url(text: str) -> Checkpoint:
     source, wrong = judge(node_of_value(text), ARTIFACT.fields["source"].type)
     if wrong:
         raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(wrong, "; ")))
+    if source.type not in {"url", "genforce"}:
+        return Checkpoint(text, source, "")  # it is asked what it is called
     name = Path(text.partition("?")[0]).stem or "model"
     return Checkpoint(text, source, name)
 

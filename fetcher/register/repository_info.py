@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from fetcher.catalog.fallback import pipeline_type_of
@@ -69,7 +70,13 @@ def read(source: Source, network: Network) -> Upstream:
         return _of_hub(source, network)
     if isinstance(source, GitHub):
         return _of_github(source, network)
-    return Upstream(source.describe())
+    found = Upstream(source.describe())
+    if source.type not in {"url", "genforce", "local"}:
+        _list(source, network, found)
+        alone = found.files[0].path if len(found.files) == 1 else ""
+        name = PurePosixPath(alone).stem or re.split(r"[/:]", source.describe())[-1]
+        found.values |= {"name": name, "kind": "model"}
+    return found
 
 
 def _text(value: Any) -> str:

@@ -170,7 +170,7 @@ def test_a_broken_card_hinders_nobody(cli: Cli, hub: HubServer, readme: bytes) -
         ("nowhere.ckpt", 2, "nowhere.ckpt is not there"),
         ("https://github.com", 2, "needs"),
         ("https://huggingface.co/docs", 2, "is a web page"),
-        ("ftp://user:secret@host/x", 2, "holds a password"),
+        ("ftp://user:secret@host/x", 2, "holds a login"),
     ],
 )
 def test_a_source_that_leads_nowhere(

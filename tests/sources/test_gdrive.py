@@ -96,3 +96,16 @@ def test_hostile_folders(tmp_path: Path) -> None:
         entries[1:] = [("w.pt", "file", ID)]
         run.fresh_network()
         assert "two files called" in run.refused(GDrive(folder=FOLDER)).message
+
+
+def test_add_takes_the_name_that_drive_tells(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DriveServer() as server:
+        link = server.add_file(ID, "weights.pt", LARGE)
+        monkeypatch.setenv("FETCH_REWRITE", server.rewrite)
+        result = cli("add", link, "--yes")
+        assert result.code == 0, result.err
+        result = cli("all")
+        assert result.code == 0, result.err
+    assert (tmp_path / "models/weights/weights.pt").read_bytes() == LARGE

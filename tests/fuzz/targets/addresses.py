@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fetcher.fs.safe_paths import BadPath, check_relative
-from fetcher.sources import BUILT_IN, SourceType
-from fetcher.sources.addresses import file_of, repository_of, source_of
+from fetcher.sources import BUILT_IN, SourceType, made_of_texts
+from fetcher.sources.addresses import file_of, repository_of, source_of, written_out
 from fetcher.sources.base import Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
@@ -16,7 +16,7 @@ from tests.fuzz.kit import Target, seed, text_of
 def check(data: bytes) -> None:
     text = text_of(data)
     file_of(text)
-    for read in (source_of, repository_of):
+    for read in (source_of, repository_of, _written):
         try:
             found = read(text)
         except ValueError as error:
@@ -27,6 +27,18 @@ def check(data: bytes) -> None:
     kind, _, rest = text.partition(":")
     if kind in BUILT_IN:
         _short_form(kind, rest)
+
+
+def _written(text: str) -> Source | None:
+    found = written_out(text)
+    if found is None:
+        return None
+    document = Document("m.yaml")
+    made = made_of_texts(*found, Node("scalar", 1, 1, text), document)
+    if made is INVALID:
+        raise ValueError(document.problems[0].message)
+    assert isinstance(made, Source)
+    return made
 
 
 def _short_form(kind: str, rest: str) -> None:
@@ -68,6 +80,16 @@ TARGET = Target(
         seed("https://github.com/o/r/blob/main/a%20b/c.pt"),
         seed("https://github.com/o/r/releases/tag/v1.0"),
         seed("https://raw.githubusercontent.com/o/r/refs/heads/main/a/b.pt"),
+        seed("https://github.com/o/r/releases/download/v1.0/x.pth"),
+        seed("https://drive.google.com/file/d/1aAJCZbXNHyraJ6Mi13dSbe7pTyfPXha0/view?usp=sharing"),
+        seed("https://drive.google.com/drive/folders/0B7EVK8r0v71pWEZsZE9oNnFzTm8"),
+        seed("https://zenodo.org/records/7/files/a%20b.txt?download=1"),
+        seed("https://doi.org/10.5281/zenodo.7"),
+        seed("https://civitai.com/models/7?modelVersionId=42"),
+        seed("https://modelscope.cn/models/o/r/resolve/v1/a/w.pt"),
+        seed("https://www.dropbox.com/scl/fi/abc/w.pt?rlkey=k&dl=0"),
+        seed("https://x-my.sharepoint.com/:u:/g/personal/a/b?e=1"),
+        seed("gdrive:folder/0B7EVK8r0v71pWEZsZE9oNnFzTm8"),
         seed("pypi:name==1.0:path"),
         seed("url:https://example.org/a.bin"),
         seed("local:../data"),
