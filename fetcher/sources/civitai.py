@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fetcher.errors import Failure
 from fetcher.fs import published
+from fetcher.fs.patterns import literal_names
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import origin_of
@@ -33,6 +34,7 @@ from fetcher.yamldoc.schema import Field, Text
 
 _SITE = "https://civitai.com"
 _LONGEST_KB = 1 << 40
+_PATIENCE = 20.0  # seconds: the address of the bytes is known without a listing
 _NUMBER = r"\d{1,12}"
 
 
@@ -91,13 +93,31 @@ class Civitai(Source):
         """The version's page."""
         return f"{_SITE}/model-versions/{self.version}"
 
+    @property
+    def _download(self) -> str:
+        """The address of the primary file."""
+        return f"{_SITE}/api/download/models/{self.version}"
+
     def resolve(self, request: Request, network: Network) -> Resolved:
-        """One call for the version. Without `files`: its primary file. Raises Failure."""
-        listed = self._listed(network)
+        """One call for the version. Without `files`: its primary file. Raises Failure.
+
+        One name that is not listed is what the manifest calls the primary file; with one, nothing
+        depends on the listing.
+        """
+        names = literal_names(request.files, request.exclude)
+        own = names[0] if names and len(names) == 1 else ""
+        try:
+            listed = self._listed(network)
+        except Failure as failure:
+            if not own or failure.problem.code not in {"network", "not-found"}:
+                raise
+            listed = {own: (FileEntry(own), self._download, True)}
         entries = {name: entry for name, (entry, _, _) in listed.items()}
         primary = [name for name, (_, _, first) in listed.items() if first]
         if request.files is None and primary:
             entries = {primary[0]: entries[primary[0]]}
+        elif own and own not in entries and primary:
+            entries = {own: entries[primary[0]]._replace(path=own)}
         files = choose(entries, request, self.describe())
         return Resolved(self.version, files, said_by=asked(_SITE))
 
@@ -106,7 +126,8 @@ class Civitai(Source):
 
     def _read(self, network: Network) -> dict[str, tuple[FileEntry, str, bool]]:
         """Each file with its address, and whether it is the primary one. Raises Failure."""
-        answer = network.get_json(f"{_SITE}/api/v1/model-versions/{self.version}")
+        url = f"{_SITE}/api/v1/model-versions/{self.version}"
+        answer = network.request(url, headers=[("Accept", "application/json")], patience=_PATIENCE)
         page = self.page(network)
         if answer.status == 404:
             text = t("{source} is not there", source=self.describe())
@@ -118,15 +139,15 @@ class Civitai(Source):
             raise Failure("network", text)
         found: dict[str, tuple[FileEntry, str, bool]] = {}
         for item in JsonFields.of(answer.json()).objects("files"):
-            name, url = item.text("name"), item.text("downloadUrl")
-            if not name or not url or origin_of(url) != origin_of(_SITE) or name in found:
+            name, place = item.text("name"), item.text("downloadUrl")
+            if not name or not place or origin_of(place) != origin_of(_SITE) or name in found:
                 text = t(
                     "{source}: wrong entry for {path} in the listing",
                     source=self.describe(),
                     path=shown(item.get("name")),
                 )
                 raise Failure("refused", text)
-            found[name] = _entry(item), url, item.get("primary") is True
+            found[name] = _entry(item), place, item.get("primary") is True
         return found
 
     def _login(self, network: Network) -> Failure:
@@ -145,11 +166,13 @@ class Civitai(Source):
         return [DeferredCandidate(self.type, lambda net: self._prepared(file, net))]
 
     def _prepared(self, file: FileEntry, network: Network) -> UrlCandidate:
-        listed = self._listed(network)
-        if file.path not in listed:
-            text = t("{source} has no {path}", source=self.describe(), path=file.path)
-            raise Failure("missing-upstream", text)
-        url = listed[file.path][1]
+        try:
+            listed = self._listed(network)
+        except Failure as failure:
+            if failure.problem.code not in {"network", "not-found"}:
+                raise
+            listed = {}
+        url = listed[file.path][1] if file.path in listed else self._download
         # A login is asked for by a redirect to a page: here it can be told as one.
         answer = network.request(url, method="HEAD", follow=False)
         where = answer.headers.get("location", "")

@@ -193,7 +193,7 @@ def modelscope(kind: str, path: str = "") -> Maker:
 def civitai(root: Path, stack: ExitStack) -> Case:
     server = stack.enter_context(CivitaiServer({n: FILES[n] for n in ("model.safetensors",)}))
     run = Run(root, rewrite=server.rewrite)
-    return Case(run, Civitai("42"), ("model.safetensors",), sizes=False)
+    return Case(run, Civitai("42"), ("model.safetensors",), sizes=False, missing=None)
 
 
 def share(source: Url) -> Maker:

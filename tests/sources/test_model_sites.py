@@ -103,3 +103,15 @@ def test_listings_of_modelscope_that_are_wrong(tmp_path: Path) -> None:
         assert run.refused(ModelScope("o/r")).code == "bad-path"
         assert run.refused(ModelScope("o/none")).code == "not-found"
         assert run.refused(ModelScope("o/r", revision="v9")).code == "not-found"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_name_of_the_manifests_own_needs_no_listing(tmp_path: Path, listed: bool) -> None:
+    with CivitaiServer(FILES) as server:
+        if not listed:
+            server.faults.add("/api/v1/", "status", code=404)
+        run = Run(tmp_path, rewrite=server.rewrite)
+        (file,) = run.resolve(Civitai("42"), "own.safetensors").values()
+        assert (file.sha256 == sha256(FILES["w.safetensors"])) == listed
+        assert run.fetch(Civitai("42"), [file]).failed == []
+        assert run.blob(FILES["w.safetensors"]) == FILES["w.safetensors"]
