@@ -53,6 +53,7 @@ ROOMS = [
     "transfer",
     "catalog",
     "register",
+    "importers",
     "reporting",
     "probes",
     "operations",

@@ -34,7 +34,7 @@ COMMANDS = {
     "adopt": ("adopt", t("Take files that are already on this machine.")),
     "init": ("init", t("Start a project.")),
     "add": ("add", t("Register a model or dataset.")),
-    "import": ("import_", t("Convert the model_config.yaml of an image generator.")),
+    "import": ("import_", t("Write manifest and layout from a script, page or list.")),
     "mirror": ("mirror", t("Carry artifacts to other sites: bundles, registries, signatures.")),
     "serve": ("serve", t("Serve models and datasets to clients of the Hub, GitHub and fetch.")),
     "gc": ("gc", t("Remove what no project needs from the store.")),

@@ -30,7 +30,15 @@ def clean_address(text: str) -> str:
     if "@" in parts.netloc:
         raise Unreadable(t("the address holds a login: put it into ~/.netrc"))
     keys = {key.lower() for key, _ in parse_qsl(parts.query)}
-    if keys & {"token", "access_token", "api_key", "apikey", "private_token", "x-amz-signature", "sig"}:
+    if keys & {
+        "token",
+        "access_token",
+        "api_key",
+        "apikey",
+        "private_token",
+        "x-amz-signature",
+        "sig",
+    }:
         raise Unreadable(t("the address holds a login, which no manifest holds"))
     return urlunsplit(parts._replace(fragment=""))
 
@@ -42,9 +50,13 @@ def file_name(address: str) -> str:
     name = unquote(parts.path.rpartition("/")[2])
     if host in {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}:
         return ""
-    if host.endswith(("1drv.ms", "sharepoint.com")) or (host.endswith("civitai.com") and "/api/" in parts.path):
+    if host.endswith(("1drv.ms", "sharepoint.com")) or (
+        host.endswith("civitai.com") and "/api/" in parts.path
+    ):
         return ""
-    query = [(key, value) for key, value in parse_qsl(parts.query, True) if key.lower() not in _IDLE]
+    query = [
+        (key, value) for key, value in parse_qsl(parts.query, True) if key.lower() not in _IDLE
+    ]
     if query and "." not in name:
         return ""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
-from fetcher.i18n import t
+from fetcher.i18n import Message, t
 from fetcher.importers.origins import Place, of_file, of_repo
 from fetcher.importers.target_tree import (
     FileOrigin,
@@ -16,15 +16,18 @@ from fetcher.importers.target_tree import (
     Remark,
     RepoOrigin,
     TargetTree,
+    TEMPORARY,
     Unpacked,
     join,
     shown,
+    visible,
     walk,
 )
 from fetcher.project.manifest import ARTIFACT
 from fetcher.register.ids import propose
 
 Facts = dict[str, object]
+UNNAMED = t("its own name is not told: one file is expected there")
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Part:
     unpack: object = None
     count: int | None = None
     title: str = ""
+    titles: set[str] = field(default_factory=set)
     nameless: str = ""  # the folder of a file whose own name is not told
 
     @property
@@ -61,7 +65,7 @@ class Part:
 class Draft:
     """Artifacts by id with the line that each was read from, the layout's tree, and remarks."""
 
-    artifacts: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    artifacts: dict[str, dict[str, object]] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
     tree: dict[str, object] = field(default_factory=dict)
     hub_cache: list[str] = field(default_factory=list)
@@ -97,12 +101,16 @@ class _Drafting:
         self.result.remarks.sort(key=lambda remark: remark.line)
         return self.result
 
-    def remark(self, line: int, reason: str, text: str = "") -> None:
+    def remark(self, line: int, reason: Message, text: str = "") -> None:
         """Something that is left to do."""
         self.result.remarks.append(Remark(line, reason, text))
 
     def _free(self, target: str, origin: Origin) -> bool:
         """Whether a target can stand in a layout, beside what is there."""
+        if target.startswith(TEMPORARY):
+            why = t("it stays in {path}, outside the project", path=visible(target))
+            self.remark(origin.line, why, shown(origin))
+            return False
         try:
             check_relative(target)
         except BadPath as error:
@@ -126,8 +134,16 @@ class _Drafting:
             mirrors = origin.mirrors if isinstance(origin, FileOrigin) else ()
             if place.kind == "folder" and (place in single or mirrors):
                 place = Place("file", place.address + place_name(origin))
-            key: object = (place, origin.optional, mirrors, place.kind == "file" and name, shows_name(origin))
-            part = self.parts.setdefault(key, Part(place, origin.line, origin.optional, mirrors=mirrors))
+            key: object = (
+                place,
+                origin.optional,
+                mirrors,
+                place.kind == "file" and name,
+                shows_name(origin),
+            )
+            part = self.parts.setdefault(
+                key, Part(place, origin.line, origin.optional, mirrors=mirrors)
+            )
             if not name and isinstance(origin, FileOrigin):
                 name = posixpath.basename(target)
             if isinstance(origin, HubFile) and not origin.path:
@@ -135,15 +151,23 @@ class _Drafting:
             part.line = min(part.line, origin.line)
             part.files.setdefault(name, {}).update(_facts(origin))
             part.targets.append((target, name))
-            part.title = part.title or getattr(origin, "title", "")
+            part.titles.add(origin.title if isinstance(origin, FileOrigin) else origin.repo.title)
 
     def _repo(self, folder: str | None, repo: RepoOrigin) -> None:
+        if folder is not None and self._outside(folder, repo.line, repo.repo):
+            return
         key = ("repo", of_repo(repo), repo.path, repo.files, repo.exclude, repo.optional)
         part = self.parts.setdefault(
             key,
             Part(
-                of_repo(repo), repo.line, repo.optional, patterns=repo.files, exclude=repo.exclude,
-                path=repo.path, count=repo.count, title=repo.title,
+                of_repo(repo),
+                repo.line,
+                repo.optional,
+                patterns=repo.files,
+                exclude=repo.exclude,
+                path=repo.path,
+                count=repo.count,
+                title=repo.title,
             ),
         )
         if folder is None:
@@ -151,13 +175,26 @@ class _Drafting:
         elif folder not in part.folders:
             part.folders.append(folder)
 
+    def _outside(self, folder: str, line: int, text: str) -> bool:
+        """Whether a folder is one for temporary files; that is a remark."""
+        if folder.startswith(TEMPORARY):
+            self.remark(
+                line, t("it stays in {path}, outside the project", path=visible(folder)), text
+            )
+            return True
+        return False
+
     def _archive(self, item: Unpacked) -> None:
         """An archive that is unpacked: its members, where manifests know `unpack`, else itself."""
+        if self._outside(item.folder, item.line, shown(item.archive)):
+            return
         place, name = of_file(item.archive)
         if place.kind == "folder":
             place = Place("file", place.address + place_name(item.archive))
         name = name or place.label
-        part = Part(place, item.archive.line, item.archive.optional, files={name: _facts(item.archive)})
+        part = Part(
+            place, item.archive.line, item.archive.optional, files={name: _facts(item.archive)}
+        )
         if "unpack" in ARTIFACT.fields:
             chosen: dict[str, object] = {}
             if item.strip:
@@ -172,10 +209,14 @@ class _Drafting:
                 return
             part.targets.append((target, name))
             into = item.folder or "."
-            self.remark(item.line, t("unpack {name} into {folder} by hand", name=target, folder=into))
+            self.remark(
+                item.line, t("unpack {name} into {folder} by hand", name=target, folder=into)
+            )
         self.parts[("unpack", item)] = part
 
     def _unnamed(self, folder: str, origin: FileOrigin) -> None:
+        if self._outside(folder, origin.line, origin.address):
+            return
         part = Part(Place("file", origin.address), origin.line, origin.optional, title=origin.title)
         part.folders.append(folder)
         self.parts[("unnamed", folder, origin)] = part
@@ -187,10 +228,16 @@ class _Drafting:
     def _artifact(self, part: Part) -> None:
         identifier = propose(part.label, self.taken)
         self.taken.add(identifier)
+        if len(part.titles) == 1:
+            part.title = next(iter(part.titles))
         if part.files.keys() == {""}:
             part.path = part.nameless
+            self.remark(part.line, UNNAMED, part.targets[0][0])
         prefix = part.path or _common_folder(part)
-        names = {name: name[len(prefix) + 1 :] if prefix and not part.path else name for name in part.files}
+        names = {
+            name: name[len(prefix) + 1 :] if prefix and not part.path else name
+            for name in part.files
+        }
         record: dict[str, object] = {}
         if part.title and part.title != identifier:
             record["name"] = part.title
@@ -237,8 +284,12 @@ class _Drafting:
 
 
 def shows_name(origin: Origin) -> str:
-    """"" for a file whose own name is told, else what keeps it apart from others."""
-    return "" if not isinstance(origin, HubFile) or origin.path else f"{origin.line}:{origin.repo.path}"
+    """ "" for a file whose own name is told, else what keeps it apart from others."""
+    return (
+        ""
+        if not isinstance(origin, HubFile) or origin.path
+        else f"{origin.line}:{origin.repo.path}"
+    )
 
 
 def place_name(origin: Origin) -> str:
@@ -284,8 +335,6 @@ def _common_folder(part: Part) -> str:
     return folders.pop() if len(folders) == 1 else ""
 
 
-
-
 def _one_folder(pairs: list[tuple[str, str]]) -> str | None:
     """The folder that all targets lie in under their own names, None if there is none."""
     found: set[str] = set()
@@ -297,3 +346,33 @@ def _one_folder(pairs: list[tuple[str, str]]) -> str | None:
         else:
             return None
     return found.pop() if len(found) == 1 else None
+
+
+def rename(draft: Draft, identifier: str, names: Mapping[str, str]) -> None:
+    """Give files of an artifact the names that its source has; their targets stay."""
+    record = draft.artifacts[identifier]
+    files = record.get("files")
+    if isinstance(files, dict):
+        record["files"] = {names.get(name, name): facts for name, facts in files.items()}
+    elif isinstance(files, list):
+        record["files"] = [names.get(name, name) for name in files]
+    else:
+        return
+    tree: dict[str, object] = {}
+    for key, value in draft.tree.items():
+        items = value if isinstance(value, list) else [value]
+        if key.endswith("/") and identifier in items:
+            others = [item for item in items if item != identifier]
+            if others:
+                tree[key] = others if len(others) > 1 else others[0]
+            folder = "" if key == "./" else key
+            alone = len(files) == 1
+            for name in files:
+                value_of = identifier if alone else f"{identifier}/{names.get(name, name)}"
+                tree[folder + name] = value_of
+        elif isinstance(value, str) and value.startswith(identifier + "/"):
+            own = value[len(identifier) + 1 :]
+            tree[key] = f"{identifier}/{names.get(own, own)}"
+        else:
+            tree[key] = value
+    draft.tree = tree

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_BRANCH = re.compile(r"^(?P<lead>[\s│┃|]*)(?P<mark>[├└┣┗╠╚|`+\\][─━═╌_-]+>?|[-*•▸])\s*(?P<name>.*)$")
+_BRANCH = re.compile(
+    r"^(?P<lead>[\s│┃|]*)(?P<mark>[├└┣┗╠╚|`+\\][─━═╌_-]+>?|[-*•▸])\s*(?P<name>.*)$"
+)
 _PLAIN = re.compile(r"^(?P<lead>\s*)(?P<name>\S.*)$")
 _SKIPPED = re.compile(r"^(\.{2,}|…|etc\.?|\[.*\])$")
 _NAME = re.compile(r"[^\s<>:\"|?*]+(?: [^\s<>:\"|?*]+)*")
@@ -36,7 +38,9 @@ class FolderTree:
 def looks_like(text: str) -> bool:
     """Whether a block of text draws a tree."""
     lines = [line for line in text.splitlines() if line.strip()]
-    boxes = sum(1 for line in lines if re.match(r"^[\s│┃|]*[├└┣┗╠╚]|^[\s|]*(\|--|`--|\+--|\|__|\\--)", line))
+    boxes = sum(
+        1 for line in lines if re.match(r"^[\s│┃|]*[├└┣┗╠╚]|^[\s|]*(\|--|`--|\+--|\|__|\\--)", line)
+    )
     if boxes >= 1:
         return True
     dashes = sum(1 for line in lines if re.match(r"^\s*[-*] \S+", line))

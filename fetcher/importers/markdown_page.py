@@ -21,7 +21,6 @@ from fetcher.importers.page_names import Named
 from fetcher.importers.target_tree import (
     FileOrigin,
     HubFile,
-    RepoOrigin,
     TargetTree,
     Unreadable,
     is_pattern,
@@ -32,19 +31,33 @@ from fetcher.importers.target_tree import (
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_LINK = re.compile(r"다운로드|주소|출처|링크|download|link|url|source|where|mirror|hugging ?face|google drive", re.I)
-_FOLDER = re.compile(r"저장|디렉토리|디렉터리|경로|폴더|위치|director|folder|\bpath\b|location|destination|save|place|put|target|\bdir\b", re.I)
+_LINK = re.compile(
+    r"다운로드|주소|출처|링크|download|link|url|source|where|mirror|hugging ?face|google drive",
+    re.I,
+)
+_FOLDER = re.compile(
+    r"저장|디렉토리|디렉터리|경로|폴더|위치|director|folder|\bpath\b|location|destination|save|place|put|target|\bdir\b",
+    re.I,
+)
 _FILE = re.compile(r"파일|file|checkpoint|weight|\bckpt\b|가중치", re.I)
-_NAME = re.compile(r"이름|name|^(?!.*(?:분류|category|type)).*(?:모델|model)|데이터|dataset|version|variant|종류|module", re.I)
+_NAME = re.compile(
+    r"이름|name|^(?!.*(?:분류|category|type)).*(?:모델|model)|데이터|dataset|version|variant|종류|module",
+    re.I,
+)
 _DIGEST = re.compile(r"sha-?256|md5|checksum|hash|해시", re.I)
 _BELOW = re.compile(r"제외|기준|exclud|relative|below|under|inside|within|아래", re.I)
 _PUT = re.compile(
-    r"\b(put|place|save|move|store|download|copy|extract|unzip|unpack|locate|organi[sz]e|into|under)\b|저장|배치|넣|위치|옮|다운로드|압축|두세요|둔다|놓",
+    r"\b(put|place|save|move|store|download|fetch|get|copy|extract|unzip|unpack|locate|organi[sz]e|into|under)\b|저장|배치|넣|위치|옮|다운로드|압축|두세요|둔다|놓",
     re.I,
 )
 _SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "cmd"}
-_FETCHING = re.compile(r"^\s*(?:\$ |> |! ?|sudo )*(wget|curl|gdown|aria2c|hf|huggingface-cli|git|unzip|tar|mkdir|mv|cd|bash|export|for|python|python3|axel)\b", re.M)
-_PYTHON = re.compile(r"snapshot_download|hf_hub_download|urlretrieve|gdown\.|wget\.download|requests\.get")
+_FETCHING = re.compile(
+    r"^\s*(?:\$ |> |! ?|sudo )*(wget|curl|gdown|aria2c|hf|huggingface-cli|git|unzip|tar|mkdir|mv|cd|bash|export|for|python|python3|axel)\b",
+    re.M,
+)
+_PYTHON = re.compile(
+    r"snapshot_download|hf_hub_download|urlretrieve|gdown\.|wget\.download|requests\.get"
+)
 
 
 @dataclass
@@ -84,7 +97,11 @@ class _Page:
                 self.section = _Section(self.tokens[index + 1].content)
                 self.section.folders = self._section_folders(index)
             elif token.type == "table_open":
-                end = next(i for i in range(index, len(self.tokens)) if self.tokens[i].type == "table_close")
+                end = next(
+                    i
+                    for i in range(index, len(self.tokens))
+                    if self.tokens[i].type == "table_close"
+                )
                 self._table(page_cells.of_tokens(self.tokens[index:end]))
             elif token.type == "html_block" and "<table" in token.content.lower():
                 for table in page_cells.of_html(token.content, _line(token)):
@@ -96,6 +113,7 @@ class _Page:
         self._place_by_trees()
         self._rivals()
         self._fill_from_trees()
+        self._unread_links()
         return self.root
 
     # --- roots and trees
@@ -154,21 +172,46 @@ class _Page:
                 self.tree.remark(row[0].line if row else table.line, why.args[0], text)
 
     def _row(self, row: Sequence[Cell], columns: dict[str, list[int]], table: Table) -> None:
-        cells = {kind: [row[i] for i in indexes if i < len(row)] for kind, indexes in columns.items()}
+        cells = {
+            kind: [row[i] for i in indexes if i < len(row)] for kind, indexes in columns.items()
+        }
         line = row[0].line
-        link = _best([link_of(label, address, cell.text, line) for cell in cells.get("link") or row for label, address in cell.addresses() if is_download(address) or "link" in columns])
+        link = _best(
+            [
+                link_of(label, address, cell.text, line)
+                for cell in cells.get("link") or row
+                for label, address in cell.addresses()
+                if is_download(address) or "link" in columns
+            ]
+        )
         if link is None and "link" in columns:
-            link = _best([link_of(label, address, cell.text, line) for cell in row for label, address in cell.addresses() if is_download(address)])
+            link = _best(
+                [
+                    link_of(label, address, cell.text, line)
+                    for cell in row
+                    for label, address in cell.addresses()
+                    if is_download(address)
+                ]
+            )
         files = cells.get("file", [])
         named = page_names.of_cell(files[0]) if files else Named()
         folder = self._folder_of_row(cells.get("folder", []))
         if link is None:
-            if named.files and any(word in cell.text.lower() for cell in row for word in ("baidu", "quark", "pan.")):
+            if named.files and any(
+                word in cell.text.lower() for cell in row for word in ("baidu", "quark", "pan.")
+            ):
                 raise Unreadable(t("its only source cannot be fetched: get it by hand"))
             if any(cell.addresses() for cell in row):
                 raise Unreadable(t("none of its links is a file or repository"))
             return
-        digest = next((found[0].lower() for cell in cells.get("digest", []) if (found := re.search(r"\b[0-9a-fA-F]{64}\b|\b[0-9a-fA-F]{32}\b", cell.text))), "")
+        digest = next(
+            (
+                found[0].lower()
+                for cell in cells.get("digest", [])
+                if (found := re.search(r"\b[0-9a-fA-F]{64}\b|\b[0-9a-fA-F]{32}\b", cell.text))
+            ),
+            "",
+        )
         title = _title(cells.get("name", []))
         link = replace(link, title=title, digest=digest)
         self._place(link, named, folder, line)
@@ -206,7 +249,11 @@ class _Page:
         self._put(link, named, folder, line)
 
     def _put(self, link: Link, named: Named, folder: str, line: int) -> None:
-        if len(named.files) <= 1 and re.search(r"\.[A-Za-z]\w{0,11}$", posixpath.basename(folder)) and (not named.files or posixpath.basename(folder) == named.files[0]):
+        if (
+            len(named.files) <= 1
+            and re.search(r"\.[A-Za-z]\w{0,11}$", posixpath.basename(folder))
+            and (not named.files or posixpath.basename(folder) == named.files[0])
+        ):
             folder, own = posixpath.split(folder)  # the column has the file's whole path
             named = replace(named, files=(own,))
         link.put(self.tree, named, folder, line)
@@ -214,15 +261,27 @@ class _Page:
     # --- sentences and code
 
     def _sentence(self, cell: Cell) -> None:
-        links = [link for label, address in cell.addresses() if is_download(address) and (link := link_of(label, address, cell.text, cell.line))]
+        links = [
+            link
+            for label, address in cell.addresses()
+            if is_download(address) and (link := link_of(label, address, cell.text, cell.line))
+        ]
         files = [link for link in links if link.is_file or link.is_archive]
         folders = _folders_of(cell, self._below)
-        if not links or not _PUT.search(cell.text):
+        if not _PUT.search(cell.text):
             return
-        named = page_names.of_cell(replace(cell, codes=[c for c in cell.codes if self._safe_below(c) not in folders]))
+        if not links:
+            if folders and cell.addresses():
+                self.tree.remark(cell.line, t("get it by hand: its page is no file"), cell.text)
+            return
+        named = page_names.of_cell(
+            replace(cell, codes=[c for c in cell.codes if self._safe_below(c) not in folders])
+        )
         try:
             if len(folders) == 1 and len(links) == 1:
-                one = named if len(named.files) == 1 or not links[0].is_file else Named(renamed=False)
+                one = (
+                    named if len(named.files) == 1 or not links[0].is_file else Named(renamed=False)
+                )
                 if links[0].is_file and links[0].name and not named.renamed:
                     one = Named()
                 self._put(links[0], one, folders[0], cell.line)
@@ -256,16 +315,39 @@ class _Page:
         lines = []
         for line in text.splitlines():
             line = re.sub(r"^\s*(?:\$|>|!|%)\s+(?=\S)|^!(?=\S)", "", line)
-            clone = re.match(r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$", line)
+            clone = re.match(
+                r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$",
+                line,
+            )
             if clone:
                 line = re.sub(r"^\s*&&\s*", "", clone[3] or "")
             entered = re.match(r"\s*(?:cd|pushd)\s+(\S+)(.*)$", line)
             if entered and entered[1].strip("./\"'").lower() in self.projects:
                 line = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
-            if re.match(r"\s*(python3?|torchrun|accelerate|streamlit|gradio|bash|sh|make|npm|docker|CUDA_VISIBLE_DEVICES\S*|\./)\b", line) and not re.search(r"-c |zipfile|gdown", line):
+            if re.match(
+                r"\s*(python3?|torchrun|accelerate|streamlit|gradio|bash|sh|make|npm|docker|CUDA_VISIBLE_DEVICES\S*|\./)\b",
+                line,
+            ) and not re.search(r"-c |zipfile|gdown", line):
                 line = ""
             lines.append(line)
         return "\n".join(lines) + "\n"
+
+    def _unread_links(self) -> None:
+        """Links to files that nothing has placed: nothing is lost silently."""
+        told = {line for _, _, _, line in self.unplaced} | {r.line for r in self.tree.remarks}
+        for index, token in enumerate(self.tokens):
+            if token.type != "inline":
+                continue
+            cell = page_cells.of_inline(token, _line(token))
+            for label, address in cell.addresses():
+                link = (
+                    link_of(label, address, cell.text, cell.line) if is_download(address) else None
+                )
+                if link is None or not link.is_file or cell.line in told or self._in_table(index):
+                    continue
+                if not self._has(link, link.name):
+                    why = t("this address was not read as a download")
+                    self.tree.remark(cell.line, why, address)
 
     # --- what trees say
 
@@ -275,26 +357,61 @@ class _Page:
 
     def _place_by_trees(self) -> None:
         """Links without a folder go where a tree shows their file."""
-        for link, named, title, line in self.unplaced:
-            names = [name for name in named.files if not is_pattern(name)] or ([link.name] if link.name else [])
-            places = {name: {entry.path for entry in self._drawn() if posixpath.basename(entry.path) == posixpath.basename(name)} for name in names}
+        for link, named, _, line in self.unplaced:
+            names = [name for name in named.files if not is_pattern(name)] or (
+                [link.name] if link.name else []
+            )
+            places = {
+                name: {
+                    entry.path
+                    for entry in self._drawn()
+                    if posixpath.basename(entry.path) == posixpath.basename(name)
+                }
+                for name in names
+            }
             if names and all(len(found) == 1 for found in places.values()):
                 for name in names:
                     path = next(iter(places[name]))
-                    link.put(self.tree, replace(named, files=(posixpath.basename(path),)), posixpath.dirname(path), line)
+                    if other := self._covered(path, link):
+                        why = t("{repo} may bring this file as well: name one of the two", repo=other)
+                        self.tree.remark(line, why, link.address)
+                        continue
+                    link.put(
+                        self.tree,
+                        replace(named, files=(posixpath.basename(path),)),
+                        posixpath.dirname(path),
+                        line,
+                    )
             elif not any(self._has(link, name) for name in names or [""]):
                 self.tree.remark(line, t("the page does not say where this belongs"), link.address)
 
+    def _covered(self, path: str, link: Link) -> str:
+        """The whole repository that another statement puts where this file belongs, or ""."""
+        for folder, repo in self.tree.repos:
+            if path.startswith(folder + "/") and not repo.files and repo.repo != link.repo:
+                return repo.repo
+        return ""
+
     def _has(self, link: Link, name: str) -> bool:
         """Whether the same file was placed by another part of the page."""
-        return any(isinstance(o, FileOrigin) and o.address == link.address for o in self.tree.files.values()) or any(
-            isinstance(o, HubFile) and o.repo.repo == link.repo and (not name or o.path.endswith(name)) for o in self.tree.files.values()
-        ) or any(bool(link.repo) and repo.repo == link.repo for _, repo in self.tree.repos)
+        return (
+            any(
+                isinstance(o, FileOrigin) and o.address == link.address
+                for o in self.tree.files.values()
+            )
+            or any(
+                isinstance(o, HubFile)
+                and o.repo.repo == link.repo
+                and (not name or o.path.endswith(name))
+                for o in self.tree.files.values()
+            )
+            or any(bool(link.repo) and repo.repo == link.repo for _, repo in self.tree.repos)
+        )
 
     def _fill_from_trees(self) -> None:
         """The files that a tree shows in a repository's folder are those that are wanted."""
         for index, (folder, repo) in enumerate(self.tree.repos):
-            if repo.files:
+            if not repo.drawn or repo.files:
                 continue
             shown = [e for e in self._drawn() if folder and e.path.startswith(folder + "/")]
             others = [path for path in self.tree.files if path.startswith(folder + "/")]
@@ -305,10 +422,15 @@ class _Page:
                 name = entry.path[len(folder) + 1 :]
                 right = _mended(name)
                 if right != name:
-                    self.tree.remark(entry.line, t("{name} is taken to be {right}", name=name, right=right))
+                    self.tree.remark(
+                        entry.line, t("{name} is taken to be {right}", name=name, right=right)
+                    )
                 names.append(right)
             if not any(is_pattern(name) for name in names):
-                self.tree.repos[index] = (folder, replace(repo, files=tuple(dict.fromkeys(names)), count=None))
+                self.tree.repos[index] = (
+                    folder,
+                    replace(repo, files=tuple(dict.fromkeys(names)), count=None),
+                )
 
     def _rivals(self) -> None:
         """Two whole repositories in one folder cannot both stand there: the last one does."""
@@ -323,7 +445,9 @@ class _Page:
                 continue
             why = t(
                 "{repo} and {other} cannot both stand in {folder}: this one goes into the Hub's cache",
-                repo=repo.repo, other=other.repo, folder=folder,
+                repo=repo.repo,
+                other=other.repo,
+                folder=folder,
             )
             self.tree.remark(repo.line, why)
             self.tree.cached.append(replace(repo, optional=True))
@@ -343,9 +467,20 @@ def _columns(table: Table) -> dict[str, list[int]]:
         text = cell.text
         if _DIGEST.search(text):
             kind = "digest"
-        elif _FOLDER.search(text) and not links and not (_FILE.search(text) and not re.search(r"위치|경로|path|director|folder|location", text, re.I)):
+        elif (
+            _FOLDER.search(text)
+            and not links
+            and not (
+                _FILE.search(text)
+                and not re.search(r"위치|경로|path|director|folder|location", text, re.I)
+            )
+        ):
             kind = "folder"
-        elif links and (_LINK.search(text) or links * 2 >= len(column)) and not (_FILE.search(text) and not _LINK.search(text)):
+        elif (
+            links
+            and (_LINK.search(text) or links * 2 >= len(column))
+            and not (_FILE.search(text) and not _LINK.search(text))
+        ):
             kind = "link"
         elif _FILE.search(text):
             kind = "file"
@@ -386,7 +521,22 @@ def _folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
         if not re.fullmatch(r"[\w./-]+", text) or "://" in text:
             continue
         last = posixpath.basename(text.rstrip("/"))
-        if text.endswith("/") or ("/" in text and "." not in last) or (re.search(r"(?:in|to|into|under|inside|below)\s+(?:the\s+|a\s+|your\s+)?[`\"']?" + re.escape(text) + r"|" + re.escape(text) + r"[`\"']?\s*(?:folder|directory|디렉토리|폴더|에\b|로\b|아래|안에)", cell.text, re.I) and "." not in last):
+        if (
+            text.endswith("/")
+            or ("/" in text and "." not in last)
+            or (
+                re.search(
+                    r"(?:in|to|into|under|inside|below)\s+(?:the\s+|a\s+|your\s+)?[`\"']?"
+                    + re.escape(text)
+                    + r"|"
+                    + re.escape(text)
+                    + r"[`\"']?\s*(?:folder|directory|디렉토리|폴더|에\b|로\b|아래|안에)",
+                    cell.text,
+                    re.I,
+                )
+                and "." not in last
+            )
+        ):
             try:
                 found.append(below(text))
             except Unreadable:
@@ -396,9 +546,16 @@ def _folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
 
 def _clones(text: str) -> set[str]:
     """Folders that `git clone` makes of the page's own project: the first one cloned."""
-    found = re.search(r"git clone\b[^\n]*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+([\w.-]+))?\s*(?:$|\n|&&)", text)
+    found = re.search(
+        r"git clone\b[^\n]*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+([\w.-]+))?\s*(?:$|\n|&&)",
+        text,
+    )
     title = re.search(r"^#\s+([\w.-]+)\s*$", text, re.M)
-    return {name.lower() for name in (*(found.groups() if found else ()), title[1] if title else None) if name}
+    return {
+        name.lower()
+        for name in (*(found.groups() if found else ()), title[1] if title else None)
+        if name
+    }
 
 
 def _mended(name: str) -> str:

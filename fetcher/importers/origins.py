@@ -69,7 +69,9 @@ class Place:
 
 def of_repo(origin: RepoOrigin) -> Place:
     """The place of a repository of the Hub."""
-    return Place("hub", origin.repo, "" if origin.revision == "main" else origin.revision, origin.kind)
+    return Place(
+        "hub", origin.repo, "" if origin.revision == "main" else origin.revision, origin.kind
+    )
 
 
 def of_file(origin: Origin) -> tuple[Place, str]:
@@ -110,6 +112,10 @@ def _canonical(address: str) -> str:
     parts = urlsplit(address)
     if (parts.hostname or "").lower() in HUB_HOSTS:
         return without_idle(urlunsplit(parts._replace(scheme="https", netloc="huggingface.co")))
-    if (parts.hostname or "").lower() in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
+    if (parts.hostname or "").lower() in {
+        "github.com",
+        "www.github.com",
+        "raw.githubusercontent.com",
+    }:
         return without_idle(address)
     return address

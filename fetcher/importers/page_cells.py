@@ -55,7 +55,9 @@ def of_inline(token: Token, line: int) -> Cell:
             cell.links.append(("".join(label or ()), address))
             label = None
             continue
-        if child.type in {"softbreak", "hardbreak"} or (child.type == "html_inline" and piece.startswith("<br")):
+        if child.type in {"softbreak", "hardbreak"} or (
+            child.type == "html_inline" and piece.startswith("<br")
+        ):
             piece = "\n"
         elif child.type == "html_inline":
             if found := re.match(r"<a\s[^>]*href=[\"']([^\"']+)", piece):
@@ -166,7 +168,12 @@ class _HtmlTables(HTMLParser):
         assert self.row is not None
         for index, (column, left, cell) in enumerate(self.spans):
             if column == len(self.row) and left > 0 and self.cell is None and self.row is not None:
-                if any(cell is item for item in (self.tables[-1].rows[-1] if self.tables and self.tables[-1].rows else [])):
+                if any(
+                    cell is item
+                    for item in (
+                        self.tables[-1].rows[-1] if self.tables and self.tables[-1].rows else []
+                    )
+                ):
                     self.row.append(cell)
                     self.spans[index] = (column, left - 1, cell)
 

@@ -25,8 +25,12 @@ from fetcher.importers.target_tree import (
 )
 
 _DRIVE = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
-_SHARES = re.compile(r"(1drv\.ms|onedrive\.live\.com|sharepoint\.com|dropbox\.com|civitai\.com|zenodo\.org|figshare\.com|modelscope\.cn)$")
-_BY_HAND = re.compile(r"(pan\.baidu\.com|pan\.quark\.cn|terabox\.com|mega\.nz|aliyundrive\.com|123pan\.com|disk\.yandex)")
+_SHARES = re.compile(
+    r"(1drv\.ms|onedrive\.live\.com|sharepoint\.com|dropbox\.com|civitai\.com|zenodo\.org|figshare\.com|modelscope\.cn)$"
+)
+_BY_HAND = re.compile(
+    r"(pan\.baidu\.com|pan\.quark\.cn|terabox\.com|mega\.nz|aliyundrive\.com|123pan\.com|disk\.yandex)"
+)
 _WEIGHTS = re.compile(
     r"\.(pth?|pt2|ckpt|safetensors|bin|onnx|engine|gguf|ggml|h5|hdf5|keras|pkl|pickle|npz|npy|mat|tflite|pb|t7|caffemodel|prototxt"
     r"|model|zip|tar|tgz|gz|bz2|xz|zst|7z|rar|json|ya?ml|txt|csv|dat|pdparams|msgpack|index|jit|task|mlmodel|vocab|bpe|params|weights|whl|jsonl|parquet|tar\.gz)$",
@@ -63,7 +67,10 @@ class Link:
         """Put what it brings into a folder. Raises Unreadable."""
         if self.zoo:
             target = named.files[0] if len(named.files) == 1 else f"{self.zoo}.pth"
-            tree.put(join(folder, target), FileOrigin(f"genforce:{self.zoo}", line, f"{self.zoo}.pth", title=self.title))
+            tree.put(
+                join(folder, target),
+                FileOrigin(f"genforce:{self.zoo}", line, f"{self.zoo}.pth", title=self.title),
+            )
         elif self.repo and self.is_file:
             self._hub_files(tree, [(self.name, _only(named, self.name))], folder, line)
         elif self.repo:
@@ -85,22 +92,41 @@ class Link:
             self._hub_files(tree, [(pair[0], pair[-1]) for pair in pairs], folder, line)
         if patterns or not names:
             repo = RepoOrigin(
-                self.repo, line, self.kind, self.revision, self.path, patterns, count=named.count, title=self.title
+                self.repo,
+                line,
+                self.kind,
+                self.revision,
+                self.path,
+                patterns,
+                count=named.count,
+                title=self.title,
+                drawn=True,
             )
             tree.put_repo(folder, _joined_with(tree, folder, repo))
 
-    def _hub_files(self, tree: TargetTree, pairs: Sequence[tuple[str, str]], folder: str, line: int) -> None:
+    def _hub_files(
+        self, tree: TargetTree, pairs: Sequence[tuple[str, str]], folder: str, line: int
+    ) -> None:
         for name, target in pairs:
-            repo = RepoOrigin(self.repo, line, self.kind, self.revision, self.path, title=self.title)
+            repo = RepoOrigin(
+                self.repo, line, self.kind, self.revision, self.path, title=self.title
+            )
             tree.put(join(folder, posixpath.basename(target)), HubFile(repo, name))
 
     def _of_github(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
-        names = [item for name in named.files for item in ([name] if "\0" in name else expand(name))]
+        names = [
+            item for name in named.files for item in ([name] if "\0" in name else expand(name))
+        ]
         if not names or any(re.search(r"[*?]", name) for name in names):
-            raise Unreadable(t("it does not say which files of {address} are wanted", address=self.address))
+            raise Unreadable(
+                t("it does not say which files of {address} are wanted", address=self.address)
+            )
         for name in names:
             own, _, target = name.partition("\0")
-            tree.put(join(folder, posixpath.basename(target or own)), FileOrigin(f"{self.github}/{own}", line, own, title=self.title))
+            tree.put(
+                join(folder, posixpath.basename(target or own)),
+                FileOrigin(f"{self.github}/{own}", line, own, title=self.title),
+            )
 
     def _of_address(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
         if len(named.files) > 1:
@@ -128,7 +154,12 @@ def _joined_with(tree: TargetTree, folder: str, repo: RepoOrigin) -> RepoOrigin:
         if where == folder and bare == repo and other.files and repo.files:
             del tree.repos[index]
             count = other.count + repo.count if other.count and repo.count else None
-            return replace(other, files=tuple(dict.fromkeys((*other.files, *repo.files))), count=count, title="")
+            return replace(
+                other,
+                files=tuple(dict.fromkeys((*other.files, *repo.files))),
+                count=count,
+                title="",
+            )
     return repo
 
 
@@ -139,11 +170,23 @@ def is_download(address: str) -> bool:
     segments = [part for part in parts.path.split("/") if part]
     if host in HUB_HOSTS:
         first = segments[0] if segments else ""
-        return len(segments) >= 2 and first not in {"docs", "papers", "blog", "spaces", "collections", "learn", "join"}
+        return len(segments) >= 2 and first not in {
+            "docs",
+            "papers",
+            "blog",
+            "spaces",
+            "collections",
+            "learn",
+            "join",
+        }
     if host in _DRIVE or _SHARES.search(host):
         return True
     if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
-        return "releases" in segments or bool(_WEIGHTS.search(parts.path)) or bool(re.search(r"MODEL_ZOO", parts.path))
+        return (
+            "releases" in segments
+            or bool(_WEIGHTS.search(parts.path))
+            or bool(re.search(r"MODEL_ZOO", parts.path))
+        )
     return bool(_WEIGHTS.search(parts.path)) or bool(_WEIGHTS.search(parts.query))
 
 
@@ -156,7 +199,10 @@ def link_of(label: str, address: str, around: str, line: int) -> Link | None:
     except Unreadable:
         return None
     parts = urlsplit(address)
-    host, segments = (parts.hostname or "").lower(), [unquote(p) for p in parts.path.split("/") if p]
+    host, segments = (
+        (parts.hostname or "").lower(),
+        [unquote(p) for p in parts.path.split("/") if p],
+    )
     if host in HUB_HOSTS:
         return _hub(address, segments)
     if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
@@ -191,9 +237,17 @@ def _github(address: str, host: str, segments: list[str], around: str) -> Link |
     if segments[2:4] == ["releases", "download"] and len(segments) == 6:
         return Link(address, 1, segments[5], True)
     if segments[2:4] == ["releases", "tag"] and len(segments) == 5:
-        return Link(address, 2, github=f"https://github.com/{segments[0]}/{segments[1]}/releases/download/{segments[4]}")
+        return Link(
+            address,
+            2,
+            github=f"https://github.com/{segments[0]}/{segments[1]}/releases/download/{segments[4]}",
+        )
     if segments[2:3] == ["releases"]:
-        return Link(address, 2, github=f"https://github.com/{segments[0]}/{segments[1]}/releases/latest/download")
+        return Link(
+            address,
+            2,
+            github=f"https://github.com/{segments[0]}/{segments[1]}/releases/latest/download",
+        )
     if host.startswith("raw.") or segments[2:3] in (["blob"], ["raw"]):
         name = segments[-1]
         if _WEIGHTS.search(name):
@@ -211,5 +265,9 @@ def _zoo_name(around: str) -> str:
     text = around.lower()
     last = text.rpartition(">")[2].strip().split()[:1]
     plain = re.sub(r"-?(\d+)x\1$", r"\1", last[0]) if last else ""
-    found = [name for name in ZOO if plain and name.endswith(f"_{plain}") and name.partition("_")[0] in text]
+    found = [
+        name
+        for name in ZOO
+        if plain and name.endswith(f"_{plain}") and name.partition("_")[0] in text
+    ]
     return found[0] if len(found) == 1 else ""

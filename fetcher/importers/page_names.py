@@ -8,11 +8,35 @@ from dataclasses import dataclass
 from fetcher.importers.page_cells import Cell
 
 RENAMED = re.compile(r"🔄|→|->|renamed?\s+(?:it\s+)?to|이름\s*변경", re.IGNORECASE)
-_FILES = re.compile(r"(?<![\w./-])((?:[\w.+@=-]+/)*(?:[\w+@=*{}-][\w.+@=*{},-]*)\.[A-Za-z][A-Za-z0-9_]{0,14})(?![\w/])")
-_COUNT = re.compile(r"(\d[\d,]*|\d+(?:\.\d+)?\s?[kK만])\s*(?:개\s*)?(?:files?|images?|장|파일|개\s*파일)", re.IGNORECASE)
-_NOT_FILES = re.compile(r"^(e\.g|i\.e|v?\d+(\.\d+)+[a-z]*|[\w-]+\.(com|org|net|io|co|md|py|sh|ipynb|html))$", re.IGNORECASE)
+_FILES = re.compile(
+    r"(?<![\w./-])((?:[\w.+@=-]+/)*(?:[\w+@=*{}-][\w.+@=*{},-]*)\.[A-Za-z][A-Za-z0-9_]{0,14})(?![\w/])"
+)
+_COUNT = re.compile(
+    r"(\d[\d,]*|\d+(?:\.\d+)?\s?[kK만])\s*(?:개\s*)?(?:files?|images?|장|파일|개\s*파일)",
+    re.IGNORECASE,
+)
+_NOT_FILES = re.compile(
+    r"^(e\.g|i\.e|v?\d+(\.\d+)+[a-z]*|[\w-]+\.(com|org|net|io|co|md|py|sh|ipynb|html))$",
+    re.IGNORECASE,
+)
 # Names that so many repositories have that a slip in them is known.
-COMMON = (".gitattributes", "README.md", "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "model.safetensors", "pytorch_model.bin", "training_args.bin", "adapter_config.json", "adapter_model.safetensors", "vocab.txt", "merges.txt", "modules.json")
+COMMON = (
+    ".gitattributes",
+    "README.md",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "training_args.bin",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "vocab.txt",
+    "merges.txt",
+    "modules.json",
+)
 
 
 @dataclass
@@ -33,7 +57,9 @@ def of_cell(cell: Cell) -> Named:
         names = [label.strip() for label, _ in cell.links if _is_file(label.strip())]
     names = list(dict.fromkeys(name.removeprefix("./") for name in names))
     found = Named(count=_count(cell.text), renamed=bool(RENAMED.search(cell.text)))
-    if found.renamed and (pair := re.search(r"`?([\w./-]+\.\w+)`?\s*(?:→|->)\s*`?([\w./-]+\.\w+)", cell.text)):
+    if found.renamed and (
+        pair := re.search(r"`?([\w./-]+\.\w+)`?\s*(?:→|->)\s*`?([\w./-]+\.\w+)", cell.text)
+    ):
         return Named((f"{pair[1]}\0{pair[2]}",), None, True)
     if series := _series(cell.text, names):
         found.files, found.partial = series, bool(found.count and _size(series[0]) != found.count)
@@ -92,14 +118,21 @@ def _numbered(name: str, text: str) -> str:
     values = re.search(rf"\b{re.escape(variable)}\s*(?:=|:|∈|in)\s*[\[({{]?\s*([\w.,~…\s-]+)", text)
     if not values:
         return name
-    numbers = [part.strip() for part in re.split(r"[,\s]+", values[1].strip().rstrip(".,")) if part.strip()]
+    numbers = [
+        part.strip() for part in re.split(r"[,\s]+", values[1].strip().rstrip(".,")) if part.strip()
+    ]
     wide = re.fullmatch(r"(\d+)\s*(?:\.{2,3}|~|-|…)\s*(\d+)", values[1].strip().rstrip(",. "))
     if wide:
         return name.replace(found[0], f"{{{wide[1]}..{wide[2]}}}")
     digits = [part for part in numbers if part.isdigit()]
     if any(re.fullmatch(r"\.{2,3}|…|~", part) for part in numbers) and len(digits) > 1:
         return name.replace(found[0], f"{{{digits[0]}..{digits[-1]}}}")
-    if digits and digits == [str(int(digits[0]) + index).zfill(len(digits[0])) for index in range(len(digits))] and len(digits) > 1:
+    if (
+        digits
+        and digits
+        == [str(int(digits[0]) + index).zfill(len(digits[0])) for index in range(len(digits))]
+        and len(digits) > 1
+    ):
         return name.replace(found[0], f"{{{digits[0]}..{digits[-1]}}}")
     words = [part for part in numbers if re.fullmatch(r"[\w.-]+", part)]
     return name.replace(found[0], "{" + ",".join(words) + "}") if len(words) > 1 else name

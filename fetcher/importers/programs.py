@@ -9,10 +9,10 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import unquote, urlsplit
 
 from fetcher.i18n import t
 from fetcher.importers.addresses import clean_address, file_name, hub_repository
+from fetcher.importers.hub_patterns import manifest_patterns
 from fetcher.importers.target_tree import (
     FileOrigin,
     HubFile,
@@ -28,14 +28,107 @@ from fetcher.importers.target_tree import (
 
 # Programs that bring and move nothing that a project's tree needs.
 HARMLESS = frozenset(
-    """: [ alias apt apt-get basename brew chmod chown clear column command conda date declare df
-    dirname dnf du exit false file free getopts hash head history id jobs join kill less local
-    locale ls lscpu lspci mamba man micromamba more npm nproc nvcc nvidia-smi pacman pip pip3
-    poetry ps pwd read readonly return rmdir set shift shopt sleep sort source sync tail test
-    time touch tput trap tree true tty type ulimit umask unalias uname uniq unset uv wait wc
-    where which whoami yum""".split()
+    [
+        ":",
+        "[",
+        "alias",
+        "apt",
+        "apt-get",
+        "basename",
+        "brew",
+        "chmod",
+        "chown",
+        "clear",
+        "column",
+        "command",
+        "conda",
+        "date",
+        "declare",
+        "df",
+        "dirname",
+        "dnf",
+        "du",
+        "exit",
+        "false",
+        "file",
+        "free",
+        "getopts",
+        "hash",
+        "head",
+        "history",
+        "id",
+        "jobs",
+        "join",
+        "kill",
+        "less",
+        "local",
+        "locale",
+        "ls",
+        "lscpu",
+        "lspci",
+        "mamba",
+        "man",
+        "micromamba",
+        "more",
+        "npm",
+        "nproc",
+        "nvcc",
+        "nvidia-smi",
+        "pacman",
+        "pip",
+        "pip3",
+        "poetry",
+        "ps",
+        "pwd",
+        "read",
+        "readonly",
+        "return",
+        "rmdir",
+        "set",
+        "shift",
+        "shopt",
+        "sleep",
+        "sort",
+        "source",
+        "sync",
+        "tail",
+        "test",
+        "time",
+        "touch",
+        "tput",
+        "trap",
+        "tree",
+        "true",
+        "tty",
+        "type",
+        "ulimit",
+        "umask",
+        "unalias",
+        "uname",
+        "uniq",
+        "unset",
+        "uv",
+        "wait",
+        "wc",
+        "where",
+        "which",
+        "whoami",
+        "yum",
+    ]
 )
-_WRAPPERS = {"sudo", "time", "nohup", "nice", "exec", "command", "builtin", "env", "stdbuf", "proxychains", "proxychains4"}
+_WRAPPERS = {
+    "sudo",
+    "time",
+    "nohup",
+    "nice",
+    "exec",
+    "command",
+    "builtin",
+    "env",
+    "stdbuf",
+    "proxychains",
+    "proxychains4",
+}
 
 
 @dataclass
@@ -72,7 +165,10 @@ def run(call: Call, tree: TargetTree) -> Outcome:
         return None
     if name in {"python", "python3"} and argv[1:2] == ["-m"] and len(argv) > 2:
         module = argv[2]
-        name, argv = {"gdown": "gdown", "zipfile": "python-zipfile", "wget": "wget"}.get(module, name), argv[2:]
+        name, argv = (
+            {"gdown": "gdown", "zipfile": "python-zipfile", "wget": "wget"}.get(module, name),
+            argv[2:],
+        )
     program = _PROGRAMS.get(name)
     if program is not None:
         return program(replace(call, argv=argv[1:]), tree)
@@ -129,7 +225,9 @@ def options(argv: Sequence[str], valued: Collection[str], many: Collection[str] 
     return _Options(pairs, rest)
 
 
-def _clustered(item: str, items: list[str], valued: Collection[str], pairs: list[tuple[str, str]]) -> None:
+def _clustered(
+    item: str, items: list[str], valued: Collection[str], pairs: list[tuple[str, str]]
+) -> None:
     letters = item[1:]
     while letters:
         name, letters = "-" + letters[0], letters[1:]
@@ -144,7 +242,9 @@ def _clustered(item: str, items: list[str], valued: Collection[str], pairs: list
 # --- downloads
 
 
-def _bring(call: Call, tree: TargetTree, address: str, target: str | None, folder: str = "") -> Outcome:
+def _bring(
+    call: Call, tree: TargetTree, address: str, target: str | None, folder: str = ""
+) -> Outcome:
     """One address to a path (None: the address's own name; "-": stdout)."""
     address = clean_address(address)
     origin = FileOrigin(address, call.line, optional=call.optional)
@@ -169,13 +269,67 @@ def _bring(call: Call, tree: TargetTree, address: str, target: str | None, folde
 
 
 _WGET_VALUES = frozenset(
-    """-O --output-document -P --directory-prefix -i --input-file -t --tries -T --timeout --header -U
-    --user-agent -w --wait -e --execute --user --password --referer --limit-rate --waitretry
-    --load-cookies --save-cookies --post-data -o --output-file -a --append-output --progress
-    --connect-timeout --read-timeout --ca-certificate --retry-on-http-error --dns-timeout -B --base
-    --max-redirect -A -R -D -I -X -l --level --cut-dirs --accept --reject""".split()
+    [
+        "-O",
+        "--output-document",
+        "-P",
+        "--directory-prefix",
+        "-i",
+        "--input-file",
+        "-t",
+        "--tries",
+        "-T",
+        "--timeout",
+        "--header",
+        "-U",
+        "--user-agent",
+        "-w",
+        "--wait",
+        "-e",
+        "--execute",
+        "--user",
+        "--password",
+        "--referer",
+        "--limit-rate",
+        "--waitretry",
+        "--load-cookies",
+        "--save-cookies",
+        "--post-data",
+        "-o",
+        "--output-file",
+        "-a",
+        "--append-output",
+        "--progress",
+        "--connect-timeout",
+        "--read-timeout",
+        "--ca-certificate",
+        "--retry-on-http-error",
+        "--dns-timeout",
+        "-B",
+        "--base",
+        "--max-redirect",
+        "-A",
+        "-R",
+        "-D",
+        "-I",
+        "-X",
+        "-l",
+        "--level",
+        "--cut-dirs",
+        "--accept",
+        "--reject",
+    ]
 )
-_UNREAD_WGET = {"-r", "--recursive", "-m", "--mirror", "-x", "--post-data", "-p", "--force-directories"}
+_UNREAD_WGET = {
+    "-r",
+    "--recursive",
+    "-m",
+    "--mirror",
+    "-x",
+    "--post-data",
+    "-p",
+    "--force-directories",
+}
 
 
 def _wget(call: Call, tree: TargetTree) -> Outcome:
@@ -208,7 +362,9 @@ def _wget(call: Call, tree: TargetTree) -> Outcome:
 
 def _nc(argv: Sequence[str]) -> list[str]:
     """wget's options of two letters, which are no clusters of others."""
-    return [item for item in argv if item not in {"-nc", "-nv", "-nd", "-nH", "-np", "-qc", "-N", "-q4"}]
+    return [
+        item for item in argv if item not in {"-nc", "-nv", "-nd", "-nH", "-np", "-qc", "-N", "-q4"}
+    ]
 
 
 def _login(given: _Options, names: Collection[str], *login: str) -> None:
@@ -234,11 +390,60 @@ def _listed(call: Call, tree: TargetTree, name: str) -> list[str]:
 
 
 _CURL_VALUES = frozenset(
-    """-o --output --output-dir -H --header -A --user-agent -e --referer -C --continue-at --retry
-    --retry-delay --retry-max-time -m --max-time --connect-timeout -x --proxy -u --user -X --request
-    -d --data --data-raw --data-binary -F --form -b --cookie -c --cookie-jar -w --write-out -r --range
-    --limit-rate -T --upload-file --cacert -E --cert --url -K --config -y -Y --speed-limit
-    --speed-time --max-redirs --resolve""".split()
+    [
+        "-o",
+        "--output",
+        "--output-dir",
+        "-H",
+        "--header",
+        "-A",
+        "--user-agent",
+        "-e",
+        "--referer",
+        "-C",
+        "--continue-at",
+        "--retry",
+        "--retry-delay",
+        "--retry-max-time",
+        "-m",
+        "--max-time",
+        "--connect-timeout",
+        "-x",
+        "--proxy",
+        "-u",
+        "--user",
+        "-X",
+        "--request",
+        "-d",
+        "--data",
+        "--data-raw",
+        "--data-binary",
+        "-F",
+        "--form",
+        "-b",
+        "--cookie",
+        "-c",
+        "--cookie-jar",
+        "-w",
+        "--write-out",
+        "-r",
+        "--range",
+        "--limit-rate",
+        "-T",
+        "--upload-file",
+        "--cacert",
+        "-E",
+        "--cert",
+        "--url",
+        "-K",
+        "--config",
+        "-y",
+        "-Y",
+        "--speed-limit",
+        "--speed-time",
+        "--max-redirs",
+        "--resolve",
+    ]
 )
 
 
@@ -257,7 +462,19 @@ def _curl(call: Call, tree: TargetTree) -> Outcome:
             addresses.append(value)
     _login(given, names, "-u", "--user", "-b", "--cookie", "-n", "--netrc")
     refuse_login(given.all("-H", "--header"))
-    if wrong := {"-d", "--data", "--data-raw", "-F", "--form", "-T", "-K", "-r", "--range", "-I", "--head"} & set(names):
+    if wrong := {
+        "-d",
+        "--data",
+        "--data-raw",
+        "-F",
+        "--form",
+        "-T",
+        "-K",
+        "-r",
+        "--range",
+        "-I",
+        "--head",
+    } & set(names):
         raise Unreadable(t("{option} is not read", option=sorted(wrong)[0]))
     addresses = [*given.rest, *addresses]
     if "--remote-name-all" in names:
@@ -290,10 +507,39 @@ def _curl_globbed(address: str, target: str | None) -> list[tuple[str, str | Non
 
 
 _ARIA_VALUES = frozenset(
-    """-o --out -d --dir -i --input-file -x --max-connection-per-server -s --split -k
-    --min-split-size -j --max-concurrent-downloads --header --console-log-level --checksum -m
-    --max-tries --retry-wait -t --timeout --file-allocation --summary-interval --user-agent -U
-    --download-result --http-user --http-passwd -l --log""".split()
+    [
+        "-o",
+        "--out",
+        "-d",
+        "--dir",
+        "-i",
+        "--input-file",
+        "-x",
+        "--max-connection-per-server",
+        "-s",
+        "--split",
+        "-k",
+        "--min-split-size",
+        "-j",
+        "--max-concurrent-downloads",
+        "--header",
+        "--console-log-level",
+        "--checksum",
+        "-m",
+        "--max-tries",
+        "--retry-wait",
+        "-t",
+        "--timeout",
+        "--file-allocation",
+        "--summary-interval",
+        "--user-agent",
+        "-U",
+        "--download-result",
+        "--http-user",
+        "--http-passwd",
+        "-l",
+        "--log",
+    ]
 )
 
 
@@ -325,7 +571,11 @@ def _aria2c(call: Call, tree: TargetTree) -> Outcome:
 
 def _aria_list(call: Call, tree: TargetTree, name: str, folder: str) -> Outcome:
     """A list of addresses, each with indented `out=` and `dir=` lines behind it."""
-    text = call.stdin if name == "-" and isinstance(call.stdin, str) else tree.texts.get(located(call.cwd, name))
+    text = (
+        call.stdin
+        if name == "-" and isinstance(call.stdin, str)
+        else tree.texts.get(located(call.cwd, name))
+    )
     if text is None:
         raise Unreadable(t("the addresses stand in {name}", name=visible(name)))
     blocks: list[tuple[str, dict[str, str]]] = []
@@ -348,7 +598,9 @@ def _axel(call: Call, tree: TargetTree) -> Outcome:
 
 
 def _gdown(call: Call, tree: TargetTree) -> Outcome:
-    given = options(call.argv, {"-O", "--output", "--id", "--proxy", "--speed", "--format", "--user-agent"})
+    given = options(
+        call.argv, {"-O", "--output", "--id", "--proxy", "--speed", "--format", "--user-agent"}
+    )
     names = {name for name, _ in given.pairs}
     where = [*given.rest, *(value for value in given.all("--id") if value)]
     if len(where) != 1:
@@ -361,9 +613,16 @@ def _gdown(call: Call, tree: TargetTree) -> Outcome:
     if "--folder" in names or "/folders/" in address:
         tree.unnamed.append((located(call.cwd, target or "."), origin))
         if target is None:
-            tree.remark(call.line, t("gdown makes a folder of the Drive folder's own name"), call.text)
+            tree.remark(
+                call.line, t("gdown makes a folder of the Drive folder's own name"), call.text
+            )
         return None
-    if target is None or target.endswith("/") or target in {".", ".."} or tree.is_folder(located(call.cwd, target)):
+    if (
+        target is None
+        or target.endswith("/")
+        or target in {".", ".."}
+        or tree.is_folder(located(call.cwd, target))
+    ):
         tree.unnamed.append((located(call.cwd, target or "."), origin))
         return None
     tree.put(located(call.cwd, target), replace(origin, name=posixpath.basename(target)))
@@ -382,13 +641,29 @@ def drive_address(text: str, folder: bool = False) -> str:
 
 
 _HF_VALUES = frozenset(
-    """--local-dir --repo-type --revision --cache-dir --token --local-dir-use-symlinks --max-workers
-    --format""".split()
+    [
+        "--local-dir",
+        "--repo-type",
+        "--revision",
+        "--cache-dir",
+        "--token",
+        "--local-dir-use-symlinks",
+        "--max-workers",
+        "--format",
+    ]
 )
 
 
 def _hf(call: Call, tree: TargetTree) -> Outcome:
-    if call.argv[:1] in (["login"], ["auth"], ["whoami"], ["version"], ["env"], ["scan-cache"], ["logout"]):
+    if call.argv[:1] in (
+        ["login"],
+        ["auth"],
+        ["whoami"],
+        ["version"],
+        ["env"],
+        ["scan-cache"],
+        ["logout"],
+    ):
         return None
     if call.argv[:1] != ["download"]:
         raise Unreadable(t("run it by hand if it is needed"))
@@ -398,11 +673,15 @@ def _hf(call: Call, tree: TargetTree) -> Outcome:
     if given.last("--cache-dir") is not None:
         raise Unreadable(t("it goes into a cache of its own"))
     repo, *names = given.rest
-    files = (*names, *given.all("--include"))
+    files = (*names, *manifest_patterns(given.all("--include")))
     origin = RepoOrigin(
-        checked_repo(repo), call.line, checked_kind(given.last("--repo-type")),
-        given.last("--revision") or "", files=files,
-        exclude=tuple(given.all("--exclude")), optional=call.optional,
+        checked_repo(repo),
+        call.line,
+        checked_kind(given.last("--repo-type")),
+        given.last("--revision") or "",
+        files=files,
+        exclude=manifest_patterns(given.all("--exclude")),
+        optional=call.optional,
     )
     place_repo(tree, call.cwd, given.last("--local-dir"), origin)
     return None
@@ -453,22 +732,45 @@ def _git(call: Call, tree: TargetTree) -> Outcome:
 
 
 def _clone(call: Call, tree: TargetTree) -> Outcome:
-    given = options(call.argv, {"-b", "--branch", "--depth", "-o", "--origin", "-j", "--jobs", "-c", "--config", "--filter", "--reference"})
+    given = options(
+        call.argv,
+        {
+            "-b",
+            "--branch",
+            "--depth",
+            "-o",
+            "--origin",
+            "-j",
+            "--jobs",
+            "-c",
+            "--config",
+            "--filter",
+            "--reference",
+        },
+    )
     if not given.rest:
         raise Unreadable(t("it names no repository"))
     address, *target = given.rest
     found = hub_repository(address)
     if found is None:
-        raise Unreadable(t("a repository of code: clone it by hand, or `fetch add {address}`", address=address))
+        raise Unreadable(
+            t("a repository of code: clone it by hand, or `fetch add {address}`", address=address)
+        )
     kind, repo = found
     folder = target[0] if target else repo.rpartition("/")[2]
     origin = RepoOrigin(
-        checked_repo(repo), call.line, kind, given.last("-b", "--branch") or "", optional=call.optional
+        checked_repo(repo),
+        call.line,
+        kind,
+        given.last("-b", "--branch") or "",
+        optional=call.optional,
     )
     tree.put_repo(located(call.cwd, folder), origin)
     tree.folders.add(located(call.cwd, folder))
     if call.environment.get("GIT_LFS_SKIP_SMUDGE") not in {None, "", "0"}:
-        tree.remark(call.line, t("it clones without the large files: choose with `files`"), call.text)
+        tree.remark(
+            call.line, t("it clones without the large files: choose with `files`"), call.text
+        )
     return None
 
 
@@ -501,7 +803,14 @@ def _unzip(call: Call, tree: TargetTree) -> Outcome:
     return None
 
 
-def _unpack(call: Call, tree: TargetTree, archive: str, folder: str, strip: int = 0, members: Sequence[str] = ()) -> None:
+def _unpack(
+    call: Call,
+    tree: TargetTree,
+    archive: str,
+    folder: str,
+    strip: int = 0,
+    members: Sequence[str] = (),
+) -> None:
     path, into = located(call.cwd, archive), located(call.cwd, folder)
     suffixes = ("", ".zip") if not posixpath.splitext(path)[1] else ("",)
     for suffix in suffixes:
@@ -519,7 +828,23 @@ def _tar(call: Call, tree: TargetTree) -> Outcome:
     # In a cluster, f may stand before other letters: tar itself takes the next word then.
     if argv and re.fullmatch(r"-[A-Za-z]*f[A-Za-z]+", argv[0]):
         argv[0] = argv[0].replace("f", "", 1) + "f"
-    given = options(argv, {"-f", "--file", "-C", "--directory", "--strip-components", "--strip", "-I", "--use-compress-program", "--exclude", "--transform", "-T", "--xform"})
+    given = options(
+        argv,
+        {
+            "-f",
+            "--file",
+            "-C",
+            "--directory",
+            "--strip-components",
+            "--strip",
+            "-I",
+            "--use-compress-program",
+            "--exclude",
+            "--transform",
+            "-T",
+            "--xform",
+        },
+    )
     names = {name for name, _ in given.pairs}
     if not names & {"-x", "--extract", "--get"}:
         if names & {"-t", "--list"}:
@@ -539,12 +864,16 @@ def _tar(call: Call, tree: TargetTree) -> Outcome:
     return None
 
 
-def _unpack_stdin(call: Call, tree: TargetTree, folder: str, strip: int = 0, members: Sequence[str] = ()) -> None:
+def _unpack_stdin(
+    call: Call, tree: TargetTree, folder: str, strip: int = 0, members: Sequence[str] = ()
+) -> None:
     from fetcher.importers.target_tree import Unpacked
 
     if not isinstance(call.stdin, FileOrigin | HubFile):
         raise Unreadable(t("it unpacks what this file does not fetch"))
-    tree.unpacked.append(Unpacked(call.stdin, located(call.cwd, folder), call.line, strip, tuple(members)))
+    tree.unpacked.append(
+        Unpacked(call.stdin, located(call.cwd, folder), call.line, strip, tuple(members))
+    )
 
 
 def _gunzip(call: Call, tree: TargetTree) -> Outcome:
@@ -560,7 +889,10 @@ def _gunzip(call: Call, tree: TargetTree) -> Outcome:
 
 
 def _gzip(call: Call, tree: TargetTree) -> Outcome:
-    unpacks = any(item in {"-d", "--decompress"} or re.fullmatch(r"-[a-z]*d[a-z]*", item) for item in call.argv)
+    unpacks = any(
+        item in {"-d", "--decompress"} or re.fullmatch(r"-[a-z]*d[a-z]*", item)
+        for item in call.argv
+    )
     if not unpacks:
         raise Unreadable(t("run it by hand if it is needed"))
     return _gunzip(replace(call, argv=[i for i in call.argv if i != "-d"]), tree)
@@ -607,7 +939,9 @@ def _mkdir(call: Call, tree: TargetTree) -> Outcome:
 def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
     given = options(call.argv, {"-t", "--target-directory", "-S", "--suffix"})
     into = given.last("-t", "--target-directory")
-    sources, target = (given.rest, into) if into is not None else (given.rest[:-1], given.rest[-1] if given.rest else "")
+    sources, target = given.rest[:-1], given.rest[-1] if given.rest else ""
+    if into is not None:
+        sources, target = given.rest, into
     if not sources or not target:
         raise Unreadable(t("it names nothing to move"))
     end = located(call.cwd, target)
@@ -629,7 +963,9 @@ def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
 def _not_ours(tree: TargetTree, path: str, name: str) -> object:
     for item in tree.unpacked:
         if not item.folder or path.startswith(item.folder + "/") or path == item.folder:
-            return t("{name} comes out of an archive: place its members by hand", name=visible(name))
+            return t(
+                "{name} comes out of an archive: place its members by hand", name=visible(name)
+            )
     for folder, _ in tree.repos:
         if not folder or path.startswith(folder + "/"):
             return t("{name} is part of a repository: place it by hand", name=visible(name))
@@ -648,7 +984,13 @@ def _link(call: Call, tree: TargetTree) -> Outcome:
     end = located(call.cwd, target)
     # A link's own text is relative to the folder that it lies in.
     symbolic = any(name in {"-s", "--symbolic"} for name, _ in given.pairs)
-    base = posixpath.dirname(end) if symbolic and not tree.is_folder(end) else end if symbolic else call.cwd
+    base = (
+        posixpath.dirname(end)
+        if symbolic and not tree.is_folder(end)
+        else end
+        if symbolic
+        else call.cwd
+    )
     if not tree.move(located(base, source), end, copy=True):
         raise Unreadable(_not_ours(tree, located(base, source), source))
     return None
@@ -657,7 +999,6 @@ def _link(call: Call, tree: TargetTree) -> Outcome:
 def _remove(call: Call, tree: TargetTree) -> Outcome:
     for name in options(call.argv, set()).rest:
         path = located(call.cwd, name)
-        tree.name_unnamed(path)
         origin = tree.files.get(path)
         if tree.remove(path):
             why = t("{path} is fetched and removed again: it was left out", path=path)
@@ -724,13 +1065,19 @@ def _object_store(call: Call, tree: TargetTree) -> Outcome:
     argv = [item for item in call.argv if item not in {"s3", "storage", "-m"}]
     given = options(argv, {"--profile", "--region", "--endpoint-url"})
     names = {name for name, _ in given.pairs}
-    if given.rest[:1] != ["cp"] or len(given.rest) != 3 or names & {"--recursive", "-r", "-R", "--endpoint-url", "--profile"}:
+    if (
+        given.rest[:1] != ["cp"]
+        or len(given.rest) != 3
+        or names & {"--recursive", "-r", "-R", "--endpoint-url", "--profile"}
+    ):
         raise Unreadable(t("run it by hand if it is needed"))
     _, source, target = given.rest
     found = re.fullmatch(r"(s3|gs)://([^/]+)/(.+)", source)
     if not found or is_pattern(source):
         raise Unreadable(t("run it by hand if it is needed"))
-    host = f"{found[2]}.s3.amazonaws.com" if found[1] == "s3" else f"storage.googleapis.com/{found[2]}"
+    host = (
+        f"{found[2]}.s3.amazonaws.com" if found[1] == "s3" else f"storage.googleapis.com/{found[2]}"
+    )
     folder = target.endswith("/") or target == "." or tree.is_folder(located(call.cwd, target))
     name = join(target.rstrip("/"), posixpath.basename(found[3])) if folder else target
     return _bring(call, tree, f"https://{host}/{found[3]}", name)

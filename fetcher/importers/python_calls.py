@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fetcher.i18n import t
 from fetcher.importers import programs
 from fetcher.importers.addresses import clean_address, file_name
+from fetcher.importers.hub_patterns import manifest_patterns
 from fetcher.importers.programs import Call, checked_kind, checked_repo, drive_address, place_repo
 from fetcher.importers.target_tree import (
     HOME,
@@ -93,7 +94,10 @@ class Arguments:
                 plain += self.reader.items(self.reader.value(item.value))
             else:
                 plain.append(self._late(item))
-        return plain, {**{name: self._late(item) for name, item in self._named.items()}, **self._extra}
+        return plain, {
+            **{name: self._late(item) for name, item in self._named.items()},
+            **self._extra,
+        }
 
     def _late(self, node: ast.expr) -> object:
         try:
@@ -141,7 +145,8 @@ def _library(reader: Reader, dotted: str, arguments: Arguments) -> object:
 
 def _call(reader: Reader, arguments: Arguments, argv: list[str]) -> None:
     programs.run(
-        Call(argv, arguments.line, arguments.text, reader.cwd, optional=reader.optional), reader.tree
+        Call(argv, arguments.line, arguments.text, reader.cwd, optional=reader.optional),
+        reader.tree,
     )
 
 
@@ -160,7 +165,10 @@ def _bring(reader: Reader, arguments: Arguments, address: str, target: str | Non
             reader.tree.put(join(folder, name), origin)
         return
     path = located(reader.cwd, target)
-    reader.tree.put(path, FileOrigin(address, arguments.line, posixpath.basename(path), optional=reader.optional))
+    reader.tree.put(
+        path,
+        FileOrigin(address, arguments.line, posixpath.basename(path), optional=reader.optional),
+    )
 
 
 def _needed(value: str | None) -> str:
@@ -199,7 +207,12 @@ def _gdown_folder(reader: Reader, arguments: Arguments) -> object:
 
 
 def _torch_hub_file(reader: Reader, arguments: Arguments) -> object:
-    _bring(reader, arguments, _needed(arguments.text_of(0, "url")), _needed(arguments.text_of(1, "dst")))
+    _bring(
+        reader,
+        arguments,
+        _needed(arguments.text_of(0, "url")),
+        _needed(arguments.text_of(1, "dst")),
+    )
     return None
 
 
@@ -208,7 +221,11 @@ def _from_url(reader: Reader, arguments: Arguments) -> object:
     folder = arguments.text_of(1, "model_dir", "root")
     if folder is None:
         raise Unreadable(t("it goes into torch's own cache"))
-    name = arguments.text_of(2, "file_name", "filename") if not arguments.has(None, "progress") or arguments.has(None, "file_name", "filename") else None
+    name = (
+        arguments.text_of(2, "file_name", "filename")
+        if not arguments.has(None, "progress") or arguments.has(None, "file_name", "filename")
+        else None
+    )
     address = _needed(arguments.text_of(0, "url"))
     target = posixpath.join(folder, name or file_name(clean_address(address)))
     _bring(reader, arguments, address, target)
@@ -233,9 +250,13 @@ def _download_and_extract(reader: Reader, arguments: Arguments) -> object:
     root = _needed(arguments.text_of(1, "download_root"))
     address = _needed(arguments.text_of(0, "url"))
     into = arguments.text_of(2, "extract_root") or root
-    target = posixpath.join(root, arguments.text_of(3, "filename") or file_name(clean_address(address)))
+    target = posixpath.join(
+        root, arguments.text_of(3, "filename") or file_name(clean_address(address))
+    )
     _bring(reader, arguments, address, target)
-    if not reader.tree.unpack(located(reader.cwd, target), located(reader.cwd, into), arguments.line):
+    if not reader.tree.unpack(
+        located(reader.cwd, target), located(reader.cwd, into), arguments.line
+    ):
         raise Unreadable(t("unpack it by hand"))
     return None
 
@@ -246,8 +267,8 @@ def _snapshot(reader: Reader, arguments: Arguments) -> object:
         arguments.line,
         checked_kind(arguments.text_of(None, "repo_type")),
         arguments.text_of(None, "revision") or "",
-        files=arguments.texts_of("allow_patterns"),
-        exclude=arguments.texts_of("ignore_patterns"),
+        files=manifest_patterns(arguments.texts_of("allow_patterns")),
+        exclude=manifest_patterns(arguments.texts_of("ignore_patterns")),
         optional=reader.optional,
     )
     folder = _local_dir(arguments)
@@ -271,8 +292,12 @@ def _hub_file(reader: Reader, arguments: Arguments) -> object:
     if subfolder := arguments.text_of(None, "subfolder"):
         name = f"{subfolder.strip('/')}/{name}"
     origin = RepoOrigin(
-        repo, arguments.line, checked_kind(arguments.text_of(None, "repo_type")),
-        arguments.text_of(None, "revision") or "", files=(name,), optional=reader.optional,
+        repo,
+        arguments.line,
+        checked_kind(arguments.text_of(None, "repo_type")),
+        arguments.text_of(None, "revision") or "",
+        files=(name,),
+        optional=reader.optional,
     )
     folder = _local_dir(arguments)
     if folder is None:
@@ -280,18 +305,27 @@ def _hub_file(reader: Reader, arguments: Arguments) -> object:
         return _cached()
     from dataclasses import replace
 
-    reader.tree.put(located(reader.cwd, posixpath.join(folder, name)), HubFile(replace(origin, files=()), name))
+    reader.tree.put(
+        located(reader.cwd, posixpath.join(folder, name)), HubFile(replace(origin, files=()), name)
+    )
     return posixpath.join(folder, name)
 
 
 def _from_pretrained(reader: Reader, arguments: Arguments) -> object:
     where = _needed(arguments.text_of(0, "pretrained_model_name_or_path"))
-    if where.startswith((ROOT, HOME, ".", "/")) or reader.tree.is_folder(located(reader.cwd, where)):
+    if where.startswith((ROOT, HOME, ".", "/")) or reader.tree.is_folder(
+        located(reader.cwd, where)
+    ):
         return None
     if arguments.has(None, "cache_dir"):
         raise Unreadable(t("it goes into a cache of its own"))
     repo = checked_repo(where)
-    origin = RepoOrigin(repo, arguments.line, revision=arguments.text_of(None, "revision") or "", optional=reader.optional)
+    origin = RepoOrigin(
+        repo,
+        arguments.line,
+        revision=arguments.text_of(None, "revision") or "",
+        optional=reader.optional,
+    )
     place_repo(reader.tree, reader.cwd, None, origin)
     return None
 
@@ -333,7 +367,9 @@ def _shell(reader: Reader, arguments: Arguments, text: str) -> None:
     from fetcher.importers import shell
     from fetcher.importers.shell_words import Variables
 
-    inner = shell.Reader(reader.tree, Variables(script=reader.script, cwd=reader.cwd), arguments.line)
+    inner = shell.Reader(
+        reader.tree, Variables(script=reader.script, cwd=reader.cwd), arguments.line
+    )
     inner.optional = reader.optional
     inner.script(text)
 
@@ -407,7 +443,9 @@ def _archive_method(reader: Reader, archive: object, method: str, arguments: Arg
     assert isinstance(archive, Archive)
     if method == "close":
         return None
-    if method not in {"extractall", "extract"} or (method == "extractall" and arguments.has(1, "members")):
+    if method not in {"extractall", "extract"} or (
+        method == "extractall" and arguments.has(1, "members")
+    ):
         raise Unreadable(t("unpack it by hand"))
     members = [_needed(arguments.text_of(0, "member"))] if method == "extract" else []
     folder = arguments.text_of(1 if members else 0, "path") or "."
@@ -466,7 +504,9 @@ def _path(reader: Reader, arguments: Arguments) -> object:
     from fetcher.importers.python_script import PathValue
 
     plain, _ = arguments.all()
-    return PathValue(posixpath.join(*[reader.text(_known(item)) for item in plain]) if plain else ".")
+    return PathValue(
+        posixpath.join(*[reader.text(_known(item)) for item in plain]) if plain else "."
+    )
 
 
 def _known(value: object) -> object:
@@ -512,13 +552,45 @@ def _expanduser(text: str) -> str:
 def _getenv(reader: Reader, arguments: Arguments) -> object:
     default = arguments.get(1, "default")
     if default is None:
-        raise Unreadable(t("the script does not say what ${name} is", name=arguments.text_of(0, "key")))
+        raise Unreadable(
+            t("the script does not say what ${name} is", name=arguments.text_of(0, "key"))
+        )
+    reader.chosen = True
     return default
 
 
+def _add_argument(reader: Reader, arguments: Arguments) -> object:
+    names = [item for item in arguments.all()[0] if isinstance(item, str)]
+    long = next((name for name in names if name.startswith("--")), names[0] if names else "")
+    name = arguments.text_of(None, "dest") or long.lstrip("-").replace("-", "_")
+    action = arguments.text_of(None, "action")
+    if arguments.has(None, "default"):
+        reader.options[name] = arguments.get(None, "default")
+    elif action in {"store_true", "store_false"}:
+        reader.options[name] = action == "store_false"
+    elif long.startswith("-") and not arguments.has(None, "required"):
+        reader.options[name] = None
+    return None
+
+
+def _parse_args(reader: Reader, arguments: Arguments) -> object:
+    from fetcher.importers.python_script import Options
+
+    return Options(reader.options)
+
+
+def _parser(reader: Reader, arguments: Arguments) -> object:
+    from fetcher.importers.python_script import Name
+
+    return Name("argparse.parser")
+
+
 def _range(reader: Reader, arguments: Arguments) -> object:
-    numbers = [item for item in arguments.all()[0]]
-    if not all(isinstance(item, int) and abs(item) < 10**6 for item in numbers) or not 0 < len(numbers) < 4:
+    numbers = arguments.all()[0]
+    if (
+        not all(isinstance(item, int) and abs(item) < 10**6 for item in numbers)
+        or not 0 < len(numbers) < 4
+    ):
         raise Unreadable(t("{text} is not read", text=arguments.text[:80]))
     try:
         found = range(*numbers)  # type: ignore[call-overload]
@@ -575,8 +647,29 @@ def _end(reader: Reader, arguments: Arguments) -> object:
 
 
 _METHODS = frozenset(
-    """replace split rsplit strip lstrip rstrip format join lower upper startswith endswith removesuffix
-    removeprefix partition rpartition splitlines title zfill rjust ljust""".split()
+    [
+        "replace",
+        "split",
+        "rsplit",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "format",
+        "join",
+        "lower",
+        "upper",
+        "startswith",
+        "endswith",
+        "removesuffix",
+        "removeprefix",
+        "partition",
+        "rpartition",
+        "splitlines",
+        "title",
+        "zfill",
+        "rjust",
+        "ljust",
+    ]
 )
 
 
@@ -602,7 +695,9 @@ def _method(reader: Reader, holder: object, method: str, arguments: Arguments) -
             return _formatted(reader, holder, plain, named)
         if method == "join":
             return holder.join(reader.text(item) for item in reader.items(plain[0]))
-        if method in {"zfill", "rjust", "ljust"} and not (plain and isinstance(plain[0], int) and plain[0] < 1000):
+        if method in {"zfill", "rjust", "ljust"} and not (
+            plain and isinstance(plain[0], int) and plain[0] < 1000
+        ):
             raise Unreadable(t("{text} is not read", text=arguments.text[:80]))
         try:
             return getattr(holder, method)(*plain)
@@ -612,10 +707,14 @@ def _method(reader: Reader, holder: object, method: str, arguments: Arguments) -
 
 
 def _formatted(reader: Reader, text: str, plain: list[object], named: Named) -> str:
-    if not all(re.fullmatch(r"\w*(:0?\d{0,3}d?)?", field) for field in re.findall(r"\{([^{}]*)\}", text)):
+    if not all(
+        re.fullmatch(r"\w*(:0?\d{0,3}d?)?", field) for field in re.findall(r"\{([^{}]*)\}", text)
+    ):
         raise Unreadable(t("{text} is not read", text=text[:80]))
     values = [item if isinstance(item, int) else reader.text(item) for item in plain]
-    others = {key: item if isinstance(item, int) else reader.text(item) for key, item in named.items()}
+    others = {
+        key: item if isinstance(item, int) else reader.text(item) for key, item in named.items()
+    }
     try:
         return text.format(*values, **others)
     except (LookupError, ValueError) as error:
@@ -648,7 +747,9 @@ def _path_method(reader: Reader, path: object, method: str, arguments: Arguments
     if method == "with_suffix":
         return PathValue(posixpath.splitext(path.text)[0] + _needed(arguments.text_of(0)))
     if method == "with_name":
-        return PathValue(posixpath.join(posixpath.dirname(path.text), _needed(arguments.text_of(0))))
+        return PathValue(
+            posixpath.join(posixpath.dirname(path.text), _needed(arguments.text_of(0)))
+        )
     if method == "open":
         return OpenFile(path.text, any(c in (arguments.text_of(0, "mode") or "r") for c in "wax"))
     if method in {"write_bytes", "write_text"}:
@@ -710,6 +811,7 @@ _LIBRARY: dict[str, Callable[[Reader, Arguments], object]] = {
     "os.chdir": _chdir,
 }
 
+_LIBRARY |= {"*.add_argument": _add_argument, "*.parse_args": _parse_args}
 _BUILT_IN: dict[str, Callable[[Reader, Arguments], object]] = {
     "open": _open,
     "print": _nothing,
@@ -723,6 +825,7 @@ _BUILT_IN: dict[str, Callable[[Reader, Arguments], object]] = {
     "zip": _of_items(zip),
     "enumerate": _of_items(enumerate),
     "isinstance": _isinstance,
+    "argparse.ArgumentParser": _parser,
     "dict": lambda reader, arguments: dict(arguments.all()[1]),
     "exit": _end,
     "sys.exit": _end,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fetcher.i18n import t
 from fetcher.importers.target_tree import HOME, ROOT, TargetTree, Unreadable
@@ -69,6 +70,13 @@ class Archive:
     """An archive that was opened."""
 
     path: str
+
+
+@dataclass
+class Options:
+    """What `parse_args` gives: the defaults of the options, by name."""
+
+    defaults: dict[str, object]
 
 
 class _Return(Exception):
@@ -139,6 +147,9 @@ def _fetching(module: ast.Module) -> set[str]:
         found |= more
 
 
+_OPAQUE = (Name, Bytes, OpenFile, Archive, Function, Options)
+
+
 class Reader:
     """Reads one script."""
 
@@ -150,13 +161,19 @@ class Reader:
         self.script = script
         self.first_line = first_line
         self.cwd = cwd
-        self.scopes: list[dict[str, object]] = [{"__name__": "__main__", "__file__": f"{ROOT}/{script}"}]
+        self.scopes: list[dict[str, object]] = [
+            {"__name__": "__main__", "__file__": f"{ROOT}/{script}"}
+        ]
         self.optional = False
         self.steps = 0
         self.depth = 0
         self.called: set[str] = set()
         self.fetching: set[str] = set()
         self.requests: list[Bytes] = []
+        self.options: dict[str, object] = {}
+        # Whether the value read last is one that a person may set otherwise, and names of such.
+        self.chosen = False
+        self.chosen_names: set[str] = set()
 
     # --- statements
 
@@ -177,7 +194,7 @@ class Reader:
                 arguments = found.node.args
                 needed = len(arguments.args) - len(arguments.defaults)
                 if needed == 0:
-                    self._guarded(lambda found=found: self.enter(found, [], {}), found.node)
+                    self._guarded(partial(self.enter, found, [], {}), found.node)
 
     def block(self, body: Sequence[ast.stmt]) -> None:
         """Statements in order."""
@@ -193,7 +210,7 @@ class Reader:
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
             return
-        self._guarded(lambda: method(node), node)
+        self._guarded(partial(method, node), node)
 
     def _guarded(self, action: Callable[[], object], node: ast.AST) -> None:
         try:
@@ -221,7 +238,10 @@ class Reader:
         self.value(node.value)
 
     def _assign(self, node: ast.Assign) -> None:
+        self.chosen = False
         value = self.value(node.value)
+        names = {target.id for target in node.targets if isinstance(target, ast.Name)}
+        self.chosen_names = self.chosen_names | names if self.chosen else self.chosen_names - names
         for target in node.targets:
             self.bind(target, value)
 
@@ -239,7 +259,9 @@ class Reader:
             self.scopes[-1][target.id] = value
         elif isinstance(target, ast.Tuple | ast.List):
             items = self.items(value)
-            if len(items) != len(target.elts) or any(isinstance(e, ast.Starred) for e in target.elts):
+            if len(items) != len(target.elts) or any(
+                isinstance(e, ast.Starred) for e in target.elts
+            ):
                 raise Unreadable(t("this assignment is not read"))
             for element, item in zip(target.elts, items, strict=True):
                 self.bind(element, item)
@@ -253,7 +275,7 @@ class Reader:
     def _functiondef(self, node: ast.FunctionDef) -> None:
         self.scopes[-1][node.name] = Function(node)
 
-    _asyncfunctiondef = _functiondef  # type: ignore[assignment]
+    _asyncfunctiondef = _functiondef
 
     def _classdef(self, node: ast.ClassDef) -> None:
         self.scopes[-1][node.name] = _unknown(node.name)
@@ -283,16 +305,17 @@ class Reader:
             raise _End
 
     def _if(self, node: ast.If) -> None:
+        self.chosen = False
         decided = self.truth(node.test)
-        if decided is True:
-            self.block(node.body)
-        elif decided is False:
-            self.block(node.orelse)
-        else:
+        chosen = self.chosen
+        if decided is not True and (decided is None or chosen):
             with self.undecided(node.test, "if"):
                 self._tried(node.body)
+        if decided is not False and (decided is None or chosen):
             with self.undecided(node.test, "unless"):
                 self._tried(node.orelse)
+        if decided is not None:
+            self.block(node.body if decided else node.orelse)
 
     def _tried(self, body: Sequence[ast.stmt]) -> None:
         """A block that may not run: where it ends the loop or function, the rest is still read."""
@@ -380,7 +403,7 @@ class Reader:
             value = self.value(node)
         except Unreadable:
             return None
-        return None if isinstance(value, Name | Bytes | OpenFile | Archive | Function) else bool(value)
+        return None if isinstance(value, _OPAQUE) else bool(value)
 
     def value(self, node: ast.expr) -> object:
         """The value of an expression. Raises Unreadable where only a run knows it."""
@@ -398,6 +421,7 @@ class Reader:
         return node.value
 
     def _v_name(self, node: ast.Name) -> object:
+        self.chosen = self.chosen or node.id in self.chosen_names
         for scope in reversed(self.scopes):
             if node.id in scope:
                 return scope[node.id]
@@ -412,7 +436,7 @@ class Reader:
                 found.append(self.value(element))
         return found
 
-    _v_set = _v_list  # type: ignore[assignment]
+    _v_set = _v_list
 
     def _v_tuple(self, node: ast.Tuple) -> object:
         return tuple(self.value(element) for element in node.elts)
@@ -440,7 +464,11 @@ class Reader:
         form = self.text(self.value(node.format_spec)) if node.format_spec else ""
         if form and isinstance(value, int | float | str):
             try:
-                return format(value, form) if re.fullmatch(r"0?\d{0,3}[dsf]?(\.\d{1,2}f)?", form) else _unknown(form)
+                return (
+                    format(value, form)
+                    if re.fullmatch(r"0?\d{0,3}[dsf]?(\.\d{1,2}f)?", form)
+                    else _unknown(form)
+                )
             except ValueError as error:
                 raise Unreadable(t("{text} is not read", text=form)) from error
         return self.text(value)
@@ -458,7 +486,9 @@ class Reader:
 
     def binary(self, operator: ast.operator, left: object, right: object) -> object:
         """`+`, `/` of paths, `%` of texts, and whole numbers."""
-        if isinstance(operator, ast.Div) and (isinstance(left, PathValue) or isinstance(right, PathValue)):
+        if isinstance(operator, ast.Div) and (
+            isinstance(left, PathValue) or isinstance(right, PathValue)
+        ):
             return PathValue(_joined(self.text(left), self.text(right)))
         if isinstance(operator, ast.Add):
             if isinstance(left, str) and isinstance(right, str):
@@ -523,7 +553,9 @@ class Reader:
             return left == right
         if isinstance(operator, ast.NotEq | ast.IsNot):
             return left != right
-        if isinstance(operator, ast.In | ast.NotIn) and isinstance(right, str | list | tuple | dict | set):
+        if isinstance(operator, ast.In | ast.NotIn) and isinstance(
+            right, str | list | tuple | dict | set
+        ):
             try:
                 return (left in right) is isinstance(operator, ast.In)
             except TypeError as error:
@@ -568,7 +600,9 @@ class Reader:
         self._comprehended(node.generators, add)
         return found
 
-    def _comprehended(self, generators: Sequence[ast.comprehension], add: Callable[[], object]) -> None:
+    def _comprehended(
+        self, generators: Sequence[ast.comprehension], add: Callable[[], object]
+    ) -> None:
         if not generators:
             self.steps += 1
             if self.steps > _MOST_STEPS:
@@ -586,10 +620,12 @@ class Reader:
         if isinstance(node.slice, ast.Slice):
             if not isinstance(holder, str | list | tuple):
                 raise Unreadable(t("{text} is not read", text=ast.unparse(node)[:80]))
-            bounds = [self.value(part) if part else None for part in (node.slice.lower, node.slice.upper, node.slice.step)]
-            if not all(part is None or isinstance(part, int) for part in bounds) or bounds[2] == 0:
+            parts = (node.slice.lower, node.slice.upper, node.slice.step)
+            bounds = [self.value(part) if part else None for part in parts]
+            numbers = [part for part in bounds if part is None or isinstance(part, int)]
+            if len(numbers) != 3 or numbers[2] == 0:
                 raise Unreadable(t("{text} is not read", text=ast.unparse(node)[:80]))
-            return holder[slice(*bounds)]
+            return holder[slice(*numbers)]
         key = self.value(node.slice)
         if isinstance(holder, Name) and holder.dotted == "os.environ":
             raise Unreadable(t("the script does not say what ${name} is", name=key))
@@ -607,6 +643,11 @@ class Reader:
             return Name(f"{holder.dotted}.{node.attr}")
         if isinstance(holder, PathValue):
             return self._path_attribute(holder, node.attr)
+        if isinstance(holder, Options):
+            if node.attr not in holder.defaults:
+                raise Unreadable(t("it is given when the script is run"))
+            self.chosen = True
+            return holder.defaults[node.attr]
         if isinstance(holder, Bytes):
             return holder
         raise Unreadable(t("{text} is not known", text=ast.unparse(node)[:80]))
@@ -639,7 +680,9 @@ class Reader:
 
     # --- functions of the script
 
-    def enter(self, function: Function, arguments: Sequence[object], named: dict[str, object]) -> object:
+    def enter(
+        self, function: Function, arguments: Sequence[object], named: dict[str, object]
+    ) -> object:
         """What a function of the script gives for these arguments."""
         if self.depth >= _DEEPEST:
             raise Unreadable(t("functions call each other too deeply"))
@@ -703,4 +746,6 @@ def _joined(left: str, right: str) -> str:
 def _only_tells(handler: ast.ExceptHandler) -> bool:
     """Whether an `except` only prints, or raises again."""
     text = ast.unparse(handler)
-    return not re.search(r"urlretrieve|wget|gdown|curl|snapshot_download|hf_hub_download|requests\.get", text)
+    return not re.search(
+        r"urlretrieve|wget|gdown|curl|snapshot_download|hf_hub_download|requests\.get", text
+    )

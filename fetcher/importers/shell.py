@@ -107,7 +107,10 @@ class Reader:
         """The statements of a block; the status of the last, None where it is not known."""
         status: bool | None = True
         for child in node.children:
-            if child.type in {"do", "done", "{", "}", "(", ")", "then", "fi"} and not child.is_named:
+            if (
+                child.type in {"do", "done", "{", "}", "(", ")", "then", "fi"}
+                and not child.is_named
+            ):
                 continue
             if child.is_named and child.type != "comment":
                 status = self.statement(child)
@@ -155,7 +158,14 @@ class Reader:
     def _variable_assignment(self, node: Node) -> bool | None:
         name, value, added = self.assignment(node)
         self.assign(name, value, added)
+        self._mark(name, node)
         return True
+
+    def _mark(self, name: str, node: Node) -> None:
+        """Remember a variable whose value a person may choose."""
+        value = node.child_by_field_name("value")
+        marked = value is not None and self.expander.is_chosen(self.raw(value))
+        (self.variables.chosen.add if marked else self.variables.chosen.discard)(name)
 
     def assignment(self, node: Node) -> tuple[str, object, bool]:
         """(name with its index, value, whether it is added)."""
@@ -173,7 +183,9 @@ class Reader:
 
     def _array(self, text: str) -> object:
         words = split_words(text)
-        pairs = [re.match(r"\[((?:[^\[\]]|\[[^\]]*\])+)\]=(.*)\Z", word, re.DOTALL) for word in words]
+        pairs = [
+            re.match(r"\[((?:[^\[\]]|\[[^\]]*\])+)\]=(.*)\Z", word, re.DOTALL) for word in words
+        ]
         if words and all(pairs):
             return {self.expander.text(p[1]): self.expander.text(p[2]) for p in pairs if p}
         return [item for word in words for item in self.expander.words(word)]
@@ -211,6 +223,7 @@ class Reader:
             if child.type == "variable_assignment":
                 name, value, added = self.assignment(child)
                 self.assign(name, value, added)
+                self._mark(name, child)
                 if self.raw(node).startswith("export") and isinstance(value, str):
                     self.exported[name] = value
             elif child.type == "variable_name" and self.raw(node).startswith("local"):
@@ -228,6 +241,7 @@ class Reader:
         saved = self.stdin
         assigned: list[tuple[str, object]] = []
         raw_words: list[str] = []
+        end = -1
         try:
             for child in node.children:
                 if child.type == "variable_assignment" and not words:
@@ -235,13 +249,17 @@ class Reader:
                     assigned.append((name, value))
                     own[name] = str(value)
                 elif child.type == "herestring_redirect":
-                    self.stdin = "".join(
-                        self.expander.text(self.raw(part)) for part in child.children[1:]
-                    ) + "\n"
+                    self.stdin = (
+                        "".join(self.expander.text(self.raw(part)) for part in child.children[1:])
+                        + "\n"
+                    )
                 elif child.type in {"file_redirect", "heredoc_redirect"}:
                     raise Unreadable(t("this statement is not read"))
-                elif child.is_named:
+                elif raw_words and child.start_byte == end:  # one word, which the parser cut
+                    raw_words[-1] += self.raw(child)
+                elif child.is_named or self.raw(child) == "$":
                     raw_words.append(self.raw(child))
+                end = child.end_byte
             words = self._words(raw_words)
             return self.call(node, words, own)
         finally:
@@ -276,7 +294,11 @@ class Reader:
             found: bool | None = builtin(node, words[1:], own)
             return found
         call = self._as_call(node, words, own)
-        if posixpath.basename(name) in {"bash", "sh", "eval"} and words[1:2] == ["-c"] and len(words) > 2:
+        if (
+            posixpath.basename(name) in {"bash", "sh", "eval"}
+            and words[1:2] == ["-c"]
+            and len(words) > 2
+        ):
             self._nested(words[2], self.line(node))
             return None
         if posixpath.basename(name).startswith("python") and self._python(node, words):
@@ -292,18 +314,25 @@ class Reader:
 
     def _as_call(self, node: Node, words: list[str], own: dict[str, str]) -> Call:
         return Call(
-            words, self.line(node), self.raw(node), self.variables.cwd,
-            stdin=self.stdin, to=self.to, optional=self.optional,
+            words,
+            self.line(node),
+            self.raw(node),
+            self.variables.cwd,
+            stdin=self.stdin,
+            to=self.to,
+            optional=self.optional,
             environment={**self.exported, **own},
         )
 
     def _written(self, outcome: Outcome) -> None:
         """What a command printed goes where its output goes."""
-        if self.to in {None, "|", "/dev/null"} or self.to is None:
+        if self.to is None or self.to in {"|", "/dev/null"}:
             return
         path = located(self.variables.cwd, self.to)
         if isinstance(outcome, str):
-            self.tree.texts[path] = (self.tree.texts.get(path, "") if self.appends else "") + outcome
+            self.tree.texts[path] = (
+                self.tree.texts.get(path, "") if self.appends else ""
+            ) + outcome
         elif isinstance(outcome, FileOrigin | HubFile):
             self.tree.put(path, outcome)
 
@@ -475,9 +504,13 @@ class Reader:
         self._split_into(names or ["REPLY"], text, own.get("IFS"), into_list)
         return True
 
-    def _split_into(self, names: list[str], text: str, separators: str | None, into_list: bool) -> None:
+    def _split_into(
+        self, names: list[str], text: str, separators: str | None, into_list: bool
+    ) -> None:
         blank = separators is None
-        pattern = r"[ \t]+" if blank else f"[{re.escape(separators or '')}]" if separators else r"(?!)"
+        pattern = (
+            r"[ \t]+" if blank else f"[{re.escape(separators or '')}]" if separators else r"(?!)"
+        )
         text = text.strip(" \t") if blank or separators in {" ", "\t"} else text
         if into_list:
             self.assign(names[0], re.split(pattern, text) if text else [])
@@ -501,14 +534,16 @@ class Reader:
             return False
         return self._under(status, right, left)
 
-    def _under(self, status: bool | None, node: Node, condition: Node, negated: bool = False) -> bool | None:
+    def _under(
+        self, status: bool | None, node: Node, condition: Node, negated: bool = False
+    ) -> bool | None:
         if status is not None or not self.tests.is_test(condition):
             return self.statement(node)
-        with self.undecided(condition, negated, node):
+        with self.undecided(condition, negated):
             return self.statement(node)
 
     @contextmanager
-    def undecided(self, condition: Node, negated: bool, node: Node) -> Iterator[None]:
+    def undecided(self, condition: Node, negated: bool, text: str = "") -> Iterator[None]:
         """What is read meanwhile is optional; a remark says on what it depends."""
         before = self.optional
         files, repos = len(self.tree.files), len(self.tree.repos)
@@ -518,7 +553,7 @@ class Reader:
         finally:
             self.optional = before
             if len(self.tree.files) > files or len(self.tree.repos) > repos:
-                text = self.raw(condition)
+                text = text or self.raw(condition)
                 why = (
                     t("optional: fetched only unless {text}", text=text)
                     if negated
@@ -545,7 +580,9 @@ class Reader:
                 if origin.address != there.address and origin.address not in there.mirrors:
                     before.files[path] = replace(there, mirrors=(*there.mirrors, origin.address))
             else:
-                raise Unreadable(t("it is fetched to {path} only if another download fails", path=path))
+                raise Unreadable(
+                    t("it is fetched to {path} only if another download fails", path=path)
+                )
         return True
 
     def _negated_command(self, node: Node) -> bool | None:
@@ -567,7 +604,9 @@ class Reader:
                 status = self.statement(child)
                 if index < len(commands) - 1:
                     self.stdin = self.output
-                    if isinstance(self.output, FileOrigin | HubFile) and not self._takes(commands[index + 1]):
+                    if isinstance(self.output, FileOrigin | HubFile) and not self._takes(
+                        commands[index + 1]
+                    ):
                         raise Unreadable(t("what it brings goes into another program"))
         finally:
             self.stdin, self.to, self.lines = saved_in, saved_to, saved_lines
@@ -575,7 +614,13 @@ class Reader:
 
     def _takes(self, node: Node) -> bool:
         """Whether a program at the end of a pipe does something with an archive that we know."""
-        return re.match(r"\s*(sudo\s+)?(tar|bsdtar|tee|gunzip|gzip|zcat|unxz|xz|bzip2|bunzip2|unzstd)\b", self.raw(node)) is not None
+        return (
+            re.match(
+                r"\s*(sudo\s+)?(tar|bsdtar|tee|gunzip|gzip|zcat|unxz|xz|bzip2|bunzip2|unzstd)\b",
+                self.raw(node),
+            )
+            is not None
+        )
 
     def _redirected_statement(self, node: Node) -> bool | None:
         body = node.child_by_field_name("body")
@@ -588,10 +633,14 @@ class Reader:
                     self.stdin = self._heredoc(child)
                     self.to = self._heredoc_target(child)
                 elif child.type == "herestring_redirect":
-                    self.stdin = "".join(self.expander.text(self.raw(p)) for p in child.children[1:]) + "\n"
+                    self.stdin = (
+                        "".join(self.expander.text(self.raw(p)) for p in child.children[1:]) + "\n"
+                    )
             if body is None:
                 return True
-            if body.type in {"while_statement", "compound_statement", "subshell"} and isinstance(self.stdin, str):
+            if body.type in {"while_statement", "compound_statement", "subshell"} and isinstance(
+                self.stdin, str
+            ):
                 self.lines = self.stdin.splitlines()
             status = self.statement(body)
             piped = _piped(node)
@@ -704,39 +753,52 @@ class Reader:
         for child in node.children:
             if child.type in {"elif_clause", "else_clause"}:
                 clauses.append(child)
-            elif node.field_name_for_child(node.children.index(child)) == "condition" and child.is_named:
+            elif (
+                node.field_name_for_child(node.children.index(child)) == "condition"
+                and child.is_named
+            ):
                 conditions.append(child)
             elif child.is_named and child.type != "comment":
                 block.append(child)
         return self._branches(conditions, block, clauses)
 
-    def _branches(self, conditions: list[Node], block: list[Node], clauses: list[Node]) -> bool | None:
+    def _branches(
+        self, conditions: list[Node], block: list[Node], clauses: list[Node]
+    ) -> bool | None:
+        self.tests.chosen = False
         status: bool | None = True
         for condition in conditions:
             status = self._condition(condition)
-        if status is True or status is None:
-            if status is None:
-                with self.undecided(conditions[-1], False, conditions[-1]):
-                    self._statements(block)
-            else:
-                return self._statements(block)
+        chosen, last = self.tests.chosen, conditions[-1]
+        if status is True:
+            result = self._statements(block)
+            if chosen:
+                self._perhaps(clauses, last)
+            return result
+        if status is None or chosen:
+            with self.undecided(last, False):
+                self._statements(block)
+        if status is None:
+            self._perhaps(clauses, last)
+            return None
+        return self._clause(clauses)
+
+    def _clause(self, clauses: list[Node]) -> bool | None:
+        """The first of the clauses that is meant, where those before it are not."""
         if not clauses:
             return True
         first, rest = clauses[0], clauses[1:]
-        parts = [child for child in first.children if child.is_named and child.type != "comment"]
         if first.type == "else_clause":
-            if status is None:
-                with self.undecided(conditions[-1], True, conditions[-1]):
-                    return self._statements(parts)
-            return self._statements(parts)
-        head, tail = _until_then(first)
-        if status is None:
-            before, self.optional = self.optional, True
-            try:
-                return self._branches(head, tail, rest)
-            finally:
-                self.optional = before
-        return self._branches(head, tail, rest)
+            return self._statements(_statements_of(first))
+        return self._branches(*_until_then(first), rest)
+
+    def _perhaps(self, clauses: list[Node], condition: Node) -> None:
+        """Clauses that run only if a person chooses otherwise."""
+        for clause in clauses:
+            is_else = clause.type == "else_clause"
+            block = _statements_of(clause) if is_else else _until_then(clause)[1]
+            with self.undecided(condition if is_else else _until_then(clause)[0][-1], is_else):
+                self._statements(block)
 
     def _condition(self, node: Node) -> bool | None:
         """A condition; a command that could not be read decides nothing."""
@@ -755,30 +817,33 @@ class Reader:
     def _case_statement(self, node: Node) -> bool | None:
         value = node.child_by_field_name("value")
         assert value is not None
-        items = [child for child in node.children if child.type == "case_item"]
         try:
             word: str | None = self.expander.text(self.raw(value))
         except Unreadable:
             word = None
-        for item in items:
-            patterns = [
-                self.raw(child)
-                for index, child in enumerate(item.children)
-                if item.field_name_for_child(index) == "value"
-            ]
-            block = [
-                child
-                for index, child in enumerate(item.children)
-                if child.is_named and item.field_name_for_child(index) is None and child.type != "comment"
-            ]
-            if word is None:
-                if patterns == ["*"] or any(p.startswith("-") for p in patterns):
-                    continue
-                with self.undecided(item.children[0], False, value):
+        chosen = self.expander.is_chosen(self.raw(value))
+        taken = False
+        for item in (child for child in node.children if child.type == "case_item"):
+            patterns, block = self._case_item(item)
+            matches = word is not None and any(self.tests.matches(word, p) for p in patterns)
+            if matches and not taken:
+                taken = True
+                self._statements(block)
+            elif word is None or chosen:
+                text = f"{self.raw(value)} = {' | '.join(patterns)}"
+                with self.undecided(item, False, text):
                     self._statements(block)
-            elif any(self.tests.matches(word, pattern) for pattern in patterns):
-                return self._statements(block)
         return True
+
+    def _case_item(self, item: Node) -> tuple[list[str], list[Node]]:
+        patterns, block = [], []
+        for index, child in enumerate(item.children):
+            field = item.field_name_for_child(index)
+            if field == "value":
+                patterns.append(self.raw(child))
+            elif child.is_named and field is None and child.type != "comment":
+                block.append(child)
+        return patterns, block
 
     def _for_statement(self, node: Node) -> bool | None:
         variable, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
@@ -808,7 +873,8 @@ class Reader:
                 continue
             path = located(self.variables.cwd, word)
             hits = sorted(
-                name for name in (*self.tree.files, *self.tree.archives)
+                name
+                for name in (*self.tree.files, *self.tree.archives)
                 if name.count("/") == path.count("/") and fnmatch.fnmatchcase(name, path)
             )
             if not hits:
@@ -854,7 +920,8 @@ class Reader:
         body = node.child_by_field_name("body")
         head = self.raw(node).partition("))")[0]
         found = re.search(
-            r"\(\(\s*(\w+)\s*=\s*(\S+?)\s*;\s*\1\s*(<=?)\s*([^;]+?)\s*;\s*(?:\1\+\+|\+\+\1|\1\s*\+=\s*1)\s*\Z", head
+            r"\(\(\s*(\w+)\s*=\s*(\S+?)\s*;\s*\1\s*(<=?)\s*([^;]+?)\s*;\s*(?:\1\+\+|\+\+\1|\1\s*\+=\s*1)\s*\Z",
+            head,
         )
         if not found or body is None:
             raise Unreadable(t("this loop is not read"))
@@ -889,6 +956,10 @@ class Reader:
 
 def _lengths(reader: Reader, text: str) -> str:
     return reader.expander.text(text)
+
+
+def _statements_of(node: Node) -> list[Node]:
+    return [child for child in node.children if child.is_named and child.type != "comment"]
 
 
 def _until_then(node: Node) -> tuple[list[Node], list[Node]]:

@@ -23,7 +23,11 @@ def output_of(reader: Reader, text: str) -> str:
     try:
         found = ""
         for part in parts:
-            words = [item for raw in split_words(re.sub(r"\s*[12&]?>\s*(/dev/null|&1)", "", part)) for item in reader.expander.words(raw)]
+            words = [
+                item
+                for raw in split_words(re.sub(r"\s*[12&]?>\s*(/dev/null|&1)", "", part))
+                for item in reader.expander.words(raw)
+            ]
             found = _one(reader, words, text)
         return found.rstrip("\n")
     finally:
@@ -46,15 +50,30 @@ def _one(reader: Reader, words: list[str], text: str) -> str:
         return found.removesuffix(suffix) if suffix != found else found
     if name in {"realpath", "readlink"} and rest:
         return _absolute(located(reader.variables.cwd, rest[-1]))
-    if name == "seq" and all(re.fullmatch(r"-?\d{1,6}", word) for word in rest):
+    if name == "seq" and rest[:1] == ["-w"] and len(rest) > 1:
+        wide = max(map(len, rest[1:]))
+        return "\n".join(
+            line.zfill(wide) for line in _one(reader, ["seq", *rest[1:]], text).split("\n")
+        )
+    if name == "seq" and rest and all(re.fullmatch(r"-?\d{1,6}", word) for word in rest):
         return _numbers([int(word) for word in rest])
     if name == "echo":
         return " ".join(rest)
     if name == "printf" and len(rest) == 1 and "%" not in rest[0]:
         return rest[0]
-    if name == "printf" and len(rest) > 1 and (width := re.fullmatch(r"(.*)%(0?\d*)d(.*)", rest[0])):
-        return "".join(f"{width[1]}{int(word):{width[2]}d}{width[3]}" for word in rest[1:] if word.isdigit())
-    if name == "cat" and rest and all(located(reader.variables.cwd, word) in reader.tree.texts for word in rest):
+    if (
+        name == "printf"
+        and len(rest) > 1
+        and (width := re.fullmatch(r"(.*)%(0?\d*)d(.*)", rest[0]))
+    ):
+        return "".join(
+            f"{width[1]}{int(word):{width[2]}d}{width[3]}" for word in rest[1:] if word.isdigit()
+        )
+    if (
+        name == "cat"
+        and rest
+        and all(located(reader.variables.cwd, word) in reader.tree.texts for word in rest)
+    ):
         return "".join(reader.tree.texts[located(reader.variables.cwd, word)] for word in rest)
     if name in reader.functions:
         return _function(reader, words)
@@ -98,7 +117,11 @@ def _filtered(words: list[str], value: str, text: str) -> str:
         if words[1:] in (["A-Z", "a-z"], ["[:upper:]", "[:lower:]"]):
             return value.lower()
         if words[1] == "-d" or len(words[2]) == 1 == len(words[1]):
-            return value.replace(words[2], "") if words[1] == "-d" and len(words[2]) == 1 else value.replace(words[1], words[2])
+            return (
+                value.replace(words[2], "")
+                if words[1] == "-d" and len(words[2]) == 1
+                else value.replace(words[1], words[2])
+            )
     if words[:1] == ["sed"] and len(words) == 2:
         sed = re.fullmatch(r"s([/|#,])([\w. /:-]*)\1([\w. /:-]*)\1(g?)", words[1])
         if sed and "." not in sed[2]:

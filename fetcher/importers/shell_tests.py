@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 _NUMBERS = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 
 
+class _Chosen(str):
+    """A value that a person may set otherwise."""
+
+
 class Tests:
     """Decides conditions as they are in a fresh clone; None where only a person or a run knows."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
+        # Whether what was decided last depends on what a person may choose.
+        self.chosen = False
 
     def is_test(self, node: Node) -> bool:
         """Whether a statement is a condition, and not a command with an effect of its own."""
@@ -29,7 +35,13 @@ class Tests:
             return any(self.is_test(child) for child in node.named_children)
         if node.type == "test_command":
             return True
-        return node.type == "command" and self.reader.raw(node).split()[0] in {"test", "read", "grep", "ask", "confirm"}
+        return node.type == "command" and self.reader.raw(node).split()[0] in {
+            "test",
+            "read",
+            "grep",
+            "ask",
+            "confirm",
+        }
 
     def matches(self, word: str, pattern: str) -> bool:
         """Whether a pattern of `case` takes the word."""
@@ -57,7 +69,8 @@ class Tests:
                 expanded.append(word)
                 continue
             try:
-                expanded.append(self.reader.expander.text(word))
+                value = self.reader.expander.text(word)
+                expanded.append(_Chosen(value) if self.reader.expander.is_chosen(word) else value)
             except Unreadable:
                 expanded.append("\0")  # not known
         return self._either(expanded)
@@ -68,13 +81,17 @@ class Tests:
                 index = words.index(operator, 1)
                 left, right = self._either(words[:index]), self._either(words[index + 1 :])
                 if operator in {"||", "-o"}:
-                    return True if True in {left, right} else None if None in {left, right} else False
+                    return (
+                        True if True in {left, right} else None if None in {left, right} else False
+                    )
                 return False if False in {left, right} else None if None in {left, right} else True
         if words[:1] == ["!"]:
             found = self._either(words[1:])
             return None if found is None else not found
         if any("\0" in word for word in words):
             return None
+        if len(words) != 2 or words[0] in {"-z", "-n"}:
+            self.chosen = self.chosen or any(isinstance(word, _Chosen) for word in words)
         if len(words) == 1:
             return bool(words[0])
         if len(words) == 2:
@@ -111,8 +128,12 @@ class Tests:
             except ValueError:
                 return None
             return {
-                "==": one == two, "!=": one != two, "<": one < two,
-                "<=": one <= two, ">": one > two, ">=": one >= two,
+                "==": one == two,
+                "!=": one != two,
+                "<": one < two,
+                "<=": one <= two,
+                ">": one > two,
+                ">=": one >= two,
             }[_NUMBERS[operator]]
         return None
 
@@ -126,5 +147,3 @@ class Tests:
         except Unreadable:
             return None
         return self._two(numbers[0], names[found[2]], numbers[1])
-
-

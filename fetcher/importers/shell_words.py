@@ -9,6 +9,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.patterns import expand as expand_braces
@@ -16,11 +17,36 @@ from fetcher.i18n import t
 from fetcher.importers.target_tree import HOME, ROOT, Unreadable
 
 Value = str | list[str] | dict[str, str]
+_Sliced = TypeVar("_Sliced", str, list[str])
 MOST_WORDS = 20_000
 LONGEST = 1 << 20
 # What a script sees of the machine, as it is where nobody set anything.
-_HOME_VARIABLES = {"HOME": HOME, "XDG_CACHE_HOME": f"{HOME}/.cache", "HF_HOME": f"{HOME}/.cache/huggingface"}
-_OPERATORS = (":-", ":=", ":?", ":+", "##", "%%", "//", "^^", ",,", "-", "=", "?", "+", "#", "%", "/", "^", ",", ":")
+_HOME_VARIABLES = {
+    "HOME": HOME,
+    "XDG_CACHE_HOME": f"{HOME}/.cache",
+    "HF_HOME": f"{HOME}/.cache/huggingface",
+}
+_OPERATORS = (
+    ":-",
+    ":=",
+    ":?",
+    ":+",
+    "##",
+    "%%",
+    "//",
+    "^^",
+    ",,",
+    "-",
+    "=",
+    "?",
+    "+",
+    "#",
+    "%",
+    "/",
+    "^",
+    ",",
+    ":",
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a": "\a", "0": "\0"}
 
 
@@ -33,7 +59,9 @@ class Variables:
     script: str = ""
     cwd: str = ""
     # Variables that a person or a command sets: their values cannot be known.
-    unknown: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, object] = field(default_factory=dict)
+    # Variables that a person may set, and whose value here is what they are else.
+    chosen: set[str] = field(default_factory=set)
 
     def get(self, name: str) -> Value | None:
         """The value, None where nobody has set it. Raises Unreadable where only a run knows it."""
@@ -75,6 +103,17 @@ class Expander:
             if len(found) > MOST_WORDS:
                 raise Unreadable(t("more than {most:,} words", most=MOST_WORDS))
         return found
+
+    def is_chosen(self, text: str) -> bool:
+        """Whether a word's value is one that a person may set otherwise."""
+        if self.variables.arguments is None and re.search(r"\$\{\d+:?[-=]", text):
+            return True
+        for name, default in re.findall(r"\$\{?(\w+)(:?[-=])?", text):
+            if name in self.variables.chosen or (
+                default and name not in self.variables.values and not name.isdigit()
+            ):
+                return True
+        return False
 
     def text(self, text: str) -> str:
         """A word as one text, as in an assignment."""
@@ -134,11 +173,15 @@ class Expander:
                 if not pieces:
                     yield "", True
                 for value, quoted in pieces:
-                    yield (value.replace("\0", " "), True) if joined and quoted is None else (value, quoted)
+                    yield (
+                        (value.replace("\0", " "), True)
+                        if joined and quoted is None
+                        else (value, quoted)
+                    )
                 position = end + 1
             elif char in "$`":
-                value, position, _ = self._dollar(text, position)
-                yield (" ".join(value) if isinstance(value, list) else value), False
+                found, position, _ = self._dollar(text, position)
+                yield (" ".join(found) if isinstance(found, list) else found), False
             else:
                 end = position + 1
                 while end < len(text) and text[end] not in "\\'\"$`":
@@ -150,16 +193,22 @@ class Expander:
         position = 0
         while position < len(text):
             char = text[position]
-            if char == "\\" and text[position + 1 : position + 2] in {"$", "`", "\\", "\n", *([] if heredoc else ['"'])}:
+            if char == "\\" and text[position + 1 : position + 2] in {
+                "$",
+                "`",
+                "\\",
+                "\n",
+                *([] if heredoc else ['"']),
+            }:
                 follows = text[position + 1]
                 yield ("" if follows == "\n" else follows), True
                 position += 2
             elif char in "$`":
-                value, position, spread = self._dollar(text, position)
-                if isinstance(value, list):
-                    yield ("\0".join(value), None) if spread else (" ".join(value), True)
+                found, position, spread = self._dollar(text, position)
+                if isinstance(found, list):
+                    yield ("\0".join(found), None) if spread else (" ".join(found), True)
                 else:
-                    yield value, True
+                    yield found, True
             else:
                 end = position + 1
                 while end < len(text) and text[end] not in "\\$`":
@@ -215,7 +264,11 @@ class Expander:
 
     def parameter(self, body: str) -> tuple[str | list[str], bool]:
         """What stands in `${…}`; (value, whether a list is a word for each item)."""
-        found = re.match(r"([!#]?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:\[((?:[^\[\]]|\[[^\]]*\])*)\])?(.*)\Z", body, re.DOTALL)
+        found = re.match(
+            r"([!#]?)([A-Za-z_]\w*|[0-9]+|[@*#?])(?:\[((?:[^\[\]]|\[[^\]]*\])*)\])?(.*)\Z",
+            body,
+            re.DOTALL,
+        )
         if not found:
             raise Unreadable(t("${{{body}}} is not read", body=body))
         sign, name, index, rest = found.groups()
@@ -258,7 +311,9 @@ class Expander:
         except IndexError:
             return None
 
-    def _indirect(self, name: str, index: str | None, value: str | list[str] | None) -> str | list[str]:
+    def _indirect(
+        self, name: str, index: str | None, value: str | list[str] | None
+    ) -> str | list[str]:
         if index in {"@", "*"}:
             whole = self.variables.get(name)
             if isinstance(whole, dict):
@@ -268,7 +323,9 @@ class Expander:
             return self._plain(value)
         raise Unreadable(t("the script does not say what ${name} is", name=name))
 
-    def _default(self, name: str, value: str | list[str] | None, operator: str, operand: str) -> str | list[str]:
+    def _default(
+        self, name: str, value: str | list[str] | None, operator: str, operand: str
+    ) -> str | list[str]:
         empty = value is None or (operator[0] == ":" and not value)
         kind = operator[-1]
         if kind == "+":
@@ -301,7 +358,7 @@ class Expander:
         return first(value) if len(operator) == 2 else first(value[:1]) + value[1:]
 
 
-def _sliced(value: str | list[str], operand: str) -> str | list[str]:  # type: ignore[misc]
+def _sliced(value: _Sliced, operand: str) -> _Sliced:
     found = re.fullmatch(r"\s*(-?\d+)(?::(-?\d+))?\s*", operand)
     if not found:
         raise Unreadable(t("${{…:{operand}}} is not read", operand=operand))
@@ -391,7 +448,10 @@ def braces(text: str) -> list[str]:
         made = expand_braces(re.sub(r"\.\.0*(\d+)\.\.1\}", r"..\1}", plain))
     except BadPattern as error:
         raise Unreadable(str(error)) from error
-    return [re.sub("[\U000f0000-\U000fffff]", lambda m: aside[ord(m[0]) - 0xF0000], item) for item in made]
+    return [
+        re.sub("[\U000f0000-\U000fffff]", lambda m: aside[ord(m[0]) - 0xF0000], item)
+        for item in made
+    ]
 
 
 def _skipped(text: str, position: int) -> int:
@@ -496,5 +556,3 @@ def split_words(text: str) -> list[str]:
             current += text[position:end]
             position = end
     return [*words, current] if current else words
-
-

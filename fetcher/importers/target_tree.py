@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from fetcher.i18n import t
+from fetcher.i18n import Message, t
 
 # A path that begins so is absolute and lies in the project, or in the person's home. Both are of
 # Unicode's private use: no path that a document writes begins so.
 ROOT, HOME = "\ue000", "\ue001"
+# What a document puts into a folder for temporary files, and takes from there again.
+TEMPORARY = "\ue002"
 ARCHIVES = re.compile(
     r"\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst)|7z|rar|gz|bz2|xz|zst)$", re.IGNORECASE
 )
@@ -56,6 +58,7 @@ class RepoOrigin:
     optional: bool = False
     count: int | None = None
     title: str = ""
+    drawn: bool = False  # a page names it: what its tree shows there is all that is wanted
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Remark:
     """What is left to do by hand, or could not be read. `text` is the line itself, or ""."""
 
     line: int
-    reason: str
+    reason: Message
     text: str = ""
 
 
@@ -113,7 +116,7 @@ class TargetTree:
     texts: dict[str, str] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
 
-    def remark(self, line: int, reason: str, text: str = "") -> None:
+    def remark(self, line: int, reason: Message, text: str = "") -> None:
         """Note what is left to do, once."""
         found = Remark(line, reason, " ".join(text.split())[:200])
         if found not in self.remarks:
@@ -139,24 +142,30 @@ class TargetTree:
         if there is not None and not _same(there, origin):
             self.remark(
                 origin.line,
-                t("another file stands at {path} already (line {line})", path=path, line=there.line),
+                t(
+                    "another file stands at {path} already (line {line})",
+                    path=path,
+                    line=there.line,
+                ),
                 shown(origin),
             )
             return
         if len(self.files) >= MOST_ENTRIES:
             raise Unreadable(t("more than {most:,} files", most=MOST_ENTRIES))
-        if there is None:
-            self.files[path] = origin
-        elif there.optional and not origin.optional:
+        if there is None or (there.optional and not origin.optional):
             self.files[path] = origin
 
     def put_repo(self, folder: str, origin: RepoOrigin) -> None:
         """A repository, or a choice of its files, in a folder."""
         exact = origin.files and not origin.exclude and not any(map(is_pattern, origin.files))
         if not exact:
-            bare = replace(origin, line=0, title="", count=None, optional=False)
+            bare = replace(origin, line=0, title="", count=None, optional=False, drawn=False)
             for there, other in self.repos:
-                if there == folder and replace(other, line=0, title="", count=None, optional=False) == bare:
+                if (
+                    there == folder
+                    and replace(other, line=0, title="", count=None, optional=False, drawn=False)
+                    == bare
+                ):
                     return
             self.repos.append((folder, origin))
             return
@@ -237,7 +246,9 @@ class TargetTree:
         gone = [
             name
             for name in self.files
-            if name == path or name.startswith(path + "/") or (is_pattern(path) and _matches(name, path))
+            if name == path
+            or name.startswith(path + "/")
+            or (is_pattern(path) and _matches(name, path))
         ]
         lost = False
         for name in gone:
@@ -245,12 +256,18 @@ class TargetTree:
             del self.files[name]
         return lost
 
-    def unpack(self, path: str, folder: str, line: int, strip: int = 0, members: Iterable[str] = ()) -> bool:
+    def unpack(
+        self, path: str, folder: str, line: int, strip: int = 0, members: Iterable[str] = ()
+    ) -> bool:
         """Unpack the archive at `path` (a path or glob); False if none is known there.
 
         The archive leaves the tree: what people want is what is in it.
         """
-        names = [name for name in (*self.files, *self.archives) if name == path or (is_pattern(path) and _matches(name, path))]
+        names = [
+            name
+            for name in (*self.files, *self.archives)
+            if name == path or (is_pattern(path) and _matches(name, path))
+        ]
         for name in dict.fromkeys(names):
             origin = self.files.pop(name, None) or self.archives[name]
             self.archives[name] = origin
@@ -298,7 +315,11 @@ def located(cwd: str, text: str) -> str:
     path = text.replace("\\", "/") if re.match(r"[\w.-]+\\", text) else text
     if path == "~" or path.startswith("~/"):
         path = HOME + path[1:]
-    if path.startswith(ROOT):
+    if re.match(r"(/var)?/tmp(/|$)", path):
+        path = TEMPORARY + path.partition("/tmp")[2]
+    elif path.startswith(TEMPORARY):
+        pass
+    elif path.startswith(ROOT):
         path = path[len(ROOT) :].lstrip("/")
     elif path.startswith((HOME, "/")) or re.match(r"[A-Za-z]:[/\\]", path):
         raise Unreadable(t("{path} lies outside the project", path=visible(path)))
@@ -307,14 +328,19 @@ def located(cwd: str, text: str) -> str:
     path = posixpath.normpath(path) if path else ""
     if path == ".." or path.startswith("../"):
         raise Unreadable(t("{path} lies outside the project", path=visible(text)))
-    if HOME in path or ROOT in path:
+    if HOME in path or ROOT in path or TEMPORARY in path[1:]:
         raise Unreadable(t("{path} lies outside the project", path=visible(text)))
     return "" if path == "." else path
 
 
 def visible(text: str) -> str:
     """A value for a remark, without our marks in it."""
-    return text.replace(ROOT + "/", "./").replace(ROOT, ".").replace(HOME, "~")
+    return (
+        text.replace(ROOT + "/", "./")
+        .replace(ROOT, ".")
+        .replace(HOME, "~")
+        .replace(TEMPORARY, "/tmp")
+    )
 
 
 def walk(tree: TargetTree) -> Iterator[tuple[str, Origin]]:
