@@ -99,14 +99,7 @@ def _compare(draft: Draft, item: _Wanted) -> None:
     """Hold the names of a document against the listing."""
     there, line = list(item.checked.names), draft.lines[item.identifier]
     if item.one:
-        if len(there) == 1:
-            draft.artifacts[item.identifier]["files"] = there
-            draft.remarks[:] = [r for r in draft.remarks if (r.line, r.reason) != (line, UNNAMED)]
-            return
-        listed = ", ".join(there[:5])
-        item.checked.state = "missing"
-        why = t("the page does not say which of its files is meant: {listed}", listed=listed)
-        draft.remarks.append(Remark(line, why, item.source.describe()))
+        _the_one(draft, item)
         return
     changed: dict[str, str] = {}
     for pattern in item.files or ():
@@ -125,6 +118,25 @@ def _compare(draft: Draft, item: _Wanted) -> None:
             draft.remarks.append(Remark(line, why, item.source.describe()))
     if changed:
         rename(draft, item.identifier, changed)
+
+
+def _the_one(draft: Draft, item: _Wanted) -> None:
+    """Find the one file whose own name is not told: the only one, or the only one of its kind."""
+    line = draft.lines[item.identifier]
+    target = next(key for key, value in draft.tree.items() if value == item.identifier)
+    suffix = posixpath.splitext(target)[1].lower()
+    alike = [name for name in item.checked.names if name.lower().endswith(suffix)]
+    found = alike if len(item.checked.names) > 1 else list(item.checked.names)
+    if len(found) != 1:
+        item.checked.state = "missing"
+        listed = ", ".join(list(item.checked.names)[:5])
+        why = t("the page does not say which of its files is meant: {listed}", listed=listed)
+        draft.remarks.append(Remark(line, why, item.source.describe()))
+        return
+    draft.artifacts[item.identifier]["files"] = found
+    draft.remarks[:] = [r for r in draft.remarks if (r.line, r.reason) != (line, UNNAMED)]
+    why = t("{name} is taken to be {target}", name=found[0], target=target)
+    draft.remarks.append(Remark(line, why, item.source.describe()))
 
 
 def _meant(name: str, there: Sequence[str], taken: set[str]) -> str:
