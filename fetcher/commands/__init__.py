@@ -18,6 +18,7 @@ from fetcher.i18n import LANGUAGES, current, echo, local, t, unknown
 # name: (module, the line that `fetch --help` shows); a module must not hide a built-in name
 COMMANDS = {
     "all": ("all_", t("Download, verify and lay out everything a project needs.")),
+    "get": ("get", t("Bring one model or file, without a project.")),
     "lock": ("lock", t("Resolve manifests to exact files and write fetch.lock.")),
     "diff": ("diff", t("Show what two locks differ in.")),
     "plan": ("plan", t("Show what `fetch all` would do.")),

@@ -373,7 +373,9 @@ class _Page:
                 for name in names:
                     path = next(iter(places[name]))
                     if other := self._covered(path, link):
-                        why = t("{repo} may bring this file as well: name one of the two", repo=other)
+                        why = t(
+                            "{repo} may bring this file as well: name one of the two", repo=other
+                        )
                         self.tree.remark(line, why, link.address)
                         continue
                     link.put(

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from fetcher.fs.globs import compile_glob
 from fetcher.importers.hub_patterns import manifest_patterns
 
-NAMES = ["a", "ab", "a/b", "a/b/c", "x.json", "a/x.json", "a/b/x.json", "ab/x.json", "b/a.json", "a.json/b"]
+NAMES = [
+    "a",
+    "ab",
+    "a/b",
+    "a/b/c",
+    "x.json",
+    "a/x.json",
+    "a/b/x.json",
+    "ab/x.json",
+    "b/a.json",
+    "a.json/b",
+]
 
 
 @settings(max_examples=400, deadline=None)
