@@ -14,8 +14,8 @@ from difflib import get_close_matches
 
 from fetcher.errors import Failure
 from fetcher.fs.patterns import expand, is_glob
-from fetcher.i18n import Message, t
-from fetcher.importers.draft import UNNAMED, Draft, rename
+from fetcher.i18n import t
+from fetcher.importers.draft import UNNAMED, Draft, correct_names
 from fetcher.importers.target_tree import Remark
 from fetcher.network.session import Network
 from fetcher.register.values import node_of_value
@@ -31,10 +31,10 @@ _AT_ONCE = 8
 
 @dataclass
 class Checked:
-    """What a source said: ok, missing, denied, unreachable, or unchecked where it cannot be asked."""
+    """What a source said: ok, missing, denied, unreachable; unchecked where it cannot be asked."""
 
     state: str
-    message: Message = t("")
+    message: str = t("")
     names: Sequence[str] = ()
 
 
@@ -81,7 +81,7 @@ def _ask(item: _Wanted, network: Network) -> Checked:
     request = Request() if lists else Request(item.files, item.exclude)
     try:
         resolved = item.source.resolve(request, network)
-        if not lists and not item.source.type == "url":
+        if not lists and item.source.type != "url":
             return Checked("unchecked")
     except Failure as failure:
         problem = failure.problems()[0]
@@ -117,7 +117,7 @@ def _compare(draft: Draft, item: _Wanted) -> None:
                 why = t("there is no {name}", name=name)
             draft.remarks.append(Remark(line, why, item.source.describe()))
     if changed:
-        rename(draft, item.identifier, changed)
+        correct_names(draft, item.identifier, changed)
 
 
 def _the_one(draft: Draft, item: _Wanted) -> None:

@@ -15,7 +15,7 @@ _IDLE = {"download", "raw", "dl"}
 
 
 def clean_address(text: str) -> str:
-    """An address that can stand in a manifest. Raises Unreadable for a login in it, and for none."""
+    """An address that can stand in a manifest. Raises Unreadable for none, or a login in it."""
     text = text.strip().strip("<>")
     if "://" not in text and re.match(r"(www\.)?[\w-]+(\.[\w-]+)+/\S", text):
         text = f"https://{text}"  # wget and curl take it so

@@ -56,7 +56,7 @@ def registered(
 
 
 def dvc_remote(config: str) -> str:
-    """The address of the default remote in `.dvc/config`, "" for none that can be read over HTTP."""
+    """The address of `.dvc/config`'s default remote, "" for none that HTTP can read."""
     parser = ConfigParser(strict=False, interpolation=None)
     try:
         parser.read_string("\n".join(line.strip() for line in config.splitlines()))

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from fetcher.errors import UsageError
 from fetcher.i18n import t
 from fetcher.importers import data_registries, model_lists
-from fetcher.importers.target_tree import FileOrigin, HubFile, TargetTree, Unreadable
+from fetcher.importers.target_tree import FileOrigin, HubFile, Languages, TargetTree, Unreadable
 from fetcher.verify.contract import json_text
 from fetcher.yamldoc.json_fields import JsonFields
 
@@ -85,7 +85,8 @@ def kind_of(name: str, text: str) -> str:
     raise UsageError(
         t("{name}: this kind of file is not known", name=name),
         t(
-            "shell and Python scripts, Markdown, ComfyUI's list, pooch, .dvc, dvc.yaml, model_config.yaml"
+            "scripts (shell, Python), Markdown, ComfyUI's list, pooch, .dvc, dvc.yaml, "
+            "model_config.yaml"
         ),
     )
 
@@ -112,6 +113,7 @@ def _json(text: str) -> object:
 def read(text: str, where: Where, kind: str) -> Read:
     """A document's tree. Raises UsageError for one that cannot be read at all."""
     found = Read(kind)
+    found.tree.languages = _languages()
     text = text.lstrip("\ufeff")
     if kind == "shell":
         from fetcher.importers import shell
@@ -134,6 +136,12 @@ def read(text: str, where: Where, kind: str) -> Read:
     else:
         _dvc(text, where, found)
     return found
+
+
+def _languages() -> Languages:
+    from fetcher.importers import python_script, shell
+
+    return Languages(shell.read, python_script.read)
 
 
 def _stem(path: str) -> str:
@@ -188,15 +196,14 @@ def _dvc(text: str, where: Where, found: Read) -> None:
 
 
 def _leftover(text: str, tree: TargetTree) -> None:
-    """Addresses in a script that neither a file nor a remark accounts for: nothing is lost silently."""
+    """Addresses in a script that no file and no remark accounts for: nothing is lost silently."""
     told = "\n".join(f"{remark.text} {remark.reason}" for remark in tree.remarks)
     lines = {remark.line for remark in tree.remarks}
     used = set(_addresses(tree))
     for number, line in enumerate(text.splitlines(), 1):
         if number in lines or _OTHER.match(line):
             continue
-        for address in _ADDRESS.findall(line):
-            address = address.rstrip(".,:")
+        for address in (found.rstrip(".,:") for found in _ADDRESS.findall(line)):
             if "$" in address or "{" in address or address in told:
                 continue
             if any(item.startswith(address) or address.startswith(item) for item in used):

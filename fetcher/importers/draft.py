@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
-from fetcher.i18n import Message, t
+from fetcher.i18n import t
 from fetcher.importers.origins import Place, of_file, of_repo
 from fetcher.importers.target_tree import (
+    TEMPORARY,
     FileOrigin,
     HubFile,
     Origin,
     Remark,
     RepoOrigin,
     TargetTree,
-    TEMPORARY,
     Unpacked,
     join,
     shown,
@@ -101,7 +101,7 @@ class _Drafting:
         self.result.remarks.sort(key=lambda remark: remark.line)
         return self.result
 
-    def remark(self, line: int, reason: Message, text: str = "") -> None:
+    def remark(self, line: int, reason: str, text: str = "") -> None:
         """Something that is left to do."""
         self.result.remarks.append(Remark(line, reason, text))
 
@@ -131,27 +131,28 @@ class _Drafting:
                 found.append((target, origin, *of_file(origin)))
         single = _single_folders(place for _, _, place, _ in found)
         for target, origin, place, name in found:
-            mirrors = origin.mirrors if isinstance(origin, FileOrigin) else ()
-            if place.kind == "folder" and (place in single or mirrors):
-                place = Place("file", place.address + place_name(origin))
-            key: object = (
-                place,
-                origin.optional,
-                mirrors,
-                place.kind == "file" and name,
-                shows_name(origin),
-            )
-            part = self.parts.setdefault(
-                key, Part(place, origin.line, origin.optional, mirrors=mirrors)
-            )
-            if not name and isinstance(origin, FileOrigin):
-                name = posixpath.basename(target)
-            if isinstance(origin, HubFile) and not origin.path:
-                part.count, part.nameless, name = 1, origin.repo.path, ""
-            part.line = min(part.line, origin.line)
-            part.files.setdefault(name, {}).update(_facts(origin))
-            part.targets.append((target, name))
-            part.titles.add(origin.title if isinstance(origin, FileOrigin) else origin.repo.title)
+            alone = place in single or (isinstance(origin, FileOrigin) and origin.mirrors)
+            if place.kind == "folder" and alone:
+                place_of_file = Place("file", place.address + place_name(origin))
+                self._file(target, origin, place_of_file, name)
+            else:
+                self._file(target, origin, place, name)
+
+    def _file(self, target: str, origin: Origin, place: Place, name: str) -> None:
+        mirrors = origin.mirrors if isinstance(origin, FileOrigin) else ()
+        own = place.kind == "file" and name
+        key: object = (place, origin.optional, mirrors, own, shows_name(origin))
+        part = self.parts.setdefault(
+            key, Part(place, origin.line, origin.optional, mirrors=mirrors)
+        )
+        nameless = isinstance(origin, HubFile) and not origin.path
+        if isinstance(origin, HubFile) and nameless:
+            part.count, part.nameless = 1, origin.repo.path
+        called = "" if nameless else name or posixpath.basename(target)
+        part.line = min(part.line, origin.line)
+        part.files.setdefault(called, {}).update(_facts(origin))
+        part.targets.append((target, called))
+        part.titles.add(origin.title if isinstance(origin, FileOrigin) else origin.repo.title)
 
     def _repo(self, folder: str | None, repo: RepoOrigin) -> None:
         if folder is not None and self._outside(folder, repo.line, repo.repo):
@@ -348,7 +349,7 @@ def _one_folder(pairs: list[tuple[str, str]]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def rename(draft: Draft, identifier: str, names: Mapping[str, str]) -> None:
+def correct_names(draft: Draft, identifier: str, names: Mapping[str, str]) -> None:
     """Give files of an artifact the names that its source has; their targets stay."""
     record = draft.artifacts[identifier]
     files = record.get("files")

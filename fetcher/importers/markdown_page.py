@@ -52,8 +52,15 @@ _PUT = re.compile(
 )
 _SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "cmd"}
 _FETCHING = re.compile(
-    r"^\s*(?:\$ |> |! ?|sudo )*(wget|curl|gdown|aria2c|hf|huggingface-cli|git|unzip|tar|mkdir|mv|cd|bash|export|for|python|python3|axel)\b",
+    r"^\s*(?:\$ |> |! ?|sudo )*(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|git|unzip|tar|mkdir"
+    r"|mv|cd|bash|export|for|python|python3)\b",
     re.M,
+)
+_CLONE_LINE = re.compile(
+    r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$"
+)
+_USES = re.compile(
+    r"\s*(python3?|torchrun|accelerate|streamlit|gradio|make|npm|docker|CUDA_VISIBLE_DEVICES\S*)\b"
 )
 _PYTHON = re.compile(
     r"snapshot_download|hf_hub_download|urlretrieve|gdown\.|wget\.download|requests\.get"
@@ -312,25 +319,17 @@ class _Page:
 
     def _as_script(self, text: str) -> str:
         """Shell as people type it: without prompts, and without going into the clone itself."""
-        lines = []
-        for line in text.splitlines():
-            line = re.sub(r"^\s*(?:\$|>|!|%)\s+(?=\S)|^!(?=\S)", "", line)
-            clone = re.match(
-                r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$",
-                line,
-            )
-            if clone:
-                line = re.sub(r"^\s*&&\s*", "", clone[3] or "")
-            entered = re.match(r"\s*(?:cd|pushd)\s+(\S+)(.*)$", line)
-            if entered and entered[1].strip("./\"'").lower() in self.projects:
-                line = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
-            if re.match(
-                r"\s*(python3?|torchrun|accelerate|streamlit|gradio|bash|sh|make|npm|docker|CUDA_VISIBLE_DEVICES\S*|\./)\b",
-                line,
-            ) and not re.search(r"-c |zipfile|gdown", line):
-                line = ""
-            lines.append(line)
-        return "\n".join(lines) + "\n"
+        return "".join(self._as_typed(line) + "\n" for line in text.splitlines())
+
+    def _as_typed(self, line: str) -> str:
+        text = re.sub(r"^\s*(?:\$|>|!|%)\s+(?=\S)|^!(?=\S)", "", line)
+        if clone := _CLONE_LINE.match(text):
+            text = re.sub(r"^\s*&&\s*", "", clone[3] or "")
+        entered = re.match(r"\s*(?:cd|pushd)\s+(\S+)(.*)$", text)
+        if entered and entered[1].strip("./\"'").lower() in self.projects:
+            text = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
+        # What uses the project comes after its files.
+        return "" if _USES.match(text) and not re.search(r"-c |zipfile|gdown", text) else text
 
     def _unread_links(self) -> None:
         """Links to files that nothing has placed: nothing is lost silently."""
@@ -446,7 +445,7 @@ class _Page:
                 kept.append((folder, repo))
                 continue
             why = t(
-                "{repo} and {other} cannot both stand in {folder}: this one goes into the Hub's cache",
+                "{repo} and {other} cannot both stand in {folder}: it goes into the Hub's cache",
                 repo=repo.repo,
                 other=other.repo,
                 folder=folder,
@@ -549,7 +548,8 @@ def _folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
 def _clones(text: str) -> set[str]:
     """Folders that `git clone` makes of the page's own project: the first one cloned."""
     found = re.search(
-        r"git clone\b[^\n]*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+([\w.-]+))?\s*(?:$|\n|&&)",
+        r"git clone\b[^\n]*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?"
+        r"(?:\s+([\w.-]+))?\s*(?:$|\n|&&)",
         text,
     )
     title = re.search(r"^#\s+([\w.-]+)\s*$", text, re.M)

@@ -166,16 +166,12 @@ class _HtmlTables(HTMLParser):
 
     def _spanned(self) -> None:
         assert self.row is not None
+        above = self.tables[-1].rows[-1] if self.tables and self.tables[-1].rows else []
         for index, (column, left, cell) in enumerate(self.spans):
-            if column == len(self.row) and left > 0 and self.cell is None and self.row is not None:
-                if any(
-                    cell is item
-                    for item in (
-                        self.tables[-1].rows[-1] if self.tables and self.tables[-1].rows else []
-                    )
-                ):
-                    self.row.append(cell)
-                    self.spans[index] = (column, left - 1, cell)
+            here = column == len(self.row) and left > 0 and self.cell is None
+            if here and any(cell is item for item in above):
+                self.row.append(cell)
+                self.spans[index] = (column, left - 1, cell)
 
 
 def of_html(text: str, first_line: int) -> Iterator[Table]:

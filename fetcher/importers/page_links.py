@@ -259,7 +259,7 @@ def _github(address: str, host: str, segments: list[str], around: str) -> Link |
 
 
 def _zoo_name(around: str) -> str:
-    """A model of GenForce's zoo by what stands beside the link: `StyleGAN Ours > celeba-256x256`."""
+    """A model of GenForce's zoo by the text at its link: `StyleGAN Ours > celeba-256x256`."""
     from fetcher.sources.genforce import ZOO
 
     text = around.lower()

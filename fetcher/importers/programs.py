@@ -952,10 +952,10 @@ def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
         if copy and name.endswith("/."):
             path = located(call.cwd, name[:-1] + "*")
         tree.name_unnamed(path)
-        if not tree.move(path, end, copy):
+        if not tree.carry(path, end, copy):
             # wget keeps the query in a file's name.
             bare = path.partition("?")[0]
-            if bare == path or not tree.move(bare, end, copy):
+            if bare == path or not tree.carry(bare, end, copy):
                 raise Unreadable(_not_ours(tree, path, name))
     return None
 
@@ -991,7 +991,7 @@ def _link(call: Call, tree: TargetTree) -> Outcome:
         if symbolic
         else call.cwd
     )
-    if not tree.move(located(base, source), end, copy=True):
+    if not tree.carry(located(base, source), end, copy=True):
         raise Unreadable(_not_ours(tree, located(base, source), source))
     return None
 

@@ -8,13 +8,23 @@ import re
 import shlex
 import urllib.parse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
 from fetcher.importers import programs
 from fetcher.importers.addresses import clean_address, file_name
 from fetcher.importers.hub_patterns import manifest_patterns
 from fetcher.importers.programs import Call, checked_kind, checked_repo, drive_address, place_repo
+from fetcher.importers.python_values import (
+    Archive,
+    Bytes,
+    Function,
+    Name,
+    OpenFile,
+    Options,
+    PathValue,
+    PythonReader,
+    ScriptEnd,
+)
 from fetcher.importers.target_tree import (
     HOME,
     ROOT,
@@ -26,16 +36,13 @@ from fetcher.importers.target_tree import (
     located,
 )
 
-if TYPE_CHECKING:
-    from fetcher.importers.python_script import Reader
-
 Named = dict[str, object]
 
 
 class Arguments:
     """The arguments of one call."""
 
-    def __init__(self, reader: Reader, node: ast.Call) -> None:
+    def __init__(self, reader: PythonReader, node: ast.Call) -> None:
         self.reader, self.node = reader, node
         self.line = reader.line(node)
         self.text = ast.unparse(node)
@@ -106,10 +113,8 @@ class Arguments:
             return why
 
 
-def called(reader: Reader, node: ast.Call) -> object:
+def called(reader: PythonReader, node: ast.Call) -> object:
     """What a call gives; what it does to the tree is done."""
-    from fetcher.importers.python_script import Archive, Bytes, Function, Name, OpenFile, PathValue
-
     arguments = Arguments(reader, node)
     if isinstance(node.func, ast.Attribute):
         holder = reader.value(node.func.value)
@@ -132,7 +137,7 @@ def called(reader: Reader, node: ast.Call) -> object:
     raise Unreadable(t("{text} is not read", text=ast.unparse(node.func)[:80]))
 
 
-def _library(reader: Reader, dotted: str, arguments: Arguments) -> object:
+def _library(reader: PythonReader, dotted: str, arguments: Arguments) -> object:
     short = dotted.rpartition(".")[2]
     found = _LIBRARY.get(dotted) or _LIBRARY.get(f"*.{short}")
     if found is not None:
@@ -143,7 +148,7 @@ def _library(reader: Reader, dotted: str, arguments: Arguments) -> object:
     raise Unreadable(t("only a run can tell what {name} does", name=dotted))
 
 
-def _call(reader: Reader, arguments: Arguments, argv: list[str]) -> None:
+def _call(reader: PythonReader, arguments: Arguments, argv: list[str]) -> None:
     programs.run(
         Call(argv, arguments.line, arguments.text, reader.cwd, optional=reader.optional),
         reader.tree,
@@ -153,7 +158,7 @@ def _call(reader: Reader, arguments: Arguments, argv: list[str]) -> None:
 # --- fetching
 
 
-def _bring(reader: Reader, arguments: Arguments, address: str, target: str | None) -> None:
+def _bring(reader: PythonReader, arguments: Arguments, address: str, target: str | None) -> None:
     address = clean_address(address)
     origin = FileOrigin(address, arguments.line, optional=reader.optional)
     if target is None or target.endswith("/") or reader.tree.is_folder(located(reader.cwd, target)):
@@ -177,7 +182,7 @@ def _needed(value: str | None) -> str:
     return value
 
 
-def _urlretrieve(reader: Reader, arguments: Arguments) -> object:
+def _urlretrieve(reader: PythonReader, arguments: Arguments) -> object:
     target = arguments.text_of(1, "filename")
     if target is None:
         raise Unreadable(t("it goes into a folder for temporary files"))
@@ -185,12 +190,12 @@ def _urlretrieve(reader: Reader, arguments: Arguments) -> object:
     return (target, None)
 
 
-def _wget_module(reader: Reader, arguments: Arguments) -> object:
+def _wget_module(reader: PythonReader, arguments: Arguments) -> object:
     _bring(reader, arguments, _needed(arguments.text_of(0, "url")), arguments.text_of(1, "out"))
     return arguments.text_of(1, "out")
 
 
-def _gdown(reader: Reader, arguments: Arguments) -> object:
+def _gdown(reader: PythonReader, arguments: Arguments) -> object:
     where = arguments.text_of(0, "url", "id")
     target = arguments.text_of(1, "output")
     path = "" if target is None else target
@@ -199,14 +204,14 @@ def _gdown(reader: Reader, arguments: Arguments) -> object:
     return target
 
 
-def _gdown_folder(reader: Reader, arguments: Arguments) -> object:
+def _gdown_folder(reader: PythonReader, arguments: Arguments) -> object:
     where = drive_address(_needed(arguments.text_of(0, "url", "id")), folder=True)
     target = arguments.text_of(None, "output")
     _call(reader, arguments, ["gdown", "--folder", where, *(["-O", target] if target else [])])
     return target
 
 
-def _torch_hub_file(reader: Reader, arguments: Arguments) -> object:
+def _torch_hub_file(reader: PythonReader, arguments: Arguments) -> object:
     _bring(
         reader,
         arguments,
@@ -216,7 +221,7 @@ def _torch_hub_file(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _from_url(reader: Reader, arguments: Arguments) -> object:
+def _from_url(reader: PythonReader, arguments: Arguments) -> object:
     """load_state_dict_from_url, load_file_from_url, download_url: an address and a folder."""
     folder = arguments.text_of(1, "model_dir", "root")
     if folder is None:
@@ -235,7 +240,7 @@ def _from_url(reader: Reader, arguments: Arguments) -> object:
     return target
 
 
-def _load_file_from_url(reader: Reader, arguments: Arguments) -> object:
+def _load_file_from_url(reader: PythonReader, arguments: Arguments) -> object:
     folder = arguments.text_of(1, "model_dir")
     if folder is None:
         raise Unreadable(t("it goes into torch's own cache"))
@@ -246,7 +251,7 @@ def _load_file_from_url(reader: Reader, arguments: Arguments) -> object:
     return target
 
 
-def _download_and_extract(reader: Reader, arguments: Arguments) -> object:
+def _download_and_extract(reader: PythonReader, arguments: Arguments) -> object:
     root = _needed(arguments.text_of(1, "download_root"))
     address = _needed(arguments.text_of(0, "url"))
     into = arguments.text_of(2, "extract_root") or root
@@ -261,7 +266,7 @@ def _download_and_extract(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _snapshot(reader: Reader, arguments: Arguments) -> object:
+def _snapshot(reader: PythonReader, arguments: Arguments) -> object:
     origin = RepoOrigin(
         checked_repo(_needed(arguments.text_of(0, "repo_id"))),
         arguments.line,
@@ -286,7 +291,7 @@ def _local_dir(arguments: Arguments) -> str | None:
     return arguments.text_of(None, "local_dir")
 
 
-def _hub_file(reader: Reader, arguments: Arguments) -> object:
+def _hub_file(reader: PythonReader, arguments: Arguments) -> object:
     repo = checked_repo(_needed(arguments.text_of(0, "repo_id")))
     name = _needed(arguments.text_of(1, "filename"))
     if subfolder := arguments.text_of(None, "subfolder"):
@@ -311,7 +316,7 @@ def _hub_file(reader: Reader, arguments: Arguments) -> object:
     return posixpath.join(folder, name)
 
 
-def _from_pretrained(reader: Reader, arguments: Arguments) -> object:
+def _from_pretrained(reader: PythonReader, arguments: Arguments) -> object:
     where = _needed(arguments.text_of(0, "pretrained_model_name_or_path"))
     if where.startswith((ROOT, HOME, ".", "/")) or reader.tree.is_folder(
         located(reader.cwd, where)
@@ -330,9 +335,7 @@ def _from_pretrained(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _request(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Bytes
-
+def _request(reader: PythonReader, arguments: Arguments) -> object:
     if arguments.has(None, "data", "json", "auth", "cookies"):
         raise Unreadable(t("it sends a login or a form"))
     headers = arguments.get(None, "headers") if arguments.has(None, "headers") else None
@@ -343,13 +346,11 @@ def _request(reader: Reader, arguments: Arguments) -> object:
     return brought
 
 
-def _url_request(reader: Reader, arguments: Arguments) -> object:
+def _url_request(reader: PythonReader, arguments: Arguments) -> object:
     return _needed(arguments.text_of(0, "url"))
 
 
-def _urlopen(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Bytes
-
+def _urlopen(reader: PythonReader, arguments: Arguments) -> object:
     brought = Bytes(clean_address(_needed(arguments.text_of(0, "url"))), arguments.line)
     reader.requests.append(brought)
     return brought
@@ -358,23 +359,17 @@ def _urlopen(reader: Reader, arguments: Arguments) -> object:
 # --- the shell
 
 
-def _system(reader: Reader, arguments: Arguments) -> object:
+def _system(reader: PythonReader, arguments: Arguments) -> object:
     _shell(reader, arguments, _needed(arguments.text_of(0, "command", "cmd")))
     return 0
 
 
-def _shell(reader: Reader, arguments: Arguments, text: str) -> None:
-    from fetcher.importers import shell
-    from fetcher.importers.shell_words import Variables
-
-    inner = shell.Reader(
-        reader.tree, Variables(script=reader.script, cwd=reader.cwd), arguments.line
-    )
-    inner.optional = reader.optional
-    inner.script(text)
+def _shell(reader: PythonReader, arguments: Arguments, text: str) -> None:
+    shell = reader.tree.languages.shell
+    shell(text, reader.tree, reader.script, arguments.line, reader.cwd, reader.optional)
 
 
-def _subprocess(reader: Reader, arguments: Arguments) -> object:
+def _subprocess(reader: PythonReader, arguments: Arguments) -> object:
     command = arguments.get(0, "args", "cmd")
     cwd = arguments.text_of(None, "cwd")
     before = reader.cwd
@@ -393,16 +388,12 @@ def _subprocess(reader: Reader, arguments: Arguments) -> object:
 # --- files
 
 
-def _open(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import OpenFile
-
+def _open(reader: PythonReader, arguments: Arguments) -> object:
     mode = arguments.text_of(1, "mode") or "r"
     return OpenFile(_needed(arguments.text_of(0, "file")), any(c in mode for c in "wax"))
 
 
-def _file_method(reader: Reader, file: object, method: str, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Bytes, OpenFile
-
+def _file_method(reader: PythonReader, file: object, method: str, arguments: Arguments) -> object:
     assert isinstance(file, OpenFile)
     if method == "write" and file.writes:
         value = arguments.get(0)
@@ -420,9 +411,7 @@ def _file_method(reader: Reader, file: object, method: str, arguments: Arguments
     return text if method == "read" else text.splitlines(True)
 
 
-def _copyfileobj(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Bytes, OpenFile
-
+def _copyfileobj(reader: PythonReader, arguments: Arguments) -> object:
     source, target = arguments.get(0), arguments.get(1)
     if not isinstance(source, Bytes) or not isinstance(target, OpenFile):
         raise Unreadable(t("what it copies is not known"))
@@ -431,15 +420,13 @@ def _copyfileobj(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _archive(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Archive
-
+def _archive(reader: PythonReader, arguments: Arguments) -> object:
     return Archive(_needed(arguments.text_of(0, "file", "name")))
 
 
-def _archive_method(reader: Reader, archive: object, method: str, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Archive
-
+def _archive_method(
+    reader: PythonReader, archive: object, method: str, arguments: Arguments
+) -> object:
     assert isinstance(archive, Archive)
     if method == "close":
         return None
@@ -456,7 +443,7 @@ def _archive_method(reader: Reader, archive: object, method: str, arguments: Arg
     return None
 
 
-def _unpack_archive(reader: Reader, arguments: Arguments) -> object:
+def _unpack_archive(reader: PythonReader, arguments: Arguments) -> object:
     path = located(reader.cwd, _needed(arguments.text_of(0, "filename")))
     folder = located(reader.cwd, arguments.text_of(1, "extract_dir") or ".")
     reader.tree.name_unnamed(path)
@@ -465,8 +452,8 @@ def _unpack_archive(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _file_program(name: str) -> Callable[[Reader, Arguments], object]:
-    def do(reader: Reader, arguments: Arguments) -> object:
+def _file_program(name: str) -> Callable[[PythonReader, Arguments], object]:
+    def do(reader: PythonReader, arguments: Arguments) -> object:
         words = [_needed(arguments.text_of(0, "src")), _needed(arguments.text_of(1, "dst"))]
         _call(reader, arguments, [name, *words])
         return words[1]
@@ -474,22 +461,22 @@ def _file_program(name: str) -> Callable[[Reader, Arguments], object]:
     return do
 
 
-def _remove(reader: Reader, arguments: Arguments) -> object:
+def _remove(reader: PythonReader, arguments: Arguments) -> object:
     _call(reader, arguments, ["rm", "-r", _needed(arguments.text_of(0, "path"))])
     return None
 
 
-def _makedirs(reader: Reader, arguments: Arguments) -> object:
+def _makedirs(reader: PythonReader, arguments: Arguments) -> object:
     _call(reader, arguments, ["mkdir", "-p", _needed(arguments.text_of(0, "name", "path")) or "."])
     return None
 
 
-def _chdir(reader: Reader, arguments: Arguments) -> object:
+def _chdir(reader: PythonReader, arguments: Arguments) -> object:
     reader.cwd = located(reader.cwd, _needed(arguments.text_of(0, "path")))
     return None
 
 
-def _exists(reader: Reader, arguments: Arguments) -> object:
+def _exists(reader: PythonReader, arguments: Arguments) -> object:
     path = arguments.text_of(0, "path") or ""
     try:
         return reader.tree.knows(located(reader.cwd, path))
@@ -500,9 +487,7 @@ def _exists(reader: Reader, arguments: Arguments) -> object:
 # --- texts
 
 
-def _path(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import PathValue
-
+def _path(reader: PythonReader, arguments: Arguments) -> object:
     plain, _ = arguments.all()
     return PathValue(
         posixpath.join(*[reader.text(_known(item)) for item in plain]) if plain else "."
@@ -515,13 +500,11 @@ def _known(value: object) -> object:
     return value
 
 
-def _home(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import PathValue
-
+def _home(reader: PythonReader, arguments: Arguments) -> object:
     return PathValue(HOME)
 
 
-def _join(reader: Reader, arguments: Arguments) -> object:
+def _join(reader: PythonReader, arguments: Arguments) -> object:
     plain, _ = arguments.all()
     found = ""
     for item in plain:
@@ -530,18 +513,18 @@ def _join(reader: Reader, arguments: Arguments) -> object:
     return found
 
 
-def _absolute(reader: Reader, arguments: Arguments) -> object:
+def _absolute(reader: PythonReader, arguments: Arguments) -> object:
     path = _needed(arguments.text_of(0, "path"))
     if path.startswith((ROOT, HOME, "/")):
         return posixpath.normpath(path)
     return f"{ROOT}/{located(reader.cwd, path)}"
 
 
-def _cwd(reader: Reader, arguments: Arguments) -> object:
+def _cwd(reader: PythonReader, arguments: Arguments) -> object:
     return f"{ROOT}/{reader.cwd}" if reader.cwd else ROOT
 
 
-def _pathed(function: Callable[[str], object]) -> Callable[[Reader, Arguments], object]:
+def _pathed(function: Callable[[str], object]) -> Callable[[PythonReader, Arguments], object]:
     return lambda reader, arguments: function(_needed(arguments.text_of(0)))
 
 
@@ -549,7 +532,7 @@ def _expanduser(text: str) -> str:
     return HOME + text[1:] if text == "~" or text.startswith("~/") else text
 
 
-def _getenv(reader: Reader, arguments: Arguments) -> object:
+def _getenv(reader: PythonReader, arguments: Arguments) -> object:
     default = arguments.get(1, "default")
     if default is None:
         raise Unreadable(
@@ -559,7 +542,7 @@ def _getenv(reader: Reader, arguments: Arguments) -> object:
     return default
 
 
-def _add_argument(reader: Reader, arguments: Arguments) -> object:
+def _add_argument(reader: PythonReader, arguments: Arguments) -> object:
     names = [item for item in arguments.all()[0] if isinstance(item, str)]
     long = next((name for name in names if name.startswith("--")), names[0] if names else "")
     name = arguments.text_of(None, "dest") or long.lstrip("-").replace("-", "_")
@@ -573,19 +556,15 @@ def _add_argument(reader: Reader, arguments: Arguments) -> object:
     return None
 
 
-def _parse_args(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Options
-
+def _parse_args(reader: PythonReader, arguments: Arguments) -> object:
     return Options(reader.options)
 
 
-def _parser(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Name
-
+def _parser(reader: PythonReader, arguments: Arguments) -> object:
     return Name("argparse.parser")
 
 
-def _range(reader: Reader, arguments: Arguments) -> object:
+def _range(reader: PythonReader, arguments: Arguments) -> object:
     numbers = arguments.all()[0]
     if (
         not all(isinstance(item, int) and abs(item) < 10**6 for item in numbers)
@@ -601,26 +580,24 @@ def _range(reader: Reader, arguments: Arguments) -> object:
     return list(found)
 
 
-def _of_items(function: Callable[..., object]) -> Callable[[Reader, Arguments], object]:
-    def do(reader: Reader, arguments: Arguments) -> object:
+def _of_items(function: Callable[..., object]) -> Callable[[PythonReader, Arguments], object]:
+    def do(reader: PythonReader, arguments: Arguments) -> object:
         plain = [reader.items(_known(item)) for item in arguments.all()[0]]
         return list(function(*plain))  # type: ignore[call-overload]
 
     return do
 
 
-def _str(reader: Reader, arguments: Arguments) -> object:
+def _str(reader: PythonReader, arguments: Arguments) -> object:
     return reader.text(arguments.get(0))
 
 
-def _len(reader: Reader, arguments: Arguments) -> object:
+def _len(reader: PythonReader, arguments: Arguments) -> object:
     value = arguments.get(0)
     return len(value) if isinstance(value, str | list | tuple | dict) else len(reader.items(value))
 
 
-def _isinstance(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import Name
-
+def _isinstance(reader: PythonReader, arguments: Arguments) -> object:
     value, kind = arguments.get(0), arguments.get(1)
     kinds = {"str": str, "list": list, "tuple": tuple, "dict": dict, "int": int}
     names = kind if isinstance(kind, tuple) else (kind,)
@@ -629,20 +606,18 @@ def _isinstance(reader: Reader, arguments: Arguments) -> object:
     return isinstance(value, tuple(kinds[item.dotted] for item in names if isinstance(item, Name)))
 
 
-def _nothing(reader: Reader, arguments: Arguments) -> object:
+def _nothing(reader: PythonReader, arguments: Arguments) -> object:
     return None
 
 
-def _first(reader: Reader, arguments: Arguments) -> object:
+def _first(reader: PythonReader, arguments: Arguments) -> object:
     """A wrapper around a list, such as tqdm."""
     return arguments.get(0, "iterable")
 
 
-def _end(reader: Reader, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import _End
-
+def _end(reader: PythonReader, arguments: Arguments) -> object:
     if not reader.optional:
-        raise _End
+        raise ScriptEnd
     return None
 
 
@@ -673,7 +648,7 @@ _METHODS = frozenset(
 )
 
 
-def _method(reader: Reader, holder: object, method: str, arguments: Arguments) -> object:
+def _method(reader: PythonReader, holder: object, method: str, arguments: Arguments) -> object:
     plain, named = arguments.all()
     plain = [_known(item) for item in plain]
     named = {key: _known(item) for key, item in named.items()}
@@ -706,7 +681,7 @@ def _method(reader: Reader, holder: object, method: str, arguments: Arguments) -
     raise Unreadable(t("{text} is not read", text=arguments.text[:80]))
 
 
-def _formatted(reader: Reader, text: str, plain: list[object], named: Named) -> str:
+def _formatted(reader: PythonReader, text: str, plain: list[object], named: Named) -> str:
     if not all(
         re.fullmatch(r"\w*(:0?\d{0,3}d?)?", field) for field in re.findall(r"\{([^{}]*)\}", text)
     ):
@@ -721,9 +696,25 @@ def _formatted(reader: Reader, text: str, plain: list[object], named: Named) -> 
         raise Unreadable(t("{text} is not read", text=text[:80])) from error
 
 
-def _path_method(reader: Reader, path: object, method: str, arguments: Arguments) -> object:
-    from fetcher.importers.python_script import OpenFile, PathValue
+def _path_of_path(reader: PythonReader, text: str, method: str, arguments: Arguments) -> str | None:
+    """The methods of a path that give another path; None for another method."""
+    if method in {"resolve", "absolute"}:
+        if text.startswith((ROOT, HOME, "/")):
+            return posixpath.normpath(text)
+        return f"{ROOT}/{located(reader.cwd, text)}"
+    if method == "expanduser":
+        return _expanduser(text)
+    if method == "joinpath":
+        plain, _ = arguments.all()
+        return posixpath.join(text, *[reader.text(_known(item)) for item in plain])
+    if method == "with_suffix":
+        return posixpath.splitext(text)[0] + _needed(arguments.text_of(0))
+    if method == "with_name":
+        return posixpath.join(posixpath.dirname(text), _needed(arguments.text_of(0)))
+    return None
 
+
+def _path_method(reader: PythonReader, path: object, method: str, arguments: Arguments) -> object:
     assert isinstance(path, PathValue)
     if method == "mkdir":
         _call(reader, arguments, ["mkdir", "-p", path.text])
@@ -733,23 +724,10 @@ def _path_method(reader: Reader, path: object, method: str, arguments: Arguments
             return reader.tree.knows(located(reader.cwd, path.text))
         except Unreadable:
             return False
-    if method in {"resolve", "absolute"}:
-        if path.text.startswith((ROOT, HOME, "/")):
-            return PathValue(posixpath.normpath(path.text))
-        return PathValue(f"{ROOT}/{located(reader.cwd, path.text)}")
-    if method == "expanduser":
-        return PathValue(_expanduser(path.text))
     if method in {"as_posix", "__str__"}:
         return path.text
-    if method == "joinpath":
-        plain, _ = arguments.all()
-        return PathValue(posixpath.join(path.text, *[reader.text(_known(item)) for item in plain]))
-    if method == "with_suffix":
-        return PathValue(posixpath.splitext(path.text)[0] + _needed(arguments.text_of(0)))
-    if method == "with_name":
-        return PathValue(
-            posixpath.join(posixpath.dirname(path.text), _needed(arguments.text_of(0)))
-        )
+    if (other := _path_of_path(reader, path.text, method, arguments)) is not None:
+        return PathValue(other)
     if method == "open":
         return OpenFile(path.text, any(c in (arguments.text_of(0, "mode") or "r") for c in "wax"))
     if method in {"write_bytes", "write_text"}:
@@ -764,7 +742,7 @@ def _path_method(reader: Reader, path: object, method: str, arguments: Arguments
     raise Unreadable(t("{text} is not read", text=arguments.text[:80]))
 
 
-_LIBRARY: dict[str, Callable[[Reader, Arguments], object]] = {
+_LIBRARY: dict[str, Callable[[PythonReader, Arguments], object]] = {
     "*.urlretrieve": _urlretrieve,
     "wget.download": _wget_module,
     "gdown.download": _gdown,
@@ -812,7 +790,7 @@ _LIBRARY: dict[str, Callable[[Reader, Arguments], object]] = {
 }
 
 _LIBRARY |= {"*.add_argument": _add_argument, "*.parse_args": _parse_args}
-_BUILT_IN: dict[str, Callable[[Reader, Arguments], object]] = {
+_BUILT_IN: dict[str, Callable[[PythonReader, Arguments], object]] = {
     "open": _open,
     "print": _nothing,
     "print_function": _nothing,
@@ -864,6 +842,4 @@ _BUILT_IN: dict[str, Callable[[Reader, Arguments], object]] = {
 
 
 def _path_of(text: object) -> object:
-    from fetcher.importers.python_script import PathValue
-
     return PathValue(str(text))

@@ -12,10 +12,20 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from fetcher.i18n import t
+from fetcher.importers.python_calls import called
+from fetcher.importers.python_values import (
+    Archive,
+    Bytes,
+    Function,
+    Name,
+    OpenFile,
+    Options,
+    PathValue,
+    ScriptEnd,
+)
 from fetcher.importers.target_tree import HOME, ROOT, TargetTree, Unreadable
 
 _MOST_STEPS = 100_000
@@ -25,58 +35,6 @@ _FETCHES = re.compile(
     r"download|urlretrieve|wget|gdown|curl|snapshot|requests|urlopen|extract|unzip|unpack|clone"
     r"|load_state_dict_from_url|from_pretrained|retrieve|system|subprocess|check_call|move|rename|copy"
 )
-
-
-@dataclass(frozen=True)
-class PathValue:
-    """A pathlib path."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the script."""
-
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-
-
-@dataclass(frozen=True)
-class Name:
-    """A dotted name that the script does not define: a module, class or function of a library."""
-
-    dotted: str
-
-
-@dataclass
-class Bytes:
-    """What a request on this line brings: the bytes behind an address; whether they were kept."""
-
-    address: str
-    line: int
-    kept: bool = False
-
-
-@dataclass
-class OpenFile:
-    """A file that was opened."""
-
-    path: str
-    writes: bool
-
-
-@dataclass
-class Archive:
-    """An archive that was opened."""
-
-    path: str
-
-
-@dataclass
-class Options:
-    """What `parse_args` gives: the defaults of the options, by name."""
-
-    defaults: dict[str, object]
 
 
 class _Return(Exception):
@@ -91,10 +49,6 @@ class _Break(Exception):
 
 class _Continue(Exception):
     pass
-
-
-class _End(Exception):
-    """The script is over."""
 
 
 def read(
@@ -119,7 +73,7 @@ def read(
     try:
         reader.block(module.body)
         reader.main(module.body)
-    except (_End, _Return, _Break, _Continue):
+    except (ScriptEnd, _Return, _Break, _Continue):
         pass
     except RecursionError:
         tree.remark(first_line, t("it is nested too deeply to be read"))
@@ -206,7 +160,7 @@ class Reader:
         self.steps += 1
         if self.steps > _MOST_STEPS:
             self.tree.remark(self.line(node), t("the script does too much to be read on"))
-            raise _End
+            raise ScriptEnd
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None:
             return
@@ -302,7 +256,7 @@ class Reader:
 
     def _raise(self, node: ast.Raise) -> None:
         if not self.optional:
-            raise _End
+            raise ScriptEnd
 
     def _if(self, node: ast.If) -> None:
         self.chosen = False
@@ -321,7 +275,7 @@ class Reader:
         """A block that may not run: where it ends the loop or function, the rest is still read."""
         try:
             self.block(body)
-        except (_Break, _Continue, _Return, _End):
+        except (_Break, _Continue, _Return, ScriptEnd):
             pass
 
     @contextmanager
@@ -491,30 +445,24 @@ class Reader:
         ):
             return PathValue(_joined(self.text(left), self.text(right)))
         if isinstance(operator, ast.Add):
-            if isinstance(left, str) and isinstance(right, str):
-                return left + right
-            if isinstance(left, list) and isinstance(right, list):
-                return left + right
-            if isinstance(left, tuple) and isinstance(right, tuple):
-                return left + right
+            for kind in (str, list, tuple):
+                if isinstance(left, kind) and isinstance(right, kind):
+                    total: object = left + right  # type: ignore[operator]
+                    return total
         if isinstance(operator, ast.Mod) and isinstance(left, str):
-            values = right if isinstance(right, tuple) else (right,)
-            try:
-                return left % tuple(self.text(v) if isinstance(v, PathValue) else v for v in values)
-            except (TypeError, ValueError) as error:
-                raise Unreadable(t("{text} is not read", text=left[:80])) from error
+            return self._percent(left, right)
         if isinstance(operator, ast.BitOr) and isinstance(left, dict) and isinstance(right, dict):
             return {**left, **right}
         if isinstance(left, int) and isinstance(right, int):
-            if isinstance(operator, ast.Add):
-                return left + right
-            if isinstance(operator, ast.Sub):
-                return left - right
-            if isinstance(operator, ast.Mult) and abs(left * right) < 10**12:
-                return left * right
-            if isinstance(operator, ast.FloorDiv) and right:
-                return left // right
+            return _calculated(operator, left, right)
         raise Unreadable(t("this calculation is not read"))
+
+    def _percent(self, text: str, right: object) -> str:
+        values = right if isinstance(right, tuple) else (right,)
+        try:
+            return text % tuple(self.text(v) if isinstance(v, PathValue) else v for v in values)
+        except (TypeError, ValueError, MemoryError) as error:
+            raise Unreadable(t("{text} is not read", text=text[:80])) from error
 
     def _v_boolop(self, node: ast.BoolOp) -> object:
         stop = isinstance(node.op, ast.Or)
@@ -671,8 +619,6 @@ class Reader:
         raise Unreadable(t("{text} is not known", text=f"Path.{name}"))
 
     def _v_call(self, node: ast.Call) -> object:
-        from fetcher.importers.python_calls import called
-
         return called(self, node)
 
     def _v_await(self, node: ast.Await) -> object:
@@ -737,6 +683,18 @@ def _unknown(name: str) -> Unreadable:
 def _loaded(node: ast.expr) -> ast.expr:
     copied: ast.expr = ast.parse(ast.unparse(node), mode="eval").body
     return ast.copy_location(copied, node)
+
+
+def _calculated(operator: ast.operator, left: int, right: int) -> int:
+    if isinstance(operator, ast.Add):
+        return left + right
+    if isinstance(operator, ast.Sub):
+        return left - right
+    if isinstance(operator, ast.Mult) and abs(left * right) < 10**12:
+        return left * right
+    if isinstance(operator, ast.FloorDiv) and right:
+        return left // right
+    raise Unreadable(t("this calculation is not read"))
 
 
 def _joined(left: str, right: str) -> str:

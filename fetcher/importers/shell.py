@@ -1,8 +1,8 @@
 """Download scripts in shell, read statement by statement. Nothing is run.
 
-Conditions that the script alone decides are decided; under one that a person or the machine decides,
-what is fetched is optional, and the condition is a remark. Statements that cannot be read are
-remarks with their line.
+Conditions that the script alone decides are decided; under one that a person or the machine
+decides, what is fetched is optional, and the condition is a remark. Statements that cannot be
+read are remarks with their line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fetcher.i18n import t
 from fetcher.importers import programs
 from fetcher.importers.programs import Call, Outcome
+from fetcher.importers.shell_output import output_of
 from fetcher.importers.shell_tests import Tests
 from fetcher.importers.shell_words import Expander, Variables, split_words
 from fetcher.importers.target_tree import (
@@ -48,9 +49,18 @@ class _Stop(Exception):
         self.what = what
 
 
-def read(text: str, tree: TargetTree, script: str = "", first_line: int = 1, cwd: str = "") -> None:
+def read(
+    text: str,
+    tree: TargetTree,
+    script: str = "",
+    first_line: int = 1,
+    cwd: str = "",
+    optional: bool = False,
+) -> None:
     """Read a script into the tree; `script` is its path from the root, "" if it lies elsewhere."""
-    Reader(tree, Variables(script=script, cwd=cwd), first_line).script(text)
+    reader = Reader(tree, Variables(script=script, cwd=cwd), first_line)
+    reader.optional = optional
+    reader.script(text)
 
 
 def _parsed(text: str) -> tuple[Node, bytes]:
@@ -348,8 +358,6 @@ class Reader:
 
     def _python(self, node: Node, words: list[str]) -> bool:
         """`python -c "…"` and `python - <<EOF`; True if it was one of them."""
-        from fetcher.importers import python_script
-
         rest = [word for word in words[1:] if word not in {"-u", "-"}]
         if rest[:1] == ["-c"] and len(rest) > 1:
             text, line = rest[1], self.line(node)
@@ -357,9 +365,7 @@ class Reader:
             text, line = self.stdin, self.stdin_line
         else:
             return False
-        python_script.read(
-            text, self.tree, "", first_line=line, cwd=self.variables.cwd, optional=self.optional
-        )
+        self.tree.languages.python(text, self.tree, "", line, self.variables.cwd, self.optional)
         return True
 
     stdin_line = 1
@@ -566,7 +572,9 @@ class Reader:
         if not _FETCHING.search(self.raw(right)):
             return True
         before = self.tree
-        self.tree = TargetTree(folders=set(before.folders), texts=dict(before.texts))
+        self.tree = TargetTree(
+            folders=set(before.folders), texts=dict(before.texts), languages=before.languages
+        )
         try:
             self.statement(right)
             found = self.tree
@@ -701,7 +709,7 @@ class Reader:
         for child in node.children:
             if child.type == "file_redirect":
                 self._redirect(child)
-            elif child.type == "pipeline" or child.type == "|":
+            elif child.type in {"pipeline", "|"}:
                 return "|"
         return self.to
 
@@ -949,8 +957,6 @@ class Reader:
             return kept.rstrip("\n")
         if self.depth >= _DEEPEST:
             raise Unreadable(t("it is nested too deeply to be read"))
-        from fetcher.importers.shell_output import output_of
-
         return output_of(self, text)
 
 

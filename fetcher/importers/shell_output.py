@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
-from fetcher.importers.shell_words import split_words
-from fetcher.importers.target_tree import ROOT, Unreadable, join, located
-
-if TYPE_CHECKING:
-    from fetcher.importers.shell import Reader
+from fetcher.importers.shell_words import ShellReader, split_words
+from fetcher.importers.target_tree import ROOT, TargetTree, Unreadable, join, located
 
 
-def output_of(reader: Reader, text: str) -> str:
+def output_of(reader: ShellReader, text: str) -> str:
     """The text that a command prints, without its last line breaks. Raises Unreadable."""
     parts = [part.strip() for part in re.split(r"&&|;(?![^\"']*[\"'][^\"']*$)", text)]
     if any("|" in part for part in parts):
@@ -34,7 +30,7 @@ def output_of(reader: Reader, text: str) -> str:
         reader.variables.cwd = cwd
 
 
-def _one(reader: Reader, words: list[str], text: str) -> str:
+def _one(reader: ShellReader, words: list[str], text: str) -> str:
     name, rest = (words[0], [word for word in words[1:] if word != "--"]) if words else ("", [])
     if name == "cd" and rest:
         reader.variables.cwd = located(reader.variables.cwd, rest[-1])
@@ -80,10 +76,8 @@ def _one(reader: Reader, words: list[str], text: str) -> str:
     raise Unreadable(t("only a run can tell what $({text}) prints", text=text))
 
 
-def _function(reader: Reader, words: list[str]) -> str:
+def _function(reader: ShellReader, words: list[str]) -> str:
     """What a function of the script echoes."""
-    from fetcher.importers.target_tree import TargetTree
-
     before_tree, before_to, before = reader.tree, reader.to, reader.output
     reader.tree, reader.to, reader.output = TargetTree(), "\0function", None
     try:
@@ -96,7 +90,7 @@ def _function(reader: Reader, words: list[str]) -> str:
     return found
 
 
-def _piped(reader: Reader, text: str) -> str:
+def _piped(reader: ShellReader, text: str) -> str:
     """`echo … | cut`, `… | sed s/a/b/`, `… | tr`: plain changes of a text that is known."""
     first, *rest = [part.strip() for part in re.split(r"\|(?!\|)", text)]
     value = output_of(reader, first)

@@ -6,13 +6,12 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
-from fetcher.importers.shell_words import split_words
+from fetcher.importers.shell_words import ShellReader, split_words
 from fetcher.importers.target_tree import Unreadable, located
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from fetcher.importers.shell import Reader
 
 _NUMBERS = {"-eq": "==", "-ne": "!=", "-lt": "<", "-le": "<=", "-gt": ">", "-ge": ">="}
 
@@ -24,7 +23,7 @@ class _Chosen(str):
 class Tests:
     """Decides conditions as they are in a fresh clone; None where only a person or a run knows."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ShellReader) -> None:
         self.reader = reader
         # Whether what was decided last depends on what a person may choose.
         self.chosen = False

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.patterns import expand as expand_braces
 from fetcher.i18n import t
-from fetcher.importers.target_tree import HOME, ROOT, Unreadable
+from fetcher.importers.target_tree import HOME, ROOT, TargetTree, Unreadable
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 Value = str | list[str] | dict[str, str]
 _Sliced = TypeVar("_Sliced", str, list[str])
@@ -69,7 +72,7 @@ class Variables:
             raise Unreadable(self.unknown[name])
         if name in self.values:
             return self.values[name]
-        if name == "0" or name == "BASH_SOURCE":
+        if name in {"0", "BASH_SOURCE"}:
             return f"{ROOT}/{self.script}"
         if name == "PWD":
             return f"{ROOT}/{self.cwd}" if self.cwd else ROOT
@@ -556,3 +559,20 @@ def split_words(text: str) -> list[str]:
             current += text[position:end]
             position = end
     return [*words, current] if current else words
+
+
+class ShellReader(Protocol):
+    """What reads a script, as its conditions and `$(…)` see it."""
+
+    tree: TargetTree
+    variables: Variables
+    expander: Expander
+    functions: Mapping[str, object]
+    to: str | None
+    output: object
+
+    def raw(self, node: Node) -> str:
+        """The script's text of a node."""
+
+    def function(self, name: str, words: list[str]) -> bool | None:
+        """A call of a function of the script."""

@@ -10,8 +10,9 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from fetcher.i18n import Message, t
+from fetcher.i18n import t
 
 # A path that begins so is absolute and lies in the project, or in the person's home. Both are of
 # Unicode's private use: no path that a document writes begins so.
@@ -98,8 +99,32 @@ class Remark:
     """What is left to do by hand, or could not be read. `text` is the line itself, or ""."""
 
     line: int
-    reason: Message
+    reason: str
     text: str = ""
+
+
+class ReadScript(Protocol):
+    """Reads a script into a tree: its text, its path, first line and folder, and whether what it
+    fetches is optional."""
+
+    def __call__(
+        self, text: str, tree: TargetTree, script: str, first_line: int, cwd: str, optional: bool
+    ) -> None:
+        """Read it."""
+
+
+def _unread(
+    text: str, tree: TargetTree, script: str, first_line: int, cwd: str, optional: bool
+) -> None:
+    raise Unreadable(t("a script within a script is not read here"))
+
+
+@dataclass(frozen=True)
+class Languages:
+    """How scripts within scripts are read: each may hold the other."""
+
+    shell: ReadScript = _unread
+    python: ReadScript = _unread
 
 
 @dataclass
@@ -115,8 +140,9 @@ class TargetTree:
     folders: set[str] = field(default_factory=set)
     texts: dict[str, str] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
+    languages: Languages = field(default_factory=Languages)
 
-    def remark(self, line: int, reason: Message, text: str = "") -> None:
+    def remark(self, line: int, reason: str, text: str = "") -> None:
         """Note what is left to do, once."""
         found = Remark(line, reason, " ".join(text.split())[:200])
         if found not in self.remarks:
@@ -172,7 +198,7 @@ class TargetTree:
         for name in origin.files:
             self.put(join(folder, name), HubFile(replace(origin, files=()), name))
 
-    def move(self, source: str, target: str, copy: bool = False) -> bool:
+    def carry(self, source: str, target: str, copy: bool = False) -> bool:
         """Move or copy what stands at `source` (a path or glob); False if nothing does.
 
         Raises Unreadable where it would take a part of a repository or archive.
@@ -181,14 +207,14 @@ class TargetTree:
             found = [path for path in self.files if _matches(path, source)]
             found += [path for path, _ in self.repos if _matches(path, source)]
             for path in found:
-                self._move_one(path, join(target, posixpath.basename(path)), copy)
+                self._carry_one(path, join(target, posixpath.basename(path)), copy)
             return bool(found)
         into = self.is_folder(target) and source != target
-        return self._move_one(
+        return self._carry_one(
             source, join(target, posixpath.basename(source)) if into else target, copy
         )
 
-    def _move_one(self, source: str, target: str, copy: bool) -> bool:
+    def _carry_one(self, source: str, target: str, copy: bool) -> bool:
         moved = [path for path in self.files if path == source or path.startswith(source + "/")]
         repos = [
             (index, folder)

@@ -14,10 +14,10 @@ from fetcher.sources.base import Source
 from fetcher.yamldoc.nodes import Document
 
 
-def read(path: Path, inside: str = "", **known: str) -> tuple[Draft, str]:
+def read(path: Path, inside: str = "", base: str = "") -> tuple[Draft, str]:
     """The draft of a document that lies at `inside` in its project, and the layout's root."""
     text = path.read_text("utf-8")
-    where = documents.Where(inside or path.name, project="project", **known)
+    where = documents.Where(inside or path.name, project="project", base=base)
     found = documents.read(text, where, documents.kind_of(path.name, text))
     return draft(found.tree), found.root
 

@@ -27,12 +27,8 @@ def main() -> None:
         for name in tqdm(names):
             url = BASE.format(kind=kind, name=name)
             fetch(url, OUT / kind / f"{name}.pt")
-    subprocess.run(
-        ["wget", "-O", str(OUT / "extra.bin"), "https://dl.example.net/extra.bin"], check=True
-    )
-    subprocess.check_call(
-        "git clone https://huggingface.co/datasets/acme/faces data/faces", shell=True
-    )
+    subprocess.run(["wget", "-O", str(OUT / "extra.bin"), "https://dl.example.net/extra.bin"], check=True)
+    subprocess.check_call("git clone https://huggingface.co/datasets/acme/faces data/faces", shell=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Download everything."""
-
 import os
 import zipfile
 import shutil
@@ -21,10 +20,7 @@ for repo_id, sub, patterns in REPOS:
 path = hf_hub_download("acme/misc", filename="lora/style.safetensors", local_dir=CKPT)
 shutil.move(path, os.path.join(CKPT, "style.safetensors"))
 
-GDRIVE = {
-    "dwpose.onnx": "1ABCdefGHIjklMNOpqrSTUvwxYZ012345",
-    "yolox.onnx": "1ZZZdefGHIjklMNOpqrSTUvwxYZ012345",
-}
+GDRIVE = {"dwpose.onnx": "1ABCdefGHIjklMNOpqrSTUvwxYZ012345", "yolox.onnx": "1ZZZdefGHIjklMNOpqrSTUvwxYZ012345"}
 for name, file_id in GDRIVE.items():
     gdown.download(f"https://drive.google.com/uc?id={file_id}", f"{CKPT}/pose/{name}", quiet=False)
 
