@@ -939,8 +939,8 @@ def _mkdir(call: Call, tree: TargetTree) -> Outcome:
 def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
     given = options(call.argv, {"-t", "--target-directory", "-S", "--suffix"})
     into = given.last("-t", "--target-directory")
-    sources, target = given.rest[:-1], given.rest[-1] if given.rest else ""
-    if into is not None:
+    sources, target = given.rest[:-1], "".join(given.rest[-1:])
+    if into:
         sources, target = given.rest, into
     if not sources or not target:
         raise Unreadable(t("it names nothing to move"))

@@ -604,7 +604,7 @@ class Reader:
         try:
             for index, child in enumerate(commands):
                 self.to = "|" if index < len(commands) - 1 else saved_to
-                self.output = None
+                self._forget_output()
                 if index and child.type in {"while_statement", "compound_statement", "subshell"}:
                     if not isinstance(self.stdin, str):
                         raise Unreadable(t("what it reads is not known"))
@@ -619,6 +619,9 @@ class Reader:
         finally:
             self.stdin, self.to, self.lines = saved_in, saved_to, saved_lines
         return status
+
+    def _forget_output(self) -> None:
+        self.output = None
 
     def _takes(self, node: Node) -> bool:
         """Whether a program at the end of a pipe does something with an archive that we know."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.patterns import expand as expand_braces
 from fetcher.i18n import t
-from fetcher.importers.target_tree import HOME, ROOT, TargetTree, Unreadable
+from fetcher.importers.target_tree import HOME, ROOT, Origin, TargetTree, Unreadable
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -567,9 +567,9 @@ class ShellReader(Protocol):
     tree: TargetTree
     variables: Variables
     expander: Expander
-    functions: Mapping[str, object]
+    functions: dict[str, tuple[Node, bytes]]
     to: str | None
-    output: object
+    output: Origin | str | None
 
     def raw(self, node: Node) -> str:
         """The script's text of a node."""
