@@ -939,9 +939,10 @@ def _mkdir(call: Call, tree: TargetTree) -> Outcome:
 def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
     given = options(call.argv, {"-t", "--target-directory", "-S", "--suffix"})
     into = given.last("-t", "--target-directory")
-    sources, target = given.rest[:-1], "".join(given.rest[-1:])
     if into:
         sources, target = given.rest, into
+    else:
+        sources, target = given.rest[:-1], "".join(given.rest[-1:])
     if not sources or not target:
         raise Unreadable(t("it names nothing to move"))
     end = located(call.cwd, target)
