@@ -490,8 +490,8 @@ def _curl(call: Call, tree: TargetTree) -> Outcome:
     found: Outcome = None
     for index, address in enumerate(addresses):
         target = targets[index] if index < len(targets) else "-"
-        for one, name in _curl_globbed(address, target):
-            found = _bring(call, tree, one, name, "" if name == "-" else folder)
+        for one, place in _curl_globbed(address, target):
+            found = _bring(call, tree, one, place, "" if place == "-" else folder)
     return found
 
 
