@@ -53,6 +53,7 @@ ROOMS = [
     "transfer",
     "catalog",
     "register",
+    "importers",
     "reporting",
     "probes",
     "operations",
@@ -245,7 +246,8 @@ WRITERS = {
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "
-    "commands.common commands.init commands.mirror config.permissions",
+    "commands.common commands.init commands.mirror config.permissions "
+    "operations.get_files",
     "a temporary folder of our own": "bundle.publisher_signatures bundle.wheelhouse "
     "commands.doctor mirror.remote_signature server.streaming transfer.wheels "
     "verify.contract.context verify.host.runner verify.loaders.diffusion_part",

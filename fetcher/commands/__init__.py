@@ -18,6 +18,7 @@ from fetcher.i18n import LANGUAGES, current, echo, local, t, unknown
 # name: (module, the line that `fetch --help` shows); a module must not hide a built-in name
 COMMANDS = {
     "all": ("all_", t("Download, verify and lay out everything a project needs.")),
+    "get": ("get", t("Bring one model or file, without a project.")),
     "lock": ("lock", t("Resolve manifests to exact files and write fetch.lock.")),
     "diff": ("diff", t("Show what two locks differ in.")),
     "plan": ("plan", t("Show what `fetch all` would do.")),
@@ -34,7 +35,7 @@ COMMANDS = {
     "adopt": ("adopt", t("Take files that are already on this machine.")),
     "init": ("init", t("Start a project.")),
     "add": ("add", t("Register a model or dataset.")),
-    "import": ("import_", t("Convert the model_config.yaml of an image generator.")),
+    "import": ("import_", t("Write manifest and layout from a script, page or list.")),
     "mirror": ("mirror", t("Carry artifacts to other sites: bundles, registries, signatures.")),
     "serve": ("serve", t("Serve models and datasets to clients of the Hub, GitHub and fetch.")),
     "gc": ("gc", t("Remove what no project needs from the store.")),

@@ -1,17 +1,19 @@
-"""`fetch import FILE`: convert a model_config.yaml."""
+"""`fetch import FILE`: what a project already has, as manifest and layout."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fetcher.commands import common
+from fetcher.config import settings as all_settings
 from fetcher.errors import InvalidDocument, UsageError
-from fetcher.i18n import echo, t
-from fetcher.project.project import SUFFIXES, find_root
+from fetcher.i18n import echo, n, t
+from fetcher.project.project import find_root
 from fetcher.register import changes, model_config
 from fetcher.register.changes import Change
 from fetcher.register.model_config import Converted
@@ -19,20 +21,140 @@ from fetcher.reporting import envelope
 from fetcher.yamldoc import edit as yamledit
 from fetcher.yamldoc.nodes import parse
 
+if TYPE_CHECKING:
+    from fetcher.config.settings import Settings
+    from fetcher.importers.address_check import Checked
+    from fetcher.importers.draft import Draft
+
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE")
 @click.option("--name", metavar="NAME", help="The manifest's name; default: from the file's name.")
+@click.option(
+    "--base-url", default="", metavar="URL", help="What stands in front of a registry's names."
+)
+@click.option(
+    "--to", default="", metavar="DIR", help="Folder for what a registry or collection lists."
+)
+@click.option("--offline", is_flag=True, help="Do not ask whether the addresses are there.")
 @click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @common.json_option
-def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: bool) -> int:
-    """Convert FILE, the model_config.yaml of an image generator, into this project's own files.
+def command(
+    file: str,
+    name: str | None,
+    base_url: str,
+    to: str,
+    offline: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Write manifest and layout from FILE, which a project already has.
 
-    Its models become manifests/NAME.yaml and layouts/NAME.yaml, its settings `runtime:` in
-    fetch.yaml. No key is lost: what is not known is kept, and named. The changes are shown first.
+    FILE is a download script (shell or Python), a page in Markdown with tables, trees or commands,
+    ComfyUI's model list, a pooch registry, a .dvc file or dvc.yaml, the model_config.yaml of an
+    image generator, or the address of a collection of the Hub. Nothing of it is run. Every address
+    is asked whether it is there. The changes are shown first, and what is left to do by hand.
     """
     root = find_root(Path.cwd())
+    settings = all_settings.load(root, {"offline": offline})
+    settings.check()
+    common.tell_choices(settings)
+    from fetcher.importers.opening import opened
+
+    document = opened(file, root, settings)
+    if document.kind == "model-config":
+        return _model_config(root, Path(file), name, dry_run, yes, as_json)
+    from fetcher.importers import draft as drafts
+    from fetcher.importers import writing
+    from fetcher.importers.documents import read
+
+    found = read(document.text, document.where(base_url, to), document.kind)
+    draft = drafts.draft(found.tree)
+    checked = {} if settings.offline else _check(draft, settings)
+    name = model_config.name_for(Path(document.name), name)
+    title = (
+        f"Imported from {document.name}" if re.fullmatch(r"[\w. -]+", document.name) else "Imported"
+    )
+    edits = writing.changes_of(draft, root, name, title, found.root) if draft.artifacts else []
+    if problems := changes.problems(edits):
+        raise InvalidDocument(problems)
+    return _finish(root, name, draft, checked, edits, write=not dry_run, yes=yes, as_json=as_json)
+
+
+def _check(draft: Draft, settings: Settings) -> dict[str, Checked]:
+    from fetcher.importers.address_check import check
+    from fetcher.network.session import Network
+
+    return check(draft, Network(settings)) if draft.artifacts else {}
+
+
+def _finish(
+    root: Path,
+    name: str,
+    draft: Draft,
+    checked: Mapping[str, Checked],
+    edits: Sequence[Change],
+    *,
+    write: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    states = {key: checked[key].state if key in checked else "unchecked" for key in draft.artifacts}
+    result = envelope.Answer({"artifacts": len(draft.artifacts), "written": False})
+    result.results = [
+        {"id": key, "line": draft.lines[key], "address": states[key], **record}
+        for key, record in draft.artifacts.items()
+    ]
+    result.summary["left"] = [
+        {"line": item.line, "reason": str(item.reason), "text": item.text} for item in draft.remarks
+    ]
+    if not as_json:
+        echo(changes.diff(edits), end="")
+        _tell(draft, states, checked)
+    if write and edits and common.confirmed(yes or as_json):
+        changes.write(root, edits)
+        result.summary["written"] = True
+    if as_json:
+        envelope.print_json(result)
+    elif not draft.artifacts:
+        echo(t("nothing that could be fetched was found"))
+    elif result.summary["written"]:
+        paths = [item.path for item in edits if item.before != item.after]
+        echo(t("written: {paths}", paths=", ".join(paths)) if paths else t("nothing to change"))
+        echo(t("next: fetch plan {name}, then fetch all {name}", name=name))
+    else:
+        echo(t("nothing was written"))
+    return 0
+
+
+def _tell(draft: Draft, states: Mapping[str, str], checked: Mapping[str, Checked]) -> None:
+    """What the addresses answered, and what is left to do."""
+    if checked:
+        good = sum(state == "ok" for state in states.values())
+        echo(t("addresses: {good} of {count} answered", good=good, count=len(states)))
+    for key, state in states.items():
+        if state == "unreachable":
+            message = checked[key].message
+            echo(t("  {id}: could not be asked: {message}", id=key, message=message))
+    if draft.remarks:
+        echo(
+            n(
+                "left to do by hand, {count} line:",
+                "left to do by hand, {count} lines:",
+                len(draft.remarks),
+            )
+        )
+    for remark in draft.remarks:
+        tail = f"\n      {remark.text}" if remark.text else ""
+        echo(t("  line {line}: {reason}{tail}", line=remark.line, reason=remark.reason, tail=tail))
+
+
+def _model_config(
+    root: Path, file: Path, name: str | None, dry_run: bool, yes: bool, as_json: bool
+) -> int:
+    """A model_config.yaml: its settings become `runtime:` in fetch.yaml as well."""
     name = model_config.name_for(file, name)
     converted = model_config.read(file)
     edits = _changes(root, name, converted, file.name)
@@ -59,17 +181,13 @@ def command(file: Path, name: str | None, dry_run: bool, yes: bool, as_json: boo
 
 
 def _changes(root: Path, name: str, converted: Converted, origin: str) -> list[Change]:
+    from fetcher.importers.writing import new_file
+
     title = f"Imported from {origin}" if re.fullmatch(r"[\w. -]+", origin) else "Imported"
     found = []
     documents = {"manifests": converted.manifest(name, title), "layouts": converted.layout(name)}
     for folder, text in documents.items() if converted.artifacts else ():
-        path = f"{folder}/{name}.yaml"
-        there = [path for suffix in SUFFIXES if (root / folder / (name + suffix)).exists()]
-        if there and changes.read_text(root, path) != text:
-            raise UsageError(
-                t("{path} is there already", path=path), t("choose another name with --name")
-            )
-        found.append(changes.change(root, path, text))
+        found.append(new_file(root, folder, name, text))
     before = changes.read_text(root, "fetch.yaml")
     if converted.runtime:
         found.append(Change("fetch.yaml", before, _with_runtime(before, converted.runtime)))

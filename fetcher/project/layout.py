@@ -74,6 +74,17 @@ class Layout:
     path: Path | None = None
 
     @cached_property
+    def _by_artifact(self) -> Mapping[str, Sequence[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.artifact, []).append(entry)
+        return found
+
+    def entries_of(self, artifact: str) -> Sequence[Entry]:
+        """The entries of one artifact, in order; each artifact asks. Only for a whole layout."""
+        return self._by_artifact.get(artifact, ())
+
+    @cached_property
     def _writable(self) -> tuple[set[str], list[Glob]]:
         """Names and folders (which end in /) to the letter, and globs."""
         items = [item for pattern in self.writable for item in expand(pattern)]
@@ -384,9 +395,7 @@ def placements(
     found: list[Placement] = []
     problems: list[Problem] = []
     by_path = {file.path: file for file in files}
-    for entry in layout.entries:
-        if entry.artifact != artifact.id:
-            continue
+    for entry in layout.entries_of(artifact.id):
         if wrong := mismatch(entry, by_path):
             place = f"{layout.file}:{entry.line}:{entry.column}"
             problems.append(

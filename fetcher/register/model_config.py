@@ -23,7 +23,7 @@ from fetcher.register.ids import propose
 from fetcher.register.values import judge, node_of_value
 from fetcher.sources.addresses import repository_of
 from fetcher.yamldoc import nodes
-from fetcher.yamldoc.edit import dump, jsonable, plain
+from fetcher.yamldoc.edit import dump, jsonable, plain, spaced
 from fetcher.yamldoc.nodes import Document, Node
 from fetcher.yamldoc.schema import INVALID, Boolean, Record, Type, node_of
 
@@ -85,23 +85,12 @@ class Converted:
     def manifest(self, name: str, title: str) -> str:
         """The manifest's text."""
         body = dump({"artifacts": self.artifacts}, 3)
-        return dump({"manifest": name, "title": title}, 1) + _spaced(body)
+        return dump({"manifest": name, "title": title}, 1) + spaced(body)
 
     def layout(self, name: str) -> str:
         """The layout's text: a folder for each model."""
         folders = {f"{key}/": key for key in self.artifacts}
         return dump({"layout": name, "tree": {"models": folders}}, 3)
-
-
-def _spaced(body: str) -> str:
-    """An empty line between artifacts."""
-    lines = body.splitlines()
-    out = [lines[0]]
-    for index, line in enumerate(lines[1:], 1):
-        if re.match(r"  [^ ]", line) and index > 1:
-            out.append("")
-        out.append(line)
-    return "\n".join(out) + "\n"
 
 
 def read(path: Path) -> Converted:

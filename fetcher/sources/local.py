@@ -12,6 +12,7 @@ from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.free_space import free_bytes
+from fetcher.fs.patterns import literal_names
 from fetcher.fs.reserved import is_private, is_secret
 from fetcher.i18n import t
 from fetcher.network.session import Network
@@ -30,6 +31,25 @@ from fetcher.yamldoc.schema import Field, Text
 
 def _refuse(error: OSError) -> None:
     raise error
+
+
+def _named(base: Path, request: Request) -> dict[str, Path] | None:
+    """The files that a request names exactly, without a walk through all that lies beside them.
+
+    None where only the walk can tell: for patterns, and for names that it would not give.
+    """
+    names = literal_names(request.files, request.exclude)
+    if names is None or any("{" in pattern for pattern in request.files or ()) or not base.is_dir():
+        return None
+    found = {}
+    for name in names:
+        path, above = base / name, [*Path(name).parents][:-1]
+        if any(is_private(part.name) or (base / part).is_symlink() for part in above):
+            return None
+        if is_secret(path.name) or not path.is_file():
+            return None
+        found[name] = path
+    return found
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,7 @@ class Local(Source):
                 raise Failure(
                     "not-found", t("{base} is not there", base=base), t("check the source's path")
                 )
-            found = dict(self._list(base))
+            found = _named(base, request) or dict(self._list(base))
             entries = {name: FileEntry(name, path.stat().st_size) for name, path in found.items()}
             files = []
             for entry in choose(entries, request, str(base)):

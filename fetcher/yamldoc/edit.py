@@ -85,6 +85,17 @@ def _dumped(value: Mapping[str, object], block_levels: int, width: int) -> str:
     return out.getvalue()
 
 
+def spaced(body: str) -> str:
+    """The text with an empty line between the entries of its one mapping."""
+    lines = body.splitlines()
+    out = lines[:1]
+    for index, line in enumerate(lines[1:], 1):
+        if re.match(r"  [^ ]", line) and index > 1:
+            out.append("")
+        out.append(line)
+    return "\n".join(out) + "\n"
+
+
 def plain(node: Node, document: Document) -> Any:
     """A node's value as JSON types, INVALID if it has mistakes."""
     return Json().decode(node, document)

@@ -1,0 +1,91 @@
+"""`fetch get`: one model or file, without a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fetcher.commands import common
+from fetcher.i18n import echo, t
+from fetcher.reporting import envelope
+from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
+
+
+@click.command("get")
+@click.argument("source")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for the files; default: here for one file, a folder of its name for a repository.",
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out.")
+@click.option("--offline", is_flag=True, help="Use no network: what the store has.")
+@click.option(
+    "--from",
+    "mirrors",
+    multiple=True,
+    metavar="MIRROR",
+    help="Ask this mirror first: a bundle, a store's folder, or an http, oci or s3 URL.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Connections to one host.")
+@click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace files that stand in the way; they are kept as .kept."
+)
+@click.option(
+    "--first-trust",
+    is_flag=True,
+    help="Take files without a known digest, whatever their bytes look like.",
+)
+@click.option("--quiet", is_flag=True, help="Show only trouble.")
+@common.json_option
+def command(
+    source: str,
+    files: tuple[str, ...],
+    to: Path | None,
+    exclude: tuple[str, ...],
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Bring SOURCE, or those of its files that FILE (names and globs) chooses, into a folder.
+
+    SOURCE is whatever a manifest may name: hf:owner/name, github:owner/name, a page's address or
+    that of one file, a URL. No project is needed, and none is made. A run that was interrupted
+    goes on where it stopped; each file's sha256 is printed.
+    """
+    from fetcher.operations import get_files
+
+    settings = get_files.settings_for({"offline": options["offline"]})
+    settings.check()
+    asked = get_files.wanted(source, files, exclude, to, settings.hf_endpoint)
+    progress = Progress(quiet=quiet)
+    try:
+        report, rows = get_files.get(asked, progress, overwrite=overwrite, **options)
+    finally:
+        progress.end()
+        progress.events.close()
+    if as_json:
+        report.results = [{**row._asdict(), "folder": str(asked.folder)} for row in rows]
+        envelope.print_json(report)
+    elif not quiet:
+        for row in rows:
+            if row.state in {"placed", "present"}:
+                size = human_bytes(row.size) if row.size is not None else "?"
+                echo(f"{row.sha256 or '-':64}  {size:>9}  {row.target}")
+        echo(
+            t(
+                "{source}: {count} files in {folder}",
+                source=asked.describes,
+                count=len(rows),
+                folder=asked.folder,
+            )
+        )
+    envelope.print_problems(report.problems)
+    return report.exit_code

@@ -1,0 +1,273 @@
+"""Links of a page: what they bring, and how it is put into the tree."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from fetcher.fs.patterns import expand
+from fetcher.i18n import t
+from fetcher.importers.addresses import HUB_HOSTS, clean_address, file_name, hub_repository
+from fetcher.importers.page_names import Named
+from fetcher.importers.programs import drive_address
+from fetcher.importers.target_tree import (
+    ARCHIVES,
+    FileOrigin,
+    HubFile,
+    RepoOrigin,
+    TargetTree,
+    Unreadable,
+    is_pattern,
+    join,
+)
+
+_DRIVE = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
+_SHARES = re.compile(
+    r"(1drv\.ms|onedrive\.live\.com|sharepoint\.com|dropbox\.com|civitai\.com|zenodo\.org|figshare\.com|modelscope\.cn)$"
+)
+_BY_HAND = re.compile(
+    r"(pan\.baidu\.com|pan\.quark\.cn|terabox\.com|mega\.nz|aliyundrive\.com|123pan\.com|disk\.yandex)"
+)
+_WEIGHTS = re.compile(
+    r"\.(pth?|pt2|ckpt|safetensors|bin|onnx|engine|gguf|ggml|h5|hdf5|keras|pkl|pickle|npz|npy|mat|tflite|pb|t7|caffemodel|prototxt"
+    r"|model|zip|tar|tgz|gz|bz2|xz|zst|7z|rar|json|ya?ml|txt|csv|dat|pdparams|msgpack|index|jit|task|mlmodel|vocab|bpe|params|weights|whl|jsonl|parquet|tar\.gz)$",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link that brings a file, or what is in a repository or share.
+
+    `rank`: the lower, the surer. `name` is the file's own, "" for more than one or an unknown one.
+    """
+
+    address: str
+    rank: int
+    name: str = ""
+    is_file: bool = False
+    repo: str = ""
+    kind: str = "model"
+    revision: str = ""
+    path: str = ""
+    github: str = ""  # a folder or release of GitHub, for names behind it
+    zoo: str = ""
+    title: str = ""
+    digest: str = ""
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its name is that of an archive."""
+        return bool(ARCHIVES.search(self.name))
+
+    def put(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
+        """Put what it brings into a folder. Raises Unreadable."""
+        if self.zoo:
+            target = named.files[0] if len(named.files) == 1 else f"{self.zoo}.pth"
+            tree.put(
+                join(folder, target),
+                FileOrigin(f"genforce:{self.zoo}", line, f"{self.zoo}.pth", title=self.title),
+            )
+        elif self.repo and self.is_file:
+            self._hub_files(tree, [(self.name, _only(named, self.name))], folder, line)
+        elif self.repo:
+            self._of_repo(tree, named, folder, line)
+        elif self.github:
+            self._of_github(tree, named, folder, line)
+        else:
+            self._of_address(tree, named, folder, line)
+
+    def _of_repo(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
+        names = [name for name in named.files if not is_pattern(name)]
+        patterns = tuple(name for name in named.files if is_pattern(name))
+        if named.renamed and len(names) == 1 and "\0" not in names[0]:
+            # Its own name is not told; it can be read from the listing.
+            self._hub_files(tree, [("", names[0])], folder, line)
+            return
+        if names:
+            pairs = [tuple(name.split("\0", 1)) if "\0" in name else (name, name) for name in names]
+            self._hub_files(tree, [(pair[0], pair[-1]) for pair in pairs], folder, line)
+        if patterns or not names:
+            repo = RepoOrigin(
+                self.repo,
+                line,
+                self.kind,
+                self.revision,
+                self.path,
+                patterns,
+                count=named.count,
+                title=self.title,
+                drawn=True,
+            )
+            tree.put_repo(folder, _joined_with(tree, folder, repo))
+
+    def _hub_files(
+        self, tree: TargetTree, pairs: Sequence[tuple[str, str]], folder: str, line: int
+    ) -> None:
+        for name, target in pairs:
+            repo = RepoOrigin(
+                self.repo, line, self.kind, self.revision, self.path, title=self.title
+            )
+            tree.put(join(folder, posixpath.basename(target)), HubFile(repo, name))
+
+    def _of_github(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
+        names = [
+            item for name in named.files for item in ([name] if "\0" in name else expand(name))
+        ]
+        if not names or any(re.search(r"[*?]", name) for name in names):
+            raise Unreadable(
+                t("it does not say which files of {address} are wanted", address=self.address)
+            )
+        for name in names:
+            own, _, target = name.partition("\0")
+            tree.put(
+                join(folder, posixpath.basename(target or own)),
+                FileOrigin(f"{self.github}/{own}", line, own, title=self.title),
+            )
+
+    def _of_address(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
+        if len(named.files) > 1:
+            raise Unreadable(t("one address, and {count} files", count=len(named.files)))
+        name = _only(named, self.name)
+        facts = {"sha256": self.digest} if len(self.digest) == 64 else {"md5": self.digest}
+        origin = FileOrigin(self.address, line, self.name or name, title=self.title, **facts)  # type: ignore[arg-type]
+        if name and not is_pattern(name):
+            tree.put(join(folder, posixpath.basename(name)), origin)
+        else:
+            tree.unnamed.append((folder, origin))
+
+
+def _only(named: Named, own: str) -> str:
+    name = named.files[0] if len(named.files) == 1 else own
+    return name.rpartition("\0")[2]
+
+
+def _joined_with(tree: TargetTree, folder: str, repo: RepoOrigin) -> RepoOrigin:
+    """The same repository's other patterns for this folder, put together."""
+    from dataclasses import replace
+
+    for index, (where, other) in enumerate(tree.repos):
+        bare = replace(other, files=repo.files, line=repo.line, count=repo.count, title=repo.title)
+        if where == folder and bare == repo and other.files and repo.files:
+            del tree.repos[index]
+            count = other.count + repo.count if other.count and repo.count else None
+            return replace(
+                other,
+                files=tuple(dict.fromkeys((*other.files, *repo.files))),
+                count=count,
+                title="",
+            )
+    return repo
+
+
+def is_download(address: str) -> bool:
+    """Whether an address may bring a file or repository, rather than a page to read."""
+    parts = urlsplit(address)
+    host = (parts.hostname or "").lower()
+    segments = [part for part in parts.path.split("/") if part]
+    if host in HUB_HOSTS:
+        first = segments[0] if segments else ""
+        return len(segments) >= 2 and first not in {
+            "docs",
+            "papers",
+            "blog",
+            "spaces",
+            "collections",
+            "learn",
+            "join",
+        }
+    if host in _DRIVE or _SHARES.search(host):
+        return True
+    if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
+        return (
+            "releases" in segments
+            or bool(_WEIGHTS.search(parts.path))
+            or bool(re.search(r"MODEL_ZOO", parts.path))
+        )
+    return bool(_WEIGHTS.search(parts.path)) or bool(_WEIGHTS.search(parts.query))
+
+
+def link_of(label: str, address: str, around: str, line: int) -> Link | None:
+    """What a link brings, None for one that brings nothing. `around` is the text beside it."""
+    if _BY_HAND.search(address):
+        return None
+    try:
+        address = clean_address(address)
+    except Unreadable:
+        return None
+    parts = urlsplit(address)
+    host, segments = (
+        (parts.hostname or "").lower(),
+        [unquote(p) for p in parts.path.split("/") if p],
+    )
+    if host in HUB_HOSTS:
+        return _hub(address, segments)
+    if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
+        return _github(address, host, segments, around)
+    if host in _DRIVE:
+        try:
+            return Link(drive_address(address), 4)
+        except Unreadable:
+            return None
+    name = file_name(address)
+    return Link(address, 3 if not _SHARES.search(host) else 5, name, True)
+
+
+def _hub(address: str, segments: list[str]) -> Link | None:
+    found = hub_repository(address)
+    if found is None or len(segments) < 2:
+        return None
+    kind, repo = found
+    rest = segments[3:] if kind != "model" else segments[2:]
+    revision = "" if len(rest) < 2 or rest[1] == "main" else rest[1]
+    path = "/".join(rest[2:])
+    if rest[:1] in (["blob"], ["resolve"], ["raw"]) and path:
+        folder, name = posixpath.split(path)
+        return Link(address, 1, name, True, repo, kind, revision, folder)
+    return Link(address, 2, "", False, repo, kind, revision, path if rest[:1] == ["tree"] else "")
+
+
+def _github(address: str, host: str, segments: list[str], around: str) -> Link | None:
+    if "MODEL_ZOO" in address and segments[:2] == ["genforce", "genforce"]:
+        zoo = _zoo_name(around)
+        return Link(address, 1, zoo=zoo) if zoo else None
+    if segments[2:4] == ["releases", "download"] and len(segments) == 6:
+        return Link(address, 1, segments[5], True)
+    if segments[2:4] == ["releases", "tag"] and len(segments) == 5:
+        return Link(
+            address,
+            2,
+            github=f"https://github.com/{segments[0]}/{segments[1]}/releases/download/{segments[4]}",
+        )
+    if segments[2:3] == ["releases"]:
+        return Link(
+            address,
+            2,
+            github=f"https://github.com/{segments[0]}/{segments[1]}/releases/latest/download",
+        )
+    if host.startswith("raw.") or segments[2:3] in (["blob"], ["raw"]):
+        name = segments[-1]
+        if _WEIGHTS.search(name):
+            return Link(address, 1, name, True)
+    if segments[2:3] in (["tree"], ["blob"]) and len(segments) > 3:
+        base = f"https://github.com/{segments[0]}/{segments[1]}/raw/" + "/".join(segments[3:])
+        return Link(address, 2, github=base)
+    return None
+
+
+def _zoo_name(around: str) -> str:
+    """A model of GenForce's zoo by the text at its link: `StyleGAN Ours > celeba-256x256`."""
+    from fetcher.sources.genforce import ZOO
+
+    text = around.lower()
+    last = text.rpartition(">")[2].strip().split()[:1]
+    plain = re.sub(r"-?(\d+)x\1$", r"\1", last[0]) if last else ""
+    found = [
+        name
+        for name in ZOO
+        if plain and name.endswith(f"_{plain}") and name.partition("_")[0] in text
+    ]
+    return found[0] if len(found) == 1 else ""
