@@ -101,7 +101,7 @@ def test_why_files_did_not_come(tmp_path: Path) -> None:
         )
         done = fetch(tmp_path, "all", FETCH_LANG="ko")
     assert done.returncode != 0
-    for text in ("웹 페이지", "그 밖에", "접근이 거부되었습니다", "0바이트입니다", "에서 받습니다"):
+    for text in ("웹 페이지", "그 밖에", "접근이 거부되었습니다", "에서 받습니다"):
         assert text in done.stderr, text
     for text in ("delivered", "also", "denied (", "instead of", "taking"):
         assert text not in done.stderr, text
