@@ -209,7 +209,10 @@ def _read(shapes: Shapes) -> VqganSizes:
 
 def _width(shapes: Shapes, level: int) -> int:
     """Return the channels of a level, by whichever half has it."""
-    names = (f"encoder.down.{level}.block.0.conv1.weight", f"decoder.up.{level}.block.0.conv1.weight")
+    names = (
+        f"encoder.down.{level}.block.0.conv1.weight",
+        f"decoder.up.{level}.block.0.conv1.weight",
+    )
     for name in names:
         if name in shapes:
             return shapes[name][0]
