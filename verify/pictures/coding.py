@@ -13,6 +13,7 @@ from fetcher.verify.pictures import grids, images, quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.foreign import ProbeOptions
@@ -31,6 +32,12 @@ def size_of(wanted: ProbeOptions) -> tuple[int, int]:
     return height, width
 
 
+def pictures_of(request: ProbeRequest, dataset: str) -> list[Path]:
+    """Return the pictures of a data set that are laid out, by their names."""
+    files = request.related.get(dataset, {})
+    return [files[name] for name in sorted(files) if name.lower().endswith(_PICTURES)]
+
+
 def originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, list[Any], str]]:
     """Yield (data set, its pictures, where they are from) of each that has pictures here.
 
@@ -42,11 +49,10 @@ def originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, li
     datasets = options.as_list(wanted.get("dataset", []))
     found = False
     for dataset in datasets:
-        files = request.related.get(dataset, {})
-        names = sorted(name for name in files if name.lower().endswith(_PICTURES))
-        if names:
-            step = max(1, len(names) // count)
-            read = (images.read(context, files[name]) for name in names[::step][:count])
+        paths = pictures_of(request, dataset)
+        if paths:
+            chosen = paths[:: max(1, len(paths) // count)][:count]
+            read = (images.read(context, path) for path in chosen)
             scaled = [images.resized(torch, one, height, width) for one in read]
             yield dataset, scaled, f"from {dataset}"
             found = True
