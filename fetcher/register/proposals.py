@@ -31,6 +31,8 @@ class Proposal:
     probe: str = ""
 
 
+# Classes whose checkpoints the probe `vqgan` computes by itself.
+_VQGAN = ("taming.models.vqgan.", "ldm.models.autoencoder.")
 _CODEC = Proposal(BENCHMARKS, METRICS[:4], "compression")
 PROPOSALS: dict[str, Proposal] = {
     **dict.fromkeys(COMPRESSION, _CODEC),
@@ -54,6 +56,8 @@ def probe_for(draft: Draft, hub: bool) -> dict[str, Any] | None:
     """
     kind = for_task(str(draft.values.get("task", ""))).probe
     if kind == "compression":
+        if str(draft.values.get("class_path", "")).startswith(_VQGAN):
+            return {"type": "vqgan"}
         # Its code runs only for those who say --trust-project-code.
         return {"type": kind, "trust": "project"} if draft.values.get("class_path") else None
     other = draft.values.get("framework", "pytorch") != "pytorch"
