@@ -11,14 +11,20 @@ from fetcher.yamldoc.edit import jsonable
 if TYPE_CHECKING:
     from fetcher.verify.contract.foreign import ProbeOptions
 
-# Where a record says what the `compression` probe calls so.
-IN_RECORD: dict[str, tuple[str, ...]] = {
-    "class_path": ("class_path",),
-    "interface": ("interface",),
+_CODING: dict[str, tuple[str, ...]] = {
     "size": ("io", "resolution"),
     "input_range": ("io", "input_range"),
     "codebook_size": ("attributes", "codebook_size"),
     "dataset": ("benchmarks",),
+}
+# Where a record says what each probe calls so.
+IN_RECORD: dict[str, dict[str, tuple[str, ...]]] = {
+    "compression": {"class_path": ("class_path",), "interface": ("interface",), **_CODING},
+    "vqgan": {
+        **_CODING,
+        "embedding_dim": ("attributes", "embedding_dim"),
+        "downsample_factor": ("attributes", "downsample_factor"),
+    },
 }
 
 
@@ -28,9 +34,8 @@ def options_of(artifact: Artifact) -> ProbeOptions:
     What `IN_RECORD` names is the default; what the probe says itself wins.
     """
     given = {name: value for name, value in (artifact.probe or {}).items() if name != "type"}
-    if (artifact.probe or {}).get("type") != "compression":
-        return given
-    found = {option: _look_up(artifact.info, path) for option, path in IN_RECORD.items()}
+    places = IN_RECORD.get(str((artifact.probe or {}).get("type")), {})
+    found = {option: _look_up(artifact.info, path) for option, path in places.items()}
     return {**{key: jsonable(value) for key, value in found.items() if value}, **given}
 
 

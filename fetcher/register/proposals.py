@@ -40,6 +40,8 @@ _BY_SUFFIX = {
     ".onnx": "onnx",
     **dict.fromkeys((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz"), "state-dict"),
 }
+# Classes whose checkpoints the probe `vqgan` computes by itself.
+_VQGAN = ("taming.models.vqgan.", "ldm.models.autoencoder.")
 _CODEC = Proposal(BENCHMARKS, METRICS[:4], "compression")
 PROPOSALS: dict[str, Proposal] = {
     **dict.fromkeys(COMPRESSION, _CODEC),
@@ -65,6 +67,8 @@ def probe_for(draft: Draft, hub: bool, files: Sequence[str] = ()) -> dict[str, A
     task = str(draft.values.get("task", ""))
     kind = for_task(task).probe
     if kind == "compression" and draft.values.get("class_path"):
+        if str(draft.values["class_path"]).startswith(_VQGAN):
+            return {"type": "vqgan"}
         # Its code runs only for those who say --trust-project-code.
         return {"type": kind, "trust": "project"}
     names = [name.lower() for name in files]

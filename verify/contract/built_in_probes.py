@@ -163,6 +163,13 @@ def _named_inputs(value: Any) -> str:
     return inputs.problem(value)
 
 
+_CODING: Mapping[str, Rule] = {
+    "dataset": options.texts,
+    "images": options.between(1, 64),
+    "size": _codec_size,
+    "input_range": inputs.interval,
+    **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
+}
 _CLASS: Mapping[str, Rule] = {"class_path": class_names.problem, "args": _args, "paths": _paths}
 
 
@@ -211,13 +218,9 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "checkpoint": options.text,
             "key": options.text,
             "interface": _interface,
-            "dataset": options.texts,
-            "images": options.between(1, 64),
-            "size": _codec_size,
-            "input_range": inputs.interval,
             "codebook_size": options.between(2, 2**31),
             "parameters": options.count,
-            **dict.fromkeys(("min_psnr", "min_ssim", "max_lpips", "max_bpp"), options.number),
+            **_CODING,
         },
         (("class_path",),),
     ),
@@ -360,6 +363,19 @@ BUILT_IN: Mapping[str, BuiltInProbe] = {
             "image": options.text,
             "template": _template,
             "parameters": options.count,
+        },
+    ),
+    "vqgan": BuiltInProbe(
+        "vqgan",
+        {
+            "files": options.texts,
+            "key": options.text,
+            "codebook_size": options.whole,
+            "embedding_dim": options.positive,
+            "downsample_factor": options.positive,
+            "parameters": options.count,
+            "face": options.flag,
+            **_CODING,
         },
     ),
 }

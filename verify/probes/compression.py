@@ -17,11 +17,11 @@ from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import codec as loader
 from fetcher.verify.loaders import obeys, project_code
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.pictures import grids, images, quality
+from fetcher.verify.pictures import coding
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from fetcher.verify.contract.context import Context
     from fetcher.verify.contract.foreign import ProbeOptions, Tensors
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _ROUTES = (("reconstruct", ""), ("encode", "decode"), ("compress", "decompress"))
 _SAME_QUALITY = 0.5  # dB of PSNR
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 class Compression:
@@ -59,7 +58,7 @@ class Compression:
         loaded = _loaded(request, context)
         codec = _CodecMethods(loaded.model, request, context)
         first: list[Any] = []
-        for name, originals, source in _originals(request, context):
+        for name, originals, source in coding.originals(request, context):
             context.stage(f"coding pictures {source}")
             with torch.no_grad():
                 codec.run(name, originals, source)
@@ -87,38 +86,6 @@ def _loaded(request: ProbeRequest, context: Context) -> loader.Codec:
     told = f"NaN or infinity in {listed(bad)}" if bad else ""
     context.check(f"{name}: finite", not bad, told, "the weights are damaged")
     return codec
-
-
-def _originals(request: ProbeRequest, context: Context) -> Iterator[tuple[str, list[Any], str]]:
-    """Yield (data set or "", pictures as (1, 3, H, W) in 0..1, where they are from) of each.
-
-    Where no data set has pictures here, generated ones stand for all of them.
-    """
-    torch, wanted = context.require("torch"), request.options
-    count = wanted.get("images", 4)
-    height, width = wanted.get("size", (256, 256))
-    datasets = options.as_list(wanted.get("dataset", []))
-    found = False
-    for dataset in datasets:
-        files = request.related.get(dataset, {})
-        names = sorted(name for name in files if name.lower().endswith(_PICTURES))
-        if names:
-            step = max(1, len(names) // count)
-            read = (images.read(context, files[name]) for name in names[::step][:count])
-            yield (
-                dataset,
-                [images.resized(torch, one, height, width) for one in read],
-                (f"from {dataset}"),
-            )
-            found = True
-        elif len(datasets) > 1:
-            context.check(f"data set {dataset}", True, "it has no pictures here: not measured")
-    if not found:
-        source = "generated"
-        if datasets:
-            source += f", as {listed(datasets)} is not laid out"
-        made = images.generated(torch, height, width, request.seed, count)
-        yield "", list(made.split(1)), source
 
 
 class _CodecMethods:
@@ -153,19 +120,23 @@ class _CodecMethods:
             title += f" on {dataset}" if self._context.metrics.get("benchmarks") else ""
             there = [self._through(route, original) for original in originals]
             back = [picture for picture, _ in there]
-            if not self._well_formed(title, originals, back):
+            if not coding.well_formed(self._context, title, originals, back):
                 continue
             back = [picture.clamp(0, 1) for picture in back]
-            found = self._measured(title, originals, back, sum(bits for _, bits in there))
-            self._bounded(title, found)
+            bits = sum(bits for _, bits in there)
+            found = coding.measured(self._context, title, originals, back, bits)
+            coding.check_bounds(self._context, title, self._wanted, found)
             if not rows:
                 first = found
-                self._show(dataset, title, found, originals, back)
+                if coding.keep(self._context, dataset, found):
+                    coding.show(self._context, title, originals, back)
+                    self._context.fingerprint(f"{title}: picture", back[0])
             elif first["bpp"] is None and found["bpp"] is not None:
                 self._add_bits(dataset, title, first, found)
-            rows.append((title, *(v if v is None else round(v, 4) for v in found.values())))
-        columns = ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
-        self._context.table("Quality", columns, rows, f"{len(originals)} pictures, {source}")
+            rows.append(coding.row(title, found))
+        self._context.table(
+            "Quality", ("route", *coding.COLUMNS), rows, f"{len(originals)} pictures, {source}"
+        )
 
     def answer(self, original: Any) -> Tensors:
         """Return what each route gives back of a picture, by the route's methods."""
@@ -173,24 +144,6 @@ class _CodecMethods:
 
     def _routes(self) -> list[tuple[str, str]]:
         return [route for route in _ROUTES if all(name in self._methods for name in route if name)]
-
-    def _show(
-        self,
-        dataset: str,
-        title: str,
-        found: Tensors,
-        originals: list[Any],
-        back: list[Any],
-    ) -> None:
-        metrics = self._context.metrics
-        if dataset:
-            metrics.setdefault("benchmarks", {})[dataset] = dict(found)
-            if len(metrics["benchmarks"]) > 1:
-                return
-        metrics.update(found)
-        shown = grids.grid(self._torch, [originals[:6], back[:6]], 0.0, 1.0)
-        self._context.picture(title, shown, "row 1: originals; row 2: what comes back")
-        self._context.fingerprint(f"{title}: picture", back[0])
 
     def _add_bits(
         self,
@@ -259,67 +212,3 @@ class _CodecMethods:
         if isinstance(value, (list, tuple)) and not hasattr(value, "numel"):
             return sum(self._bits(part) for part in value)
         return 0
-
-    def _well_formed(self, title: str, originals: list[Any], back: list[Any]) -> bool:
-        wrong = [
-            f"{list(b.shape)} for {list(a.shape)}"
-            for a, b in zip(originals, back)  # noqa: B905
-            if a.shape != b.shape
-        ]
-        if not self._context.check(
-            f"{title}: shape",
-            not wrong,
-            listed(wrong) or str(list(back[0].shape)),
-            "does the model take this size? set `size`",
-        ):
-            return False
-        bad = sum(not bool(self._torch.isfinite(one).all()) for one in back)
-        told = f"{bad} of {len(back)} pictures hold NaN or infinity" if bad else ""
-        return self._context.check(f"{title}: finite", not bad, told)
-
-    def _measured(
-        self, title: str, originals: list[Any], back: list[Any], bits: int
-    ) -> dict[str, float | None]:
-        """Return PSNR, SSIM, LPIPS and bits per pixel; None for what cannot be known here."""
-        torch, files = self._torch, quality.lpips_files()
-        pairs = list(zip(originals, back))  # noqa: B905
-        near = _mean([quality.psnr(a, b) for a, b in pairs])
-        if len(pairs) > 1:
-            # Another picture's restoration must be further away: else the input is ignored.
-            crossed = _mean([quality.psnr(pairs[n][0], pairs[n - 1][1]) for n in range(len(pairs))])
-            self._context.check(
-                f"{title}: the picture comes back",
-                near > crossed,
-                f"PSNR {near:.2f} dB, against another picture's {crossed:.2f} dB",
-                "what comes back has nothing to do with what went in: are these the right weights?",
-            )
-        pixels = sum(a.shape[-1] * a.shape[-2] for a in originals)
-        return {
-            "psnr": near,
-            "ssim": _mean([quality.ssim(torch, a, b) for a, b in pairs]),
-            "lpips": _mean([quality.lpips(torch, a, b, files) for a, b in pairs])
-            if files
-            else None,
-            "bpp": bits / pixels if bits else None,
-        }
-
-    def _bounded(self, title: str, found: Mapping[str, float | None]) -> None:
-        """Check the figures against the bounds that the manifest gives."""
-        for key, value in found.items():
-            least = key in ("psnr", "ssim")
-            option = f"{'min' if least else 'max'}_{key}"
-            bound = self._wanted.get(option)
-            if bound is None or (value is None and key == "bpp"):
-                continue  # a route without a code has no bits to count
-            if value is None:
-                hint = "lay out AlexNet's weights in TORCH_HOME and install lpips or torchmetrics"
-                told = "LPIPS's weights are not on this machine"
-                self._context.check(f"{title}: {option}", False, told, hint)
-            else:
-                ok = value >= bound if least else value <= bound
-                told = f"{value:.4g}, the bound is {bound:g}"
-                self._context.check(f"{title}: {option}", ok, told)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

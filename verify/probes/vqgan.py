@@ -1,0 +1,372 @@
+"""The `vqgan` probe: CompVis' VQGAN codes pictures, and they come back.
+
+The architecture is our own (vqgan_net.py), so nothing of the project is imported. What each option
+means is in `VqganProbe`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract import options
+from fetcher.verify.contract.built_in_probes import problems_of
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.loaders import strict
+from fetcher.verify.nets import vqgan_net, vqgan_sizes
+from fetcher.verify.pictures import coding, face, images
+from fetcher.verify.weights.choice import weight_files
+from fetcher.verify.weights.expectations import check_count
+from fetcher.verify.weights.weights import open_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetcher.verify.contract.context import Context
+    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
+    from fetcher.verify.contract.protocol import ProbeRequest, Problem
+    from fetcher.verify.weights.weights import WeightFile
+
+# How a picture that came back correlates with its original, over the pixels of each colour. Trained
+# models give 0.9; no training, or halves of two models, -0.2 to 0.2.
+_FOREIGN, _POOR = 0.3, 0.6
+_BETTER = 0.5  # dB of PSNR by which what comes back is rather something else
+_FEW = 4  # codes that a picture needs at least
+_CHOSEN = 0.1  # of the spread: a choice between two near codes may fall otherwise elsewhere
+_GRID = 4  # places a side of the codes that the decoder is tried on
+_FLIPS = {"with red and blue swapped": 1, "upside down": 2, "mirrored": 3}  # of which axis
+_LEFT = "what comes back has nothing to do with what went in: are these the right weights?"
+
+
+class VqganProbe:
+    """Codes a known picture, and those of data sets, and tells how well they come back.
+
+    Options, all optional: `files` (globs; default: all weight files), `key` (dotted name of one
+    model in files that hold several; default: every model is proven), `codebook_size`,
+    `embedding_dim` and `downsample_factor` (what the model must have), `parameters`, `dataset`,
+    `images`, `size`, `input_range` (default [-1, 1]), `min_psnr`, `min_ssim`, `max_lpips`,
+    `max_bpp` (as in the probe `compression`), `face` (false: the model is for something else than
+    photographs, so the known one need not come back).
+    """
+
+    type = "vqgan"
+    requires = (("torch", "torch"),)
+    related = ("dataset",)
+
+    def validate_options(self, given: ProbeOptions) -> list[Problem]:
+        """Return all problems of the manifest's options."""
+        return problems_of(self.type, given)
+
+    def run(self, request: ProbeRequest, context: Context) -> None:
+        """Prove every model of the chosen files."""
+        context.torch_dtype()
+        context.metrics["parameters"] = 0
+        first = True
+        for name in weight_files(request, options.as_list(request.options.get("files", []))):
+            context.stage(f"loading {name}")
+            try:
+                with context.timed("load_seconds"):
+                    opened = open_weights(context, request.files[name], name)
+                found = _models(opened, name, request.options.get("key", ""))
+            except MissingLibraryError:
+                raise
+            except ProbeError as error:
+                context.check(f"{name}: loads", False, error.reason, error.hint)
+                continue
+            for one in found:
+                _Trial(request, context, one, first).run()
+                first = False
+        if "parameters" in request.options:
+            counted = context.metrics["parameters"]
+            check_count("parameters", counted, request.options["parameters"], context)
+
+
+PROBE = VqganProbe()
+
+
+@dataclass(frozen=True)
+class _InFile:
+    """One model in a file: `names` leads from each tensor's own name to that in the file."""
+
+    opened: WeightFile
+    title: str
+    names: dict[str, str]
+    beside: tuple[str, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each tensor."""
+        return {short: self.opened.tensors[name].shape for short, name in self.names.items()}
+
+
+def _models(opened: WeightFile, name: str, key: str) -> list[_InFile]:
+    """Return a file's models. Raises ProbeError if there is none, or none where `key` leads."""
+    there = vqgan_sizes.prefixes(opened.tensors)
+    chosen = [prefix for prefix in there if not key or prefix.rstrip(".") == key]
+    if there and not chosen:
+        listed = ", ".join(prefix.rstrip(".") or "(at the top)" for prefix in there)
+        raise ProbeError(f"no VQGAN lies at {key!r}; there are: {listed}", "correct `key`")
+    if not chosen:
+        vqgan_sizes.sizes_of({n: info.shape for n, info in opened.tensors.items()})  # says why
+        raise ProbeError("no VQGAN: its names lie below no common one")
+    return [_below(opened, name, prefix, len(there) > 1) for prefix in chosen]
+
+
+def _below(opened: WeightFile, name: str, prefix: str, several: bool) -> _InFile:
+    names, beside = {}, {}
+    for whole in opened.tensors:
+        if whole.startswith(prefix):
+            short = whole[len(prefix) :]
+            if vqgan_sizes.is_of_the_model(short):
+                names[short] = whole
+            else:
+                beside[short.partition(".")[0]] = True
+    title = f"{name}: {prefix.rstrip('.')}" if several and prefix else name
+    return _InFile(opened, title, names, tuple(beside))
+
+
+class _Trial:
+    """One model's proof."""
+
+    def __init__(
+        self, request: ProbeRequest, context: Context, found: _InFile, first: bool
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._found = found
+        self._first = first
+        self._torch = context.require("torch")
+        self._place = {"device": context.device(), "dtype": context.torch_dtype()}
+        self._low, self._high = request.options.get("input_range", (-1, 1))
+
+    def run(self) -> None:
+        """Load and use it; the pictures and figures of the first model are those told."""
+        context, title, found = self._context, self._found.title, self._found
+        try:
+            sizes = vqgan_sizes.sizes_of(found.shapes)
+            if not self._fits(sizes) or not self._finite():
+                return
+            context.stage(f"using {title}")
+            with context.timed("load_seconds"):
+                held = found.opened.load(found.names.values())
+                tensors = {s: held[n].to(**self._place) for s, n in found.names.items()}
+            self._net = vqgan_net.Vqgan(self._torch, tensors, sizes)
+            with self._torch.no_grad():
+                if self._known(sizes):
+                    self._keep(tensors, sizes)
+                    self._measure(sizes)
+        except MissingLibraryError:
+            raise
+        except ProbeError as error:
+            context.check(f"{title}: loads", False, error.reason, error.hint)
+
+    def _fits(self, sizes: vqgan_sizes.VqganSizes) -> bool:
+        """Compare with the table of this architecture, and with what the manifest wants."""
+        context, found, table = self._context, self._found, sizes.table()
+        shapes = found.shapes
+        differing = strict.differences(shapes, table)
+        counted = sum(found.opened.tensors[name].numbers for name in found.names.values())
+        context.metrics["parameters"] += counted
+        told = f"{sizes}; {len(shapes)} tensors, {counted:,} parameters"
+        if found.beside:
+            told += f"; beside them, not used: {strict.listed(found.beside)}"
+        if not context.check(
+            f"{found.title}: loads", not differing, differing or told, strict.advice(shapes, table)
+        ):
+            return False
+        there = {
+            "codebook_size": sizes.codes,
+            "embedding_dim": sizes.embedding,
+            "downsample_factor": sizes.factor,
+        }
+        wanted = {key: self._request.options[key] for key in there if key in self._request.options}
+        wrong = [
+            f"{key} is {there[key]}, expected {n}" for key, n in wanted.items() if there[key] != n
+        ]
+        if wanted:
+            told = ", ".join(wrong) or ", ".join(f"{key} {n}" for key, n in wanted.items())
+            hint = "this is another variant of the model: were two files swapped?"
+            context.check(f"{found.title}: variant", not wrong, told, hint)
+        return not wrong
+
+    def _finite(self) -> bool:
+        found, device = self._found, self._context.device()
+        self._context.stage(f"looking for NaN in {found.title}")
+        bad = [s for s, n in found.names.items() if found.opened.count_nonfinite(n, device)]
+        return self._context.check(
+            f"{found.title}: finite",
+            not bad,
+            f"NaN or infinity in {strict.listed(bad)}" if bad else "all weights",
+            "the weights are damaged or training diverged",
+        )
+
+    def _known(self, sizes: vqgan_sizes.VqganSizes) -> bool:
+        """Code the known picture, and it mirrored; keep what was found of it."""
+        context, title, torch = self._context, self._found.title, self._torch
+        picture = _known_picture(torch, sizes.factor)
+        with context.timed("infer_seconds"):
+            latents = self._net.latents(self._given(picture, sizes))
+            other = self._net.latents(self._given(picture.flip(3), sizes))
+            again = self._net.latents(self._given(picture, sizes))
+            back = self._net.decoded(self._net.vectors(latents))
+        wanted = picture[:, :1].expand(-1, sizes.outputs, -1, -1)
+        if not coding.well_formed(context, title, [wanted], [back]):
+            return False
+        if not all(bool(torch.isfinite(one).all()) for one in (latents, other)):
+            return context.check(f"{title}: finite", False, "what it encodes is not", _LEFT)
+        self._check_codes(sizes, latents, other, again)
+        context.fingerprint(f"{title}: latents", latents)
+        context.fingerprint(f"{title}: picture", back, _CHOSEN if sizes.codes else None)
+        if not _is_of_pictures(sizes):
+            told = f"it takes {sizes.inputs} channels and gives {sizes.outputs}: no pictures"
+            context.warn(f"{title}: quality", f"{told}, so what comes back is not judged")
+        elif self._request.options.get("face", True) and not self._datasets():
+            original, restored = self._seen(picture, sizes), self._restored(back)
+            self._check_like(f"{title}: a known photograph comes back", [original], [restored])
+        return True
+
+    def _check_codes(
+        self, sizes: vqgan_sizes.VqganSizes, latents: Any, other: Any, again: Any
+    ) -> None:
+        """Check that codes are several, the same for the same picture, and others for another."""
+        context, title, net = self._context, self._found.title, self._net
+        seen = net.codes if sizes.codes else (lambda found: found)
+        what = "codes" if sizes.codes else "latents"
+        codes = seen(latents)
+        if sizes.codes:
+            used, places = len(codes.unique()), codes.numel()
+            context.check(
+                f"{title}: several codes are used",
+                used >= min(_FEW, sizes.codes),
+                f"{used} of {sizes.codes} in {places} places",
+                "the encoder finds everything alike: is the codebook that of another model?",
+            )
+        moved = float((seen(other) != codes).float().mean())
+        told = f"a mirrored picture has other {what} at {moved:.0%} of the places"
+        context.check(f"{title}: the picture acts", moved > 0, told, _LEFT)
+        apart = float((again - latents).abs().max())
+        same = apart == 0 or apart <= 1e-3 * float(latents.float().std())
+        told = f"the same picture has the same {what}" if same else f"they differ by {apart:.2g}"
+        context.check(f"{title}: repeatable", same, told)
+
+    def _keep(self, tensors: Tensors, sizes: vqgan_sizes.VqganSizes) -> None:
+        """Keep the codebook, and what the decoder makes of codes that the seed draws."""
+        title, torch = self._found.title, self._torch
+        source = torch.Generator().manual_seed(self._request.seed)
+        if sizes.codes:
+            self._context.fingerprint(f"{title}: codebook", self._net.codebook)
+            drawn = torch.randint(sizes.codes, (1, _GRID, _GRID), generator=source)
+            vectors = self._net.looked_up(drawn.to(self._place["device"]))
+        else:
+            drawn = torch.randn(1, sizes.embedding, _GRID, _GRID, generator=source)
+            vectors = drawn.to(**self._place)
+        self._context.fingerprint(f"{title}: decoded codes", self._net.decoded(vectors))
+
+    def _measure(self, sizes: vqgan_sizes.VqganSizes) -> None:
+        """Send pictures through the first model, and tell how well they come back."""
+        if not self._first or not _is_of_pictures(sizes):
+            return
+        context, wanted = self._context, self._request.options
+        wrong = [side for side in coding.size_of(wanted) if side % sizes.factor]
+        if wrong:
+            hint = f"set `size` to multiples of {sizes.factor}"
+            raise ProbeError(f"it takes no pictures of {wrong[0]} pixels a side", hint)
+        each = math.ceil(math.log2(sizes.codes)) if sizes.codes > 1 else 0
+        for dataset, pictures, source in coding.originals(self._request, context):
+            context.stage(f"coding pictures {source}")
+            title = f"reconstruct on {dataset}" if dataset else "reconstruct"
+            back, bits = [], 0
+            for one in pictures:
+                with context.timed("infer_seconds"):
+                    latents = self._net.latents(self._given(one, sizes))
+                    back.append(self._restored(self._net.decoded(self._net.vectors(latents))))
+                bits += each * latents.shape[-1] * latents.shape[-2]
+            originals = [self._seen(one, sizes) for one in pictures]
+            if not coding.well_formed(context, title, originals, back):
+                continue
+            if dataset:
+                self._check_like(f"{title}: pictures come back", originals, back)
+            found = coding.measured(context, title, originals, back, bits)
+            coding.check_bounds(context, title, wanted, found)
+            if coding.keep(context, dataset, found):
+                coding.show(context, title, originals, back)
+            told = f"{len(originals)} pictures, {source}"
+            context.table(
+                "Quality", ("pictures", *coding.COLUMNS), [coding.row(title, found)], told
+            )
+
+    def _check_like(self, name: str, originals: Sequence[Any], back: Sequence[Any]) -> None:
+        """Check that what comes back is like the originals, and not like something else of them."""
+        pairs = list(zip(originals, back))  # noqa: B905
+        alike = sum(_correlation(a, b) for a, b in pairs) / len(pairs)
+        error = _error(pairs)
+        better = [
+            said
+            for said, axis in _FLIPS.items()
+            if _error([(a.flip(axis), b) for a, b in pairs]) * 10 ** (_BETTER / 10) < error
+        ]
+        told = f"correlation {alike:.2f} with the original"
+        hint = "is it for something else than photographs? name pictures of its kind in `dataset`"
+        if alike < _FOREIGN:
+            hint = f"are encoder, codebook and decoder of one model, and trained? Else: {hint}"
+            self._context.check(name, False, f"{told}: at least {_FOREIGN:g} is expected", hint)
+        elif better:
+            hint = "were channels or axes exchanged on the way in or out?"
+            self._context.check(name, False, f"it comes back {' and '.join(better)}", hint)
+        elif alike < _POOR:
+            self._context.warn(name, f"{told}, which is little", hint)
+        else:
+            self._context.check(name, True, told)
+
+    def _datasets(self) -> bool:
+        """Tell whether pictures of a data set are laid out: they say more than a known one."""
+        named = options.as_list(self._request.options.get("dataset", []))
+        return any(coding.pictures_of(self._request, dataset) for dataset in named)
+
+    def _given(self, picture: Any, sizes: vqgan_sizes.VqganSizes) -> Any:
+        """Return a picture (1, 3, H, W) in 0..1 as the model takes it; for maps of many classes
+        its brightness chooses the class.
+        """
+        if sizes.inputs not in (1, 3):
+            level = (picture.mean(dim=1) * (sizes.inputs - 1)).round().long()
+            one_of = self._torch.nn.functional.one_hot(level, sizes.inputs)
+            return one_of.permute(0, 3, 1, 2).to(**self._place)
+        seen = self._seen(picture, sizes)[:, : sizes.inputs]
+        return (seen * (self._high - self._low) + self._low).to(**self._place)
+
+    def _seen(self, picture: Any, sizes: vqgan_sizes.VqganSizes) -> Any:
+        """Return a picture as the model can see it: grey where it knows no colours."""
+        return (
+            picture.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+            if sizes.inputs == 1
+            else picture
+        )
+
+    def _restored(self, back: Any) -> Any:
+        """Return what comes back as a picture (1, 3, H, W) in 0..1, on the CPU."""
+        back = (back.float().cpu() - self._low) / (self._high - self._low)
+        return back.clamp(0, 1).expand(-1, 3, -1, -1)
+
+
+def _is_of_pictures(sizes: vqgan_sizes.VqganSizes) -> bool:
+    return sizes.inputs == sizes.outputs and sizes.inputs in (1, 3)
+
+
+def _known_picture(torch: Any, factor: int) -> Any:
+    """Return the known photograph, large enough for some 12 x 18 places of the code."""
+    picture = face.read(torch)
+    height, width = picture.shape[-2:]
+    scale = 2 if factor >= 16 else 1
+    sides = (max(1, round(side * scale / factor)) * factor for side in (height, width))
+    return images.resized(torch, picture, *sides)
+
+
+def _correlation(one: Any, other: Any) -> float:
+    one, other = (x - x.mean(dim=(2, 3), keepdim=True) for x in (one, other))
+    size = float((one.square().sum() * other.square().sum()).sqrt())
+    return float((one * other).sum()) / size if size else 0.0
+
+
+def _error(pairs: Sequence[tuple[Any, Any]]) -> float:
+    return sum(float((a - b).square().mean()) for a, b in pairs) / len(pairs)
