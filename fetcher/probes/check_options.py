@@ -119,7 +119,7 @@ def _place(problem: Problem, artifact: Node, probe: Node) -> Node:
     for key, value in probe.pairs:
         if key.text == problem.option:
             return key if problem.unknown else _inner(value, problem.path)
-    return _inner(_in_record(problem.option, artifact), problem.path)
+    return _inner(_in_record(problem.option, artifact, probe), problem.path)
 
 
 def _inner(node: Node, path: Iterable[str | int]) -> Node:
@@ -134,8 +134,9 @@ def _inner(node: Node, path: Iterable[str | int]) -> Node:
     return node
 
 
-def _in_record(option: str, artifact: Node) -> Node:
+def _in_record(option: str, artifact: Node, probe: Node) -> Node:
     """Where the artifact's record says what the probe leaves out."""
     from fetcher.probes.defaults import IN_RECORD
 
-    return _inner(artifact, IN_RECORD.get(option, ()))
+    places = IN_RECORD.get(node_of(probe, "type").text or "", {})
+    return _inner(artifact, places.get(option, ()))

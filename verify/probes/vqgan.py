@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fetcher.verify.contract.context import Context
-    from fetcher.verify.contract.foreign import ProbeOptions, Tensors
+    from fetcher.verify.contract.foreign import ProbeOptions
     from fetcher.verify.contract.protocol import ProbeRequest, Problem
     from fetcher.verify.weights.weights import WeightFile
 
@@ -154,7 +154,7 @@ class _Trial:
             self._net = vqgan_net.Vqgan(self._torch, tensors, sizes)
             with self._torch.no_grad():
                 if self._known(sizes):
-                    self._keep(tensors, sizes)
+                    self._keep(sizes)
                     self._measure(sizes)
         except MissingLibraryError:
             raise
@@ -242,6 +242,8 @@ class _Trial:
                 f"{used} of {sizes.codes} in {places} places",
                 "the encoder finds everything alike: is the codebook that of another model?",
             )
+            if not sizes.gumbel:
+                self._check_near(latents, net.looked_up(codes))
         moved = float((seen(other) != codes).float().mean())
         told = f"a mirrored picture has other {what} at {moved:.0%} of the places"
         context.check(f"{title}: the picture acts", moved > 0, told, _LEFT)
@@ -250,7 +252,21 @@ class _Trial:
         told = f"the same picture has the same {what}" if same else f"they differ by {apart:.2g}"
         context.check(f"{title}: repeatable", same, told)
 
-    def _keep(self, tensors: Tensors, sizes: vqgan_sizes.VqganSizes) -> None:
+    def _check_near(self, latents: Any, chosen: Any) -> None:
+        """Check that the chosen entries are nearer to the latents than one vector for all is."""
+        latents, chosen = latents.float(), chosen.float()
+        middle = latents.mean(dim=(0, 2, 3), keepdim=True)
+        spread = float((latents - middle).square().mean())
+        left = float((latents - chosen).square().mean())
+        self._context.check(
+            f"{self._found.title}: the codebook fits the encoder",
+            left < spread,
+            f"what it encodes is {math.sqrt(left / max(spread, 1e-12)):.2g} of its spread from the "
+            "nearest entries",
+            "is the codebook that of another model, or without training?",
+        )
+
+    def _keep(self, sizes: vqgan_sizes.VqganSizes) -> None:
         """Keep the codebook, and what the decoder makes of codes that the seed draws."""
         title, torch = self._found.title, self._torch
         source = torch.Generator().manual_seed(self._request.seed)

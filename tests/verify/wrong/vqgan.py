@@ -141,7 +141,7 @@ CASES = [
         "a codebook without training",
         _part("quantize", lambda: filled(sizes())),
         right,
-        _BACK,
+        "the codebook fits the encoder",
     ),
     Case("vqgan", "every kernel shuffled", _each("", _shuffled), right, _BACK),
     Case(
