@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # models give 0.9; no training, or halves of two models, -0.2 to 0.2.
 _FOREIGN, _POOR = 0.3, 0.6
 _BETTER = 0.5  # dB of PSNR by which what comes back is rather something else
+_FIT = 0.9  # of the variance of what is encoded: that is left by a codebook of tiny random entries
 _FEW = 4  # codes that a picture needs at least
 _CHOSEN = 0.1  # of the spread: a choice between two near codes may fall otherwise elsewhere
 _GRID = 4  # places a side of the codes that the decoder is tried on
@@ -260,7 +261,7 @@ class _Trial:
         left = float((latents - chosen).square().mean())
         self._context.check(
             f"{self._found.title}: the codebook fits the encoder",
-            left < spread,
+            left < _FIT * spread,
             f"what it encodes is {math.sqrt(left / max(spread, 1e-12)):.2g} of its spread from the "
             "nearest entries",
             "is the codebook that of another model, or without training?",
