@@ -63,7 +63,8 @@ TASKS: Mapping[str, Task] = {
     "depth-estimation": Task(("AutoModelForDepthEstimation",), PICTURE),
     "zero-shot-image-classification": Task(("AutoModelForZeroShotImageClassification",), BOTH),
     "zero-shot-object-detection": Task(("AutoModelForZeroShotObjectDetection",), BOTH),
-    "feature-extraction": Task(("AutoModel",), TEXT),
+    # Of a kind with two halves, such as T5, the files may hold the first one alone.
+    "feature-extraction": Task(("AutoModel", "AutoModelForTextEncoding"), TEXT),
     "image-feature-extraction": Task(("AutoModel",), PICTURE),
 }
 _PICTURES_OF_THEIR_OWN = ("image_size", "num_channels")
@@ -83,6 +84,8 @@ def task_of(config: ModelConfig) -> str:
         if isinstance(labels, dict) and len(labels) == 1:
             return "text-ranking"
     for task, known in TASKS.items():
+        if task == "fill-mask" and name.endswith("ForConditionalGeneration"):
+            continue  # BART and its like are listed there too, whatever they were trained for
         if any(name in _classes(auto, kind) for auto in known.autos):
             seeing = any(key in config for key in _PICTURES_OF_THEIR_OWN)
             return f"image-{task}" if task == "feature-extraction" and seeing else task

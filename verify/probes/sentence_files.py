@@ -48,6 +48,7 @@ def check(files: Mapping[str, Path], pooling: str | None, context: Context) -> S
     if marker in files and kind != "StaticEmbedding":
         place = files[marker].parent
         folders.check_config(files, marker)
+    folders.check_settings(files, place, context)
     if kind == "Transformer":
         _check_tokenizer_files(place, folder, context)
     tensors: Collection[str] = ()

@@ -61,6 +61,7 @@ class TransformersTask:
         context.stage("looking at the files")
         folder = folders.folder_of(request.files, "config.json", "a model")
         config = folders.check_config(request.files, "config.json")
+        folders.check_settings(request.files, folder, context)
         folders.check_weights(request.files, folder, context)
         task = request.options.get("task") or tasks.task_of(config)
         context.metrics["task"] = task
