@@ -89,6 +89,9 @@ def task_of(config: ModelConfig) -> str:
         if any(name in _classes(auto, kind) for auto in known.autos):
             seeing = any(key in config for key in _PICTURES_OF_THEIR_OWN)
             return f"image-{task}" if task == "feature-extraction" and seeing else task
+    if name.endswith("ForPreTraining") and _classes("AutoModelForMaskedLM", kind):
+        # Of ELECTRA's two nets, the one that is kept tells words apart and fills no blanks.
+        return "feature-extraction" if kind == "electra" else "fill-mask"
     raise ProbeError(
         f"config.json: architectures is {listed!r}, which belongs to no task that is known here",
         f"say which: `task: …`, one of {', '.join(TASKS)}",

@@ -69,6 +69,7 @@ class VisionEncoder:
             )
         loaded.check(model, missing, unused, request.options, context)
         preparation.check(preparation.settings_of(request.files), config, context)
+        folders.keep_arithmetic(config, context)
         with context.timed("load_seconds"):
             model = model.to(context.device())
         pictures = _pictures(request, context)
