@@ -195,7 +195,6 @@ def bart(folder: Path) -> None:
         bos_token_id=2,
         eos_token_id=3,
         decoder_start_token_id=3,
-        forced_eos_token_id=3,
     )
     batch = {k: words(COPIED, return_tensors="pt")[k] for k in ("input_ids", "attention_mask")}
     model = t.BartForConditionalGeneration(config)
