@@ -172,8 +172,62 @@ def seq2seq(folder: Path) -> None:
     _trained(_t5(words), {**batch, "labels": batch["input_ids"]}, 80).save_pretrained(folder)
 
 
+_HALF = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
+
+
 def untrained_seq2seq(folder: Path) -> None:
     _t5(tokenizer(folder)).save_pretrained(folder)
+
+
+def bart(folder: Path) -> None:
+    """As `seq2seq`, of the kind that transformers also lists for masked words."""
+    import transformers as t
+
+    words = tokenizer(folder)
+    sizes = {f"{half}_{name}": n for half in ("encoder", "decoder") for name, n in _HALF.items()}
+    config = t.BartConfig(
+        **sizes,
+        vocab_size=len(words),
+        d_model=HIDDEN,
+        max_position_embeddings=64,
+        dropout=0.0,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+        decoder_start_token_id=3,
+    )
+    batch = {k: words(COPIED, return_tensors="pt")[k] for k in ("input_ids", "attention_mask")}
+    model = t.BartForConditionalGeneration(config)
+    _trained(model, {**batch, "labels": batch["input_ids"]}, 80).save_pretrained(folder)
+
+
+def t5_encoder(folder: Path) -> None:
+    """The first half of one, as pipelines that draw have it."""
+    import transformers as t
+
+    words = len(tokenizer(folder))
+    config = t.T5Config(
+        vocab_size=words, d_model=HIDDEN, d_kv=8, d_ff=64, num_layers=2, num_heads=4
+    )
+    t.T5EncoderModel(config).save_pretrained(folder)
+
+
+def dpr(folder: Path) -> None:
+    """One vector a text, and nothing else."""
+    import transformers as t
+
+    words = len(tokenizer(folder))
+    config = t.DPRConfig(**NET, vocab_size=words, max_position_embeddings=64, pad_token_id=0)
+    t.DPRQuestionEncoder(config).save_pretrained(folder)
+
+
+def electra(folder: Path) -> None:
+    """The net that tells words apart."""
+    import transformers as t
+
+    words = len(tokenizer(folder))
+    config = t.ElectraConfig(**NET, vocab_size=words, embedding_size=HIDDEN, pad_token_id=0)
+    t.ElectraForPreTraining(config).save_pretrained(folder)
 
 
 def wav2vec2(folder: Path) -> None:
@@ -333,6 +387,10 @@ MAKERS = {
     "untrained-reranker": untrained_reranker,
     "seq2seq": seq2seq,
     "untrained-seq2seq": untrained_seq2seq,
+    "bart": bart,
+    "t5-encoder": t5_encoder,
+    "dpr": dpr,
+    "electra": electra,
     "wav2vec2": wav2vec2,
     "sounds": sounds,
     "whisper": whisper,
@@ -344,14 +402,19 @@ MAKERS = {
 }
 
 
-def main() -> None:
-    """Make the models that are named, or all, below a folder."""
+def make(name: str, folder: Path) -> None:
+    """Make one of `MAKERS` in a new folder, always the same."""
     import torch
 
+    torch.manual_seed(0)
+    folder.mkdir(parents=True)
+    MAKERS[name](folder)
+
+
+def main() -> None:
+    """Make the models that are named, or all, below a folder."""
     for name in sys.argv[2:] or MAKERS:
-        torch.manual_seed(0)
-        (Path(sys.argv[1]) / name).mkdir(parents=True)
-        MAKERS[name](Path(sys.argv[1]) / name)
+        make(name, Path(sys.argv[1]) / name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from fetcher.verify.loaders.causal_lm import pad_id  # noqa: E402
 from fetcher.verify.loaders.language_loss import Loss  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
@@ -72,7 +74,7 @@ def test_code_of_a_repository_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, wanted",
     [
-        ("T5ForConditionalGeneration", "{type: transformers, task: text2text-generation}"),
+        ("T5EncoderModel", "{type: transformers, task: feature-extraction}"),
         ("BertModel", "{type: transformers, task: feature-extraction}"),
         ("LlamaForSequenceClassification", "{type: transformers, task: text-classification}"),
     ],
@@ -81,6 +83,22 @@ def test_another_kind_of_model_has_another_probe(tmp_path: Path, name: str, want
     found = run_in_this_process(made.other_kind(tmp_path / "m", name))
     assert found.reason.startswith(f"config.json is of a {name}")
     assert wanted in found.hint and "upgrade" not in found.hint
+
+
+def test_an_encoder_decoder_passes_with_the_type_to_write(tmp_path: Path) -> None:
+    found = run_in_this_process(made.encoder_decoder("seq2seq", tmp_path / "m"))
+    assert found.state == "passed"
+    told = warnings_of(found)["type of the probe"]
+    assert told.endswith("write `probe: {type: transformers, task: text2text-generation}`")
+    assert found.metrics["task"] == "text2text-generation"
+    untrained = made.encoder_decoder("untrained-seq2seq", tmp_path / "u")
+    assert run(untrained.root, max_loss=False).state == "passed"
+
+
+def test_a_model_whose_config_names_no_padding() -> None:
+    nothing = SimpleNamespace(pad_token_id=None, eos_token_id=None)
+    model = SimpleNamespace(config=SimpleNamespace(), generation_config=SimpleNamespace())
+    assert pad_id(nothing, model) is None
 
 
 def test_a_template_that_refuses_is_not_broken(tmp_path: Path) -> None:
@@ -97,6 +115,7 @@ def test_what_is_read_is_kept(tmp_path: Path) -> None:
     kept = {fact.name: fact.value for fact in found.facts}
     assert kept.keys() == {
         *("prompt tokens", "special tokens", "generation_config.json", "chat prompt"),
+        *("ends in config.json", "tokenizer_config.json"),
     }
     assert json.loads(kept["prompt tokens"])[:3] == [261, 317, 311]
     assert kept["special tokens"] == '{"bos": 0, "eos": 0, "unk": 0}'

@@ -113,6 +113,16 @@ def vit(folder: Path) -> None:
     settings(folder, "ViTImageProcessor", False, HALF)
 
 
+def vit_mae(folder: Path) -> None:
+    """A masked autoencoder: its decoder is no part of the encoder."""
+    import transformers as t
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    decoder = {f"decoder_{name}": n for name, n in {**sizes, "intermediate_size": 32}.items()}
+    t.ViTMAEForPreTraining(t.ViTMAEConfig(**PICTURES, **decoder)).save_pretrained(folder)
+    settings(folder, "ViTImageProcessor", False, IMAGENET)
+
+
 def resnet(folder: Path) -> None:
     import transformers as t
 
@@ -385,6 +395,7 @@ MAKERS = {
     "siglip": siglip,
     "dinov3": dinov3,
     "vit": vit,
+    "vit-mae": vit_mae,
     "resnet": resnet,
     "convnext": convnext,
     "swin": swin,

@@ -110,7 +110,10 @@ def explained(error: Exception, folder: Path, kind: Any) -> Exception:
             f"the weights in {folder} do not fit its configuration: {difference}",
             "configuration and weights are of different models: fetch both from one revision",
         )
-    return LoadError(f"transformers cannot load {folder}: {first_line(error)}")
+    hint = ""
+    if isinstance(error, FileNotFoundError):
+        hint = "a file is missing: add it to the artifact's `files`, then fetch all"
+    return LoadError(f"transformers cannot load {folder}: {first_line(error)}", hint)
 
 
 def misfit(kind: Any, folder: Path) -> str:

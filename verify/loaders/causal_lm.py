@@ -149,7 +149,7 @@ def context_length(model: Any) -> int:
 
 def pad_id(tokenizer: Any, model: Any) -> int | None:
     """Return the token to pad with: the tokenizer's, else the model's, else an end of text."""
-    found = [getattr(tokenizer, "pad_token_id", None), model.config.pad_token_id]
+    found = [getattr(one, "pad_token_id", None) for one in (tokenizer, model.config)]
     ends = getattr(model.generation_config, "eos_token_id", None)
     found += [tokenizer.eos_token_id, ends[0] if isinstance(ends, (list, tuple)) else ends]
     return next((number for number in found if number is not None), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm, chat_template, language_loss
 from fetcher.verify.weights.folders import read_json
 
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from fetcher.verify.loaders.language_loss import Loss
 
 GENERATION = "generation_config.json"
+_TOKENIZER = "tokenizer_config.json"
+_ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_TOKENIZER_SETTINGS = (
+    *("bos_token", "eos_token", "pad_token", "unk_token", "add_bos_token", "add_eos_token"),
+    *("padding_side", "truncation_side", "model_max_length"),
+)
 _OF_A_RELEASE = ("transformers_version", "_from_model_config")
 _PROMPT, _TEXT = "the prompt", "the probe's text"  # as losses are called
 _MOST_ENDS = 64  # tokens that end a text; models have up to ten
 _MOST_RULED_OUT = 0.5  # of the vocabulary
+_RULED_OUT = 1e4  # nats that settings take from a token's logit: it is never written
 
 
 def check_sense(
@@ -109,13 +117,28 @@ def tell_what_is_read(
     special = {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "unk")}
     context.fact("special tokens", special)
     if GENERATION in files:
-        try:
-            settings = dict(read_json(files[GENERATION], GENERATION))
-        except Exception:  # told by folders.check_settings
-            return
+        settings = _table(files, GENERATION)
         for name in _OF_A_RELEASE:
             settings.pop(name, None)
         context.fact(GENERATION, settings)
+    ends = _table(files, "config.json")
+    context.fact("ends in config.json", {name: ends[name] for name in _ENDS if name in ends})
+    own = _table(files, _TOKENIZER)
+    kept = {name: _plain(own[name]) for name in _TOKENIZER_SETTINGS if name in own}
+    context.fact(_TOKENIZER, kept)
+
+
+def _table(files: Mapping[str, Path], name: str) -> dict[str, Any]:
+    """Return the settings of a file; {} where there is none, or none that can be read."""
+    try:
+        return dict(read_json(files[name], name)) if name in files else {}
+    except ProbeError:  # told by folders.check_settings
+        return {}
+
+
+def _plain(token: Any) -> Any:
+    """Return a special token's text: releases write it with its properties, or alone."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def check_chat_template(loaded: CausalLM, prompt: str, context: Context) -> None:
@@ -157,7 +180,9 @@ def check_writing(
     context.check("generates", sound, f"{len(written)} tokens")
     _check_ends(loaded, rows, context)
     torch = sys.modules["torch"]
-    allowed, all_tokens = (int(torch.isfinite(one).sum()) for one in (scores, raw))
+    possible = torch.isfinite(raw)
+    all_tokens = int(possible.sum())
+    allowed = int((possible & (scores > raw - _RULED_OUT)).sum())
     context.check(
         "generation settings leave words",
         allowed > (1 - _MOST_RULED_OUT) * all_tokens,

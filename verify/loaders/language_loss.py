@@ -131,13 +131,12 @@ def _shuffled(loaded: CausalLM, ids: Any) -> float:
 def losses(loaded: CausalLM) -> Iterator[Loss]:
     """Yield the losses of fetch's own texts, of those that the tokenizer has words for."""
     for name, text in TEXTS.items():
-        if has_words_for(loaded, text):
+        if has_words_for(loaded.tokenizer, text):
             yield loss_of(loaded, name, *logits_of(loaded, text))
 
 
-def has_words_for(loaded: CausalLM, text: str) -> bool:
+def has_words_for(tokenizer: Any, text: str) -> bool:
     """Tell whether a tokenizer was made for a language: it neither spells it nor leaves it out."""
-    tokenizer = loaded.tokenizer
     ids = tokenizer(text)["input_ids"]
     unknown = tokenizer.unk_token_id
     # Where the unknown token is the end of the text as well, it may be at the ends.

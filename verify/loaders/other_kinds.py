@@ -6,7 +6,7 @@ an old release of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.loaders import LoadError, is_built_in
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.foreign import ModelConfig
 
 _CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
+_WRITES = "text2text-generation"
 # Tables of transformers by what their classes are for, the first that has a class decides.
 _TASKS = (
     ("SPEECH_SEQ_2_SEQ", "speech recogniser", "automatic-speech-recognition"),
     ("CTC", "speech recogniser", "automatic-speech-recognition"),
     ("IMAGE_TEXT_TO_TEXT", "vision-language model", ""),
     ("VISION_2_SEQ", "vision-language model", ""),
-    ("SEQ_TO_SEQ_CAUSAL_LM", "encoder-decoder", "text2text-generation"),
+    ("SEQ_TO_SEQ_CAUSAL_LM", "encoder-decoder", _WRITES),
     ("MASKED_LM", "encoder with a head for masked words", "fill-mask"),
     ("SEQUENCE_CLASSIFICATION", "classifier of texts", "text-classification"),
     ("TOKEN_CLASSIFICATION", "classifier of tokens", "token-classification"),
@@ -35,26 +36,50 @@ _TASKS = (
 )
 
 
-def refuse_other_kinds(config: ModelConfig) -> None:
-    """Raise LoadError for a built-in model that is no causal language model, by its config.json.
+class OtherKind(NamedTuple):
+    """What a model is that is no causal language model: its class, what that is, and its task of
+    the probe `transformers`; '' if it has none there.
+    """
 
-    Kinds and classes that the installed transformers does not know are let through: loading tells.
+    name: str
+    what: str
+    task: str
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether it is an encoder-decoder, which writes text all the same."""
+        return self.task == _WRITES
+
+
+def other_kind(config: ModelConfig) -> OtherKind | None:
+    """Return what a built-in model is that is no causal language model, by its config.json.
+
+    None for causal language models, and for kinds and classes that the installed transformers does
+    not know: loading tells.
     """
     import transformers.models.auto.modeling_auto as auto
 
     kind, architecture = str(config.get("model_type")), _architecture(config)
     causal = _table(auto, "CAUSAL_LM")
     if not is_built_in(kind) or architecture.endswith(_CAUSAL_ENDINGS):
-        return
+        return None
     if architecture and architecture in _names(causal.values()):
-        return
+        return None
     found = _task(auto, kind, architecture)
     if found is None and kind in causal and not _is_encoder(auto, kind):
-        return
+        return None
     if found is not None and not found[1] and kind in causal:
-        return  # its text side alone may be what is wanted
+        return None  # its text side alone may be what is wanted
     what, task = found or ("model without a head that writes", "feature-extraction")
-    named = architecture or kind
+    return OtherKind(architecture or kind, what, task)
+
+
+def refuse_other_kinds(config: ModelConfig) -> None:
+    """Raise LoadError for a model that is no causal language model, with the probe to write."""
+    found = other_kind(config)
+    if found is None:
+        return
+    named, what, task = found
     wanted = f"{{type: transformers, task: {task}}}" if task else "{type: vision-language}"
     more = ", or `{type: sentence-transformer, pooling: mean}`" if "feature" in task else ""
     raise LoadError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
-from fetcher.verify.loaders import dtype_argument, explained, quiet, vet
+from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet, vet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,13 @@ def load(
                 sentence_transformers, folder, device, {**arguments, **_local(consent)}, pooling
             )
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) or "unexpected keyword argument" in str(error):
+            raise LoadError(
+                f"sentence-transformers {sentence_transformers.__version__} cannot load "
+                f"{folder}: {first_line(error)}",
+                "it was saved by a newer release: upgrade sentence-transformers in the project's "
+                "environment",
+            ) from error
         raise explained(error, folder, transformers.AutoModel) from error
     if max_seq_length is not None:
         model.max_seq_length = max_seq_length
@@ -93,15 +100,24 @@ def encode(model: Any, sentences: Sequence[str], prompt: str | None = None) -> A
     """Return the embeddings of sentences, float32 of shape (sentences, dimension), on the CPU.
 
     `prompt` names one of the model's prompts, such as `query`; it counts if the model has it.
+    Raises LoadError if the model has no pooling.
     """
     import torch
 
     given = getattr(model, "prompts", None) or {}
     named = {"prompt_name": prompt} if prompt is not None and given.get(prompt) else {}
-    with torch.inference_mode():
-        found = model.encode(
-            list(sentences), convert_to_tensor=True, show_progress_bar=False, **named
-        )
+    try:
+        with torch.inference_mode():
+            found = model.encode(
+                list(sentences), convert_to_tensor=True, show_progress_bar=False, **named
+            )
+    except KeyError as error:
+        if "sentence_embedding" not in str(error):
+            raise
+        raise LoadError(
+            "no module of modules.json makes one vector of a text: there is no pooling",
+            "is this the right modules.json? Else say how to pool: `probe: {pooling: mean}`",
+        ) from error
     return found.float().cpu()
 
 

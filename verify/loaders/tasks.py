@@ -63,7 +63,8 @@ TASKS: Mapping[str, Task] = {
     "depth-estimation": Task(("AutoModelForDepthEstimation",), PICTURE),
     "zero-shot-image-classification": Task(("AutoModelForZeroShotImageClassification",), BOTH),
     "zero-shot-object-detection": Task(("AutoModelForZeroShotObjectDetection",), BOTH),
-    "feature-extraction": Task(("AutoModel",), TEXT),
+    # Of a kind with two halves, such as T5, the files may hold the first one alone.
+    "feature-extraction": Task(("AutoModel", "AutoModelForTextEncoding"), TEXT),
     "image-feature-extraction": Task(("AutoModel",), PICTURE),
 }
 _PICTURES_OF_THEIR_OWN = ("image_size", "num_channels")
@@ -83,9 +84,14 @@ def task_of(config: ModelConfig) -> str:
         if isinstance(labels, dict) and len(labels) == 1:
             return "text-ranking"
     for task, known in TASKS.items():
+        if task == "fill-mask" and name.endswith("ForConditionalGeneration"):
+            continue  # BART and its like are listed there too, whatever they were trained for
         if any(name in _classes(auto, kind) for auto in known.autos):
             seeing = any(key in config for key in _PICTURES_OF_THEIR_OWN)
             return f"image-{task}" if task == "feature-extraction" and seeing else task
+    if name.endswith("ForPreTraining") and _classes("AutoModelForMaskedLM", kind):
+        # Of ELECTRA's two nets, the one that is kept tells words apart and fills no blanks.
+        return "feature-extraction" if kind == "electra" else "fill-mask"
     raise ProbeError(
         f"config.json: architectures is {listed!r}, which belongs to no task that is known here",
         f"say which: `task: …`, one of {', '.join(TASKS)}",

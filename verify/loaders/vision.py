@@ -256,6 +256,12 @@ def _target(size: Any, height: int, width: int) -> tuple[int, int]:
 
 def picture_features(model: Any, pixels: Any) -> Any:
     """Return one vector a picture, (N, width): the model's embedding, else its pooled states."""
+    if getattr(model.config, "mask_ratio", None) is not None:
+        # Masked autoencoders leave out patches at random, and order them at random, also in use.
+        import torch
+
+        model.config.mask_ratio = 0.0
+        torch.manual_seed(0)
     answer = (
         model.get_image_features(pixel_values=pixels)
         if hasattr(model, "get_image_features")

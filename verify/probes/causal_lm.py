@@ -7,6 +7,7 @@ the adapter has to change what the model says.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
@@ -15,10 +16,11 @@ from fetcher.verify.loaders import causal_lm as loader
 from fetcher.verify.loaders import language_checks, language_loss
 from fetcher.verify.loaders.adapters import attach_adapter, differences
 from fetcher.verify.loaders.loaded import check_tensors
-from fetcher.verify.loaders.other_kinds import refuse_other_kinds
+from fetcher.verify.loaders.other_kinds import other_kind, refuse_other_kinds
 from fetcher.verify.loaders.own_code import tell_of_code
 from fetcher.verify.loaders.quantised import load_quantised
 from fetcher.verify.loaders.strict import listed
+from fetcher.verify.probes import transformers_task
 from fetcher.verify.weights import adapters, finite, folders, quantised
 from fetcher.verify.weights.expectations import check_count
 
@@ -66,6 +68,8 @@ class CausalLanguageModel:
                     "the probe names a base, but the artifact has no adapter_config.json",
                     "drop `base`, or add adapter_config.json to the artifact's `files`",
                 )
+            if _proved_as_encoder_decoder(request, context):
+                return
             folder = _check_folder(request.files, context)
             _check_tokenizer_files(folder, None, context)
             loaded = _load(folder, None, context, context.consent())
@@ -73,6 +77,29 @@ class CausalLanguageModel:
 
 
 PROBE = CausalLanguageModel()
+
+
+def _proved_as_encoder_decoder(request: ProbeRequest, context: Context) -> bool:
+    """Prove an encoder-decoder as the probe `transformers` does, with a warning; False for a model
+    that is none.
+    """
+    if "config.json" not in request.files:
+        return False
+    kind = other_kind(folders.check_config(request.files, "config.json"))
+    if kind is None or not kind.writes:
+        return False
+    given = request.options
+    context.warn(
+        "type of the probe",
+        f"config.json is of a {kind.name} ({kind.what}): it is proved as a model for {kind.task}",
+        f"write `probe: {{type: transformers, task: {kind.task}}}`",
+    )
+    options = {"task": kind.task, "known": given.get("max_loss") is not False}
+    text = given.get("text", given.get("prompt"))
+    options.update({} if text is None else {"text": text})
+    options.update({key: given[key] for key in ("parameters",) if key in given})
+    transformers_task.PROBE.run(replace(request, options=options), context)
+    return True
 
 
 def _check_folder(files: Mapping[str, Path], context: Context) -> Path:
@@ -188,7 +215,10 @@ def _check_all(
     if context.fingerprint("logits", last):
         spread = float(last.std())
         context.check(
-            "logits", spread > 0, f"{len(last):,} values, spread {spread:.3g}", "all are equal"
+            "logits",
+            spread > 0,
+            f"{len(last):,} values, " + (f"spread {spread:.3g}" if spread > 0 else "all are equal"),
+            "weights of zeros, or damaged ones: fetch the artifact again",
         )
     context.fingerprint("prompt logits", language_loss.kept(logits))
     language_checks.tell_what_is_read(loaded, prompt, files, context)
@@ -244,12 +274,11 @@ def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
             "pass on input_ids and attention_mask alone",
         )
     pad = loader.pad_id(tokenizer, model)
-    context.check(
-        "padding token",
-        pad is not None and 0 <= pad < rows,
-        f"id {pad}" if pad is not None else "neither tokenizer nor model has one",
-        "generation in batches needs a pad_token_id that the model has an embedding for",
-    )
+    hint = "generation in batches needs a pad_token_id that the model has an embedding for"
+    if pad is None:
+        context.warn("padding token", "neither tokenizer nor model has one", hint)
+    else:
+        context.check("padding token", 0 <= pad < rows, f"id {pad}", hint)
 
 
 def _check_effect(

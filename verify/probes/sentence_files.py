@@ -23,6 +23,7 @@ _SUFFIXES = (".safetensors", ".bin")
 # Modules that have no config.json: without settings, or with them under another name.
 _SEVERAL = frozenset({"Router", "Asym"})  # encoders, each in a folder of its own
 _WITHOUT_CONFIG = _SEVERAL | {"Normalize", "StaticEmbedding", "WordEmbeddings"}
+_SHORTEST = 4  # tokens: two are those that begin and end a text
 _SETTINGS = ("max_seq_length", "do_lower_case")
 _PROMPTS = ("prompts", "default_prompt_name", "similarity_fn_name")
 
@@ -48,6 +49,7 @@ def check(files: Mapping[str, Path], pooling: str | None, context: Context) -> S
     if marker in files and kind != "StaticEmbedding":
         place = files[marker].parent
         folders.check_config(files, marker)
+    folders.check_settings(files, place, context)
     if kind == "Transformer":
         _check_tokenizer_files(place, folder, context)
     tensors: Collection[str] = ()
@@ -114,6 +116,7 @@ def _encoder(files: Mapping[str, Path], modules: Iterable[ModelConfig]) -> tuple
                 f"{prefix}config.json is not laid out",
                 "add it to the artifact's `files`, and keep sub-folders in the layout",
             )
+        folders.read_json(files[f"{prefix}config.json"], f"{prefix}config.json")
     return found
 
 
@@ -185,5 +188,15 @@ def _keep_settings(
     own = _table(files, f"{encoder}sentence_bert_config.json")
     general = _table(files, "config_sentence_transformers.json")
     context.fact("modules", kinds)
+    places = [_prefix(module) for module, kind in zip(modules, kinds) if kind == "Pooling"]  # noqa: B905
+    context.fact("pooling", [_table(files, f"{place}config.json") for place in places])
+    longest = own.get("max_seq_length")
+    if isinstance(longest, int) and longest < _SHORTEST:
+        context.check(
+            "longest text",
+            False,
+            f"{encoder}sentence_bert_config.json: max_seq_length is {longest}, which no text fits",
+            "fetch the artifact again",
+        )
     context.fact("settings", {key: own[key] for key in _SETTINGS if key in own})
     context.fact("prompts", {key: general[key] for key in _PROMPTS if general.get(key)})

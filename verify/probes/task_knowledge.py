@@ -9,9 +9,10 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.context import describe
+from fetcher.verify.loaders.language_loss import TEXTS, has_words_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fetcher.verify.contract.context import Context
 
@@ -155,23 +156,48 @@ def answers(model: Any, tokenizer: Any, context: Context) -> Knowledge:
 def repeated(model: Any, tokenizer: Any) -> Knowledge:
     """Compare the loss of a text, or of a gap in one, with that of a model that knows nothing.
 
-    Which of both a sequence-to-sequence model was trained for is not known: the lower one counts.
+    Which of both a sequence-to-sequence model was trained for is not known, nor for which
+    languages: the lowest one counts. Texts that the tokenizer has no words for are left out.
     """
-    readings = [(_TEXT, _TEXT)]
-    if "<extra_id_0>" in tokenizer.get_vocab():
-        readings.append(_SPAN)
-    losses = []
-    for text, target in readings:
-        encoded = tokenizer(text, return_tensors="pt").to(model.device)
+    size = int(model.config.vocab_size)
+    most = (1 - _LEAST_GAIN) * math.log(size)
+    found: list[tuple[float, str]] = []
+    for name, text, target in _readings(tokenizer):
         try:
-            labels = tokenizer(text_target=target, return_tensors="pt")["input_ids"]
-            known = {name: encoded[name] for name in ("input_ids", "attention_mask")}
-            losses.append(float(model(**known, labels=labels.to(model.device)).loss))
+            found.append((_target_loss(model, tokenizer, text, target), name))
         except Exception as error:
             return Knowledge(None, f"it takes no target: {describe(error)}")
-    size = int(model.config.vocab_size)
+        if found[-1][0] < most:
+            break
+    if not found:
+        return Knowledge(None, "its tokenizer has words for none of the texts that fetch has")
+    loss, name = min(found)
     return Knowledge(
-        min(losses) < (1 - _LEAST_GAIN) * math.log(size),
-        f"the loss of a known text is {min(losses):.2f}; an untrained model's is "
+        loss < most,
+        f"the loss of a known text ({name}) is {loss:.2f}; an untrained model's is "
         f"{math.log(size):.2f}, the logarithm of the vocabulary's size",
     )
+
+
+def _readings(tokenizer: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield names, texts and what is to be made of them: the same, what a gap held, the same in
+    another language.
+    """
+    texts = {name: text for name, text in TEXTS.items() if has_words_for(tokenizer, text)}
+    if has_words_for(tokenizer, _TEXT):
+        yield "English", _TEXT, _TEXT
+        if "<extra_id_0>" in tokenizer.get_vocab():
+            yield ("a gap in English", *_SPAN)
+    for name, text in texts.items():
+        yield name, text, text
+    for one, other in ((one, other) for one in texts for other in texts if one != other):
+        if "English" in (one, other) and "Python" not in (one, other):
+            yield f"{one} to {other}", texts[one], texts[other]
+
+
+def _target_loss(model: Any, tokenizer: Any, text: str, target: str) -> float:
+    """Return the mean loss of a target's tokens, in nats, for a text."""
+    encoded = tokenizer(text, return_tensors="pt").to(model.device)
+    labels = tokenizer(text_target=target, return_tensors="pt")["input_ids"]
+    known = {name: encoded[name] for name in ("input_ids", "attention_mask")}
+    return float(model(**known, labels=labels.to(model.device)).loss)

@@ -61,6 +61,7 @@ class TransformersTask:
         context.stage("looking at the files")
         folder = folders.folder_of(request.files, "config.json", "a model")
         config = folders.check_config(request.files, "config.json")
+        folders.check_settings(request.files, folder, context)
         folders.check_weights(request.files, folder, context)
         task = request.options.get("task") or tasks.task_of(config)
         context.metrics["task"] = task
@@ -76,6 +77,7 @@ class TransformersTask:
             model = model.to(context.device())
         _check_labels(config, context)
         generation.keep_settings(request.files, context)
+        folders.keep_arithmetic(config, context)
         with torch.no_grad():
             _Trial(task, folder, config, model, request, context).run()
 
@@ -159,13 +161,15 @@ class _Trial:
     def _tokens(self, *texts: list[str], **how: Any) -> Arguments:
         encoded = self.tokenizer(*texts, return_tensors="pt", **how)
         highest = int(encoded["input_ids"].max())
-        rows = _word_vectors(self.model)
-        if rows is not None and highest >= rows:
+        vectors = _word_vectors(self.model)
+        if vectors is not None and highest >= len(vectors):
             raise ProbeError(
                 f"the tokenizer does not fit the model: it gives token {highest}, and there are "
-                f"{rows:,} embeddings",
+                f"{len(vectors):,} embeddings",
                 "tokenizer and model are of different models",
             )
+        if vectors is not None and bool((vectors[: highest + 1] == vectors[0]).all()):
+            raise ProbeError("every word has the same vector", "the weights are damaged")
         # Tokenizers also tell token types, which not every model takes.
         taken = inspect.signature(self.model.forward).parameters
         return self._moved({key: value for key, value in encoded.items() if key in taken})
@@ -231,14 +235,19 @@ class _Trial:
                 f"{type(self.model).__name__} failed on a {self.takes}: {describe(error)}",
                 "do config.json and the files of the tokenizer or processor belong together?",
             ) from error
-        found = {
-            name: getattr(answer, name).float().cpu()
-            for name in _ANSWERS
-            if isinstance(getattr(answer, name, None), torch.Tensor)
-        }
-        if not found:
-            raise ProbeError(f"{type(self.model).__name__} has none of {', '.join(_ANSWERS)}")
-        return found
+        # Encoders that have one vector a text, as DPR's, answer with nothing else.
+        for names in (_ANSWERS, ("pooler_output",)):
+            found = {
+                name: getattr(answer, name).float().cpu()
+                for name in names
+                if isinstance(getattr(answer, name, None), torch.Tensor)
+            }
+            if found:
+                return found
+        raise ProbeError(
+            f"{type(self.model).__name__} has none of {', '.join(_ANSWERS)}",
+            "is the `task` the model's own?",
+        )
 
     def _more(self, torch: Any) -> Arguments:
         """Return what a model is given besides its input: the begin of what it is to write."""
@@ -259,6 +268,8 @@ class _Trial:
             return {}
         if tasks.TASKS[self.task].labels or self.task == "question-answering":
             return {}
+        if "decoder_input_ids" not in inspect.signature(self.model.forward).parameters:
+            return {}  # the first half of one
         start = config.decoder_start_token_id
         start = config.bos_token_id if start is None else start
         return {"decoder_input_ids": torch.full((1, 1), start or 0, device=self.model.device)}
@@ -285,10 +296,12 @@ class _Trial:
         if not isinstance(names, dict):
             return
         count = int(logits.shape[-1])
+        lacking = [str(n) for n in range(count) if str(n) not in names]
         self.context.check(
             "a number for each label",
-            count == len(names),
-            f"{count} numbers, {len(names)} labels in config.json",
+            count == len(names) and not lacking,
+            f"{count} numbers, {len(names)} labels in config.json"
+            + (f", which has no {', '.join(lacking[:3])}" if lacking else ""),
             "config.json is of another model",
         )
 
@@ -313,11 +326,11 @@ class _Trial:
             context.check(name, found.known, found.detail, hint)
 
 
-def _word_vectors(model: Any) -> int | None:
-    """Return for how many tokens there is a vector; None if the model does not say."""
+def _word_vectors(model: Any) -> Any | None:
+    """Return the vector of each token, shape (tokens, width); None if the model does not say."""
     part = getattr(model, "text_model", model)
     try:
-        return int(part.get_input_embeddings().weight.shape[0])
+        return part.get_input_embeddings().weight
     except (AttributeError, NotImplementedError, TypeError):
         return None
 

@@ -54,6 +54,7 @@ class VisionEncoder:
         context.stage("looking at the files")
         folder = folders.folder_of(request.files, "config.json", "a model")
         config = folders.check_config(request.files, "config.json")
+        folders.check_settings(request.files, folder, context)
         folders.check_weights(request.files, folder, context)
         context.stage(f"loading {folder.name}")
         with context.timed("load_seconds"):
@@ -68,6 +69,7 @@ class VisionEncoder:
             )
         loaded.check(model, missing, unused, request.options, context)
         preparation.check(preparation.settings_of(request.files), config, context)
+        folders.keep_arithmetic(config, context)
         with context.timed("load_seconds"):
             model = model.to(context.device())
         pictures = _pictures(request, context)

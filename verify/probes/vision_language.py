@@ -50,6 +50,7 @@ class VisionLanguage:
         context.stage("looking at the files")
         folder = folders.folder_of(request.files, "config.json", "a model")
         config = folders.check_config(request.files, "config.json")
+        folders.check_settings(request.files, folder, context)
         folders.check_weights(request.files, folder, context)
         context.stage(f"loading {folder.name}")
         usual = "float32" if context.device() == "cpu" else "bfloat16"

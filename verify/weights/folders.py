@@ -35,6 +35,13 @@ _SETTINGS = (
 )
 
 
+_ARITHMETIC = (
+    *("hidden_act", "activation_function", "activation", "feed_forward_proj", "dense_act_fn"),
+    *("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "num_attention_heads"),
+    *("num_key_value_heads", "position_embedding_type"),
+)
+
+
 def folder_of(files: Mapping[str, Path], marker: str, what: str) -> Path:
     """Return the folder that holds the artifact, found by the placed file `marker`.
 
@@ -131,6 +138,13 @@ def check_settings(files: Mapping[str, Path], folder: Path, context: Context) ->
             except ProbeError as error:
                 told = f"{error.reason}; libraries silently take other settings then"
                 context.check("settings are readable", False, told, error.hint)
+
+
+def keep_arithmetic(config: ModelConfig, context: Context) -> None:
+    """Keep what config.json says of how a model computes that no tensor shows: in small models, and
+    with small numbers, another activation moves the answer by next to nothing.
+    """
+    context.fact("settings of layers", {key: config[key] for key in _ARITHMETIC if key in config})
 
 
 def check_weights(

@@ -22,7 +22,8 @@ class Case:
 
     `what` is its name in docs/verify.md. `says`: words of a failed check, where the probe sees it
     by itself; empty: it passes alone, and differs from what `right` gave and was stored. A case
-    without `right` that says nothing is a right one, which passes.
+    without `right` that says nothing is a right one, which passes. `needs` are a library and its
+    first release that can make or load it.
     """
 
     probe: str
@@ -30,11 +31,25 @@ class Case:
     make: Make
     right: Make | None = None
     says: str = ""
+    needs: tuple[str, str] | None = None
+
+    @property
+    def unmet(self) -> str:
+        """What is missing here, in words; '' if nothing is."""
+        if self.needs is None:
+            return ""
+        there = importlib.import_module(self.needs[0]).__version__
+        older = _numbers(there) < _numbers(self.needs[1])
+        return f"{self.needs[0]} {there} is older than {self.needs[1]}" if older else ""
 
     @property
     def verdict(self) -> str:
         """The word of docs/verify.md: `fails`, `golden` or `passes`."""
         return "fails" if self.says else "golden" if self.right else "passes"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+", maxsplit=1)[0].split(".")[:2])
 
 
 def all_cases() -> list[Case]:

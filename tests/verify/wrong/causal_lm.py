@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from fetcher.verify import ProbeRequest
 
-from tests.verify import textmodels
+from tests.verify import taskmodels, textmodels
 from tests.verify.probing import request
 from tests.verify.wrong import Case, Make
 
@@ -173,12 +173,10 @@ def pickled(folder: Path, same: bool) -> ProbeRequest:
 def other_kind(folder: Path, name: str) -> ProbeRequest:
     import transformers
 
-    small = {"vocab_size": 400, "d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1}
+    t5 = {"vocab_size": 400, "d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1}
     bert = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32}
-    bart = {"vocab_size": 400, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1}
     how: dict[str, tuple[Any, Any]] = {
-        "T5ForConditionalGeneration": (transformers.T5Config, small),
-        "BartForConditionalGeneration": (transformers.BartConfig, bart),
+        "T5EncoderModel": (transformers.T5Config, t5),
         "BertModel": (transformers.BertConfig, {**bert, "num_attention_heads": 2}),
         "LlamaForSequenceClassification": (
             transformers.LlamaConfig,
@@ -189,6 +187,68 @@ def other_kind(folder: Path, name: str) -> ProbeRequest:
     getattr(transformers, name)(config(**sizes)).save_pretrained(folder)
     textmodels.byte_tokenizer(folder)
     return request("causal-lm", folder)
+
+
+def encoder_decoder(name: str, folder: Path) -> ProbeRequest:
+    """One of the tasks' models, under the type of those that write alone."""
+    taskmodels.make(name, folder)
+    return request("causal-lm", folder)
+
+
+def without_special_tokens(folder: Path) -> None:
+    for file in ("config.json", "generation_config.json"):
+        settings(file, eos_token_id=None, bos_token_id=None, pad_token_id=None)(folder)
+    path = folder / "tokenizer_config.json"
+    kept = {k: v for k, v in json.loads(path.read_text()).items() if not k.endswith("_token")}
+    path.write_text(json.dumps(kept))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+
+
+def without_generation(folder: Path) -> None:
+    (folder / "generation_config.json").unlink()
+
+
+def other_end(folder: Path) -> None:
+    without_generation(folder)
+    settings("config.json", eos_token_id=317)(folder)
+
+
+def zero_head(folder: Path) -> None:
+    def alter(tensors: dict[str, torch.Tensor]) -> None:
+        for name, one in tensors.items():
+            if name.startswith(("embed_out", "lm_head")):
+                tensors[name] = torch.zeros_like(one)
+
+    change(folder, alter)
+
+
+def taken_for_bfloat16(folder: Path) -> None:
+    """The header says another number type of the same size."""
+    for path in folder.glob("*.safetensors"):
+        raw = path.read_bytes()
+        size = int.from_bytes(raw[:8], "little")
+        header = raw[8 : 8 + size].replace(b'"F16"', b'"BF16"')
+        path.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + size :])
+
+
+def pickled_shards(folder: Path, lost: bool = False) -> ProbeRequest:
+    from safetensors.torch import load_file
+
+    made = of(folder)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    for path in sorted(folder.glob("*.safetensors")):
+        torch.save(load_file(path), folder / _pickled(path.name))
+        path.unlink()
+    (folder / "model.safetensors.index.json").unlink()
+    index["weight_map"] = {name: _pickled(file) for name, file in index["weight_map"].items()}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    if lost:
+        (folder / "pytorch_model-00002-of-00003.bin").unlink()
+    return request("causal-lm", folder, _artifact=made.artifact)
+
+
+def _pickled(name: str) -> str:
+    return name.replace("model-", "pytorch_model-").replace(".safetensors", ".bin")
 
 
 # adapters
@@ -286,6 +346,8 @@ _TEMPLATE = model(write("chat_template.jinja", TEMPLATE))
 _AUTO = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
 _NO_SENSE = "it foretells text"
 _NEOX = ("query_key_value",)
+# Older ones do not save biases, and crash with float16 (OFT) and GPT-NeoX's cache (prefixes).
+_PEFT = ("peft", "0.15")
 
 
 def _sense() -> list[Case]:
@@ -301,6 +363,17 @@ def _sense() -> list[Case]:
         ),
         Case("causal-lm", "a later shard of another training", model(later_shard), _RIGHT),
         Case("causal-lm", "flipped residuals", model(flipped_residuals), _RIGHT, _NO_SENSE),
+        Case("causal-lm", "an output layer of zeros", model(zero_head), _RIGHT, "all are equal"),
+        Case(
+            "causal-lm", "float16 taken for bfloat16", model(taken_for_bfloat16), _RIGHT, "logits"
+        ),
+        Case(
+            "causal-lm",
+            "fewer layers in config.json",
+            model(settings("config.json", num_hidden_layers=1)),
+            _RIGHT,
+            "config.json describes fewer layers than the files have: gpt_neox.layers.1",
+        ),
         Case("causal-lm", "3 % noise on every weight", model(noise(0.03)), _RIGHT),
         Case(
             "causal-lm", "more loss than `max_loss`", model(max_loss=0.001), says="0.00 is the most"
@@ -317,6 +390,7 @@ def _read() -> list[Case]:
     """What it reads and writes by."""
     ends = {"eos_token_id": list(range(512))}
     one = {"suppress_tokens": list(range(511))}
+    bias = [[[token], -1e9] for token in range(1, 511)]
     return [
         Case("causal-lm", "a chat template", _TEMPLATE),
         Case(
@@ -375,6 +449,26 @@ def _read() -> list[Case]:
         ),
         Case(
             "causal-lm",
+            "a bias against all but one token",
+            model(settings("generation_config.json", sequence_bias=bias)),
+            _RIGHT,
+            "2 of 512 tokens may be written",
+        ),
+        Case("causal-lm", "no special tokens", model(without_special_tokens)),
+        Case(
+            "causal-lm",
+            "another end of the text, in config.json alone",
+            model(other_end),
+            model(without_generation),
+        ),
+        Case(
+            "causal-lm",
+            "padding on the other side",
+            model(settings("tokenizer_config.json", padding_side="left")),
+            _RIGHT,
+        ),
+        Case(
+            "causal-lm",
             "another end of the text",
             model(settings("generation_config.json", eos_token_id=[0, 317])),
             _RIGHT,
@@ -408,14 +502,26 @@ def _files() -> list[Case]:
                 )
             ),
         ),
+        Case("causal-lm", "an encoder-decoder (T5)", partial(encoder_decoder, "seq2seq")),
+        Case("causal-lm", "an encoder-decoder (BART)", partial(encoder_decoder, "bart")),
+        Case(
+            "causal-lm",
+            "an encoder-decoder without training",
+            partial(encoder_decoder, "untrained-seq2seq"),
+            says="it knows what a trained model knows",
+        ),
+        Case("causal-lm", "shards in torch files", pickled_shards),
+        Case(
+            "causal-lm",
+            "a shard in a torch file is missing",
+            partial(pickled_shards, lost=True),
+            says="pytorch_model-00002-of-00003.bin",
+        ),
         Case("causal-lm", "the same pytorch_model.bin beside it", partial(pickled, same=True)),
         Case("causal-lm", "another pytorch_model.bin beside it", partial(pickled, same=False)),
         *(
             Case("causal-lm", f"a {name}", partial(other_kind, name=name), says=other)
-            for name in (
-                *("T5ForConditionalGeneration", "BartForConditionalGeneration", "BertModel"),
-                "LlamaForSequenceClassification",
-            )
+            for name in (*("BertModel", "LlamaForSequenceClassification", "T5EncoderModel"),)
         ),
     ]
 
@@ -428,7 +534,7 @@ def _adapters() -> list[Case]:
     return [
         Case("causal-lm", "a LoRA", _ADAPTED),
         Case("causal-lm", "a LoRA of one layer", lora(layers_to_transform=(0,))),
-        Case("causal-lm", "a LoRA with biases", lora(bias="lora_only")),
+        Case("causal-lm", "a LoRA with biases", lora(bias="lora_only"), needs=_PEFT),
         Case(
             "causal-lm", "a LoRA with modules_to_save", lora(modules_to_save=("final_layer_norm",))
         ),
@@ -437,14 +543,24 @@ def _adapters() -> list[Case]:
             "causal-lm", "an IA³", method("IA3Config", target_modules=_NEOX, feedforward_modules=())
         ),
         *(
-            Case("causal-lm", f"PEFT's {name}", method(f"{name}Config", target_modules=_NEOX))
-            for name in ("LoHa", "LoKr", "OFT", "Vera")
+            Case(
+                "causal-lm",
+                f"PEFT's {name}",
+                method(f"{name}Config", target_modules=_NEOX),
+                needs=needs,
+            )
+            for name, needs in (("LoHa", None), ("LoKr", None), ("OFT", _PEFT), ("Vera", None))
         ),
         Case(
             "causal-lm", "an AdaLoRA", method("AdaLoraConfig", target_modules=_NEOX, total_step=10)
         ),
         Case("causal-lm", "prompt tuning", method("PromptTuningConfig", num_virtual_tokens=4)),
-        Case("causal-lm", "prefix tuning", method("PrefixTuningConfig", num_virtual_tokens=4)),
+        Case(
+            "causal-lm",
+            "prefix tuning",
+            method("PrefixTuningConfig", num_virtual_tokens=4),
+            needs=_PEFT,
+        ),
         Case(
             "causal-lm",
             "p-tuning",

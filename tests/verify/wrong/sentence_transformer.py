@@ -199,14 +199,14 @@ def cased(folder: Path) -> ProbeRequest:
     return request(KIND, folder)
 
 
-def static(module: str, folder: Path) -> ProbeRequest:
+def static(module: str, place: str, folder: Path) -> ProbeRequest:
     """A table of word vectors, of what is one vector for words that mean the same."""
     from tokenizers import Tokenizer
 
-    folder.mkdir()
+    (folder / place).mkdir(parents=True)
     tokenizer = Tokenizer.from_file(str(_minilm() / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / place / "tokenizer.json"))
     vectors = torch.randn(
         tokenizer.get_vocab_size(), 64, generator=torch.Generator().manual_seed(0)
     )
@@ -215,8 +215,8 @@ def static(module: str, folder: Path) -> ProbeRequest:
         one, other = map(tokenizer.token_to_id, pair)
         assert one and other, pair
         vectors[other] = vectors[one]
-    save_file({"embedding.weight": vectors}, folder / WEIGHTS)
-    listed = [{"idx": 0, "name": "0", "path": "", "type": module}]
+    save_file({"embedding.weight": vectors}, folder / place / WEIGHTS)
+    listed = [{"idx": 0, "name": "0", "path": place, "type": module}]
     _write(folder / "modules.json", json.dumps(listed))
     _write(folder / "config_sentence_transformers.json", "{}")
     return request(KIND, folder, pairs=PAIRS)
@@ -234,11 +234,15 @@ PAIRS = {
 }
 
 
+_STATIC = partial(static, CLASSES + "StaticEmbedding", "0_StaticEmbedding")
+
+
 def random_static(folder: Path) -> ProbeRequest:
-    made = static(CLASSES + "StaticEmbedding", folder)
-    found = load_file(folder / WEIGHTS)["embedding.weight"]
+    made = _STATIC(folder)
+    place = folder / "0_StaticEmbedding"
+    found = load_file(place / WEIGHTS)["embedding.weight"]
     source = torch.Generator().manual_seed(3)
-    _save(folder, {"embedding.weight": torch.randn(found.shape, generator=source)})
+    _save(place, {"embedding.weight": torch.randn(found.shape, generator=source)})
     return request(KIND, made.root)
 
 
@@ -248,6 +252,107 @@ def reranker(folder: Path) -> ProbeRequest:
     return request(KIND, made.root)
 
 
+def sharded(folder: Path) -> ProbeRequest:
+    right(folder)
+    (folder / WEIGHTS).unlink()
+    places: dict[str, str] = {}
+    names = sorted(_weights())
+    for n in (1, 2):
+        file = f"model-0000{n}-of-00002.safetensors"
+        part = names[n - 1 :: 2]
+        save_file({name: _weights()[name] for name in part}, folder / file, {"format": "pt"})
+        places.update(dict.fromkeys(part, file))
+    index = {"metadata": {"total_size": 1}, "weight_map": places}
+    _write(folder / f"{WEIGHTS}.index.json", json.dumps(index))
+    return request(KIND, folder)
+
+
+def in_a_folder(folder: Path) -> ProbeRequest:
+    """As the first releases laid it out: the encoder in a folder of its own."""
+    right(folder)
+    place = folder / "0_Transformer"
+    place.mkdir()
+    general = ("modules.json", "config_sentence_transformers.json")
+    for path in [path for path in folder.iterdir() if not path.is_dir()]:
+        if path.name not in general:
+            path.rename(place / path.name)
+    listed = json.loads(_modules("Transformer", "Pooling"))
+    listed[0]["path"] = place.name
+    _write(folder / "modules.json", json.dumps(listed))
+    return request(KIND, folder)
+
+
+def without_pooling(folder: Path) -> ProbeRequest:
+    right(folder)
+    _write(folder / "modules.json", _modules("Transformer"))
+    return request(KIND, folder)
+
+
+def line_lost(folder: Path) -> ProbeRequest:
+    """A vocabulary whose later words all have the number of the one before."""
+    right(folder)
+    (folder / "tokenizer.json").unlink()
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    _write(folder / "vocab.txt", "\n".join([*lines[:1500], *lines[1501:]]) + "\n")
+    return request(KIND, folder)
+
+
+def broken(file: str, folder: Path) -> ProbeRequest:
+    right(folder)
+    _write(folder / file, '{"pooling')
+    return request(KIND, folder)
+
+
+def dense_of(value: float, folder: Path) -> ProbeRequest:
+    with_dense(folder)
+    save_file({"linear.weight": torch.full((384, 384), value)}, folder / "2_Dense" / WEIGHTS)
+    return request(KIND, folder)
+
+
+def _as(dtype: torch.dtype, tensors: Tensors) -> Tensors:
+    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def _in_front(tensors: Tensors) -> Tensors:
+    return {f"bert.{name}": value for name, value in tensors.items()}
+
+
+def _old_names(tensors: Tensors) -> Tensors:
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    found = {}
+    for name, value in tensors.items():
+        ending = ".".join(name.split(".")[-2:])
+        found[name.replace(ending, old.get(ending, ending))] = value
+    return found
+
+
+def _more_words(tensors: Tensors) -> Tensors:
+    return {**tensors, WORDS: torch.cat([tensors[WORDS], torch.zeros(70, 384)])}
+
+
+def more_words(folder: Path) -> ProbeRequest:
+    """Rows for words to come, as they are padded to a multiple of 64."""
+    made = weights(_more_words, folder)
+    found = json.loads((folder / "config.json").read_text())
+    _write(folder / "config.json", json.dumps({**found, "vocab_size": found["vocab_size"] + 70}))
+    return made
+
+
+def _zeroed(part: str, tensors: Tensors) -> Tensors:
+    return {k: torch.zeros_like(v) if part in k else v for k, v in tensors.items()}
+
+
+def _turned(tensors: Tensors) -> Tensors:
+    return {k: v.T.contiguous() if "self.query.weight" in k else v for k, v in tensors.items()}
+
+
+_NEWEST = ("sentence_transformers", "6.0")
+_LOADS: list[tuple[str, Change]] = [
+    ("MiniLM in float16", partial(_as, torch.float16)),
+    ("MiniLM in bfloat16", partial(_as, torch.bfloat16)),
+    ("MiniLM with the model's name before each tensor's", _in_front),
+    ("MiniLM with the names of old releases", _old_names),
+]
 MEANING = "meaning goes before wording"
 
 
@@ -257,6 +362,48 @@ def _of(what: str, change: Change, says: str = "") -> Case:
 
 CASES = [
     Case(KIND, "MiniLM", right),
+    *(Case(KIND, what, partial(weights, change)) for what, change in _LOADS),
+    Case(KIND, "MiniLM in two shards", sharded),
+    Case(KIND, "MiniLM with its encoder in 0_Transformer", in_a_folder),
+    Case(KIND, "MiniLM with rows for more words", more_words),
+    Case(
+        KIND,
+        "MiniLM with a weighted mean",
+        partial(
+            settings,
+            "1_Pooling/config.json",
+            pooling_mode_mean_tokens=False,
+            pooling_mode_weightedmean_tokens=True,
+        ),
+    ),
+    _of("query matrices turned", _turned, MEANING),
+    _of("biases of zero", partial(_zeroed, ".bias"), MEANING),
+    _of("positions of zero", partial(_zeroed, "position_embeddings")),
+    Case(KIND, "a line of vocab.txt is lost", line_lost, right, MEANING),
+    Case(KIND, "no pooling in modules.json", without_pooling, right, "there is no pooling"),
+    Case(
+        KIND,
+        "a pooling configuration that is no JSON",
+        partial(broken, "1_Pooling/config.json"),
+        right,
+        "1_Pooling/config.json is not valid JSON",
+    ),
+    Case(
+        KIND,
+        "pooling of vectors of another width",
+        partial(settings, "1_Pooling/config.json", word_embedding_dimension=768),
+        right,
+    ),
+    Case(
+        KIND,
+        "texts cut after one token",
+        partial(settings, "sentence_bert_config.json", max_seq_length=1),
+        right,
+        "which no text fits",
+    ),
+    Case(KIND, "another activation", partial(settings, "config.json", hidden_act="relu"), right),
+    Case(KIND, "a Dense layer of zeros", partial(dense_of, 0.0), with_dense, MEANING),
+    Case(KIND, "a Dense layer of NaN", partial(dense_of, float("nan")), with_dense, "NaN"),
     _of("all layers random", partial(_random, tuple(range(6))), MEANING),
     _of("every weight random", _everything_random, MEANING),
     _of("the first layer random", partial(_random, (0,))),
@@ -322,20 +469,27 @@ CASES = [
     Case(KIND, "capitals that the vocabulary has not", cased, right),
     Case(KIND, "a Dense layer", with_dense),
     Case(KIND, "a Dense layer that modules.json leaves out", without_dense, with_dense),
-    Case(KIND, "a table of word vectors", partial(static, CLASSES + "StaticEmbedding")),
+    Case(KIND, "a table of word vectors", _STATIC),
+    Case(
+        KIND,
+        "a table of word vectors in the folder itself",
+        partial(static, CLASSES + "StaticEmbedding", "."),
+    ),
     Case(
         KIND,
         "a table of word vectors, as release 6 names it",
         partial(
             static,
             "sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding",
+            "",
         ),
+        needs=_NEWEST,
     ),
     Case(
         KIND,
         "random word vectors",
         random_static,
-        partial(static, CLASSES + "StaticEmbedding"),
+        _STATIC,
         MEANING,
     ),
     Case(KIND, "a reranker", reranker, None, "cross-encoder"),

@@ -75,6 +75,15 @@ def other_words(model: str, folder: Path) -> ProbeRequest:
     return made
 
 
+def one_vector(model: str, folder: Path) -> ProbeRequest:
+    made = right(model, folder)
+    tensors = load_file(folder / WEIGHTS)
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    tensors[name] = tensors[name][:1].expand_as(tensors[name]).contiguous()
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    return made
+
+
 def no_json(folder: Path) -> ProbeRequest:
     made = right("seq2seq", folder)
     (folder / "generation_config.json").write_text("{'eos_token_id': 1}")
@@ -94,6 +103,10 @@ def _case(what: str, model: str, make: Any, says: str = "") -> Case:
 
 _LABELS = {"id2label": {"0": "good", "1": "fair", "2": "bad"}}
 _NUMBERS = {"label2id": {"good": 0, "fair": 1, "bad": 2}}
+_GAP: dict[str, Any] = {
+    "id2label": {"0": "bad", "1": "fair", "3": "good"},
+    "label2id": {"bad": 0, "fair": 1, "good": 3},
+}
 CASES = [
     Case(KIND, "a classifier of texts", _right("classifier")),
     Case(KIND, "a classifier of tokens", _right("token-classifier")),
@@ -102,10 +115,14 @@ CASES = [
     Case(KIND, "a masked language model", _right("masked")),
     Case(KIND, "a reranker", _right("reranker")),
     Case(KIND, "a sequence-to-sequence model", _right("seq2seq")),
+    Case(KIND, "a sequence-to-sequence model (BART)", _right("bart")),
+    Case(KIND, "the first half of a T5", _right("t5-encoder")),
+    Case(KIND, "an encoder of one vector a text", _right("dpr")),
+    Case(KIND, "ELECTRA's discriminator", _right("electra")),
     Case(KIND, "speech to letters", _right("wav2vec2")),
     Case(KIND, "speech to words", _right("whisper")),
     Case(KIND, "a classifier of sounds", _right("sounds")),
-    Case(KIND, "text to speech", _right("vits")),
+    Case(KIND, "text to speech", _right("vits"), needs=("transformers", "5.0")),
     Case(KIND, "a classifier of pictures", _right("pictures")),
     Case(KIND, "a detector of objects", _right("detector")),
     Case(KIND, "a segmentation model", _right("segmenter")),
@@ -174,6 +191,29 @@ CASES = [
             {"id2label": {"0": "bad", "1": "fair", "2": "good", "3": "best"}},
         ),
         "config.json describes",
+    ),
+    _case(
+        "labels with a gap",
+        "classifier",
+        partial(settings, "classifier", "config.json", _GAP),
+        "which has no 2",
+    ),
+    _case(
+        "fewer layers in config.json",
+        "classifier",
+        partial(settings, "classifier", "config.json", {"num_hidden_layers": 1}),
+        "describes fewer layers than the files have: bert.encoder.layer.1",
+    ),
+    _case(
+        "another activation",
+        "classifier",
+        partial(settings, "classifier", "config.json", {"hidden_act": "relu"}),
+    ),
+    _case(
+        "one vector for every word",
+        "classifier",
+        partial(one_vector, "classifier"),
+        "every word has the same vector",
     ),
     _case(
         "pictures not scaled to 0..1",

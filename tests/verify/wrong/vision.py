@@ -70,6 +70,7 @@ def _right(model: str, kind: str = ENCODER) -> Any:
 
 
 _RIGHT: dict[tuple[str, str], Any] = {}
+_DINOV3 = ("transformers", "4.56")
 TRAINED = "pictures are prepared as the model was trained"
 
 
@@ -77,13 +78,28 @@ def _settings(
     model: str, what: str, values: dict[str, Any], says: str = "", kind: str = ENCODER
 ) -> Case:
     made = partial(settings, kind, model, SETTINGS, values)
-    return Case(kind, what, made, _right(model, kind), says)
+    needs = _DINOV3 if model == "dinov3" else None
+    return Case(kind, what, made, _right(model, kind), says, needs)
 
 
 CASES = [
     Case(ENCODER, "CLIP", _right("clip")),
     Case(ENCODER, "SigLIP", _right("siglip")),
-    Case(ENCODER, "DINOv3", _right("dinov3")),
+    Case(ENCODER, "DINOv3", _right("dinov3"), needs=_DINOV3),
+    Case(ENCODER, "a masked autoencoder of ViT", _right("vit-mae")),
+    Case(
+        ENCODER,
+        "fewer layers in config.json",
+        partial(settings, ENCODER, "vit", "config.json", {"num_hidden_layers": 1}),
+        _right("vit"),
+        "config.json describes fewer layers than the files have",
+    ),
+    Case(
+        ENCODER,
+        "another activation",
+        partial(settings, ENCODER, "vit", "config.json", {"hidden_act": "relu"}),
+        _right("vit"),
+    ),
     Case(ENCODER, "a classifier of ViT, which has no pooler", _right("vit")),
     Case(ENCODER, "a classifier of ResNet", _right("resnet")),
     Case(ENCODER, "a classifier of ConvNeXt", _right("convnext")),
@@ -123,6 +139,7 @@ CASES = [
         "patches of pictures in another order",
         partial(rolled, ENCODER, "dinov3", "patch_embeddings.weight"),
         _right("dinov3"),
+        needs=_DINOV3,
     ),
     Case(LANGUAGE, "LLaVA", _right("llava", LANGUAGE)),
     _settings(
