@@ -19,10 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
+from fetcher.verify.contract.dtypes import CODES
 from fetcher.verify.contract.inert_globals import is_inert, is_numpy, present_name
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.releases import SAFE_TORCH, version
-from fetcher.verify.weights import arrays, fileformat, finite, nested, plain_pickles, sketch
+from fetcher.verify.weights import (
+    arrays,
+    fileformat,
+    finite,
+    nested,
+    plain_pickles,
+    sketch,
+    zero_tail,
+)
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.stand_ins import stand_in, stand_ins
 
@@ -95,8 +104,14 @@ def open_weights(context: Context, path: Path, name: str, key: str = "") -> Weig
     return _open_torch(context, path, kind, key)
 
 
+def _is_tiny(entry: TensorEntry) -> bool:
+    """Tell whether a tensor's numbers are of four or six bits."""
+    return CODES[entry.code][1] < 8
+
+
 def _open_safetensors(context: Context, path: Path) -> WeightFile:
     entries = read_header(path)
+    _refuse_zeros(path, entries)
     if context.has("torch") and context.has("safetensors"):
         return _SafetensorsFile(context, path, entries)
     if context.has("numpy") and context.device() == "cpu":
@@ -104,6 +119,21 @@ def _open_safetensors(context: Context, path: Path) -> WeightFile:
     if context.has("torch") or context.device() != "cpu":
         raise missing(["safetensors"], ["safetensors"])
     raise missing(["torch (or numpy)"], ["safetensors", "torch"])
+
+
+def _refuse_zeros(path: Path, entries: Mapping[str, TensorEntry]) -> None:
+    """Raise ProbeError for a file that was never written to its end: it has no checksum."""
+    if not entries:
+        return
+    spans = (
+        zero_tail.Span(name, one.begin, one.end, one.shape[0] if len(one.shape) > 1 else 1)
+        for name, one in entries.items()
+    )
+    with path.open("rb") as stream:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            told = zero_tail.complaint(data, spans)
+    if told:
+        raise ProbeError(f"not whole: {told}", _FETCH_AGAIN)
 
 
 class _SafetensorsFile(WeightFile):
@@ -121,7 +151,7 @@ class _SafetensorsFile(WeightFile):
         self._path = path
 
     def count_nonfinite(self, name: str, device: str) -> int:
-        if self._entries[name].code.startswith(("F4", "F6")):
+        if _is_tiny(self._entries[name]):
             return 0  # these types have neither NaN nor infinity, and torch no arithmetic
         try:
             tensor = self._file.get_tensor(name)
@@ -131,7 +161,7 @@ class _SafetensorsFile(WeightFile):
 
     def sketch(self, name: str) -> list[float]:
         entry = self._entries[name]
-        if entry.code.startswith(("F4", "F6")):  # their bits, for want of arithmetic
+        if _is_tiny(entry):  # their bits, for want of arithmetic
             return sketch.of_bytes(self._path, entry.begin, entry.end)
         return sketch.of_blocks(sketch.of_tensor(self._torch, self._file.get_tensor(name)))
 
@@ -227,10 +257,14 @@ def _arrays(path: Path, kind: str) -> Any:
     """Return the arrays of a .npz by name, or that of a .npy. Raises ProbeError."""
     try:
         if kind == fileformat.NPY:
-            return _numbers(arrays.from_npy(path.read_bytes()), path.name)
+            lone = _numbers(arrays.from_npy(path.read_bytes()), path.name)
+            _refuse_strange({path.name: lone})
+            return lone
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {n[:-4]: _numbers(arrays.from_npy(archive.read(n)), n) for n in names}
+            found = {n[:-4]: _numbers(arrays.from_npy(archive.read(n)), n) for n in names}
+        _refuse_strange(found)
+        return found
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ProbeError(f"the archive cannot be read: {describe(error)}", _FETCH_AGAIN) from None
     except (OSError, ValueError) as error:
@@ -244,6 +278,17 @@ def _numbers(array: arrays.Array, name: str) -> arrays.Array:
             "save arrays of numbers alone",
         )
     return array
+
+
+def _refuse_strange(found: Mapping[str, arrays.Array]) -> None:
+    """Raise ProbeError for arrays of which none is of a type that torch has."""
+    strange = {name: one.dtype.code for name, one in found.items() if not one.is_numbers}
+    if strange and len(strange) == len(found):
+        name, code = next(iter(strange.items()))
+        raise ProbeError(
+            f"{name} is of a type that torch has not: {code or 'fields of several types'}",
+            "save it as another type, such as float64; one array for each field",
+        )
 
 
 def _open_pickle(context: Context, path: Path, key: str) -> WeightFile:
