@@ -71,6 +71,11 @@ def tolerance_of(dtype: str | None) -> float:
     return max(known) if known else _DEFAULT_TOLERANCE
 
 
+def coarser(one: str, other: str) -> str:
+    """Return that of two number types with the larger tolerance; the first if it is the same."""
+    return max((one, other), key=tolerance_of)
+
+
 def difference(golden: Fingerprint, found: Fingerprint, *dtypes: str | None) -> str:
     """Return in words how an output differs from what was stored; '' if it is the same.
 

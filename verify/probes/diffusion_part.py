@@ -78,6 +78,7 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
         if not opened.tensors:
             raise ProbeError("it holds no tensors", "fetch the artifact again")
         tensors = _below(opened.load(opened.tensors))
+    context.stored_as(opened.dtype)
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     kind, wanted = diffusion_names.kind_of(shapes), request.options.get("kind")
     told = kind or f"none that is known; its tensors begin with {listed(list(shapes))}"
@@ -146,11 +147,6 @@ def _check_numbers(
 def _check_count(name: str, tensors: Tensors, request: ProbeRequest, context: Context) -> None:
     count = sum(tensor.numel() for tensor in tensors.values())
     context.metrics["parameters"] += count
-    counted: dict[str, int] = {}
-    for tensor in tensors.values():
-        kind = str(tensor.dtype).replace("torch.", "")
-        counted[kind] = counted.get(kind, 0) + tensor.numel()
-    context.metrics["dtype"] = max(sorted(counted), key=lambda key: counted[key])
     if "parameters" in request.options:
         check_count(f"{name}: parameters", count, request.options["parameters"], context)
 

@@ -255,7 +255,7 @@ def _farther(
     A decision tree asks for values that none between 0 and 1 reaches.
     """
     for factor in _FACTORS:
-        made = _made(declared, given, model, sizes, seed + 1, context)
+        made = dict(_made(declared, given, model, sizes, seed + 1, context))
         for key, values in made.items():
             if key not in given and values.dtype.kind == "f":
                 made[key] = values * values.dtype.type(factor)

@@ -71,6 +71,15 @@ class WeightFile:
         self.tensors = tensors
         self.note = note
 
+    @property
+    def dtype(self) -> str:
+        """Return the type that most floating-point numbers have, `float32` if there is none."""
+        counted: dict[str, int] = {}
+        for one in self.tensors.values():
+            if "float" in one.dtype:
+                counted[one.dtype] = counted.get(one.dtype, 0) + one.numbers
+        return max(sorted(counted), key=lambda kind: counted[kind]) if counted else "float32"
+
     def count_nonfinite(self, name: str, device: str) -> int:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
         raise NotImplementedError
@@ -111,7 +120,7 @@ def _is_tiny(entry: TensorEntry) -> bool:
 
 def _open_safetensors(context: Context, path: Path) -> WeightFile:
     entries = read_header(path)
-    _refuse_zeros(path, entries)
+    zero_tail.refuse(path, entries)
     if context.has("torch") and context.has("safetensors"):
         return _SafetensorsFile(context, path, entries)
     if context.has("numpy") and context.device() == "cpu":
@@ -119,21 +128,6 @@ def _open_safetensors(context: Context, path: Path) -> WeightFile:
     if context.has("torch") or context.device() != "cpu":
         raise missing(["safetensors"], ["safetensors"])
     raise missing(["torch (or numpy)"], ["safetensors", "torch"])
-
-
-def _refuse_zeros(path: Path, entries: Mapping[str, TensorEntry]) -> None:
-    """Raise ProbeError for a file that was never written to its end: it has no checksum."""
-    if not entries:
-        return
-    spans = (
-        zero_tail.Span(name, one.begin, one.end, one.shape[0] if len(one.shape) > 1 else 1)
-        for name, one in entries.items()
-    )
-    with path.open("rb") as stream:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            told = zero_tail.complaint(data, spans)
-    if told:
-        raise ProbeError(f"not whole: {told}", _FETCH_AGAIN)
 
 
 class _SafetensorsFile(WeightFile):

@@ -1,16 +1,23 @@
-"""Files that end in zeros which no trained model has: room was made for a download that never ended.
+"""Files that end in zeros as no trained model does: room was made for a download that never ended.
 
-Sane weights may end in zeros as well: a bias, rows of words that nobody uses, a matrix that training
-begins with at zero. Those begin where a tensor or a row does; an interrupted download seldom.
+Sane weights may end in zeros as well: a bias, rows of words that nobody uses, a matrix that
+training begins with at zero. Those begin where a tensor or a row does; an interrupted download
+seldom.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from fetcher.verify.contract.probe_errors import ProbeError
+
 if TYPE_CHECKING:
-    import mmap
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from fetcher.verify.weights.safetensors_header import TensorEntry
 
 _LEAST = 4096  # bytes
 _PIECE = 1 << 20
@@ -25,6 +32,23 @@ class Span(NamedTuple):
     rows: int
 
 
+def refuse(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
+    """Raise ProbeError for a .safetensors file that was never written to its end."""
+    if not tensors:
+        return
+    spans = [
+        Span(name, one.begin, one.end, one.shape[0] if len(one.shape) > 1 else 1)
+        for name, one in tensors.items()
+    ]
+    with path.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            told = complaint(data, spans)
+    if told:
+        raise ProbeError(f"not whole: {told}", "remove the file and fetch the artifact again")
+
+
 def complaint(data: mmap.mmap, spans: Iterable[Span]) -> str:
     """Say from where on a file of tensors is nothing but zeros; '' if that may well be."""
     if len(data) < 2 * _LEAST or any(data[-_LEAST:]):
@@ -35,9 +59,12 @@ def complaint(data: mmap.mmap, spans: Iterable[Span]) -> str:
         return ""
     row = (cut.end - cut.begin) // cut.rows
     into = -(-(first - cut.begin) // _WIDEST) * _WIDEST  # the last number may end in a zero byte
-    whole = -(-into // row) * row
-    # Where nothing but the end of the last row is zero, columns may have been left out.
-    if into % row == 0 or whole >= cut.end - cut.begin:
+    start = cut.begin + into
+    begun = into // row
+    # Where the row before ends in zeros as well, columns were left out, and rows behind them.
+    if into % row == 0 or not 0 < begun < cut.rows - 1:
+        return ""
+    if not any(data[start - row : cut.begin + begun * row]):
         return ""
     return f"from within {cut.name} on there are nothing but zeros, {len(data) - first:,} bytes"
 
