@@ -245,9 +245,7 @@ def _encoder(folder: Path) -> ProbeRequest:
 
     def say(writer: gguf.GGUFWriter) -> None:
         keys(writer)
-        writer.kv_data[0].pop("llama.attention.head_count_kv")
-        for name in [one for one in writer.kv_data[0] if one.startswith("llama.")]:
-            writer.kv_data[0]["bert" + name[5:]] = writer.kv_data[0].pop(name)
+        writer.kv_data[0].pop("bert.attention.head_count_kv")
         writer.add_causal_attention(False)
 
     return _made(folder, held=made, arch="bert", say=say)
