@@ -50,6 +50,7 @@ class Context:
         self._shown = 0
         self._device: str | None = None
         self._seeded: set[str] = set()
+        self._stored = ""
 
     def stage(self, name: str) -> None:
         """Say what begins now ("loading pnet.pt"): a crash or hang is reported with it."""
@@ -185,8 +186,21 @@ class Context:
         torch = self.require("torch")
         name = self.wanted_dtype() or default
         found = dtypes.of_torch(torch, str(name))
-        self.metrics["dtype"] = str(found).replace("torch.", "")
+        self.metrics["dtype"] = fingerprints.coarser(
+            str(found).replace("torch.", ""), self._stored or "float64"
+        )
         return found
+
+    def stored_as(self, dtype: str) -> None:
+        """Say by torch's name in which number type the weights are stored.
+
+        A type that is coarser than the one they are loaded with decides how exactly outputs are
+        compared with those of the same weights in another type.
+        """
+        self._stored = fingerprints.coarser(dtype, self._stored or "float64")
+        self.metrics["dtype"] = fingerprints.coarser(
+            self.metrics.get("dtype") or "float64", self._stored
+        )
 
     @property
     def named_globals(self) -> Mapping[str, Sequence[str]]:

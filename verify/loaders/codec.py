@@ -40,6 +40,7 @@ def load(request: ProbeRequest, context: Context) -> Codec:
     key = request.options.get("key", "")
     with _about(name):
         opened = open_weights(context, request.files[name], name, key)
+        context.stored_as(opened.dtype)
     model = project_code.build(request, context)
     context.stage(f"loading {name}")
     with _about(name):

@@ -61,10 +61,10 @@ def prepare(folder: Path) -> None:
     os.environ["YOLO_VERBOSE"] = "false"
 
 
-def load(path: Path, names: Collection[str], device: str, dtype: Any) -> Any:
-    """Return the network in a file, which may use the globals `names`. Raises LoadError.
+def load(path: Path, names: Collection[str], device: str, dtype: Any) -> tuple[Any, str]:
+    """Return the network in a file, which may use the globals `names`, and the type of its weights.
 
-    `prepare` comes first.
+    `prepare` comes first. Raises LoadError.
     """
     import torch
 
@@ -89,7 +89,9 @@ def load(path: Path, names: Collection[str], device: str, dtype: Any) -> Any:
             "it holds no network (model, ema)",
             "weights alone are proven with the type state-dict",
         )
-    return model.to(device, dtype).eval()
+    floats = (str(one.dtype) for one in model.parameters() if one.is_floating_point())
+    stored = next(floats, "float32").replace("torch.", "")
+    return model.to(device, dtype).eval(), stored
 
 
 def _global(name: str) -> tuple[Any, str]:

@@ -75,6 +75,7 @@ def _loaded(name: str, request: ProbeRequest, context: Context) -> tuple[Any, ob
     class_name = request.options["class_path"]
     with context.timed("load_seconds"):
         opened = open_weights(context, request.files[name], name, request.options.get("key", ""))
+        context.stored_as(opened.dtype)
         model = project_code.build(request, context)
         context.stage(f"loading {name}")
         tensors = opened.load(opened.tensors)

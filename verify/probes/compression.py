@@ -123,6 +123,7 @@ class _CodecMethods:
             if not coding.well_formed(self._context, title, originals, back):
                 continue
             back = [picture.clamp(0, 1) for picture in back]
+            self._context.fingerprint(f"{title}: all pictures", self._torch.cat(back))
             bits = sum(bits for _, bits in there)
             found = coding.measured(self._context, title, originals, back, bits)
             coding.check_bounds(self._context, title, self._wanted, found)

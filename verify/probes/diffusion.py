@@ -210,3 +210,5 @@ def _check_pictures(pipeline: Any, request: ProbeRequest, context: Context) -> N
         f"left to right: {prompt!r}, another seed, {_OTHER!r}; {wanted.get('steps', 2)} steps",
     )
     context.fingerprint("picture", picture)
+    for name in ("another seed", "another prompt"):
+        context.fingerprint(name, drawn[name])

@@ -78,6 +78,7 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
         if not opened.tensors:
             raise ProbeError("it holds no tensors", "fetch the artifact again")
         tensors = _below(opened.load(opened.tensors))
+    context.stored_as(opened.dtype)
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     kind, wanted = diffusion_names.kind_of(shapes), request.options.get("kind")
     told = kind or f"none that is known; its tensors begin with {listed(list(shapes))}"
@@ -94,14 +95,15 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
     context.stage(f"looking at the numbers of {name}")
     with context.timed("check_seconds"):
         sums = [sampled.of_tensor(torch, tensor) for tensor in tensors.values()]
-    if not _check_numbers(name, dict(zip(tensors, sums)), context):  # noqa: B905
+    if not _check_numbers(name, kind, dict(zip(tensors, sums)), context):  # noqa: B905
         return
     _check_count(name, tensors, request, context)
     _check_kind(name, kind, shapes, dict(zip(tensors, sums)), context)  # noqa: B905
     if base:
         _check_fit(name, kind, shapes, base, context)
     context.fact(f"{name}: tensors", sorted((key, list(shape)) for key, shape in shapes.items()))
-    context.fingerprint(f"{name}: numbers", [list(one.kept) for one in sums])
+    kept = [list(one.kept) for one in sums]
+    context.fingerprint(f"{name}: numbers", kept, sampled.TOLERANCE)
     for part in ("unet", "vae") if kind == "checkpoint" else (kind,):
         if part in ("unet", "vae", "controlnet"):
             _try(name, part, tensors, request, context)
@@ -115,7 +117,9 @@ def _below(tensors: Tensors) -> Tensors:
     return inner or tensors
 
 
-def _check_numbers(name: str, sums: Mapping[str, sampled.Sums], context: Context) -> bool:
+def _check_numbers(
+    name: str, kind: str, sums: Mapping[str, sampled.Sums], context: Context
+) -> bool:
     bad = [f"{key} ({one.nonfinite:,})" for key, one in sums.items() if one.nonfinite]
     sound = context.check(
         f"{name}: finite",
@@ -126,7 +130,7 @@ def _check_numbers(name: str, sums: Mapping[str, sampled.Sums], context: Context
     large = {key: one for key, one in sums.items() if one.large}
     zero = [key for key, one in large.items() if one.zero]
     # What LoRA and ControlNet begin with at zero is judged by their kinds.
-    many = len(zero) > _MANY * len(large) and len(zero) > 1 and ".lora" not in zero[0]
+    many = len(zero) > _MANY * len(large) and len(zero) > 1 and kind != "lora"
     return (
         context.check(
             f"{name}: not zero",
@@ -143,11 +147,6 @@ def _check_numbers(name: str, sums: Mapping[str, sampled.Sums], context: Context
 def _check_count(name: str, tensors: Tensors, request: ProbeRequest, context: Context) -> None:
     count = sum(tensor.numel() for tensor in tensors.values())
     context.metrics["parameters"] += count
-    counted: dict[str, int] = {}
-    for tensor in tensors.values():
-        kind = str(tensor.dtype).replace("torch.", "")
-        counted[kind] = counted.get(kind, 0) + tensor.numel()
-    context.metrics["dtype"] = max(sorted(counted), key=lambda key: counted[key])
     if "parameters" in request.options:
         check_count(f"{name}: parameters", count, request.options["parameters"], context)
 
@@ -169,16 +168,22 @@ def _check_kind(
                 f"it holds no {' and no '.join(lacking)}",
                 "whoever loads it takes that from elsewhere",
             )
-    begins = _START_AT_ZERO.get(kind, ())
-    started = [one for key, one in sums.items() if any(word in key for word in begins)]
-    if started:
-        untouched = all(one.zero for one in started)
+    if kind == "lora":
+        modules = diffusion_names.factors(sums)
+        acts = [any(sums[key].zero for key in keys) for keys in modules.values()]
+        _check_trained(name, acts, "modules change nothing: a factor of each is zero", context)
+    if kind == "controlnet":
+        started = [one.zero for key, one in sums.items() if any(w in key for w in _ZERO_OUTPUTS)]
+        _check_trained(name, started, "tensors that begin at zero are zero still", context)
+
+
+def _check_trained(name: str, untouched: list[bool], what: str, context: Context) -> None:
+    """Check that not all of what training has to move is as it was before."""
+    if untouched:
         context.check(
             f"{name}: it was trained",
-            not untouched,
-            f"all {len(started)} tensors that begin at zero are zero still: it changes nothing"
-            if untouched
-            else "",
+            not all(untouched),
+            f"all {len(untouched)} {what}" if all(untouched) else "",
             "it was saved before training: take it from a trained checkpoint",
         )
 
@@ -187,23 +192,13 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "autoencoder": ("first_stage_model.", "vae."),
     "text encoder": ("cond_stage_model.", "conditioner.", "text_encoders."),
 }
-# What training starts with at zero, so that a new part changes nothing.
-_START_AT_ZERO: Mapping[str, tuple[str, ...]] = {
-    "lora": (
-        "lora_up.",
-        "lora_B.",
-        ".up.weight",
-        "hada_w2_b",
-        "lokr_w2_b",
-        ".lora_linear_layer.up",
-    ),
-    "controlnet": (
-        "zero_convs.",
-        "middle_block_out.",
-        "controlnet_down_blocks.",
-        "controlnet_mid_block.",
-    ),
-}
+# What a ControlNet gives a net to begin with is zero, so that it changes nothing.
+_ZERO_OUTPUTS = (
+    "zero_convs.",
+    "middle_block_out.",
+    "controlnet_down_blocks.",
+    "controlnet_mid_block.",
+)
 
 
 def _check_fit(name: str, kind: str, shapes: Shapes, base: Shapes, context: Context) -> None:

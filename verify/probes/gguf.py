@@ -45,7 +45,8 @@ _NEW_TOKENS = 8
 _CHANCE = 0.85  # of ln(vocabulary): a loss that no trained model has on a text of its language
 _MANY = 0.25  # a share of matrices
 # Blocks that were put in between others begin with these at zero, so that they change nothing.
-_MAY_BE_ZERO = re.compile(r".*\.(attn_output|ffn_down)\.weight")
+# Models that tell no kinds of tokens apart, such as RoBERTa, were given a row of zeros for them.
+_MAY_BE_ZERO = re.compile(r".*\.(attn_output|ffn_down)\.weight|token_types\.weight")
 # Biases, and the rows of words that a vocabulary was padded with.
 _MAY_END_IN_ZEROS = re.compile(r".*\.bias|(token_embd|output|per_layer_token_embd)\.weight")
 _PAGE = 4096  # bytes
@@ -214,7 +215,14 @@ def _check_texts(model: _Model, context: Context) -> None:
     if isinstance(tokens, Array) and is_texts(tokens):
         texts = texts_of(model.first, tokens)
         twice = len(texts) - len(set(texts))
-        if twice:
+        if 2 * twice > len(texts):
+            context.check(
+                f"{model.name}: tokens",
+                False,
+                f"{twice:,} of {len(texts):,} tokens are there twice",
+                "the vocabulary is not whole: fetch the file again",
+            )
+        elif twice:
             context.warn(
                 f"{model.name}: tokens",
                 f"{twice:,} of {len(texts):,} tokens are there twice",
@@ -292,6 +300,8 @@ def _check_zeros(model: _Model, numbers: list[Numbers], context: Context) -> Non
     told = f"{len(zero)} of {len(weights)} hold nothing but zeros: {listed(plain or zero)}"
     if end:
         told = f"nothing but zeros in the last {end:,} bytes, from {numbers[-1].name} backwards"
+    elif zero == ["token_types.weight"]:
+        zero = []
     elif zero and not plain and len(zero) < _MANY * len(weights):
         context.warn(f"{model.name}: not zero", told, "blocks that were added and never trained?")
         return

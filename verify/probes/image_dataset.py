@@ -36,6 +36,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", 
 _NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
 _PRINTS = 16  # pictures that the brightness is kept of
 _THUMB = 8  # pixels a side of the thumbnail that tells pictures apart
+_FRAMES, _THUMBS = 200, 16  # of an animation, or pages: decoded, and kept as thumbnails
 # Fingerprints, and values in each: as many as one keeps as they are, but for two that keep the
 # spread from vanishing where all pictures are plain.
 _PARTS, _VALUES, _ANCHOR = 16, 30, 40.0
@@ -86,7 +87,8 @@ PROBE = ImageDataset()
 class _Seen:
     """What one picture is: width, height, mode, format and mean, or why it cannot be decoded.
 
-    Pictures with the same `pixels` look the same, whatever their files are like.
+    Pictures with the same `pixels` look the same, whatever their files are like. Those of a
+    `lossless` one are the same wherever it is decoded.
     """
 
     name: str
@@ -94,8 +96,9 @@ class _Seen:
     mode: str = ""
     format: str = ""
     mean: float = 0.0
-    thumb: bytes = b""  # RGB, _THUMB a side
+    thumb: bytes = b""  # _THUMB a side, of all channels, one frame after the other
     pixels: bytes = b""
+    lossless: bool = False
     error: str = ""
 
 
@@ -125,19 +128,49 @@ def _decode(pillow: Any, name: str, path: Path) -> _Seen:
             with pillow.open(path) as picture:
                 picture.load()
                 mean = picture.convert("L").resize((1, 1), pillow.Resampling.BOX).getpixel((0, 0))
-                kind = picture.format or ""
-                plain = picture if picture.mode in _COLOURED else picture.convert("L")
-                small = plain.convert("RGB").resize((_THUMB, _THUMB), pillow.Resampling.BOX)
-                about = (name, picture.size, picture.mode, kind, float(mean))
-                return _Seen(*about, small.tobytes(), _pixels(picture))
+                about = (name, picture.size, picture.mode, picture.format or "", float(mean))
+                lossless = _is_lossless(picture)
+                thumbs, digest = b"", hashlib.blake2b(digest_size=16)
+                for frame in range(min(getattr(picture, "n_frames", 1), _FRAMES)):
+                    if frame:
+                        picture.seek(frame)
+                        picture.load()
+                    thumbs += _thumb(pillow, picture) if frame < _THUMBS else b""
+                    digest.update(_pixels(picture))
+                return _Seen(*about, thumbs, digest.digest(), lossless)
     except Exception as error:  # a damaged picture fails in many ways
         return _Seen(name, error=_in_words(path, error))
 
 
+def _is_lossless(picture: Any) -> bool:
+    """Tell whether every release of Pillow makes the same pixels of a file."""
+    if picture.format in ("PNG", "TIFF"):
+        return picture.info.get("compression") not in ("jpeg", "tiff_jpeg", "webp")
+    return picture.format in ("BMP", "PPM") and picture.mode in ("1", "L", "RGB", "RGBA", "P")
+
+
+def _thumb(pillow: Any, picture: Any) -> bytes:
+    box = ((_THUMB, _THUMB), pillow.Resampling.BOX)
+    if picture.mode in ("RGBA", "LA", "PA"):
+        return picture.convert("RGBA").resize(*box).tobytes()  # type: ignore[no-any-return]
+    if picture.mode in _COLOURED:
+        return picture.convert("RGB").resize(*box).tobytes()  # type: ignore[no-any-return]
+    # Heights, distances and other numbers, of which eight bits would keep too little.
+    small = _wide(picture).convert("F").resize(*box)
+    values = [small.getpixel((n % _THUMB, n // _THUMB)) for n in range(_THUMB * _THUMB)]
+    if picture.mode == "F":
+        return bytes(int(127.5 * (1 + value / (1 + abs(value)))) for value in values)
+    return bytes(min(255, max(0, int(value / 257))) for value in values)
+
+
 def _pixels(picture: Any) -> bytes:
-    shown = picture.convert("RGBA") if picture.mode == "P" else picture
-    about = f"{shown.size} {shown.mode} ".encode()
-    return hashlib.blake2b(about + shown.tobytes(), digest_size=16).digest()
+    shown = _wide(picture.convert("RGBA") if picture.mode == "P" else picture)
+    return f"{shown.size} {shown.mode} ".encode() + shown.tobytes()  # type: ignore[no-any-return]
+
+
+def _wide(picture: Any) -> Any:
+    """Return a picture of 16 bits as one of 32, which older releases make of it."""
+    return picture.convert("I") if picture.mode.startswith("I;16") else picture
 
 
 def _in_words(path: Path, error: Exception) -> str:
@@ -190,6 +223,9 @@ def _judge(seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, sample
         step = max(1, len(whole) // _PRINTS)
         context.fingerprint("mean brightness", [one.mean for one in whole[::step]][:_PRINTS], 0.05)
         context.fact("names", [one.name for one in whole])
+        exact = [(one.name, one.pixels.hex()) for one in whole if one.lossless]
+        if exact:
+            context.fact("pixels of lossless pictures", exact)
         for name, values in _folded(whole).items():
             context.fingerprint(name, values, _TOLERANCE)
 

@@ -102,6 +102,7 @@ def _load(net: str, name: str, request: ProbeRequest, context: Context) -> Tenso
     """Return a net's tensors on the device, or None if they are not what they must be."""
     with context.timed("load_seconds"):
         opened = open_weights(context, request.files[name], name)
+    context.stored_as(opened.dtype)
     table = mtcnn_nets.NETS[net].table()
     shapes = {tensor: info.shape for tensor, info in opened.tensors.items()}
     differing = strict.differences(shapes, table)

@@ -5,6 +5,7 @@ What each option means is in `Onnx`.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import inputs, options
@@ -36,6 +37,9 @@ _RANDOM = (
     "Multinomial",
     "Bernoulli",
 )
+_FACTORS = (-1.0, 10.0, -10.0, 1000.0, -1000.0)
+# What leaves nothing of an answer where it finds nothing.
+_CHOOSES = frozenset(["NonMaxSuppression", "EfficientNMS_TRT", "BatchedNMS_TRT"])
 
 
 class Onnx:
@@ -144,10 +148,12 @@ def _check_numbers(
     )
     count = sum(one.numbers for one in model.initializers)
     context.metrics["parameters"] += count
-    context.metrics["dtype"] = onnx_tensors.commonest(model.initializers)
+    # A model without tensors, such as a decision tree, computes in float32.
+    context.metrics["dtype"] = onnx_tensors.commonest(model.initializers) or "float32"
     if "parameters" in request.options:
         check_count(f"{name}: parameters", count, request.options["parameters"], context)
     context.fact(f"{name}: tensors", sums)
+    context.fact(f"{name}: graph", model.graph)
     return True
 
 
@@ -181,11 +187,13 @@ def _try(
         "numbers overflowed, or the weights are damaged",
     ):
         return
+    if not _apart(first, other):
+        other = _farther(session, declared, given, model, sizes, request.seed, first, context)
     _compare(name, first, again, other, bool(declared), model, context)
     if "output_range" in request.options:
         low, high = request.options["output_range"]
-        least = min(float(part.min()) for part in first.values() if part.size)
-        most = max(float(part.max()) for part in first.values() if part.size)
+        least = min((float(part.min()) for part in first.values() if part.size), default=low)
+        most = max((float(part.max()) for part in first.values() if part.size), default=high)
         context.check(
             f"{name}: range",
             low <= least and most <= high,
@@ -217,9 +225,11 @@ def _compare(
     if not takes_input:
         return
     differs = _apart(first, other)
-    whole = all(part.dtype.kind not in "fc" for part in first.values())
-    if not differs and whole:  # a class, or how many were found
-        context.warn(f"{name}: the input acts", "another input gives the same whole numbers")
+    # A class, how many were found, or what was found in noise: such answers may well be equal.
+    whole = all(part.dtype.kind not in "fc" or not part.size for part in first.values())
+    if not differs and (whole or _CHOOSES & {one.name for one in model.operators}):
+        told = "another input gives the same answer, as nothing may be found in either"
+        context.warn(f"{name}: the input acts", told, "give a real one in the probe's `inputs`")
         return
     context.check(
         f"{name}: the input acts",
@@ -228,6 +238,36 @@ def _compare(
         "every input gets the same answer: the weights do nothing, or the input is ignored; if "
         "only certain inputs mean something to it, give one in the probe's `inputs`",
     )
+
+
+def _farther(
+    session: Any,
+    declared: list[onnx_inputs.Declared],
+    given: ProbeOptions,
+    model: onnx_model.OnnxModel,
+    sizes: onnx_inputs.Sizes,
+    seed: int,
+    first: Tensors,
+    context: Context,
+) -> Tensors:
+    """Return the answer to inputs of other sizes that is not the first, else the first.
+
+    A decision tree asks for values that none between 0 and 1 reaches.
+    """
+    for factor in _FACTORS:
+        made = dict(_made(declared, given, model, sizes, seed + 1, context))
+        for key, values in made.items():
+            if key not in given and values.dtype.kind == "f":
+                made[key] = values * values.dtype.type(factor)
+        try:
+            found = _answer(session, made, context)
+        except Exception as error:
+            if is_memory(error):
+                raise
+            continue
+        if 0 < _apart(first, found) < float("inf"):
+            return found
+    return first
 
 
 def _apart(one: Tensors, two: Tensors) -> float:
@@ -287,13 +327,17 @@ def _answer(session: Any, made: Tensors, context: Context) -> Tensors:
     names = [one.name for one in session.get_outputs()]
     with context.timed("infer_seconds"):
         answers = session.run(None, dict(made))
-    found = {}
+    found, texts = {}, {}
     for name, answer in zip(names, answers):  # noqa: B905
         table = isinstance(answer, list) and answer and isinstance(answer[0], dict)
         rows = [[one[key] for key in sorted(one)] for one in answer] if table else answer
         values = numpy.asarray(rows)
         if values.dtype.kind in "fiubc":
             found[name] = values.real if values.dtype.kind == "c" else values
+        elif values.dtype.kind in "OSU":
+            flat = [zlib.crc32(str(text).encode("utf-8")) for text in values.reshape(-1)]
+            texts[name] = numpy.array(flat, dtype="int64").reshape(values.shape)
+    found = found or texts  # names of classes, where there is nothing else
     if not found:
         raise ProbeError("the model answers with no numbers", "prove it by a probe of your own")
     return found

@@ -65,6 +65,7 @@ class StyleGan:
             try:
                 with context.timed("load_seconds"):
                     opened = open_weights(context, request.files[name], name)
+                context.stored_as(opened.dtype)
                 nets = _nets(opened, name, role, request.options.get("key", ""))
             except MissingLibraryError:
                 raise

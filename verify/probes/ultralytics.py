@@ -83,7 +83,8 @@ def _check_file(name: str, request: ProbeRequest, context: Context) -> None:
         context.require("ultralytics")
     context.stage(f"loading {name}")
     with context.timed("load_seconds"):
-        model = loader.load(path, names, context.device(), context.torch_dtype())
+        model, stored = loader.load(path, names, context.device(), context.torch_dtype())
+    context.stored_as(stored)
     count = sum(parameter.numel() for parameter in model.parameters())
     context.metrics["parameters"] += count
     context.check(f"{name}: loads", True, f"{type(model).__name__}, {count:,} parameters")

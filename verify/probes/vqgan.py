@@ -69,6 +69,7 @@ class VqganProbe:
             try:
                 with context.timed("load_seconds"):
                     opened = open_weights(context, request.files[name], name)
+                context.stored_as(opened.dtype)
                 found = _models(opened, name, request.options.get("key", ""))
             except MissingLibraryError:
                 raise

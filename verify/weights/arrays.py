@@ -20,6 +20,7 @@ _TORCH_NAMES = {
     **{f"u{n}": f"uint{8 * n}" for n in (1, 2, 4, 8)},
     **{f"c{n}": f"complex{8 * n}" for n in (8, 16)},
     "b1": "bool",
+    "V2": "bfloat16",  # numpy has no name for it, and saves it as two bytes
 }
 _SWAPS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _NPY = b"\x93NUMPY"

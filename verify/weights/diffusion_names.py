@@ -63,7 +63,7 @@ def kind_of(names: Iterable[str]) -> str:
         return (
             "checkpoint" if whole else "unet" if begins(UNET + "input_blocks.") else "transformer"
         )
-    if begins("adapter.body.", "adapter.conv_in.", "body.0."):
+    if begins("adapter.body.", "adapter.conv_in.", "body.0.") and "body.0.weight" not in held:
         return "t2i-adapter"
     if begins(VAE) or (begins("decoder.conv_in.") and begins("encoder.conv_in.", "decoder.")):
         return "vae"
@@ -71,7 +71,7 @@ def kind_of(names: Iterable[str]) -> str:
         return "unet"
     if begins(*_TRANSFORMERS):
         return "transformer"
-    if begins("conv_first.", "params_ema.", "params.", "model.1.sub."):
+    if begins("conv_first.", "params_ema.", "params.", "model.1.sub.", "body.0."):
         return "upscaler"
     if held & {"emb_params", "clip_l", "clip_g"} or begins("string_to_param."):
         return "textual-inversion"
@@ -102,10 +102,23 @@ def lora_modules(shapes: Shapes) -> dict[str, Module]:
 def _is_half(match: re.Match[str]) -> bool:
     """Tell whether a name is a LoRA's: old ones of diffusers end in `_lora.up.weight`."""
     old = match["module"].endswith("_lora")
-    return bool(match[2]) or old or match["part"][:5] in _MARKS
+    return bool(match[2]) or old or match["part"].startswith(_MARKS)
 
 
-_MARKS = frozenset(["lora_", "alpha", "dora_", "hada_", "lokr_", "diff", "oft_"])
+_MARKS = ("lora_", "alpha", "dora_", "hada_", "lokr_", "diff", "oft_")
+
+
+def factors(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the tensors of each module of a LoRA that its change is the product of.
+
+    Where one of them is zero, so is the change.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        match = _LORA.fullmatch(name)
+        if match and _is_half(match) and match["part"] not in ("alpha", "dora_scale", "diff_b"):
+            found.setdefault(match["module"], []).append(name)
+    return found
 
 
 def canonical(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fetcher.verify.contract.probe_errors import ProbeError
@@ -21,6 +22,10 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _PICKLES = (".pkl", ".pickle", ".joblib")
 ARRAY_SUFFIXES = (".npz", ".npy", *_PICKLES)  # weights where there is no file of the others
 
+# Python 2's first way of pickling: a list or dict, or a class, written as text.
+_TEXT_PICKLE = re.compile(rb"\((dp|lp)\d*\n|c[a-z_][\w.]*\n\w+\n")
+# How gzip, zlib, bzip2, xz and lzma begin, by which joblib and others make pickles smaller.
+PACKED = (b"\x1f\x8b", b"\x78", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00")
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")  # what a torch file begins with
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _HEAD = 512
@@ -33,6 +38,8 @@ def identify(path: Path, name: str) -> str:
     Raises ProbeError, with words of its own, for what is not weights: no file, an empty one, a web
     page, a Git LFS pointer, other text, and a format that the name denies.
     """
+    if name.endswith(_PICKLES) and _TEXT_PICKLE.match(_head(path)):
+        return PICKLE
     head = binary_head(path)
     found = _format(head, name)
     if found is None and len(head) < 9 and name.endswith(".safetensors"):
@@ -85,7 +92,7 @@ def _format(head: bytes, name: str) -> str | None:
         return TORCH_ZIP
     if head.startswith(b"\x93NUMPY"):
         return NPY
-    packed = name.endswith(".joblib") and head.startswith((b"\x1f\x8b", b"\x78"))
+    packed = name.endswith(_PICKLES) and head.startswith(PACKED)
     if packed or (
         name.endswith(_PICKLES) and head[:1] == b"\x80" and _TORCH_MAGIC not in head[:16]
     ):

@@ -13,6 +13,7 @@ from fetcher.verify.contract import json_text
 from fetcher.verify.contract.pickles import refused_globals
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.regular import read_regular
+from fetcher.verify.weights import zero_tail
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -171,6 +172,7 @@ def check_weights(
     for name in wanted:
         _about(name, lambda name=name: identify(here[name], name))
         header = _about(name, lambda name=name: read_header(here[name]))
+        _about(name, lambda name=name, header=header: zero_tail.refuse(here[name], header))
         entries.update(header)
         by_file[name] = header
     told = [f"{len(entries):,} tensors in {len(wanted)} files"]

@@ -47,8 +47,18 @@ _PLAIN_FEED_FORWARD = _UNIFORM - {"falcon"}
 _NEEDED = ("context_length", "embedding_length", "block_count")
 _EPSILONS = ("layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon")
 _BLOCK = re.compile(r"(blk|enc\.blk|dec\.blk)\.(\d+)\.(.+)")
-_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
+# What each of their blocks has, under one of these beginnings.
+_PARTS = (
+    ("attn_v.", "attn_qkv."),
+    ("attn_output.",),
+    ("ffn_up", "ffn_gate_up"),
+    ("ffn_down",),
+)
+_NO_LAST_NORM = ("bert", "olmo")
+_EMBEDDING, _OUTPUT, _LAST_NORM = "token_embd.weight", "output.weight", "output_norm.weight"
+_AS_WIDE = re.compile(r"(blk\.\d+\.(attn|ffn)_norm|output_norm|token_embd_norm|output)\.weight")
 _LARGEST_EPSILON = 0.1
+_FEED_FORWARD = ("ffn_up.weight", "ffn_gate.weight", "ffn_down.weight")
 _BY_HEADS = ("attn_q.weight", "attn_k.weight", "attn_v.weight")
 _SHOWN = 5
 _IDS = ("bos", "eos", "padding", "unknown", "separator", "mask", "eot", "eom")
@@ -132,9 +142,12 @@ def blocks(metadata: Metadata, tensors: Tensors) -> list[str]:
         if is_whole_number(announced):
             told += _missing_blocks(kind, announced, parts, metadata, arch)
         if arch in _UNIFORM:
-            told += _uneven(kind, parts)
+            told += _uneven(kind, parts) or _without_a_part(kind, parts)
     if not found and arch in _UNIFORM:
         told.append("it has no block (blk.0. …)")
+    if arch in _UNIFORM:
+        needed = [_EMBEDDING] if arch in _NO_LAST_NORM else [_EMBEDDING, _LAST_NORM]
+        told += [f"{name} is missing" for name in needed if name not in tensors]
     return told
 
 
@@ -170,6 +183,12 @@ def _uneven(kind: str, parts: Mapping[int, set[str]]) -> list[str]:
     return [f"{len(lacking)} tensors are missing: {_listed(lacking)}"] if lacking else []
 
 
+def _without_a_part(kind: str, parts: Mapping[int, set[str]]) -> list[str]:
+    every: set[str] = set().union(*parts.values())
+    lacking = [words[0] for words in _PARTS if not any(name.startswith(words) for name in every)]
+    return [f"no block ({kind}) has {' and '.join(lacking)}…"] if lacking else []
+
+
 def shapes(metadata: Metadata, tensors: Tensors) -> list[str]:
     """Complain of tensors whose shapes contradict the metadata."""
     arch = architecture_of(metadata)
@@ -178,9 +197,16 @@ def shapes(metadata: Metadata, tensors: Tensors) -> list[str]:
         return []
     told = []
     embedding = tensors.get(_EMBEDDING)
-    if embedding is not None and list(embedding.shape[:1]) != [width]:
+    # Where features are given beside the width, they are what the embedding is made of.
+    featured = f"{arch}.features_length" in metadata
+    if embedding is not None and not featured and list(embedding.shape[:1]) != [width]:
         told.append(f"{_EMBEDDING} is {list(embedding.shape)}, embedding_length is {width}")
     if arch in _UNIFORM:
+        told += [
+            f"{name} is {list(one.shape)}, embedding_length is {width}"
+            for name, one in tensors.items()
+            if _AS_WIDE.fullmatch(name) and list(one.shape[:1]) != [width]
+        ]
         told += [line for name in tensors for line in _of_block(name, metadata, tensors, arch)]
     return told
 
@@ -198,8 +224,9 @@ def _of_block(name: str, metadata: Metadata, tensors: Tensors, arch: str) -> lis
         wrong = "" if shape[0] == width else f"embedding_length is {width}"
     elif short in ("attn_output.weight", "ffn_down.weight"):
         wrong = "" if shape[1] == width else f"embedding_length is {width}"
-    if short == "ffn_up.weight" and arch in _PLAIN_FEED_FORWARD and is_whole_number(inner):
-        wrong = wrong or ("" if shape[1] == inner else f"feed_forward_length is {inner}")
+    if short in _FEED_FORWARD and arch in _PLAIN_FEED_FORWARD and is_whole_number(inner):
+        side = shape[0] if short == "ffn_down.weight" else shape[1]
+        wrong = wrong or ("" if side == inner else f"feed_forward_length is {inner}")
     if short in _BY_HEADS:
         wrong = wrong or _of_heads(short, shape[1], metadata, arch)
     return [f"{name} is {list(shape)}, {wrong}"] if wrong else []

@@ -5,6 +5,7 @@ Syntax of Python 3.8, standard library only.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _DEEPEST = 100  # graphs in each other
 _MOST_DIMENSIONS = 64
 _LONGEST_NAME = 65_536  # bytes
 _EXTERNAL = 1  # a tensor's data_location
+_INSIDE_ATTRIBUTES = (5, 6, 10, 11, 22)  # tensors and graphs, one or several; sparse tensors
+_LISTS = (4, 5, 6, 7, 10, 11)  # of float, int32, string, int64, double, uint64
 # Types of elements by number: torch's name where it has one, and the bits of one.
 TYPES = {
     1: ("float32", 32), 2: ("uint8", 8), 3: ("int8", 8), 4: ("uint16", 16), 5: ("int16", 16),
@@ -55,8 +58,8 @@ class Operator(NamedTuple):
 class Initializer(NamedTuple):
     """A tensor of the model: `begin` to `end` are its bytes in `location`, '' for the model itself.
 
-    Where its numbers are kept in another way than raw bytes, both are 0. `end` is -1 for the rest
-    of an external file.
+    `end` is -1 for the rest of an external file. Numbers that are kept one by one are in `lists`:
+    the kind of list, and the bytes of the model that a part of it takes.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Initializer(NamedTuple):
     location: str
     begin: int
     end: int
+    lists: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def numbers(self) -> int:
@@ -83,15 +87,18 @@ class Initializer(NamedTuple):
 
 @dataclass
 class OnnxModel:
-    """`operators` that are used, `functions` that the model itself defines; its `initializers`.
+    """`operators` that are used, `functions` that the model itself defines; its `initializers`,
+    with the tensors that nodes hold themselves.
 
     `rows` are the least numbers of rows of the tables that an input of the model looks up in.
+    `graph` is a digest of all nodes and what is set in them, but for the tensors.
     """
 
     operators: set[Operator] = field(default_factory=set)
     functions: set[Operator] = field(default_factory=set)
     initializers: list[Initializer] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
+    graph: str = ""
 
 
 def read(file: Path) -> OnnxModel:
@@ -108,6 +115,7 @@ class _Reader:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._found = OnnxModel()
+        self._digest = hashlib.sha256()
 
     def model(self, size: int) -> OnnxModel:
         graphs = 0
@@ -119,6 +127,7 @@ class _Reader:
                 self._function(one)
         if not graphs:
             raise UnreadableProtobufError("it holds no graph")
+        self._found.graph = self._digest.hexdigest()[:16]
         return self._found
 
     def _inner(self, one: Field) -> Iterator[Field]:
@@ -142,7 +151,12 @@ class _Reader:
                 self._found.initializers.append(made)
                 tables[made.name] = made.shape
             elif one.field == 1:
+                known = len(self._found.initializers)
                 nodes.append(self._node(one, depth))
+                for made in self._found.initializers[known:]:  # of a constant
+                    tables.setdefault(made.name, made.shape)
+            elif one.field == 15:
+                self._sparse(one)
         if depth == 1:
             self._look_ups(nodes, tables)
 
@@ -164,6 +178,7 @@ class _Reader:
     def _node(self, node: Field, depth: int) -> tuple[str, list[str], list[str]]:
         name, domain = "", ""
         taken, given = [], []
+        attributes = []
         for one in self._inner(node):
             if one.field == 1:
                 taken.append(self._text(one))
@@ -174,14 +189,39 @@ class _Reader:
             elif one.field == 7:
                 domain = self._text(one)
             elif one.field == 5 and one.number is None:
-                self._attribute(one, depth)
-        self._found.operators.add(Operator("" if domain == "ai.onnx" else domain, name))
+                attributes.append(one)
+        domain = "" if domain == "ai.onnx" else domain
+        self._found.operators.add(Operator(domain, name))
+        self._note(repr((domain, name, taken, given)).encode("utf-8", "surrogateescape"))
+        for one in attributes:
+            self._attribute(one, (given or [""])[0], depth)
         return name, taken, given
 
-    def _attribute(self, attribute: Field, depth: int) -> None:
+    def _attribute(self, attribute: Field, owner: str, depth: int) -> None:
+        """Go into the graphs and tensors of an attribute of the node that gives `owner`."""
+        plain = True
         for one in self._inner(attribute):
-            if one.field in (6, 11) and one.number is None:
+            if one.number is not None or one.field not in _INSIDE_ATTRIBUTES:
+                continue
+            plain = False
+            if one.field in (6, 11):
                 self._graph(one, depth + 1)
+            elif one.field in (5, 10):
+                made = self._initializer(one)
+                self._found.initializers.append(made._replace(name=owner or made.name))
+            else:
+                self._sparse(one)
+        if plain:
+            self._note(self._data[attribute.start : attribute.end])
+
+    def _sparse(self, tensor: Field) -> None:
+        """Go into a tensor that is kept as numbers and their places."""
+        for one in self._inner(tensor):
+            if one.field in (1, 2) and one.number is None:
+                self._found.initializers.append(self._initializer(one))
+
+    def _note(self, what: bytes) -> None:
+        self._digest.update(b"%d:" % len(what) + what)
 
     def _function(self, function: Field) -> None:
         name, domain = "", ""
@@ -198,8 +238,11 @@ class _Reader:
         name, kind, place, begin, end = "", 0, 0, 0, 0
         shape: list[int] = []
         entries: dict[str, str] = {}
+        lists: list[tuple[int, int, int]] = []
         for one in self._inner(tensor):
-            if one.field == 1:
+            if one.field in _LISTS:
+                lists.append((one.field, one.start, one.end))
+            elif one.field == 1:
                 shape += self._sizes(one)
                 if len(shape) > _MOST_DIMENSIONS:
                     raise UnreadableProtobufError("a tensor of too many dimensions")
@@ -219,9 +262,8 @@ class _Reader:
             begin = _whole(entries.get("offset", "0"))
             length = _whole(entries["length"]) if "length" in entries else None
             end = -1 if length is None else begin + length
-        return Initializer(
-            name, kind, tuple(shape), entries.get("location", "") if place else "", begin, end
-        )
+        location = entries.get("location", "") if place else ""
+        return Initializer(name, kind, tuple(shape), location, begin, end, tuple(lists))
 
     def _sizes(self, one: Field) -> list[int]:
         if one.number is not None:

@@ -10,6 +10,8 @@ import os
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.weights import zero_tail
 from fetcher.verify.weights.finite import count_nan_in_bytes
 from fetcher.verify.weights.onnx_model import TYPES, Initializer
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIECE = 32 << 20  # bytes
+_LISTS = {4: "float32", 10: "float64"}  # numbers of a tensor that stand in the model as they are
 
 
 def incomplete(file: Path, tensors: Sequence[Initializer], laid_out: Collection[Path]) -> list[str]:
@@ -60,7 +63,8 @@ def read(
 ) -> tuple[list[tuple[str, int, list[int], int]], list[str]]:
     """Return name, type, shape and checksum of each tensor, and the names of those that hold NaN.
 
-    Infinities are no fault: masks have them. Raises OSError.
+    Infinities are no fault: masks have them. Raises OSError, and ProbeError for external data that
+    was never written to its end.
     """
     by_place: dict[str, list[Initializer]] = {}
     for one in tensors:
@@ -73,6 +77,12 @@ def read(
                 sums += [(one.name, one.type, list(one.shape), 0) for one in held]
                 continue
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                told = zero_tail.complaint(data, _spans(held, len(data))) if location else ""
+                if told:
+                    raise ProbeError(
+                        f"{location} is not whole: {told}",
+                        "remove the file and fetch the artifact again",
+                    )
                 for one in held:
                     checksum, broken = _of_tensor(numpy, data, one)
                     sums.append((one.name, one.type, list(one.shape), checksum))
@@ -81,14 +91,28 @@ def read(
     return sorted(sums), bad
 
 
+def _spans(held: Sequence[Initializer], size: int) -> list[zero_tail.Span]:
+    return [
+        zero_tail.Span(
+            one.name,
+            one.begin,
+            size if one.end < 0 else one.end,
+            one.shape[0] if len(one.shape) > 1 else 1,
+        )
+        for one in held
+    ]
+
+
 def _of_tensor(numpy: Any, data: mmap.mmap, one: Initializer) -> tuple[int, bool]:
     checksum, broken = 0, False
     end = len(data) if one.end < 0 else one.end
     dtype = TYPES.get(one.type, ("", 0))[0]
-    for begin in range(one.begin, end, _PIECE):
-        piece = data[begin : min(begin + _PIECE, end)]
+    parts = [(begin, min(begin + _PIECE, end), dtype) for begin in range(one.begin, end, _PIECE)]
+    parts += [(begin, stop, _LISTS.get(kind, "")) for kind, begin, stop in one.lists]
+    for begin, stop, held in parts:
+        piece = data[begin:stop]
         checksum = zlib.crc32(piece, checksum)
-        broken = broken or bool(count_nan_in_bytes(numpy, piece, dtype))
+        broken = broken or bool(count_nan_in_bytes(numpy, piece, held))
     return checksum, broken
 
 

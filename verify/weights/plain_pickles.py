@@ -7,6 +7,7 @@ stand-ins, everything else is refused unless the person allows it for this file.
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import pickle
 import zlib
@@ -14,7 +15,8 @@ from collections import OrderedDict
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from fetcher.verify.contract.inert_globals import is_numpy, present_name
-from fetcher.verify.weights import arrays
+from fetcher.verify.contract.probe_errors import ProbeError
+from fetcher.verify.weights import arrays, fileformat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,11 +133,20 @@ def _storage(torch: Any, data: bytes) -> Any:
 
 
 def _unpacked(stream: IO[bytes]) -> IO[bytes]:
-    """Return the stream, unpacked where joblib packed it."""
-    head = stream.read(2)
+    """Return the stream, unpacked where joblib or somebody else packed it."""
+    head = stream.read(8)
     stream.seek(0)
-    if head == b"\x1f\x8b":
+    if not head.startswith(fileformat.PACKED):
+        return stream
+    if head.startswith(b"\x1f\x8b"):
         return io.BytesIO(gzip.decompress(stream.read()))
-    if head[:1] == b"\x78":
+    if head.startswith(b"\x78"):
         return io.BytesIO(zlib.decompress(stream.read()))
-    return stream
+    name = "bz2" if head.startswith(b"BZh") else "lzma"
+    try:
+        packer = importlib.import_module(name)  # a Python may have been built without it
+    except ImportError as error:
+        raise ProbeError(
+            f"it is packed by {name}, which this Python lacks", "save it without compression"
+        ) from error
+    return io.BytesIO(packer.decompress(stream.read()))

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from fetcher.verify.weights.finite import count_in_tensor, pieces
 
 _LARGE = 64  # elements: biases and scalars may well be zero
+# The same file gives the same numbers but for the order of sums in float32.
+TOLERANCE = 2e-4
 _PERIOD = 4099  # a prime, so that rows of no usual width have the same signs
 
 

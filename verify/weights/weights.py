@@ -19,10 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import pickles
 from fetcher.verify.contract.context import describe, missing
+from fetcher.verify.contract.dtypes import CODES
 from fetcher.verify.contract.inert_globals import is_inert, is_numpy, present_name
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.releases import SAFE_TORCH, version
-from fetcher.verify.weights import arrays, fileformat, finite, nested, plain_pickles, sketch
+from fetcher.verify.weights import (
+    arrays,
+    fileformat,
+    finite,
+    nested,
+    plain_pickles,
+    sketch,
+    zero_tail,
+)
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.stand_ins import stand_in, stand_ins
 
@@ -62,6 +71,15 @@ class WeightFile:
         self.tensors = tensors
         self.note = note
 
+    @property
+    def dtype(self) -> str:
+        """Return the type that most floating-point numbers have, `float32` if there is none."""
+        counted: dict[str, int] = {}
+        for one in self.tensors.values():
+            if "float" in one.dtype:
+                counted[one.dtype] = counted.get(one.dtype, 0) + one.numbers
+        return max(sorted(counted), key=lambda kind: counted[kind]) if counted else "float32"
+
     def count_nonfinite(self, name: str, device: str) -> int:
         """Return how many numbers of a tensor are NaN or infinite, computed on `device`."""
         raise NotImplementedError
@@ -95,8 +113,14 @@ def open_weights(context: Context, path: Path, name: str, key: str = "") -> Weig
     return _open_torch(context, path, kind, key)
 
 
+def _is_tiny(entry: TensorEntry) -> bool:
+    """Tell whether a tensor's numbers are of four or six bits."""
+    return CODES[entry.code][1] < 8
+
+
 def _open_safetensors(context: Context, path: Path) -> WeightFile:
     entries = read_header(path)
+    zero_tail.refuse(path, entries)
     if context.has("torch") and context.has("safetensors"):
         return _SafetensorsFile(context, path, entries)
     if context.has("numpy") and context.device() == "cpu":
@@ -121,7 +145,7 @@ class _SafetensorsFile(WeightFile):
         self._path = path
 
     def count_nonfinite(self, name: str, device: str) -> int:
-        if self._entries[name].code.startswith(("F4", "F6")):
+        if _is_tiny(self._entries[name]):
             return 0  # these types have neither NaN nor infinity, and torch no arithmetic
         try:
             tensor = self._file.get_tensor(name)
@@ -131,7 +155,7 @@ class _SafetensorsFile(WeightFile):
 
     def sketch(self, name: str) -> list[float]:
         entry = self._entries[name]
-        if entry.code.startswith(("F4", "F6")):  # their bits, for want of arithmetic
+        if _is_tiny(entry):  # their bits, for want of arithmetic
             return sketch.of_bytes(self._path, entry.begin, entry.end)
         return sketch.of_blocks(sketch.of_tensor(self._torch, self._file.get_tensor(name)))
 
@@ -227,10 +251,14 @@ def _arrays(path: Path, kind: str) -> Any:
     """Return the arrays of a .npz by name, or that of a .npy. Raises ProbeError."""
     try:
         if kind == fileformat.NPY:
-            return _numbers(arrays.from_npy(path.read_bytes()), path.name)
+            lone = _numbers(arrays.from_npy(path.read_bytes()), path.name)
+            _refuse_strange({path.name: lone})
+            return lone
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            return {n[:-4]: _numbers(arrays.from_npy(archive.read(n)), n) for n in names}
+            found = {n[:-4]: _numbers(arrays.from_npy(archive.read(n)), n) for n in names}
+        _refuse_strange(found)
+        return found
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ProbeError(f"the archive cannot be read: {describe(error)}", _FETCH_AGAIN) from None
     except (OSError, ValueError) as error:
@@ -244,6 +272,17 @@ def _numbers(array: arrays.Array, name: str) -> arrays.Array:
             "save arrays of numbers alone",
         )
     return array
+
+
+def _refuse_strange(found: Mapping[str, arrays.Array]) -> None:
+    """Raise ProbeError for arrays of which none is of a type that torch has."""
+    strange = {name: one.dtype.code for name, one in found.items() if not one.is_numbers}
+    if strange and len(strange) == len(found):
+        name, code = next(iter(strange.items()))
+        raise ProbeError(
+            f"{name} is of a type that torch has not: {code or 'fields of several types'}",
+            "save it as another type, such as float64; one array for each field",
+        )
 
 
 def _open_pickle(context: Context, path: Path, key: str) -> WeightFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,48 @@ def _right(what: str, make: Make) -> Case:
     return Case("diffusion-part", what, make)
 
 
+_HADA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+
+
+def _products(*factors: str, zero: str = "") -> Tensors:
+    """What other methods than LoRA's keep of each module."""
+    source = torch.Generator().manual_seed(3)
+    return {
+        f"lora_unet_mid_block_attentions_{n}_proj_in.{factor}": torch.randn(
+            8, 8, 8, generator=source
+        )
+        * (factor != zero)
+        for n in range(3)
+        for factor in factors
+    }
+
+
+def _as(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    return {name: one.to(dtype) for name, one in tensors.items()}
+
+
+def _noisy(tensors: Tensors) -> Tensors:
+    source = torch.Generator().manual_seed(5)
+    return {
+        name: one + 0.03 * one.std(correction=0) * torch.randn(one.shape, generator=source)
+        for name, one in tensors.items()
+    }
+
+
+def _rows_exchanged(tensors: Tensors) -> Tensors:
+    name = next(name for name in tensors if name.endswith("lora_up.weight"))
+    order = [1, 0, *range(2, len(tensors[name]))]
+    return {**tensors, name: tensors[name][order]}
+
+
+def _zeros_behind(folder: Path) -> ProbeRequest:
+    found = unet(folder)
+    data = bytearray((folder / "m.safetensors").read_bytes())
+    data[-140_001:] = bytes(140_001)
+    (folder / "m.safetensors").write_bytes(data)
+    return found
+
+
 _IP = {
     f"ip_adapter.{n}.to_{p}_ip.weight": torch.randn(w, made.CONTEXT)
     for n, w in ((1, 32), (3, 64))
@@ -144,7 +187,7 @@ CASES = [
         "a LoRA that was never trained",
         lambda f: _saved(made.lora(trained=False), f),
         lora,
-        "zero still",
+        "it was trained",
     ),
     _case(
         "a LoRA with one half missing",
@@ -284,3 +327,39 @@ def _exchanged() -> Tensors:
     )
     found[one], found[other] = found[other], found[one]
     return found
+
+
+CASES += [
+    _right("LoKr", lambda f: _saved(_products("lokr_w1", "lokr_w2"), f)),
+    _right("OFT", lambda f: _saved(_products("oft_blocks"), f)),
+    _right("whole differences", lambda f: _saved(_products("diff"), f)),
+    _right("a U-Net in float8", lambda f: _saved(_as(made.unet(), torch.float8_e4m3fn), f)),
+    _right("a U-Net in bfloat16", lambda f: _saved(_as(made.unet(), torch.bfloat16), f)),
+    _right(
+        "a small upscaler",
+        lambda f: _saved(
+            {f"body.{n}.weight": torch.randn(8, 8, 3, 3) for n in (0, 2, 4)}, f, kind="upscaler"
+        ),
+    ),
+    *(
+        Case("diffusion-part", what, partial(_saved, tensors), None, "it was trained")
+        for what, tensors in (
+            ("LyCORIS's LoHa that was never trained", _products(*_HADA, zero="hada_w2_a")),
+            ("PEFT's LoHa that was never trained", _products(*_HADA, zero="hada_w2_b")),
+            ("LoKr that was never trained", _products("lokr_w1", "lokr_w2", zero="lokr_w2")),
+            ("OFT that was never trained", _products("oft_blocks", zero="oft_blocks")),
+            ("differences of zero", _products("diff", zero="diff")),
+        )
+    ),
+    _case("a U-Net that ends in zeros", _zeros_behind, unet, "not whole"),
+    _case(
+        "a LoRA with two rows exchanged, in float16",
+        lambda f: _saved(_as(_rows_exchanged(made.lora()), torch.float16), f, made.checkpoint()),
+        lora,
+    ),
+    _case(
+        "a checkpoint with 3 % noise, in bfloat16",
+        lambda f: _saved(_as(_noisy(made.checkpoint()), torch.bfloat16), f),
+        checkpoint,
+    ),
+]

@@ -224,6 +224,48 @@ def _one_nan(made: Tensors) -> None:
     made["blk.1.attn_norm.weight"][3] = np.nan
 
 
+def _encoder(folder: Path) -> ProbeRequest:
+    """As those of RoBERTa's family: it tells no kinds of tokens apart."""
+    source = np.random.default_rng(0)
+
+    def matrix(rows: int, columns: int) -> np.ndarray[Any, Any]:
+        drawn: np.ndarray[Any, Any] = source.normal(0, 0.02, (rows, columns)).astype("float32")
+        return drawn
+
+    made = {
+        "token_embd.weight": matrix(WORDS, WIDTH),
+        "token_types.weight": np.zeros((1, WIDTH), "float32"),
+        "token_embd_norm.weight": np.ones(WIDTH, "float32"),
+    }
+    for n in range(BLOCKS):
+        for part in ("q", "k", "v", "output"):
+            made[f"blk.{n}.attn_{part}.weight"] = matrix(WIDTH, WIDTH)
+        made[f"blk.{n}.ffn_up.weight"] = matrix(INNER, WIDTH)
+        made[f"blk.{n}.ffn_down.weight"] = matrix(WIDTH, INNER)
+
+    def say(writer: gguf.GGUFWriter) -> None:
+        keys(writer)
+        writer.kv_data[0].pop("bert.attention.head_count_kv")
+        writer.add_causal_attention(False)
+
+    return _made(folder, held=made, arch="bert", say=say)
+
+
+def _sound(folder: Path) -> ProbeRequest:
+    """Its tokens stand for features of sound, which are not as wide as its blocks."""
+
+    def say(writer: gguf.GGUFWriter) -> None:
+        writer.add_context_length(256)
+        writer.add_embedding_length(48)
+        writer.add_block_count(2)
+        writer.add_features_length(32)
+        writer.add_layer_norm_eps(1e-6)
+        writer.add_tokenizer_model("none")
+
+    features: Tensors = {"token_embd.weight": np.ones((64, 32), "float32")}
+    return _made(folder, quantized=None, held=features, arch="wavtokenizer-dec", say=say)
+
+
 def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
     return Case("gguf", what, make, whole, says)
 
@@ -343,4 +385,33 @@ CASES = [
         ),
     ),
     _case("other rope", said(lambda writer: writer.add_rope_freq_base(5e5))),
+    Case("gguf", "an encoder without kinds of tokens", _encoder),
+    Case("gguf", "a decoder of sound", _sound),
+    _case("no embedding", held(lambda made: made.pop("token_embd.weight")), "token_embd.weight is"),
+    _case("no last norm", held(lambda made: made.pop("output_norm.weight")), "output_norm.weight"),
+    _case(
+        "no block has a part of its feed-forward net",
+        held(lambda made: [made.pop(f"blk.{n}.ffn_up.weight") for n in range(BLOCKS)]),
+        "has ffn_up",
+    ),
+    _case(
+        "a norm of another size",
+        held(lambda made: made.update({"blk.1.ffn_norm.weight": np.ones(32, "float32")})),
+        "blk.1.ffn_norm.weight is [32]",
+    ),
+    _case(
+        "an output of another width",
+        held(lambda made: made.update({"output.weight": np.ones((WORDS, 32), "float32")})),
+        "output.weight is [32, 300]",
+    ),
+    _case(
+        "a gate of another size",
+        held(lambda made: made.update({"blk.1.ffn_gate.weight": np.ones((96, 64), "float32")})),
+        "feed_forward_length is 128",
+    ),
+    _case(
+        "tokens without their texts",
+        said(_put("tokenizer.ggml.tokens", [""] * WORDS)),
+        "are there twice",
+    ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,64 @@ def _tiny(number: int) -> bytes:
     levels = bytes((number * 37 + n * n * (number % 11 + 3)) % 256 for n in range(48))
     image.frombytes("RGB", (4, 4), levels).save(stream, "PNG")
     return stream.getvalue()
+
+
+_DRAWN: dict[str, tuple[str, str]] = {
+    # what: Pillow's mode, and the file's suffix
+    "masks of 0 and 1": ("L", "png"),
+    "depths of 16 bits": ("I;16", "png"),
+    "heights in floats": ("F", "tiff"),
+    "cut-outs": ("RGBA", "png"),
+}
+
+
+@lru_cache
+def _levels(number: int, mode: str, suffix: str) -> bytes:
+    """A picture of a few plain areas; of a cut-out only the alpha channel differs."""
+    image = pytest.importorskip("PIL.Image")
+    numpy = pytest.importorskip("numpy")
+    drawn = numpy.random.default_rng(number).integers(0, 2, (4, 4))
+    areas = numpy.kron(drawn, numpy.ones((8, 8), "int64"))
+    if mode == "RGBA":
+        made = numpy.dstack([numpy.full((32, 32, 3), 90), 255 * areas]).astype("uint8")
+    elif mode == "I;16":
+        made = (20_000 + 9_000 * areas + number).astype("uint16")
+    else:
+        made = areas.astype("float32" if mode == "F" else "uint8")
+    stream = io.BytesIO()
+    image.fromarray(made).save(stream, suffix.upper())
+    return stream.getvalue()
+
+
+def _twelve(what: str, one: int = 0, two: int = 0) -> Files:
+    mode, suffix = _DRAWN[what]
+    files = {f"{n:02}.{suffix}": _levels(n, mode, suffix) for n in range(12)}
+    names = f"{one:02}.{suffix}", f"{two:02}.{suffix}"
+    files[names[0]], files[names[1]] = files[names[1]], files[names[0]]
+    return files
+
+
+@lru_cache
+def _moving(number: int, exchanged: bool = False) -> bytes:
+    image = pytest.importorskip("PIL.Image")
+    numpy = pytest.importorskip("numpy")
+    source = numpy.random.default_rng(number)
+    frames = [
+        image.fromarray(
+            numpy.kron(source.integers(0, 256, (4, 4)), numpy.ones((8, 8))).astype("u1")
+        )
+        for _ in range(5)
+    ]
+    if exchanged:
+        frames[3], frames[4] = frames[4], frames[3]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    return stream.getvalue()
+
+
+def _films(third: bytes | None = None) -> Files:
+    made = {f"{n}.gif": _moving(n) for n in range(4)}
+    return made if third is None else {**made, "2.gif": third}
 
 
 def _written(make: Callable[[], Files]) -> Make:
@@ -72,6 +130,8 @@ def _many(one: int = 0, two: int = 0) -> Files:
 
 pictures = _written(_forty)
 many = _written(_many)
+films = _written(_films)
+drawn = {what: _written(partial(_twelve, what)) for what in _DRAWN}
 CASES = [
     Case("image-dataset", "pictures", pictures),
     Case(
@@ -93,5 +153,29 @@ CASES = [
         _written(lambda: {**_forty(), "00003.jpg": _picture(3)[:700]}),
         pictures,
         "00003.jpg (truncated",
+    ),
+    *(Case("image-dataset", what, make) for what, make in drawn.items()),
+    *(
+        Case(
+            "image-dataset",
+            f"{what}, two exchanged",
+            _written(partial(_twelve, what, 3, 7)),
+            make,
+        )
+        for what, make in drawn.items()
+    ),
+    Case("image-dataset", "animations", films),
+    Case(
+        "image-dataset",
+        "two frames of an animation exchanged",
+        _written(lambda: _films(_moving(2, exchanged=True))),
+        films,
+    ),
+    Case(
+        "image-dataset",
+        "an animation cut off in its last frame",
+        _written(lambda: _films(_moving(2)[:-60])),
+        films,
+        "2.gif (truncated",
     ),
 ]

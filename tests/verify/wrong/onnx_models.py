@@ -283,6 +283,148 @@ def _overflow(folder: Path) -> ProbeRequest:
     )(folder)
 
 
+def _typed(values: Array, name: str) -> onnx.TensorProto:
+    """A tensor whose numbers stand in the model one by one, as many exporters write them."""
+    kind = TensorProto.INT64 if values.dtype == np.int64 else TensorProto.FLOAT
+    return helper.make_tensor(name, kind, values.shape, values.flatten().tolist())
+
+
+def listed(held: dict[str, Array] | None = None) -> Callable[[Path], ProbeRequest]:
+    def make(folder: Path) -> ProbeRequest:
+        model = words(held)
+        tensors = [_typed(numpy_helper.to_array(t), t.name) for t in model.graph.initializer]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(tensors)
+        return _saved(model, folder)
+
+    return make
+
+
+def constants(held: dict[str, Array] | None = None) -> Callable[[Path], ProbeRequest]:
+    """All tensors in nodes of their own."""
+
+    def make(folder: Path) -> ProbeRequest:
+        model = words(held)
+        nodes = [
+            helper.make_node("Constant", [], [one.name], value=one)
+            for one in model.graph.initializer
+        ]
+        nodes += list(model.graph.node)
+        del model.graph.initializer[:], model.graph.node[:]
+        model.graph.node.extend(nodes)
+        return _saved(model, folder)
+
+    return make
+
+
+def tree(threshold: float = 0.5, classes: tuple[str, str] = ("cat", "dog")) -> Any:
+    """A decision tree of scikit-learn, which holds no tensors."""
+
+    def make(folder: Path) -> ProbeRequest:
+        node = helper.make_node(
+            "TreeEnsembleClassifier",
+            ["X"],
+            ["label", "p"],
+            domain="ai.onnx.ml",
+            nodes_treeids=[0, 0, 0],
+            nodes_nodeids=[0, 1, 2],
+            nodes_featureids=[0, 0, 0],
+            nodes_values=[threshold, 0.0, 0.0],
+            nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+            nodes_truenodeids=[1, 0, 0],
+            nodes_falsenodeids=[2, 0, 0],
+            class_treeids=[0, 0, 0, 0],
+            class_nodeids=[1, 1, 2, 2],
+            class_ids=[0, 1, 0, 1],
+            class_weights=[0.25, 0.75, 0.75, 0.25],
+            classlabels_strings=list(classes),
+        )
+        inputs = [_is("X", TensorProto.FLOAT, None, 4)]
+        outputs = [_is("label", TensorProto.STRING, None), _is("p", TensorProto.FLOAT, None, 2)]
+        return _saved(_model([node], inputs, outputs, {}, ("ai.onnx.ml",)), folder)
+
+    return make
+
+
+def _detector(folder: Path) -> ProbeRequest:
+    """Boxes and odds of a picture, of which those that overlap are left out: none is likely."""
+    node = helper.make_node
+    model = _model(
+        [
+            node("Reshape", ["images", "flat"], ["row"]),
+            node("MatMul", ["row", "to_boxes"], ["far"]),
+            node("Reshape", ["far", "ten"], ["boxes"]),
+            node("MatMul", ["row", "to_odds"], ["wide"]),
+            node("Reshape", ["wide", "one_class"], ["logits"]),
+            node("Sigmoid", ["logits"], ["odds"]),
+            node("NonMaxSuppression", ["boxes", "odds", "most", "overlap", "least"], ["chosen"]),
+            node("Slice", ["chosen", "two", "three", "one"], ["numbers"]),
+            node("Squeeze", ["numbers", "one"], ["places"]),
+            node("Squeeze", ["boxes", "zero"], ["all"]),
+            node("Gather", ["all", "places"], ["found"]),
+        ],
+        [_is("images", TensorProto.FLOAT, 1, 3, 4, 4)],
+        [_is("found", TensorProto.FLOAT, None, 4)],
+        {
+            "to_boxes": _matrix(48, 40),
+            "to_odds": _matrix(48, 10, seed=2) * 0.01 - 1,
+            "flat": np.array([1, -1]),
+            "ten": np.array([1, 10, 4]),
+            "one_class": np.array([1, 1, 10]),
+            "most": np.array([5]),
+            "overlap": np.array([0.5], "float32"),
+            "least": np.array([0.9], "float32"),
+            **{name: np.array([n]) for n, name in enumerate(("zero", "one", "two", "three"))},
+        },
+    )
+    return _saved(model, folder)
+
+
+def _recurrent(folder: Path) -> ProbeRequest:
+    """As speech detectors are: the state goes in and out."""
+    node = helper.make_node("LSTM", ["x", "W", "R", "B", "", "h", "c"], ["y"], hidden_size=8)
+    inputs = [_is(n, TensorProto.FLOAT, 1, None, 8) for n in ("h", "c")]
+    model = _model(
+        [node],
+        [_is("x", TensorProto.FLOAT, "sequence", None, 4), *inputs],
+        [_is("y", TensorProto.FLOAT, None, 1, None, 8)],
+        {"W": _matrix(1, 32, 4), "R": _matrix(1, 32, 8), "B": _matrix(1, 64)},
+    )
+    return _saved(model, folder)
+
+
+def sloped(alpha: float) -> Callable[[Path], ProbeRequest]:
+    def make(folder: Path) -> ProbeRequest:
+        model = words()
+        model.graph.node.append(helper.make_node("Elu", ["logits"], ["bent"], alpha=alpha))
+        model.graph.output[0].name = "bent"
+        return _saved(model, folder)
+
+    return make
+
+
+def _zeros_behind(folder: Path) -> ProbeRequest:
+    folder.mkdir()
+    model = words()
+    model.graph.initializer.append(numpy_helper.from_array(_matrix(200, 200), "large"))
+    model.graph.node.append(helper.make_node("ReduceMean", ["large"], ["mean_of_it"], keepdims=0))
+    model.graph.node.append(helper.make_node("Add", ["logits", "mean_of_it"], ["sum"]))
+    model.graph.output[0].name = "sum"
+    onnx.save_model(
+        model, folder / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=64
+    )
+    data = bytearray((folder / "m.data").read_bytes())
+    data[-50_001:] = bytes(50_001)
+    (folder / "m.data").write_bytes(data)
+    return request("onnx", folder)
+
+
+def _exchanged() -> Array:
+    values = _matrix(WORDS, WIDTH)
+    values[[1, 2]] = values[[2, 1]]
+    return values
+
+
 def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
     return Case("onnx", what, make, whole, says)
 
@@ -342,4 +484,24 @@ CASES = [
         "two rows exchanged",
         other(words=_matrix(WORDS, WIDTH)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10]]),
     ),
+    Case("onnx", "tensors as lists of numbers", listed()),
+    Case("onnx", "tensors in nodes", constants()),
+    Case("onnx", "a decision tree", tree()),
+    Case("onnx", "a decision tree that asks for values above 1", tree(threshold=7.0)),
+    Case("onnx", "a detector that finds nothing in noise", _detector),
+    Case("onnx", "a recurrent net with its state", _recurrent),
+    Case("onnx", "an activation with a setting", sloped(1.0)),
+    _case("zeros from somewhere to the end of its external data", _zeros_behind, "not whole"),
+    Case("onnx", "NaN in a list of numbers", listed({"words": _with_nan()}), None, "NaN in words"),
+    Case("onnx", "NaN in a node", constants({"words": _with_nan()}), None, "NaN in words"),
+    Case(
+        "onnx",
+        "two rows exchanged in a list of numbers",
+        listed({"words": _exchanged()}),
+        listed(),
+    ),
+    Case("onnx", "two rows exchanged in a node", constants({"words": _exchanged()}), constants()),
+    Case("onnx", "classes exchanged in a decision tree", tree(classes=("dog", "cat")), tree()),
+    Case("onnx", "another threshold in a decision tree", tree(threshold=0.51), tree()),
+    Case("onnx", "an activation with another setting", sloped(1.002), sloped(1.0)),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import pickle
 import warnings
 from collections.abc import Callable
@@ -154,6 +155,47 @@ def _wild(path: Path) -> None:
     path.write_bytes(pickle.dumps({"w": _arrays(), "x": RunsCode(path.parent / "marker")}))
 
 
+def _of_type(dtype: torch.dtype, change: Callable[[Tensors], Tensors] = dict) -> Make:
+    return _saved(lambda tensors: {name: one.to(dtype) for name, one in change(tensors).items()})
+
+
+def _noisy(tensors: Tensors) -> Tensors:
+    source = torch.Generator().manual_seed(7)
+    return {
+        name: one + 0.03 * one.std() * torch.randn(one.shape, generator=source)
+        for name, one in tensors.items()
+    }
+
+
+def _zeros_behind(folder: Path) -> ProbeRequest:
+    made = whole(folder)
+    data = bytearray((folder / "w.safetensors").read_bytes())
+    data[-150_001:] = bytes(150_001)
+    (folder / "w.safetensors").write_bytes(data)
+    return made
+
+
+def _padded(tensors: Tensors) -> Tensors:
+    """Rows and columns of zeros at the end of the file: room that an accelerator wants."""
+    made = torch.zeros(2048, 64)
+    made[:1000, :60] = torch.randn(1000, 60, generator=torch.Generator().manual_seed(1))
+    return {**tensors, "words.weight": made}
+
+
+def _packed(name: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        packer = importlib.import_module(name)
+        path.write_bytes(packer.compress(pickle.dumps(_arrays())))
+
+    return write
+
+
+def _brain(path: Path) -> None:
+    """As ml_dtypes has it saved: numpy knows two bytes."""
+    halves = torch.randn(6, 7).bfloat16().view(torch.int16).numpy()
+    numpy.savez(path, w=halves.view("V2"))
+
+
 npz = _file("w.npz", _npz)
 CASES = [
     Case("state-dict", "plain safetensors", whole),
@@ -214,6 +256,40 @@ CASES = [
             lambda t: {
                 n: (x.flip(0) if n == "layer.1.weight" else x).bfloat16() for n, x in t.items()
             }
+        ),
+        whole,
+    ),
+    Case("state-dict", "float64", _of_type(torch.float64)),
+    Case("state-dict", "eight bits (float8_e4m3fn)", _of_type(torch.float8_e4m3fn)),
+    Case("state-dict", "zeros in rows and columns at the end", _saved(_padded)),
+    Case("state-dict", "pickle as Python 2 wrote it", _file("w.pkl", _pickled(_arrays(), 0))),
+    *(
+        Case("state-dict", f"pickle packed by {name}", _file("w.joblib", _packed(name)))
+        for name in ("gzip", "bz2", "lzma")
+    ),
+    Case("state-dict", "npz of bfloat16", _file("w.npz", _brain)),
+    Case(
+        "state-dict",
+        "npz of fields",
+        _file("w.npz", lambda p: numpy.savez(p, a=numpy.zeros(3, [("x", "f4"), ("n", "i4")]))),
+        None,
+        "of a type that torch has not",
+    ),
+    Case(
+        "state-dict",
+        "NaN in float64",
+        _of_type(torch.float64, lambda t: {**t, "norm.weight": t["norm.weight"] / 0 * 0}),
+        whole,
+        "norm.weight",
+    ),
+    Case("state-dict", "zeros from somewhere to the end", _zeros_behind, whole, "not whole"),
+    Case("state-dict", "3 % noise, as bfloat16", _of_type(torch.bfloat16, _noisy), whole),
+    Case(
+        "state-dict",
+        "two rows of a tensor swapped, as bfloat16",
+        _of_type(
+            torch.bfloat16,
+            lambda t: {**t, "layer.3.weight": _rows_swapped(t["layer.3.weight"])},
         ),
         whole,
     ),

@@ -79,6 +79,15 @@ _W_ORDER = [1, 0, *range(2, 16)]
 _W_AVG = "truncation.w_avg"
 
 
+def _halved(tensors: Tensors) -> Tensors:
+    return {name: one.bfloat16() for name, one in tensors.items()}
+
+
+def _exchanged(one: str, two: str) -> Tensors:
+    tensors = _generator()
+    return {**tensors, one: tensors[two], two: tensors[one]}
+
+
 def _training(change: Callable[[Tensors], Tensors]) -> Make:
     """A training checkpoint with a generator, and its smooth copy changed."""
 
@@ -166,5 +175,26 @@ CASES = [
         "another discriminator",
         _judged(lambda: stylegan_files.discriminator(torch, 32, 16, label=_LABELS, seed=2)),
         judge,
+    ),
+    Case("stylegan", "generator in bfloat16", _drawn(lambda: _halved(_generator()))),
+    Case(
+        "stylegan",
+        "another training, in bfloat16",
+        _drawn(lambda: _halved(_generator(seed=3))),
+        plain,
+    ),
+    Case(
+        "stylegan",
+        "a mapping with two layers exchanged",
+        _drawn(lambda: _exchanged("mapping.dense1.weight", "mapping.dense2.weight")),
+        plain,
+        "w_avg is the mean",
+    ),
+    Case("stylegan", "w_avg three times as large", _with(_W_AVG, lambda t: 3 * t), plain, "w_avg"),
+    Case(
+        "stylegan",
+        "red and blue swapped",
+        _with("synthesis.output3.weight", lambda t: t.flip(0)),
+        plain,
     ),
 ]

@@ -1,0 +1,42 @@
+"""Right weights, saved anew in another number type, are those that were stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from fetcher.verify import ProbeRequest
+from safetensors.torch import load_file, save_file
+
+from tests.verify.probing import golden_differences, run_in_this_process
+from tests.verify.wrong import diffusion_part, mtcnn, state_dict, stylegan
+
+_RIGHT = {
+    "state-dict": state_dict.whole,
+    "stylegan": stylegan.labelled,
+    "mtcnn": mtcnn.all_three,
+    "diffusion-part": diffusion_part.checkpoint,
+}
+_TYPES = (torch.float16, torch.bfloat16, torch.float64)
+
+
+def _converted(made: ProbeRequest, dtype: torch.dtype) -> ProbeRequest:
+    for path in made.files.values():
+        safe = path.suffix == ".safetensors"
+        tensors = load_file(path) if safe else torch.load(path, weights_only=True)
+        other = {k: t.to(dtype) if t.is_floating_point() else t for k, t in tensors.items()}
+        save_file(other, path) if safe else torch.save(other, path)
+    return made
+
+
+@pytest.mark.parametrize("dtype", _TYPES, ids=str)
+@pytest.mark.parametrize("kind", _RIGHT)
+def test_the_same_weights_in_another_type(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    make: Callable[[Path], ProbeRequest] = _RIGHT[kind]
+    stored = run_in_this_process(make(tmp_path / "stored"))
+    made = _converted(make(tmp_path / "m"), dtype)
+    found = run_in_this_process(made)
+    assert found.state == "passed", found.reason
+    assert golden_differences(stored, found) == {}
