@@ -39,8 +39,8 @@ artifacts:
   stranger:
     source: local:files/a
     probe: {type: mtcnn, zzz: 3}
-    # 26: probe 'mtcnn' has no option 'zzz' | valid ones: allow_globals, dtype, face, memory, onet, \
-pnet, rnet, timeout, trust
+    # 26: probe 'mtcnn' has no option 'zzz' | valid ones: allow_globals, dtype, face, memory, \
+onet, pnet, rnet, timeout, trust
   word:
     source: local:files/a
     probe:
