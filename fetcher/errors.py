@@ -57,6 +57,7 @@ EXIT_CODES = {
     "missing": INTEGRITY,
     "extra": INTEGRITY,
     "bad-path": INTEGRITY,
+    "archive": INTEGRITY,
     "edit": INTEGRITY,
     "bundle": INTEGRITY,
     "signature": INTEGRITY,

@@ -40,6 +40,7 @@ ROOMS = [
     "i18n",
     "errors",
     "fs",
+    "archives",
     "yamldoc",
     "config",
     "hardware",
@@ -242,7 +243,7 @@ WRITERS = {
     "a store, which is looked through when a project chose it": "store.store store.gc store.runs "
     "store.stamps store.part_notes store.project_records "
     "store.upstream_records store.listings "
-    "store.imports bundle.blob_import server.upload "
+    "store.imports store.unpacking bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
     "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "

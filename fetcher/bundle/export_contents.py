@@ -45,6 +45,8 @@ def collect(space: Workspace) -> ExportContents:
     for _, artifact in space.wanted:
         locked = space.lock.of(artifact)
         assert locked is not None
+        for name in locked.unlisted:
+            contents.problems.append(_missing(artifact, name))
         files = tuple(finder.find(artifact, file) for file in locked.files)
         full[artifact.manifest, artifact.id] = replace(locked, files=files)
         contents.artifacts.append(
@@ -103,15 +105,7 @@ class _Finder:
         if sha256 and (sha256 in self.contents.places or self._place(sha256, file.size)):
             size = os.stat(self.contents.places[sha256]).st_size if file.size is None else file.size
             return file._replace(sha256=sha256, size=size)
-        self.contents.problems.append(
-            Problem(
-                "missing",
-                t("not in the store, so it cannot be exported"),
-                t("run `fetch all` first: it brings the files"),
-                artifact.id,
-                file.path,
-            )
-        )
+        self.contents.problems.append(_missing(artifact, file.path))
         return file
 
     def _place(self, sha256: str, size: int | None) -> bool:
@@ -137,6 +131,17 @@ class _Finder:
             rows = self._state.rows().values()
             self._rows = {row.sha256: row for row in rows if row.placed and not row.edit}
         return self._rows
+
+
+def _missing(artifact: Artifact, path: str) -> Problem:
+    """A file, or what is in an archive, that is not here."""
+    return Problem(
+        "missing",
+        t("not in the store, so it cannot be exported"),
+        t("run `fetch all` first: it brings the files"),
+        artifact.id,
+        path,
+    )
 
 
 def _contradiction(artifact: Artifact, file: FileEntry) -> Problem:

@@ -70,7 +70,7 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
     print_table(_COLUMNS, rows)
     for name, place in _from_outside(space, plan):
         echo(t("{name} is taken from outside the project: {place}", name=name, place=place))
-    in_store, in_tree = space_needed(plan.items, space.settings.link, True)
+    in_store, in_tree = space_needed(plan.items, plan.to_unpack(), space.settings.link, True)
     unknown = []
     if count := summary["unresolved_artifacts"]:
         unknown.append(n("{count:,} unresolved artifact", "{count:,} unresolved artifacts", count))
@@ -78,6 +78,8 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
         unknown.append(
             n("{count:,} file of unknown size", "{count:,} files of unknown size", count)
         )
+    if count := summary["unknown_archives"]:
+        unknown.append(n("what is in {count:,} archive", "what is in {count:,} archives", count))
     more = ""
     if unknown:
         more = t(", and what {unknown} will need", unknown=join(unknown, t(" and ")))
@@ -116,8 +118,12 @@ def _cells(part: ArtifactPlan) -> tuple[str, ...]:
     if part.locked is None:
         return "-", "-", "-", "-", t("unresolved")
     counts = Counter(item.action for item in part.items)
-    gets = [item.file.size for item in part.items if item.action == GET]
+    archives = list(part.unpackings())
+    gets = [item.file.size for item in part.items if item.action == GET and not item.file.archive]
+    gets += [entry.size for one in archives for entry in one.parts]
     size = human_bytes(sum(size or 0 for size in gets))
+    if archives and not all(one.listed for one in archives):
+        return "-", "-", t("unknown"), "-", t("{size} packed", size=size)
     if None in gets:
         size = t("{size} and more", size=size)
     others = len(part.items) - sum(counts[action] for action in (KEEP, PLACE, GET))

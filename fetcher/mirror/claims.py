@@ -77,9 +77,11 @@ def short(commit: str) -> str:
 
 
 def paths_of(item: HeldArtifact) -> Iterator[tuple[str, FileEntry]]:
-    """An artifact's files by their paths in the repository."""
+    """An artifact's files by their paths in the repository; members of archives have none."""
     folder = "" if item.origin.text("release") else item.origin.text("path")
     for file in item.files:
+        if file.archive:
+            continue
         path = from_top(folder, file.path)
         try:
             check_relative(path)  # the folder may come from a bundle

@@ -46,7 +46,9 @@ def _found(made: Manifest, contents: Contents) -> Iterator[Contradiction]:
         stated = made.artifacts.get(held.id) if held.manifest == made.name else None
         if stated is None or held.source != stated.source.describe():
             continue
-        for item in pins.contradictions(stated, held.revision, held.files):
+        if stated.unpack is not None:
+            continue  # what it states is about archives, and these are not in a bundle
+        for item in pins.contradictions(stated, held.revision, held.files, len(held.files)):
             if item.fact not in {"md5", "published"}:  # an image has none
                 yield item
 

@@ -43,6 +43,8 @@ _FORMAT = "vnd.fetch.bundle"
 _DELTA = "vnd.fetch.delta"
 _GIT_BLOB = "vnd.fetch.git-blob"
 _LFS = "vnd.fetch.lfs"
+_ARCHIVE = "vnd.fetch.archive"
+_EXECUTABLE = "vnd.fetch.executable"
 # Registries refuse larger manifests; the rest of 4 MiB is for what is not layers.
 MAX_MANIFEST = 4 << 20
 _MAX_LAYERS = MAX_MANIFEST - (64 << 10)
@@ -283,6 +285,10 @@ def _layer(file: FileEntry) -> DescriptorJson:
         notes[_GIT_BLOB] = file.git_blob
     if file.lfs:
         notes[_LFS] = "true"
+    if file.archive:
+        notes[_ARCHIVE] = file.archive
+    if file.executable:
+        notes[_EXECUTABLE] = "true"
     return {
         "mediaType": LAYER_TYPE,
         "digest": f"sha256:{file.sha256}",
@@ -542,7 +548,11 @@ class _IndexReader:
             ):
                 raise _Malformed(t("{name}: {path!r} has a wrong git id", name=name, path=path))
             lfs = notes.get(_LFS) == "true"
-            files.append(FileEntry(path, layer.size, layer.sha256, git_blob, lfs))
+            archive = notes.get(_ARCHIVE, "")
+            if not isinstance(archive, str):
+                raise _Malformed(t("{name}: {path!r} is of no archive", name=name, path=path))
+            entry = FileEntry(path, layer.size, layer.sha256, git_blob, lfs, archive=archive)
+            files.append(entry._replace(executable=notes.get(_EXECUTABLE) == "true"))
 
     def _head(self, config: Descriptor) -> HeldArtifact:
         item = _mapping(_loads(self._blob(config)), t("a config"))

@@ -60,7 +60,8 @@ def index_of(space: Workspace) -> ContentIndex:
     wanted = ContentIndex()
     for _, artifact in space.wanted:
         locked = space.lock.of(artifact)
-        for entry in locked.files if locked else (artifact.request.known or {}).values():
+        known = (artifact.request.known or {}).values()
+        for entry in (*locked.files, *locked.archives) if locked else known:
             wanted.add(artifact, entry)
     return wanted
 
@@ -132,11 +133,16 @@ def _contradiction(path: str, git_blob: str, artifact: Artifact, entry: FileEntr
 def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int) -> None:
     key = artifact.manifest, artifact.id
     locked = space.lock.artifacts[key]
-    files = tuple(
-        replace_entry(file, sha256, size) if file.path == entry.path else file
-        for file in locked.files
+    files, archives = (
+        tuple(
+            replace_entry(file, sha256, size)
+            if (file.path, file.archive) == (entry.path, entry.archive)
+            else file
+            for file in found
+        )
+        for found in (locked.files, locked.archives)
     )
-    space.lock.artifacts[key] = replace(locked, files=files)
+    space.lock.artifacts[key] = replace(locked, files=files, archives=archives)
     space.save_lock({key: space.lock.artifacts[key]})
 
 
@@ -166,7 +172,7 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
             raise Failure(problem.code, problem.message, problem.hint, problem.artifact)
         locked = space.lock.of(artifact)
     assert locked is not None
-    files = {entry.path: entry for entry in locked.files}
+    files = {entry.path: entry for entry in (*locked.archives, *locked.files)}
     if not path and len(files) == 1:
         path = next(iter(files))
     if path not in files:

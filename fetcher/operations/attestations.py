@@ -20,7 +20,7 @@ from fetcher.errors import Failure, FetchError, Problem
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
-from fetcher.operations.run_transfer import Ready
+from fetcher.operations.ready import Ready
 from fetcher.operations.workspace import Workspace
 from fetcher.sources.base import Listing, from_top
 from fetcher.sources.huggingface import HuggingFace

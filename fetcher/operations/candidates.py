@@ -48,6 +48,18 @@ class Candidates:
             _log.debug("%s/%s: from %s", items[0].artifact.full_name, items[0].file.path, origins)
         return found
 
+    def of_member(self, item: Item) -> list[Candidate]:
+        """Which mirrors may have a member of an archive by its digest, best first."""
+        found = []
+        for mirror, label in self._chosen:
+            found += [_asked_first(c, label) for c in _of(mirror, item.file, self._network)]
+        for source in item.artifact.mirrors:
+            if source.type == "mirror":
+                found += self._of_mirror(source, item.file)
+        if self._network.offline:
+            found = [place for place in found if isinstance(place, LOCAL_CANDIDATES)]
+        return found
+
     def _found(self, items: Sequence[Item], revisions: Revisions) -> list[Candidate]:
         network = self._network
         refused: list[Failure] = []

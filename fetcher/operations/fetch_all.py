@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem, hint_of
 from fetcher.i18n import t
+from fetcher.operations.ready import Ready
 from fetcher.operations.record_run import Recorder
-from fetcher.operations.run_transfer import Ready, Transferred, start_workers, transfer
+from fetcher.operations.run_transfer import Transferred, start_workers, transfer
+from fetcher.operations.unpack_archives import Archives
 from fetcher.operations.workspace import Workspace
 from fetcher.project.resolve import Resolution
 from fetcher.reporting.report import Report, of_plan
 from fetcher.store.store import Store
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import GET, KEEP, PLACE, Plan
+from fetcher.tree.planner import Planner
 from fetcher.tree.preflight import check_ahead
 from fetcher.ui.units import human_bytes
 
@@ -35,6 +39,7 @@ class PreparedRun:
 
     resolution: Resolution
     plan: Plan
+    planner: Planner
     workers: WorkerPool | None = None
 
 
@@ -59,7 +64,7 @@ def prepare(space: Workspace) -> PreparedRun:
     if space.options.overwrite:
         planner.overwrite_conflicts(plan)
     _log_plan(plan)
-    return PreparedRun(resolution, plan, workers)
+    return PreparedRun(resolution, plan, planner, workers)
 
 
 def _log_plan(plan: Plan) -> None:
@@ -80,8 +85,13 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
 
     attestations: Attestations | None = None
 
+    guard = threading.RLock()  # files and members of archives come in different threads
+
     def place(ready: Sequence[Ready]) -> None:
-        problems.extend(_place(placer, recorder, attestations, ready))
+        with guard:
+            problems.extend(_place(placer, recorder, attestations, ready))
+
+    archives = Archives(space, prepared.planner, recorder, place)
 
     recorder.begin(plan)
     recorder.recognised(plan)
@@ -94,13 +104,14 @@ def carry_out(space: Workspace, prepared: PreparedRun) -> Report:
             verdict.withhold()
             attestations = _attestations(space, plan, prepared.resolution)
             place([Ready(item, item.sha256) for item in plan.items if item.action == PLACE])
-            transfer(space, plan, prepared.workers, place, done)
+            transfer(space, plan, prepared.workers, place, done, archives)
+            archives.tidy(plan)
     except KeyboardInterrupt:
         _log.info("interrupted: what has come is recorded")
         interrupted = True
     finally:
         space.progress.end()
-        problems += done.problems
+        problems += [*done.problems, *archives.problems]
         problems += recorder.finish(plan, complete=not (problems or interrupted))
         problems = _tell_of_parts(problems, space.store)
     return _report(space, plan, problems, done, interrupted)

@@ -12,7 +12,7 @@ from fetcher.fs.free_space import free_bytes
 from fetcher.operations import check
 from fetcher.operations.workspace import Workspace
 from fetcher.reporting.report import ArtifactStatus, Report, Summary, of_plan, status_of
-from fetcher.tree.plan import Plan, bytes_of
+from fetcher.tree.plan import Plan
 from fetcher.tree.preflight import check_for_plan
 
 
@@ -28,11 +28,19 @@ def plan_report(space: Workspace, plan: Plan, problems: Sequence[Problem]) -> Re
     ahead = check_for_plan(plan, space.store.root, space.settings.link, space.network)
     found = of_plan(plan, [*problems, *plan.problems(), *ahead], _seconds(space))
     groups = plan.to_get()
+    parts = {
+        entry.key or f"{one.part.artifact.source.describe()} {entry.path}": entry
+        for one in plan.to_unpack()
+        for entry in one.parts
+        if not space.store.find(entry)
+    }
+    sizes = [*(items[0].file.size for items in groups.values()), *(p.size for p in parts.values())]
     found.summary.update(
         Summary(
-            to_download_files=len(groups),
-            to_download_bytes=bytes_of(groups),
-            unknown_sizes=sum(1 for items in groups.values() if items[0].file.size is None),
+            to_download_files=len(sizes),
+            to_download_bytes=sum(size or 0 for size in sizes),
+            unknown_sizes=sizes.count(None),
+            unknown_archives=sum(1 for one in plan.to_unpack() if not one.listed),
             unresolved_artifacts=sum(1 for part in plan.artifacts if part.locked is None),
             disk_free=disk_free(plan.tree, space.store.root),
             failed_files=len({(p.artifact, p.file) for p in found.problems if p.file}),

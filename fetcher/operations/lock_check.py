@@ -44,7 +44,7 @@ def _held(artifact: Artifact, locked: LockedArtifact) -> HeldArtifact:
     stated = artifact.request.known or {}
     files = (
         file
-        for file in locked.files
+        for file in locked.source_files
         if file.sha256 and not (file.path in stated and stated[file.path].sha256)
     )
     return HeldArtifact(
@@ -53,7 +53,7 @@ def _held(artifact: Artifact, locked: LockedArtifact) -> HeldArtifact:
         locked.source,
         SourceFields.of_source(artifact.source),
         locked.revision,
-        tuple(files),
+        tuple(file._replace(archive="") for file in files),
     )
 
 

@@ -11,11 +11,12 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.private_files import tidy
+from fetcher.fs.safe_paths import PathClaims
 from fetcher.i18n import t
 from fetcher.operations.workspace import Workspace
 from fetcher.project.lockfile import NAME, LockedArtifact
@@ -34,6 +35,7 @@ class Recorder:
     def __init__(self, space: Workspace, resolution: Resolution) -> None:
         self._space = space
         self._fresh = resolution.fresh
+        self._listed: set[tuple[str, str]] = set()  # artifacts whose archives were opened
         self._learned: dict[tuple[str, str], dict[str, FileEntry]] = {}
         self._rows: list[StateRow] = []
         self._unnamed: list[str] = []  # sha256 of contents that had no digest before
@@ -44,7 +46,8 @@ class Recorder:
     def begin(self, plan: Plan) -> None:
         """Tell the store who needs what it is about to get, whatever ends this run."""
         try:
-            if any(item.action in {GET, PLACE, KEEP} for item in plan.items):
+            used = any(item.action in {GET, PLACE, KEEP} for item in plan.items)
+            if used or plan.to_unpack():
                 self._uses_store = True
                 self._space.remember_project()
         except OSError as error:
@@ -95,9 +98,72 @@ class Recorder:
                     size=size, sha256=sha256, computed=computed, size_hint=False
                 )
 
+    def learn_archive(self, key: tuple[str, str], path: str, sha256: str, size: int) -> None:
+        """Note the digest and size of an archive that has come."""
+        self._put_archive(
+            key,
+            path,
+            lambda entry: entry._replace(
+                sha256=sha256,
+                size=size,
+                computed=entry.computed or entry.sha256 is None,
+                size_hint=False,
+            ),
+        )
+
+    def forget_archive(self, key: tuple[str, str], entry: FileEntry) -> None:
+        """Have an archive as the source told of it."""
+        self._put_archive(key, entry.path, lambda _: entry)
+
+    def _put_archive(
+        self, key: tuple[str, str], path: str, change: Callable[[FileEntry], FileEntry]
+    ) -> None:
+        locked = self._space.lock.artifacts[key]
+        archives = tuple(change(e) if e.path == path else e for e in locked.archives)
+        self._put(key, replace(locked, archives=archives))
+
+    def learn_members(
+        self, key: tuple[str, str], archive: str, members: Sequence[FileEntry]
+    ) -> LockedArtifact:
+        """Note what is in an archive; returns the artifact as it is known now. Raises Failure."""
+        locked = self._space.lock.artifacts[key]
+        if not members:
+            raise Failure(
+                "missing-upstream",
+                t("{archive} has no file that is wanted", archive=archive),
+                t("compare `members`, `exclude` and `strip` with the archive's list"),
+                file=archive,
+            )
+        others = {file.path for file in locked.files if file.archive != archive}
+        claims = PathClaims()
+        for path in others:
+            claims.claim(path)
+        for member in members:
+            if (other := claims.claim(member.path)) is not None:
+                raise Failure(
+                    "bad-path",
+                    t(
+                        "{archive}: {path!r} falls on one path with {other!r}",
+                        archive=archive,
+                        path=member.path,
+                        other=other,
+                    ),
+                    t("make two artifacts of these archives, each with a folder of its own"),
+                    file=archive,
+                )
+        full = locked.with_members(archive, members)
+        self._unnamed += [member.sha256 for member in members if member.sha256]
+        self._put(key, full)
+        return full
+
+    def _put(self, key: tuple[str, str], locked: LockedArtifact) -> None:
+        self._space.lock.artifacts[key] = locked
+        self._listed.add(key)
+
     def save_lock(self) -> list[Problem]:
         """Merge what was resolved and learned so far into fetch.lock."""
         changed: dict[tuple[str, str], LockedArtifact] = dict(self._fresh)
+        changed |= {key: self._space.lock.artifacts[key] for key in self._listed}
         for key, entries in self._learned.items():
             locked = self._space.lock.artifacts[key]
             files = tuple(entries.get(file.path, file) for file in locked.files)

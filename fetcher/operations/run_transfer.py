@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
-from fetcher.fs.atomic import Stat
 from fetcher.operations.candidates import Candidates
+from fetcher.operations.ready import Ready
+from fetcher.operations.unpack_archives import ArchivePart, Archives
 from fetcher.operations.workspace import Workspace
-from fetcher.tree.plan import Item, Plan, bytes_of
+from fetcher.tree.plan import Item, Plan, Unpacking, bytes_of
 
 if TYPE_CHECKING:
     from fetcher.transfer.download import Delivered, Download
     from fetcher.transfer.worker_pool import WorkerPool
-
-
-class Ready(NamedTuple):
-    """An item whose content is in the store, as the blob `sha256` of `size` bytes.
-
-    `stat` is the blob's where it is known. `new`: the lock has no digest of it yet.
-    """
-
-    item: Item
-    sha256: str
-    size: int | None = None
-    stat: Stat | None = None
-    new: bool = False
 
 
 @dataclass
@@ -63,55 +51,153 @@ def transfer(
     workers: WorkerPool | None,
     arrived: Callable[[Sequence[Ready]], None],
     done: Transferred,
+    archives: Archives,
 ) -> None:
     """Get every content that the plan wants, each once, whoever wants it.
 
-    `arrived` takes each batch that is in the store, in another thread, while others come. `workers`
-    serve one transfer.
+    `arrived` takes each batch that is in the store, in another thread, while others come; so does
+    `archives`, which unpacks. Members of archives are asked of mirrors first, where there are any:
+    these may have them, and not the archive. `workers` serve one transfer.
     """
-    groups = plan.to_get()
-    if not groups:
-        return
-    from fetcher.transfer.download import Download
-    from fetcher.transfer.engine import Engine
+    one = _Transfer(space, plan, arrived, done, archives)
+    members = one.mirrored_members()
+    for_later = {item for items in members.values() for item in items}
+    wanted = [a for a in plan.to_unpack() if not (a.listed and for_later.issuperset(a.items))]
+    one.run({**plan.to_get(), **members}, wanted, workers)
+    tried = {found.key for found in wanted}
+    # What no mirror had, and what turned out to be wanted once the archives were opened.
+    while True:
+        rest = [found for found in plan.to_unpack() if found.key not in tried]
+        groups = {key: items for key, items in plan.to_get().items() if not one.has_tried(items)}
+        if not (rest or groups):
+            return
+        tried.update(found.key for found in rest)
+        one.run(groups, rest, None)
 
-    candidates = Candidates(space.network, space.progress.say)
-    revisions = plan.revisions()
-    waiting: dict[Download, list[Item]] = {}
 
-    def downloads() -> Iterator[Download]:
+class _Transfer:
+    """One run's transfers, with what they are for."""
+
+    def __init__(
+        self,
+        space: Workspace,
+        plan: Plan,
+        arrived: Callable[[Sequence[Ready]], None],
+        done: Transferred,
+        archives: Archives,
+    ) -> None:
+        self._space = space
+        self._plan = plan
+        self._arrived = arrived
+        self._done = done
+        self._archives = archives
+        self._candidates = Candidates(space.network, space.progress.say)
+        self._tried: set[Item] = set()
+        self._waiting: dict[Download, list[Item] | ArchivePart] = {}
+
+    def has_tried(self, items: Sequence[Item]) -> bool:
+        """Whether these were to be downloaded before."""
+        return any(item in self._tried for item in items)
+
+    def mirrored_members(self) -> dict[str, list[Item]]:
+        """Members, by content, that a mirror may have."""
+        found: dict[str, list[Item]] = {}
+        for unpacking in self._plan.to_unpack():
+            for item in unpacking.items:
+                if item.file.sha256 and self._candidates.of_member(item):
+                    found.setdefault(item.content, []).append(item)
+        return found
+
+    def run(
+        self,
+        groups: dict[str, list[Item]],
+        wanted: Sequence[Unpacking],
+        workers: WorkerPool | None,
+    ) -> None:
+        """Get these contents and archives; returns when all that can be had is placed."""
+        parts = self._archives.begin(wanted)
+        if groups or parts:
+            self._download(groups, parts, workers)
+        self._archives.finish()
+        self._done.bytes += self._archives.received
+        self._archives.received = 0
+
+    def _download(
+        self,
+        groups: dict[str, list[Item]],
+        parts: Sequence[ArchivePart],
+        workers: WorkerPool | None,
+    ) -> None:
+        from fetcher.transfer.engine import Engine
+
+        space, progress = self._space, self._space.progress
+        total = bytes_of(groups) + sum(part.item.file.size or 0 for part in parts)
+        progress.begin(len(groups) + len(parts), total)
+        with Engine(
+            space.network, space.store, progress, self._on_batch, workers, space.runs
+        ) as engine:
+            failed = engine.run(self._downloads(groups, parts))
+        for download, problem in failed:
+            self._failed(self._waiting[download], problem)
+
+    def _downloads(
+        self, groups: dict[str, list[Item]], parts: Sequence[ArchivePart]
+    ) -> Iterator[Download]:
+        # Archives first: they are unpacked while the others come.
+        for part in parts:
+            yield from self._download_of([part.item], part)
         for items in groups.values():
-            try:
-                places = candidates.of(items, revisions)
-            except Failure as failure:
-                problem = failure.problem
-                done.problems += [problem.about(i.artifact.id, i.file.path) for i in items]
-                continue
-            first = items[0]
-            trust = space.options.first_trust
-            download = Download(first.artifact.id, first.file, places, first_trust=trust)
-            waiting[download] = items
-            yield download
+            yield from self._download_of(items, items)
         groups.clear()
 
-    def on_batch(batch: list[Delivered]) -> None:
-        ready = [one for delivered in batch for one in _ready(delivered, waiting)]
+    def _download_of(
+        self, items: list[Item], waiting: list[Item] | ArchivePart
+    ) -> Iterator[Download]:
+        from fetcher.transfer.download import Download
+
+        first = items[0]
+        self._tried.update(items)
+        try:
+            if first.file.archive:
+                places = list(
+                    dict.fromkeys(c for i in items for c in self._candidates.of_member(i))
+                )
+            else:
+                places = self._candidates.of(items, self._plan.revisions())
+        except Failure as failure:
+            self._failed(waiting, failure.problem)
+            return
+        # A part of an archive does not look like one.
+        part = isinstance(waiting, ArchivePart) and waiting.is_piece
+        trust = self._space.options.first_trust or part
+        download = Download(first.artifact.id, first.file, places, first_trust=trust)
+        self._waiting[download] = waiting
+        yield download
+
+    def _failed(self, waiting: list[Item] | ArchivePart, problem: Problem) -> None:
+        if not isinstance(waiting, list):
+            self._archives.failed(waiting, problem)
+        elif not waiting[0].file.archive:  # what no mirror has is asked of its archive
+            self._done.problems += [problem.about(i.artifact.id, i.file.path) for i in waiting]
+
+    def _on_batch(self, batch: list[Delivered]) -> None:
+        done = self._done
         done.files += sum(1 for one in batch if one.downloaded or not one.size)
         done.bytes += sum(one.downloaded for one in batch)
-        arrived(ready)
+        ready: list[Ready] = []
+        for one in batch:
+            waiting = self._waiting.pop(one.download)
+            if isinstance(waiting, list):
+                ready += _ready(one, waiting)
+            else:
+                self._archives.arrived(waiting, one.sha256, one.size, one.origin)
+        self._arrived(ready)
 
-    space.progress.begin(len(groups), bytes_of(groups))
-    network, store, progress = space.network, space.store, space.progress
-    with Engine(network, store, progress, on_batch, workers, space.runs) as engine:
-        failed = engine.run(downloads())
-    for download, problem in failed:
-        done.problems += [problem.about(i.artifact.id, i.file.path) for i in waiting[download]]
 
-
-def _ready(delivered: Delivered, waiting: dict[Download, list[Item]]) -> Iterator[Ready]:
+def _ready(delivered: Delivered, items: list[Item]) -> Iterator[Ready]:
     """The items that were waiting for a content."""
-    download, sha256, _, size, origin, _, stat = delivered
-    for item in waiting.pop(download):
+    _, sha256, _, size, origin, _, stat = delivered
+    for item in items:
         item.origin = origin
         file = item.file
         new = file.size is None or file.size_hint or not file.key

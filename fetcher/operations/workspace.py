@@ -247,7 +247,7 @@ class Workspace:
         `more` are the sha256 of contents that the lock has had no digest of.
         """
         root = self.project.root.absolute()
-        files = (file for item in self._lock.artifacts.values() for file in item.files)
+        files = (file for item in self._lock.artifacts.values() for file in item.needed)
         needs = [
             file.sha256 or f"git:{file.git_blob}" for file in files if file.sha256 or file.git_blob
         ]

@@ -84,6 +84,16 @@ class _CrossCheck:
             artifact = self.manifest.artifacts.get(name)
             if name not in self.manifest.declared:
                 self._unknown(name, *place)
+            elif artifact and artifact.unpack is not None:
+                self.layout_doc.at(
+                    *place,
+                    t(
+                        "{name!r} is unpacked, and the Hugging Face cache holds files as they are "
+                        "in a repository",
+                        name=name,
+                    ),
+                    t("place it in the tree"),
+                )
             elif artifact and artifact.source.type != "huggingface":
                 self.layout_doc.at(
                     *place,

@@ -52,8 +52,7 @@ def _changes(old: Lock, new: Lock) -> Iterator[ArtifactChange]:
 
 
 def _files(old: LockedArtifact | None, new: LockedArtifact | None) -> Iterator[FileChange]:
-    before = {file.path: file for file in old.files} if old else {}
-    after = {file.path: file for file in new.files} if new else {}
+    before, after = _by_path(old, new), _by_path(new, old)
     for path in sorted(before.keys() | after.keys()):
         one, other = before.get(path), after.get(path)
         if one == other:
@@ -64,6 +63,14 @@ def _files(old: LockedArtifact | None, new: LockedArtifact | None) -> Iterator[F
             yield FileChange(
                 path, LEARNED if _more_of_the_same(one, other) else CHANGED, one, other
             )
+
+
+def _by_path(one: LockedArtifact | None, other: LockedArtifact | None) -> dict[str, FileEntry]:
+    """An artifact's files; archives in their place where it, or the other, does not know theirs."""
+    if one is None:
+        return {}
+    known = one.members_known and (other is None or other.members_known)
+    return {file.path: file for file in (one.files if known else one.source_files)}
 
 
 def _more_of_the_same(old: FileEntry, new: FileEntry) -> bool:

@@ -13,15 +13,17 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fetcher.config.boundaries import of_project, own_file
-from fetcher.errors import LockError
+from fetcher.errors import Failure, LockError
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.locks import held
+from fetcher.fs.nearest import nearest
 from fetcher.fs.patterns import select
 from fetcher.fs.published import is_sound
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
@@ -60,7 +62,9 @@ class LockedArtifact:
     """What an artifact resolved to. `selection` tells if `files` or `exclude` changed since.
 
     `said_by` is the address that listed the files, and `said_at` the day (UTC, 2026-11-28); both
-    are "" where nothing was asked.
+    are "" where nothing was asked. `archives` are what `unpack` is about: files of the source, each
+    with the name of the archive that it is, or is a part of; their members are among `files`, with
+    the same name, once they are known.
     """
 
     source: str
@@ -69,6 +73,41 @@ class LockedArtifact:
     files: tuple[FileEntry, ...]
     said_by: str = ""
     said_at: str = ""
+    archives: tuple[FileEntry, ...] = ()
+
+    @property
+    def source_files(self) -> tuple[FileEntry, ...]:
+        """What the source itself has: archives, and files that are members of none."""
+        if not self.archives:
+            return self.files
+        return (*self.archives, *(file for file in self.files if not file.archive))
+
+    @property
+    def needed(self) -> tuple[FileEntry, ...]:
+        """What a store must have for it: its files, and archives that are still to be opened."""
+        unlisted = self.unlisted if self.archives else ()
+        return (*self.files, *(entry for entry in self.archives if entry.archive in unlisted))
+
+    @cached_property
+    def members_known(self) -> bool:
+        """Whether the members of all its archives are among `files`."""
+        return not self.archives or not self.unlisted
+
+    @cached_property
+    def unlisted(self) -> tuple[str, ...]:
+        """Names of the archives whose members are not known yet."""
+        listed = {file.archive for file in self.files}
+        names = dict.fromkeys(entry.archive for entry in self.archives)
+        return tuple(name for name in names if name not in listed)
+
+    def parts_of(self, archive: str) -> tuple[FileEntry, ...]:
+        """The source's files that an archive is read from, in their order."""
+        return tuple(entry for entry in self.archives if entry.archive == archive)
+
+    def with_members(self, archive: str, members: Iterable[FileEntry]) -> LockedArtifact:
+        """The same with the members of one archive as they are now known."""
+        others = (file for file in self.files if file.archive != archive)
+        return replace(self, files=tuple(sorted([*others, *members])))
 
 
 @dataclass
@@ -110,7 +149,7 @@ class Lock:
         before = self._verdicts.get(key)
         if before is None or before.locked is not locked or before.artifact is not artifact:
             why = outdated(locked, artifact)
-            found = () if why else tuple(contradictions(artifact, locked.revision, locked.files))
+            found = () if why else tuple(against(artifact, locked))
             before = self._verdicts[key] = _Verdict(locked, artifact, why, found)
         return before
 
@@ -123,6 +162,12 @@ class _Verdict:
     artifact: Artifact
     outdated: str
     contradictions: tuple[Contradiction, ...]
+
+
+def against(artifact: Artifact, locked: LockedArtifact) -> Iterator[Contradiction]:
+    """Every pin of the artifact that an entry does not keep."""
+    count = len(locked.files) if locked.members_known else None
+    return contradictions(artifact, locked.revision, locked.source_files, count)
 
 
 def outdated(locked: LockedArtifact, artifact: Artifact) -> str:
@@ -148,11 +193,13 @@ def shown_source(source: str) -> str:
 def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
     """Whether the files are those that the manifest selects: a bad merge can lose or add lines."""
     request = artifact.request
-    paths = [file.path for file in locked.files]
+    if bool(locked.archives) is (artifact.unpack is None):
+        return False
+    paths = [file.path for file in locked.source_files]
     if request.files is None and not request.exclude:
         return bool(paths)
     try:
-        if artifact.source.lists and (names := artifact.literal_names) is not None:
+        if artifact.source.lists and (names := artifact.source_names) is not None:
             return set(names) == set(paths)
         chosen = select(paths, request.files, request.exclude).names
         return bool(paths) and len(chosen) == len(paths)
@@ -166,7 +213,34 @@ def locked(
     """The lock's entry for a resolved artifact; `said_by` is who listed it, today."""
     said_at = time.strftime("%Y-%m-%d", time.gmtime()) if said_by else ""
     source, selection = artifact.source.describe(), artifact.selection
-    return LockedArtifact(source, revision, selection, tuple(sorted(files)), said_by, said_at)
+    archives, plain = split_archives(artifact, sorted(files))
+    return LockedArtifact(source, revision, selection, plain, said_by, said_at, archives)
+
+
+def split_archives(
+    artifact: Artifact, files: Sequence[FileEntry]
+) -> tuple[tuple[FileEntry, ...], tuple[FileEntry, ...]]:
+    """A source's files as archives, which say what they are (a part) of, and all others.
+
+    Raises Failure for an archive that `unpack` names and the source does not have.
+    """
+    if artifact.unpack is None:
+        return (), tuple(files)
+    by_path = {file.path: file for file in files}
+    if missing := artifact.unpack.missing(list(by_path)):
+        close = nearest(missing[0], by_path)
+        raise Failure(
+            "missing-upstream",
+            t("{where} has no archive {name!r}", where=artifact.id, name=missing[0]),
+            t("did you mean {close!r}?", close=close)
+            if close
+            else t("compare `unpack` with the source's list"),
+            file=missing[0],
+        )
+    groups = artifact.unpack.groups(list(by_path))
+    archives = [by_path[p]._replace(archive=g.name) for g in groups.values() for p in g.files]
+    taken = {entry.path for entry in archives}
+    return tuple(archives), tuple(file for file in files if file.path not in taken)
 
 
 def _shown(value: Any) -> str:
@@ -225,9 +299,19 @@ def file_entry(item: Any, where: str) -> FileEntry:
             )
         )
     hint = item.get("size_hint") is True and size is not None and sha256 is None
-    return FileEntry(
-        path, size, sha256, git_blob, item.get("lfs") is True, md5, computed, hint, published
-    )
+    archive, executable = item.get("archive", ""), item.get("executable") is True
+    if not isinstance(archive, str) or not _LINE.fullmatch(archive):
+        raise LockError(
+            t(
+                "{where}: {path} is of the archive {name}",
+                where=where,
+                path=path,
+                name=_shown(archive),
+            )
+        )
+    lfs = item.get("lfs") is True
+    known = path, size, sha256, git_blob, lfs, md5, computed, hint, published
+    return FileEntry(*known, archive, executable)
 
 
 def _artifact(item: Any, where: str) -> LockedArtifact:
@@ -241,7 +325,17 @@ def _artifact(item: Any, where: str) -> LockedArtifact:
     files = tuple(file_entry(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
         raise LockError(t("{where}: a file is listed twice", where=where))
-    return LockedArtifact(texts[0], texts[1], texts[2], files, texts[3], texts[4])
+    listed = item.get("archives", [])
+    if not isinstance(listed, list):
+        raise LockError(t("{where}: archives is no list", where=where))
+    archives = tuple(file_entry(entry, where) for entry in listed)
+    paths = {entry.path for entry in archives}
+    names = {entry.archive for entry in archives}
+    if len(paths) != len(archives) or not all(names):
+        raise LockError(t("{where}: an archive is listed twice, or has no name", where=where))
+    if any(file.archive and file.archive not in names for file in files):
+        raise LockError(t("{where}: a file is of an archive that is not there", where=where))
+    return LockedArtifact(texts[0], texts[1], texts[2], files, texts[3], texts[4], archives)
 
 
 def loads(text: str, shown: str = NAME) -> Lock:
@@ -311,7 +405,7 @@ def read(root: Path) -> Lock:
 
 def _file_line(file: FileEntry) -> str:
     # Written by hand: there may be a million of them.
-    path, size, sha256, git_blob, lfs, md5, computed, hint, published = file
+    path, size, sha256, git_blob, lfs, md5, computed, hint, published, archive, executable = file
     text = f'          {{"path": {_quoted(path)}'
     if size is not None and sha256 is not None:
         text += f', "size": {size}, "sha256": {_quoted(sha256)}'
@@ -329,6 +423,10 @@ def _file_line(file: FileEntry) -> str:
         text += f', "published": {_quoted(published)}'
     if computed is (git_blob is None) and sha256 is not None:
         text += ', "computed": true' if computed else ', "computed": false'
+    if archive:
+        text += f', "archive": {_quoted(archive)}'
+    if executable:
+        text += ', "executable": true'
     return text + (', "lfs": true}' if lfs else "}")
 
 
@@ -345,13 +443,15 @@ def dumps(lock: Lock) -> str:
             if value:
                 head[key] = value
         lines = ",\n".join(map(_file_line, item.files))
+        packed = ",\n".join(map(_file_line, item.archives))
+        archives = f'        "archives": [\n{packed}\n        ],\n' if packed else ""
         body = ",\n".join(
             f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
             for key, value in head.items()
         )
         by_manifest.setdefault(manifest, []).append(
             f"      {json.dumps(name)}: {{\n{body},\n"
-            f'        "files": [\n{lines}\n        ]\n      }}'
+            f'{archives}        "files": [\n{lines}\n        ]\n      }}'
         )
     blocks = [
         f"    {json.dumps(name)}: {{\n" + ",\n".join(items) + "\n    }"

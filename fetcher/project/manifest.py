@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
+from fetcher.archives.rules import Rules, Unpack
 from fetcher.fs import published
 from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.fs.patterns import expand, is_glob, literal_names
@@ -199,6 +200,95 @@ _SIGNATURE = Record(
     expected=t("a mapping with key, certificates, or identity and issuer"),
 )
 
+
+def _encoding_complaint(text: str) -> str | None:
+    try:
+        "a".encode(text)
+    except (LookupError, UnicodeError, ValueError):
+        return t("is no encoding of text, such as cp949 (Korean) or cp932 (Japanese)")
+    return None
+
+
+_RULES = Record(
+    t("how an archive is unpacked"),
+    {
+        "strip": Field(Integer(0, 100), t("how many leading folders of each path are dropped")),
+        "members": Field(replace(_PATTERNS, or_one=True), t("which members; absent: all of them")),
+        "exclude": Field(replace(_PATTERNS, or_one=True), t("members to leave out")),
+        "encoding": Field(
+            Text(r"[A-Za-z0-9_.-]{1,40}", check=_encoding_complaint),
+            t("of names that are not marked as UTF-8, such as cp949"),
+        ),
+        "join": Field(Boolean(), t("the files are parts of one archive")),
+    },
+    expected=t("true, or a mapping with strip, members, exclude, encoding and join"),
+)
+
+
+@dataclass(frozen=True)
+class UnpackType(Type):
+    """`unpack`: true, rules for every archive, or a mapping from archives' names to either."""
+
+    expected: str = t("true, or a mapping with strip, members, exclude, encoding and join")
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """An Unpack, None for false, or INVALID."""
+        if node.kind == "mapping" and node.pairs:
+            return self._mapping(node, document)
+        if node.kind != "scalar":
+            return self.wrong(node, document)
+        truth = Boolean().decode(node, document)
+        return INVALID if truth is INVALID else (Unpack() if truth else None)
+
+    def _mapping(self, node: Node, document: Document) -> Any:
+        names = {key.text for key, _ in node.pairs}
+        if not _is_by_name(node):
+            rules = self._rules(node, document)
+            return INVALID if rules is INVALID else Unpack(rules)
+        if strange := names & _RULES.fields.keys():
+            document.problem(
+                node,
+                t(
+                    "{key!r} is a rule, and {name!r} the name of an archive",
+                    key=min(strange),
+                    name=min(names - strange),
+                ),
+                t("write the rules below each archive's name"),
+            )
+            return INVALID
+        by_name: dict[str, Rules] = {}
+        for key, value in node.pairs:
+            name = _NAME.decode(key, document)
+            rules = self._rules(value, document)
+            if name is INVALID or rules is INVALID:
+                return INVALID
+            by_name[name] = rules
+        return Unpack(Rules(), by_name)
+
+    def _rules(self, node: Node, document: Document) -> Any:
+        if node.kind == "scalar" and node.text == "true" and not node.quoted:
+            return Rules()
+        values = _RULES.decode(node, document)
+        return INVALID if values is INVALID else Rules(**values)
+
+    def json_schema(self) -> JsonSchema:
+        """A boolean, the rules, or an object of these."""
+        rules = _RULES.json_schema()
+        one = {"anyOf": [{"const": True}, rules]}
+        named = {"type": "object", "additionalProperties": one, "minProperties": 1}
+        return {"anyOf": [{"type": "boolean"}, rules, named]}
+
+
+def _is_by_name(node: Node) -> bool:
+    """Whether a mapping's keys are archives' names: one has a suffix, or a mapping below it."""
+    known = _RULES.fields.keys()
+    return any(
+        key.text not in known
+        and ("." in key.text or value.kind == "mapping" or value.text == "true")
+        for key, value in node.pairs
+    )
+
+
 ARTIFACT = Record(
     t("an artifact"),
     {
@@ -212,6 +302,10 @@ ARTIFACT = Record(
             t("checksum files beside the files, such as SHA256SUMS"),
         ),
         "count": Field(Integer(1), t("how many files there must be")),
+        "unpack": Field(
+            UnpackType(),
+            t("its files are archives: what is in them takes their place"),
+        ),
         "optional": Field(Boolean(), t("keep out of a bare `fetch all`")),
         "groups": Field(
             ListOf(_ID_TYPE, or_one=True, unique=True), t("groups that --group selects")
@@ -274,6 +368,7 @@ class Artifact:
     request: Request = field(default_factory=Request)
     count: int | None = None
     checksums: tuple[str, ...] = ()
+    unpack: Unpack | None = None
     optional: bool = False
     groups: tuple[str, ...] = ()
     writable: bool = False
@@ -289,9 +384,10 @@ class Artifact:
 
     @cached_property
     def selection(self) -> str:
-        """A short digest of `files`, `exclude` and the digests that the manifest itself states."""
+        """A short digest of `files`, `exclude`, `unpack` and of the digests that are stated."""
         request = self.request
-        if request.files is None and not request.exclude and not self.checksums:
+        stated = request.files is not None or request.exclude or self.checksums
+        if not stated and self.unpack is None:
             return ""
         known = [
             [e.path, e.size, e.sha256, *(text for text in (e.md5, e.published) if text)]
@@ -300,11 +396,18 @@ class Artifact:
         wanted = [list(request.files or ()), list(request.exclude), known]
         if self.checksums:
             wanted.append(list(self.checksums))
+        if self.unpack is not None:
+            wanted.append(self.unpack.facts)
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
 
     @cached_property
     def literal_names(self) -> list[str] | None:
         """The exact files that the manifest names, or None if only a listing can tell."""
+        return None if self.unpack is not None else self.source_names
+
+    @cached_property
+    def source_names(self) -> list[str] | None:
+        """The same of what the source has: archives and not their members."""
         return literal_names(self.request.files, self.request.exclude)
 
     @property
@@ -360,6 +463,7 @@ def _artifact(key: str, manifest: Manifest, values: Values) -> Artifact:
         request=Request(names, values.get("exclude", ()), known),
         count=values.get("count"),
         checksums=tuple(values.get("checksums", ())),
+        unpack=values.get("unpack"),
         optional=values.get("optional", False),
         groups=values.get("groups", ()),
         writable=values.get("writable", False),

@@ -55,9 +55,12 @@ def _shown(text: str) -> str:
 
 
 def contradictions(
-    artifact: Artifact, revision: str, files: Sequence[FileEntry]
+    artifact: Artifact, revision: str, files: Sequence[FileEntry], count: int | None
 ) -> Iterator[Contradiction]:
-    """Every pin of the artifact that a lock's entry with these values does not keep."""
+    """Every pin of the artifact that a lock's entry with these values does not keep.
+
+    `files` are the source's; `count` says how many the artifact has, None while nobody knows.
+    """
 
     def found(fact: str, stated: object, locked: object, file: str = "") -> Contradiction:
         text = "" if locked is None else str(locked)
@@ -65,8 +68,8 @@ def contradictions(
 
     if not artifact.source.admits(revision):
         yield found("revision", artifact.source.pinned_revision() or t("none"), revision)
-    if artifact.count is not None and artifact.count != len(files):
-        yield found("count", artifact.count, len(files))
+    if None not in {artifact.count, count} and artifact.count != count:
+        yield found("count", artifact.count, count)
     known = artifact.request.known
     if not known:
         return
@@ -74,7 +77,7 @@ def contradictions(
     for path, stated in known.items():
         entry = locked.get(path)
         if entry is None:
-            names = artifact.literal_names
+            names = artifact.source_names
             if names is None or path in names:
                 yield found("files", path, None)
             continue

@@ -13,9 +13,8 @@ from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.session import Network
 from fetcher.project import checksums
-from fetcher.project.lockfile import Lock, LockedArtifact, locked
+from fetcher.project.lockfile import Lock, LockedArtifact, against, locked
 from fetcher.project.manifest import Artifact
-from fetcher.project.pins import contradictions
 from fetcher.sources.base import FileEntry, Listing, choose
 
 _log = logging.getLogger(__name__)
@@ -125,7 +124,7 @@ def _with_digest_of_name(file: FileEntry) -> FileEntry:
 
 def _kept(artifact: Artifact, fresh: LockedArtifact) -> LockedArtifact:
     """The entry, if it keeps what the manifest states. Raises Failure: it is not locked then."""
-    for found in contradictions(artifact, fresh.revision, fresh.files):
+    for found in against(artifact, fresh):
         if found.fact == "count":
             raise Failure(
                 "count",
@@ -167,9 +166,9 @@ def _with_learned_digests(
     fresh: LockedArtifact, old: LockedArtifact, is_proven: Callable[[FileEntry], bool]
 ) -> LockedArtifact:
     """Keep a sha256 that an earlier download of the very same content has taught us."""
-    before = {file.path: file for file in old.files}
-    files = []
-    for file in fresh.files:
+    before = {file.path: file for file in old.source_files}
+
+    def known_now(file: FileEntry) -> FileEntry:
         known = before.get(file.path)
         same = known is not None and (
             (known.git_blob and known.git_blob == file.git_blob)
@@ -179,5 +178,7 @@ def _with_learned_digests(
         full = file._replace(sha256=learned, computed=True)
         if known is not None and full.size_hint:
             full = full._replace(size=known.size, size_hint=False)
-        files.append(full if learned and is_proven(full) else file)
-    return replace(fresh, files=tuple(files))
+        return full if learned and is_proven(full) else file
+
+    files, archives = (tuple(map(known_now, found)) for found in (fresh.files, fresh.archives))
+    return replace(fresh, files=files, archives=archives)

@@ -40,8 +40,9 @@ class Summary(TypedDict, total=False):
 
     `failed_files` are those that are not as the lock wants them; `reused_files` were there, or
     came from the store. A plan has `to_download_files`, `to_download_bytes` (as far as sizes are
-    known), `unknown_sizes`, `unresolved_artifacts` and `disk_free` as well; a run with probes
-    `failed_probes`, `skipped_probes` and `without_probe`.
+    known), `unknown_sizes`, `unknown_archives` (nobody knows yet what is in them),
+    `unresolved_artifacts` and `disk_free` as well; a run with probes `failed_probes`,
+    `skipped_probes` and `without_probe`.
     """
 
     artifacts: int
@@ -57,6 +58,7 @@ class Summary(TypedDict, total=False):
     to_download_files: int
     to_download_bytes: int
     unknown_sizes: int
+    unknown_archives: int
     unresolved_artifacts: int
     disk_free: int
     failed_probes: int

@@ -34,7 +34,8 @@ class FileEntry(NamedTuple):
     two contents with one md5 can be made. `computed`: the sha256 was computed from bytes here;
     otherwise the source said it, or the manifest claims it. `size_hint`: the size is what a server
     said in passing, and decides nothing: the bytes do. `published`: another digest that a publisher
-    states, as `kind:hex` (see `fetcher.fs.published`); it counts as an md5 does.
+    states, as `kind:hex` (see `fetcher.fs.published`); it counts as an md5 does. `archive` names
+    the archive that the file is a member of; `executable` marks a program.
     """
 
     path: str
@@ -46,6 +47,8 @@ class FileEntry(NamedTuple):
     computed: bool = False
     size_hint: bool = False
     published: str | None = None
+    archive: str = ""
+    executable: bool = False
 
     @property
     def key(self) -> str:

@@ -196,7 +196,7 @@ def _by_lock(store: Store, record: ProjectRecord, root: Path) -> Demand:
     except FetchError as error:
         _log.info("the lock of %s cannot be read: %s", root, error.message)
         return Demand(record, "broken", recorded_needs(store, record), why=error.message)
-    files = (file for artifact in locked.artifacts.values() for file in artifact.files)
+    files = (file for artifact in locked.artifacts.values() for file in artifact.needed)
     return Demand(record, "here", set(_digests(store, files)))
 
 

@@ -224,6 +224,11 @@ class Store:
         """Whether a tree may share a blob: another person could change it there afterwards."""
         return sha256 not in self._foreign
 
+    def discard(self, sha256: str) -> None:
+        """Remove a blob that this run has made and that nobody needs; best effort."""
+        if not self.readonly:
+            remove_quietly(self.blob_path(sha256))
+
     def set_aside(self, sha256: str) -> None:
         """Move a blob that is not what its name says out of the way."""
         if self.readonly:

@@ -12,7 +12,7 @@ from fetcher.errors import Problem
 from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
 from fetcher.store.store import Store
-from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, space_needed
+from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, Unpacking, space_needed
 from fetcher.ui.units import human_bytes
 
 _MARGIN = 32 * 1024 * 1024
@@ -44,9 +44,11 @@ class _Disks:
             folder: shutil.disk_usage(folder).free for folder in (self._store, self._tree)
         }
 
-    def lacking(self, items: Iterable[Item]) -> Mapping[Path, tuple[int, int]]:
+    def lacking(
+        self, items: Iterable[Item], unpackings: Iterable[Unpacking]
+    ) -> Mapping[Path, tuple[int, int]]:
         """(needed, free) of each disk that has too little room for these."""
-        in_store, in_tree = space_needed(items, self._link, self._same)
+        in_store, in_tree = space_needed(items, unpackings, self._link, self._same)
         if in_store:
             in_store = max(0, in_store - self._begun_bytes())
         needs = {self._store: in_store}
@@ -70,17 +72,20 @@ class _Disks:
 def room_for(plan: Plan, store: Path, link: str) -> Room:
     """Look whether the plan fits. An artifact that cannot fit alone is told apart from the rest."""
     disks = _Disks(plan, store, link)
-    if not disks.lacking(plan.items):
+    if not disks.lacking(plan.items, plan.to_unpack()):
         return Room()
     room = Room()
     rest: list[Item] = []
+    archives: list[Unpacking] = []
     for part in plan.artifacts:
         gets = [item for item in part.items if item.action == GET]
-        lacking = disks.lacking(gets)
+        unpackings = list(part.unpackings())
+        lacking = disks.lacking(gets, unpackings)
         for folder, (needed, free) in lacking.items():
             room.too_large.append((part, _problem(folder, needed, free, part.artifact.id)))
+        archives += [] if lacking else unpackings
         rest += [item for item in part.items if not lacking or item.action != GET]
-    for folder, (needed, free) in disks.lacking(rest).items():
+    for folder, (needed, free) in disks.lacking(rest, archives).items():
         room.lacking.append(_problem(folder, needed, free))
     return room
 

@@ -159,7 +159,9 @@ class Placer:
                     stream.write(data)
                 return _Made(item, sha256, private, True)
             size = item.file.size if item.file.size is not None else os.stat(blob).st_size
-            copied = self._link_or_copy(blob, temporary, sha256, size, item.writable)
+            copied = self._link_or_copy(blob, temporary, sha256, size, item.is_copy)
+            if item.file.executable and not os.path.islink(temporary):
+                os.chmod(temporary, os.stat(temporary).st_mode | 0o111 & _readers(temporary))
             return _Made(item, sha256, private, copied)
         except BaseException:
             remove_quietly(temporary)
@@ -167,7 +169,7 @@ class Placer:
 
     def _links_directly(self, item: Item, sha256: str) -> bool:
         """Whether a hard link can be made under the final name at once, as one atomic step."""
-        if item.edit or item.writable or item.replaces:
+        if item.is_copy or item.replaces:
             return False
         if self.link == "auto" and not self.store.may_be_linked(sha256):
             return False
@@ -318,6 +320,11 @@ class Placer:
         path = folder.at(_name(item))
         if os.path.lexists(path):
             self._keep(path, item.target)
+
+
+def _readers(path: str) -> int:
+    """Who may read a file, as bits of those who may run it."""
+    return (os.stat(path).st_mode & 0o444) >> 2
 
 
 def _name(item: Item) -> str:

@@ -65,6 +65,12 @@ class Item:
         return self.target if self.hub else f"{self.tree}{os.sep}{self.target}"
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it may share no bytes with the store's blob: it will be changed, or has a mode
+        of its own."""
+        return bool(self.writable or self.edit or self.file.executable)
+
+    @property
     def stands(self) -> bool:
         """Whether a file is there that may be looked at, right or not."""
         if self.action == BLOCKED:
@@ -82,6 +88,31 @@ class Item:
         return json_edits.fingerprint(self.edit) if self.edit else ""
 
 
+@dataclass(frozen=True)
+class Unpacking:
+    """An archive that is to be had and unpacked: `parts` are the source's files that it is in.
+
+    `items` are the members that are wanted of it, none while nobody knows what is in it
+    (`listed` is False then).
+    """
+
+    part: ArtifactPlan
+    archive: str
+    parts: tuple[FileEntry, ...]
+    items: tuple[Item, ...]
+    listed: bool
+
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What tells it from others of a run."""
+        return self.part.artifact.full_name, self.archive, self.listed
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive, as far as they are known: a server's hint may be anything."""
+        return sum(entry.size or 0 for entry in self.parts if not entry.size_hint)
+
+
 @dataclass(eq=False)
 class ArtifactPlan:
     """One artifact's part of the plan; `locked` is None while it is unresolved."""
@@ -91,6 +122,7 @@ class ArtifactPlan:
     locked: LockedArtifact | None
     items: list[Item] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    withheld: bool = False
 
     @property
     def state(self) -> str:
@@ -102,11 +134,28 @@ class ArtifactPlan:
             return "conflict"
         if self.items and actions == {KEEP} and not self.problems:
             return "complete"
+        if self.locked is not None and not self.locked.members_known:
+            return "missing"
         present = any(item.action in {KEEP, UNVERIFIED} for item in self.items)
         return "partial" if present else "missing"
 
+    def unpackings(self) -> Iterator[Unpacking]:
+        """The archives that are to be unpacked: their members are wanted, or not known yet."""
+        if self.locked is None or not self.locked.archives or self.withheld:
+            return
+        wanted: dict[str, list[Item]] = {}
+        for item in self.items:
+            if item.action == GET and item.file.archive:
+                wanted.setdefault(item.file.archive, []).append(item)
+        for name in dict.fromkeys(entry.archive for entry in self.locked.archives):
+            unknown = name in self.locked.unlisted
+            if unknown or name in wanted:
+                items = tuple(wanted.get(name, ()))
+                yield Unpacking(self, name, self.locked.parts_of(name), items, not unknown)
+
     def withhold(self) -> None:
         """Leave its downloads out."""
+        self.withheld = True
         for item in self.items:
             if item.action == GET:
                 item.action = WITHHELD
@@ -130,13 +179,20 @@ class Plan:
         return found + [item.problem for item in self.items if item.problem]
 
     def to_get(self) -> dict[str, list[Item]]:
-        """Items to download, by content: one download serves all of them."""
+        """Items to download, by content: one download serves all of them.
+
+        Members of archives are not among them: see `to_unpack`.
+        """
         wanted: dict[str, list[Item]] = {}
         for part in self.artifacts:
             for item in part.items:
-                if item.action == GET:
+                if item.action == GET and not item.file.archive:
                     wanted.setdefault(item.content, []).append(item)
         return wanted
+
+    def to_unpack(self) -> list[Unpacking]:
+        """The archives that are to be had and unpacked."""
+        return [found for part in self.artifacts for found in part.unpackings()]
 
     def revisions(self) -> dict[tuple[str, str], str]:
         """What each artifact, by manifest and id, resolved to."""
@@ -167,8 +223,13 @@ def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = 
     )
 
 
-def space_needed(items: Iterable[Item], link: str, same_disk: bool) -> tuple[int, int]:
-    """Bytes needed (in the store, in the tree) at most, as far as sizes are known."""
+def space_needed(
+    items: Iterable[Item], unpackings: Iterable[Unpacking], link: str, same_disk: bool
+) -> tuple[int, int]:
+    """Bytes needed (in the store, in the tree) at most, as far as sizes are known.
+
+    An archive is in the store while its members come to be there.
+    """
     contents: dict[str, int] = {}
     copies = 0
     for item in items:
@@ -177,6 +238,8 @@ def space_needed(items: Iterable[Item], link: str, same_disk: bool) -> tuple[int
         if item.action == GET:
             contents[item.content] = size
         if item.action in {GET, PLACE}:
-            copied = item.writable or item.edit or link == "copy" or not same_disk
+            copied = item.is_copy or link == "copy" or not same_disk
             copies += size if copied and link != "symlink" else 0
+    for unpacking in unpackings:
+        contents[f"{unpacking.part.artifact.full_name} {unpacking.archive}"] = unpacking.size
     return sum(contents.values()), copies

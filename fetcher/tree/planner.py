@@ -98,8 +98,19 @@ class Planner:
                 _explain(part)
         return Plan(self.tree, parts)
 
+    def complete(self, part: ArtifactPlan, locked: LockedArtifact, overwrite: bool) -> None:
+        """Decide for the files of an artifact whose archives' members are known only now."""
+        part.locked = locked
+        self._nothing_stored = False
+        self._fill(part, locked)
+        self._refuse_repositories(part)
+        if overwrite:
+            self._overwrite(part.items)
+
     def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
         artifact, layout = part.artifact, part.unit.layout
+        if not locked.members_known:
+            return  # nobody can say yet which files it has
         found, problems = placements(layout, artifact, locked.files)
         part.problems += problems
         for placement in found:
@@ -318,7 +329,10 @@ class Planner:
     def overwrite_conflicts(self, plan: Plan) -> None:
         """Turn conflicts into replacements that keep the old files aside."""
         self._nothing_stored = self.store.is_empty()
-        for item in plan.items:
+        self._overwrite(plan.items)
+
+    def _overwrite(self, items: Iterable[Item]) -> None:
+        for item in items:
             if item.problem is not None and item.problem.code == "conflict":
                 item.aside, item.problem = True, None
                 self._obtain(item)
@@ -366,7 +380,7 @@ class Planner:
 
     def _untouched(self, item: Item, row: StateRow) -> None:
         """Nothing has changed since the row was written."""
-        if self._wants(item, row) and self._link_is_sound(item, row):
+        if self._wants(item, row) and self._link_is_sound(item, row) and _mode_is_right(item):
             item.action, item.sha256 = KEEP, row.sha256
         elif row.placed:
             item.replaces = True  # ours, of an older lock or before a move of the clone
@@ -538,6 +552,12 @@ class Planner:
     def _block(self, item: Item, code: str, message: str, hint: str) -> None:
         item.action = BLOCKED
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
+
+
+def _mode_is_right(item: Item) -> bool:
+    """Whether a program may be run: a link to the store's blob may not."""
+    assert item.stat is not None
+    return not item.file.executable or bool(item.stat.st_mode & 0o100) or os.name == "nt"
 
 
 def _as_claimed(artifact: Artifact, file: FileEntry) -> FileEntry:

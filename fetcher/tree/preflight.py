@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict
     """Look for all that would make a run fail; repositories are asked only if it may start."""
     room = room_for(plan, store, link)
     fatal = [*room.lacking, *check_writable(plan, store)]
-    downloads = any(item.action == GET for item in plan.items)
+    downloads = any(item.action == GET for item in plan.items) or bool(plan.to_unpack())
     if downloads and not fatal:
         fatal = check_mirrors(network)
     if not downloads or fatal:
@@ -71,8 +72,9 @@ def check_writable(plan: Plan, store: Path) -> list[Problem]:
     What the store has can be placed without writing into it.
     """
     actions = {item.action for item in plan.items}
-    written = [("store", store.absolute())] if GET in actions else []
-    written += [("target", plan.tree)] if actions & {GET, PLACE} else []
+    unpacks = bool(plan.to_unpack())
+    written = [("store", store.absolute())] if GET in actions or unpacks else []
+    written += [("target", plan.tree)] if actions & {GET, PLACE} or unpacks else []
     problems = []
     for what, folder in written:
         existing = nearest_folder(folder)
@@ -105,7 +107,7 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     asked: dict[str, list[ArtifactPlan]] = {}
     cached = CachedBlobs.of(network.settings)
     for part in plan.artifacts:
-        gets = any(
+        gets = any(part.unpackings()) or any(
             item.action == GET and cached.find(item.artifact.source, item.file) is None
             for item in part.items
         )
@@ -133,7 +135,8 @@ def check_local(
     found: list[tuple[ArtifactPlan, Problem]] = []
     for part in plan.artifacts:
         source = part.artifact.source
-        gets = [item for item in part.items if item.action == GET]
+        gets = [i.file for i in part.items if i.action == GET and not i.file.archive]
+        gets += [entry for unpacking in part.unpackings() for entry in unpacking.parts]
         if source.type != "local" or not gets:
             continue
         from fetcher.sources.local import Local
@@ -141,8 +144,8 @@ def check_local(
         assert isinstance(source, Local)
         try:
             taken_from(network.settings, source.place(network.settings.root))
-            for item in gets if each else ():
-                source.candidates("", item.file, network)
+            for file in gets if each else ():
+                source.candidates("", file, network)
         except Failure as failure:
             found.append((part, failure.problem.about(part.artifact.id)))
     return found
@@ -179,14 +182,16 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
         for item in plan.items
         if item.action == GET
         and item.artifact.source.type != "local"
-        and cached.find(item.artifact.source, item.file) is None
+        and (item.file.archive or cached.find(item.artifact.source, item.file) is None)
     ]
 
 
 def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
     source = part.artifact.source
     assert isinstance(source, HuggingFace) and part.locked is not None
-    path = next(item.file.path for item in part.items if item.action == GET)
+    archives = (entry.path for unpacking in part.unpackings() for entry in unpacking.parts)
+    gets = (i.file.path for i in part.items if i.action == GET and not i.file.archive)
+    path = next(itertools.chain(gets, archives))
     probe = source.access_probe(part.locked.revision, path, network)
     if probe is None:
         return None

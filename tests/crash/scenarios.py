@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +39,29 @@ OLD = {"a.bin": noise(5000, 4), "b/c.bin": noise(700, 5)}
 MINE = b"my own notes\n"
 
 
+MEMBERS = {"d/a.bin": noise(300_000, 8), "d/b/run.sh": b"#!/bin/sh\n", "d/c": noise(900, 9)}
+
+
+def _zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, data in MEMBERS.items():
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, 0o755 << 16
+            made.writestr(info, data)
+    return out.getvalue()
+
+
+def _tar() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as made:
+        for name, data in MEMBERS.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
 @dataclass
 class World:
     """The servers that everything comes from."""
@@ -50,6 +76,8 @@ class World:
         self.hub.add_repo("o/many", {f"{n:03}.txt": b"%d" % n * (n + 1) for n in range(40)})
         self.files.add("plain.bin", noise(4000, 6))
         self.files.add("large.bin", noise(900_000, 7))
+        self.files.add("d.zip", _zip())
+        self.files.add("d.tgz", _tar())
 
     @property
     def env(self) -> dict[str, str]:
@@ -99,6 +127,20 @@ def fresh(bench: Bench, world: World) -> Scenario:
 def ranges(bench: Bench, world: World) -> Scenario:
     project(bench, world)
     return Scenario("all, in ranges", ["all"], patches=RANGES, precious=_PRECIOUS)
+
+
+def archives(bench: Bench, world: World) -> Scenario:
+    root = bench.box / "project"
+    write_project(
+        root,
+        "p",
+        "artifacts:\n"
+        f"  z: {{source: '{world.files.url}/d.zip', unpack: true}}\n"
+        f"  t: {{source: '{world.files.url}/d.tgz', unpack: {{strip: 1}}}}\n",
+        "tree:\n  zip/: z\n  tar/: t\n",
+    )
+    small = {"fetcher.store.unpacking._SMALL": 1000, "fetcher.archives.members.CHUNK": 100_000}
+    return Scenario("all, with archives", ["all"], patches=small)
 
 
 def copies(bench: Bench, world: World) -> Scenario:
@@ -243,6 +285,7 @@ def export_volumes(bench: Bench, world: World) -> Scenario:
 MAKERS: list[Maker] = [
     fresh,
     ranges,
+    archives,
     copies,
     workers,
     update,

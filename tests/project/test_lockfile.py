@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,23 @@ FILES = st.builds(
     st.booleans(),
     st.booleans(),
     st.none() | HEX.map(lambda text: f"sha1:{text[:40]}") | HEX.map(lambda t: f"prefix:{t[:9]}"),
+    st.sampled_from(["", "", "a.zip", "나.tar"]),
+    st.booleans(),
 ).map(
     lambda file: file._replace(
         computed=file.computed and file.sha256 is not None,
         size_hint=file.size_hint and file.size is not None and file.sha256 is None,
     )
 )
+
+
+def with_archives(item: LockedArtifact) -> LockedArtifact:
+    """With the archives that its files are said to be members of."""
+    names = sorted({file.archive for file in item.files} - {""})
+    archives = [FileEntry(f"{name}.{n}", 5, archive=name) for name in names for n in range(2)]
+    return replace(item, archives=tuple(archives))
+
+
 ARTIFACTS = st.builds(
     LockedArtifact,
     LINES,
@@ -57,7 +69,7 @@ ARTIFACTS = st.builds(
     ),
     LINES,
     LINES,
-)
+).map(with_archives)
 LOCKS = st.dictionaries(st.tuples(IDS, IDS), ARTIFACTS, max_size=3).map(Lock)
 
 SHA = "a" * 64
@@ -306,3 +318,24 @@ def test_messages_name_the_file_that_was_read() -> None:
     with pytest.raises(LockError, match=r"other\.lock: m/a has no list of files") as caught:
         loads('{"schema": "fetch.lock/1", "manifests": {"m": {"a": {}}}}', "other.lock")
     assert "other.lock" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"archives": [', '"archives": 5, "x": ['),
+        ('"archive": "a.zip"}', '"archive": "a\\nb"}'),
+        ('"archive": "a.zip"}', '"archive": 5}'),
+        ('"path": "a.zip"', '"path": "../a.zip"'),
+        ('"size": 9, "archive": "a.zip"}', '"size": 9}'),
+        ('"size": 3, "archive": "a.zip"', '"size": 3, "archive": "b.zip"'),
+    ],
+)
+def test_archives_that_are_not_as_written_are_refused(change: tuple[str, str]) -> None:
+    member = FileEntry("x", 3, archive="a.zip", executable=True)
+    archive = FileEntry("a.zip", 9, archive="a.zip")
+    text = dumps(Lock({("m", "a"): LockedArtifact("s", "", "", (member,), archives=(archive,))}))
+    assert loads(text).artifacts["m", "a"].files == (member,)
+    assert change[0] in text
+    with pytest.raises(LockError):
+        loads(text.replace(*change))
