@@ -19,7 +19,7 @@ _ARCHIVE = re.compile(rf".+\.(?:{_TAR}|zip|7z|gz|bz2|xz|zst|lzma)", re.IGNORECAS
 _SINGLE = re.compile(r"\.(?:gz|bz2|xz|zst|lzma)\Z", re.IGNORECASE)
 # Parts in their order: name.zip.001, name.tar.gz.part-aa, name.part1, name.tar.aa; a zip's own
 # parts are name.z01, name.z02 … and name.zip last.
-_PART = re.compile(
+_SPLIT = re.compile(
     r"(?P<base>.+?)(?:[._-](?:part|chunk|split)[._-]?(?P<a>[a-z]{1,4}|[0-9]{1,5})"
     r"|[._-](?P<b>[0-9]{2,5})|[._-](?P<c>[a-z]{2,3}))",
     re.IGNORECASE | re.DOTALL,
@@ -118,7 +118,7 @@ def joined(names: Iterable[str], rules: Rules) -> dict[str, ArchiveParts]:
     for name in sorted(names):
         if found := _ZIP_PART.fullmatch(name):
             parts.setdefault(found["base"] + ".zip", []).append(((int(found["n"]), ""), name))
-        elif (found := _PART.fullmatch(name)) and not _ARCHIVE.fullmatch(name):
+        elif (found := _SPLIT.fullmatch(name)) and not _ARCHIVE.fullmatch(name):
             parts.setdefault(found["base"], []).append((_order(found), name))
         elif _ARCHIVE.fullmatch(name):
             whole.append(name)

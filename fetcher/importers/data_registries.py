@@ -13,7 +13,9 @@ from fetcher.importers.addresses import clean_address
 from fetcher.importers.target_tree import FileOrigin, TargetTree, Unreadable, located
 from fetcher.yamldoc.json_fields import JsonFields
 
-_LINE = re.compile(r"(\S+)\s+((?:(?:md5|sha1|sha256|sha512):)?[0-9a-fA-F]{32,128})(?:\s+(\S+))?\s*")
+_LINE = re.compile(
+    r"(?<!\S)(\S+)\s+((?:(?:md5|sha1|sha256|sha512):)?[0-9a-fA-F]{32,128})(?:\s+(\S+))?\s*"
+)
 
 
 def is_pooch(text: str) -> bool:

@@ -19,7 +19,7 @@ from fetcher.yamldoc.json_fields import JsonFields
 LARGEST = 8 << 20
 _ADDRESS = re.compile(r"https?://[^\s\"'`<>)\]}|\\,;]+")
 _SHELL_WORDS = re.compile(
-    r"^\s*(wget|curl|gdown|git clone|hf download|huggingface-cli|aria2c)\b", re.M
+    r"^[ \t]*(wget|curl|gdown|git clone|hf download|huggingface-cli|aria2c)\b", re.M
 )
 # Lines whose addresses bring no files of the project.
 _OTHER = re.compile(

@@ -90,7 +90,9 @@ def _bare_file(path: str) -> bool:
 
 def _name(text: str) -> tuple[str, bool]:
     """(the name without what is said of it, whether it ends in a slash)."""
-    text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text).replace("`", "").replace("**", "").strip()
+    text = (
+        re.sub(r"\[([^\[\]]+)\]\([^()]*\)", r"\1", text).replace("`", "").replace("**", "").strip()
+    )
     text = re.sub(r"^(📁|📂|📄|🗂️?)\s*", "", text)
     text = re.split(r"\s{2,}|\t|\s+#|\s+←|\s+<-|\s+//|\s+\(|\s+--\s|\s+->|\s+: ", text)[0].strip()
     text = text.rstrip(":,")

@@ -40,7 +40,7 @@ _FOLDER = re.compile(
     re.I,
 )
 _FILE = re.compile(r"파일|file|checkpoint|weight|\bckpt\b|가중치", re.I)
-_NAME = re.compile(
+_BARE_NAME = re.compile(
     r"이름|name|^(?!.*(?:분류|category|type)).*(?:모델|model)|데이터|dataset|version|variant|종류|module",
     re.I,
 )
@@ -52,7 +52,8 @@ _PUT = re.compile(
 )
 _SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "cmd"}
 _FETCHING = re.compile(
-    r"^\s*(?:\$ |> |! ?|sudo )*(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|git|unzip|tar|mkdir"
+    r"^[ \t]*(?:\$ |> |! ?|sudo )*"
+    r"(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|git|unzip|tar|mkdir"
     r"|mv|cd|bash|export|for|python|python3)\b",
     re.M,
 )
@@ -485,7 +486,7 @@ def _columns(table: Table) -> dict[str, list[int]]:
             kind = "link"
         elif _FILE.search(text):
             kind = "file"
-        elif _NAME.search(text):
+        elif _BARE_NAME.search(text):
             kind = "name"
         else:
             continue

@@ -264,7 +264,7 @@ def _zoo_name(around: str) -> str:
 
     text = around.lower()
     last = text.rpartition(">")[2].strip().split()[:1]
-    plain = re.sub(r"-?(\d+)x\1$", r"\1", last[0]) if last else ""
+    plain = re.sub(r"(?<!\d)-?(\d{1,5})x\1$", r"\1", last[0]) if last else ""
     found = [
         name
         for name in ZOO

@@ -9,10 +9,11 @@ from fetcher.importers.page_cells import Cell
 
 RENAMED = re.compile(r"🔄|→|->|renamed?\s+(?:it\s+)?to|이름\s*변경", re.IGNORECASE)
 _FILES = re.compile(
-    r"(?<![\w./-])((?:[\w.+@=-]+/)*(?:[\w+@=*{}-][\w.+@=*{},-]*)\.[A-Za-z][A-Za-z0-9_]{0,14})(?![\w/])"
+    r"(?<![\w./-])((?:[\w.+@=-]{1,60}/){0,9}(?:[\w+@=*{}-][\w.+@=*{},-]{0,99})\.[A-Za-z][A-Za-z0-9_]{0,14})(?![\w/])"
 )
+_LONGEST = 255  # characters that a file's name may have
 _COUNT = re.compile(
-    r"(\d[\d,]*|\d+(?:\.\d+)?\s?[kK만])\s*(?:개\s*)?(?:files?|images?|장|파일|개\s*파일)",
+    r"(?<![\d,])(\d[\d,]{0,20}|\d{1,20}(?:\.\d{1,9})?\s?[kK만])\s{0,9}(?:개\s{0,9})?(?:files?|images?|장|파일|개\s*파일)",
     re.IGNORECASE,
 )
 _NOT_FILES = re.compile(
@@ -58,7 +59,11 @@ def of_cell(cell: Cell) -> Named:
     names = list(dict.fromkeys(name.removeprefix("./") for name in names))
     found = Named(count=_count(cell.text), renamed=bool(RENAMED.search(cell.text)))
     if found.renamed and (
-        pair := re.search(r"`?([\w./-]+\.\w+)`?\s*(?:→|->)\s*`?([\w./-]+\.\w+)", cell.text)
+        pair := re.search(
+            r"(?<![\w./-])([\w./-]{1,200}\.\w{1,20})`?[ \t]{0,9}(?:→|->)[ \t]{0,9}"
+            r"`?([\w./-]{1,200}\.\w{1,20})",
+            cell.text,
+        )
     ):
         return Named((f"{pair[1]}\0{pair[2]}",), None, True)
     if series := _series(cell.text, names):
@@ -74,6 +79,7 @@ def _is_file(text: str) -> bool:
     name = text.strip().rpartition("/")[2]
     return bool(
         name
+        and len(name) <= _LONGEST
         and " " not in text.strip()
         and "://" not in text
         and re.search(r"[^.\s].*\.[A-Za-z][A-Za-z0-9_]{0,14}$|^\.git\w+$", name)

@@ -9,9 +9,13 @@ from fetcher.i18n import t
 from fetcher.importers.shell_words import ShellReader, split_words
 from fetcher.importers.target_tree import ROOT, TargetTree, Unreadable, join, located
 
+_LONGEST = 1000  # characters of a command whose output is worked out
+
 
 def output_of(reader: ShellReader, text: str) -> str:
     """The text that a command prints, without its last line breaks. Raises Unreadable."""
+    if len(text) > _LONGEST:
+        raise Unreadable(t("$({text}…) is not read", text=text[:40]))
     parts = [part.strip() for part in re.split(r"&&|;(?![^\"']*[\"'][^\"']*$)", text)]
     if any("|" in part for part in parts):
         return _piped(reader, text)

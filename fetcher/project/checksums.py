@@ -23,7 +23,7 @@ _LONGEST = 64 << 20  # bytes of a checksum file
 _BY_LENGTH = {128: "sha512", 64: "sha256", 40: "sha1", 32: "md5", 8: "crc32"}
 _LINE = re.compile(r"\\?([0-9A-Fa-f]{8,128})(?: [ *]|\s+)(.+)")
 _TAGGED = re.compile(r"(SHA512|SHA256|SHA1|MD5)\s*\((.+)\)\s*=\s*([0-9A-Fa-f]{32,128})", re.I)
-_SFV = re.compile(r"(\S.*?)\s+([0-9A-Fa-f]{8})")
+_SFV = re.compile(r"(\S(?:.*\S)?)\s+([0-9A-Fa-f]{8})")
 _BARE = re.compile(r"[0-9A-Fa-f]{32,128}")
 
 Sums = dict[str, dict[str, str]]  # by path: digests by kind

@@ -48,7 +48,7 @@ _MAX_DEPTH = 32
 
 _FORM = re.compile(r"<form\b[^>]*\bid=\"download-form\"[^>]*>", re.I)
 _INPUT = re.compile(r"<input\b[^>]*>", re.I)
-_ATTRIBUTE = re.compile(r"([\w-]+)=\"([^\"]*)\"")
+_ATTRIBUTE = re.compile(r"(?<![\w-])([\w-]+)=\"([^\"]*)\"")
 _SHOWN_NAME = re.compile(r"class=\"uc-name-size\"[^>]*>\s*<a\b[^>]*>([^<]+)</a>", re.I)
 _QUOTA = re.compile(r"quota exceeded|too many users have viewed or downloaded", re.I)
 _ENTRY = re.compile(

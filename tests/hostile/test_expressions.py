@@ -30,6 +30,9 @@ SHORT = {
     r"\s*[/,]\s*": 200,  # spellings: names of benchmarks, cut before
     r"(\S[^-–—:]*?) *[-–—:] +(\S.*)": 200,  # spellings: as above
     r"-*([._])-*": 130,  # ids: runs of '-' are one by then
+    r"&&|;(?![^\"']*[\"'][^\"']*$)": 1000,  # shell_output: longer commands are not read
+    r"\s*[12&]?>\s*(/dev/null|&1)": 1000,  # as above
+    r"[^.\s].*\.[A-Za-z][A-Za-z0-9_]{0,14}$|^\.git\w+$": 255,  # page_names: no longer name
 }
 SECONDS = 0.1
 

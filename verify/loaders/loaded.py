@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What older releases saved beside the weights, and is computed anew.
 _NO_WEIGHTS = ("position_ids", "rotary_emb.inv_freq", ".attn.bias", ".masked_bias")
-_LAYER = re.compile(r"(.+?)\.(\d+)\.(.+)")
+_NUMBERED = re.compile(r"(.+?)\.(\d+)\.(.+)")
 
 
 def check(
@@ -86,7 +86,7 @@ def _layers(names: Iterable[str]) -> dict[str, dict[int, set[str]]]:
     """Return the parts of each numbered layer, by what stands before the number."""
     found: dict[str, dict[int, set[str]]] = {}
     for name in names:
-        match = _LAYER.match(name)
+        match = _NUMBERED.match(name)
         if match:
             found.setdefault(match[1], {}).setdefault(int(match[2]), set()).add(match[3])
     return found
