@@ -208,7 +208,7 @@ def test_a_probe_from_a_package_uses_its_own_modules() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason", "hint"),
     [
-        ("statedict", "unknown probe type 'statedict'", "did you mean 'state-dict'?"),
+        ("state-dicts", "unknown probe type 'state-dicts'", "did you mean 'state-dict'"),
         ("broken", "this plug-in cannot be imported", ""),
         ("gone", "no_such_module:PROBE, which is not there", ""),
     ],
