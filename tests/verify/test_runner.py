@@ -217,7 +217,7 @@ def test_a_probe_that_is_not_there_is_a_result(kind: str, reason: str, hint: str
     result = run_probes([ProbeRequest("a", kind, Path("/"), {})], python=sys.executable)[0]
     assert result.state == "failed"
     assert reason in result.reason
-    assert result.hint == hint
+    assert result.hint.startswith(hint)
 
 
 def test_invalid_options_are_told_before_anything_starts() -> None:

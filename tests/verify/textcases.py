@@ -173,7 +173,7 @@ CASES = [
     Case(
         "fewer layers in config.json",
         "base",
-        told="tensors of the files are not in the model",
+        "config.json describes fewer layers than the files have",
         spoil=_set("config.json", num_hidden_layers=1),
     ),
     Case(
