@@ -147,15 +147,14 @@ def differing(found: Tensors, wanted: Any) -> str:
     if wanted is None:
         return ""
     shapes = {key: list(part.shape) for key, part in found.items()}
-    named = wanted if isinstance(wanted, dict) else dict(zip(shapes, wanted))  # noqa: B905
+    named = wanted if isinstance(wanted, dict) else dict(zip(shapes, wanted))
     if not isinstance(wanted, dict) and len(wanted) != len(shapes):
         return f"{len(shapes)} answers, expected {len(wanted)}"
     for key, shape in named.items():
         if key not in shapes:
             return f"no answer is called {key}; there is {', '.join(shapes)}"
         fits = len(shape) == len(shapes[key]) and all(
-            side in (None, -1, there)
-            for side, there in zip(shape, shapes[key])  # noqa: B905
+            side in (None, -1, there) for side, there in zip(shape, shapes[key])
         )
         if not fits:
             return f"{key} is {shapes[key]}, expected {shape}"

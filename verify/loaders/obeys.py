@@ -163,7 +163,7 @@ class _Trial:
             return False
         finally:
             with torch.no_grad():
-                for parameter, before in zip(parameters, kept):  # noqa: B905
+                for parameter, before in zip(parameters, kept):
                     parameter.copy_(before)
 
     def _other(self) -> bool:

@@ -162,9 +162,7 @@ def _encode(encoder: Encoder, texts: Sequence[str]) -> Any:
     wanted = {one.name for one in encoder.session.get_inputs()}
     outputs = [one.name for one in encoder.session.get_outputs()]
     found = dict(
-        zip(  # noqa: B905
-            outputs, encoder.session.run(None, {k: v for k, v in given.items() if k in wanted})
-        )
+        zip(outputs, encoder.session.run(None, {k: v for k, v in given.items() if k in wanted}))
     )
     whole: Any = found.get("sentence_embedding")
     if whole is None:

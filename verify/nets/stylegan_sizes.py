@@ -73,7 +73,7 @@ class GeneratorSizes:
         outs = [out for out, _ in (*self.mapping, *self.added)]
         outs[-1] = self.w
         intos = [self.mapping[0][1], *outs]
-        for name, out, into in zip(names, outs, intos):  # noqa: B905
+        for name, out, into in zip(names, outs, intos):
             found[f"{name}.weight"] = (out, into)
             found[f"{name}.bias"] = (out,)
         for block in range(self.pyramid.blocks):

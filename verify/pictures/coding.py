@@ -70,9 +70,7 @@ def well_formed(
     """Check that what comes back has the shape of what was given, and finite numbers."""
     torch = context.require("torch")
     wrong = [
-        f"{list(b.shape)} for {list(a.shape)}"
-        for a, b in zip(given, back)  # noqa: B905
-        if a.shape != b.shape
+        f"{list(b.shape)} for {list(a.shape)}" for a, b in zip(given, back) if a.shape != b.shape
     ]
     told = ", ".join(wrong[:_SHOWN]) or str(list(back[0].shape))
     hint = hint or "does the model take this size? set `size`"
@@ -91,7 +89,7 @@ def measured(
     Checks that a picture is nearer to its own restoration than to another picture's.
     """
     torch, files = context.require("torch"), quality.lpips_files()
-    pairs = list(zip(given, back))  # noqa: B905
+    pairs = list(zip(given, back))
     near = _mean([quality.psnr(a, b) for a, b in pairs])
     if len(pairs) > 1:
         crossed = _mean([quality.psnr(pairs[n][0], pairs[n - 1][1]) for n in range(len(pairs))])

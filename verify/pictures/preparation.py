@@ -125,5 +125,5 @@ def _near(found: object, wanted: Sequence[float]) -> bool:
         isinstance(found, list)
         and len(found) == len(wanted)
         and all(isinstance(n, (int, float)) for n in found)
-        and all(abs(n - other) <= _NEAR for n, other in zip(found, wanted))  # noqa: B905
+        and all(abs(n - other) <= _NEAR for n, other in zip(found, wanted))
     )

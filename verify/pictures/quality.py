@@ -85,7 +85,7 @@ def lpips(torch: Any, original: Any, other: Any, files: tuple[Path, Path]) -> fl
     with torch.no_grad():
         one, two = (_features(torch, picture, backbone) for picture in (original, other))
         total = 0.0
-        for n, (x, y) in enumerate(zip(one, two)):  # noqa: B905
+        for n, (x, y) in enumerate(zip(one, two)):
             apart = (_unit(torch, x) - _unit(torch, y)) ** 2
             weight = heads[f"lin{n}.model.1.weight"]
             total += float(torch.nn.functional.conv2d(apart, weight).mean())

@@ -95,10 +95,10 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
     context.stage(f"looking at the numbers of {name}")
     with context.timed("check_seconds"):
         sums = [sampled.of_tensor(torch, tensor) for tensor in tensors.values()]
-    if not _check_numbers(name, kind, dict(zip(tensors, sums)), context):  # noqa: B905
+    if not _check_numbers(name, kind, dict(zip(tensors, sums)), context):
         return
     _check_count(name, tensors, request, context)
-    _check_kind(name, kind, shapes, dict(zip(tensors, sums)), context)  # noqa: B905
+    _check_kind(name, kind, shapes, dict(zip(tensors, sums)), context)
     if base:
         _check_fit(name, kind, shapes, base, context)
     context.fact(f"{name}: tensors", sorted((key, list(shape)) for key, shape in shapes.items()))

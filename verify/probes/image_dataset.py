@@ -251,7 +251,7 @@ def _projected(one: _Seen) -> float:
     """Return the sum of a thumbnail's values with the signs that belong to the picture's name."""
     bits = hashlib.shake_128(one.name.encode("utf-8", "surrogatepass")).digest(len(one.thumb) // 8)
     signs = (1 if bits[n // 8] >> (n % 8) & 1 else -1 for n in range(len(one.thumb)))
-    total = sum(sign * (value - 128) for sign, value in zip(signs, one.thumb))  # noqa: B905
+    total = sum(sign * (value - 128) for sign, value in zip(signs, one.thumb))
     return total / math.sqrt(len(one.thumb))
 
 

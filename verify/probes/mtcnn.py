@@ -141,8 +141,8 @@ def _look(
     told = [mtcnn_nets.answer(torch, sizes, tensors, view) for view in views]
     wrong = [
         f"{list(part.shape)} for {list(view.shape)}, expected {list(shape)}"
-        for view, parts in zip(views, told)  # noqa: B905
-        for part, shape in zip(parts, _expected(sizes, net, view))  # noqa: B905
+        for view, parts in zip(views, told)
+        for part, shape in zip(parts, _expected(sizes, net, view))
         if tuple(part.shape) != shape
     ]
     context.check(f"{name}: shapes", not wrong, "; ".join(wrong) or f"{len(views)} sizes of input")
@@ -165,7 +165,7 @@ def _look(
         f"{float(flat[0][:, 1].max()):.3g}",
         "every window gets the same answer: the weights do nothing",
     )
-    for (head, _), part in zip(sizes.heads, flat):  # noqa: B905
+    for (head, _), part in zip(sizes.heads, flat):
         context.fingerprint(f"{net}: {head}", part)
     return True
 
@@ -197,7 +197,7 @@ class _KnownFace:
         )
         if len(told) > 2:
             self._check_landmarks(told[2])
-        for (head, _), part in zip(self._sizes.heads, told):  # noqa: B905
+        for (head, _), part in zip(self._sizes.heads, told):
             self._context.fingerprint(f"{self._net}: {head} of a known face", part)
 
     def _answers(self, views: Any) -> list[Any]:

@@ -328,7 +328,7 @@ def _answer(session: Any, made: Tensors, context: Context) -> Tensors:
     with context.timed("infer_seconds"):
         answers = session.run(None, dict(made))
     found, texts = {}, {}
-    for name, answer in zip(names, answers):  # noqa: B905
+    for name, answer in zip(names, answers):
         table = isinstance(answer, list) and answer and isinstance(answer[0], dict)
         rows = [[one[key] for key in sorted(one)] for one in answer] if table else answer
         values = numpy.asarray(rows)

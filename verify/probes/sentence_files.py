@@ -188,7 +188,7 @@ def _keep_settings(
     own = _table(files, f"{encoder}sentence_bert_config.json")
     general = _table(files, "config_sentence_transformers.json")
     context.fact("modules", kinds)
-    places = [_prefix(module) for module, kind in zip(modules, kinds) if kind == "Pooling"]  # noqa: B905
+    places = [_prefix(module) for module, kind in zip(modules, kinds) if kind == "Pooling"]
     context.fact("pooling", [_table(files, f"{place}config.json") for place in places])
     longest = own.get("max_seq_length")
     if isinstance(longest, int) and longest < _SHORTEST:

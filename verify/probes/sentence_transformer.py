@@ -160,7 +160,7 @@ def _check_sentences(model: Any, request: ProbeRequest, context: Context) -> Non
     if not (context.fingerprint(f"meaning ({first})", meant) and sound):
         return
     _check_vectors(model, vectors, request, context)
-    by_text = dict(zip(sentences, vectors))  # noqa: B905
+    by_text = dict(zip(sentences, vectors))
     rows = []
     for kind, one, other in told:
         rows.append((kind, one, other, round(_cosine(by_text[one], by_text[other]), 4)))

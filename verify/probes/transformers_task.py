@@ -344,7 +344,7 @@ def _with(answer: Any, other: Any) -> Any:
 
 def _apart(one: Any, other: Any) -> float:
     """Return the largest difference as a share of the spread, in the part that both have."""
-    common = tuple(slice(min(sizes)) for sizes in zip(one.shape, other.shape))  # noqa: B905
+    common = tuple(slice(min(sizes)) for sizes in zip(one.shape, other.shape))
     one, other = one[common], other[common]
     spread = float(one.std()) if one.numel() > 1 else float(one.abs().max())
     return float((one - other).abs().max()) / (spread or 1.0)

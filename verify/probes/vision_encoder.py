@@ -131,7 +131,7 @@ def _check_vectors(
         "every picture gets the same vector: the weights do nothing",
     )
     names = [f"picture {n}" for n in range(1, count + 1)]
-    rows = [(name, *(round(float(v), 4) for v in line)) for name, line in zip(names, likeness)]  # noqa: B905
+    rows = [(name, *(round(float(v), 4) for v in line)) for name, line in zip(names, likeness)]
     context.table("Cosine of pictures", ("", *names), rows)
     context.fingerprint("vectors", vectors)
 

@@ -316,7 +316,7 @@ class _Trial:
 
     def _check_like(self, name: str, originals: Sequence[Any], back: Sequence[Any]) -> None:
         """Check that what comes back is like the originals, and not like something else of them."""
-        pairs = list(zip(originals, back))  # noqa: B905
+        pairs = list(zip(originals, back))
         alike = sum(_correlation(a, b) for a, b in pairs) / len(pairs)
         error = _error(pairs)
         better = [
