@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
-from functools import cache
 from typing import Any
 
 from fetcher.verify.contract.exhibits import Fact, Fingerprint
+from fetcher.verify.contract.signs import ROW, like, signs
 
 SAMPLES = 32
 SKETCH = 16
-_ROW = 1024  # values that one row of signs is for
+_LABELS = ("fetch sketch 0", "fetch sketch 1", "fetch sketch 2")
 # What one model's outputs may differ by between devices, library versions and kernels, as a share
 # of their spread. Measured on MiniLM against float32: float16 0.0014, bfloat16 0.010. Other weights
 # give some 100 %, a short fine-tuning several percent.
@@ -116,51 +115,34 @@ def deviation(golden: Fingerprint, found: Fingerprint) -> float:
 
 
 def _apart(then: tuple[float, ...], now: tuple[float, ...], scale: float) -> float:
-    each = [abs(one - other) / scale for one, other in zip(then, now)]  # noqa: B905
+    each = [abs(one - other) / scale for one, other in zip(then, now)]
     if not each:
         return 0.0
     typical = math.sqrt(sum(value * value for value in each) / len(each))
     return max(typical, max(each) / _WORST)
 
 
-@cache
-def _signs(level: int) -> list[list[float]]:
-    """Return +1 and -1 for SKETCH sums of _ROW values each, the same for ever."""
-    bits = hashlib.shake_128(b"fetch sketch %d" % level).digest(_ROW * SKETCH // 8)
-    return [
-        [1.0 if bits[(n * SKETCH + k) // 8] >> (k % 8) & 1 else -1.0 for k in range(SKETCH)]
-        for n in range(_ROW)
-    ]
-
-
 def _sketch(flat: Any, mean: float) -> list[float]:
     """Return sums of all values with pseudorandom signs, over the root of their number."""
     count = len(flat)
     if isinstance(flat, list):
+        inner, outer, last = (signs(label, SKETCH) for label in _LABELS)
         sums = [0.0] * SKETCH
         for number, value in enumerate(flat):
-            row = number // _ROW
-            signs = (_signs(0)[number % _ROW], _signs(1)[row % _ROW], _signs(2)[row // _ROW % _ROW])
+            row = number // ROW
+            one, two, three = inner[number % ROW], outer[row % ROW], last[row // ROW % ROW]
             for k in range(SKETCH):
-                sums[k] += (value - mean) * signs[0][k] * signs[1][k] * signs[2][k]
+                sums[k] += (value - mean) * one[k] * two[k] * three[k]
         return [value / math.sqrt(count) for value in sums]
-    within, among, beyond = (_array(flat, _signs(level)) for level in range(3))
-    rows = count // _ROW
-    total = (flat[rows * _ROW :] - mean) @ within[: count - rows * _ROW]
-    total = total * among[rows % _ROW] * beyond[rows // _ROW % _ROW]
-    for first in range(0, rows, _ROW):  # a block at a time: what is copied stays small
-        block = flat[first * _ROW : min(first + _ROW, rows) * _ROW].reshape(-1, _ROW) - mean
+    within, among, beyond = (like(flat, label, SKETCH) for label in _LABELS)
+    rows = count // ROW
+    total = (flat[rows * ROW :] - mean) @ within[: count - rows * ROW]
+    total = total * among[rows % ROW] * beyond[rows // ROW % ROW]
+    for first in range(0, rows, ROW):  # a block at a time: what is copied stays small
+        block = flat[first * ROW : min(first + ROW, rows) * ROW].reshape(-1, ROW) - mean
         sums = block @ within
-        total = total + (sums * among[: len(sums)]).sum(0) * beyond[first // _ROW % _ROW]
+        total = total + (sums * among[: len(sums)]).sum(0) * beyond[first // ROW % ROW]
     return [float(value) / math.sqrt(count) for value in total]
-
-
-def _array(like: Any, rows: list[list[float]]) -> Any:
-    """Return rows as what `like` is: a tensor of torch, or an array of numpy."""
-    if hasattr(like, "detach"):
-        torch = sys.modules["torch"]
-        return torch.tensor(rows, dtype=like.dtype)
-    return sys.modules["numpy"].array(rows)
 
 
 def _flattened(values: Any) -> tuple[tuple[int, ...], Any]:

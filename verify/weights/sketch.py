@@ -6,19 +6,19 @@ a conversion between number types hardly does.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from fetcher.verify.contract.signs import ROW, like, signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_ROW = 1024  # numbers that one row of signs is for
-BLOCK = 128 * _ROW  # stays in a core's cache
+_LABELS = tuple(f"fetch tensor sketch {level}" for level in range(4))
+BLOCK = 128 * ROW  # stays in a core's cache
 _SUMS = 8
 _KNOWN = re.compile(r"u?int\d+|float(16|32|64)")  # to numpy
 _LEAST = 1e-6  # root mean square below which a tensor counts as zeros
@@ -35,7 +35,7 @@ def of_blocks(blocks: Iterable[Any]) -> list[float]:
         part, squared = _sums(block, number)
         if not math.isfinite(squared):
             part, squared = _sums(_cleared(block), number)
-        sums = [a + b for a, b in zip(sums, part)]  # noqa: B905
+        sums = [a + b for a, b in zip(sums, part)]
         squares, count = squares + squared, count + len(block)
     typical = math.sqrt(squares / count) if count else 0.0
     scale = typical * math.sqrt(count)
@@ -90,14 +90,15 @@ def of_bytes(path: Path, begin: int, end: int) -> list[float]:
 
 
 def _sums(block: Any, number: int) -> tuple[list[float], float]:
-    within, among = (_as(block, level) for level in (0, 1))
-    rows = len(block) // _ROW
-    total = (block[: rows * _ROW].reshape(-1, _ROW) @ within * among[:rows]).sum(0)
-    rest = block[rows * _ROW :]
+    within, among = (like(block, label, _SUMS) for label in _LABELS[:2])
+    rows = len(block) // ROW
+    total = (block[: rows * ROW].reshape(-1, ROW) @ within * among[:rows]).sum(0)
+    rest = block[rows * ROW :]
     if len(rest):
         total = total + rest @ within[: len(rest)] * among[rows]
-    signs = zip(_signs(2)[number % _ROW], _signs(3)[number // _ROW % _ROW])  # noqa: B905
-    signed = [float(s) * a * b for s, (a, b) in zip(total, signs)]  # noqa: B905
+    third, fourth = (signs(label, _SUMS) for label in _LABELS[2:])
+    beyond = zip(third[number % ROW], fourth[number // ROW % ROW])
+    signed = [float(s) * a * b for s, (a, b) in zip(total, beyond)]
     return signed, float(block @ block)
 
 
@@ -107,26 +108,3 @@ def _cleared(block: Any) -> Any:
         return finite.clamp(-1e100, 1e100)
     finite = sys.modules["numpy"].nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
     return finite.astype("float64").clip(-1e100, 1e100)
-
-
-def _as(block: Any, level: int) -> Any:
-    """Return signs as what the block is, a tensor of torch or an array of numpy."""
-    return _matrix(hasattr(block, "detach"), str(block.dtype).replace("torch.", ""), level)
-
-
-@lru_cache(maxsize=8)
-def _matrix(of_torch: bool, dtype: str, level: int) -> Any:
-    if of_torch:
-        torch = sys.modules["torch"]
-        return torch.tensor(_signs(level), dtype=getattr(torch, dtype))
-    return sys.modules["numpy"].array(_signs(level), dtype=dtype)
-
-
-@lru_cache(maxsize=4)
-def _signs(level: int) -> list[list[float]]:
-    """Return +1 and -1 for _SUMS sums of _ROW values each, the same for ever."""
-    bits = hashlib.shake_128(b"fetch tensor sketch %d" % level).digest(_ROW * _SUMS // 8)
-    return [
-        [1.0 if bits[(n * _SUMS + k) // 8] >> (k % 8) & 1 else -1.0 for k in range(_SUMS)]
-        for n in range(_ROW)
-    ]

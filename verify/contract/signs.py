@@ -1,0 +1,37 @@
+"""Pseudorandom signs for sums that tell one set of values from another: the same for ever.
+
+What is stored of such sums is compared with what another device, library or release finds. Read by
+both interpreters: syntax of Python 3.8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from functools import lru_cache
+from typing import Any
+
+ROW = 1024  # values that one row of signs is for
+
+
+@lru_cache(maxsize=16)
+def signs(label: str, sums: int) -> list[list[float]]:
+    """Return ROW rows of `sums` times +1 or -1; another `label` gives others."""
+    bits = hashlib.shake_128(label.encode()).digest(ROW * sums // 8)
+    return [
+        [1.0 if bits[(n * sums + k) // 8] >> (k % 8) & 1 else -1.0 for k in range(sums)]
+        for n in range(ROW)
+    ]
+
+
+def like(values: Any, label: str, sums: int) -> Any:
+    """Return `signs` as what the values are, (ROW, sums): a tensor of torch or array of numpy."""
+    return _matrix(hasattr(values, "detach"), str(values.dtype).replace("torch.", ""), label, sums)
+
+
+@lru_cache(maxsize=64)
+def _matrix(of_torch: bool, dtype: str, label: str, sums: int) -> Any:
+    if of_torch:
+        torch = sys.modules["torch"]
+        return torch.tensor(signs(label, sums), dtype=getattr(torch, dtype))
+    return sys.modules["numpy"].array(signs(label, sums), dtype=dtype)
