@@ -72,6 +72,31 @@ def dtype_argument(transformers: ModuleType, dtype: Any) -> Arguments:
     return {"dtype" if version(transformers) >= (4, 56) else "torch_dtype": dtype}
 
 
+def pretrained(
+    auto: Any, folder: Path, dtype: Any, consent: CodeConsent, **more: Any
+) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """Load a model by a class of transformers, in eval mode, from a folder that `vet` let pass.
+
+    Returns it with its `missing` tensors, which no file held and are random, and the `unused` ones
+    of the files. `more` are further arguments of `from_pretrained`. Raises LoadError.
+    """
+    import transformers
+
+    try:
+        model, told = auto.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=consent.given,
+            output_loading_info=True,
+            **dtype_argument(transformers, dtype),
+            **more,
+        )
+    except Exception as error:
+        raise explained(error, folder, auto) from error
+    missing, unused = (tuple(sorted(told.get(k, ()))) for k in ("missing_keys", "unexpected_keys"))
+    return model.eval(), missing, unused
+
+
 def quiet(transformers: ModuleType) -> None:
     """Keep a library from telling in passing what is told here in words of its own."""
     transformers.utils.logging.set_verbosity_error()

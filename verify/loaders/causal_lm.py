@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.loaders import (
     LoadError,
-    dtype_argument,
-    explained,
     first_line,
+    pretrained,
     quiet,
     vet,
 )
@@ -77,20 +76,7 @@ def load_model(
     quiet(transformers)
     vet(folder, consent, built_in_first=True)
     where: Arguments = {"device_map": {"": device}} if device else {}
-    try:
-        model, told = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=consent.given,
-            output_loading_info=True,
-            **dtype_argument(transformers, dtype),
-            **where,
-        )
-    except Exception as error:
-        raise explained(error, folder, transformers.AutoModelForCausalLM) from error
-    missing = tuple(sorted(told.get("missing_keys", ())))
-    unused = tuple(sorted(told.get("unexpected_keys", ())))
-    return model.eval(), missing, unused
+    return pretrained(transformers.AutoModelForCausalLM, folder, dtype, consent, **where)
 
 
 def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet, vet
+from fetcher.verify.loaders import LoadError, first_line, pretrained, quiet, vet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,19 +131,7 @@ def load(
             f"for the task {task}; config.json names {named or 'no architecture'}",
             "another `task`? Else upgrade transformers in the project's environment",
         )
-    auto = getattr(transformers, chosen[0])
-    try:
-        model, told = auto.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=consent.given,
-            output_loading_info=True,
-            **dtype_argument(transformers, dtype),
-        )
-    except Exception as error:
-        raise explained(error, folder, auto) from error
-    missing, unused = (tuple(sorted(told.get(k, ()))) for k in ("missing_keys", "unexpected_keys"))
-    return model.eval(), missing, unused
+    return pretrained(getattr(transformers, chosen[0]), folder, dtype, consent)
 
 
 def load_sound_processor(folder: Path, consent: CodeConsent = NO_CONSENT) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.contract.foreign import inner
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import LoadError, dtype_argument, explained, first_line, quiet, vet
+from fetcher.verify.loaders import LoadError, first_line, pretrained, quiet, vet
 from fetcher.verify.pictures import images, preparation
 
 if TYPE_CHECKING:
@@ -73,19 +73,7 @@ def _load(
 
     quiet(transformers)
     vet(folder, consent, built_in_first=True)
-    try:
-        model, told = auto.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=consent.given,
-            output_loading_info=True,
-            **dtype_argument(transformers, dtype),
-        )
-    except Exception as error:
-        raise explained(error, folder, auto) from error
-    missing = tuple(sorted(told.get("missing_keys", ())))
-    unused = tuple(sorted(told.get("unexpected_keys", ())))
-    return model.eval(), missing, unused
+    return pretrained(auto, folder, dtype, consent)
 
 
 def load_processor(folder: Path, config: ModelConfig, consent: CodeConsent = NO_CONSENT) -> Any:

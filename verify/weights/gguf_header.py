@@ -132,11 +132,6 @@ def texts_of(path: Path, array: Array) -> list[bytes]:
     return found
 
 
-def numbers_of(path: Path, array: Array) -> list[float]:
-    """Return the numbers of an array of numbers that `read_header` found. Raises OSError."""
-    return list(struct.unpack(f"<{array.length}{_SCALARS[array.kind]}", bytes_of(path, array)))
-
-
 def bytes_of(path: Path, array: Array) -> bytes:
     """Return the bytes of an array that `read_header` found. Raises OSError."""
     with path.open("rb") as stream:
