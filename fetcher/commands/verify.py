@@ -233,7 +233,7 @@ class _Agreement:
     def __call__(self, replaced: Sequence[Replacement]) -> bool:
         for one in replaced:
             for told in one.outputs:
-                line = t("replaces {artifact}: {told}", artifact=one.artifact, told=told)
+                line = t("replaces {artifact}: {told}", artifact=one.artifact.id, told=told)
                 echo(line, file=sys.stderr)
         if self._yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return self._yes

@@ -25,7 +25,7 @@ class Replacement:
     `outputs` are sentences, one for each output or fact that is another one.
     """
 
-    artifact: str
+    artifact: Artifact
     outputs: tuple[str, ...]
 
 
@@ -114,7 +114,7 @@ def update(result: ProbeResult, artifact: Artifact, stored: Entries) -> tuple[st
 
     What is the same as before, and nothing new, is left as it stands, so that a diff is quiet.
     """
-    nothing = Replacement(artifact.id, ())
+    nothing = Replacement(artifact, ())
     if result.state != "passed" or not (result.fingerprints or result.facts):
         return "", nothing
     told: list[str] = []
@@ -135,7 +135,7 @@ def update(result: ProbeResult, artifact: Artifact, stored: Entries) -> tuple[st
         {one.name: one for one in result.fingerprints},
         {one.name: one.value for one in result.facts},
     )
-    return "stored", Replacement(artifact.id, tuple(told))
+    return "stored", Replacement(artifact, tuple(told))
 
 
 def without_golden(result: ProbeResult) -> ProbeResult:

@@ -185,9 +185,9 @@ class _GoldenBook:
     def close(self, parts: Sequence[ArtifactPlan], outcome: ProbeRunResult, agree: Agree) -> None:
         """Write what was stored anew; what replaces other answers only if `agree` says so."""
         if self._replaced and not agree(self._replaced):
-            kept = {replacement.artifact for replacement in self._replaced}
+            kept = {replacement.artifact.full_name for replacement in self._replaced}
             for number, part in enumerate(parts):
-                if part.artifact.id in kept and outcome.golden[number] == "stored":
+                if part.artifact.full_name in kept:
                     outcome.golden[number] = "kept"
                     outcome.problems.append(judge.kept(part.artifact.id))
                     self._restore(part.artifact.full_name)

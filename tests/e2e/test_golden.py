@@ -220,3 +220,23 @@ def test_artifacts_without_a_probe_are_counted(project: Path, cli: Cli) -> None:
     required = cli("verify", "--require-all", "--json")
     assert required.code == 8
     assert [error["artifact"] for error in required.json["errors"]] == ["plain"]
+
+
+def test_of_two_artifacts_of_one_id_the_other_is_stored(project: Path, cli: Cli) -> None:
+    (project / "files/two").mkdir()
+    (project / "files/two/w.json").write_text("{}")
+    write_project(
+        project,
+        "q",
+        "artifacts:\n  one:\n    source: local:files/two\n    files: [w.json]\n"
+        "    probe: {type: misbehave, do: answers}\n",
+        "writable: [n/]\ntree:\n  n/one/: one\n",
+    )
+    assert cli("all").code == 0
+    write(project, 0.4)
+    (project / "n/one/w.json").write_text((project / "m/one/w.json").read_text())
+    before = json.loads((project / "fetch.golden.json").read_text())["probes"]
+    result = cli("verify", "--update-golden", "--json")
+    assert [one["golden"] for one in result.json["results"]] == ["kept", "stored"]
+    after = json.loads((project / "fetch.golden.json").read_text())["probes"]
+    assert after["p/one"] == before["p/one"] and "q/one" in after
