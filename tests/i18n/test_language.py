@@ -93,7 +93,7 @@ def test_why_files_did_not_come(tmp_path: Path) -> None:
             "artifacts:\n"
             + "".join(
                 f"  {name}:\n    source: '{one.url}/{name}.bin'\n    files:\n"
-                f"      {name}.bin: {{sha256: '{'0' * 64}'}}\n"
+                f"      {name}.bin: {{sha256: '{'0' * 64}', size: {len(page)}}}\n"
                 f"    mirrors: ['{other.url}/{name}.bin']\n"
                 for name in ("page", "denied")
             ),
@@ -101,7 +101,7 @@ def test_why_files_did_not_come(tmp_path: Path) -> None:
         )
         done = fetch(tmp_path, "all", FETCH_LANG="ko")
     assert done.returncode != 0
-    for text in ("웹 페이지", "그 밖에", "접근이 거부되었습니다", "에서 받습니다"):
+    for text in ("웹 페이지", "그 밖에", "접근이 거부되었습니다", "0바이트입니다", "에서 받습니다"):
         assert text in done.stderr, text
     for text in ("delivered", "also", "denied (", "instead of", "taking"):
         assert text not in done.stderr, text

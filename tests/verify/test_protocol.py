@@ -79,8 +79,8 @@ def test_the_types_are_listed(plugins: None) -> None:
 def test_an_unknown_type_names_the_nearest() -> None:
     with pytest.raises(UnknownProbeError) as caught:
         load_probe("state_dic")
-    assert caught.value.nearest[0] == "state-dict"
-    assert caught.value.hint.startswith("did you mean 'state-dict'")
+    assert caught.value.nearest == ("state-dict",)
+    assert caught.value.hint == "did you mean 'state-dict'?"
     with pytest.raises(UnknownProbeError) as caught:
         load_probe("xyz")
     assert "state-dict" in caught.value.hint
@@ -112,7 +112,7 @@ def test_a_plug_in_does_not_replace_a_built_in(plugins: None) -> None:
 )
 def test_the_childs_modules_are_python_3_8_and_stdlib(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
-    loads_models = path.parent.name in {"loaders", "weights"}  # inside functions alone
+    loads_models = path.parent.name == "loaders"
     late = {
         id(node)
         for function in ast.walk(tree)

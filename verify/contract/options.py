@@ -50,13 +50,21 @@ def inside(message: str, *path: Key) -> str:
 
 
 _LONGEST = 240  # characters of a message
+_FAR = 0.3  # of difflib's ratio: a name so much less like the word than the nearest was not meant
 
 
 def nearest(word: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return up to three of `known` that `word` may have meant, best first."""
+    """Return up to three of `known` that `word` may have meant, best first.
+
+    One that is far nearer than the others stands alone.
+    """
     import difflib  # most manifests have no mistake
 
-    return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.5))
+    def ratio(name: str) -> float:
+        return difflib.SequenceMatcher(None, name, word).ratio()
+
+    found = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return tuple(name for name in found if ratio(name) > ratio(found[0]) - _FAR)
 
 
 def check_options(

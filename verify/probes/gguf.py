@@ -14,8 +14,9 @@ from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import gguf as loader
+from fetcher.verify.loaders import templates
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.weights import fileformat, gguf_data, gguf_rules, templates
+from fetcher.verify.weights import fileformat, gguf_data, gguf_rules
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.gguf_header import (

@@ -38,15 +38,16 @@ def warn_of_twins(safe: Headers, pickles: Sequence[tuple[str, Path]], context: C
     """
     if not context.has("torch") or version(context.require("torch")) < SAFE_TORCH:
         return ""
+    torch = context.require("torch")
     here = {name: (path, entry) for path, held in safe.items() for name, entry in held.items()}
     compared = 0
     for name, path in pickles:
-        tensors, why = _open(context.require("torch"), name, path)
+        tensors, why = _open(torch, name, path)
         if why:
             context.warn("weights beside the safetensors", f"{name} was not compared: {why}")
             continue
         common = sorted(tensors.keys() & here.keys())
-        other = [one for one in common if not _same(*here[one], tensors[one])]
+        other = [one for one in common if not _same(torch, *here[one], tensors[one])]
         compared += len(common)
         if other:
             context.warn(
@@ -77,9 +78,7 @@ def _open(torch: Any, name: str, path: Path) -> tuple[Tensors, str]:
     return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}, ""
 
 
-def _same(path: Path, entry: TensorEntry, other: Any) -> bool:
-    import torch
-
+def _same(torch: Any, path: Path, entry: TensorEntry, other: Any) -> bool:
     if tuple(other.shape) != entry.shape:
         return False
     dtype = getattr(torch, entry.dtype, None)
