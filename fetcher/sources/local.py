@@ -38,7 +38,7 @@ def _named(base: Path, request: Request) -> dict[str, Path] | None:
 
     None where only the walk can tell: for patterns, and for names that it would not give.
     """
-    names = literal_names(request.files, request.exclude)
+    names = literal_names(request.files)  # with what is excluded: it has to be there as well
     if names is None or any("{" in pattern for pattern in request.files or ()) or not base.is_dir():
         return None
     found = {}

@@ -69,7 +69,7 @@ def test_folders_of_folders_for_ever() -> None:
     """A GitHub that cannot list the whole, and whose every folder holds two more, for long."""
 
     class Folders(Server):
-        def get_json(self, url: str, headers: Any = ()) -> Response:
+        def get_json(self, url: str, headers: Any = (), **_: Any) -> Response:
             self.depth = int(url.rpartition("/")[2][:2], 16) if "recursive" not in url else 0
             return super().get_json(url, headers)
 

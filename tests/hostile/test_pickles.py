@@ -22,7 +22,7 @@ from fetcher.verify.contract import inert_globals
 from fetcher.verify.contract.context import Context
 from fetcher.verify.contract.inert_globals import is_inert
 from fetcher.verify.loaders import LoadError, vet
-from fetcher.verify.weights import stand_ins
+from fetcher.verify.weights import arrays, stand_ins
 from fetcher.verify.weights.weights import open_weights
 
 from tests.conftest import Cli, write_project
@@ -173,6 +173,7 @@ def test_what_stands_for_plain_data_does_nothing() -> None:
     names += ["__builtin__.slice", "pathlib.PosixPath", "mmengine.config.config.ConfigDict"]
     assert all(map(is_inert, names))
     ours = {stand_ins.Opaque, collections.OrderedDict, stand_ins._mapping, stand_ins._list}
+    ours |= {arrays.Scalar}
     made = stand_ins.stand_ins(names)
     assert {kind for kind, _ in made} <= ours, "nothing of a library stands there"
     assert "builtins.slice" in {name for _, name in made}, "as Python 3 calls it"

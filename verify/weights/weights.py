@@ -190,17 +190,18 @@ class _MappedFile(WeightFile):
 
 class _TorchFile(WeightFile):
     def __init__(self, torch: Any, content: Any, key: str, note: str) -> None:
+        def is_torch(value: Any) -> bool:
+            return isinstance(value, torch.Tensor)
+
         def is_tensor(value: Any) -> bool:
-            return isinstance(value, torch.Tensor) or (
-                isinstance(value, arrays.Array) and value.is_numbers
-            )
+            return is_torch(value) or (isinstance(value, arrays.Array) and value.is_numbers)
 
         content = _with_state_dicts(torch, content)
         part = nested.descend(content, key, is_tensor) if key else content
         self._torch = torch
-        self._found = {
-            name: value if isinstance(value, torch.Tensor) else _as_tensor(torch, name, value)
-            for name, value in nested.tensors(part, is_tensor)
+        # Beside tensors, arrays are what a trainer noted: its random state, or means of the data.
+        self._found = dict(nested.tensors(part, is_torch)) or {
+            name: _as_tensor(torch, name, value) for name, value in nested.tensors(part, is_tensor)
         }
         self._mappings: tuple[str, ...] = ()
         if isinstance(part, dict) and not any(is_tensor(value) for value in part.values()):
