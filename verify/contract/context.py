@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import devices, dtypes, fingerprints, png
 from fetcher.verify.contract.consent import CodeConsent
-from fetcher.verify.contract.probe_errors import MissingLibraryError
+from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError, ProbeSkipped
 from fetcher.verify.contract.protocol import Check
 
 if TYPE_CHECKING:
@@ -71,6 +71,19 @@ class Context:
     def _tell(self, check: Check) -> None:
         self.checks.append(check)
         self._emit({"event": "check", **check.to_json()})
+
+    @contextmanager
+    def loading(self, name: str) -> Iterator[None]:
+        """Make a ProbeError inside a failed check of `name`, so that other files are looked at.
+
+        A library that is missing, or a reason to skip, is the whole probe's.
+        """
+        try:
+            yield
+        except (MissingLibraryError, ProbeSkipped):
+            raise
+        except ProbeError as error:
+            self.check(f"{name}: loads", False, error.reason, error.hint)
 
     def fingerprint(self, name: str, values: Any, tolerance: float | None = None) -> bool:
         """Keep a few numbers of an output, to be compared with those of earlier runs.

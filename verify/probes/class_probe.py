@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract import inputs, options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError, ProbeSkipped
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import class_path, obeys, project_code, strict
 from fetcher.verify.pictures import images
 from fetcher.verify.weights.choice import weight_files
@@ -52,7 +52,7 @@ class ClassProbe:
         globs = options.as_list(request.options.get("checkpoint", []))
         context.metrics["parameters"] = 0
         for name in weight_files(request, globs):
-            try:
+            with context.loading(name):
                 model, obedience = _loaded(name, request, context)
                 context.stage(f"calling the model of {name}")
                 with torch.no_grad():
@@ -61,10 +61,6 @@ class ClassProbe:
                 context.stage(f"changing weights of {name}")
                 answer = partial(_answer, model, request, context, 0)
                 obeys.check_weights_act(torch, model, answer, name, context)
-            except (MissingLibraryError, ProbeSkipped):
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
 
 
 PROBE = ClassProbe()

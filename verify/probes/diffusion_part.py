@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import diffusion_part as loader
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import images
@@ -59,12 +59,8 @@ class DiffusionPart:
         base = _base(request, context)
         context.metrics["parameters"] = 0
         for name in weight_files(request, options.as_list(request.options.get("files", []))):
-            try:
+            with context.loading(name):
                 _check_file(name, base, request, context)
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
 
 
 PROBE = DiffusionPart()

@@ -10,14 +10,13 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import gguf as loader
 from fetcher.verify.loaders import templates
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights import fileformat, gguf_data, gguf_rules
-from fetcher.verify.weights.choice import matching
+from fetcher.verify.weights.choice import with_suffix
 from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.gguf_header import (
     Array,
@@ -72,13 +71,7 @@ class Gguf:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check every model among the artifact's .gguf files."""
-        globs = options.as_list(request.options.get("files", []))
-        chosen = matching(request, globs) if globs else []
-        chosen = chosen or sorted(n for n in request.files if n.lower().endswith(_SUFFIX))
-        if not chosen:
-            raise ProbeError(
-                "the artifact has no .gguf file", "add it to its `files`, or name it in `files`"
-            )
+        chosen = with_suffix(request, _SUFFIX, "add it to its `files`, or name it in `files`")
         # torch, which knows of GPUs, is not imported for a file that nothing computes with.
         context.metrics.update(parameters=0, tensors=0, device="cpu")
         for weights in weight_sets(chosen, request.files):

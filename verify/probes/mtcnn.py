@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import strict
 from fetcher.verify.nets import mtcnn_nets
 from fetcher.verify.pictures import face, images
@@ -55,13 +55,9 @@ class Mtcnn:
         picture = source.to(context.device(), context.torch_dtype())
         for net, name in _files(request).items():
             context.stage(f"loading {name}")
-            try:
+            tensors = None
+            with context.loading(name):
                 tensors = _load(net, name, request, context)
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
-                continue
             if tensors is None:
                 continue
             context.stage(f"looking with {net}")

@@ -8,14 +8,14 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract import inputs, options
+from fetcher.verify.contract import inputs
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import first_line, is_memory, onnx_inputs
 from fetcher.verify.loaders import onnx as loader
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights import fileformat, onnx_model, onnx_tensors
-from fetcher.verify.weights.choice import matching
+from fetcher.verify.weights.choice import with_suffix
 from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.protobuf import UnreadableProtobufError
 
@@ -60,21 +60,11 @@ class Onnx:
 
     def run(self, request: ProbeRequest, context: Context) -> None:
         """Check every .onnx file of the artifact."""
-        globs = options.as_list(request.options.get("files", []))
-        chosen = matching(request, globs) if globs else []
-        chosen = chosen or sorted(n for n in request.files if n.lower().endswith(_SUFFIX))
-        if not chosen:
-            raise ProbeError(
-                "the artifact has no .onnx file", "add it to its `files`, or name it in `files`"
-            )
+        chosen = with_suffix(request, _SUFFIX, "add it to its `files`, or name it in `files`")
         context.metrics["parameters"] = 0
         for name in chosen:
-            try:
+            with context.loading(name):
                 _check_model(name, request, context)
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
 
 
 PROBE = Onnx()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import class_path, project_code, strict
 from fetcher.verify.nets import stylegan_net, stylegan_sizes
 from fetcher.verify.pictures import grids
@@ -62,16 +62,12 @@ class StyleGan:
         context.metrics["parameters"] = 0
         for role, name in _roles(request):
             context.stage(f"loading {name}")
-            try:
+            nets: list[_NetInFile] = []
+            with context.loading(name):
                 with context.timed("load_seconds"):
                     opened = open_weights(context, request.files[name], name)
                 context.stored_as(opened.dtype)
                 nets = _nets(opened, name, role, request.options.get("key", ""))
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
-                continue
             for number, net in enumerate(nets):
                 _Trial(request, context, opened, net).run(first=number == 0)
 
@@ -163,7 +159,7 @@ class _Trial:
         shapes = {short: self._opened.tensors[name].shape for short, name in names.items()}
         context, title = self._context, self._net.title
         generator = self._net.kind == "generator"
-        try:
+        with context.loading(title):
             sizes: Any = (
                 stylegan_sizes.generator_sizes(shapes)
                 if generator
@@ -185,10 +181,6 @@ class _Trial:
                         self._map(moved, sizes)
                 else:
                     self._judge(stylegan_net.Discriminator(self._torch, moved, sizes), sizes)
-        except MissingLibraryError:
-            raise
-        except ProbeError as error:
-            context.check(f"{title}: loads", False, error.reason, error.hint)
 
     def _drawer(self, tensors: Tensors, sizes: stylegan_sizes.GeneratorSizes) -> Any:
         if "class_path" not in self._request.options:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.releases import SAFE_TORCH, version
 from fetcher.verify.loaders import ultralytics as loader
 from fetcher.verify.loaders.loaded import check_finite
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import images
 from fetcher.verify.weights import fileformat
-from fetcher.verify.weights.choice import matching
+from fetcher.verify.weights.choice import with_suffix
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
@@ -51,22 +50,13 @@ class Ultralytics:
                 f"torch {torch.__version__} has no safe way to load a pickle",
                 "upgrade to torch 2.6 or newer",
             )
-        globs = options.as_list(request.options.get("files", []))
-        chosen = matching(request, globs) if globs else []
-        chosen = chosen or sorted(name for name in request.files if name.endswith(".pt"))
-        if not chosen:
-            raise ProbeError(
-                "the artifact has no .pt file",
-                "exported models are proven with the type onnx; else name it in `files`",
-            )
+        chosen = with_suffix(
+            request, ".pt", "exported models are proven with the type onnx; else name it in `files`"
+        )
         context.metrics["parameters"] = 0
         for name in chosen:
-            try:
+            with context.loading(name):
                 _check_file(name, request, context)
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
 
 
 PROBE = Ultralytics()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
-from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
+from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import strict
 from fetcher.verify.nets import vqgan_net, vqgan_sizes
 from fetcher.verify.pictures import coding, face, images
@@ -66,16 +66,12 @@ class VqganProbe:
         first = True
         for name in weight_files(request, options.as_list(request.options.get("files", []))):
             context.stage(f"loading {name}")
-            try:
+            found: list[_InFile] = []
+            with context.loading(name):
                 with context.timed("load_seconds"):
                     opened = open_weights(context, request.files[name], name)
                 context.stored_as(opened.dtype)
                 found = _models(opened, name, request.options.get("key", ""))
-            except MissingLibraryError:
-                raise
-            except ProbeError as error:
-                context.check(f"{name}: loads", False, error.reason, error.hint)
-                continue
             for one in found:
                 _Trial(request, context, one, first).run()
                 first = False
@@ -145,7 +141,7 @@ class _Trial:
     def run(self) -> None:
         """Load and use it; the pictures and figures of the first model are those told."""
         context, title, found = self._context, self._found.title, self._found
-        try:
+        with context.loading(title):
             sizes = vqgan_sizes.sizes_of(found.shapes)
             if not self._fits(sizes) or not self._finite():
                 return
@@ -158,10 +154,6 @@ class _Trial:
                 if self._known(sizes):
                     self._keep(sizes)
                     self._measure(sizes)
-        except MissingLibraryError:
-            raise
-        except ProbeError as error:
-            context.check(f"{title}: loads", False, error.reason, error.hint)
 
     def _fits(self, sizes: vqgan_sizes.VqganSizes) -> bool:
         """Compare with the table of this architecture, and with what the manifest wants."""

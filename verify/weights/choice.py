@@ -44,6 +44,19 @@ def weight_files(request: ProbeRequest, globs: Sequence[str] = ()) -> list[str]:
     return chosen
 
 
+def with_suffix(request: ProbeRequest, suffix: str, hint: str) -> list[str]:
+    """Return the artifact's paths that the option `files` matches, else those of a suffix, sorted.
+
+    Raises ProbeError with the hint if there are none, and for a glob that finds none.
+    """
+    globs = options.as_list(request.options.get("files", []))
+    chosen = matching(request, globs) if globs else []
+    chosen = chosen or sorted(name for name in request.files if name.lower().endswith(suffix))
+    if not chosen:
+        raise ProbeError(f"the artifact has no {suffix} file", hint)
+    return chosen
+
+
 def matching(request: ProbeRequest, globs: Sequence[str]) -> list[str]:
     """Return the artifact's paths that match any of the globs, sorted.
 
