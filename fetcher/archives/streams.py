@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from fetcher.archives.members import DamageError, Readable
 from fetcher.errors import Failure
+from fetcher.fs.positioned import PositionedFile
 from fetcher.i18n import t
 
 _FEED = 256 << 10
@@ -33,13 +34,13 @@ def compression_of(head: bytes) -> str:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
 
 
-class JoinedFile(io.RawIOBase):
+class JoinedFile(PositionedFile):
     """Files read as one, one after another; `starts` are where each begins."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._files: list[BinaryIO] = []
         self.starts: list[int] = []
-        self._position = self.size = 0
+        self.size = 0
         try:
             for path in paths:
                 stream = open(path, "rb")  # noqa: PTH123, SIM115
@@ -49,26 +50,6 @@ class JoinedFile(io.RawIOBase):
         except BaseException:
             self.close()
             raise
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError(t("a place before the beginning"))
-        self._position = base + offset
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Read up to the end of the file that the position is in."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fetcher.errors import Failure
+from fetcher.fs.positioned import PositionedFile
 from fetcher.i18n import t
 from fetcher.network.urls import public_url
 
@@ -22,7 +22,7 @@ _END = 66 << 10
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(PositionedFile):
     """The file behind `url`, of `size` bytes; `received` counts what came of it.
 
     All that comes is of one version of the file: `etag` says which, where the server has one.
@@ -44,29 +44,8 @@ class RangeFile(io.RawIOBase):
         self.size = size
         self.starts = [0]
         self.received = 0
-        self._position = 0
         self._stop = size  # what is asked for ahead ends here
         self._pieces: list[tuple[int, bytes]] = []
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise ValueError(t("a place before the beginning"))
-        self._position = base + offset
-        return self._position
 
     def expect(self, start: int, stop: int) -> None:
         """What follows is read from `start` to `stop`, and nothing beyond."""

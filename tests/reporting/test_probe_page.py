@@ -27,9 +27,12 @@ def test_a_page_shows_everything_and_runs_nothing() -> None:
         (Table(EVIL, (EVIL, "n"), ((EVIL, 1.23456),), EVIL),),
         (Picture(EVIL, EVIL, 2, 2, picture),),
     )
-    text = page([result, ProbeResult("plain", "", "skipped", "no probe")], ["", ""], EVIL, 1.0)
+    others = [ProbeResult("plain", "", "skipped", "no probe")]
+    others.append(ProbeResult("large", "causal-lm", "skipped", "no GPU"))
+    text = page([result, *others], ["", "", ""], EVIL, 1.0)
     assert "<img src=x" not in text and "onerror=" in text and "\x1b" not in text
     assert base64.b64encode(picture).decode() in text
     for told in ("1,234,567", "1.235", "31.25", "warning", "1 failed", "1 skipped", "line 1"):
         assert told in text, told
+    assert "1 without a probe" in text
     assert "default-src 'none'" in text
