@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
-from fetcher.i18n import echo, t
+from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
 from fetcher.ui.progress import Progress
 from fetcher.ui.units import human_bytes
@@ -81,9 +81,9 @@ def command(
                 echo(f"{row.sha256 or '-':64}  {size:>9}  {row.target}")
         echo(
             t(
-                "{source}: {count} files in {folder}",
+                "{source}: {files} in {folder}",
                 source=asked.describes,
-                count=len(rows),
+                files=n("{count:,} file", "{count:,} files", len(rows)),
                 folder=asked.folder,
             )
         )

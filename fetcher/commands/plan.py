@@ -82,7 +82,7 @@ def _print(space: Workspace, plan: Plan, summary: Summary) -> None:
         unknown.append(n("what is in {count:,} archive", "what is in {count:,} archives", count))
     more = ""
     if unknown:
-        more = t(", and what {unknown} will need", unknown=join(unknown, t(" and ")))
+        more = t(", and room for {unknown}", unknown=join(unknown, t(" and ")))
     echo(
         t(
             "\n{files} to download, {to_download_bytes}; needs {in_store}{more}; {disk_free} free",
