@@ -498,6 +498,12 @@ class Store:
         _IN_USE.discard(part.path)
         self._left = None
 
+    def drop_left(self, key: str) -> None:
+        """Remove what dead processes left of `key`, which is here now."""
+        left = self._orphans()
+        for _, path in left.pop(self.label_of(key), []) if left else ():
+            self.drop_part(Part(path, 0))
+
     @staticmethod
     def drop_part(part: Part) -> None:
         """Remove a partial file and what was remembered of it."""

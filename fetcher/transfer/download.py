@@ -82,8 +82,11 @@ class Download:
 
         Only the very same address can mean the same bytes.
         """
-        if self.key:
-            return self.key
+        return self.key or self.place_key
+
+    @property
+    def place_key(self) -> str:
+        """Identity of the place that it comes from now."""
         url = self.candidate.url if isinstance(self.candidate, UrlCandidate) else ""
         return f"{self.candidate.origin} {self.label} {url}"
 

@@ -451,6 +451,8 @@ class Engine:
             self.progress.file_done(download.artifact, download.file, item.downloaded, item.origin)
             if download.part is not None or download.partial is not None:
                 self._partials.drop(download)
+            if download.key:  # begun before its digest was known, and not gone on with
+                self.store.drop_left(download.place_key)
 
     # Looking around
 
