@@ -24,7 +24,8 @@ _TYPES = {
 _LARGEST = 1 << 28  # numbers in one input
 _ROWS = 10  # of a table that is not found: most have more
 _BATCH = re.compile(r"(n|b|bs|batch\w*|num_samples|none)", re.I)
-_PAST = re.compile(r".*(past|cache|history)\w*", re.I)
+_PAST = re.compile(r"past|cache|history", re.I)
+_WORD = re.compile(r"\w*")
 _CHANNELS = re.compile(r"c|\w*channels?\w*", re.I)
 _KEPT = re.compile(r"past|cache|present", re.I)
 _SOUND = re.compile(r"(input_values|wave\w*|audio\w*|speech\w*)", re.I)
@@ -170,12 +171,18 @@ def shape_of(one: Declared, sizes: Sizes) -> tuple[int, ...]:
     )
 
 
+def _last_word(axis: str) -> str:
+    """Return what an axis' name ends in, such as past_sequence_length."""
+    found = _WORD.match(axis[::-1])
+    return found[0][::-1] if found else ""
+
+
 def _side(one: Declared, place: int, axis: str, sizes: Sizes) -> int:
     if "+" in axis:  # such as past_sequence_length + 1
         parts = [part.strip() for part in axis.split("+")]
         return sum(int(p) if p.isdigit() else _side(one, place, p, sizes) for p in parts)
     total = re.fullmatch(r"total_\w+", axis)
-    if axis and _PAST.fullmatch(axis) and not total:
+    if axis and _PAST.search(_last_word(axis)) and not total:
         return sizes.kept
     if place == 0 or _BATCH.fullmatch(axis):
         return 1
