@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fetcher import __version__
 from fetcher.i18n import n, t
 
 OK = 0
@@ -61,6 +62,7 @@ EXIT_CODES = {
     "edit": INTEGRITY,
     "bundle": INTEGRITY,
     "signature": INTEGRITY,
+    "license": INTEGRITY,
     "offline": OFFLINE,
     "gated": AUTH,
     "auth": AUTH,
@@ -76,13 +78,19 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that went wrong: what, to which artifact and file, why, and what to do."""
+    """One thing that went wrong: what, to which artifact and file, why, and what to do.
+
+    `document`, `line` and `column` (from 1; 0 is unknown) are where somebody wrote what is wrong.
+    """
 
     code: str
     message: str
     hint: str = ""
     artifact: str = ""
     file: str = ""
+    document: str = ""
+    line: int = 0
+    column: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -208,7 +216,16 @@ class InvalidDocument(FetchError):
     def problems(self) -> list[Problem]:
         """One problem a mistake, with file, line and column in front of its message."""
         return [
-            Problem("invalid-document", str(item), item.hint, file=item.file) for item in self.found
+            Problem(
+                "invalid-document",
+                str(item),
+                item.hint,
+                file=item.file,
+                document=item.file,
+                line=item.line,
+                column=item.column,
+            )
+            for item in self.found
         ]
 
 
@@ -216,14 +233,6 @@ _HINTS = {
     "offline": t(
         "run once where there is a network, or take the files from a store (--from DIR) or from "
         "this machine (fetch adopt PATH)"
-    ),
-    "digest-mismatch": t(
-        "if the change upstream is meant, run `fetch lock --update NAME`; otherwise do not trust "
-        "that place"
-    ),
-    "size-mismatch": t(
-        "if the change upstream is meant, run `fetch lock --update NAME`; otherwise do not trust "
-        "that place"
     ),
     "not-found": t("check the address in the manifest, or add a mirror"),
     "missing-upstream": t("compare the manifest with what the source holds"),
@@ -233,8 +242,28 @@ _HINTS = {
 }
 
 
+def newer_hint(found: object, ours: str) -> str:
+    """What to do about a document whose schema (`name/NUMBER`) is not `ours`: "" if not newer."""
+    name, _, number = ours.rpartition("/")
+    head, _, told = found.rpartition("/") if isinstance(found, str) else ("", "", "")
+    plain = told.isascii() and told.isdigit() and len(told) < 10
+    if head != name or not plain or int(told) <= int(number):
+        return ""
+    from fetcher.installation import commands
+
+    told = t("a newer fetch wrote it: upgrade fetch (this is {version})", version=__version__)
+    command = commands.upgrade()
+    return t("{told}: {command}", told=told, command=command) if command else told
+
+
 def hint_of(problem: Problem) -> str:
     """The problem's own hint, else the usual one for its code."""
+    if not problem.hint and problem.code in {"digest-mismatch", "size-mismatch"}:
+        return t(
+            "if the change upstream is meant, run `fetch lock --update {id}`; otherwise do not "
+            "trust that place",
+            id=problem.artifact or "NAME",
+        )
     return problem.hint or _HINTS.get(problem.code, "")
 
 

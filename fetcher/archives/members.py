@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 from fetcher.archives.errors import broken, refused
@@ -39,16 +39,21 @@ class Member(NamedTuple):
 
 @dataclass
 class Budget:
-    """How much an archive of `packed` bytes may still unpack to; counted as it is read."""
+    """How much an archive of `packed` bytes may still unpack to; counted as it is read.
+
+    `here` tells how many bytes are there now of one that is still coming.
+    """
 
     archive: str
     packed: int
     used: int = 0
     members: int = 0
-    bound: int = field(init=False)
+    here: Callable[[], int] | None = None
 
-    def __post_init__(self) -> None:
-        self.bound = self.packed * MAX_RATIO + FREE_BYTES
+    @property
+    def bound(self) -> int:
+        """The most bytes that may come out."""
+        return self.packed * MAX_RATIO + FREE_BYTES
 
     def count(self) -> None:
         """Count a member, wanted or not. Raises Failure."""
@@ -58,14 +63,19 @@ class Budget:
 
     def expect(self, size: int) -> None:
         """Whether so many bytes more may come. Raises Failure."""
-        if self.used + size > self.bound:
+        if self.used + size > self.bound and self.used + size > self._bound_now():
             raise self._too_much()
 
     def take(self, count: int) -> None:
         """Count bytes that came out. Raises Failure."""
         self.used += count
-        if self.used > self.bound:
+        if self.used > self.bound and self.used > self._bound_now():
             raise self._too_much()
+
+    def _bound_now(self) -> int:
+        if self.here is not None:
+            self.packed = self.here()
+        return self.bound
 
     def _too_much(self) -> Exception:
         return refused(

@@ -35,13 +35,18 @@ class ArchiveFile(Protocol):
         """Read some of the next bytes."""
 
 
+def comes_in_order(head: bytes) -> bool:
+    """Whether an archive with these first bytes is read from its beginning to its end."""
+    return not is_zip(head) and (is_tar(head) or bool(compression_of(head)))
+
+
 def members(archive: str, file: ArchiveFile, rules: Rules) -> Iterator[tuple[Member, Budget]]:
     """The wanted members of an archive.
 
     Each is to be read, within the budget, before the next is asked for. Raises Failure for what
     is hostile, broken or lacks a member that the rules name; OSError of the disk.
     """
-    budget = Budget(archive, file.size)
+    budget = Budget(archive, file.size, here=lambda: file.size)
     select = Selector(archive, rules)
     for member in _members(archive, file, select, budget, rules):
         yield member, budget

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fetcher.archives.errors import refused
+from fetcher.archives.errors import refused, twins
 from fetcher.errors import Failure
 from fetcher.fs.globs import compile_glob
 from fetcher.fs.nearest import nearest
@@ -16,6 +16,7 @@ from fetcher.i18n import t
 
 _TAR = r"(?:tar(?:\.(?:gz|bz2|xz|lzma|zst|Z))?|tgz|tbz2?|txz|tzst|tlz)"
 _ARCHIVE = re.compile(rf".+\.(?:{_TAR}|zip|7z|gz|bz2|xz|zst|lzma)", re.IGNORECASE)
+_OF_FILES = re.compile(rf".+\.(?:{_TAR}|zip|7z)", re.IGNORECASE | re.DOTALL)
 _SINGLE = re.compile(r"\.(?:gz|bz2|xz|zst|lzma)\Z", re.IGNORECASE)
 # Parts in their order: name.zip.001, name.tar.gz.part-aa, name.part1, name.tar.aa; a zip's own
 # parts are name.z01, name.z02 … and name.zip last.
@@ -106,6 +107,11 @@ def is_archive_name(name: str) -> bool:
     return _ARCHIVE.fullmatch(name) is not None
 
 
+def is_archive_of_files(name: str) -> bool:
+    """Whether a file's name says that it is an archive, and not one compressed file."""
+    return _OF_FILES.fullmatch(name) is not None
+
+
 def name_inside(archive: str) -> str:
     """What the one file of a compressed file is called: its own name less the last suffix."""
     return _SINGLE.sub("", archive) or archive
@@ -169,12 +175,7 @@ class Selector:
             raise refused(self._archive, str(error), name) from error
         other = self._claims.claim(bare)
         if other is not None:
-            why = (
-                t("stands there twice")
-                if other == bare
-                else t("falls on one path with {other!r}", other=other)
-            )
-            raise refused(self._archive, why, name)
+            raise twins(self._archive, name, bare, other)
         return bare
 
     def check_all_found(self) -> None:

@@ -32,10 +32,12 @@ def members(archive: str, stream: BinaryIO, select: Selector, budget: Budget) ->
     try:
         import py7zr
     except ImportError as error:
+        from fetcher.installation.commands import install_extra
+
         raise Failure(
             "archive",
             t("{archive} is a 7z archive: py7zr reads it, and is not installed", archive=archive),
-            t("install it: pip install 'fetcher[7z]'"),
+            t("install it: {command}", command=install_extra("7z", "py7zr")),
             file=archive,
         ) from error
     try:

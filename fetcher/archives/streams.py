@@ -15,8 +15,9 @@ from fetcher.fs.positioned import PositionedFile
 from fetcher.i18n import t
 
 _FEED = 256 << 10
-# A block of four bytes may stand for 128 KiB, and the library gives all that it was fed for.
-_ZSTD_FEED = 2 << 10
+# A block, of four bytes maybe, stands for at most 128 KiB.
+_ZSTD_BLOCK = 128 << 10
+_ZSTD_BLOCKS = 8
 # xz -9 needs 65 MiB and zstd --long=27 128 MiB; what asks for more than this is refused.
 _MEMORY = 1 << 29
 _MAGIC = {
@@ -31,6 +32,8 @@ MAGIC_BYTES = 6
 
 def compression_of(head: bytes) -> str:
     """gz, bz2, xz, zst or lzma by a file's first bytes; "" for anything else."""
+    if is_skipped(head):
+        return "zst"
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
 
 
@@ -60,6 +63,7 @@ class JoinedFile(PositionedFile):
         stream.seek(self._position - self.starts[index])
         count: int = stream.readinto(buffer)  # type: ignore[attr-defined]
         self._position += count
+        self.taken += count
         return count
 
     def expect(self, start: int, stop: int) -> None:
@@ -117,36 +121,93 @@ class _Gzip:
 
 
 class _Zstandard:
-    """zstandard's object, likewise."""
-
-    needs_input = True
+    """One frame, likewise: zstandard's object gives all that it was fed for, so it gets few blocks
+    at a time. A frame that is to be skipped, as pzstd writes them, holds nothing.
+    """
 
     def __init__(self) -> None:
         try:
             import zstandard
         except ImportError as error:
+            from fetcher.installation.commands import install
+
             raise Failure(
                 "archive",
                 t("zstandard is needed to read .zst, and is not installed"),
-                t("install it: pip install zstandard"),
+                t("install it: {command}", command=install("zstandard")),
             ) from error
         self._error = zstandard.ZstdError
         made = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
         self._object = made.decompressobj()
+        self._held = b""
+        self._skip = -1  # bytes left of a frame that is to be skipped
+        self._in_blocks = self._summed = self._last = False
+        self.needs_input = True
 
     @property
     def eof(self) -> bool:
-        return bool(self._object.eof)
+        return self._skip == 0 or bool(self._object.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return bytes(self._object.unused_data)
+        return bytes(self._object.unused_data) + self._held
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        held = self._held + data if self._held else data
+        if self._skip < 0 and not self._in_blocks and is_skipped(held):
+            if len(held) < 8:
+                self._held = held
+                return b""
+            self._skip, held = int.from_bytes(held[4:8], "little"), held[8:]
+        if self._skip >= 0:
+            gone = min(self._skip, len(held))
+            self._skip, self._held = self._skip - gone, held[gone:]
+            return b""
+        stop = self._stop(held)
+        self.needs_input = not stop
+        self._held = held[stop:]
         try:
-            return bytes(self._object.decompress(data))
+            return bytes(self._object.decompress(held[:stop])) if stop else b""
         except self._error as error:
             raise DamageError(str(error)) from error
+
+    def _stop(self, held: bytes) -> int:
+        """Up to where `held` is a header and whole blocks, but not too many of them."""
+        at = 0
+        if not self._in_blocks:
+            at = _zstd_header(held)
+            if not at:
+                return 0
+            self._in_blocks, self._summed = True, bool(held[4] & 4)
+        for _ in range(_ZSTD_BLOCKS):
+            if self._last or len(held) < at + 3:
+                break
+            header = int.from_bytes(held[at : at + 3], "little")
+            kind, size = header >> 1 & 3, header >> 3
+            if size > _ZSTD_BLOCK:
+                raise DamageError(t("a block of {size:,} bytes", size=size))
+            end = at + 3 + (1 if kind == 1 else size)  # 1: one byte, so many times
+            if header & 1 and self._summed:
+                end += 4
+            if len(held) < end:
+                break
+            at, self._last = end, bool(header & 1)
+        return at
+
+
+def _zstd_header(head: bytes) -> int:
+    """The length of a zstd frame's header; 0 while not all of it is there."""
+    if len(head) < 5:
+        return 0
+    facts = head[4]
+    alone = facts >> 5 & 1
+    size = 5 + (1 - alone) + (0, 1, 2, 4)[facts & 3] + (alone, 2, 4, 8)[facts >> 6]
+    return size if len(head) >= size else 0
+
+
+def is_skipped(head: bytes) -> bool:
+    """Whether a zstd frame that begins so holds nothing of the file."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
 
 
 def _lzma(kind: int) -> lzma.LZMADecompressor:
@@ -172,15 +233,16 @@ class Decompressed:
     def __init__(self, stream: Readable, kind: str) -> None:
         self._stream = stream
         self._make = _CODECS[kind]
-        self._feed = _ZSTD_FEED if kind == "zst" else _FEED
         self._codec: _Codec | None = self._make()
         self._held = b""
+        self._given = 0  # of what is held
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; b"" where all came out."""
-        while not self._held and self._codec is not None:
-            self._held = self._more(size)
-        found, self._held = self._held[:size], self._held[size:]
+        while self._given == len(self._held) and self._codec is not None:
+            self._held, self._given = self._more(size), 0
+        found = self._held[self._given : self._given + size]
+        self._given += len(found)
         return found
 
     def _more(self, size: int) -> bytes:
@@ -190,7 +252,7 @@ class Decompressed:
             return self._next(codec.unused_data)
         data = b""
         if codec.needs_input:
-            data = self._stream.read(self._feed)
+            data = self._stream.read(_FEED)
             if not data:
                 raise EOFError(t("it ends within compressed data"))
         try:
@@ -201,7 +263,7 @@ class Decompressed:
     def _next(self, rest: bytes) -> bytes:
         """Go on with the stream that follows, if there is one; returns its first bytes."""
         while not rest.strip(b"\0"):
-            rest = self._stream.read(self._feed)
+            rest = self._stream.read(_FEED)
             if not rest:
                 self._codec = None
                 return b""

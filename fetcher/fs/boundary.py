@@ -114,6 +114,9 @@ class Boundary:
         home = Path(os.path.expanduser("~"))
         self._roots = {os.path.realpath(folder) for folder in (root, home, *roots)}
         self._sound: set[str] = set()
+        self._no_roots: set[str] = set()
+        # Neither a repository nor an environment, when it was last looked at.
+        self._root_is_plain = False
 
     def locate(self, folder: str) -> Location:
         """Where a folder below the root (with forward slashes, "" for the root itself) really is.
@@ -123,12 +126,13 @@ class Boundary:
         base, parts, link = self._real, list[str](), ""
         names = folder.split("/") if folder else []
         absent = not os.path.isdir(native(base))
+        there = 0  # how many of the parts there are
         for index, name in enumerate(() if absent else names):
             path = os.path.join(base, *parts, name)
             try:
                 mode = os.lstat(native(path)).st_mode
             except (FileNotFoundError, NotADirectoryError):
-                absent = True
+                absent, there = True, len(parts)
                 parts += names[index:]
                 break
             except OSError as error:
@@ -145,11 +149,14 @@ class Boundary:
         else:
             if absent:
                 parts = names
-        self._refuse_private(base, parts, link, placing=True)
-        return Location(base, tuple(parts), absent, self._below_root(base, parts))
+            else:
+                there = len(parts)
+        self._refuse_private(base, parts, there, link, placing=True)
+        return Location(base, tuple(parts), absent, self._below_root(base, parts, there))
 
     def open(self, folder: str, create: bool = True) -> OpenFolder:
         """The folder, held open; made if it is to be. Raises Failure, OSError."""
+        self._root_is_plain = False  # what is placed meanwhile may change that
         found = self.locate(folder)
         return _descend(found.base, found.parts, create)
 
@@ -161,7 +168,8 @@ class Boundary:
         if real != os.path.join(self._real, *path.split("/")):
             for end in range(path.count("/") + 1):  # that which leads out is the one to name
                 self._behind(os.path.join(self.root, *path.split("/")[: end + 1]))
-            self._refuse_private(*self._inside(real), whole)
+            inside, parts = self._inside(real)
+            self._refuse_private(inside, parts, len(parts), whole)
         return Path(real)
 
     def write(self, path: str, data: bytes) -> None:
@@ -194,18 +202,24 @@ class Boundary:
         return base, _parts(real, base)
 
     def _refuse_private(
-        self, base: str, parts: list[str], link: str, placing: bool = False
+        self, base: str, parts: list[str], there: int, link: str, placing: bool = False
     ) -> None:
-        """Raise Failure for what belongs to somebody; a store too, which no tree is made in."""
+        """Raise Failure for what belongs to somebody; a store too, which no tree is made in.
+
+        Of the parts the first `there` exist; what does not is judged by its name alone.
+        """
         path = base
-        for part in ("", *parts):
+        for index, part in enumerate(("", *parts)):
             path = os.path.join(path, part) if part else path
-            if path in self._sound:
+            if path in self._sound or (placing and self._root_is_plain and path == self._real):
                 continue
             owner = is_private(part) if part else ""
-            owner = owner or self._owner_of(path, parts)
-            if placing and not owner and path != self._real and _is_store(path):
-                owner = t("a store or bundle of fetch's")
+            if index > there:
+                owner = owner or _owner_by_name(part)
+            else:
+                owner = owner or self._owner_of(path, parts, placing)
+                if placing and not owner and path != self._real and _is_store(path):
+                    owner = t("a store or bundle of fetch's")
             if owner:
                 way = link or path
                 raise Failure(
@@ -222,28 +236,33 @@ class Boundary:
                     if link
                     else t("choose another folder in the layout"),
                 )
-            if placing and path != self._real:  # of which what lies below decides
+            # Of the root, what lies below decides; nobody knows yet what is not there.
+            if placing and path != self._real and index <= there:
                 self._sound.add(path)
 
-    def _owner_of(self, path: str, parts: list[str]) -> str:
+    def _owner_of(self, path: str, parts: list[str], placing: bool) -> str:
         """The same as `owner_of`; a project may itself be an environment: `python -m venv .`."""
-        if path != self._real or _is_repository(path) or not _is_environment(path):
+        if path != self._real or _is_repository(path):
             return owner_of(path)
+        if not _is_environment(path):
+            self._root_is_plain = placing
+            return ""
         return t("a Python environment") if parts and parts[0].lower() in _OF_ENVIRONMENTS else ""
 
-    def _below_root(self, base: str, parts: list[str]) -> tuple[str, ...]:
+    def _below_root(self, base: str, parts: list[str], there: int) -> tuple[str, ...]:
         start = 0 if self._is_root(base) else -1
         path = base
         for index, part in enumerate(parts):
             path = os.path.join(path, part)
-            if self._is_root(path):
+            if self._is_root(path) if index < there else path in self._roots:
                 start = index + 1
         # An allowed folder is no root by itself: "" stands for the way to it.
         return tuple(parts[start:]) if start >= 0 else ("", *parts)
 
     def _is_root(self, path: str) -> bool:
-        if path not in self._roots and os.path.lexists(native(os.path.join(path, ".git"))):
-            self._roots.add(path)
+        """Whether an existing folder is one; asked of each folder once, as many lie in few."""
+        if path not in self._roots and path not in self._no_roots:
+            (self._roots if _has(path, ".git") else self._no_roots).add(path)
         return path in self._roots
 
 
@@ -256,6 +275,11 @@ def owner_of(folder: str) -> str:
     if _is_repository(folder):
         return t("a git repository")
     return t("a Python environment") if _is_environment(folder) else ""
+
+
+def _owner_by_name(name: str) -> str:
+    """The same of a folder that is not there."""
+    return t("a Python environment") if _is_packages(name) else ""
 
 
 def _has(folder: str, name: str) -> bool:
@@ -274,8 +298,15 @@ def _is_store(folder: str) -> bool:
 
 def _is_environment(folder: str) -> bool:
     """Whether Python finds modules there: in a venv, one of conda's, or where packages are put."""
-    installed = folded(os.path.basename(folder)) in _PACKAGES
-    return installed or _has(folder, "pyvenv.cfg") or _has(folder, "conda-meta")
+    return (
+        _is_packages(os.path.basename(folder))
+        or _has(folder, "pyvenv.cfg")
+        or _has(folder, "conda-meta")
+    )
+
+
+def _is_packages(name: str) -> bool:
+    return folded(name) in _PACKAGES
 
 
 def leads_out(link: str | Path, real: str, root: str | Path) -> Failure:

@@ -85,9 +85,10 @@ def promise_of(name: str) -> Promise | None:
     return _PROMISES.get("." + lower.rpartition(".")[2]) if "." in lower else None
 
 
-def is_packed_name(name: str) -> bool:
-    """Whether a name is that of compressed bytes, which no transfer may unpack."""
-    return promise_of(name) is _ARCHIVE
+def begins_as_named(head: bytes, name: str) -> bool:
+    """Whether a name promises a format, and a body that begins with `head` is in it."""
+    promise = promise_of(name)
+    return promise is not None and promise.suits(head)
 
 
 def start_complaint(head: bytes, name: str) -> str:
@@ -230,15 +231,23 @@ def _plain_pickle(body: Body, head: bytes) -> str:
 def _zip(body: Body, _head: bytes) -> str:
     """The directory is there, and the members that it counts lie before it."""
     tail = body.read(-_TAIL, _TAIL)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) < at + 22:
-        return CUT
+    at = len(tail)
+    # A comment may hold the signature as well: any that ends where the file does will do.
+    while (at := tail.rfind(b"PK\x05\x06", 0, at)) >= 0:
+        if _ends_zip(tail, at, body.size):
+            return FITS
+    return CUT
+
+
+def _ends_zip(tail: bytes, at: int, size: int) -> bool:
+    """Whether the record at `at` of the file's last bytes is the end of a whole archive."""
+    if len(tail) < at + 22:
+        return False
     disk, _, _, _, length, offset, comment = struct.unpack("<4H2LH", tail[at + 4 : at + 22])
     if at + 22 + comment > len(tail):
-        return CUT
-    end = body.size - len(tail) + at
-    whole = 0xFFFFFFFF in (length, offset) or disk or offset + length <= end
-    return FITS if whole else CUT
+        return False
+    end = size - len(tail) + at
+    return bool(0xFFFFFFFF in (length, offset) or disk or offset + length <= end)
 
 
 def _is_zip(head: bytes) -> bool:

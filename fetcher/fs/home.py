@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from fetcher.errors import UsageError
+from fetcher.i18n import t
 
 _PLATFORM: str = sys.platform
 
@@ -20,6 +24,28 @@ def home() -> Path | None:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with `~` and `~user` replaced where they are known, else as it is."""
     return Path(os.path.expanduser(path))
+
+
+def as_person_means(path: Path) -> Path:
+    """A folder that the person names, with `~`, `$NAME` and `${NAME}` as their environment has
+    them: some shells, and whatever starts fetch without one, leave these as they are.
+
+    Raises UsageError for a variable that is not set. A folder that is called so stays.
+    """
+    text = os.path.expanduser(path)
+    if "$" not in text or os.path.isdir(text):
+        return Path(text)
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if not os.environ.get(name):
+            raise UsageError(
+                t("{path}: the variable {name} is not set", path=path, name=name),
+                t("set it, or write the folder's path"),
+            )
+        return os.environ[name]
+
+    return Path(re.sub(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})", value, text))
 
 
 def cache_folder() -> Path | None:

@@ -47,3 +47,14 @@ def hard_link(source: str, target: str) -> bool:
         return True
     os.unlink(target)
     return False
+
+
+def may_remove(path: str, stat: os.stat_result) -> bool:
+    """Whether this person may remove a file with this stat from its folder."""
+    folder = os.path.dirname(path) or os.curdir
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    above = os.stat(folder)
+    if os.name != "posix" or not above.st_mode & stats.S_ISVTX:
+        return True
+    return os.geteuid() in {0, stat.st_uid, above.st_uid}

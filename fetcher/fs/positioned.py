@@ -8,9 +8,13 @@ from fetcher.i18n import t
 
 
 class PositionedFile(io.RawIOBase):
-    """A file of `size` bytes to seek in; subclasses read at `_position` and move it on."""
+    """A file of `size` bytes to seek in; subclasses read at `_position` and move it on.
+
+    `taken` counts the bytes that were read.
+    """
 
     size = 0
+    taken = 0
     _position = 0
 
     def readable(self) -> bool:

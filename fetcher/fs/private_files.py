@@ -76,6 +76,12 @@ def ended(owner: tuple[str, int, str], changed: float) -> bool:
     return run != run_id() if pid == os.getpid() else not alive(pid)
 
 
+def owner_in(name: str) -> tuple[str, int, str] | None:
+    """Whose a private file is (machine, process, run), by its name; None for any other file."""
+    found = _NAME.fullmatch(name) if name.endswith(".tmp") else None
+    return (found[2], int(found[3]), found[4]) if found else None
+
+
 def tidy(folder: str) -> None:
     """Remove what dead processes left unfinished in a folder; a run looks there once."""
     with suppress(OSError):

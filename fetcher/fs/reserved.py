@@ -78,6 +78,7 @@ _SCRIPTED = re.compile(r".+\.config\.[cm]?[jt]s")  # jest.config.js, vite.config
 # What pytest imports of a folder that it is started in.
 _TESTS = re.compile(r"__(init|main)__\.py|test_.*\.py|.+_test\.py")
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd")
+_MAY_BE_PRIVATE = re.compile(r"^[.pPgGfF_]|[^\x00-\x7f]", re.MULTILINE).search
 _SHORT = re.compile(r"([^~]{1,6})~[1-9]\d?(?:\.[^.]{0,3})?")
 
 
@@ -94,7 +95,7 @@ def _short_forms() -> dict[str, str]:
 
 def is_private(name: str) -> str:
     """To whom a folder or file of this name belongs wherever it stands, "" for nobody."""
-    if name[0] not in ".pPgGfF_" and name.isascii():
+    if name[0] not in ".pPgGfF_" and name.isascii():  # (as _MAY_BE_PRIVATE)
         return ""  # nearly every name
     plain = folded(name)
     if plain == "pyvenv.cfg":  # makes the folder around it a Python environment, whose code is run
@@ -141,3 +142,22 @@ def is_reserved(parts: Sequence[str]) -> str:
     elif folded(parts[1]) not in {"__init__.py", "__init__.pyc", "__main__.py"}:
         return ""
     return _PYTHON if stem in _MODULES or stem in sys.stdlib_module_names else ""
+
+
+def is_any_reserved(below_root: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether one of these names in one folder may be private, or reserved where it falls.
+
+    `below_root` is the folder's way from the root of a project or repository, none of whose parts
+    is reserved.
+    """
+    if _MAY_BE_PRIVATE("\n".join(names)) and any(map(is_private, names)):
+        return True
+    if not below_root:
+        return any(is_reserved((name,)) for name in names)
+    if len(below_root) == 1:  # a package, whose own module decides
+        return any(
+            is_reserved((*below_root, name))
+            for name in names
+            if name[0] == "_" or not name.isascii()
+        )
+    return False

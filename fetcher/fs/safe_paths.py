@@ -10,6 +10,8 @@ import os
 import re
 import sys
 import unicodedata
+from collections.abc import Sequence
+from operator import lt
 from pathlib import Path
 
 from fetcher.i18n import t
@@ -71,6 +73,11 @@ def _check_segment(segment: str, path: str) -> None:
         )
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path is of the usual shape, which is safe: letters, figures, '-', '_', '.', '/'."""
+    return _PLAIN.fullmatch(path) is not None
+
+
 def check_relative(path: str) -> str:
     """Return `path` if it is a safe relative path with forward slashes.
 
@@ -104,22 +111,101 @@ def collision_key(path: str) -> str:
     return "".join(char for char in folded if not _is_invisible(char))
 
 
+class _FolderNames:
+    """Names that were claimed in one folder many at a time, by its key."""
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[str, Sequence[str]]] = []  # the folder as it was spelled, names
+        self._last = ""  # while the names' keys ascend
+        self._keys: set[str] | None = None
+        self._paths: dict[str, str] | None = None
+
+    def add(self, folder: str, names: Sequence[str]) -> bool:
+        """Claim ascending names; False if two may be one file somewhere: then none is."""
+        folded = _folded_alike(names) if self._keys is None else None
+        if folded and self._last < folded[0]:
+            self._last = folded[-1]
+        else:
+            keys, new = self._all_keys(), set(map(collision_key, names))
+            if len(new) != len(names) or not keys.isdisjoint(new):
+                return False
+            keys |= new
+        self._runs.append((folder, names))
+        return True
+
+    def path(self, key: str) -> str | None:
+        """The path of the file whose name has a key."""
+        if key not in self._all_keys():
+            return None
+        if self._paths is None or key not in self._paths:
+            self._paths = {
+                collision_key(name): f"{folder}/{name}" if folder else name
+                for folder, names in self._runs
+                for name in names
+            }
+        return self._paths[key]
+
+    def _all_keys(self) -> set[str]:
+        if self._keys is None:
+            self._keys = {collision_key(name) for _, names in self._runs for name in names}
+        return self._keys
+
+
+def _folded_alike(names: Sequence[str]) -> Sequence[str] | None:
+    """The keys of ascending names if these ascend as well."""
+    text = "\n".join(names)
+    if not text.isascii():
+        return None
+    lower = text.lower()
+    if lower == text:
+        return names
+    folded = lower.split("\n")
+    return folded if all(map(lt, folded, folded[1:])) else None
+
+
 class PathClaims:
     """Who takes which path in one tree; finds two claims on one path, and files under files."""
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {}
+        # By key of a folder: folders in it, whether files in it were claimed one by one, and those
+        # that were claimed together.
+        self._below: dict[str, set[str]] = {}
+        self._singly: set[str] = set()
+        self._together: dict[str, _FolderNames] = {}
 
     def claim(self, path: str) -> str | None:
         """Claim a file's path; returns the earlier path it collides with, or None."""
         key = collision_key(path)
-        other = self._files.get(key) or self._folders.get(key)
+        folder = key.rpartition("/")[0]
+        other = self._file(key) or self._folders.get(key)
         if other is None:
-            other = self._claim_folders(key.rpartition("/")[0], path)
+            other = self._claim_folders(folder, path)
         if other is None:
             self._files[key] = path
+            self._singly.add(folder)
         return other
+
+    def claim_names(self, folder: str, names: Sequence[str]) -> bool:
+        """Claim files of a folder ("" for the top), whose names ascend, all together.
+
+        False if one may collide with anything: then they are to be claimed one by one.
+        """
+        key = collision_key(folder)
+        if self._claim_folders(key, f"{folder}/{names[0]}") is not None:
+            return False
+        below = self._below.get(key)
+        if below is not None and not below.isdisjoint(map(collision_key, names)):
+            return False
+        if key in self._singly:
+            prefix = key and f"{key}/"
+            if any(prefix + collision_key(name) in self._files for name in names):
+                return False
+        known = self._together.get(key)
+        if known is None:
+            known = self._together[key] = _FolderNames()
+        return known.add(folder, names)
 
     def claim_folder(self, path: str) -> str | None:
         """Claim a folder, which others may share; returns the file it collides with, or None."""
@@ -128,17 +214,27 @@ class PathClaims:
     def has(self, path: str) -> bool:
         """Whether a file or folder of this path is claimed."""
         key = collision_key(path)
-        return key in self._files or key in self._folders
+        return self._file(key) is not None or key in self._folders
+
+    def _file(self, key: str) -> str | None:
+        """The file that was claimed under a key."""
+        if (found := self._files.get(key)) is not None or not self._together:
+            return found
+        folder, _, name = key.rpartition("/")
+        known = self._together.get(folder)
+        return None if known is None else known.path(name)
 
     def _claim_folders(self, folder: str, path: str) -> str | None:
         fresh = []
         while folder and folder not in self._folders:
-            if folder in self._files:
-                return self._files[folder]
+            if (other := self._file(folder)) is not None:
+                return other
             fresh.append(folder)
             folder = folder.rpartition("/")[0]
         for item in fresh:
             self._folders[item] = path
+            above, _, name = item.rpartition("/")
+            self._below.setdefault(above, set()).add(name)
         return None
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -249,22 +249,48 @@ class Discovery:
                 t("{told} ({note})", told=told, note=note) if note else told,
                 f"fetch all {artifact.id}",
             )
-        there = [spec.key for spec in specs if spec.kind == kind]
-        aliases = [alias for spec in specs for alias in spec.aliases]
-        close = nearest(name, [*there, *(spec.name for spec in specs), *aliases])
-        hint = [t("did you mean {close!r}?", close=close)] if close else []
-        models = self.settings().local_models_dir
-        none = t(
-            "there is none: lay one out with fetch all, or put it into {folder}",
-            folder=models / "NAME",
-        )
-        names = _names(specs, kind)
         return UsageError(
             t("no {kind} model {name!r}", kind=kind, name=name)
             if kind
             else t("no model {name!r}", name=name),
-            join([*hint, t("there are: {names}", names=names) if names else none], " "),
+            self._what_there_is(name, kind, specs),
         )
+
+    def _what_there_is(self, name: str, kind: str, specs: Sequence[ModelSpec]) -> str:
+        """The hint for a name of no model: the nearest, those that can be loaded, and those of the
+        project's manifests that are still to be laid out."""
+        there = [spec.key for spec in specs if spec.kind == kind]
+        aliases = [alias for spec in specs for alias in spec.aliases]
+        absent = self._not_laid_out(kind, {spec.name for spec in specs})
+        close = nearest(name, [*there, *(spec.name for spec in specs), *aliases, *absent])
+        told = [t("did you mean {close!r}?", close=close)] if close else []
+        if names := _names(specs, kind):
+            told.append(t("there are: {names}", names=names))
+        if absent:
+            told.append(
+                t(
+                    "not in the tree yet: {names} (`fetch all {first}`)",
+                    names=", ".join(absent),
+                    first=absent[0],
+                )
+            )
+        elif not names:
+            told.append(
+                t(
+                    "there is none: lay one out with fetch all, or put it into {folder}",
+                    folder=self.settings().local_models_dir / "NAME",
+                )
+            )
+        return join(told, " ")
+
+    def _not_laid_out(self, kind: str, there: Collection[str]) -> list[str]:
+        """The project's artifacts of a kind ("" for any) of which nothing stands in the tree."""
+        return [
+            artifact.id
+            for _, artifact in self.pairs()
+            if kind in {"", _BY_TASK.get(str(artifact.info.get("task")), ("other", ""))[0]}
+            and artifact.id not in there
+        ]
 
 
 def _refuse_outside(spec: ModelSpec, settings: Settings) -> None:
@@ -387,7 +413,7 @@ def _laid_out(part: ArtifactPlan, tree: Path, full: bool, settings: Settings) ->
         files=files,
         aliases=tuple(name for name in others if name),
         source=artifact.source.describe(),
-        size=sum(item.file.size or 0 for item in part.items if not item.hub),
+        size=sum(item.file.size or 0 for item in part.items if not item.outside),
         info=artifact.info,
         options=options,
         root=(tree / part.unit.layout.root).absolute(),

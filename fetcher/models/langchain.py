@@ -14,10 +14,12 @@ try:
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 except ImportError as error:
+    from fetcher.installation.commands import install
     from fetcher.models.model_errors import ModelError
 
     raise ModelError(
-        t("langchain-core is not installed"), t("pip install langchain-core, or fetcher[langchain]")
+        t("langchain-core is not installed"),
+        t("install it: {command}", command=install("langchain-core")),
     ) from error
 
 from fetcher.models.model import BaseModel

@@ -163,7 +163,10 @@ class ModelManager:
         says `trust: project`, and the caller `trust_code=True` or the person's own settings that
         it may run; or it is `model_class`.
         """
+        _check_name(name)
         own = model_class is not None or registry.maker_of(name, "compression") is not None
+        if not own:
+            self._discovery.find(name, "compression")  # a name that is none needs no trust
         if not own and not trust_code and not self._discovery.may_run(name):
             raise UsageError(
                 t("{name} is loaded by the project's own code", name=name),

@@ -334,6 +334,8 @@ def require(module: str, install: str, extra: str) -> None:
     try:
         importlib.import_module(module)
     except ImportError as error:
+        from fetcher.installation.commands import install_extra
+
         absent = isinstance(error, ModuleNotFoundError) and error.name == module
         told = (
             t("{module} is not installed", module=module)
@@ -342,7 +344,7 @@ def require(module: str, install: str, extra: str) -> None:
         )
         raise ModelError(
             told,
-            t("pip install {install}, or fetcher[{extra}]", install=install, extra=extra)
+            t("install it: {command}", command=install_extra(extra, install))
             if absent
             else t("reinstall {install}", install=install),
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fetcher.errors import UsageError
@@ -148,6 +148,57 @@ def put(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
     return made
 
 
+def drop(text: str, path: Sequence[str], key: str, name: str) -> str:
+    """The text without `key` of the mapping at `path`, and without mappings that are empty then.
+
+    The comment right above it goes along. Raises UsageError for a file that cannot be changed.
+    """
+    root = _parsed(text, name).root
+    assert root is not None
+    node = _reach(root, path)
+    if node is None or all(one.text != key for one, _ in node.pairs):
+        return text
+    if len(node.pairs) == 1 and path:
+        return drop(text, path[:-1], path[-1], name)
+    wanted = _without(_value(text, name), path, key)
+    cut = _cut(text, node, key)
+    if cut is not None and _value_or_none(cut, name) == wanted:
+        return cut
+    made = _rewritten(text, path, key, name)
+    if _value_or_none(made, name) != wanted:
+        raise UsageError(
+            t("{name} cannot be changed without changing what else it says", name=name),
+            t("remove {key} by hand", key=".".join([*path, key])),
+        )
+    return made
+
+
+def _without(whole: Any, path: Sequence[str], key: str) -> Any:
+    """`whole` (JSON types) with the key gone: what the changed text must say."""
+    result = dict(whole)
+    if path:
+        result[path[0]] = _without(result[path[0]], path[1:], key)
+    else:
+        del result[key]
+    return result
+
+
+def _cut(text: str, node: Node, key: str) -> str | None:
+    """The text without the lines of an entry; None if it has none of its own."""
+    lines = text.splitlines(keepends=True)
+    (found,) = (one for one, _ in node.pairs if one.text == key)
+    indent, first = found.column - 1, found.line - 1
+    if lines[first][:indent].strip(" "):
+        return None  # in braces, or behind a dash
+    end = _end_of(lines, found.line, indent)
+    while first and lines[first - 1].startswith(" " * indent + "#"):
+        first -= 1
+    blank_above = not first or not lines[first - 1].strip()
+    while end < len(lines) and blank_above and not lines[end].strip():
+        end += 1
+    return "".join([*lines[:first], *lines[end:]])
+
+
 def _nested(path: Sequence[str], value: Mapping[str, object]) -> dict[str, object]:
     result = dict(value)
     for key in reversed(path):
@@ -227,6 +278,32 @@ def _end_of(lines: Sequence[str], start: int, indent: int) -> int:
 
 
 def _rewrite(text: str, path: Sequence[str], key: str, value: Any, name: str) -> str:
+    """The text with the change, written anew with its comments."""
+
+    def change(document: Any) -> None:
+        spot = document
+        for step in path:
+            if not isinstance(spot.get(step), Mapping):
+                spot[step] = {}
+            spot = spot[step]
+        spot[key] = _styled(value, 1)
+
+    return _written_anew(text, name, change)
+
+
+def _rewritten(text: str, path: Sequence[str], key: str, name: str) -> str:
+    """The text without the entry, written anew with its comments."""
+
+    def change(document: Any) -> None:
+        spot = document
+        for step in path:
+            spot = spot[step]
+        del spot[key]
+
+    return _written_anew(text, name, change)
+
+
+def _written_anew(text: str, name: str, change: Callable[[Any], None]) -> str:
     from ruamel.yaml.error import YAMLError
 
     yaml = _ruamel()
@@ -237,12 +314,7 @@ def _rewrite(text: str, path: Sequence[str], key: str, value: Any, name: str) ->
         raise UsageError(
             t("{name} cannot be changed: {first}", name=name, first=first), t("mend it first")
         ) from error
-    spot = document
-    for step in path:
-        if not isinstance(spot.get(step), Mapping):
-            spot[step] = {}
-        spot = spot[step]
-    spot[key] = _styled(value, 1)
+    change(document)
     out = io.StringIO()
     yaml.dump(document, out)
     return out.getvalue()

@@ -7,11 +7,12 @@ are never silently changed. Built from the parser's events, so depth, size and a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fetcher.errors import DocumentProblem
+from fetcher.fs.logins import hidden
 from fetcher.i18n import t
 from fetcher.verify.contract.regular import read_regular
 
@@ -78,7 +79,7 @@ class Node:
             return t("a list") if self.items else t("an empty list")
         if self.is_null:
             return t("nothing")
-        text = re.sub(r"://[^/\s]*@", "://***@", self.text)  # a password is not for the screen
+        text = hidden(self.text)
         shown = text if len(text) <= 60 else text[:57] + "…"
         return repr(shown)
 
@@ -134,16 +135,18 @@ class _TreeBuilder:
 
     def build(self, events: Iterator[Any]) -> Node | None:
         """The root of the first document, None for an empty stream."""
+        steps: dict[str, Callable[[Any], None]] = {
+            "ScalarEvent": self._scalar,
+            "MappingStartEvent": lambda event: self._open(event, "mapping"),
+            "SequenceStartEvent": lambda event: self._open(event, "sequence"),
+            "MappingEndEvent": self._close,
+            "SequenceEndEvent": self._close,
+            "AliasEvent": self._alias,
+        }
         for event in events:
             kind = type(event).__name__
-            if kind == "ScalarEvent":
-                self._scalar(event)
-            elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
-                self._open(event, kind.removesuffix("StartEvent").lower())
-            elif kind in {"MappingEndEvent", "SequenceEndEvent"}:
-                self._close()
-            elif kind == "AliasEvent":
-                self._alias(event)
+            if (step := steps.get(kind)) is not None:
+                step(event)
             elif kind == "DocumentStartEvent" and self.root is not None:
                 self._note(
                     event, t("a second document starts here"), t("keep one document in a file")
@@ -159,9 +162,9 @@ class _TreeBuilder:
         mark = event.start_mark
         self.document.at(mark.line + 1, mark.column + 1, message, hint)
 
-    def _node(self, event: Any, kind: str) -> Node:
+    def _node(self, event: Any, kind: str, text: str = "", quoted: bool = False) -> Node:
         mark = event.start_mark
-        node = Node(kind, mark.line + 1, mark.column + 1)
+        node = Node(kind, mark.line + 1, mark.column + 1, text, quoted)
         if event.tag not in _TEXT_TAGS:
             self._note(
                 event,
@@ -175,9 +178,7 @@ class _TreeBuilder:
         return node
 
     def _scalar(self, event: Any) -> None:
-        node = self._node(event, "scalar")
-        node.text = event.value
-        node.quoted = bool(event.style) or bool(event.tag)
+        node = self._node(event, "scalar", event.value, bool(event.style or event.tag))
         self._add(node, event.anchor)
 
     def _open(self, event: Any, kind: str) -> None:
@@ -191,18 +192,21 @@ class _TreeBuilder:
         if len(self.stack) > MAX_DEPTH:
             self._stop(event, t("nested deeper than {most} levels", most=MAX_DEPTH))
 
-    def _close(self) -> None:
+    def _close(self, _: Any) -> None:
         node = self.stack.pop()
         self.pending_keys.pop()
         if node.text:
             self.anchors[node.text] = node
             node.text = ""
+        size, below = node.size, 0
         for item in node.items:
-            node.size += item.size
-            node.height = max(node.height, item.height + 1)
+            size += item.size
+            below = max(below, item.height)
         for key, value in node.pairs:
-            node.size += key.size + value.size
-            node.height = max(node.height, key.height + 1, value.height + 1)
+            size += key.size + value.size
+            if value.height > below or key.height > below:
+                below = max(key.height, value.height)
+        node.size, node.height = size, below + 1
         if node.size > MAX_NODES:
             self.document.problem(
                 node,
@@ -263,13 +267,16 @@ def _check_keys(document: Document, root: Node) -> None:
         first: dict[str, Node] = {}
         sound = []
         for key, value in node.pairs:
-            if complaint := _key_complaint(key, first):
+            text = key.text
+            usual = key.kind == "scalar" and text and text != "<<" and text not in first
+            if not usual and (complaint := _key_complaint(key, first)):
                 document.problem(key, *complaint)
                 node.dropped.append(value)
             else:
-                first[key.text] = key
+                first[text] = key
                 sound.append((key, value))
-        node.pairs = sound
+        if node.dropped:
+            node.pairs = sound
 
 
 def _key_complaint(key: Node, first: Mapping[str, Node]) -> tuple[str, str] | None:
@@ -320,9 +327,19 @@ def _place_of(text: str, error: yaml.YAMLError) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
+_CONFLICT = re.compile(r"^<{7}(?: |\r?$)", re.MULTILINE)
+
+
 def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
     from yaml import MarkedYAMLError
 
+    if (marker := _CONFLICT.search(text)) is not None:
+        hint = t(
+            "keep what is wanted of both sides, and delete the lines <<<<<<<, ======= and >>>>>>>"
+        )
+        line = text.count("\n", 0, marker.start()) + 1
+        document.at(line, 1, t("a merge is unfinished: git's conflict markers"), hint)
+        return
     line, column = _place_of(text, error)
     if isinstance(error, MarkedYAMLError):
         what = " ".join(filter(None, [error.context, error.problem]))
@@ -338,6 +355,8 @@ def _syntax_error(document: Document, text: str, error: yaml.YAMLError) -> None:
         hint = t("indent with spaces, not with tabs")
     elif found[max(column - 2, 0) : column].strip(" -[,:")[:1] in {*"*@`%&!"}:
         hint = t("put quotes around text that starts with such a character")
+    elif "could not find expected ':'" in what or "mapping values are not allowed" in what:
+        hint = t("a key ends in a colon, here or in the line above; text with a colon wants quotes")
     document.at(line, column, t("not valid YAML: {what}", what=what), hint)
 
 

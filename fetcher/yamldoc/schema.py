@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from fetcher.errors import DocumentProblem
@@ -81,12 +82,20 @@ class Text(Type):
     choices: tuple[str, ...] = ()
     check: Callable[[str], str | None] | None = None
     multiline: bool = False
+    advice: Callable[[str], str] = lambda _: ""  # what to do about what `check` complains of
+
+    @cached_property
+    def _fits(self) -> Callable[[str], object]:
+        """The pattern, compiled with the first text: most types of a schema meet none."""
+        return re.compile(self.pattern).fullmatch
 
     def decode(self, node: Node, document: Document) -> Any:
         """The text, unchanged."""
-        if node.kind != "scalar" or node.is_null or not node.text:
+        if node.kind != "scalar" or not node.text or node.is_null:
             return self.wrong(node, document)
-        if not self.multiline and not re.fullmatch(_ONE_LINE, node.text):
+        # What is printable, as nearly all is, has no control characters.
+        is_line = self.multiline or node.text.isprintable() or re.fullmatch(_ONE_LINE, node.text)
+        if not is_line:
             return self.wrong(node, document, t("write it in one line, without control characters"))
         if self.choices and node.text not in self.choices:
             close = document.nearest(node.text, self.choices)
@@ -100,11 +109,13 @@ class Text(Type):
                 t("did you mean {close!r}?", close=close) if close else "",
             )
             return INVALID
-        if self.pattern and not re.fullmatch(self.pattern, node.text):
+        if self.pattern and not self._fits(node.text):
             return self.wrong(node, document)
         if self.check and (complaint := self.check(node.text)):
             document.problem(
-                node, t("{found} {complaint}", found=node.describe(), complaint=complaint)
+                node,
+                t("{found} {complaint}", found=node.describe(), complaint=complaint),
+                self.advice(node.text),
             )
             return INVALID
         return node.text
@@ -399,6 +410,10 @@ class Record(Type):
     expected: str = t("a mapping")
     open: bool = False
 
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(name for name, item in self.fields.items() if item.required)
+
     def decode(self, node: Node, document: Document) -> Any:
         """The known fields as a dict; unknown and missing keys are noted."""
         if node.kind != "mapping":
@@ -418,9 +433,7 @@ class Record(Type):
                 values[key.text] = Json().decode(value, document)
             else:
                 unknown.append(key)
-        missing = [
-            name for name, item in self.fields.items() if item.required and name not in values
-        ]
+        missing = [name for name in self._required if name not in values]
         for key in unknown:
             self._unknown(key, missing, document)
         if not node.dropped:
@@ -456,9 +469,8 @@ class Record(Type):
         }
         if not self.open:
             schema["additionalProperties"] = False
-        required = [name for name, item in self.fields.items() if item.required]
-        if required:
-            schema["required"] = required
+        if self._required:
+            schema["required"] = [*self._required]
         return schema
 
 

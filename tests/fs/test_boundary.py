@@ -488,3 +488,22 @@ def test_whatever_links_there_are_nothing_falls_outside(
     for path in tmp_path.rglob("file"):
         inside = path.relative_to(root).parts
         assert ".git" not in inside, links
+
+
+def test_what_is_not_there_is_not_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Boundary(tmp_path)
+    tree.locate("data/first")
+    looks: list[str] = []
+    look = os.lstat
+
+    def noted(path: str) -> os.stat_result:
+        looks.append(path)
+        return look(path)
+
+    monkeypatch.setattr(os, "lstat", noted)
+    assert tree.locate("data/second/third").absent
+    assert looks == [str(tmp_path / "data")]
+    with pytest.raises(Failure, match="Python environment"):
+        tree.locate("data/site-packages")

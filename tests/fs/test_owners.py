@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone
+from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone, may_remove
 
 
 def stat(uid: int, mode: int = 0o644) -> os.stat_result:
@@ -98,3 +98,24 @@ def test_what_a_name_has_come_to_mean_meanwhile_is_judged(
     monkeypatch.setattr(os, "link", swap)
     assert not hard_link(str(tmp_path / "a"), str(tmp_path / "b"))
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "folders", "files", "may"),
+    [
+        (0o755, 1000, 1001, True),  # whoever may write the folder, whose file it is
+        (0o1777, 1001, 1000, True),
+        (0o1777, 1000, 1001, True),
+        (0o1777, 1001, 1001, False),  # sticky: its owner's, or the folder's owner's
+        (0o1777, 0, 1002, False),
+    ],
+)
+def test_who_may_remove_a_file(
+    monkeypatch: pytest.MonkeyPatch, mode: int, folders: int, files: int, may: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, how: True)
+    monkeypatch.setattr(os, "stat", lambda path: stat(folders, mode))
+    assert may_remove("/x/y", stat(files, 0o644)) is may
+    monkeypatch.setattr(os, "access", lambda path, how: False)
+    assert not may_remove("/x/y", stat(files, 0o644))
