@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -17,6 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from fetcher.network.credentials import Trust
 
+_MOST_AHEAD = 100  # of answers, before the one that counts
+_MOST_LINES, _LONGEST_LINE = 100, 1 << 16
 _SWEEP_SECONDS = 0.25
 _POOL = 64  # connections kept open to a host, hosts kept in mind
 
@@ -151,13 +154,31 @@ class RuledAdapter(HTTPAdapter):
         return host, {"ssl_context": self._tls(), "cert_reqs": "CERT_REQUIRED"}
 
 
+class _Final(HTTPResponse):
+    """An answer, without those that servers send ahead of it: the library skips 100 alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_AHEAD):
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 101 < found[1] < 200:
+                return found
+            for _ in range(_MOST_LINES):
+                if self.fp.readline(_LONGEST_LINE) in {b"\r\n", b"\n", b""}:
+                    break
+        raise HTTPException("got too many answers ahead of one")
+
+
 def _pools(activity: Activity) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
+        response_class = _Final
+
         def putrequest(self, *args: Any, **kwargs: Any) -> Any:
             activity.use(self)
             return super().putrequest(*args, **kwargs)
 
     class Secure(HTTPSConnection):
+        response_class = _Final
+
         def putrequest(self, *args: Any, **kwargs: Any) -> Any:
             activity.use(self)
             return super().putrequest(*args, **kwargs)

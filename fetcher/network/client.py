@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Iterable, Mapping
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from urllib3.exceptions import MaxRetryError
 
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
-from fetcher.network import faults
+from fetcher.network import content_encoding, faults
 from fetcher.network.adapter import Activity, RuledAdapter
 from fetcher.network.credentials import Trust
 from fetcher.network.error_text import error_text
@@ -30,14 +29,18 @@ from fetcher.network.retry import (
     STALL_SECONDS,
     rate_limited,
 )
+from fetcher.network.status_words import refusal
 from fetcher.network.timed_retry import TimedRetry, lower_case
 from fetcher.network.urls import Origin, host_of, joined, origin_of, public_url
 
 _log = logging.getLogger(__name__)
 
 MAX_METADATA_BYTES = 256 * 1024 * 1024
+# A server that ignores ranges begins to send the whole file, however large; a page is shorter.
+_MOST_IN_PLACE_OF_A_RANGE = 1 << 20
 _PIECE = 64 << 10
-_GZIP = b"\x1f\x8b"
+# What no server of ours says: a proxy, the network's sign-in page, or a court.
+_NOBODYS = frozenset({407, 451, 511})
 _TOLD_AGAIN = 30.0  # seconds: many requests wait for one host
 _COMPUTED = frozenset({"content-length", "transfer-encoding"})
 # What may be said to another origin than the one that a request was made for.
@@ -223,7 +226,9 @@ class RuledSession(requests.Session):
             timeout=self._timeouts(body, retry.deadline - started),
         )
         with answer:
-            answer._content = _body_of(answer, method, host_of(out.url))
+            ignored = answer.status_code == 200 and any(n.lower() == "range" for n, _ in headers)
+            most = _MOST_IN_PLACE_OF_A_RANGE if ignored else 0
+            answer._content = _body_of(answer, method, host_of(out.url), most)
         extract_cookies_to_jar(jar, prepared, answer.raw)  # type: ignore[no-untyped-call]
         status, spent = answer.status_code, time.monotonic() - started
         size = len(answer.content)
@@ -233,8 +238,11 @@ class RuledSession(requests.Session):
             told = error_text(lower_case(answer.headers), answer.content)
             if told:
                 _log.debug("%s says %r", host_of(out.url), told)
-        if status == 407:
-            raise faults.proxy_wants_login()
+        lower = lower_case(answer.headers) if status in _NOBODYS else {}
+        if status in _NOBODYS and "x-error-code" not in lower:  # a Hub's own word is for its source
+            refused = refusal(status, host_of(out.url), out.url, lower, answer.content)
+            if refused is not None:
+                raise refused
         return answer
 
     def _timeouts(self, body: Any, left: float) -> tuple[float, float]:
@@ -345,8 +353,8 @@ def _text(value: str | bytes) -> str:
 
 
 def _location(answer: requests.Response) -> str:
-    """Where a redirect leads; servers send UTF-8 there, which arrives as Latin-1."""
-    text: str = answer.headers.get("location", "")
+    """Where a redirect leads; servers send UTF-8 there, which arrives as Latin-1, and spaces."""
+    text: str = answer.headers.get("location", "").strip().replace(" ", "%20")
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -360,11 +368,16 @@ def _check_host(prepared: str, meant: str) -> None:
         raise Failure("refused", t("{meant} can be read in two ways", meant=public_url(meant)))
 
 
-def _body_of(answer: requests.Response, method: str, host: str) -> bytes:
-    """The body, unpacked. Raises Failure if it is too large, urllib3's errors if it is cut."""
+def _body_of(answer: requests.Response, method: str, host: str, most: int) -> bytes:
+    """The body, unpacked; of one with more than `most` bytes (0: any number) its beginning.
+
+    Raises Failure if it is too large, urllib3's errors if it is cut.
+    """
     received = bytearray()
     while piece := answer.raw.read(_PIECE, decode_content=False):
         received += piece
+        if most and len(received) > most:
+            return bytes(received)
         if len(received) > MAX_METADATA_BYTES:
             raise _too_large(host)
     length = answer.headers.get("content-length", "")
@@ -376,26 +389,22 @@ def _body_of(answer: requests.Response, method: str, host: str) -> bytes:
 
 
 def _unpacked(data: bytes, headers: Mapping[str, str], host: str) -> bytes:
-    """The body without gzip, if it has any: what the header says may be untrue."""
-    packed = headers.get("content-encoding", "").strip().lower() in {"gzip", "x-gzip"}
-    if not packed or data[:2] != _GZIP:
+    """The body without its compressions, if it has any: what the header says may be untrue."""
+    found = content_encoding.codings(lower_case(headers))
+    if not content_encoding.can_unpack(found) or not content_encoding.looks_packed(found, data):
         return data
-    unpacked, rest = bytearray(), data
-    while rest[:2] == _GZIP:
-        decoder = zlib.decompressobj(wbits=31)
-        room = MAX_METADATA_BYTES - len(unpacked)
-        try:
-            unpacked += decoder.decompress(rest, room + 1)
-        except zlib.error:
-            if not unpacked:
-                return data
-            raise Failure("refused", t("{host} answers with damaged gzip", host=host)) from None
-        if len(unpacked) > MAX_METADATA_BYTES:
-            raise _too_large(host)
-        if not decoder.eof:
-            raise requests.ConnectionError(t("the answer is cut off"))
-        rest = decoder.unused_data
-    return bytes(unpacked)
+    try:
+        return content_encoding.unpacked(data, found, MAX_METADATA_BYTES)
+    except content_encoding.TooLongError:
+        raise _too_large(host) from None
+    except content_encoding.CutOffError:
+        if found[-1] == "deflate":  # which has no beginning of its own to be known by
+            return data
+        raise requests.ConnectionError(t("the answer is cut off")) from None
+    except content_encoding.DamagedError as error:
+        if not error.begun:
+            return data
+        raise Failure("refused", t("{host} answers with damaged gzip", host=host)) from None
 
 
 def _too_large(host: str) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pycurl
@@ -39,6 +40,12 @@ def never_connected(curl: Any, number: int) -> bool:
     )
 
 
+def refused_by_proxy(message: str) -> bool:
+    """Whether libcurl's error is a proxy's rule or its want of a login, which stay as they are."""
+    found = re.search(r"CONNECT\b.*\bresponse (4\d\d)$", message)
+    return found is not None and found[1] not in {"408", "429"}
+
+
 def explain(curl: Any, number: int, message: str, url: str) -> Failure:
     """What ended a handle's request for `url`, as a failure that names the host and the reason."""
     host = host_of(url)
@@ -47,7 +54,7 @@ def explain(curl: Any, number: int, message: str, url: str) -> Failure:
     if number == pycurl.E_COULDNT_RESOLVE_HOST:
         return faults.unknown_host(host)
     if "CONNECT" in message and message.endswith("response 407"):
-        return faults.proxy_wants_login()
+        return faults.proxy_wants_login(proxy_for(curl.getinfo(pycurl.EFFECTIVE_URL)))
     if message.startswith("CONNECT tunnel failed"):
         return faults.proxy_failed(message)
     if number == pycurl.E_COULDNT_CONNECT:
@@ -63,6 +70,9 @@ def explain(curl: Any, number: int, message: str, url: str) -> Failure:
         return Failure(
             "not-found", t("{url} is not there ({message})", url=public_url(url), message=message)
         )
+    if number == pycurl.E_UNSUPPORTED_PROTOCOL:
+        text = t("{host} does not answer in HTTP ({message})", host=host, message=message)
+        return Failure("refused", text, t("is it the right address and port?"))
     if number == pycurl.E_LOGIN_DENIED:
         return Failure(
             "auth",

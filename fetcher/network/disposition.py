@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from fetcher.fs.safe_paths import BadPath, check_relative
 
 _ENCODED = re.compile(r"(?i)\bfilename\*\s*=\s*([\w.-]+)'[\w-]*'([^;\s]+)")
-_PLAIN = re.compile(r'(?i)\bfilename\s*=\s*(?:"((?:[^"\\\\]|\\\\.)*)"|([^;\s]+))')
+_PLAIN = re.compile(r'(?i)\bfilename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))')
 # An ending that tells what a file is, and not which program made the answer.
 _ENDING = re.compile(r"\.(?!(?:php|aspx?|cgi|do|jsp|html?)$)[A-Za-z][A-Za-z0-9]{0,11}$")
 
@@ -44,7 +44,9 @@ def server_name(headers: Mapping[str, str], url: str) -> str:
             pass
     if found := _PLAIN.search(text):
         quoted = found[1]
-        name = found[2] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        # A path of Windows has its backslashes as they are, whatever the rules of quoting say.
+        whole = quoted is None or re.match(r"[A-Za-z]:\\|\\\\", quoted)
+        name = (quoted or found[2] or "") if whole else re.sub(r"\\(.)", r"\1", quoted)
         return safe_name(_utf8(name))
     try:
         last = safe_name(unquote(urlsplit(url).path))

@@ -23,7 +23,7 @@ def error_text(headers: Mapping[str, str], body: bytes) -> str:
 def _of_body(text: str) -> str:
     if text.lstrip().startswith(("{", "[")):
         try:
-            return "; ".join(_of_json(json.loads(text)))
+            return "; ".join(_of_json(json.loads(text, strict=False)))
         except (ValueError, RecursionError):
             return ""
     import html  # its tables are large

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fetcher.errors import Failure
 from fetcher.i18n import t
+from fetcher.network.urls import public_url
 
 
 def proxy_unknown() -> Failure:
@@ -11,11 +12,20 @@ def proxy_unknown() -> Failure:
     return Failure("network", t("the proxy's name does not resolve"), t("check http(s)_proxy"))
 
 
-def proxy_wants_login() -> Failure:
-    """HTTP 407."""
+def proxy_wants_login(proxy: str = "") -> Failure:
+    """HTTP 407. `proxy` is the one that was asked, "" where no proxy is set."""
+    if not proxy:
+        return Failure(
+            "network",
+            t("a proxy that nobody has set here wants a login (HTTP 407)"),
+            t("ask who runs this network, and set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"),
+        )
+    text = t("the proxy {proxy} wants a login (HTTP 407)", proxy=public_url(proxy))
+    if "@" in proxy:
+        text = t("the proxy {proxy} refuses its login (HTTP 407)", proxy=public_url(proxy))
     return Failure(
         "network",
-        t("the proxy wants a login (HTTP 407)"),
+        text,
         t("put it into the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"),
     )
 

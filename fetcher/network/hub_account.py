@@ -107,10 +107,13 @@ class HubAccount:
                 "make a new token, and set it in {origin}", origin=self._settings.origin("hf_token")
             )
         if self._refreshable() and not can_refresh():
+            from fetcher.installation.commands import install
+
             return t(
-                "huggingface_hub {version} cannot refresh the token of a browser login: pip "
-                "install -U huggingface_hub, or run `hf auth login` anew",
+                "huggingface_hub {version} cannot refresh the token of a browser login: "
+                "{command}, or run `hf auth login` anew",
                 version=version(),
+                command=install("huggingface_hub", upgrade=True),
             )
         return t("set HF_TOKEN or run `hf auth login` anew")
 

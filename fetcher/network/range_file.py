@@ -19,6 +19,8 @@ _AT_ONCE = 4 << 20
 _LITTLE = 16 << 10
 # So near to its end, a zip is read to the end.
 _END = 66 << 10
+# Seconds: there is another way to have the file, which has more patience.
+_PATIENCE = 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -75,7 +77,9 @@ class RangeFile(PositionedFile):
         ahead = min(_AT_ONCE, stop - start) if stop else _LITTLE
         end = self.size if self.size - start <= _END else start + ahead
         answer = self._network.request(
-            self._url, headers=[*self._headers, ("Range", f"bytes={start}-{end - 1}")]
+            self._url,
+            headers=[*self._headers, ("Range", f"bytes={start}-{end - 1}")],
+            patience=_PATIENCE,
         )
         span = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         same = answer.headers.get("etag", self._etag) == self._etag

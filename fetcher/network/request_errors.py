@@ -14,6 +14,7 @@ from urllib3 import exceptions as lower
 from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.network import faults
+from fetcher.network.proxies import proxy_for
 from fetcher.network.urls import host_of
 
 
@@ -41,7 +42,7 @@ def explain(error: Exception, url: str) -> Fault:
     """An error as a failure that names the host and the reason."""
     host, chain = host_of(url), list(_causes(error))
     if any(isinstance(e, lower.ProxyError) for e in chain):
-        return _of_proxy(chain)
+        return _of_proxy(chain, url)
     if any(isinstance(e, socket.gaierror) for e in chain):
         return Fault(faults.unknown_host(host), Kind.UNREACHABLE)
     if any(isinstance(e, lower.NewConnectionError) for e in chain):
@@ -54,7 +55,9 @@ def explain(error: Exception, url: str) -> Fault:
     if any(isinstance(e, (lower.TimeoutError, TimeoutError)) for e in chain):
         return Fault(faults.too_slow(host, t("nothing came for too long")), Kind.PASSING)
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
-        hint = t("pip install pysocks")
+        from fetcher.installation.commands import install
+
+        hint = t("install it: {command}", command=install("pysocks"))
         failure = Failure("network", t("a SOCKS proxy needs the package pysocks"), hint)
         return Fault(failure, Kind.FINAL)
     if isinstance(error, ValueError) and not isinstance(error, requests.ConnectionError):
@@ -64,11 +67,11 @@ def explain(error: Exception, url: str) -> Fault:
     return Fault(faults.broke(host, _reason(chain)), Kind.PASSING)
 
 
-def _of_proxy(chain: list[BaseException]) -> Fault:
+def _of_proxy(chain: list[BaseException], url: str) -> Fault:
     if any(isinstance(e, socket.gaierror) for e in chain):
         return Fault(faults.proxy_unknown(), Kind.UNREACHABLE)
     if any("407" in str(e) for e in chain if type(e) is OSError):
-        return Fault(faults.proxy_wants_login(), Kind.FINAL)
+        return Fault(faults.proxy_wants_login(proxy_for(url)), Kind.FINAL)
     for e in chain:
         if type(e) is OSError and str(e).startswith("Tunnel connection failed"):
             why = str(e).partition(":")[2].strip()

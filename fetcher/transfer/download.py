@@ -9,13 +9,15 @@ from typing import NamedTuple
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import Stat
 from fetcher.i18n import join, t
+from fetcher.network.signed_links import unsigned
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 from fetcher.store.store import Part
-from fetcher.transfer.partial_file import PartialFile
+from fetcher.transfer.partial_file import Follower, PartialFile
 
 # Bodies up to this size are held in memory until they are complete.
 SMALL = 1 << 20
 MAX_TRIES = 6
+MAX_RENEWALS = 4  # of a link, without bytes in between
 
 
 @dataclass(eq=False, slots=True)
@@ -25,11 +27,24 @@ class Download:
     `anew`: the next try starts at the first byte. `furthest`: the most bytes that this candidate
     ever brought. `spooled`: a small body that was cut off and so went to a partial file.
     `no_ranges`: this candidate does not serve them; `ranges`: it was seen to. `landed`: where its
-    redirects have led. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to
-    be asked for, as it has failed or is being proven. `proven`: its digest is known. `first_trust`:
-    a person vouches for whatever comes where no digest is known. `declared`: the Content-Type of
-    the answer that brought the body's beginning. `no_parts`: what earlier runs left was wrong.
-    `key`: the file's, which is asked for again and again.
+    redirects have led, and `link_uses` how many requests it has served. `addressed_at`: when an API
+    or a redirect gave the link (time.monotonic()); `addressing`: it is being asked. `renewing`: its
+    link was refused, and one request is to get another. `single_use`: each link serves one request.
+    `refusals`: how many links were refused since bytes came last, when `renewed_at` of them were
+    there. `retry_at`: no try before that time.monotonic(). `settled`: nothing is to be asked for,
+    as it has failed or is being proven. `proven`: its digest is known. `first_trust`: a person
+    vouches for whatever comes where no digest is known. `declared`: the Content-Type of the answer
+    that brought the body's beginning. `no_parts`: what earlier runs left was wrong. `plain`: this
+    candidate refuses ranges, so the whole is asked for; `plain_doubtful`: or it had no time when it
+    was asked for one; `range_refusals`: how often, the last at `range_refused_at`. `decode`: the
+    compression of the body is undone, "here" or by "libcurl"; `coded`: the ones that the last
+    answer named while its bytes were taken as they came; `undecodable`: they are none.
+    `unmeasured`: no length that this candidate tells is believed, for the reason given. `came`: the
+    bytes of a body that is settled, and whose size nobody had said. `copied`: bytes that came from
+    this machine. `follower` reads a large body while it comes. `elsewhere`: what does not come so,
+    comes in an archive. `expected`: the size that was counted on, be it a hint. `fresh`: its next
+    request takes a connection of its own. `taken_over`: another run began it. `key`: the file's,
+    which is asked for again and again.
     """
 
     artifact: str
@@ -42,7 +57,11 @@ class Download:
     validator: str = ""
     resumed: bool = False
     no_parts: bool = False
-    decode: bool = False
+    decode: str = ""
+    coded: tuple[str, ...] = ()
+    undecodable: bool = False
+    unmeasured: Failure | None = None
+    lengths_count: bool = False
     anew: bool = False
     spooled: bool = False
     furthest: int = 0
@@ -52,16 +71,35 @@ class Download:
     partial: PartialFile | None = None
     no_ranges: bool = False
     ranges: bool = False
+    plain: bool = False
+    plain_doubtful: bool = False
+    range_refusals: int = 0
+    range_refused_at: float = 0.0
     landed: str = ""
+    link_uses: int = 0
+    addressed_at: float = 0.0
+    addressing: bool = False
+    renewing: bool = False
+    single_use: bool = False
+    refusals: int = 0
+    renewed_at: int = 0
     retry_at: float = 0.0
     overtaken: int = 0
+    fresh: bool = False
+    taken_over: bool = False
     settled: bool = False
+    came: int = 0
+    copied: int = 0
     proven: bool = False
     first_trust: bool = False
     declared: str = ""
+    follower: Follower | None = None
+    elsewhere: bool = False
+    expected: int | None = field(init=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.expected = self.file.size
         if self.file.size_hint:  # bytes are held to what is known of them
             self.file = self.file._replace(size=None, size_hint=False)
         self.key = self.file.key
@@ -77,6 +115,11 @@ class Download:
         return self.deferred or self.candidates[self.index]
 
     @property
+    def link(self) -> str | Candidate | None:
+        """The link that the next request uses: where redirects led, or what an API gave."""
+        return self.landed or self.deferred or None
+
+    @property
     def content_key(self) -> str:
         """Identity of the content; without a digest, of the place that it comes from now.
 
@@ -87,7 +130,7 @@ class Download:
     @property
     def place_key(self) -> str:
         """Identity of the place that it comes from now."""
-        url = self.candidate.url if isinstance(self.candidate, UrlCandidate) else ""
+        url = unsigned(self.candidate.url) if isinstance(self.candidate, UrlCandidate) else ""
         return f"{self.candidate.origin} {self.label} {url}"
 
     @property
@@ -104,16 +147,22 @@ class Download:
         """Give this candidate up for `reason`; False if it was the last."""
         self.reasons += (reason,)
         self.index += 1
-        self.tries = self.furthest = 0
-        self.mismatched = self.decode = self.anew = self.resumed = False
+        self.tries = self.furthest = self.refusals = self.renewed_at = 0
+        self.mismatched = self.anew = self.resumed = False
         self.forget_place()
         return self.index < len(self.candidates)
 
     def forget_place(self) -> None:
         """Nothing that was learned of the candidate's address holds any more."""
-        self.deferred = None
-        self.landed = ""
-        self.no_ranges = self.ranges = False
+        self.forget_link()
+        self.no_ranges = self.ranges = self.plain = self.plain_doubtful = False
+        self.renewing = self.single_use = False
+        self.range_refusals, self.range_refused_at = 0, 0.0
+        self.decode, self.coded, self.undecodable, self.unmeasured = "", (), False, None
+
+    def forget_link(self) -> None:
+        """The next request asks the origin for where the bytes are."""
+        self.deferred, self.landed, self.link_uses = None, "", 0
 
     def problem(self) -> Problem:
         """Why it failed: the weightiest reason, and the others after it."""

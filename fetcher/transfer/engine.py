@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fetcher.errors import Failure, Problem
 from fetcher.i18n import t
+from fetcher.network.content_encoding import can_unpack, codings
 from fetcher.network.error_text import error_text
-from fetcher.network.retry import MAX_REDIRECTS, backoff, retry_after
+from fetcher.network.rate_limit import allowance
+from fetcher.network.retry import MAX_REDIRECTS, backoff
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of, public_url
-from fetcher.sources.base import UrlCandidate
+from fetcher.sources.base import DeferredCandidate, UrlCandidate
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
+from fetcher.store.wrong_bytes import WrongBytes
 from fetcher.transfer.backends import Backends
+from fetcher.transfer.body_writer import BodyWriter
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.connections import Connections, Ended
 from fetcher.transfer.download import Arrived, Delivered, Download
-from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.hosts import Host, Hosts
 from fetcher.transfer.in_flight import in_flight
 from fetcher.transfer.inbox import (
@@ -39,30 +42,29 @@ from fetcher.transfer.inbox import (
     Refused,
     Returned,
 )
+from fetcher.transfer.openings import without_coding
 from fetcher.transfer.outcomes import (
-    Decode,
-    Fatal,
-    GiveUp,
     Mismatch,
+    NextPart,
     Redirect,
     RequestOutcome,
     Retry,
-    Unreachable,
-    Wait,
+    TakeRaw,
     Whole,
-    is_encoded,
-    is_sign_in,
-    manual_hint,
+    WithoutRange,
+    damaged,
     outcome_of,
 )
 from fetcher.transfer.partial_file import PartialFile, Segment
 from fetcher.transfer.queue import DownloadQueue
 from fetcher.transfer.recovery import Again, Decision, Failed, Recovery
-from fetcher.transfer.resume import PartialFiles
+from fetcher.transfer.resume import WORTHWHILE, PartialFiles
 from fetcher.transfer.sharing import Sharing
+from fetcher.transfer.stragglers import Stragglers
 from fetcher.transfer.worker_pool import WorkerPool
 from fetcher.ui.meter import InFlight
 from fetcher.ui.progress import Progress
+from fetcher.ui.units import human_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -93,15 +95,19 @@ class Engine:
         self.progress = progress
         self.hosts = Hosts(network.unreachable, progress.say, network.settings.jobs)
         self.failed: list[tuple[Download, Problem]] = []
-        hasher = TailHasher(store.durable)
+        writer = BodyWriter(store.durable)
+        for name, told in network.allowances.items():
+            self.hosts.allowed(self.hosts.get(name), told)
         self._queue = DownloadQueue()
         self._connections = Connections(network, self.hosts)
-        self._partials = PartialFiles(store, hasher)
-        self._recovery = Recovery(network, self.hosts, self._partials, progress.say)
-        self._backends = Backends(network, store, hasher, on_batch, workers)
+        self._partials = PartialFiles(store, writer)
+        self._wrong = WrongBytes(store.root, 60.0 * network.settings.wrong_bytes_minutes)
+        self._recovery = Recovery(network, self.hosts, self._partials, progress.say, self._wrong)
+        self._backends = Backends(network, store, writer, on_batch, workers)
         self._own_runs = Runs(store.root, progress.say, network.settings.locks)
         self._runs = runs or self._own_runs
         self._sharing = Sharing(store, self._runs, progress.say)
+        self._stragglers = Stragglers()
         self._reviewed = time.monotonic()
         self._debug = _log.isEnabledFor(logging.DEBUG)
         progress.watch(self._in_flight)
@@ -118,6 +124,7 @@ class Engine:
             self._backends.end_commits()
             self._hear(self._backends.answers())
         finally:
+            self.progress.watch(list)
             self._connections.close()
             self._partials.leave()
             self._own_runs.leave()
@@ -131,10 +138,11 @@ class Engine:
         self._runs.enter()
         stored: list[Arrived] = []
         ours = self._sharing.sift(downloads, stored)
-        self._queue.add(self._backends.send_to_workers(ours))
+        self._queue.add(self._backends.send_to_workers(self._not_wrong(ours)))
         del downloads, ours  # what is delivered need not be kept
         for arrived in stored:
             self._backends.commit(arrived)
+        self.progress.start()
         while self._unfinished():
             self._begin_all()
             self._receive()
@@ -143,6 +151,14 @@ class Engine:
             self._review()
             self.progress.tick(self._waiting)
         return self.failed
+
+    def _not_wrong(self, downloads: Iterable[Download]) -> Iterator[Download]:
+        """Those whose places are not known to give wrong bytes; the others wait their turn."""
+        for download in downloads:
+            if self._wrong and self._recovery.is_remembered(download):
+                self._queue.add([download])
+            else:
+                yield download
 
     def _unfinished(self) -> bool:
         busy, queued, waiting = self._connections.busy, self.hosts.queued(), self._sharing.waiting
@@ -154,7 +170,9 @@ class Engine:
 
     def _in_flight(self) -> list[InFlight]:
         failed = {download for download, _ in self.failed}
-        return in_flight(self._partials.begun, failed, self._connections.busy, self._place_of)
+        ours = [one for one in self._partials.begun if one not in self._sharing.waiting]
+        found = in_flight(ours, failed, self._connections.busy, self._place_of)
+        return [*found, *self._backends.in_flight(), *self._sharing.in_flight()]
 
     def _place_of(self, download: Download) -> Host | None:
         there = bool(download.candidates) and isinstance(download.candidate, UrlCandidate)
@@ -187,7 +205,9 @@ class Engine:
                 del self._connections.ranged[download]
             elif now < download.retry_at or not partial.has_next():
                 continue
-            elif not self._host_of(download).full:
+            elif download.renewing or download.addressing:
+                continue  # one asks for a link, which the others will use
+            elif (place := self._place_of(download)) is None or not place.full:
                 return download
         return None
 
@@ -200,16 +220,23 @@ class Engine:
         """Begin a download, or the next range of it. Raises Failure."""
         if download.settled:
             return  # one of its ranges was to be tried again, and others have brought it
+        if download.renewing and any(one.renews for one in self._connections.of(download)):
+            return  # what it brings serves this range too
         if not download.candidates:
             self._decide(download, self._recovery.fail(download))
             return
         self._recovery.prefer_fastest(download)
+        remembered = self._recovery.remembered(download)
+        if remembered is not None:
+            self._decide(download, remembered)
+            return
         candidate = download.candidate
         if isinstance(candidate, UrlCandidate):
             self._dispatch_url(download, candidate)
-        else:
+        elif not download.addressing:
             if self._debug:
                 _log.debug("%s: from %s", download.label, candidate.origin)
+            download.addressing = isinstance(candidate, DeferredCandidate)
             self._backends.take(download, candidate)
 
     def _dispatch_url(self, download: Download, candidate: UrlCandidate) -> None:
@@ -229,6 +256,8 @@ class Engine:
             return
         segment = None
         if not download.small:
+            if host.plain:
+                download.plain = download.no_ranges = True
             partial = self._partials.open(download)
             if partial.complete:  # all there already: only the digest is left to prove
                 self._complete(download, partial)
@@ -247,6 +276,8 @@ class Engine:
             _log.debug("%s: %s from %s%s", download.label, shown, candidate.origin, at)
         waiting = len(self._queue) + self.hosts.queued()
         self._connections.begin(download, candidate, url, segment, waiting)
+        if download.single_use:
+            download.deferred = None
 
     # Receiving
 
@@ -258,6 +289,7 @@ class Engine:
             if connections.busy:
                 connections.wait(0.02 if self._expecting() else 0.2)
                 self._end_all(connections.perform())
+            connections.tell_followers()
         elif self._expecting():
             self._hear(self._backends.answers(0.02))
 
@@ -279,6 +311,7 @@ class Engine:
         again = False
         try:
             outcome = outcome_of(connection, number, message)
+            self._heed_limit(connection)
             if self._debug:
                 self._log_outcome(connection, download, outcome)
             if isinstance(outcome, Redirect):
@@ -303,14 +336,14 @@ class Engine:
 
     def _redirect(self, connection: Connection, download: Download, location: str) -> bool:
         """Set the connection up for the address that it was sent to. Raises Failure."""
-        candidate = download.candidate
-        assert isinstance(candidate, UrlCandidate)
+        candidate = connection.candidate
+        assert candidate is not None
         connection.hops += 1
-        if not location or connection.hops > MAX_REDIRECTS:
+        if not location:
+            text = t("{host} redirects without saying where", host=connection.host)
+            raise Failure("refused", text)
+        if connection.hops > MAX_REDIRECTS:
             raise Failure("refused", t("{host} redirects without end", host=connection.host))
-        if is_sign_in(location):
-            text = t("{host} redirects to a sign-in page", host=connection.host)
-            raise Failure("link-expired", text, manual_hint(download))
         url = self.network.redirected(connection.url, location)
         connection.host = host_of(url)
         if self._debug:
@@ -321,27 +354,17 @@ class Engine:
 
     def _act(self, connection: Connection, download: Download, outcome: RequestOutcome) -> None:
         """Do what the end of a request asks for."""
-        host, recovery = self.hosts.get(connection.host), self._recovery
         match outcome:
             case Whole():
+                host = self.hosts.get(connection.host)
                 self.hosts.answered(host)
-                self._heed_limit(connection, host)
+                if flow := connection.flow():
+                    self._stragglers.ended(flow)
                 self._body_done(connection, download)
-            case Decode():
-                download.decode = True
-                self._decide(download, Again())
-            case Retry():
-                self._decide(download, recovery.retry(connection, download, outcome))
-            case Mismatch(failure):
-                self._decide(download, recovery.mismatched(download, failure))
-            case Wait():
-                self._decide(download, recovery.wait(host, download, outcome))
-            case Unreachable():
-                self._decide(download, recovery.unreachable(connection, download, outcome))
-            case GiveUp(failure):
-                self._decide(download, recovery.give_up_candidate(download, failure))
-            case Fatal(failure):
-                self._decide(download, recovery.fail(download, failure))
+            case NextPart():
+                self._queue.first(download)
+            case _:
+                self._decide(download, self._recovery.decide(connection, download, outcome))
 
     def _decide(self, download: Download, decision: Decision) -> None:
         """Do what recovery has decided."""
@@ -360,15 +383,16 @@ class Engine:
                 self.failed.append((download, problem))
                 self._sharing.failed(download)
                 _log.info("%s: failed: %s", download.label, problem.message)
-                self.progress.file_failed(download.artifact, download.file, problem)
+                if download.elsewhere:
+                    self.progress.elsewhere(download.expected)
+                else:
+                    self.progress.file_failed(download.artifact, download.file, problem)
 
-    def _heed_limit(self, connection: Connection, host: Host) -> None:
-        """A host that counts requests tells with the last one allowed when the next ones are."""
-        headers = connection.headers()
-        if "ratelimit" in headers or "x-ratelimit-remaining" in headers:
-            seconds = retry_after(headers)
-            if seconds is not None:
-                self.hosts.spent(host, seconds)
+    def _heed_limit(self, connection: Connection) -> None:
+        """A host that counts requests tells with each answer how many more there may be."""
+        found = allowance(connection.headers())
+        if found is not None:
+            self.hosts.allowed(self.hosts.get(connection.host), found)
 
     # Bodies
 
@@ -380,42 +404,60 @@ class Engine:
         partial = connection.partial
         if not connection.begun and segment.at != download.file.size:  # an empty body
             connection.begin()
-            if connection.stopped is not None:
-                self._act(connection, download, connection.stopped)
+            if connection.stopped is not None or connection.aside:
+                self._act(connection, download, outcome_of(connection, 0, ""))
                 return
         if segment.stop is not None and not segment.whole:
-            got, wanted = connection.received, segment.stop - connection.offset
-            text = t(
-                "{host} sent {got:,} of {wanted:,} bytes",
-                host=connection.host,
-                got=got,
-                wanted=wanted,
-            )
-            self._act(connection, download, Retry(Failure("network", text)))
+            self._act(connection, download, self._too_short(connection, download, segment))
+        elif connection.unpacker is not None and not connection.unpacker.whole:
+            self._act(connection, download, TakeRaw(damaged(connection.host)))
         elif segment.stop is None or partial.complete:
             self._complete(download, partial)
         else:
             self._queue.first(download)  # the connection is free for the next range
+
+    @staticmethod
+    def _too_short(connection: Connection, download: Download, segment: Segment) -> RequestOutcome:
+        """What it means that an answer has ended before all was there that was asked for."""
+        got, wanted = connection.received, (segment.stop or 0) - connection.offset
+        text = t(
+            "{host} sent {got:,} of {wanted:,} bytes",
+            host=connection.host,
+            got=got,
+            wanted=wanted,
+        )
+        failure = Failure("network", text)
+        if download.unmeasured is not None:
+            return Mismatch(download.unmeasured)
+        if connection.promised == segment.at:  # a part of the range, and said to be
+            return NextPart() if got >= WORTHWHILE else WithoutRange(failure)
+        return Retry(failure)
 
     def _small_body_done(self, connection: Connection, download: Download) -> None:
         data = b"".join(connection.chunks)
         download.received += len(data)
         headers = connection.headers()
         download.declared = headers.get("content-type", "")
-        if is_encoded(download, headers) and len(data) != download.file.size:
-            self._act(connection, download, Decode())
-        else:
-            self._backends.commit(Arrived(download, download.candidate.origin, data=data))
+        coded = codings(headers) if download.decode != "libcurl" else ()
+        if coded:
+            data = without_coding(download.file, data, coded)
+            download.coded = () if can_unpack(coded) else coded
+        self._backends.commit(Arrived(download, download.candidate.origin, data=data))
 
     def _complete(self, download: Download, partial: PartialFile) -> None:
         """Every byte of a large body is there: what is left is its digest."""
         self._connections.cut(download)  # others may have brought their last bytes in this turn
         self._connections.ranged.pop(download, None)
-        download.settled, download.proven = True, False
+        download.settled, download.proven, download.came = True, False, partial.got
         written = partial.frontier
         arrived = Arrived(download, download.candidate.origin, path=partial.part.path)
+        try:
+            tail = partial.finish()
+        except Failure as failure:
+            self._decide(download, self._recovery.fail(download, failure))
+            return
         download.partial = None
-        self._backends.finish_digest(arrived, partial.finish(), written)
+        self._backends.finish_digest(arrived, tail, written)
 
     # Hearing
 
@@ -424,11 +466,13 @@ class Engine:
         for answer in answers:
             match answer:
                 case Addressed(download, candidate):
-                    download.deferred = candidate
+                    download.deferred, download.addressing = candidate, False
                     self._queue.add([download])
                 case Fetched(arrived):
+                    arrived.download.addressing = False
                     self._backends.commit(arrived)
                 case Lost(download, failure):
+                    download.addressing = False
                     self._decide(download, self._recovery.give_up_candidate(download, failure))
                 case NotOffered(download, candidate):
                     others = [one for one in download.candidates if one != candidate]
@@ -448,10 +492,19 @@ class Engine:
             download = item.download
             if self._debug:
                 _log.debug("%s: %d bytes from %s", download.label, item.size, item.origin)
-            self.progress.file_done(download.artifact, download.file, item.downloaded, item.origin)
+            self.progress.file_done(
+                download.artifact,
+                download.file,
+                item.downloaded,
+                item.origin,
+                download.expected,
+                item.size,
+                download.copied,
+            )
             if download.part is not None or download.partial is not None:
                 self._partials.drop(download)
-            if download.key:  # begun before its digest was known, and not gone on with
+            # Begun before its digest was known, and not gone on with.
+            if download.key and self.store.has_left:
                 self.store.drop_left(download.place_key)
 
     # Looking around
@@ -462,6 +515,11 @@ class Engine:
         for item in arrived:
             self._backends.commit(item)
         self._queue.add(free)
+        for download in self._sharing.lost(self._partials.begun):
+            _log.info("%s: another run has taken it over", download.label)
+            self._connections.cut(download)
+            self._partials.close(download)
+            download.settled = True
 
     def _review(self) -> None:
         """Now and then: are more connections worth having, is a place too slow?"""
@@ -470,15 +528,46 @@ class Engine:
             return
         self._reviewed = now
         spare = {
-            self._host_of(download).name
+            place.name
             for download in self._connections.ranged
             if download.partial and download.partial.has_next()
+            if (place := self._place_of(download)) is not None
         }
         self.hosts.review(lambda host: host.name in spare)
+        self._ask_again(now)
         for download in {connection.download for connection in self._connections.busy}:
             assert download is not None
             if download.index + 1 < len(download.candidates):
                 self._consider_overtaking(download, now)
+
+    def _ask_again(self, now: float) -> None:
+        """Ask for what comes far too slowly on another connection; what came is kept."""
+        flows = {one: flow for one in self._connections.busy if (flow := one.flow())}
+        by_key = {flow.key: one for one, flow in flows.items()}
+        for slow in self._stragglers.find(flows.values()):
+            connection = by_key[slow.key]
+            download, host = connection.download, self._connections.busy.get(connection)
+            if download is None or host is None:  # cut off meanwhile
+                continue
+            if host.down or max(host.not_before, download.retry_at) > now or download.renewing:
+                continue
+            _log.info(
+                "%s: %s/s from %s, where %s/s is usual: once more on another connection",
+                download.label,
+                human_bytes(slow.rate),
+                host.name,
+                human_bytes(slow.usual) if slow.usual else "?",
+            )
+            self._connections.remove(connection)
+            try:
+                try:
+                    self._partials.keep(connection, download)
+                finally:
+                    self._connections.release(connection)
+                download.fresh = True
+                self._dispatch(download)
+            except Failure as failure:
+                self._decide(download, self._recovery.give_up_candidate(download, failure))
 
     def _consider_overtaking(self, download: Download, now: float) -> None:
         found = self._connections.of(download)

@@ -41,7 +41,7 @@ def aim(
     Raises Failure.
     """
     if decode:
-        curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")
+        curl.setopt(pycurl.ACCEPT_ENCODING, "")  # all that it knows
     else:
         headers = [*headers, _IDENTITY]
     network.configure(curl, url, headers)

@@ -13,6 +13,7 @@ from fetcher.i18n import t
 from fetcher.network.retry import backoff
 
 if TYPE_CHECKING:
+    from fetcher.network.rate_limit import Allowance
     from fetcher.transfer.download import Download
 
 # So many waits without one answer in between, and the host will not come back in this run.
@@ -23,25 +24,50 @@ _WORTH_IT = 1.08  # more connections stay if they make things this much faster
 _HOLD_SECONDS = 5.0
 _NEWEST = 0.3  # weight of the newest measurement in a host's speed
 _NEAR_SECONDS = 0.001
+_SOME = 16  # connections to a host that is far
+FAR_SECONDS = 0.01
+_ROUND_TRIPS = 8  # for a new connection to show its speed: TCP, TLS, the request, slow start
 
 
 @dataclass
 class Pace:
-    """How many connections to a host are worth having: more, while that makes things faster."""
+    """How many connections to a host are worth having: more, while that makes things faster.
+
+    `distance` is the shortest time that an answer took, in seconds, 0 while it is not known.
+    """
 
     most: int
     limit: int = 0
     received: int = 0
+    distance: float = 0.0
     _since: float = 0.0
     _counted: int = 0
     _before: float = -1.0  # rate before the limit was raised; below 0 while none is on trial
     _hold: float = 0.0
+    _far: bool = False
+    _settled: float = 0.0  # from then on what was raised last can show what it brings
 
     def __post_init__(self) -> None:
         self.limit = min(_FEW, self.most)
 
+    def answered_in(self, seconds: float) -> None:
+        """Learn how far the host is: where most of the time is waiting, more can wait at once."""
+        if seconds <= 0:
+            return
+        unknown = not self.distance
+        self.distance = min(seconds, self.distance or seconds)
+        if unknown and self.distance >= FAR_SECONDS and self._hold == 0.0:
+            self._far = True
+
     def review(self, now: float, short: bool) -> None:
         """Look back at the last half second; `short` tells if more connections had work."""
+        if self._far:  # not with the first answer: the few that follow it show if its link holds
+            self._far = False
+            self.limit = max(self.limit, min(_SOME, self.most))
+            self._settled = now + _ROUND_TRIPS * self.distance
+        if now < self._settled:
+            self._since, self._counted = now, self.received
+            return
         if now - self._since < _WINDOW_SECONDS:
             return
         # After a pause the window would be too long to mean anything.
@@ -50,14 +76,23 @@ class Pace:
         self._since, self._counted = now, self.received
         if not fresh:
             self._before = -1.0
-        elif self._before >= 0:
-            if rate < self._before * _WORTH_IT:
-                self.limit = max(1, self.limit // 2)
-                self._hold = now + _HOLD_SECONDS
+            self._settled = now + _ROUND_TRIPS * self.distance
+            return
+        if self._before >= 0 and rate < self._before * _WORTH_IT:
+            self.limit = max(1, self.limit // 2)
+            self._hold = now + _HOLD_SECONDS
             self._before = -1.0
-        elif short and self.limit < self.most and now >= self._hold:
+            return
+        self._before = -1.0
+        if short and self.limit < self.most and now >= self._hold:
             self._before = rate
             self.limit = min(self.most, self.limit * 2)
+            self._settled = now + _ROUND_TRIPS * self.distance
+
+    def cap(self, most: int) -> None:
+        """The host refuses more connections than these, at least for now."""
+        self.limit = max(1, min(self.limit, most))
+        self._before, self._hold = -1.0, time.monotonic() + 2 * _HOLD_SECONDS
 
     def ease(self, now: float) -> None:
         """The host asked for patience: half as many from now on."""
@@ -79,17 +114,33 @@ class Host:
     speed: float = 0.0
     active: int = 0
     near: bool = False  # a round trip takes next to no time
+    wrong: set[str] = field(default_factory=set)  # contents that it gave wrong bytes for
+    ranges: bool = False  # it was seen to serve them
+    plain: bool = False  # it refuses them for what it gives as a whole
     tried: int = 0  # downloads that were given to it to learn its speed
+    allows: int | None = None  # requests, up to `allows_until`, a time.monotonic() value
+    allows_until: float = 0.0
     queue: deque[Download] = field(default_factory=deque)
 
     @property
     def full(self) -> bool:
         """Whether it has as many connections as it bears."""
-        return self.active >= self.pace.limit
+        return self.active >= self.most()
+
+    def most(self) -> int:
+        """How many connections it bears now: no more than it still allows requests."""
+        if self.allows is None or time.monotonic() >= self.allows_until:
+            return self.pace.limit
+        # (Once nothing is left, `not_before` holds all.)
+        return min(self.pace.limit, max(1, self.allows))
 
     def connected(self, seconds: float) -> None:
         """Learn from one connecting; other work of the loop can only have made it seem slow."""
         self.near = self.near or 0 < seconds < _NEAR_SECONDS
+
+    def answered_in(self, seconds: float) -> None:
+        """Learn from the time that one answer took."""
+        self.pace.answered_in(seconds)
 
     def measured(self, received: int, seconds: float) -> None:
         """Learn from one transfer."""
@@ -128,8 +179,11 @@ class Hosts:
         """Downloads that waited for a connection, as far as their hosts bear more now."""
         found: list[Download] = []
         for host in self._hosts.values():
-            while host.queue and host.active + len(found) < host.pace.limit:
-                found.append(host.queue.popleft())
+            begun: list[Download] = []
+            most = host.most() if host.queue else 0
+            while host.queue and host.active + len(begun) < most:
+                begun.append(host.queue.popleft())
+            found += begun
         return found
 
     def queued(self) -> int:
@@ -156,10 +210,17 @@ class Hosts:
             self._hold(host, wait, f"HTTP {status}")
         return host.waits <= MAX_WAITS
 
-    def spent(self, host: Host, seconds: float) -> None:
-        """The host's own count says that nothing is left for so long: better not to ask."""
-        if time.monotonic() + seconds > host.not_before + 0.5:
-            self._hold(host, seconds, t("its rate limit"))
+    def allowed(self, host: Host, told: Allowance) -> None:
+        """The host's own count says how many requests are left: better not to ask for more."""
+        now = time.monotonic()
+        ends = now + told.seconds + 1
+        same = now < host.allows_until and ends < host.allows_until + 2
+        if same and host.allows is not None:  # answers come in any order
+            host.allows = min(host.allows, told.left)
+        else:
+            host.allows, host.allows_until = told.left, ends
+        if host.allows == 0 and host.allows_until > host.not_before + 0.5:
+            self._hold(host, host.allows_until - now, t("its rate limit"))
 
     def _hold(self, host: Host, wait: float, why: str) -> None:
         if wait >= 2:

@@ -29,6 +29,13 @@ def in_flight(
     ]
 
 
+def _supposed(download: Download, there: int) -> int | None:
+    """How long a body seems to be whose size nobody vouches for."""
+    assert download.partial is not None
+    supposed = download.partial.said or download.expected
+    return supposed if supposed is not None and there <= supposed else None
+
+
 def _look(
     download: Download,
     connections: Collection[Connection],
@@ -37,21 +44,25 @@ def _look(
     size, received = download.file.size, download.received
     if download.partial is not None:
         there = download.partial.got
+        if size is None:
+            size = _supposed(download, there)
     elif connections:  # a small body, in memory
         there = sum(connection.received for connection in connections if not connection.aside)
         received += there
+    elif download.settled:
+        there = size = download.came if size is None else size
     else:
-        there = (received if size is None else size) if download.settled else 0
+        there = 0
+    expected = -1 if download.expected is None else download.expected
+    found = InFlight(download.label, WAITING, there, size, received, expected=expected)
     if connections:
         state = DOWNLOADING if any(connection.received for connection in connections) else ASKING
         host = next(iter(connections)).host if state is ASKING else ""
-        return InFlight(download.label, state, there, size, received, host)
+        return found._replace(state=state, host=host)
     if download.settled:
-        return InFlight(
-            download.label, PLACING if download.proven else CHECKING, there, size, received
-        )
+        return found._replace(state=PLACING if download.proven else CHECKING)
     place = host_of(download)
     if place is None:
-        return InFlight(download.label, WAITING, there, size, received)
+        return found
     until = max(place.not_before, download.retry_at)
-    return InFlight(download.label, WAITING, there, size, received, place.name, until)
+    return found._replace(host=place.name, until=until)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from fetcher.errors import Failure
@@ -14,9 +14,10 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 
 
-def copy_of(source: str, store: Store, link: bool) -> str:
+def copy_of(source: str, store: Store, link: bool, begun: Callable[[str], None]) -> str:
     """A private copy of a local file in the store, or a hard link to it if `link`.
 
+    Where its bytes are copied, `begun` is told before into which file.
     Only a regular file that nobody else may write is linked. It becomes read-only, so that nobody
     changes it here or there. Raises Failure, OSError.
     """
@@ -39,6 +40,7 @@ def copy_of(source: str, store: Store, link: bool) -> str:
         remove_quietly(path)
     try:
         if not reflink(source, path):
+            begun(path)
             copy(source, path)
     except OSError:
         remove_quietly(path)
@@ -46,12 +48,16 @@ def copy_of(source: str, store: Store, link: bool) -> str:
     return path
 
 
-def copy_of_extents(extents: Sequence[Extent], store: Store) -> str:
-    """A private copy, in the store, of pieces of local files. Raises Failure, OSError."""
+def copy_of_extents(extents: Sequence[Extent], store: Store, begun: Callable[[str], None]) -> str:
+    """A private copy, in the store, of pieces of local files; `begun` is told into which file.
+
+    Raises Failure, OSError.
+    """
     from fetcher.mirror.copying import copy_into  # with the first bundle that is read
 
     path = store.temporary()
     try:
+        begun(path)
         with open(path, "xb", buffering=0) as stream:  # noqa: PTH123
             copy_into(stream.fileno(), extents)
     except FileNotFoundError as error:

@@ -1,13 +1,11 @@
-"""What an answer means: judgement only, nothing is done here.
+"""What a request that has ended means: judgement only, nothing is done here.
 
-`opening` judges an answer at its first byte, `outcome_of` a request that has ended. The engine
-acts on the outcome.
+The engine acts on the outcome. `fetcher.transfer.openings` judges answers at their first byte.
 """
 
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -16,10 +14,12 @@ import pycurl
 from fetcher.errors import Failure
 from fetcher.i18n import Message, t
 from fetcher.network.curl import redirect_target
-from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected
+from fetcher.network.curl_errors import TLS_ERRORS, explain, never_connected, refused_by_proxy
 from fetcher.network.retry import LONGEST_WAIT, REDIRECTS, RETRY_STATUS, rate_limited, retry_after
+from fetcher.network.status_words import refusal
 from fetcher.network.urls import public_url
 from fetcher.sources.base import UrlCandidate
+from fetcher.transfer.links import Linked, Renew, refused_link, served
 
 if TYPE_CHECKING:
     from fetcher.transfer.download import Download
@@ -29,21 +29,21 @@ _RANGE_REFUSED = {
     pycurl.E_FTP_COULDNT_USE_REST,
     pycurl.E_BAD_DOWNLOAD_RESUME,
 }
+# Refusals that have nothing to do with how much is asked for.
+_NOT_OF_RANGES = frozenset({401, 402, 407, 410, 423, 429, 451, 511})
+# No head at all, one that is damaged, or a length that is no number.
+_NO_HTTP = {pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY}
 _SIGN_IN = re.compile(
     r"(?:/|^)(?:signin|sign_in|sign-in|login|authenticate)(?:\.aspx)?/?$", re.IGNORECASE
 )
 
 
-class Opening(Enum):
-    """What to do with a body whose answer has just begun."""
-
-    APPEND = auto()
-    RESTART = auto()  # the server sends from the beginning
-    ASIDE = auto()  # this is not the file: keep only the beginning, to be judged
-
-
 class Whole(NamedTuple):
     """The body is there, as far as the transfer can tell."""
+
+
+class NextPart(NamedTuple):
+    """What came is a part of the range that was asked for: go on behind it."""
 
 
 class Redirect(NamedTuple):
@@ -53,7 +53,13 @@ class Redirect(NamedTuple):
 
 
 class Decode(NamedTuple):
-    """The same again at once, and let libcurl undo the compression."""
+    """The same again at once, from the first byte, and undo the compression."""
+
+
+class TakeRaw(NamedTuple):
+    """The same again at once, as the bytes come: they are not compressed as is said."""
+
+    failure: Failure
 
 
 class Retry(NamedTuple):
@@ -61,6 +67,16 @@ class Retry(NamedTuple):
 
     failure: Failure
     anew: bool = False
+
+
+class WithoutRange(NamedTuple):
+    """A range is not served as it should be: the whole may be, in one stream.
+
+    `otherwise` is what the answer means if it is not about the range.
+    """
+
+    failure: Failure
+    otherwise: Retry | Wait | None = None
 
 
 class Mismatch(NamedTuple):
@@ -96,16 +112,27 @@ class Fatal(NamedTuple):
     failure: Failure
 
 
-RequestOutcome = Whole | Redirect | Decode | Retry | Mismatch | Wait | Unreachable | GiveUp | Fatal
+RequestOutcome = (
+    Whole
+    | NextPart
+    | Redirect
+    | Decode
+    | TakeRaw
+    | Retry
+    | WithoutRange
+    | Mismatch
+    | Wait
+    | Unreachable
+    | GiveUp
+    | Renew
+    | Fatal
+)
 
 
-class Ended(Protocol):
+class Ended(Linked, Protocol):
     """What a request has left behind; a Connection."""
 
     download: Download | None
-    url: str
-    host: str
-    hops: int
     stopped: RequestOutcome | None
     aside: bool
     complaint: str
@@ -115,67 +142,16 @@ class Ended(Protocol):
     def ranged(self) -> bool:
         """Whether a range was asked for."""
 
+    @property
+    def began_well(self) -> bool:
+        """Whether bytes of what was asked for have come."""
+
+    @property
+    def all_there(self) -> bool:
+        """Whether every byte that was asked for is there, as far as their number is known."""
+
     def status(self) -> int:
         """The HTTP status, 0 without one."""
-
-    def headers(self) -> dict[str, str]:
-        """The answer's headers."""
-
-    def head(self) -> bytes:
-        """The first bytes of a body that is not the file."""
-
-
-def opening(
-    download: Download,
-    asked: tuple[int, int | None] | None,
-    status: int,
-    headers: dict[str, str],
-    host: str,
-) -> Opening | RequestOutcome:
-    """Judge an HTTP answer to the request for a large body, or for the range `asked` of it."""
-    if status not in {200, 206}:
-        return Opening.ASIDE
-    encoded = headers.get("content-encoding", "identity") != "identity"
-    if is_encoded(download, headers):
-        return Decode()
-    if status == 206:
-        return Opening.ASIDE if asked is None else _opening_of_range(download, asked, headers, host)
-    length = headers.get("content-length", "")
-    wrong = (
-        length.isdecimal() and download.file.size is not None and int(length) != download.file.size
-    )
-    if wrong and not encoded:
-        return Opening.ASIDE
-    return Opening.APPEND if asked is None else Opening.RESTART
-
-
-def is_encoded(download: Download, headers: dict[str, str]) -> bool:
-    """Whether a body came compressed, and libcurl was not told to undo it.
-
-    Servers call the compression of an archive an encoding of the transfer; it is the file's own.
-    """
-    encoded = headers.get("content-encoding", "identity") != "identity"
-    if not encoded or download.decode:
-        return False
-    from fetcher.fs.formats import is_packed_name
-
-    return not is_packed_name(download.file.path)
-
-
-def _opening_of_range(
-    download: Download, asked: tuple[int, int | None], headers: dict[str, str], host: str
-) -> Opening | RequestOutcome:
-    start, stop = asked
-    span = re.match(r"bytes (\d+)-(\d+)/(\d+|\*)", headers.get("content-range", ""))
-    size_fits = span and (span[3] == "*" or download.file.size in {None, int(span[3])})
-    end_fits = span and (stop is None or int(span[2]) < stop)
-    tag = headers.get("etag", download.validator)
-    same = not download.validator or tag == download.validator
-    if not span or int(span[1]) != start or not (size_fits and end_fits and same):
-        return Retry(
-            Failure("network", t("{host} answers with another range", host=host)), anew=True
-        )
-    return Opening.APPEND
 
 
 def outcome_of(ended: Ended, number: int, message: str) -> RequestOutcome:
@@ -184,19 +160,58 @@ def outcome_of(ended: Ended, number: int, message: str) -> RequestOutcome:
     assert download is not None
     if ended.stopped is not None:
         return ended.stopped
+    found = _judged(ended, download, number, message)
+    ranged = ended.ranged and not ended.began_well and not ended.url.startswith("ftp")
+    return _of_ranged(ended.status(), download, found) if ranged else found
+
+
+def _judged(ended: Ended, download: Download, number: int, message: str) -> RequestOutcome:
     http = not ended.url.startswith("ftp")
     status = ended.status() if http else 200
+    found = _judge(ended, download, number, message, status)
+    # What has served bytes before and does not now has run out, whatever it answers.
+    if isinstance(found, GiveUp) and served(ended, download):
+        return Renew(found.failure)
+    return found
+
+
+def _judge(
+    ended: Ended, download: Download, number: int, message: str, status: int
+) -> RequestOutcome:
+    http = not ended.url.startswith("ftp")
     # An error page may be cut off, here or by libcurl's limit: its status is what counts.
     page_cut = number in {pycurl.E_FILESIZE_EXCEEDED, pycurl.E_WRITE_ERROR}
     if number and not (http and page_cut and (status >= 300 or ended.aside)):
+        if status in {200, 206} and download.key and ended.all_there and not ended.aside:
+            return Whole()  # whatever the length was said to be: the digest decides
         return _of_curl_error(ended, download, number, message)
     if status in REDIRECTS:
-        return Redirect(redirect_target(ended.curl))
-    if status == 200 and ended.aside:
+        return _of_redirect(ended, download, redirect_target(ended.curl))
+    if status in {200, 206} and ended.aside:
         return _of_other_content(ended, download)
-    if status == 200 or (status == 206 and ended.ranged):
+    if status == 200 or (status == 206 and (ended.ranged or ended.all_there)):
         return Whole()
     return _of_status(ended, download, status)
+
+
+def _of_ranged(status: int, download: Download, found: RequestOutcome) -> RequestOutcome:
+    """The same, where the reason may be that ranges are not served."""
+    if status in _NOT_OF_RANGES or status in REDIRECTS:
+        return found
+    match found:
+        case GiveUp(failure) | Mismatch(failure) if failure.problem.code != "gated":
+            return WithoutRange(failure)
+        case Retry(failure) | Wait(failure, None) if not download.ranges:
+            return WithoutRange(failure, found)
+        case _:
+            return found
+
+
+def _of_redirect(ended: Ended, download: Download, location: str) -> RequestOutcome:
+    if not is_sign_in(location):
+        return Redirect(location)
+    text = t("{host} redirects to a sign-in page", host=ended.host)
+    return GiveUp(Failure("link-expired", text, manual_hint(download)))
 
 
 def _of_curl_error(ended: Ended, download: Download, number: int, message: str) -> RequestOutcome:
@@ -205,8 +220,14 @@ def _of_curl_error(ended: Ended, download: Download, number: int, message: str) 
         size = download.file.size or 0
         text = t("{host} delivers more than {size:,} bytes", host=ended.host, size=size)
         return Mismatch(Failure("size-mismatch", text))
-    if number in TLS_ERRORS or never_connected(ended.curl, number):
-        return Unreachable(failure, number in TLS_ERRORS)
+    if number == pycurl.E_BAD_CONTENT_ENCODING:
+        return TakeRaw(damaged(ended.host))
+    if number in _NO_HTTP and not ended.url.startswith("ftp"):
+        return Mismatch(failure)
+    if number in TLS_ERRORS or refused_by_proxy(message):
+        return Unreachable(failure, final=True)
+    if never_connected(ended.curl, number):
+        return Unreachable(failure, final=False)
     if number in _RANGE_REFUSED:
         return Retry(failure, anew=True)
     return Retry(failure) if failure.problem.code == "network" else GiveUp(failure)
@@ -251,19 +272,20 @@ def _of_status(ended: Ended, download: Download, status: int) -> RequestOutcome:
         if status in {429, 503} or asked is not None:
             return Wait(failure, asked, status)
         return Retry(failure)
-    if status == 416 and ended.ranged:
-        return Retry(Failure("network", t("{host}: range refused", host=host)), anew=True)
-    failure = _refusal(ended, download, status, headers)
-    # Behind a redirect stands a signed link, and its time may have run out: ask for another.
-    signed = ended.hops and download.tries < 2 and (status == 403 or download.landed)
-    return Retry(failure) if signed else GiveUp(failure)
+    candidate = download.candidate
+    where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else host
+    rare = refusal(status, where, ended.url, headers, ended.head())
+    if rare is not None:
+        return GiveUp(rare)
+    found = refused_link(ended, download, status, _refusal(ended, download, status, where, headers))
+    return found if isinstance(found, Renew) else GiveUp(found)
 
 
-def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, str]) -> Failure:
+def _refusal(
+    ended: Ended, download: Download, status: int, where: str, headers: dict[str, str]
+) -> Failure:
     from fetcher.fs.sniff import page_complaint
 
-    candidate = download.candidate
-    where = public_url(candidate.url) if isinstance(candidate, UrlCandidate) else ended.host
     page = page_complaint(ended.head(), download.file.path)
     manual = manual_hint(download)
     if headers.get("x-error-code") == "GatedRepo":
@@ -283,7 +305,8 @@ def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, s
         )
     if status in {404, 410}:
         gone = bool(manual and page)
-        what = t("the link has expired or is gone") if gone else t("not there")
+        what = t("not there") if status == 404 else t("gone for good")
+        what = t("the link has expired or is gone") if gone else what
         code = "link-expired" if gone else "not-found"
         return Failure(
             code,
@@ -291,6 +314,11 @@ def _refusal(ended: Ended, download: Download, status: int, headers: dict[str, s
             manual,
         )
     return Failure("network", t("{where}: HTTP {status}", where=where, status=status))
+
+
+def damaged(host: str) -> Failure:
+    """What comes is not compressed as the server says, nor is it the file as it comes."""
+    return Failure("digest-mismatch", t("{host} delivers damaged compressed bytes", host=host))
 
 
 def manual_hint(download: Download) -> str:

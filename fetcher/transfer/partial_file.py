@@ -18,25 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fetcher.errors import from_os_error
+from fetcher.errors import Failure, from_os_error
 from fetcher.fs.atomic import BLOCK, write_atomically
 from fetcher.fs.private_files import remove_quietly
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
-from fetcher.store import part_notes
+from fetcher.store import part_map, part_notes
+from fetcher.store.part_map import GOT, HEADER, MAGIC
 from fetcher.store.store import Part
-from fetcher.transfer.hashing import Tail, TailHasher
+from fetcher.transfer.body_hasher import Tail
+from fetcher.transfer.body_writer import BodyWriter, Note, Piece
 
 SEGMENT = 16 << 20
 # Smaller bodies come in one stream: a request for each range would cost more than it gives.
 RANGES_FROM = 4 * SEGMENT
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
-_MAGIC = b"fetchmap"
-_HEADER = struct.Struct("<8sQQ")  # magic, size of the body, size of a segment
-_GOT = struct.Struct("<Q")
 _NOTE_EVERY = 4 << 20  # bytes
-_WRITE_AT_ONCE = 512  # buffers in one system call
 
 
 @dataclass(eq=False)
@@ -59,24 +57,39 @@ class Segment:
         return self.stop is not None and self.at >= self.stop
 
 
+class Follower(Protocol):
+    """Who reads a body while it comes. Called in the engine's thread; raises nothing."""
+
+    def grown(self, path: str, size: int) -> None:
+        """The first `size` bytes are in the file at `path`."""
+
+    def restarted(self) -> None:
+        """Nothing of what was there counts."""
+
+    def ended(self, path: str, size: int) -> None:
+        """All is there, `size` bytes; what it is worth is not proven yet."""
+
+
 class Wanted(Protocol):
     """What a partial file reads, and corrects, of the download that it belongs to."""
 
     file: FileEntry
     validator: str
     anew: bool
-    decode: bool
+    decode: str
     no_ranges: bool
+    follower: Follower | None
 
 
 class PartialFile:
     """A download's partial file, open for writing. Raises Failure where it cannot be used."""
 
-    def __init__(self, download: Wanted, part: Part, hasher: TailHasher) -> None:
+    def __init__(self, download: Wanted, part: Part, writer: BodyWriter) -> None:
         self.download = download
         self.part = part
-        self.hasher = hasher
+        self._writer = writer
         self.size = download.file.size
+        self.said: int | None = None  # how long the server says that it is
         self.segments: list[Segment] = []
         self._first = 0  # all segments before this one are whole
         self._map = -1
@@ -89,11 +102,12 @@ class PartialFile:
         self._said_by = ""
         self._noted = 0  # up to here our note of a content without a digest goes
         self.tail: Tail | None = self._follow()
-        self._tell_hasher()
+        self._writer.grown(self.tail, self.frontier)
+        self.tell_follower()
 
     def _follow(self) -> Tail:
         stepwise = not self.download.file.key
-        return self.hasher.follow(self.part.path, self._git_size, stepwise)
+        return self._writer.follow(self.part.path, self._git_size, stepwise, self._file)
 
     # What is there
 
@@ -105,8 +119,14 @@ class PartialFile:
         return self.segments[self._first].at
 
     @property
+    def readable(self) -> int:
+        """Up to here all is in the file; another thread may ask."""
+        tail = self.tail
+        return self.frontier if tail is None else tail.written
+
+    @property
     def got(self) -> int:
-        """How many bytes are there."""
+        """How many bytes have come; the last of them may be on their way to the file."""
         return sum(segment.got for segment in self.segments)
 
     @property
@@ -162,20 +182,20 @@ class PartialFile:
 
     @property
     def _map_path(self) -> str:
-        return self.part.path + ".map"
+        return self.part.path + part_map.SUFFIX
 
     def _read_map(self) -> list[int] | None:
         """How far each segment has come, None without a sound record."""
         try:
             data = Path(native(self._map_path)).read_bytes()
-            magic, size, step = _HEADER.unpack_from(data)
+            magic, size, step = HEADER.unpack_from(data)
         except (OSError, struct.error):
             return None
         count = -(-size // SEGMENT)
-        sound = magic == _MAGIC and size == self.size and step == SEGMENT
-        if not sound or len(data) != _HEADER.size + count * _GOT.size:
+        sound = magic == MAGIC and size == self.size and step == SEGMENT
+        if not sound or len(data) != HEADER.size + count * GOT.size:
             return None
-        recorded = [found for (found,) in _GOT.iter_unpack(data[_HEADER.size :])]
+        recorded = part_map.counts(data)
         return [min(found, SEGMENT, size - n * SEGMENT) for n, found in enumerate(recorded)]
 
     @property
@@ -194,7 +214,7 @@ class PartialFile:
             else:
                 self.join()
         except OSError as error:
-            raise from_os_error(error, t("writing {path}", path=self.part.path)) from error
+            raise self.failure(error) from error
 
     def _make_segments(self, recorded: Sequence[int]) -> None:
         assert self.size is not None
@@ -220,9 +240,10 @@ class PartialFile:
         """From now on it comes in ranges; what is there stays. Raises OSError."""
         if self.in_ranges or self.size is None:
             return
+        self.settle()
         there = self.segments[0].got
         recorded = [max(0, min(SEGMENT, there - start)) for start in range(0, self.size, SEGMENT)]
-        text = _HEADER.pack(_MAGIC, self.size, SEGMENT) + b"".join(map(_GOT.pack, recorded))
+        text = HEADER.pack(MAGIC, self.size, SEGMENT) + b"".join(map(GOT.pack, recorded))
         # Before anything is written beyond the beginning: the file's size then says nothing.
         write_atomically(Path(self._map_path), text)
         self._map = os.open(native(self._map_path), _OPEN)
@@ -232,6 +253,7 @@ class PartialFile:
         """From now on it comes in one stream; only the beginning stays."""
         if not self.in_ranges:
             return
+        self.settle()
         there = self.frontier
         os.ftruncate(self._file, there)
         self._close_map()
@@ -240,7 +262,10 @@ class PartialFile:
 
     def restart(self) -> None:
         """Nothing of what is there counts any more. Raises OSError."""
+        self.settle()
         self.drop_tail()
+        if self.download.follower is not None:
+            self.download.follower.restarted()
         self.join()
         os.ftruncate(self._file, 0)
         self.segments, self._first = [Segment(0, self.size)], 0
@@ -250,31 +275,50 @@ class PartialFile:
     # Writing
 
     def write(self, segment: Segment, buffers: list[bytes]) -> int:
-        """Write what came for a segment and record it; returns how many bytes. Raises OSError."""
-        total = 0
-        for start in range(0, len(buffers), _WRITE_AT_ONCE):
-            total += self._write_all(segment.at + total, buffers[start : start + _WRITE_AT_ONCE])
-        segment.got += total
-        if self._map >= 0:
-            place = _HEADER.size + segment.start // SEGMENT * _GOT.size
-            os.pwrite(self._map, _GOT.pack(segment.got), place)
-        self._tell_hasher()
+        """Have what came for a segment written and recorded; returns how many bytes.
+
+        Raises the OSError of what was to be written before it.
+        """
+        piece = self._piece(segment, buffers)
+        segment.got += piece.size
+        self._writer.put(piece._replace(frontier=self.frontier))
+        self.tell_follower()
         self._note_progress()
-        return total
+        return piece.size
 
-    def _write_all(self, at: int, buffers: list[bytes]) -> int:
-        size = sum(map(len, buffers))
-        written = os.pwritev(self._file, buffers, at) if hasattr(os, "pwritev") else 0
-        if written < size:  # a signal, a full disk, or a system without it
-            rest = memoryview(b"".join(buffers))[written:]
-            os.lseek(self._file, at + written, os.SEEK_SET)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        return size
+    def write_now(self, segment: Segment, buffers: list[bytes]) -> int:
+        """The same in the caller's thread, which need not be the engine's. Raises OSError.
 
-    def _tell_hasher(self) -> None:
+        `caught_up` is to be called afterwards, in the engine's.
+        """
+        piece = self._piece(segment, buffers)
+        self._writer.write_now(piece)
+        segment.got += piece.size
+        return piece.size
+
+    def caught_up(self) -> None:
+        """Tell of what `write_now` has written."""
+        if self.tail is not None and not self.tail.waiting:  # else what waits tells it
+            self._writer.grown(self.tail, self.frontier)
+        self.tell_follower()
+
+    def _piece(self, segment: Segment, buffers: list[bytes]) -> Piece:
+        assert self.tail is not None
+        size, note = sum(map(len, buffers)), None
+        if self._map >= 0:
+            place = HEADER.size + segment.start // SEGMENT * GOT.size
+            note = Note(self._map, GOT.pack(segment.got + size), place)
+        return Piece(self.tail, segment.at, list(buffers), size, 0, note)
+
+    def settle(self) -> None:
+        """Wait until all that came is in the file. Raises OSError if it could not be written."""
         if self.tail is not None:
-            self.hasher.grown(self.tail, self.frontier)
+            self._writer.drain(self.tail)
+
+    def tell_follower(self) -> None:
+        """Tell who reads the body how far it can; to be called now and then while it comes."""
+        if self.tail is not None and self.download.follower is not None:
+            self.download.follower.grown(self.part.path, self.tail.written)
 
     # Validators, for content whose digest nobody knows
 
@@ -316,19 +360,30 @@ class PartialFile:
 
     # Ending
 
+    def failure(self, error: OSError) -> Failure:
+        """What it means that this file cannot be written."""
+        path = self.part.path
+        return from_os_error(error, t("writing {path}", path=path), path, self.size)
+
     def finish(self) -> Tail:
-        """The body is whole: close the file and hand its digest over."""
+        """The body is whole: close the file and hand its digest over. Raises Failure."""
         assert self.tail is not None
+        try:
+            self.settle()
+        except OSError as error:
+            raise self.failure(error) from error
         tail, self.tail = self.tail, None
         if tail.stepwise:
             part_notes.forget(self.part.path)
+        if self.download.follower is not None:
+            self.download.follower.ended(self.part.path, self.frontier)
         self.close()
         return tail
 
     def drop_tail(self) -> None:
         """Nobody wants the digest any more."""
         if self.tail is not None:
-            self.hasher.drop(self.tail)
+            self._writer.drop(self.tail)
             self.tail = None
 
     def _close_map(self) -> None:
@@ -339,6 +394,7 @@ class PartialFile:
     def close(self) -> None:
         """Close the file; what is there stays for the next try."""
         with suppress(OSError):
+            self.settle()
             self._note_all()
         self.drop_tail()
         self._close_map()

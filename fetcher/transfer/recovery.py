@@ -6,21 +6,39 @@ Decides, and corrects what the download knows of its place; the engine does what
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
+from fetcher.network.content_encoding import can_unpack, codings
 from fetcher.network.retry import backoff
 from fetcher.network.session import Network
+from fetcher.network.signed_links import ends_at
 from fetcher.network.urls import host_of, public_url
 from fetcher.sources.base import UrlCandidate
+from fetcher.store.wrong_bytes import WrongBytes
 from fetcher.transfer.connection import Connection
-from fetcher.transfer.download import MAX_TRIES, Arrived, Download
+from fetcher.transfer.download import MAX_RENEWALS, MAX_TRIES, Arrived, Download
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.outcomes import Retry, Unreachable, Wait, manual_hint
+from fetcher.transfer.links import Renew
+from fetcher.transfer.outcomes import (
+    Decode,
+    Fatal,
+    GiveUp,
+    Mismatch,
+    RequestOutcome,
+    Retry,
+    TakeRaw,
+    Unreachable,
+    Wait,
+    WithoutRange,
+    manual_hint,
+)
 from fetcher.transfer.resume import WORTHWHILE, PartialFiles
 from fetcher.ui.units import human_bytes
 
@@ -33,6 +51,11 @@ _MUCH_FASTER = 3.0
 _SLOW = 256 << 10
 _LONG = 10.0
 _MOST_OVERTAKINGS = 3
+# Links that end sooner after they were given are like those that serve one request.
+_YOUNG_LINK_SECONDS = 2.0
+_LIES = {"digest-mismatch", "size-mismatch"}
+# So much is received to see whether the length that a server tells is wrong, or its file.
+_FEW_BYTES = 64 << 20
 
 
 class Again(NamedTuple):
@@ -64,8 +87,10 @@ class Recovery:
         hosts: Hosts,
         partials: PartialFiles,
         say: Callable[[str], None],
+        wrong: WrongBytes,
     ) -> None:
         self.network = network
+        self.wrong = wrong
         self.hosts = hosts
         self.partials = partials
         self._say = say
@@ -73,11 +98,42 @@ class Recovery:
 
     # Another try of the same place
 
+    def decide(
+        self, connection: Connection, download: Download, outcome: RequestOutcome
+    ) -> Decision:
+        """What a request that did not bring what was asked for leads to."""
+        match outcome:
+            case Decode():
+                return self.decode(connection, download)
+            case TakeRaw(failure):
+                return self.take_raw(download, failure)
+            case WithoutRange():
+                return self.without_range(connection, download, outcome)
+            case Retry():
+                return self.retry(connection, download, outcome)
+            case Mismatch(failure):
+                return self.mismatched(download, failure)
+            case Wait():
+                return self.wait(self.hosts.get(connection.host), download, outcome)
+            case Unreachable():
+                return self.unreachable(connection, download, outcome)
+            case Renew(failure):
+                return self.renew(connection, download, failure)
+            case GiveUp(failure):
+                return self.give_up_candidate(download, failure)
+            case Fatal(failure):
+                return self.fail(download, failure)
+            case _:
+                raise TypeError(f"nothing is to be recovered from {type(outcome).__name__}")
+
     def retry(self, connection: Connection, download: Download, outcome: Retry) -> Decision:
         """Try the same candidate again after a pause; progress earns new tries."""
+        self._doubt_plain(download)
+        host = self.hosts.get(connection.host)
+        if host.active and not connection.status():  # no answer at all: it may bear no more
+            host.pace.cap(host.active)
         aside = connection.aside
-        if download.small and download.key and not aside and not download.decode:
-            self.partials.keep_small(connection, download)
+        self.partials.keep(connection, download)
         if outcome.anew:
             if download.partial is not None and download.partial.in_ranges:
                 download.no_ranges = True
@@ -93,12 +149,62 @@ class Recovery:
         download.tries = 1 if ahead else download.tries + 1
         if download.tries >= MAX_TRIES:
             return self.give_up_candidate(download, outcome.failure)
-        download.deferred, download.landed = None, ""
+        if not ahead:
+            download.forget_link()
         pause = backoff(download.tries) * (0.2 if ahead else 1.0)
         download.retry_at = now + pause
         why = outcome.failure.message
         _log.info("%s: %s; try %d in %.1f s", download.label, why, download.tries + 1, pause)
         return Again(pause, cut=outcome.anew)
+
+    def without_range(
+        self, connection: Connection, download: Download, outcome: WithoutRange
+    ) -> Decision:
+        """Ask for less at a time: one range, which goes on from what is there; then the whole."""
+        otherwise = outcome.otherwise
+        if otherwise is not None and not self._is_refusal(connection, download):
+            if isinstance(otherwise, Wait):
+                return self.wait(self.hosts.get(connection.host), download, otherwise)
+            return self.retry(connection, download, otherwise)
+        partial = download.partial
+        if partial is None or not (partial.in_ranges and download.ranges):
+            download.plain, download.plain_doubtful = True, otherwise is not None
+        download.no_ranges = True
+        download.tries += otherwise is not None
+        download.forget_link()
+        how = "as a whole" if download.plain else "in one stream"
+        _log.info("%s: %s; asking %s", download.label, outcome.failure.message, how)
+        return Again()
+
+    @staticmethod
+    def _is_refusal(connection: Connection, download: Download) -> bool:
+        """Whether a fault that may pass has come so often that it is about the range."""
+        if connection.began > download.range_refused_at:  # else of the same moment as others
+            download.range_refusals += 1
+            download.range_refused_at = time.monotonic()
+        there = download.partial is not None and download.partial.got
+        few = connection.status() and not there  # nothing is lost by trying
+        return download.range_refusals >= (2 if few else MAX_TRIES - 2)
+
+    @staticmethod
+    def _doubt_plain(download: Download) -> None:
+        """The whole is refused as the range was: what is there is gone on with."""
+        if download.plain and download.plain_doubtful:
+            download.plain = download.plain_doubtful = False
+            download.range_refusals = 0
+
+    def decode(self, connection: Connection, download: Download) -> Decision:
+        """Once more, and the compression undone."""
+        here = can_unpack(codings(connection.headers()))
+        download.decode = "here" if here else "libcurl"
+        return Again()
+
+    def take_raw(self, download: Download, failure: Failure) -> Decision:
+        """Once more, as the bytes come, unless that was wrong already."""
+        if download.coded or download.undecodable:
+            return self.mismatched(download, failure)
+        download.decode, download.undecodable, download.anew = "", True, True
+        return Again()
 
     def mismatched(self, download: Download, failure: Failure) -> Decision:
         """A damaged transfer is mended by another try; a server that lies is not.
@@ -107,13 +213,66 @@ class Recovery:
         """
         download.settled = False
         place = download.candidate
+        if download.coded and not download.decode and isinstance(place, UrlCandidate):
+            download.decode = "here" if can_unpack(download.coded) else "libcurl"
+            return Again()
+        failure = download.unmeasured or failure
+        if download.mismatched and isinstance(place, UrlCandidate):
+            self._remember_wrong(download, place, failure)
         if download.mismatched and isinstance(place, UrlCandidate) and place.pinned:
             return self.fail(download, _contradicted(place, failure))
         if download.mismatched or not isinstance(place, UrlCandidate):
             return self.give_up_candidate(download, failure)
         _log.info("%s: %s; once more", download.label, failure.message)
-        download.mismatched, download.deferred, download.landed = True, None, ""
+        download.mismatched = True
+        download.forget_link()
+        size = download.file.size
+        doubtful = failure.problem.code != "digest-mismatch" and not download.lengths_count
+        if doubtful and download.key and size is not None and size <= _FEW_BYTES:
+            download.unmeasured = failure
         return Again(backoff(1) * 0.2)
+
+    def _remember_wrong(self, download: Download, place: UrlCandidate, failure: Failure) -> None:
+        if download.key and failure.problem.code in _LIES:
+            with suppress(Failure):
+                self.hosts.get(host_of(self.network.rewrite(place.url))).wrong.add(download.key)
+            self.wrong.keep(public_url(place.url), download.key)
+
+    def is_remembered(self, download: Download) -> bool:
+        """Whether the place to ask gave wrong bytes for this a while ago."""
+        return bool(download.candidates) and self._wrong_ago(download) is not None
+
+    def _wrong_ago(self, download: Download) -> float | None:
+        place = download.candidate
+        if not self.wrong or not download.key or not isinstance(place, UrlCandidate):
+            return None
+        return self.wrong.ago(public_url(place.url), download.key)
+
+    def remembered(self, download: Download) -> Decision | None:
+        """What to do instead of asking a place that gave wrong bytes for this a while ago."""
+        place = download.candidate
+        if not download.key or download.mismatched or not isinstance(place, UrlCandidate):
+            return None
+        ago = self._wrong_ago(download)
+        if ago is None:
+            host = self._host(download, download.index)
+            # Another address of a host that has lied is believed after one try, or not at all.
+            download.mismatched = host is not None and download.key in host.wrong
+            return None
+        text = t(
+            "{url} gave wrong bytes for it {ago:.0f} s ago, and is not asked again so soon",
+            url=public_url(place.url),
+            ago=max(0.0, ago),
+        )
+        hint = t(
+            "name another source or a mirror, wait {minutes} minutes, or ask it at once with "
+            "FETCH_WRONG_BYTES_MINUTES=0",
+            minutes=self.network.settings.wrong_bytes_minutes,
+        )
+        failure = Failure("digest-mismatch", text, hint)
+        if place.pinned:
+            return self.fail(download, failure)
+        return self.give_up_candidate(download, failure)
 
     def refused(self, arrived: Arrived, failure: Failure) -> Decision:
         """A whole body is not what was asked for, or could not be written."""
@@ -137,6 +296,9 @@ class Recovery:
     ) -> Decision:
         """A host cannot be reached: patience if it has delivered before, or nobody else can."""
         host = self.hosts.get(connection.host)
+        if host.active and not outcome.final:  # it bears the others, and no more
+            host.pace.cap(host.active)
+            return Again(backoff(1) * 0.2, cut=False)
         # A host that has delivered in this run is likelier to come back than one that never did.
         patience = MAX_TRIES - 1 if host.delivered else 2
         if download.index + 1 < len(download.candidates):
@@ -146,10 +308,40 @@ class Recovery:
             return self.give_up_candidate(download, outcome.failure)
         return self.retry(connection, download, Retry(outcome.failure))
 
+    def renew(self, connection: Connection, download: Download, failure: Failure) -> Decision:
+        """Ask for another link, as often as bytes come: one request asks, the others use it."""
+        if not download.single_use and connection.link != download.link:  # another has seen to it
+            return Again(cut=False)
+        now = time.monotonic()
+        if now < download.retry_at:
+            return Again(download.retry_at - now, cut=False)
+        got = download.partial.got if download.partial is not None else 0
+        if got >= download.renewed_at + WORTHWHILE:
+            download.refusals, download.renewed_at = 0, got
+        download.refusals += 1
+        if download.refusals > MAX_RENEWALS:
+            if connection.ranged:  # it may be the range that is refused, by any link
+                return self.without_range(connection, download, WithoutRange(failure))
+            return self.give_up_candidate(download, failure)
+        # One that served nobody else is for one request, unless its time may be over.
+        young = connection.began - download.addressed_at < _YOUNG_LINK_SECONDS
+        over = (ends_at(connection.url) or math.inf) <= time.time()
+        alone = download.link_uses == 1 and young and not over
+        download.single_use = download.single_use or alone
+        download.renewing = not download.single_use
+        first = download.refusals == 1
+        download.forget_link()
+        _log.info("%s: %s; asking for another link", download.label, failure.message)
+        if first:
+            return Again(cut=False, first=True)
+        pause = backoff(download.refusals - 1)
+        download.retry_at = now + pause
+        return Again(pause, cut=False)
+
     def wait(self, host: Host, download: Download, outcome: Wait) -> Decision:
         """Being told to wait is no failed try, as long as the host delivers now and then."""
+        self._doubt_plain(download)
         patient = self.hosts.ask_to_wait(host, outcome.seconds, outcome.status)
-        download.deferred, download.landed = None, ""
         if outcome.seconds is None:
             download.tries += 1
             tries = MAX_TRIES * (3 if outcome.status == 429 else 2)

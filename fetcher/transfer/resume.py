@@ -8,11 +8,12 @@ from pathlib import Path
 
 from fetcher.errors import from_os_error
 from fetcher.i18n import t
+from fetcher.network.content_encoding import codings
 from fetcher.store import part_notes
 from fetcher.store.store import Part, Store
+from fetcher.transfer.body_writer import BodyWriter
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
-from fetcher.transfer.hashing import TailHasher
 from fetcher.transfer.partial_file import PartialFile
 
 _log = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ WORTHWHILE = 16 << 10
 class PartialFiles:
     """Knows which downloads have one."""
 
-    def __init__(self, store: Store, hasher: TailHasher) -> None:
+    def __init__(self, store: Store, writer: BodyWriter) -> None:
         self.store = store
-        self.hasher = hasher
+        self._writer = writer
         self.begun: set[Download] = set()
 
     def open(self, download: Download) -> PartialFile:
@@ -35,7 +36,7 @@ class PartialFiles:
             if download.part is None:
                 self._claim(download)
             assert download.part is not None
-            download.partial = PartialFile(download, download.part, self.hasher)
+            download.partial = PartialFile(download, download.part, self._writer)
         partial = download.partial
         if not partial.busy:
             partial.prepare()
@@ -43,7 +44,13 @@ class PartialFiles:
             download.resumed = download.resumed or (partial.got > 0 and not download.ranges)
         return partial
 
-    def keep_small(self, connection: Connection, download: Download) -> None:
+    def keep(self, connection: Connection, download: Download) -> None:
+        """Keep what came of a small body, where something can prove it later. Raises Failure."""
+        aside = connection.segment is not None or connection.aside
+        if download.small and download.key and not (aside or download.decode):
+            self._keep_small(connection, download)
+
+    def _keep_small(self, connection: Connection, download: Download) -> None:
         """Keep what came of a small body that was cut off, if it is worth a request.
 
         Raises Failure.
@@ -51,7 +58,7 @@ class PartialFiles:
         data = b"".join(connection.chunks)
         if len(data) < WORTHWHILE or connection.status() not in {200, 206}:
             return
-        if connection.headers().get("content-encoding", "identity") != "identity":
+        if codings(connection.headers()):
             return
         self._claim(download)
         assert download.part is not None
@@ -77,19 +84,26 @@ class PartialFiles:
             download.partial = None
 
     def leave(self) -> None:
-        """Leave every partial file to whoever asks for its content next."""
+        """Leave every partial file that can be gone on with to whoever asks for its content next;
+        the others go."""
         for download in self.begun:
             if download.partial is not None:
                 download.partial.close()
-            if download.part is not None:
+            if download.part is None:
+                continue
+            if _is_of_use(download.part, bool(download.key)):
                 self.store.leave_part(download.part)
+            else:
+                self.store.drop_part(download.part)
 
     def _claim(self, download: Download) -> None:
         """Make the partial file, or take over what a dead process has left of it."""
         self.begun.add(download)
         try:
             known = bool(download.key)
-            part = self.store.claim_part(download.content_key, known, download.no_parts)
+            part = self.store.claim_part(
+                download.content_key, known, download.no_parts, download.taken_over
+            )
             if not known:
                 part, download.validator = _proven_beginning(part)
             download.part = part
@@ -97,6 +111,16 @@ class PartialFiles:
             raise from_os_error(
                 error, t("writing into the store {root}", root=self.store.root)
             ) from error
+
+
+def _is_of_use(part: Part, has_digest: bool) -> bool:
+    """Whether another run could go on with what is there."""
+    try:
+        if not os.stat(part.path).st_size:
+            return False
+    except OSError:
+        return False
+    return has_digest or part_notes.read(part.path) is not None
 
 
 def _spool(part: Part, data: bytes) -> None:

@@ -9,21 +9,26 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from fetcher.fs.locks import Teller
 from fetcher.i18n import join, t
-from fetcher.sources.base import FileEntry
+from fetcher.network.signed_links import unsigned
+from fetcher.sources.base import FileEntry, UrlCandidate
 from fetcher.store.runs import Published, Runs
 from fetcher.store.store import Store
-from fetcher.transfer.download import Arrived, Delivered, Download
+from fetcher.transfer.download import SMALL, Arrived, Delivered, Download
+from fetcher.ui.meter import WAITING, InFlight
 
 _log = logging.getLogger(__name__)
 
 # Claimed together: few at first, as others wait to begin; then more, as each claim costs a lock.
 _FIRST = 256
 _LOOK_SECONDS = 0.1
+_GROWTH_SECONDS = 0.5
+_CHECK_SECONDS = 1.0
+_SLEPT_SECONDS = 5.0  # without a turn of the loop: others may have thought that this run is dead
 
 
 class Sharing:
@@ -35,7 +40,9 @@ class Sharing:
         self.waiting: dict[Download, str] = {}  # with the content's key
         self._addresses: dict[Download, str] = {}  # keys of contents without a digest
         self._teller = Teller(say)
-        self._next_look = 0.0
+        self._next_look = self._next_growth = self._next_check = 0.0
+        self._checked = time.monotonic()
+        self._there: dict[str, int] = {}  # bytes that others have, by label
 
     def sift(self, downloads: Iterable[Download], stored: list[Arrived]) -> Iterator[Download]:
         """Those that are ours to get; `stored` gets what others have put into the store."""
@@ -72,7 +79,10 @@ class Sharing:
         key = download.key
         if key or not download.candidates:
             return key
-        key = self._addresses[download] = f"address:{self.store.label_of(download.content_key)}"
+        place = download.candidate
+        # Whatever a project calls it: the same address has the same bytes.
+        name = unsigned(place.url) if isinstance(place, UrlCandidate) else download.place_key
+        key = self._addresses[download] = f"address:{self.store.label_of(name)}"
         return key
 
     def _in_store(self, download: Download, key: str) -> Arrived | None:
@@ -106,6 +116,10 @@ class Sharing:
             return [], []
         self._next_look = now + _LOOK_SECONDS
         self.runs.look()
+        if now >= self._next_growth:
+            self._next_growth = now + _GROWTH_SECONDS
+            self._there, by_owner = self.store.growth()
+            self.runs.see_growth(by_owner)
         holders = self.runs.holders()
         arrived: list[Arrived] = []
         free: list[Download] = []
@@ -117,6 +131,7 @@ class Sharing:
             if found is not None:
                 arrived.append(found)
             else:
+                download.taken_over, download.settled = True, False
                 free.append(download)
         if free:
             _log.info("%d contents are taken over from runs that let go of them", len(free))
@@ -127,6 +142,34 @@ class Sharing:
             self._teller.tell(t("waiting for {who}", who=join(self.shown(), "; ")))
         return arrived, free
 
+    def lost(self, begun: Collection[Download]) -> list[Download]:
+        """What this run has begun and another has taken over, as no byte of it came for long.
+
+        From now on this run waits for the other one.
+        """
+        now = time.monotonic()
+        slept, self._checked = now - self._checked > _SLEPT_SECONDS, now
+        if now < self._next_check and not slept:
+            return []
+        self._next_check = now + _CHECK_SECONDS
+        if not begun or not (self.runs.present and (slept or self.runs.crowded)):
+            return []
+        self.runs.look()
+        keys = {
+            one.key: one
+            for one in begun
+            if one.key and not (one.settled or one.taken_over or one in self.waiting)
+        }
+        gone = self.runs.claimed_by_others(keys)
+        if slept:  # whoever took it over may have come to its end, and left
+            self.store.refresh()
+            gone |= {key for key, one in keys.items() if self.store.find(one.file)}
+        found = [keys[key] for key in gone]
+        for download in found:
+            self.waiting[download] = download.key
+            self.runs.release(download.key)
+        return found
+
     def shown(self) -> list[str]:
         """Whom this run waits for, and for how much."""
         holders = self.runs.holders() if self.waiting else {}
@@ -135,6 +178,18 @@ class Sharing:
             t("{who}, which is getting {count} of these files", who=who, count=count)
             for who, count in counts.items()
         ]
+
+    def in_flight(self) -> Iterator[InFlight]:
+        """The large files that others bring, with what is there of them."""
+        holders = self.runs.holders() if self.waiting else {}
+        for download, key in self.waiting.items():
+            size = download.file.size
+            if size is None or size > SMALL:
+                there = self._there.get(self.store.label_of(download.content_key), 0)
+                there = there if size is None else min(there, size)
+                host = f"PID {holders[key].pid}" if key in holders else ""
+                expected = -1 if download.expected is None else download.expected
+                yield InFlight(download.label, WAITING, there, size, host=host, expected=expected)
 
     def committed(self, batch: list[Delivered]) -> None:
         """Tell the others what is in the store."""

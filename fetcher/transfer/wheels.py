@@ -21,6 +21,7 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
 from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
+from fetcher.ui.meter import ASKING, DOWNLOADING, InFlight
 
 if TYPE_CHECKING:
     from fetcher.verify.host.child_process import Child
@@ -46,8 +47,34 @@ class WheelCache:
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._folder: str | None = None
-        self._running: set[Child] = set()
+        self._running: dict[Child, str] = {}  # with the requirement that it downloads
         self._closed = False
+
+    def in_flight(self) -> list[InFlight]:
+        """The wheels that pip downloads just now; pip alone knows how long they are."""
+        with self._guard:
+            running = list(self._running.values())
+        counts = ((requirement, self.received(requirement)) for requirement in running)
+        return [
+            InFlight(name, DOWNLOADING if got else ASKING, got, None, got, counted=False)
+            for name, got in counts
+        ]
+
+    def received(self, requirement: str) -> int:
+        """Bytes of a wheel that have come: pip gathers them in a folder of its own."""
+        found = self._wheels.get(requirement)
+        if self._folder is None or isinstance(found, Failure):
+            return 0
+        try:
+            if found is not None:
+                return found.stat().st_size
+            wheels = self._scratch(requirement).glob("*/*.whl")
+            return max((wheel.stat().st_size for wheel in wheels), default=0)
+        except OSError:
+            return 0  # it is being moved
+
+    def _scratch(self, requirement: str) -> Path:
+        return Path(self._folder or "", requirement.replace("==", "-") + ".tmp")
 
     def close(self) -> None:
         """End what still runs; nothing new is begun."""
@@ -124,25 +151,30 @@ class WheelCache:
             "--",
             requirement,
         )
-        status, output = self._run(command, Path(self._folder))
+        scratch = self._scratch(requirement)
+        scratch.mkdir(exist_ok=True)
+        status, output = self._run(requirement, command, scratch)
         wheels = sorted(target.glob("*.whl")) if target.is_dir() else []
         if status or len(wheels) != 1:
             raise pip_failure(requirement, output)
         return wheels[0]
 
-    def _run(self, command: list[str], folder: Path) -> tuple[int, str]:
-        from fetcher.verify.host import child_process  # few runs have a wheel
+    def _run(self, requirement: str, command: list[str], folder: Path) -> tuple[int, str]:
+        from fetcher.verify.host import child_process, environment  # few runs have a wheel
 
+        environ = environment.clean_environment(FOR_PIP)
+        # Where what it has received so far can be seen.
+        environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder.absolute())))
         with self._guard:
             if self._closed:
                 raise Failure("network", t("interrupted"))
-            process = child_process.start(command, folder=folder, keep=FOR_PIP)
-            self._running.add(process)
+            process = child_process.start(command, folder=folder, environ=environ)
+            self._running[process] = requirement
         try:
             output = child_process.output(process, PIP_TIMEOUT)
         finally:
             with self._guard:
-                self._running.discard(process)
+                del self._running[process]
         return process.returncode, output
 
     def _extract(self, wheel: Path, member: str, download: Download, path: str) -> int:

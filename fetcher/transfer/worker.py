@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ from fetcher.network.session import Network
 from fetcher.store.store import private_prefix
 from fetcher.transfer.download import SMALL
 from fetcher.transfer.handle import aim, set_up
+from fetcher.transfer.hosts import FAR_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +41,18 @@ LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
 LENGTH = struct.Struct("<I")  # of a report
 _REPORT = 48  # results in one message
 _MAX_HOPS = 3
-_STREAMS = 4  # requests at a time for each connection that we may have, where they can share one
+_LOOK_SECONDS = 0.5
+_SLOW_SECONDS = 3.0  # of a request, before it is compared with others …
+_FAR = 8.0  # … and given back if it is so many times slower …
+_LONG_SECONDS = 5.0  # … and would take so long
+_NEWEST = 0.1  # weight of the newest rate in the usual one
+_MOST_SLOW = 8  # given back by one worker: if there are more, all are slow
+# Connections of a process to a host that is near: with more of them all are slower.
+_NEAR_CONNECTIONS = 8
+# Requests at a time for each connection, where they can share one: at the least, and at the most.
+_STREAMS, _MOST_STREAMS = 4, 64
+_ANSWERS = 4  # that are looked at
+_SECONDS_EACH = 0.002  # of a connection that is busy: what fills the time to an answer
 
 
 class _Handle:
@@ -50,6 +63,7 @@ class _Handle:
         self.index = -1
         self.task: Task = "", (), 0, None, None
         self.hops = 0
+        self.began = 0.0
         self.url = ""
         self.origin: object = None
         self.chunks: list[bytes] = []
@@ -69,6 +83,12 @@ class _Loop:
         self.back: list[int] = []
         self.halted = False  # nothing more is to be taken
         self.by_curl: dict[int, _Handle] = {}
+        self.usual = 0.0  # bytes a second of one request
+        self.slow = 0
+        self.look_at = 0.0
+        self.free: list[_Handle] = []
+        self.most = 1
+        self.answers, self.distance = 0, 60.0  # how many were looked at, seconds that one takes
 
     def run(self, connections: int) -> None:
         """Work until there is nothing to take."""
@@ -77,15 +97,10 @@ class _Loop:
             return
         with suppress(OSError):  # the first file will tell
             os.mkdir(self.folder)
-        free = []
+        self.most = connections
         secure = self.mine[-1][1][0].startswith("https")
-        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
-        for _ in range(connections * (_STREAMS if secure else 1)):
-            handle = _Handle()
-            self._prepare(handle, secure)
-            self.by_curl[id(handle.curl)] = handle
-            free.append(handle)
-        busy = 0
+        self._widen(min(connections, _NEAR_CONNECTIONS), _STREAMS if secure else 1)
+        free, busy = self.free, 0
         while True:
             while free and self._has_next(wait=not busy):
                 handle = free.pop()
@@ -99,7 +114,7 @@ class _Loop:
             ended = self._reap()
             if not ended:
                 self.multi.select(1.0)
-                continue
+                ended = self._end_slow()
             for handle in ended:
                 if not self._go_on(handle):
                     busy -= 1
@@ -126,15 +141,30 @@ class _Loop:
         self.mine = list(enumerate(tasks, start))
         self.mine.reverse()
 
-    def _prepare(self, handle: _Handle, secure: bool) -> None:
-        curl = handle.curl
-        if secure:  # where the server speaks HTTP/2, all share one connection
-            curl.setopt(pycurl.PIPEWAIT, 1)
-        set_up(curl, self.network, handle.chunks.append)
-        curl.setopt(pycurl.MAXFILESIZE, SMALL)
+    def _widen(self, connections: int, streams: int) -> None:
+        """Have so many connections to a host, and requests at a time on each, where it can."""
+        self.multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
+        self.multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, streams)
+        while len(self.by_curl) < connections * streams:
+            handle = _Handle()
+            set_up(handle.curl, self.network, handle.chunks.append)
+            handle.curl.setopt(pycurl.MAXFILESIZE, SMALL)
+            self.by_curl[id(handle.curl)] = handle
+            self.free.append(handle)
+
+    def _learn(self, curl: Any) -> None:
+        """See from one of the first answers how far the host is: what waits takes no time here."""
+        self.answers += 1
+        since = curl.getinfo(pycurl.PRETRANSFER_TIME)
+        self.distance = min(self.distance, curl.getinfo(pycurl.STARTTRANSFER_TIME) - since)
+        if self.answers == _ANSWERS and self.distance >= FAR_SECONDS:
+            shared = curl.getinfo(pycurl.INFO_HTTP_VERSION) >= pycurl.CURL_HTTP_VERSION_2_0
+            streams = max(_STREAMS, min(_MOST_STREAMS, round(self.distance / _SECONDS_EACH)))
+            self._widen(self.most, streams if shared else 1)
 
     def _start(self, handle: _Handle, index: int, task: Task) -> bool:
         handle.index, handle.task, handle.hops = index, task, 0
+        handle.began = time.monotonic()
         try:
             self._aim(handle, self.network.rewrite(task[0]), task[1])
         except Failure:
@@ -159,6 +189,8 @@ class _Loop:
         while True:
             left, succeeded, failed = self.multi.info_read(64)
             for curl in succeeded:
+                if self.answers < _ANSWERS:
+                    self._learn(curl)
                 self.multi.remove_handle(curl)
                 ended.append(self.by_curl[id(curl)])
             for curl, number, _ in failed:
@@ -170,6 +202,27 @@ class _Loop:
                 ended.append(handle)
             if not left:
                 return ended
+
+    def _end_slow(self) -> list[_Handle]:
+        """Give back what comes far slower than the others came: the engine asks for it anew."""
+        now = time.monotonic()
+        found: list[_Handle] = []
+        if now < self.look_at or self.slow >= _MOST_SLOW:
+            return found
+        self.look_at = now + _LOOK_SECONDS
+        for handle in self.by_curl.values():
+            age = now - handle.began
+            if handle.index < 0 or age < _SLOW_SECONDS:
+                continue
+            rate = sum(map(len, handle.chunks)) / age
+            left = handle.task[2] - rate * age
+            if rate * _FAR < self.usual and left > rate * _LONG_SECONDS:
+                self.slow += 1
+                self.multi.remove_handle(handle.curl)
+                handle.chunks.clear()
+                self._give_back(handle, halt=False)
+                found.append(handle)
+        return found
 
     def _go_on(self, handle: _Handle) -> bool:
         """Judge an answer; True if the handle is under way again, to where a redirect leads."""
@@ -200,6 +253,8 @@ class _Loop:
 
     def _take(self, handle: _Handle, body: bytes) -> None:
         """Prove a body and write it to a private file."""
+        rate = len(body) / max(time.monotonic() - handle.began, 1e-6)
+        self.usual += (rate - self.usual) * (_NEWEST if self.usual else 1.0)
         _, _, size, known, known_git_blob = handle.task
         sha256, git_blob = hashlib.sha256(body).hexdigest(), ""
         if known_git_blob is not None:

@@ -66,6 +66,7 @@ class XetStorage:
         self._access: dict[str, _Access | Failure] = {}
         self._down: dict[str, Failure] = {}  # storages that never delivered, by address
         self._received: dict[str, int] = {}  # bytes of files in the making, by private file
+        self._coming: dict[str, str] = {}  # private files, by what is asked for
         self._ended = threading.Event()
 
     @cached_property
@@ -76,6 +77,10 @@ class XetStorage:
     def received(self) -> int:
         """Bytes of files that are not whole yet."""
         return sum(list(self._received.values()))
+
+    def received_for(self, url: str) -> int:
+        """Bytes of one file that is not whole yet."""
+        return self._received.get(self._coming.get(url, ""), 0)
 
     def stop(self) -> None:
         """End every download."""
@@ -97,7 +102,7 @@ class XetStorage:
             return None
         if failure := self._down.get(access.endpoint):
             raise failure
-        path = self._store.temporary()
+        path = self._coming[candidate.url] = self._store.temporary()
         try:
             self._download(candidate, access, xet_hash, file, path)
         except BaseException as error:
@@ -106,6 +111,7 @@ class XetStorage:
             raise
         finally:
             self._received.pop(path, None)
+            self._coming.pop(candidate.url, None)
         return path
 
     # What the Hub says
@@ -284,9 +290,14 @@ def missing() -> Failure | None:
     try:
         import hf_xet
     except ImportError:
-        return Failure("network", t("Xet storage: hf_xet is not installed (pip install hf-xet)"))
+        from fetcher.installation.commands import install
+
+        text = t("Xet storage: hf_xet is not installed ({command})", command=install("hf-xet"))
+        return Failure("network", text)
     if not hasattr(hf_xet, "XetSession"):
-        return Failure(
-            "network", t("Xet storage: hf_xet is older than 1.5 (pip install -U hf-xet)")
-        )
+        from fetcher.installation.commands import install
+
+        command = install("hf-xet", upgrade=True)
+        text = t("Xet storage: hf_xet is older than 1.5 ({command})", command=command)
+        return Failure("network", text)
     return None

@@ -238,15 +238,19 @@ def test_left_out_of_the_proxy(
     assert client.ask(files.add("f", BODY)) == BODY
 
 
-@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+@pytest.mark.parametrize("name", ["https_proxy", "HTTP_PROXY"])
+@pytest.mark.parametrize("login", ["", "me:secret@"])
 def test_a_proxy_that_wants_a_login_says_so(
-    client: Client, files: FileServer, name: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, files: FileServer, name: str, login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, files.url.replace("//", "//me:secret@"))
-    files.faults.add("CONNECT", "status", code=407)
-    with pytest.raises(Failure, match="the proxy wants a login") as caught:
-        client.ask("https://far.invalid/f")
+    monkeypatch.setenv(name, files.url.replace("//", f"//{login}"))
+    files.faults.add("CONNECT|GET", "status", code=407)
+    says = "refuses its login" if login else "wants a login"
+    with pytest.raises(Failure, match=f"the proxy {files.url} {says}") as caught:
+        client.ask(f"{name[:-6].lower()}://far.invalid/f")
     assert "secret" not in caught.value.message + caught.value.hint
+    assert "USER:PASSWORD@HOST" in caught.value.hint
+    assert len(files.requests) == 1
 
 
 def test_a_proxy_that_is_not_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,22 +13,20 @@ from hypothesis import strategies as st
 from fetcher.network.retry import LONGEST_WAIT
 from fetcher.sources.base import FileEntry, PathCandidate, UrlCandidate
 from fetcher.transfer.download import Download
+from fetcher.transfer.links import Renew
 from fetcher.transfer.outcomes import (
-    Decode,
     GiveUp,
     Mismatch,
-    Opening,
     Redirect,
     RequestOutcome,
     Retry,
     Unreachable,
     Wait,
     Whole,
-    is_encoded,
+    WithoutRange,
     is_sign_in,
     manual_hint,
     not_a_file,
-    opening,
     outcome_of,
 )
 
@@ -69,8 +67,13 @@ class Request:
     stopped: RequestOutcome | None = None
     aside: bool = False
     complaint: str = ""
+    link: object = None
+    derived: bool = False
+    candidate: UrlCandidate | None = None
     curl: Any = field(default_factory=Handle)
     ranged: bool = False
+    began_well: bool = False
+    all_there: bool = False
 
     def status(self) -> int:
         return self.status_
@@ -96,95 +99,13 @@ def judged(status: int, headers: dict[str, str] | None = None, **facts: Any) -> 
     return outcome_of(Request(wanted, status, headers or {}, **facts), number, "said")
 
 
-# At the first byte
-
-
-@pytest.mark.parametrize(
-    ("asked", "status", "headers", "found"),
-    [
-        (None, 200, {}, Opening.APPEND),
-        (None, 200, {"content-length": "100"}, Opening.APPEND),
-        (None, 200, {"content-length": "99"}, Opening.ASIDE),
-        (None, 200, {"content-length": "x"}, Opening.APPEND),
-        ((5, None), 200, {}, Opening.RESTART),
-        ((0, None), 200, {"content-length": "100"}, Opening.RESTART),
-        ((5, None), 200, {"content-length": "95"}, Opening.ASIDE),
-        (None, 200, {"content-encoding": "identity"}, Opening.APPEND),
-        (None, 200, {"content-encoding": "gzip"}, Decode()),
-        ((5, None), 206, {"content-encoding": "gzip"}, Decode()),
-        (None, 206, {"content-range": "bytes 0-99/100"}, Opening.ASIDE),
-        ((5, None), 206, {"content-range": "bytes 5-99/100"}, Opening.APPEND),
-        ((5, None), 206, {"content-range": "bytes 5-99/*"}, Opening.APPEND),
-        ((5, 50), 206, {"content-range": "bytes 5-49/100"}, Opening.APPEND),
-        ((5, 50), 206, {"content-range": "bytes 5-20/100"}, Opening.APPEND),
-        *((None, status, {}, Opening.ASIDE) for status in (0, 201, 302, 403, 404, 500)),
-    ],
-)
-def test_an_answer_begins(
-    asked: tuple[int, int | None] | None,
-    status: int,
-    headers: dict[str, str],
-    found: Opening | RequestOutcome,
-) -> None:
-    assert opening(download(), asked, status, headers, "h") == found
-
-
-@pytest.mark.parametrize(
-    ("stop", "span"),
-    [
-        (None, "bytes 6-99/100"),
-        (None, "bytes 4-99/100"),
-        (None, "bytes 5-99/101"),
-        (50, "bytes 5-50/100"),
-        (50, "bytes 5-99/100"),
-        (None, "items 5-99/100"),
-        (None, "bytes 5-/100"),
-        (None, ""),
-    ],
-)
-def test_another_range_than_asked_is_begun_anew(stop: int | None, span: str) -> None:
-    found = opening(download(), (5, stop), 206, {"content-range": span}, "h")
-    assert isinstance(found, Retry) and found.anew
-    assert found.failure.problem.code == "network"
-
-
-def test_a_range_of_another_version_is_begun_anew() -> None:
-    wanted = download(size=None, sha256=None, validator='"one"')
-    span = {"content-range": "bytes 5-99/100"}
-    for tag, kept in (("one", True), ("two", False)):
-        found = opening(wanted, (5, None), 206, {**span, "etag": f'"{tag}"'}, "h")
-        assert (found is Opening.APPEND) is kept
-    # A server that states no tag this time has not stated another one.
-    assert opening(wanted, (5, None), 206, span, "h") is Opening.APPEND
-    # Nor does a tag matter where none was known.
-    anew = download(size=None, sha256=None)
-    assert opening(anew, (5, None), 206, {**span, "etag": '"two"'}, "h") is Opening.APPEND
-
-
-def test_a_length_is_no_matter_where_the_size_is_unknown_or_compressed() -> None:
-    assert opening(download(size=None), None, 200, {"content-length": "7"}, "h") is Opening.APPEND
-    shorter = {"content-length": "40", "content-encoding": "gzip"}
-    assert opening(download(decode=True), None, 200, shorter, "h") is Opening.APPEND
-    assert opening(download(decode=True), (5, None), 200, shorter, "h") is Opening.RESTART
-
-
-def test_the_compression_of_an_archive_is_its_own() -> None:
-    for headers, name, decode, encoded in (
-        ({}, "f.bin", False, False),
-        ({"content-encoding": "identity"}, "f.bin", False, False),
-        ({"content-encoding": "gzip"}, "f.bin", False, True),
-        ({"content-encoding": "gzip"}, "f.bin", True, False),
-        ({"content-encoding": "gzip"}, "f.tar.gz", False, False),
-    ):
-        assert is_encoded(download(name=name, decode=decode), headers) is encoded
-
-
 # At the end
 
 
 def test_a_whole_body() -> None:
     assert judged(200) == Whole()
     assert judged(206, ranged=True) == Whole()
+    assert judged(206, all_there=True) == Whole()
     assert isinstance(judged(206), GiveUp)
     assert judged(0, url="ftp://h/f") == Whole()
 
@@ -314,10 +235,36 @@ def test_a_passing_fault(status: int) -> None:
     assert found.failure.problem.code == "network" and f"{status}" in found.failure.message
 
 
-def test_a_range_that_is_refused() -> None:
-    found = judged(416, ranged=True)
-    assert isinstance(found, Retry) and found.anew
-    assert isinstance(judged(416), GiveUp)
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 412, 416, 501, 304])
+def test_a_range_that_is_refused(status: int) -> None:
+    refused = judged(status, ranged=True)
+    assert isinstance(refused, WithoutRange) and refused.otherwise is None
+    assert isinstance(judged(status), GiveUp)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_fault_that_may_be_about_the_range(status: int) -> None:
+    found = judged(status, ranged=True)
+    assert isinstance(found, WithoutRange) and type(found.otherwise) is type(judged(status))
+    # Where ranges were served, or bytes have come, it is a fault as any.
+    served: list[dict[str, Any]] = [{"download": download(ranges=True)}, {"began_well": True}]
+    for facts in served:
+        assert type(judged(status, ranged=True, **facts)) is type(judged(status))
+    assert isinstance(judged(status, {"retry-after": "3"}, ranged=True), Wait)
+
+
+@pytest.mark.parametrize("status", [401, 402, 407, 410, 423, 429, 451, 511])
+def test_what_is_not_about_the_range(status: int) -> None:
+    assert type(judged(status, ranged=True)) is type(judged(status))
+    gated = judged(403, {"x-error-code": "GatedRepo"}, ranged=True)
+    assert isinstance(gated, GiveUp)
+
+
+def test_a_body_that_is_all_there_is_whole_whatever_ends_it() -> None:
+    for number in (pycurl.E_PARTIAL_FILE, pycurl.E_RECV_ERROR, pycurl.E_OPERATION_TIMEDOUT):
+        assert judged(200, number=number, all_there=True) == Whole()
+        unproven = download(sha256=None)
+        assert judged(200, number=number, all_there=True, download=unproven) != Whole()
 
 
 @pytest.mark.parametrize(
@@ -328,7 +275,10 @@ def test_a_range_that_is_refused() -> None:
         (404, {}, "not-found"),
         (410, {}, "not-found"),
         (400, {}, "network"),
-        (451, {}, "network"),
+        (451, {}, "refused"),
+        (402, {}, "quota"),
+        (423, {}, "busy"),
+        (511, {}, "network"),
         (403, {"x-error-code": "GatedRepo"}, "gated"),
         (401, {"x-error-code": "RepoNotFound"}, "auth"),
         (404, {"retry-after": "5"}, "not-found"),
@@ -359,25 +309,66 @@ def test_a_share_link_that_has_expired(status: int, hint: str, head: bytes, code
     assert found.failure.problem.hint == hint
 
 
+S3_EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+SIGNED = "https://cdn/f?X-Amz-Date=20200101T000000Z&X-Amz-Expires=60&X-Amz-Signature=x"
+LANDED = "https://cdn/f"
+
+
 @pytest.mark.parametrize(
-    ("status", "hops", "tries", "landed", "again"),
+    ("status", "facts", "headers", "code"),
     [
-        (403, 1, 0, "", True),
-        (403, 1, 1, "", True),
-        (403, 1, 2, "", False),
-        (403, 0, 0, "", False),
-        (404, 1, 0, "", False),
-        (404, 1, 0, "https://signed/", True),
-        (404, 0, 0, "https://signed/", False),
+        # where a redirect led, or what an API gave
+        (403, {"hops": 1}, {}, "link-expired"),
+        (401, {"hops": 1}, {}, "link-expired"),
+        (410, {"hops": 1}, {}, "link-expired"),
+        (400, {"hops": 1, "head_": S3_EXPIRED}, {}, "link-expired"),
+        (403, {"hops": 1, "link": LANDED}, {}, "link-expired"),
+        (403, {"derived": True, "url": SIGNED}, {}, "link-expired"),
+        (401, {"derived": True, "url": SIGNED}, {"www-authenticate": "Bearer"}, "link-expired"),
+        (403, {"derived": True}, {}, "auth"),  # perhaps the file is restricted
+        # one that has served bytes, or that is no longer the newest, whatever is answered
+        (404, {"hops": 1, "link": LANDED}, {}, "not-found"),
+        (400, {"hops": 1, "link": LANDED}, {}, "network"),
+        (404, {"hops": 1, "link": "https://older"}, {}, "not-found"),
+        (200, {"hops": 1, "link": LANDED, "aside": True, "head_": PAGE}, {}, "not-a-file"),
     ],
 )
-def test_a_signed_link_whose_time_ran_out(
-    status: int, hops: int, tries: int, landed: str, again: bool
+def test_another_link_is_asked_for(
+    status: int, facts: dict[str, Any], headers: dict[str, str], code: str
 ) -> None:
-    found = judged(status, download=download(tries=tries, landed=landed), hops=hops)
-    assert isinstance(found, Retry if again else GiveUp)
-    assert isinstance(found, Retry | GiveUp)
-    assert found.failure.problem.code == ("auth" if status == 403 else "not-found")
+    wanted = download(landed=LANDED, link_uses=1) if "link" in facts else download()
+    found = judged(status, headers, download=wanted, candidate=wanted.candidates[0], **facts)
+    assert isinstance(found, Renew) and found.failure.problem.code == code
+    if code == "link-expired":
+        assert "https://h/f: " in found.failure.message and "token" not in found.failure.message
+        assert f"HTTP {status}" in found.failure.message and found.failure.problem.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "facts", "headers"),
+    [
+        (404, {"hops": 1}, {}),
+        (400, {"hops": 1}, {}),
+        (400, {"hops": 1, "head_": b"no such thing"}, {}),
+        (403, {}, {}),
+        (401, {"hops": 1}, {"www-authenticate": "Bearer"}),
+        (403, {"hops": 1}, {"x-error-code": "GatedRepo"}),  # the Hub itself, under a new name
+    ],
+)
+def test_no_link_helps(status: int, facts: dict[str, Any], headers: dict[str, str]) -> None:
+    assert isinstance(judged(status, headers, **facts), GiveUp)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [(SIGNED, "ended at 2020-01-01"), ("https://b/f?sig=x&se=2999-01-01T00:00:00Z", "is refused")],
+)
+def test_a_signed_link_of_the_manifest_cannot_be_renewed(url: str, said: str) -> None:
+    found = judged(403, url=url, head_=S3_EXPIRED)
+    assert isinstance(found, GiveUp) and found.failure.problem.code == "link-expired"
+    assert said in found.failure.message and "Request has expired" in found.failure.message
+    assert "manifest" in found.failure.problem.hint
+    assert isinstance(judged(404, url=url), GiveUp)
 
 
 def test_where_there_is_no_address_the_host_is_named() -> None:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fetcher.network.rate_limit import Allowance
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.hosts import Hosts, Pace
 from tests.kit import Run, entry, payload
@@ -49,6 +50,60 @@ def test_fewer_after_a_refusal() -> None:
     assert host.pace.limit == 16
     simulate(host.pace, lambda n: 1_000_000 * n, 3, now)
     assert host.pace.limit == 16, "it does not climb back at once"
+
+
+def far(rate: float, seconds: float, most: int = 64) -> Pace:
+    """A host 200 ms away: what new connections bring shows after eight round trips."""
+    pace, now, raised = Pace(most), 100.0, [(100.0, 0)]
+    pace.answered_in(0.2)
+    end = now + seconds
+    while now < end:
+        now += 0.5
+        if raised[-1][1] != pace.limit:
+            raised.append((now, pace.limit))
+        ready = [limit for since, limit in raised if since + 1.5 <= now]
+        pace.received += int(rate * min((ready or [0])[-1], pace.limit) * 0.5)
+        pace.review(now, short=True)
+    return pace
+
+
+def test_a_far_host_gets_some_at_once_and_more_after_their_slow_start() -> None:
+    assert far(5e6, 0.5).limit == 16
+    assert far(5e6, 10).limit == 64
+    assert far(5e6, 10, most=8).limit == 8
+
+
+def test_a_host_that_answers_at_once_begins_with_few() -> None:
+    pace = Pace(64)
+    pace.answered_in(0.0005)
+    assert pace.limit == 4
+    pace.answered_in(0.5)  # busy by now: the shortest time counts
+    assert pace.limit == 4
+
+
+def test_a_far_host_that_has_refused_gets_no_more_at_once() -> None:
+    hosts = Hosts({}, lambda _: None, 32)
+    host = hosts.get("h")
+    hosts.ask_to_wait(host, 1, 429)
+    host.answered_in(0.2)
+    hosts.review(lambda _: True)
+    assert host.pace.limit == 2
+
+
+def test_no_more_requests_than_the_host_allows() -> None:
+    hosts = Hosts({}, lambda _: None, 32)
+    host = hosts.get("h")
+    host.pace.limit = 16
+    hosts.allowed(host, Allowance(5, 60))
+    assert host.most() == 5
+    hosts.allowed(host, Allowance(7, 60))  # an answer that was overtaken
+    assert host.most() == 5 and host.not_before == 0
+    hosts.allowed(host, Allowance(0, 60))
+    assert host.not_before > time.monotonic() + 55
+    host.allows_until = time.monotonic() - 1
+    assert host.most() == 16
+    hosts.allowed(host, Allowance(9, 60))
+    assert host.most() == 9
 
 
 def test_jobs_is_the_most() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -19,9 +20,9 @@ from fetcher.sources.base import FileEntry
 from fetcher.store import part_notes
 from fetcher.store.part_notes import PartNote
 from fetcher.store.store import Part
-from fetcher.transfer import partial_file
-from fetcher.transfer.hashing import TailHasher
-from fetcher.transfer.partial_file import PartialFile, Segment
+from fetcher.transfer import body_hasher, body_writer, partial_file
+from fetcher.transfer.body_writer import BodyWriter
+from fetcher.transfer.partial_file import Follower, PartialFile, Segment
 
 STEP = 8  # bytes of a segment here
 SIZE = 4 * STEP + 3
@@ -34,8 +35,9 @@ class Wanted:
     file: FileEntry
     validator: str = ""
     anew: bool = False
-    decode: bool = False
+    decode: str = ""
     no_ranges: bool = False
+    follower: Follower | None = None
 
 
 class Desk:
@@ -44,13 +46,13 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "x.part"
         self.map = folder / "x.part.map"
-        self.hasher = TailHasher(durable=False)
+        self.writer = BodyWriter(durable=False)
         self.opened: list[PartialFile] = []
         self.path.touch()
 
     def open(self, size: int | None = SIZE, key: bool = True, **facts: object) -> PartialFile:
         wanted = Wanted(FileEntry("x", size, SHA if key else None), **facts)  # type: ignore[arg-type]
-        file = PartialFile(wanted, Part(str(self.path), 0), self.hasher)
+        file = PartialFile(wanted, Part(str(self.path), 0), self.writer)
         self.opened.append(file)
         return file
 
@@ -77,7 +79,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     yield desk
     for file in desk.opened:
         file.close()
-    desk.hasher.close()
+    desk.writer.close()
 
 
 def spans(file: PartialFile) -> list[tuple[int, int | None, int]]:
@@ -126,6 +128,7 @@ def test_a_file_in_one_stream(desk: Desk) -> None:
     assert file.write(file.segments[0], [DATA[:3], b"", DATA[3:7]]) == 7
     assert (file.got, file.frontier, file.complete) == (7, 7, False)
     assert file.write(file.segments[0], [DATA[7:]]) == SIZE - 7
+    file.settle()
     assert file.complete and desk.path.read_bytes() == DATA
     assert not desk.map.exists()
 
@@ -134,6 +137,7 @@ def test_many_small_buffers_are_written_in_order(desk: Desk) -> None:
     file = desk.open(size=None)
     data = bytes(n % 251 for n in range(1100))
     assert file.write(file.segments[0], [bytes([byte]) for byte in data]) == 1100
+    file.settle()
     assert desk.path.read_bytes() == data
 
 
@@ -146,10 +150,95 @@ def test_what_the_system_writes_in_part_is_written_whole(
     file = desk.open()
     file.write(file.segments[0], [DATA[:1]])
     assert file.write(file.segments[0], [DATA[1:9], DATA[9:20]]) == 19
+    file.settle()
     assert desk.path.read_bytes() == DATA[:20]
     monkeypatch.delattr(os, "pwritev")  # as on macOS
     file.write(file.segments[0], [DATA[20:]])
+    file.settle()
     assert desk.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_after_a_piece_that_could_not_be_written_none_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, ranges: bool
+) -> None:
+    """A hole would look like bytes to the next run."""
+    pwritev = os.pwritev
+    full = threading.Event()
+
+    def write(fd: int, data: list[bytes], at: int) -> int:
+        if at >= 8 and full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwritev(fd, data, at)
+
+    monkeypatch.setattr(os, "pwritev", write)
+    file = desk.open()
+    if ranges:
+        file.split()
+    file.write(file.segments[0], [DATA[:8]])
+    file.settle()
+    full.set()
+    segment = file.segments[-1]
+    with pytest.raises(OSError, match="No space"):  # some time after it happened
+        while True:
+            file.write(segment, [DATA[segment.at : segment.at + 1]])
+            file.settle()
+    full.clear()
+    with pytest.raises(OSError, match="No space"):
+        file.write(segment, [DATA[segment.at : segment.at + 1]])
+    with pytest.raises(Failure) as caught:
+        file.finish()
+    assert caught.value.problem.code == "disk-space"
+    file.close()
+    assert desk.open().got == 8
+
+
+def test_much_that_waits_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_writer, "_MOST_WAITING", 10)
+    going, waiting, pwritev = threading.Event(), [], os.pwritev
+
+    def write(fd: int, data: list[bytes], at: int) -> int:
+        going.wait(20)
+        waiting.append(desk.writer._waiting)
+        return pwritev(fd, data, at)
+
+    monkeypatch.setattr(os, "pwritev", write)
+    file = desk.open()
+    threading.Timer(0.05, going.set).start()
+    for at in range(SIZE):
+        file.write(file.segments[0], [DATA[at : at + 1]])
+    file.settle()
+    assert desk.path.read_bytes() == DATA and max(waiting) <= 11
+
+
+@given(st.data())
+def test_whatever_the_order_the_digest_is_right(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """From memory what is the next, from the file what came before its time; in any thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partial_file, "SEGMENT", STEP)
+        patch.setattr(partial_file, "RANGES_FROM", STEP)
+        patch.setattr(body_hasher, "BLOCK", data.draw(st.sampled_from([1, 5, 1000])))
+        patch.setattr(body_hasher, "_PIECE", 3)
+        desk = Desk(tmp_path_factory.mktemp("partial"))
+        file = desk.open()
+        file.prepare()
+        while not file.complete:
+            segment = data.draw(st.sampled_from([one for one in file.segments if not one.whole]))
+            assert segment.stop is not None
+            size = data.draw(st.integers(1, segment.stop - segment.at))
+            write = data.draw(st.sampled_from([file.write, file.write_now]))
+            write(segment, [DATA[segment.at : segment.at + size]])
+            file.caught_up()
+            if data.draw(st.booleans()):
+                file.settle()
+        ready = threading.Event()
+        tail = file.finish()
+        desk.writer.finish(tail, SIZE, ready.set)
+        assert ready.wait(20)
+        assert tail.digests() == (hashlib.sha256(DATA).hexdigest(), "")
+        desk.writer.close()
 
 
 # What the next run finds
@@ -175,7 +264,7 @@ def test_more_than_there_should_be_is_of_another_file(desk: Desk) -> None:
         ({"key": False}, False),
         ({"key": False, "validator": '"v"'}, True),
         ({"anew": True}, False),
-        ({"decode": True}, False),
+        ({"decode": "here"}, False),
         ({"size": None, "key": False, "validator": '"v"'}, True),
         ({"size": None}, True),
         ({"no_ranges": True}, True),
@@ -267,7 +356,7 @@ def test_a_record_with_something_behind_it(desk: Desk) -> None:
         ({"size": None}, False),
         ({"key": False, "validator": '"v"'}, False),
         ({"no_ranges": True}, False),
-        ({"decode": True}, False),
+        ({"decode": "here"}, False),
     ],
 )
 def test_when_ranges_are_worth_trying(desk: Desk, facts: dict[str, object], split: bool) -> None:
@@ -319,8 +408,10 @@ def test_writing_in_any_order(desk: Desk) -> None:
         segment = file.segments[n]
         half = DATA[segment.start : segment.start + 2]
         assert file.write(segment, [half]) == 2
+        file.settle()
         assert desk.recorded()[n] == 2
         file.write(segment, [DATA[segment.at : segment.stop]])
+        file.settle()
         assert desk.recorded()[n] == segment.got
         fronts.append(file.frontier)
         assert not file.complete or n == 1
@@ -362,7 +453,7 @@ def test_whatever_arrives_the_next_run_believes_no_more(
         finally:
             for one in desk.opened:
                 one.close()
-            desk.hasher.close()
+            desk.writer.close()
 
 
 def test_joining_keeps_the_beginning_alone(desk: Desk) -> None:
@@ -402,14 +493,14 @@ def test_restarting(desk: Desk) -> None:
     file.write(file.segments[0], [DATA])
     tail = file.finish()
     ready = threading.Event()
-    desk.hasher.finish(tail, SIZE, ready.set)
+    desk.writer.finish(tail, SIZE, ready.set)
     assert ready.wait(20) and getattr(file, "tail") is None  # noqa: B009 - finish() has changed it
     assert tail.digests() == (hashlib.sha256(DATA).hexdigest(), "")
 
 
 def test_the_git_id_is_made_where_it_is_what_is_known(desk: Desk) -> None:
     wanted = Wanted(FileEntry("x", SIZE, None, "b" * 40))
-    file = PartialFile(wanted, Part(str(desk.path), 0), desk.hasher)
+    file = PartialFile(wanted, Part(str(desk.path), 0), desk.writer)
     desk.opened.append(file)
     assert file.tail is not None and file.tail.git is not None
     file.restart()
@@ -424,8 +515,10 @@ def test_the_hasher_is_told_how_far_it_may_read(desk: Desk) -> None:
     file = desk.open()
     assert file.tail is not None and file.tail.written == 8
     file.write(file.segments[1], [DATA[8:12]])
+    file.settle()
     assert file.tail.written == 12
     file.write(file.segments[1], [DATA[12:16]])
+    file.settle()
     assert file.tail.written == SIZE
 
 

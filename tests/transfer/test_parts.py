@@ -10,8 +10,9 @@ import pytest
 
 from fetcher.errors import Failure, Problem
 from fetcher.sources.base import FileEntry
+from fetcher.transfer.body_hasher import Tail
+from fetcher.transfer.body_writer import BodyWriter
 from fetcher.transfer.download import Download
-from fetcher.transfer.hashing import Tail, TailHasher
 from fetcher.transfer.hosts import MAX_WAITS, Hosts
 from fetcher.transfer.outcomes import is_sign_in
 from fetcher.ui.meter import DOWNLOADING, InFlight
@@ -20,7 +21,7 @@ from fetcher.ui.units import human_bytes, human_seconds
 from tests.kit import git_blob, payload, sha256
 
 
-def finished(hasher: TailHasher, tail: Tail, written: int) -> Tail:
+def finished(hasher: BodyWriter, tail: Tail, written: int) -> Tail:
     done: queue.Queue[None] = queue.Queue()
     hasher.finish(tail, written, lambda: done.put(None))
     done.get(timeout=10)
@@ -29,7 +30,7 @@ def finished(hasher: TailHasher, tail: Tail, written: int) -> Tail:
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 22) - 1, 1 << 22, (1 << 22) + 1, 3 << 22])
 def test_the_hasher_follows_a_growing_file(tmp_path: Path, size: int) -> None:
-    data, hasher = payload(size), TailHasher()
+    data, hasher = payload(size), BodyWriter()
     path = tmp_path / "f"
     path.write_bytes(b"")
     tail = hasher.follow(str(path), size)
@@ -42,7 +43,7 @@ def test_the_hasher_follows_a_growing_file(tmp_path: Path, size: int) -> None:
 
 
 def test_the_hasher_outlives_a_broken_file(tmp_path: Path) -> None:
-    hasher = TailHasher()
+    hasher = BodyWriter()
     (tmp_path / "short").write_bytes(b"12")
     for name, size in (("absent", 3), ("short", 3), ("short", 5 << 20)):
         tail = hasher.follow(str(tmp_path / name), None)

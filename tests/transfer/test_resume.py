@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.store.store import Store
 from fetcher.transfer.engine import Engine
 from fetcher.ui.progress import Progress
-from tests.kit import Run, entry, payload, sha256
+from tests.kit import Run, entry, payload, sha256, wait_for
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request
 
@@ -47,13 +46,6 @@ def start(root: Path, url: str, data: bytes, digest: bool = True) -> subprocess.
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def offset(request: Request) -> int:
@@ -218,6 +210,25 @@ def test_ctrl_c_leaves_what_the_next_run_completes(
     stall.times = 0
     run.fresh_network()
     assert run.one(entry("f.bin", LARGE), url).downloaded == 3_000_000
+
+
+@pytest.mark.parametrize("etag", [True, False])
+def test_what_nobody_could_go_on_with_is_not_left(
+    run: Run, files: FileServer, monkeypatch: pytest.MonkeyPatch, etag: bool
+) -> None:
+    """Without a digest, and without a word of the server, the next run would begin anew."""
+    url = files.add("f.bin", LARGE, etag=etag)
+    files.faults.add("f.bin", "stall", n=5_000_000)
+    progress = Progress(run.stream, quiet=True)
+
+    def tick(_: object) -> None:
+        if sum(one.bytes for one in engine._in_flight()) >= 5_000_000:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "tick", tick)
+    with pytest.raises(KeyboardInterrupt), Engine(run.network, run.store, progress) as engine:
+        engine.run([run.download(FileEntry("f.bin", len(LARGE)), url)])
+    assert len(run.leftovers()) == (1 if etag else 0)
 
 
 def test_an_error_anywhere_ends_the_run(run: Run, files: FileServer) -> None:

@@ -127,6 +127,20 @@ def test_a_few_files_need_none(run: Run, batch: Batch) -> None:
     assert not batch.get(run.root, limit_rate="100M")["used"], "one process keeps the limit"
 
 
+def test_one_that_comes_far_too_slowly_is_asked_for_again(
+    run: Run, files: FileServer, batch: Batch
+) -> None:
+    data = payload(100_000, 5)
+    batch.contents["0300.bin"] = data
+    files.add("0300.bin", data)
+    files.faults.add("0300.bin", "slow", rate=5_000, times=1)
+    began = time.monotonic()
+    found = batch.get(run.root)
+    assert found["used"] and not found["failed"] and batch.all_there(run.store)
+    assert time.monotonic() - began < 15, "the first answer takes 20 s"
+    assert len(files.matching("0300.bin")) == 2 and len(files.requests) == COUNT + 1
+
+
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cut": ("cut", {"n": 100}),
     "reset": ("cut", {"n": 100, "reset": True}),
