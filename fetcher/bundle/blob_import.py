@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import Stat, sha256_of
 from fetcher.fs.extents import part_of
-from fetcher.fs.free_space import free_bytes
+from fetcher.fs.free_space import allocated, free_bytes
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, Bundle, summary_of
 from fetcher.mirror.copying import copy_into, write_all
 from fetcher.mirror.verify_bundle import BundleVerifier
+from fetcher.store.demands import demands
+from fetcher.store.parts import Keeping, free, freed_words, others
 from fetcher.store.store import Part, Store
 from fetcher.ui.units import human_bytes
 
@@ -97,24 +99,33 @@ def missing_contents(bundles: Sequence[Bundle], store: Store) -> list[Problem]:
     return problems
 
 
-def check_free(bundles: Sequence[Bundle], store: Store) -> None:
-    """Raise Failure if the store's disk has no room for what is new."""
-    needed = sum(
-        size
+def check_free(bundles: Sequence[Bundle], store: Store, say: Callable[[str], None]) -> None:
+    """Raise Failure if the store's disk has no room for what is new, also without partial
+    downloads that no import goes on with; if these had to go, it is said."""
+    new = {
+        sha256: size
         for bundle in bundles
         for sha256, size in bundle.contents.payload().items()
         if _BLOB + sha256 in bundle.container.sizes and not store.has(sha256, size)
-    )
-    begun = sum(path.stat().st_size for path, _ in store.parts())
-    free = free_bytes(store.root)
-    if needed - begun > free:
+    }
+    keeping = Keeping([f"sha256:{sha256}" for sha256 in new])
+    needed = sum(new.values()) - keeping.begun(store)
+
+    def fits(freed: int = 0) -> bool:
+        return needed <= free_bytes(store.root) + freed
+
+    if not fits():
+        left = others(store, demands(store), keeping)
+        if fits(sum(allocated(part.stat) for part in left)):
+            say(freed_words(store, *free(left, fits)))
+    if not fits():
         raise Failure(
             "disk-space",
             t(
                 "{root}: {needed} needed, {free} free",
                 root=store.root,
-                needed=human_bytes(needed - begun),
-                free=human_bytes(free),
+                needed=human_bytes(needed),
+                free=human_bytes(free_bytes(store.root)),
             ),
             t("free some space, or point FETCH_STORE at another disk"),
         )

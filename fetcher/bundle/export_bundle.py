@@ -6,21 +6,22 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
-from fetcher.bundle.bundle_plan import BundlePlan, plan_bundle
+from fetcher.bundle.bundle_plan import BundleFile, BundlePlan, plan_bundle
 from fetcher.bundle.export_contents import collect
 from fetcher.config.boundaries import check_output
-from fetcher.errors import FetchError, Problem, UsageError
+from fetcher.errors import Failure, FetchError, Problem, UsageError
 from fetcher.fs.free_space import nearest_folder
 from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
 from fetcher.mirror.bundle import ArtifactSummary, is_bundle, open_bundle, summary_of
 from fetcher.mirror.volumes import parse_sums, sums_path
 from fetcher.operations.workspace import Workspace
+from fetcher.tree.state import State
 
 _log = logging.getLogger(__name__)
 _SIZE = re.compile(r"(\d+)([kKmMgGtT]?)(i?)[bB]?")
@@ -139,13 +140,22 @@ def _write(
         source.close()
 
 
-def _set_aside(space: Workspace) -> Callable[[str], None]:
-    """A blob of the store that turned out to be damaged is read again before it is trusted."""
+def _set_aside(space: Workspace) -> Callable[[BundleFile], None]:
+    """What turned out to be damaged, in store or tree, is read again before it is trusted."""
 
-    def damaged(sha256: str) -> None:
-        _log.info("blob %s is not what its name says: it is read again", sha256)
+    def damaged(file: BundleFile) -> None:
+        _log.info("%s does not have the sha256 %s: it is read again", file.path, file.sha256)
+        with suppress(OSError):
+            inodes = [os.stat(file.path).st_ino]  # before the store puts it elsewhere
+            state = State(space.options.into)
+            try:
+                state.doubt(inodes=inodes)
+            except Failure as failure:
+                _log.info("what was found is not remembered: %s", failure)
+            finally:
+                state.close()
         store = type(space.store)(space.store.root)
-        store.prove(sha256)
+        store.prove(file.sha256)
         store.close()
 
     return damaged

@@ -57,7 +57,7 @@ def _import(
     found.problems = missing_contents(bundles, store)
     if found.problems:
         return
-    check_free(bundles, store)
+    check_free(bundles, store, progress.say)
     sizes = [bundle.container.sizes for bundle in bundles]
     progress.begin(sum(map(len, sizes)), sum(sum(item.values()) for item in sizes))
     for bundle in bundles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
@@ -11,18 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from fetcher.errors import Failure, UsageError
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.nearest import nearest
 from fetcher.fs.private_files import scratch_folder
 from fetcher.i18n import t
+from fetcher.installation import distribution
 from fetcher.transfer.pip import FOR_PIP, PIP_TIMEOUT, pip_failure
 from fetcher.verify.host import child_process
 from fetcher.verify.host.environment import clean_environment
 
-NAME = "fetcher"
 _LIGHT_EXTRAS = ("serve", "sign")
 _PYTHON = re.compile(r"3\.\d{1,2}")
 _MANYLINUX = re.compile(r"manylinux_2_(\d{1,2})_(\w+)")
@@ -94,7 +92,7 @@ def pack(wanted: WheelhouseOptions, folder: Path, say: Callable[[str], None]) ->
 
 
 def _extras(names: Sequence[str]) -> tuple[str, ...]:
-    known = _distribution().metadata.get_all("Provides-Extra") or []
+    known = distribution.extras()
     for name in names:
         if name not in known:
             close = nearest(name, known)
@@ -119,23 +117,15 @@ def _own_wheel(folder: Path) -> Path:
     Never from a package index, where another package may have the name.
     """
     source = _source()
-    return _built(source, folder) if source is not None else _repacked(_distribution(), folder)
-
-
-def _distribution() -> metadata.Distribution:
-    """What is installed, rather than what a build has left in the source's folder."""
-    found = list(metadata.distributions(name=NAME))
-    return next((item for item in found if item.read_text("direct_url.json")), found[0])
+    return _built(source, folder) if source is not None else _repacked(distribution.own(), folder)
 
 
 def _source() -> Path | None:
     """The folder that fetch was installed from, if it is still there."""
-    try:
-        direct = json.loads(_distribution().read_text("direct_url.json") or "{}")
-    except ValueError:
-        return None
-    source = Path(unquote(urlsplit(str(direct.get("url", ""))).path))
-    return source if "dir_info" in direct and (source / "setup.cfg").is_file() else None
+    found = distribution.origin()
+    source = Path(found.address)
+    local = found.kind in {"editable", "folder"}
+    return source if local and (source / "setup.cfg").is_file() else None
 
 
 def _can_build_here() -> bool:
@@ -156,23 +146,25 @@ def _built(source: Path, folder: Path) -> Path:
         copy = Path(scratch, "source")
         shutil.copytree(source, copy, ignore=_IGNORED)
         _pip([*command, str(copy)], str(source))
-    return next(folder.glob(f"{NAME}-*.whl"))
+    return next(folder.glob("*.whl"))
 
 
-def _repacked(found: metadata.Distribution, folder: Path) -> Path:
+def _repacked(found: metadata.Distribution | None, folder: Path) -> Path:
     """A wheel of the installed files, as the installation's own list names them."""
-    target = folder / f"{NAME}-{found.version}-py3-none-any.whl"
     names = sorted(
         str(path)
-        for path in found.files or ()
+        for path in (found.files if found is not None else None) or ()
         if not str(path).startswith("..") and "__pycache__" not in str(path)
     )
-    if not names:
+    if found is None or not names:
         raise Failure(
             "refused",
             t("fetch's own files are not listed"),
             t("install fetch with pip, then try again"),
         )
+    # (What was installed under the former name is still that.)
+    name = re.sub(r"[-_.]+", "_", found.metadata["Name"])
+    target = folder / f"{name}-{found.version}-py3-none-any.whl"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
             if name.endswith((".dist-info/INSTALLER", ".dist-info/REQUESTED", "direct_url.json")):

@@ -46,7 +46,7 @@ class BundleSink(Protocol):
 class BundleSource:
     """Reads files and hashes them in other threads; `settle` tells of those that are damaged."""
 
-    def __init__(self, tick: Tick, damaged: Callable[[str], None]) -> None:
+    def __init__(self, tick: Tick, damaged: Callable[[BundleFile], None]) -> None:
         self._tick = tick
         self._damaged = damaged
         self._hashes = HashPool(self._proven)
@@ -97,11 +97,11 @@ class BundleSource:
     def _proven(self, file: BundleFile, found: str) -> None:
         if found == file.sha256:
             return
-        self._damaged(file.sha256)
+        self._damaged(file)
         raise Failure(
             "digest-mismatch",
             t("{path} is damaged: it no longer has the bytes that its digest says", path=file.path),
-            t("run `fetch all` to get it again, then export again"),
+            t("run `fetch all --overwrite` to get it again, then export again"),
             file=file.name,
         )
 
@@ -182,12 +182,11 @@ def _there(path: str) -> bool:
     return os.path.lexists(path)
 
 
-def _in_the_way(path: str) -> Failure:
-    return Failure(
-        "conflict",
-        t("{path} is there already", path=path),
-        t("choose another name, or replace it: --overwrite"),
-    )
+def _in_the_way(path: str, replaceable: bool = True) -> Failure:
+    hint = t("choose another name, or replace it: --overwrite")
+    if not replaceable:  # whatever is said: only a bundle makes way for one
+        hint = t("it is no finished bundle, so it is not replaced: choose another name")
+    return Failure("conflict", t("{path} is there already", path=path), hint)
 
 
 def _write_failure(error: OSError, base: str) -> Failure:
@@ -215,7 +214,7 @@ def write_folder(
     tidy(str(target))  # what an export that was killed at its start had there is not foreign
     foreign = target.is_dir() and any(target.iterdir()) and not marker.exists()
     if _there(str(target)) and (not target.is_dir() or (foreign and not (overwrite and finished))):
-        raise _in_the_way(str(target))
+        raise _in_the_way(str(target), replaceable=finished)
     wanted = {file.name for file in plan.files}
     try:
         there = _keep_wanted(target, wanted) if target.is_dir() else 0

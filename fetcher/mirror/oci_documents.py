@@ -20,6 +20,7 @@ from typing import NamedTuple, TypedDict
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
+from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
 from fetcher.mirror.inventory import ArtifactRecord, HeldArtifact, SourceFields
 from fetcher.sources.base import FileEntry, shown, sound_size
@@ -534,13 +535,11 @@ class _IndexReader:
         for layer, notes in layers:
             path = _title(notes, name)
             if (other := claims.claim(path)) is not None:
+                own, taken = told_apart(path, other)
                 raise _Malformed(
-                    t(
-                        "{name}: {path!r} stands there twice, or collides with {other!r}",
-                        name=name,
-                        path=path,
-                        other=other,
-                    )
+                    t("{name}: {own} stands there twice", name=name, own=own)
+                    if path == other
+                    else t("{name}: {own} collides with {other}", name=name, own=own, other=taken)
                 )
             git_blob = notes.get(_GIT_BLOB)
             if git_blob is not None and not (

@@ -41,10 +41,13 @@ class Bucket(RemoteFolder):
             import obstore
             from obstore.store import S3Store
         except ImportError as error:
+            from fetcher.installation.commands import install_extra
+
             text = t(
                 "{location} needs the package obstore ({error})", location=location, error=error
             )
-            raise UsageError(text, t("pip install 'fetcher[s3]'")) from error
+            hint = t("install it: {command}", command=install_extra("s3", "obstore"))
+            raise UsageError(text, hint) from error
         self.label = location
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         self._network = network

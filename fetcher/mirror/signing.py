@@ -21,7 +21,6 @@ from fetcher.mirror.bundle import MAX_SIGNATURE, SUMS_SIGNATURE
 from fetcher.mirror.signer import Signer
 from fetcher.verify.contract.regular import read_regular
 
-_HINT = t("pip install 'fetcher[sign]'")
 _MAX_DETACHED = 1024
 _MAX_KEY = 1 << 20
 # How model-signing names what differs: extra and missing files in a row, others one by one.
@@ -63,8 +62,12 @@ def _library(what: str) -> Iterator[Any]:
         import model_signing.signing
         import model_signing.verifying
     except ImportError as error:
+        from fetcher.installation.commands import install_extra
+
         text = t("{what} needs the package model-signing", what=what)
-        raise UsageError(t("{text} ({error})", text=text, error=error), _HINT) from error
+        line = install_extra("sign", "model-signing")
+        hint = t("install it: {command}", command=line)
+        raise UsageError(t("{text} ({error})", text=text, error=error), hint) from error
     with contextlib.redirect_stdout(io.StringIO()):
         yield model_signing
 

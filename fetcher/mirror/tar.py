@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, printable
+from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
 from fetcher.mirror.volumes import VolumeReader
 
@@ -209,12 +210,11 @@ class _Scan:
                 raise self.refuse(t("the folder {shown} has bytes", shown=shown))
             return
         if (other := self._claims.claim(path)) is not None:
+            own, taken = told_apart(path, other)
             raise self.refuse(
-                t(
-                    "{shown} stands there twice, or collides with {other!r}",
-                    shown=shown,
-                    other=printable(other),
-                )
+                t("{own} stands there twice", own=own)
+                if path == other
+                else t("{own} collides with {other}", own=own, other=taken)
             )
         self.members[path] = Member(self.offset, size)
         self._skip(size)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fetcher.fs import logins, placeholders
 from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.sources.base import Source
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 # By their `type`, module and class; a manifest needs one or two of them.
 BUILT_IN = {
     "huggingface": "HuggingFace",
+    "hf-bucket": "HubBucket",
     "github": "GitHub",
+    "git": "Git",
     "genforce": "GenForce",
     "url": "Url",
     "gdrive": "GDrive",
@@ -30,16 +34,39 @@ BUILT_IN = {
     "dropbox": "Dropbox",
     "onedrive": "OneDrive",
     "sharepoint": "SharePoint",
+    "s3": "S3",
+    "gs": "GoogleStorage",
+    "az": "AzureBlob",
+    "kaggle": "Kaggle",
     "local": "Local",
     "pypi": "PyPI",
     "mirror": "FetchMirror",
 }
-_MODULES = {"mirror": "fetch_mirror", "zenodo": "records", "doi": "records"} | dict.fromkeys(
-    ("dropbox", "onedrive", "sharepoint"), "shares"
-)
+_MODULES = {
+    "mirror": "fetch_mirror",
+    "hf-bucket": "hf_bucket",
+    "zenodo": "records",
+    "doi": "records",
+} | dict.fromkeys(("dropbox", "onedrive", "sharepoint"), "shares")
 _TYPE_FIELD = Field(Text(), t("kind of source"), required=True)
 _URL_SCHEMES = {"http", "https", "ftp", "ftps"}
-_SHORT = {"hf": "huggingface", "gh": "github", "file": "local"}
+_SHORT = {"hf": "huggingface", "gh": "github", "file": "local", "git+https": "git"}
+
+
+_BUCKET = re.compile(r"buckets/[^/@:]+/")
+
+
+def kind_of_short(prefix: str, rest: str) -> str:
+    """The `type` that a short form's prefix means."""
+    kind = _SHORT.get(prefix, prefix)
+    return "hf-bucket" if kind == "huggingface" and _BUCKET.match(rest) else kind
+
+
+def is_short_form(text: str) -> bool:
+    """Whether a text begins as a source's short form does; not those of this machine."""
+    prefix, colon, rest = text.partition(":")
+    kind = _SHORT.get(prefix, prefix)
+    return bool(colon and rest) and kind in BUILT_IN and kind not in {"local", "mirror", "pypi"}
 
 
 @lru_cache(maxsize=1)
@@ -75,6 +102,13 @@ def _type_names(mirror: bool) -> list[str]:
     return [kind.type for kind in built_in() if mirror or not kind.mirror_only] + [*_entry_points()]
 
 
+@lru_cache(maxsize=64)  # plug-ins have types as well
+def _record_of(kind: type[Source]) -> Record:
+    """The fields of a type's long form."""
+    fields = {"type": _TYPE_FIELD, **kind.fields}
+    return Record(t("a source of type {type}", type=kind.type), fields)
+
+
 def _made(kind: type[Source], values: Values) -> Source:
     if len(values.get("path", "")) > 1:
         values["path"] = values["path"].rstrip("/")
@@ -97,6 +131,38 @@ def made_of_texts(
     return INVALID if INVALID in values.values() else _made(kind, values)
 
 
+def _has_variable(node: Node, document: Document) -> bool:
+    """Whether a source's text, or one of its fields, has a variable, which is noted."""
+    values = [value for _, value in node.pairs] or [node]
+    if not any(placeholders.has_sign(value.text) for value in values):
+        return False
+    kind = node_of(node, "type").text if node.kind == "mapping" else node.text.partition(":")[0]
+    found = False
+    for value in values:
+        text = value.text if value.kind == "scalar" else ""
+        if value is node and "://" not in text:
+            text = text.partition(":")[2]
+        if _SHORT.get(kind, kind) == "local" and text.startswith("~"):
+            text = text[1:]  # that is replaced, and needs the person's word
+        where = placeholders.Where.ADDRESS if "://" in text else placeholders.Where.FILE
+        if complaint := placeholders.complaint(text, where):
+            found = True
+            hint = placeholders.advice(text, placeholders.Where.ADDRESS)
+            what = t("{found} {complaint}", found=value.describe(), complaint=complaint)
+            document.problem(value, what, hint)
+    return found
+
+
+def _has_login(node: Node, document: Document) -> bool:
+    """Whether a source's text, or one of its fields, lets in whoever reads it, which is noted."""
+    count = len(document.problems)
+    for value in [value for _, value in node.pairs] or [node]:
+        if value.kind == "scalar" and (wrong := logins.complaint(value.text)):
+            what = t("{found}: {complaint}", found=value.describe(), complaint=wrong)
+            document.problem(value, what, logins.advice(value.text))
+    return len(document.problems) > count
+
+
 class SourceType(Type):
     """A source: a mapping with `type`, or its short form as text."""
 
@@ -107,6 +173,12 @@ class SourceType(Type):
 
     def decode(self, node: Node, document: Document) -> Any:
         """The Source, or INVALID."""
+        if _has_variable(node, document):
+            return INVALID
+        found = self._decoded(node, document)
+        return INVALID if found is INVALID or _has_login(node, document) else found
+
+    def _decoded(self, node: Node, document: Document) -> Any:
         if node.kind == "scalar" and not node.is_null:
             return self._short(node, document)
         if node.kind != "mapping":
@@ -156,8 +228,7 @@ class SourceType(Type):
         return kind
 
     def _build(self, kind: type[Source], node: Node, document: Document) -> Any:
-        fields = {"type": _TYPE_FIELD, **kind.fields}
-        values = Record(t("a source of type {type}", type=kind.type), fields).decode(node, document)
+        values = _record_of(kind).decode(node, document)
         if values is INVALID or not kind.check_fields(node, values, document):
             return INVALID
         values.pop("type")
@@ -165,13 +236,13 @@ class SourceType(Type):
 
     def _short(self, node: Node, document: Document) -> Any:
         prefix, colon, rest = node.text.partition(":")
-        if prefix in _URL_SCHEMES:
-            prefix, rest = "url", node.text
+        if prefix.lower() in _URL_SCHEMES:
+            prefix, rest = "url", f"{prefix.lower()}:{rest}"
             if not rest.endswith("/") and (found := self._pasted(node, document)) is not None:
                 return found
         if not colon or not rest:
             return self.wrong(node, document)
-        kind = self._kind(_SHORT.get(prefix, prefix), node, document)
+        kind = self._kind(kind_of_short(prefix, rest), node, document)
         if kind is None:
             return INVALID
         try:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from fetcher.i18n import t
-from fetcher.sources import made_of_texts, source_type
+from fetcher.sources import kind_of_short, made_of_texts, source_type
 from fetcher.sources.base import Source
 from fetcher.sources.github import GitHub
+from fetcher.sources.hf_bucket import PREFIX, HubBucket
 from fetcher.sources.huggingface import REPO, HuggingFace
 from fetcher.yamldoc.nodes import Document, Node
 
@@ -37,7 +38,7 @@ def source_of(text: str, hub: str = "") -> Source | None:
         return _of_page(text, hub)
     prefix, colon, rest = text.partition(":")
     if colon and prefix in _SHORT:
-        kind = _SHORT[prefix]
+        kind = HubBucket if kind_of_short(prefix, rest) == HubBucket.type else _SHORT[prefix]
         return _made(kind, kind.from_short(rest))
     return None
 
@@ -52,12 +53,21 @@ def written_out(text: str, hub: str = "") -> tuple[type[Source], dict[str, str]]
         return shared
     site, segments = _site(text, hub)
     if not site:
-        return None
+        return _cloned(text)
     found = _of_hub(segments, True) if site == "hub" else _of_github(segments, True)
     if found is None:
         raise ValueError(t("is a web page, and not that of a repository"))
     kind, texts = found
     return kind, {name: value for name, value in texts.items() if value}
+
+
+def _cloned(text: str) -> tuple[type[Source], dict[str, str]] | None:
+    """A repository by the address that git clones it from."""
+    if not text.endswith(".git"):
+        return None
+    kind = source_type("git")
+    texts = kind.from_address(text) if kind is not None else None
+    return None if kind is None or texts is None else (kind, texts)
 
 
 # Who knows the share links of a host, which may be one of its subdomains.
@@ -71,10 +81,17 @@ _LINKS = {
     "dataverse.harvard.edu": "doi",
     "modelscope.cn": "modelscope",
     "civitai.com": "civitai",
+    "kaggle.com": "kaggle",
     "dropbox.com": "dropbox",
     "1drv.ms": "onedrive",
     "onedrive.live.com": "onedrive",
     "sharepoint.com": "sharepoint",
+    "amazonaws.com": "s3",
+    "amazonaws.com.cn": "s3",
+    "storage.googleapis.com": "gs",
+    "storage.cloud.google.com": "gs",
+    "blob.core.windows.net": "az",
+    "dfs.core.windows.net": "az",
 }
 
 
@@ -177,6 +194,9 @@ _Fields = tuple[type[Source], dict[str, str]]
 
 def _of_hub(segments: list[str], whole: bool = False) -> _Fields | None:
     """The source of a page; of a file's its folder, or (`whole`) the file."""
+    if segments[:1] == [PREFIX] and len(segments) > 2:
+        fields = HubBucket.of_page(segments[1:])
+        return None if fields is None else (HubBucket, fields)
     kind = "model"
     if segments and segments[0] in {"datasets", "spaces", "models"}:
         kind, segments = segments[0].removesuffix("s"), segments[1:]

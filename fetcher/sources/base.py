@@ -14,6 +14,7 @@ from fetcher.errors import Failure
 from fetcher.fs.nearest import nearest
 from fetcher.fs.patterns import select
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
+from fetcher.fs.spelled import leave_out
 from fetcher.i18n import t
 from fetcher.network.urls import public_url
 from fetcher.yamldoc.schema import Field
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from fetcher.network.session import Network
     from fetcher.yamldoc.nodes import Document, Node
     from fetcher.yamldoc.schema import Values
+
+
+_SHOWN = 3  # names in one message
 
 
 class FileEntry(NamedTuple):
@@ -100,6 +104,7 @@ class Resolved(NamedTuple):
 
     `whole` is False where a mirror says that it lists no more than it holds. `said_by` is the
     address that was asked (see `asked`), "" if nothing was; `listing` is its answer, of a Hub.
+    `license` is what it said of the licence, where it said it in passing.
     """
 
     revision: str
@@ -107,6 +112,7 @@ class Resolved(NamedTuple):
     whole: bool = True
     said_by: str = ""
     listing: Listing | None = None
+    license: str = ""
 
 
 class Request(NamedTuple):
@@ -134,19 +140,20 @@ class UrlCandidate(NamedTuple):
     pinned: bool = False
 
 
-class DeferredCandidate(NamedTuple):
-    """A URL that must be asked for right before the transfer (signed links)."""
-
-    origin: str
-    prepare: Callable[[Network], UrlCandidate]
-
-
 class PathCandidate(NamedTuple):
     """Bytes in a local file; `link`: the person asks for a hard link instead of a copy."""
 
     origin: str
     path: str
     link: bool = False
+
+
+class DeferredCandidate(NamedTuple):
+    """A URL that must be asked for right before the transfer (signed links), or a file that must
+    be made then."""
+
+    origin: str
+    prepare: Callable[[Network], UrlCandidate | PathCandidate]
 
 
 class ExtentsCandidate(NamedTuple):
@@ -222,6 +229,14 @@ class Source(ABC):
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """Where this file's bytes can be had, best first; no network is used."""
 
+    @property
+    def packs_anew(self) -> bool:
+        """Whether its file is an archive that the service packs for each who asks.
+
+        The same members may then come in other bytes: what is in it decides, and not its digest.
+        """
+        return False
+
     def beside(self) -> Source:
         """Where files lie that stand beside this source's: itself, or the folder of its file."""
         return self
@@ -256,6 +271,22 @@ def browser_candidate(origin: str, url: str, path: str) -> UrlCandidate:
         path=path,
     )
     return UrlCandidate(origin, url, cookies=True, manual_hint=hint)
+
+
+def left_out(where: str, found: Mapping[str, str], network: Network) -> None:
+    """Tell once in a run which paths of a source are not taken; `found` says why of each."""
+    reasons = dict.fromkeys(found.values())
+    for why in reasons:
+        paths = sorted(path for path, reason in found.items() if reason == why)
+        more = len(paths) - _SHOWN
+        text = t(
+            "note: {source} leaves out {paths}{more}: {why}",
+            source=where,
+            paths=", ".join(printable(path) for path in paths[:_SHOWN]),
+            more=t(" and {more} more", more=more) if more > 0 else "",
+            why=why,
+        )
+        network.once(f"said {text}", lambda text=text: network.say(text))  # type: ignore[misc]
 
 
 def asked(url: str) -> str:
@@ -341,7 +372,10 @@ def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> li
                     name=printable(name),
                     error=error,
                 ),
-                t("exclude it in the manifest, if the repository can be trusted at all"),
+                t(
+                    "if the repository can be trusted at all, {leave_out}",
+                    leave_out=leave_out(name),
+                ),
                 file=printable(name),
             ) from error
         chosen.append(merge_known(entries[name], request, where))

@@ -122,7 +122,7 @@ class Civitai(Source):
         return Resolved(self.version, files, said_by=asked(_SITE))
 
     def _listed(self, network: Network) -> dict[str, tuple[FileEntry, str, bool]]:
-        return network.once(self.describe(), lambda: self._read(network))
+        return network.once(self.describe(), lambda: self._read(network), links=True)
 
     def _read(self, network: Network) -> dict[str, tuple[FileEntry, str, bool]]:
         """Each file with its address, and whether it is the primary one. Raises Failure."""

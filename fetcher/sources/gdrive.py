@@ -173,7 +173,7 @@ class GDrive(Source):
 
     def _listed(self, network: Network) -> dict[str, str]:
         """The ids of a folder's files by their paths; read once in a run. Raises Failure."""
-        return network.once(self.describe(), lambda: self._list(network))
+        return network.once(self.describe(), lambda: self._list(network), links=True)
 
     def _list(self, network: Network) -> dict[str, str]:
         found: dict[str, str] = {}

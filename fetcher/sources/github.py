@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from fetcher.i18n import t
 from fetcher.network.disposition import has_ending
 from fetcher.network.retry import retry_after
 from fetcher.network.session import Network, Response
+from fetcher.sources import git_lfs
 from fetcher.sources.base import (
     Candidate,
     DeferredCandidate,
@@ -29,6 +29,7 @@ from fetcher.sources.base import (
     below,
     choose,
     from_top,
+    left_out,
     shown,
     sound_size,
 )
@@ -53,12 +54,8 @@ _log = logging.getLogger(__name__)
 # Seconds to wait for a listing that is not needed.
 _BRIEF = 5.0
 REPO = r"[A-Za-z0-9][\w.-]{0,99}/(?!\.{1,2}(?:[@:/]|\Z))[\w.-]{1,100}"
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*"
-    rb"oid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"
-)
-_POINTER_SIZES = range(110, 400)
 _MAX_DEPTH = 64
+_SPDX_ID = re.compile(r"[A-Za-z0-9.+-]{1,80}")
 
 
 class _Listing(NamedTuple):
@@ -221,6 +218,18 @@ class GitHub(Source):
             )
         return found
 
+    def license(self, revision: str, network: Network) -> str:
+        """The SPDX id of a revision's licence, "" if GitHub knows none. Raises Failure."""
+        at = f"?ref={quote(revision, safe='')}" if revision and not self.release else ""
+        url = f"{self._api}/license{at}"
+        answer = network.request(url, headers=[("Accept", "application/vnd.github+json")])
+        if answer.status == 404:
+            return ""
+        if answer.status != 200:
+            raise self._failure(answer, network)
+        told = JsonFields.of(answer.json()).object("license").text("spdx_id")
+        return told if _SPDX_ID.fullmatch(told) and told != "NOASSERTION" else ""
+
     def check_access(self, network: Network) -> bool:
         """One request for the repository itself."""
         self._get(self._api, network)
@@ -280,11 +289,19 @@ class GitHub(Source):
             items = [("", item) for item in listing.items]
         entries: dict[str, FileEntry] = {}
         has_lfs = False
+        without: dict[str, str] = {}
         for folder, item in items:
+            if item.text("type") == "commit":
+                without[folder + item.text("path")] = t("is a submodule")
+                continue
             entry, relative = self._entry(folder, item)
             has_lfs = has_lfs or entry.path.rpartition("/")[2] == ".gitattributes"
-            if relative is not None and item.get("mode") != "120000":
+            if item.get("mode") == "120000":
+                without[entry.path] = t("is a link, which a source of type git follows")
+            elif relative is not None:
                 entries[relative] = entry._replace(path=relative)
+        here = {path: why for path, why in without.items() if below(self.path, path) is not None}
+        left_out(self.describe(), here, network)
         return entries, has_lfs
 
     def _listing(self, url: str, network: Network) -> _Listing:
@@ -295,7 +312,7 @@ class GitHub(Source):
             )
         truncated = bool(listing.get("truncated"))
         whole = "recursive=1" in url and not truncated
-        kinds = {"blob"} if whole else {"blob", "tree"}
+        kinds = {"blob", "commit"} if whole else {"blob", "commit", "tree"}
         items = [item for item in listing.objects("tree") if item.text("type") in kinds]
         return _Listing(items, truncated)
 
@@ -314,7 +331,7 @@ class GitHub(Source):
         pages.add(len(listing.items))
         for item in listing.items:
             full = f"{folder}{item.text('path')}"
-            if item.text("type") == "blob":
+            if item.text("type") != "tree":
                 yield folder, item
                 continue
             leads = f"{self.path}/".startswith(f"{full}/") or f"{full}/".startswith(
@@ -333,11 +350,12 @@ class GitHub(Source):
             )
             raise Failure("refused", text)
         full = folder + path
-        return FileEntry(full, size, None, sha), below(self.path, full)
+        executable = item.get("mode") == "100755"
+        return FileEntry(full, size, None, sha, executable=executable), below(self.path, full)
 
     def _through_pointer(self, file: FileEntry, commit: str, network: Network) -> FileEntry:
         """A Git LFS pointer replaced by what it points at; other files as they are."""
-        if file.size not in _POINTER_SIZES or file.path.endswith(".gitattributes"):
+        if file.size not in git_lfs.POINTER_SIZES or file.path.endswith(".gitattributes"):
             return file
         answer = self._get(self._raw(commit, file.path), network, "*/*")
         hasher = git_blob_hasher(len(answer.body))
@@ -351,10 +369,11 @@ class GitHub(Source):
                 blob=blob,
             )
             raise Failure("digest-mismatch", text, file=file.path)
-        pointer = _POINTER.fullmatch(answer.body)
+        pointer = git_lfs.pointer(answer.body)
         if not pointer:
             return file
-        return FileEntry(file.path, int(pointer[2]), pointer[1].decode(), None, lfs=True)
+        return FileEntry(file.path, pointer.size, pointer.sha256, None, lfs=True,
+                         executable=file.executable)  # fmt: skip
 
     def _full(self, path: str) -> str:
         return quote(from_top(self.path, path))
@@ -394,30 +413,13 @@ class GitHub(Source):
 
     def _batch(self, file: FileEntry, network: Network) -> UrlCandidate:
         """Ask the LFS server for a download link of one object."""
-        body = {
-            "operation": "download",
-            "transfers": ["basic"],
-            "objects": [{"oid": file.sha256, "size": file.size}],
-        }
-        mime = "application/vnd.git-lfs+json"
-        url = f"{self._web}/{self.repo}.git/info/lfs/objects/batch"
-        answer = network.request(
-            url,
-            method="POST",
-            headers=[("Accept", mime), ("Content-Type", mime)],
-            data=json.dumps(body).encode(),
-        )
+        url, answer = git_lfs.answer_of_batch(f"{self._web}/{self.repo}", file, network)
         if answer.status != 200:
             raise self._failure(answer, network)
-        try:
-            action = answer.json()["objects"][0]["actions"]["download"]
-            headers = tuple((str(k), str(v)) for k, v in (action.get("header") or {}).items())
-            network.redirected(network.rewrite(url), str(action["href"]))  # no step to plain http
-            return UrlCandidate(self.type, str(action["href"]), headers)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise Failure(
-                "missing-upstream", t("{repo}: LFS has no {path}", repo=self.repo, path=file.path)
-            ) from error
+        place = git_lfs.place_of(url, answer, file, self.type, network)
+        if place is None:
+            raise git_lfs.not_there(self.repo, file.path)
+        return place
 
     def _release(self, tag: str, network: Network) -> JsonFields:
         """What GitHub says of a release; its `assets` are objects. Raises Failure."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 from urllib.parse import quote
 
 from fetcher.config.project_choices import choose_yourself
@@ -14,7 +15,6 @@ from fetcher.errors import Failure
 from fetcher.i18n import t
 from fetcher.network.disposition import has_ending
 from fetcher.network.session import Network, Response
-from fetcher.network.urls import joined, origin_of
 from fetcher.sources.base import (
     Candidate,
     FileEntry,
@@ -39,9 +39,14 @@ from fetcher.sources.git_fields import (
     admits_revision,
     repository_field,
 )
-from fetcher.sources.pages import Pages
+from fetcher.sources.pages import Pages, next_link
 from fetcher.yamldoc.schema import Field, Text
 
+if TYPE_CHECKING:
+    from fetcher.network.rate_limit import Allowance
+
+# What the Hub documents: so many files in five minutes, without a token and with one.
+_COUNTS, _QUOTA, _QUOTA_SECONDS = "huggingface.co", (3000, 5000), 300.0
 # Smaller files come by plain HTTP in one request, where Xet needs four.
 XET_LEAST = 8 << 20
 # The Hub has no names with -- or ..: in its cache, o--m would be o/m.
@@ -52,8 +57,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")  # what stands in a URL as it is
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Header of a listing by `fetch serve` that has no more than it holds of the commit.
 PART_HEADER, PART = "X-Fetch-Listing", "part"
+_MOST_LICENSES = 8
+_LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,120}")
 _MOST_HISTORY = 20  # pages of a branch's commits
-_NEXT = re.compile(r'<([^<>]*)>[ \t]*;[ \t]*rel="?next"?')
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class HuggingFace(Source):
 
     def resolve(self, request: Request, network: Network) -> Resolved:
         """One call for the commit (none if it is pinned), one for each page of the tree."""
-        commit = self.commit(network)
+        commit, license = self._at_revision(network)
         entries, listing = self._list_file(commit, network) or self.list_commit(commit, network)
         where = t(
             "{repo}@{commit}{which}",
@@ -129,19 +135,23 @@ class HuggingFace(Source):
             which=t(" below {path!r}", path=self.path) if self.path else "",
         )
         files = choose(entries, request, where)
-        return Resolved(commit, files, listing.whole, asked(network.hub), listing)
+        return Resolved(commit, files, listing.whole, asked(network.hub), listing, license)
 
     def commit(self, network: Network) -> str:
         """The commit that is pinned, or at which the Hub says the revision is. Raises Failure."""
+        return self._at_revision(network)[0]
+
+    def _at_revision(self, network: Network) -> tuple[str, str]:
+        """The commit, and the licence that the Hub names with it ("" where nothing is asked)."""
         if COMMIT.fullmatch(self.revision):
-            return self.revision
+            return self.revision, ""
         answer = network.get_json(self._api(network, f"revision/{quote(self.revision, safe='')}"))
         self._check(answer, network)
         told = answer.json()
         commit = told.get("sha", "") if isinstance(told, dict) else ""
         if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
             raise Failure("refused", t("{source}: the Hub names no commit", source=self.describe()))
-        return commit
+        return commit, license_told(told)
 
     def was_at(self, commit: str, network: Network) -> bool:
         """Whether the Hub lists a commit in the history of the branch. Raises Failure."""
@@ -156,7 +166,7 @@ class HuggingFace(Source):
                 break
             if any(isinstance(item, dict) and item.get("id") == commit for item in found):
                 return True
-            url = self._next(answer, network)
+            url = next_link(answer, network, self.describe())
         return False
 
     def list_commit(self, commit: str, network: Network) -> tuple[dict[str, FileEntry], Listing]:
@@ -191,7 +201,7 @@ class HuggingFace(Source):
             own: list[object] = [
                 item for item in listed if isinstance(item, dict) and item.get("path") == self.path
             ]
-            entries, url = self.entries(own), self._next(answer, network)
+            entries, url = self.entries(own), next_link(answer, network, self.describe())
         if not entries:
             return None
         return entries, self._listing(commit, pages, False, network)
@@ -222,26 +232,12 @@ class HuggingFace(Source):
                 raise Failure(
                     "refused", t("{source}: the Hub's listing is no list", source=self.describe())
                 )
-            pages.add(len(listing))
+            pages.add(len(listing), hashlib.sha256(answer.body).digest())
             yield answer, listing
-            url = self._next(answer, network)
+            url = next_link(answer, network, self.describe())
             if not url:
                 return
         raise Failure("refused", t("{source}: the listing never ends", source=self.describe()))
-
-    def _next(self, answer: Response, network: Network) -> str:
-        """The next page's address, "" after the last. Raises Failure."""
-        following = _NEXT.search(answer.headers.get("link", ""))
-        if not following:
-            return ""
-        # The page's address is data: with another origin the token would travel there.
-        url = joined(answer.url, following[1])
-        if origin_of(network.rewrite(url)) != origin_of(answer.url):
-            raise Failure(
-                "refused",
-                t("{source}: the listing goes on at another host", source=self.describe()),
-            )
-        return url
 
     def entries(self, page: list[object]) -> dict[str, FileEntry]:
         """The files below `path` of one page of a listing, by path. Raises Failure."""
@@ -368,6 +364,20 @@ class HuggingFace(Source):
             )
         return found
 
+    def allowance(self, headers: Mapping[str, str], network: Network) -> Allowance | None:
+        """How many files the Hub lets us ask for; `headers` are of an answer for one of them.
+
+        None where nobody says: other servers need not count.
+        """
+        from fetcher.network.rate_limit import Allowance, allowance
+        from fetcher.network.urls import origin_of
+
+        told = allowance(headers)
+        if told is not None or origin_of(network.hub)[1] != _COUNTS:
+            return told
+        quota = _QUOTA[network.authorization(network.hub + "/") is not None]
+        return Allowance(quota, _QUOTA_SECONDS, quota, _QUOTA_SECONDS)
+
     def check_access(self, network: Network) -> bool:
         """The Hub's own question; a mirror that does not know it is asked for a small file."""
         url = self._api(network, "auth-check")
@@ -390,7 +400,7 @@ class HuggingFace(Source):
         url = self._resolve_url(revision, file.path, network)
         pinned = _is_commit(revision or self.revision)
         found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
-        if other := self._other_name(file):  # a mirror: whatever it is called there
+        if self.path and (other := self._other_name(file)):  # a mirror: whatever it is called there
             at = f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}"
             found.append(UrlCandidate(self.type, at + quote(other), pinned=pinned))
         large = file.lfs and (file.size or 0) >= XET_LEAST
@@ -409,6 +419,30 @@ class HuggingFace(Source):
     def access_probe(self, revision: str, path: str, network: Network) -> UrlCandidate | None:
         """HEAD of one file: only the file itself is behind the gate, listings are not."""
         return UrlCandidate(self.type, self._resolve_url(revision, path, network))
+
+
+def license_told(info: Mapping[str, object]) -> str:
+    """The licence that the Hub's answer about a revision names, in its own words; "" for none.
+
+    Several in a card's list hold together.
+    """
+    card, tags = info.get("cardData"), info.get("tags")
+    card = card if isinstance(card, dict) else {}
+    stated = card.get("license")
+    named = card.get("license_name")
+    found = [one for one in (stated if isinstance(stated, list) else [stated]) if _is_line(one)]
+    if found == ["other"] and _is_line(named):
+        found = [named]
+    if not found and isinstance(tags, list):
+        prefix = "license:"
+        found = [
+            tag.removeprefix(prefix) for tag in tags if _is_line(tag) and tag.startswith(prefix)
+        ]
+    return " AND ".join(dict.fromkeys(found[:_MOST_LICENSES]))
+
+
+def _is_line(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(_LINE.fullmatch(value))
 
 
 @lru_cache(maxsize=64)

@@ -110,6 +110,10 @@ class Local(Source):
             ) from error
         return Resolved("", files)
 
+    def names(self, network: Network) -> list[str]:
+        """The files' names, sorted; none is read. Raises Failure, OSError."""
+        return sorted(name for name, _ in self._list(self._base(network)))
+
     def check_access(self, network: Network) -> bool:
         """Whether it is there."""
         base = self._base(network)

@@ -131,7 +131,7 @@ class ModelScope(Source):
         while True:
             more = {"PageNumber": str(number), "PageSize": str(_PER_PAGE)}
             found = self._page(f"{self._api}/tree?{urlencode({**query, **more})}", network)
-            pages.add(len(found))
+            pages.add(len(found), tuple(item.text("Path") for item in found[:1] + found[-1:]))
             yield from found
             if len(found) < _PER_PAGE:
                 return

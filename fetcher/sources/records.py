@@ -6,6 +6,7 @@ doi.org.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class RecordSource(Source):
         return UrlCandidate(self.type, found[1], manual_hint=hint)
 
     def _listed(self, network: Network) -> _Record:
-        return network.once(self.describe(), lambda: self._read(network))
+        return network.once(self.describe(), lambda: self._read(network), links=True)
 
     def _read(self, network: Network) -> _Record:
         """The record, asked of its service. Raises Failure."""
@@ -318,7 +319,7 @@ def _figshare(source: Source, article: str, version: str, network: Network) -> _
             raise _failure(source, answer, network)
         listed: Any = answer.json()
         items = [JsonFields.of(item) for item in listed] if isinstance(listed, list) else []
-        pages.add(len(items))
+        pages.add(len(items), hashlib.sha256(answer.body).digest())
         for item in items:
             digests = _digests(item.get("computed_md5") or item.get("supplied_md5"), "md5")
             entry = _entry(source, item.get("name"), item.get("size"), digests)

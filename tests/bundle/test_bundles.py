@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from fetcher.fs.extents import read
+from fetcher.fs.processes import machine
 from fetcher.mirror.bundle import open_bundle
 from fetcher.store import imports
 from fetcher.store.gc import YOUNG_SECONDS
+from fetcher.store.store import Store
 from fetcher.ui.progress import Progress
 from tests.bundle.conftest import FILES, TREE, WEIGHTS, Site, exported
 from tests.kit import sha256
@@ -329,3 +331,56 @@ def test_gc_waits_for_an_import(
     assert away.fetch("mirror", "import", bundle).code == 0
     assert f"waiting for PID {os.getpid()} on" in told[0]
     assert sweeps[0].wait(30) == 0
+
+
+def test_an_import_on_a_full_disk_has_what_others_had_begun_make_way(
+    home: Site, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there of partial downloads counts, not how far they reach; what an import goes on
+    with stays, and is taken off what it needs."""
+    bundle = exported(home, "folder")
+    away = site("away")
+    partial = away.root / "store/partial"
+    partial.mkdir(parents=True)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    end = f"{machine()}.{child.pid}.0a-1b.part"
+    sparse = partial / f"{'a' * 32}.{end}"
+    with sparse.open("wb") as stream:
+        stream.write(b"x" * 100_000)
+        stream.truncate(1 << 40)
+    own = partial / f"{Store.label_of(f'sha256:{sha256(WEIGHTS)}')}.{end}"
+    own.write_bytes(WEIGHTS[:4096])
+    missing = sum(map(len, set(FILES.values()))) - 4096
+
+    def free(_: Path) -> int:
+        return missing - 50_000 * sparse.exists()
+
+    monkeypatch.setattr("fetcher.bundle.blob_import.free_bytes", free)
+    result = away.fetch("mirror", "import", bundle)
+    assert result.code == 0, result.err
+    assert "1 partial download that this run does not go on with went, 102.4 kB" in result.err
+    assert not sparse.exists() and away.leftovers() == []
+    other = site("other")
+    monkeypatch.setattr("fetcher.bundle.blob_import.free_bytes", lambda _: missing - 1)
+    assert other.fetch("mirror", "import", bundle).code == 9
+
+
+def test_gc_names_a_bundle_and_lets_go_of_it(
+    home: Site, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = site("away")
+    bundle = exported(home, "folder")
+    assert away.fetch("mirror", "import", bundle).code == 0
+    now = time.time() + 2 * YOUNG_SECONDS
+    monkeypatch.setattr(time, "time", lambda: now)
+    dry = away.fetch("gc", "--dry-run", "--json").json
+    (found,) = [one for one in dry["results"] if one["kind"] == "import"]
+    words = away.fetch("gc", "--dry-run").out
+    assert f"bundle {bundle}" in words and f"to let go of it: {found['forget']}" in words
+    usage = away.fetch("store", "du")
+    assert f"bundle {bundle}" in usage.out, usage.err
+    assert away.fetch(*found["forget"].split()[1:], "--dry-run").code == 0
+    assert len(away.blobs()) == len(set(FILES.values()))
+    assert away.fetch(*found["forget"].split()[1:]).code == 0
+    assert away.blobs() == [] and not list((away.store / "imported").iterdir())

@@ -25,8 +25,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "redirect": {"to": REQUIRED, "code": 302},
     # to the handler's answer
     "cut": {"n": 0, "reset": False},
-    "stall": {"n": 0, "s": 3600.0},
-    "slow": {"rate": 1024},
+    "stall": {"n": 0, "s": 3600.0, "until": None},
+    "slow": {"rate": 1024, "n": 0},  # from byte `n` of the body on
     "flip": {"at": None},
     "truncate": {"n": None, "length": "right"},
     "overlong": {"extra": b"\0" * 16, "length": "right"},
@@ -130,8 +130,9 @@ class Outgoing:
     reset: bool = False
     flip_at: int | None = None
     cut: int | None = None
-    stall: tuple[int, float] | None = None
+    stall: tuple[int, float, threading.Event | None] | None = None
     rate: int | None = None
+    slow_from: int = 0
 
     @property
     def paced(self) -> bool:
@@ -143,9 +144,9 @@ class Outgoing:
         if fault.kind == "cut":
             self.cut, self.close, self.reset = params["n"], True, params["reset"]
         elif fault.kind == "stall":
-            self.stall = (params["n"], params["s"])
+            self.stall = (params["n"], params["s"], params["until"])
         elif fault.kind == "slow":
-            self.rate = params["rate"]
+            self.rate, self.slow_from = params["rate"], params["n"]
         elif fault.kind == "flip":
             at = params["at"]
             self.flip_at = (self.start + self.stop) // 2 if at is None else at
@@ -197,10 +198,15 @@ class Outgoing:
                     room = min(room, self.cut - sent)
                 if self.stall is not None:
                     if sent == self.stall[0]:
-                        pause(self.stall[1])
+                        if self.stall[2] is not None:
+                            self.stall[2].wait(self.stall[1])
+                        else:
+                            pause(self.stall[1])
                     elif sent < self.stall[0]:
                         room = min(room, self.stall[0] - sent)
-                if self.rate is not None:
+                if self.rate is not None and sent < self.slow_from:
+                    room = min(room, self.slow_from - sent)
+                elif self.rate is not None:
                     room = min(room, max(1, self.rate // 20))
                     pause(room / self.rate)
                 if room <= 0:

@@ -66,6 +66,7 @@ class GitRepo:
         symlinks: Mapping[str, str] | None = None,
         submodules: Mapping[str, str] | None = None,
         delete: Iterable[str] = (),
+        executable: Iterable[str] = (),
     ) -> str:
         """Put `files` on top of a branch; gives the commit. The same calls give the same commit."""
         in_lfs = set(lfs)
@@ -80,8 +81,10 @@ class GitRepo:
         if self.has(ref):
             out.append(f"from {ref}^0\n".encode())
         out += [f"D {_quoted(path)}\n".encode() for path in delete]
+        programs = set(executable)
         for path, content in files.items():
-            out += _blob("100644", path, self._stored(content) if path in in_lfs else read(content))
+            mode = "100755" if path in programs else "100644"
+            out += _blob(mode, path, self._stored(content) if path in in_lfs else read(content))
         for path, target in (symlinks or {}).items():
             out += _blob("120000", path, target.encode())
         for path, sha in (submodules or {}).items():

@@ -76,6 +76,7 @@ class GitHubServer(Server):
         private: bool = False,
         symlinks: Mapping[str, str] | None = None,
         submodules: Mapping[str, str] | None = None,
+        executable: Iterable[str] = (),
         sha: str | None = None,
     ) -> str:
         """A repository with one commit; gives its sha. `lfs` lists the paths kept in LFS.
@@ -85,8 +86,9 @@ class GitHubServer(Server):
         repo = Hosted(GitRepo(self.root / f"{name}.git", name, branch), private)
         self.repos[name.lower()] = repo
         real = repo.git.commit(
-            files, branch=branch, lfs=lfs, symlinks=symlinks, submodules=submodules
-        )
+            files, branch=branch, lfs=lfs, symlinks=symlinks, submodules=submodules,
+            executable=executable,
+        )  # fmt: skip
         if sha is not None:
             repo.aliases[sha] = real
         for tag in tags:
@@ -158,7 +160,10 @@ class GitHubServer(Server):
 
     def _api(self, request: Request, rest: list[str]) -> Response:
         if rest == ["rate_limit"]:
-            return Response.json({"rate": self.rate.report()})
+            if request.token is not None and request.token not in self.tokens:
+                return error(401, "Bad credentials").response
+            rate = self.rate.report()
+            return Response.json({"rate": rate | {"limit": 5000} if request.token else rate})
         headers = self._count()
         try:
             answer = self._answer(request, rest)
@@ -181,6 +186,7 @@ class GitHubServer(Server):
             "git/trees": self._tree,
             "git/blobs": self._blob,
             "contents": self._contents,
+            "license": self._license,
             "releases": self._releases,
         }
         width = 2 if rest[3:4] == ["git"] else 1
@@ -233,6 +239,15 @@ class GitHubServer(Server):
                 "license": None,
             }
         )
+
+    def _license(self, request: Request, repo: Hosted, rest: list[str]) -> Response:
+        """What GitHub makes of a commit's licence file, as far as `licenses` says."""
+        commit = repo.commit(request.query.get("ref") or repo.git.branch)
+        told = repo.licenses.get(commit)
+        if told is None:
+            raise error(404, "Not Found")
+        licence = {"key": told.lower(), "name": told, "spdx_id": told, "url": None}
+        return Response.json({"name": "LICENSE", "path": "LICENSE", "license": licence})
 
     def _commit(self, request: Request, repo: Hosted, rest: list[str]) -> Response:
         ref = "/".join(rest) or request.query.get("sha") or repo.git.branch

@@ -39,6 +39,7 @@ class Hosted:
     private: bool
     releases: list[Release] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)  # shown sha -> real sha
+    licenses: dict[str, str] = field(default_factory=dict)  # SPDX id by (real) commit
 
     @property
     def name(self) -> str:

@@ -106,8 +106,8 @@ HUB_FILES = {
 @pytest.mark.parametrize("address", HUB_FILES)
 def test_a_file_of_the_hub_alone(cli: Cli, tmp_path: Path, hub: HubServer, address: str) -> None:
     name, data = HUB_FILES[address]
-    write_project(tmp_path, "p", f"artifacts:\n  w: {{source: '{address}'}}\n",
-                  f"tree:\n  m/: w\n  other.bin: w/{name}\nhub_cache: [w]\n")  # fmt: skip
+    tree = f"tree:\n  m/{name}: w/{name}\n  other.bin: w/{name}\nhub_cache: [w]\n"
+    write_project(tmp_path, "p", f"artifacts:\n  w: {{source: '{address}'}}\n", tree)
     result = cli("all")
     assert result.code == 0, result.err
     assert [path.name for path in (tmp_path / "m").iterdir()] == [name]

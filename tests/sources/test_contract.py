@@ -11,29 +11,46 @@ from pathlib import Path
 import pytest
 
 from fetcher.config.settings import Value
+from fetcher.sources.az import AzureBlob
 from fetcher.sources.base import FileEntry, Source
 from fetcher.sources.civitai import Civitai
 from fetcher.sources.fetch_mirror import FetchMirror
 from fetcher.sources.gdrive import GDrive
 from fetcher.sources.genforce import GenForce
+from fetcher.sources.git import Git
 from fetcher.sources.github import GitHub
+from fetcher.sources.gs import GoogleStorage
+from fetcher.sources.hf_bucket import HubBucket
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.kaggle import Kaggle
 from fetcher.sources.local import Local
 from fetcher.sources.modelscope import ModelScope
 from fetcher.sources.pypi import PyPI
 from fetcher.sources.records import Doi, Zenodo
+from fetcher.sources.s3 import S3
 from fetcher.sources.shares import Dropbox, OneDrive, SharePoint
 from fetcher.sources.url import Url
 from tests.kit import Run, entry, git_blob, payload, sha256, tensors
 from tests.servers.ftp import FtpServer
 from tests.servers.gdrive import DriveServer
+from tests.servers.git_http import HOST, GitServer
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
+from tests.servers.hub_buckets import BucketHub
+from tests.servers.kaggle import KaggleServer
 from tests.servers.model_sites import CivitaiServer, ModelScopeServer
+from tests.servers.object_stores import ACCOUNT, AzureServer, GoogleServer, ObjectServer, S3Server
 from tests.servers.plain import FileServer
 from tests.servers.records import RecordServer
 from tests.servers.sharepoint import SharePointServer
-from tests.servers.shares import DROPBOX, ONEDRIVE, ShareServer
+from tests.servers.shares import (
+    DROPBOX,
+    ONEDRIVE,
+    ONEDRIVE_FOLDER,
+    SHAREPOINT_FOLDER,
+    FolderServer,
+    ShareServer,
+)
 
 FILES = {
     "config.json": b"{}\n",
@@ -53,9 +70,10 @@ class Case:
     source: Source
     names: tuple[str, ...] = tuple(FILES)
     ask: bool = False  # names have to be given
-    sizes: bool = True
+    sizes: bool | None = True  # None: of some files
     digests: bool = True
     missing: tuple[str, ...] | None = ("missing-upstream",)  # None: whatever it is called
+    damage: frozenset[str] = frozenset({"digest-mismatch"})
     blind: bool = False  # nothing is asked before the download
 
     @property
@@ -212,7 +230,83 @@ def share(source: Url) -> Maker:
     return make
 
 
+def objects(server: type[ObjectServer], source: Source, path: str = "") -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        start = f"{path}/" if path else ""
+        files = {start + name: data for name, data in FILES.items()}
+        if path:
+            files[f"{path}-elsewhere"] = b"x"
+            files[start] = b""  # what consoles make for a folder
+        store = stack.enter_context(server(files))
+        return Case(Run(root, rewrite=store.rewrite), source, digests=False)
+
+    return make
+
+
+def hub_bucket(path: str) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        hub = stack.enter_context(BucketHub(page_size=2))
+        start = f"{path}/" if path else ""
+        hub.add_bucket("o/b", {start + name: data for name, data in FILES.items()})
+        return Case(Run(root, hf_endpoint=hub.url), HubBucket("o/b", path), digests=False)
+
+    return make
+
+
+def kaggle(source: Kaggle) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        start = f"{source.path}/" if source.path else ""
+        server = stack.enter_context(KaggleServer({start + n: data for n, data in FILES.items()}))
+        return Case(Run(root, rewrite=server.rewrite), source, digests=False)
+
+    return make
+
+
+def git(path: str = "", lfs: bool = False, filters: bool = True) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        server = stack.enter_context(GitServer(root / "repos"))
+        server.filters = filters
+        start = f"{path}/" if path else ""
+        contents = {start + name: data for name, data in FILES.items()}
+        contents["elsewhere/x"] = b"x"
+        in_lfs = [f"{start}model.safetensors", f"{start}pointer-sized"] if lfs else []
+        if lfs:
+            contents[".gitattributes"] = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+        server.add_repo("o/r", contents, lfs=in_lfs, submodules={f"{start}module": "1" * 40})
+        source = Git(f"{HOST}/o/r.git", path=path)
+        # Git LFS is asked by digest alone.
+        damage = frozenset({"digest-mismatch", *(["missing-upstream"] if lfs else [])})
+        return Case(Run(root, rewrite=server.rewrite), source, sizes=None, damage=damage)
+
+    return make
+
+
+def shared_folder(source: Source, digests: bool) -> Maker:
+    def make(root: Path, stack: ExitStack) -> Case:
+        server = stack.enter_context(FolderServer(FILES))
+        return Case(Run(root, rewrite=server.rewrite), source, digests=digests)
+
+    return make
+
+
 CASES = {
+    "onedrive-folder": shared_folder(OneDrive(ONEDRIVE_FOLDER), True),
+    "sharepoint-folder": shared_folder(SharePoint(SHAREPOINT_FOLDER), False),
+    "git": git(),
+    "git-folder": git("da ta/x"),
+    "git-lfs": git("x", lfs=True),
+    "git-whole": git(filters=False),
+    "kaggle": kaggle(Kaggle("o/d")),
+    "kaggle-folder": kaggle(Kaggle("o/d", path="pre fix/x")),
+    "kaggle-model": kaggle(Kaggle("o/m/pt/base", "model")),
+    "hub-bucket": hub_bucket(""),
+    "hub-bucket-folder": hub_bucket("pre fix/x"),
+    "s3": objects(S3Server, S3("bucket")),
+    "s3-folder": objects(S3Server, S3("bucket", "pre fix/x"), "pre fix/x"),
+    "gs": objects(GoogleServer, GoogleStorage("bucket")),
+    "gs-folder": objects(GoogleServer, GoogleStorage("bucket", "pre fix/x"), "pre fix/x"),
+    "az": objects(AzureServer, AzureBlob(ACCOUNT, "bucket")),
+    "az-folder": objects(AzureServer, AzureBlob(ACCOUNT, "bucket", "pre fix/x"), "pre fix/x"),
     "dropbox": share(Dropbox(DROPBOX)),
     "onedrive": share(OneDrive(ONEDRIVE)),
     "sharepoint": share(
@@ -267,7 +361,8 @@ def test_the_exact_files(case: Case) -> None:
     assert sorted(found) == sorted(case.names)
     for name, file in found.items():
         data = content(name)
-        assert file.size == (len(data) if case.sizes else None)
+        known = case.sizes if case.sizes is not None else file.size is not None
+        assert file.size == (len(data) if known else None)
         assert file.sha256 in {sha256(data), None}
         assert file.git_blob in {git_blob(data), None}
         assert bool(file.key) == case.digests
@@ -314,13 +409,13 @@ def test_damage_is_found_whatever_the_source(case: Case) -> None:
     lies = [file._replace(sha256="0" * 64, git_blob=None) for file in found.values()]
     outcome = case.run.fetch(case.source, lies)
     assert outcome.delivered == []
-    assert {problem.code for _, problem in outcome.failed} == {"digest-mismatch"}
+    assert {problem.code for _, problem in outcome.failed} == case.damage
 
 
 def test_offline_says_so_where_a_network_is_needed(case: Case) -> None:
     case.run.settings.values["offline"] = Value("1", "test")
     case.run.fresh_network()
-    if case.blind or isinstance(case.source, (Local, GenForce, Url)):
+    if case.blind or type(case.source) in {Local, GenForce, Url}:
         case.run.resolve(case.source, *case.asked)
     else:
         assert case.run.refused(case.source, *case.asked).code == "offline"

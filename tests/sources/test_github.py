@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fetcher.sources.github import GitHub
+from tests.conftest import Cli, write_project
 from tests.kit import Run, payload, sha256
 from tests.servers.github import GitHubServer
 
@@ -184,3 +186,64 @@ def test_wrong_releases(tmp_path: Path, github: GitHubServer, assets: Any) -> No
     github.add_repo("o/r", FILES)
     github.faults.add("/releases/", "status", code=200, body=json.dumps({"assets": assets}))
     assert run_of(tmp_path, github).refused(GitHub("o/r", release="v1")).code == "refused"
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_what_it_leaves_out_is_named(tmp_path: Path, github: GitHubServer, truncated: bool) -> None:
+    github.add_repo("o/r", {**FILES, "sub/x": b"x"}, symlinks={"link": "w.pt", "sub/l": "x"},
+                    submodules={"module": "1" * 40})  # fmt: skip
+    if truncated:
+        listed = github.repos["o/r"].git.tree
+
+        def flat(ref: str, recursive: bool) -> list[dict[str, Any]]:
+            github.truncate_trees = 1 if recursive else None
+            return listed(ref, recursive)
+
+        github.repos["o/r"].git.tree = flat  # type: ignore[method-assign]
+    run = run_of(tmp_path, github)
+    assert sorted(run.resolve(GitHub("o/r"))) == ["a.py", "sub/x", "w.pt"]
+    assert "github:o/r@HEAD leaves out link, sub/l: is a link" in run.said
+    assert "leaves out module: is a submodule" in run.said
+    once = run.said
+    run.resolve(GitHub("o/r"))
+    assert run.said == once
+    below = run_of(tmp_path / "below", github)
+    below.resolve(GitHub("o/r", path="sub"))
+    assert "sub/l" in below.said and "module" not in below.said
+
+
+def test_a_program_stays_one(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: GitHubServer
+) -> None:
+    files = {**FILES, "run.sh": b"#!/bin/sh\n", "tool.bin": payload(4000, 4),
+             ".gitattributes": b"*.bin filter=lfs\n"}  # fmt: skip
+    github.add_repo("o/r", files, lfs=["tool.bin"], executable=["run.sh", "tool.bin"])
+    monkeypatch.setenv("FETCH_REWRITE", github.rewrite)
+    project, other = tmp_path / "p", tmp_path / "q"
+    for root in (project, other):
+        root.mkdir()
+        write_project(root, "p", "artifacts:\n  w: {source: 'github:o/r'}\n", "tree: {m/: w}\n")
+
+    def programs(root: Path) -> set[str]:
+        found = (path for path in (root / "m").iterdir() if path.stat().st_mode & stat.S_IXUSR)
+        return {path.name for path in found}
+
+    assert cli("all", cwd=project).code == 0
+    assert programs(project) == {"run.sh", "tool.bin"}
+    assert (project / "fetch.lock").read_text().count('"executable": true') == 2
+    assert cli("all", "--json", cwd=project).json["summary"]["downloaded_bytes"] == 0
+    assert cli("check", "--deep", cwd=project).code == 0
+    (project / "m/run.sh").chmod(0o644)
+    result = cli("check", cwd=project)
+    assert result.code != 0 and "run.sh" in result.out + result.err
+    assert cli("all", cwd=project).code == 0
+    assert programs(project) == {"run.sh", "tool.bin"}
+    # Through a bundle, to a site without a network.
+    assert cli("mirror", "export", str(tmp_path / "b.tar"), cwd=project).code == 0
+    monkeypatch.setenv("FETCH_STORE", str(tmp_path / "other-store"))
+    (other / "fetch.lock").write_text((project / "fetch.lock").read_text())
+    result = cli("mirror", "import", str(tmp_path / "b.tar"), cwd=other)
+    assert result.code == 0, result.err
+    result = cli("all", "--offline", cwd=other)
+    assert result.code == 0, result.err
+    assert programs(other) == {"run.sh", "tool.bin"}

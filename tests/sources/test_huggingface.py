@@ -124,15 +124,16 @@ def test_private_and_gated_repositories(tmp_path: Path, hub: HubServer) -> None:
         assert f"{hub.url}/o/gated" in failure.hint
 
 
-def test_a_listing_that_goes_on_elsewhere_gets_no_token(
-    tmp_path: Path, hub: HubServer, files: FileServer
+@pytest.mark.parametrize("prefix", ["", "/hf"])
+def test_a_listing_that_goes_on_elsewhere_is_gone_on_with_here(
+    tmp_path: Path, hub: HubServer, files: FileServer, prefix: str
 ) -> None:
+    """What mirrors pass on: the Hub's own address. The cursor counts, and no token goes there."""
     hub.add_repo("o/r", {f"f{i}": b"x" for i in range(10)})
     hub.add_token(TOKEN)
-    hub.link_origin = files.url
-    problem = run_of(tmp_path, hub, hf_token=TOKEN).refused(HuggingFace("o/r"))
-    assert problem.code == "refused" and "another host" in problem.message
-    assert files.requests == []
+    hub.link_origin = files.url + prefix
+    assert len(run_of(tmp_path, hub, hf_token=TOKEN).resolve(HuggingFace("o/r"))) == 10
+    assert files.requests == [] and len(hub.matching("cursor=")) >= 2
 
 
 def test_an_api_that_redirects_elsewhere_gets_no_token(
@@ -293,3 +294,17 @@ def test_a_history_that_never_ends_leads_elsewhere_or_is_none(tmp_path: Path) ->
             HuggingFace("o/r").was_at("c" * 40, network)
         server.pages["0"] = {"error": "no"}
         assert not HuggingFace("o/r").was_at("c" * 40, network)
+
+
+def test_what_the_hub_allows_is_documented_where_it_does_not_tell(tmp_path: Path) -> None:
+    source = HuggingFace("o/r")
+    anonymous = Run(tmp_path / "a", hf_endpoint="https://huggingface.co").network
+    found = source.allowance({}, anonymous)
+    assert found is not None and (found.left, found.least_seconds(10_000)) == (3000, 900)
+    known = Run(tmp_path / "b", hf_endpoint="https://huggingface.co", hf_token=TOKEN).network
+    found = source.allowance({}, known)
+    assert found is not None and (found.left, found.least_seconds(10_000)) == (5000, 300)
+    told = source.allowance({"ratelimit": '"resolvers";r=7;t=9'}, known)
+    assert told is not None and told.left == 7
+    mirror = Run(tmp_path / "c", hf_endpoint="https://mirror.example").network
+    assert source.allowance({}, mirror) is None
