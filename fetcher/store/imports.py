@@ -29,8 +29,8 @@ from fetcher.mirror.inventory import HeldArtifact, SourceFields
 from fetcher.project import lockfile
 from fetcher.project.lockfile import Lock
 from fetcher.sources.base import FileEntry
-from fetcher.store import gc, upstream_records
-from fetcher.store.gc import IMPORTED
+from fetcher.store import demands, upstream_records
+from fetcher.store.demands import IMPORTED
 from fetcher.store.project_records import FOLDER as PROJECTS
 from fetcher.store.store import Store
 from fetcher.store.upstream_records import UpstreamRecords
@@ -164,7 +164,7 @@ def _known(files: Iterable[FileEntry], store: Store) -> Iterator[FileEntry]:
 
 def projects(store: Store) -> Iterator[Path]:
     """The projects of people that have used the store: neither imports nor a Hub's records."""
-    for root in gc.projects(store):
+    for root in demands.projects(store):
         if not (is_import(root, store.root) or upstream_records.is_record(root, store.root)):
             yield root
 

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -34,6 +34,8 @@ _LOCK = "runs.lock"
 _BEAT_SECONDS = 5.0
 # A run that claims contents gives signs of life: without one for so long, they are taken over.
 SILENT_SECONDS = 60.0
+# One whose bytes have not grown for so long is stuck, whatever signs it gives.
+STALLED_SECONDS = 120.0
 # One that plans or places gives none; of another machine it is only believed for so long.
 _STALE_SECONDS = 600.0
 _GC_POLL_SECONDS = 0.25
@@ -62,6 +64,8 @@ class OtherRun:
     done: dict[str, Published] = field(default_factory=dict)
     _rest: bytes = b""
     _watch: Watch = field(default_factory=Watch)
+    _growth: Watch = field(default_factory=Watch)
+    _still: float = 0.0
 
     @classmethod
     def open(cls, path: str) -> OtherRun | None:
@@ -108,8 +112,18 @@ class OtherRun:
             return False
         if not self.holder.near and time.time() - stat.st_mtime > _STALE_SECONDS:
             return False
+        if self._still > STALLED_SECONDS:
+            return False
         patience = SILENT_SECONDS if silent_for is None else silent_for
         return self._watch.silent(stat.st_mtime_ns) <= patience
+
+    def grown(self, partial_bytes: int | None) -> None:
+        """See how many bytes its partial files have, None without any: then it does other work."""
+        with suppress(OSError):
+            sign = partial_bytes, os.fstat(self.handle).st_size
+            self._still = self._growth.silent(sign)
+        if partial_bytes is None:
+            self._still = 0.0
 
     def close(self) -> None:
         """Read no further."""
@@ -268,6 +282,16 @@ class Runs:
         """The contents that other live runs are getting, with who does."""
         return {key: other.holder for other in self._live() for key in other.claimed}
 
+    def see_growth(self, by_owner: Mapping[tuple[str, int], int]) -> None:
+        """Which of the others still get bytes, by what partial files (machine, pid) have."""
+        for other in self._others.values():
+            other.grown(by_owner.get((other.holder.machine, other.holder.pid)))
+
+    def claimed_by_others(self, keys: Iterable[str]) -> set[str]:
+        """Which of these another live run has claimed."""
+        live = self._live()
+        return {key for key in keys if any(key in other.claimed for other in live)}
+
     def _live(self) -> list[OtherRun]:
         return [other for other in self._others.values() if other.live()]
 
@@ -321,6 +345,17 @@ def alone(root: Path, doing: str, say: Callable[[str], None], mode: str = "auto"
     finally:
         for other in others.values():
             other.close()
+
+
+def present(root: Path) -> list[Holder]:
+    """The runs that use the store now; nothing is written."""
+    found: list[Holder] = []
+    for path in _files(root / _FOLDER):
+        if (other := OtherRun.open(path)) is not None:
+            if other.live(_STALE_SECONDS):
+                found.append(other.holder)
+            other.close()
+    return found
 
 
 def _present(folder: Path, known: dict[str, OtherRun]) -> Holder | None:

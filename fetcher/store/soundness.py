@@ -10,7 +10,7 @@ from pathlib import Path
 from fetcher.errors import FetchError, Problem
 from fetcher.i18n import t
 from fetcher.project import lockfile
-from fetcher.store.gc import projects
+from fetcher.store.demands import projects
 from fetcher.store.stamps import FOLDER, StampFiles
 from fetcher.store.store import Store
 
@@ -28,10 +28,14 @@ class FalseEntry:
 
 @dataclass
 class Soundness:
-    """What reading a store gave; `stamps` are pairs of a sha256 and a git id that is not its."""
+    """What reading a store gave; `stamps` are pairs of a sha256 and a git id that is not its.
+
+    `inodes` are those of damaged blobs: trees may share them.
+    """
 
     blobs: int = 0
     damaged: list[str] = field(default_factory=list)
+    inodes: list[int] = field(default_factory=list)
     stamps: list[tuple[str, str]] = field(default_factory=list)
     entries: list[FalseEntry] = field(default_factory=list)
 
@@ -40,10 +44,11 @@ def read_all(store: Store) -> Soundness:
     """Read every blob, and compare with it what others say of it. Damaged ones are set aside,
     false stamps removed."""
     found = Soundness()
-    for sha256 in sorted(name for name, _ in store.digests()):
+    for sha256, stat in sorted(store.digests()):
         found.blobs += 1
         if not store.prove(sha256):
             found.damaged.append(sha256)
+            found.inodes.append(stat.st_ino)
     hints = StampFiles(store.root / FOLDER)
     found.stamps = sorted(
         (sha256, git_blob)

@@ -15,12 +15,15 @@ import logging
 import os
 import re
 import stat as stats
+import struct
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
@@ -40,29 +43,51 @@ from fetcher.fs.atomic import (
     write_atomically,
 )
 from fetcher.fs.boundary import refuse_links
+from fetcher.fs.free_space import allocated
 from fetcher.fs.owners import hard_link, is_foreign, is_ours_alone
-from fetcher.fs.private_files import ended, remove_quietly, run_id, tidy, unique_name
-from fetcher.fs.processes import alive, machine
+from fetcher.fs.private_files import (
+    ended,
+    owner_in,
+    remove_quietly,
+    run_id,
+    tidy,
+    unique_name,
+)
+from fetcher.fs.processes import alive, machine, started
 from fetcher.i18n import t
 from fetcher.sources.base import FileEntry
+from fetcher.store import part_map
 from fetcher.store.stamps import FOLDER as STAMPS
 from fetcher.store.stamps import Stamp, Stamps
 
 _log = logging.getLogger(__name__)
 
-_HEX = re.compile(r"[0-9a-f]{64}")
+BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 # Up to here git ids are computed as well when a blob is read: a Hub has larger files in LFS, by
 # sha256.
 GIT_SIZES = 16 << 20
 # A proven file begins with its digest; without one it is a process's folder of such files.
 _PRIVATE = re.compile(r"(?:([0-9a-f]{64})\.)?([^.]+)\.(\d{1,9})-([0-9a-f]{12})-\d+\.tmp")
 _OWNER = re.compile(r"(.+)\.([^.]+)\.(\d{1,9})\.([0-9a-f-]+)\.part")
+# How the owner's part of the name ends where no digest of the content is known.
+_NO_DIGEST = "-0"
+# A number may be given out again: with it stands when its process began (see `started`).
+_BEGAN = re.compile(r".+\.[0-9a-f]{12}-[0-9a-f]{8}-b(\d{1,20})(?:-0)?\.part")
 _STALE_PART_SECONDS = 600
 # What may lie beside a partial file: which of its ranges are there, and what older versions wrote.
-_MAP = ".map"
-PART_NOTES = (".etag", _MAP)
+PART_NOTES = (".etag", part_map.SUFFIX)
 # What a store has beside its blobs. A link among these would have other files written or removed.
-_SMALL_FOLDERS = ("partial", STAMPS, "runs", "projects", "imported", "damaged", "upstream")
+OWN_FOLDERS = (
+    "partial",
+    STAMPS,
+    "runs",
+    "projects",
+    "released",
+    "imported",
+    "damaged",
+    "upstream",
+    "wrong",
+)
 INDEX = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -79,8 +104,22 @@ class Part:
     was: str = ""
 
 
+_own_start = lru_cache(maxsize=1)(started)
 # Parts that this process writes just now; others that carry its id are left over.
 _IN_USE: set[str] = set()
+
+
+def part_bytes(path: str) -> int:
+    """How many bytes of its body a partial file holds: those of its record, else its length."""
+    try:
+        data = Path(path + part_map.SUFFIX).read_bytes()
+        return sum(part_map.counts(data))
+    except (OSError, struct.error):
+        pass
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 def private_prefix(sha256: str) -> str:
@@ -90,9 +129,27 @@ def private_prefix(sha256: str) -> str:
 
 def _refuse_links(root: Path) -> None:
     """Raise Failure if a store's folder, or what lies in it beside blobs, is a link."""
-    for folder in ("", "blobs", *_SMALL_FOLDERS):
+    for folder in ("", "blobs", *OWN_FOLDERS):
         with suppress(FileNotFoundError), os.scandir(root / folder) as entries:
             refuse_links(root, (os.path.join(folder, entry.name) for entry in entries))
+
+
+class Unfinished(NamedTuple):
+    """A private file: `of_living` if the process that made it still runs; one that is `proven`
+    is published when that has died."""
+
+    of_living: bool
+    proven: bool
+
+
+def left_unfinished(path: Path, stat: os.stat_result) -> Unfinished | None:
+    """What a private file or folder of a store is; None for what is no such one."""
+    name = _PRIVATE.fullmatch(path.name)
+    owner = (name[2], int(name[3]), name[4]) if name else owner_in(path.name)
+    if owner is None:
+        return None
+    proven = bool(name and name[1]) and stats.S_ISREG(stat.st_mode) and not is_foreign(stat)
+    return Unfinished(not ended(owner, stat.st_mtime), proven)
 
 
 class Store:
@@ -204,6 +261,11 @@ class Store:
         _log.debug("blob %s was touched, or is new to us: it is read", sha256)
         return self.prove(sha256)
 
+    def doubt(self, sha256: str) -> None:
+        """Have a blob read before it is trusted again."""
+        if sha256 in self._stamps.proven:
+            self._stamps.add(sha256, Stamp(0, 0, 0, ""), True)
+
     def prove(self, sha256: str) -> bool:
         """Read a blob; stamp it if it is sound, set it aside if it is not."""
         path = self.blob_path(sha256)
@@ -302,16 +364,16 @@ class Store:
             return True
 
     def digests(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every blob with its stat."""
+        """Every blob with its stat; a link or folder of such a name is none."""
         if not self.blobs.is_dir():
             return
         with os.scandir(self.blobs) as entries:
             for entry in entries:
-                if _HEX.fullmatch(entry.name):
-                    try:
-                        yield entry.name, entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
+                if BLOB_NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        stat = entry.stat(follow_symlinks=False)
+                        if stats.S_ISREG(stat.st_mode):
+                            yield entry.name, stat
 
     # Writing
 
@@ -447,15 +509,21 @@ class Store:
         """A short name for a content's key, fit for file names."""
         return hashlib.sha256(key.encode()).hexdigest()[:32]
 
-    def claim_part(self, key: str, anyone: bool = True, anew: bool = False) -> Part:
+    def claim_part(
+        self, key: str, anyone: bool = True, anew: bool = False, copies: bool = False
+    ) -> Part:
         """A private partial file for `key`, with what a dead process left of it if anything.
 
         What other people may have written is copied, and only taken if `anyone`: where a digest
-        will tell. `anew`: nothing is taken, as it was wrong before.
+        will tell. `anew`: nothing is taken, as it was wrong before. `copies`: nobody gets the rest
+        of what others have begun and still have open, so that is copied.
         """
         self.prepare()
         label = self.label_of(key)
-        name = f"{label}.{machine()}.{os.getpid()}.{run_id()}-{os.urandom(4).hex()}.part"
+        began = _own_start(os.getpid())
+        mark = (f"-b{began}" if began else "") + ("" if anyone else _NO_DIGEST)
+        unique = f"{run_id()}-{os.urandom(4).hex()}{mark}"
+        name = f"{label}.{machine()}.{os.getpid()}.{unique}.part"
         mine = str(self.partial / name)
         _IN_USE.add(mine)
         left = [] if anew else self._orphans().pop(label, [])
@@ -465,9 +533,23 @@ class Store:
                     part = Part(mine, os.stat(mine).st_size, path)
                     _log.debug("%d bytes of an earlier run are there for %s", part.size, label)
                     return part
+        if copies and anyone and not anew and self._copy_of_part(label, mine):
+            return Part(mine, os.stat(mine).st_size)
         # Nobody else may write what is read again once it is proven.
         os.close(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
         return Part(mine, 0)
+
+    @staticmethod
+    def label_in(path: Path) -> str:
+        """The label of a partial file's content."""
+        return path.name.partition(".")[0]
+
+    @staticmethod
+    def lacks_digest(path: Path) -> bool:
+        """Whether a partial file is of a content without a digest; of earlier versions' nobody
+        knows."""
+        found = _OWNER.fullmatch(path.name)
+        return found is not None and found[4].endswith(_NO_DIGEST) and found[4].count("-") > 1
 
     @staticmethod
     def _take_part(path: str, mine: str, anyone: bool) -> bool:
@@ -488,20 +570,56 @@ class Store:
         else:
             return False
         with suppress(FileNotFoundError):
-            os.replace(path + _MAP, mine + _MAP)
+            os.replace(path + part_map.SUFFIX, mine + part_map.SUFFIX)
         for name in ("", *PART_NOTES):
             remove_quietly(path + name)
         return True
+
+    def _copy_of_part(self, label: str, mine: str) -> bool:
+        """Copy the most that another process has of a content; False if there is nothing."""
+        found = [path for path, owner in self.parts() if owner[0] == label and path != Path(mine)]
+        sizes = {path: part_bytes(str(path)) for path in found if str(path) not in _IN_USE}
+        for path in sorted(sizes, key=lambda path: -sizes[path]):
+            if not sizes[path] or not stats.S_ISREG(path.lstat().st_mode):
+                continue
+            try:
+                # What the record says is in the file: so the record first, if it is still written.
+                with suppress(FileNotFoundError):
+                    copy(f"{path}{part_map.SUFFIX}", mine + part_map.SUFFIX)
+                if not reflink(str(path), mine):
+                    copy(str(path), mine)
+                os.chmod(mine, 0o600 | os.stat(mine).st_mode & 0o044)
+            except OSError:
+                remove_quietly(mine + part_map.SUFFIX)
+                remove_quietly(mine)
+                continue
+            _log.debug("%d bytes that another run has are copied for %s", sizes[path], label)
+            return True
+        return False
+
+    def growth(self) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
+        """How many bytes of a content are there, by label; and of each process (machine, pid)."""
+        by_label: dict[str, int] = {}
+        by_owner: dict[tuple[str, int], int] = {}
+        for path, (label, host, pid) in self.parts():
+            size = part_bytes(str(path))
+            by_label[label] = max(by_label.get(label, 0), size)
+            by_owner[host, pid] = by_owner.get((host, pid), 0) + size
+        return by_label, by_owner
 
     def leave_part(self, part: Part) -> None:
         """Leave a partial file to whoever asks for its content next."""
         _IN_USE.discard(part.path)
         self._left = None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether dead processes left anything."""
+        return bool(self._orphans())
+
     def drop_left(self, key: str) -> None:
         """Remove what dead processes left of `key`, which is here now."""
-        left = self._orphans()
-        for _, path in left.pop(self.label_of(key), []) if left else ():
+        for _, path in self._orphans().pop(self.label_of(key), []):
             self.drop_part(Part(path, 0))
 
     @staticmethod
@@ -521,7 +639,7 @@ class Store:
                     stat = path.lstat()
                     if not stats.S_ISREG(stat.st_mode):
                         continue
-                    if str(path) not in _IN_USE and self._orphaned(owner, stat.st_mtime):
+                    if str(path) not in _IN_USE and self._left_by(path, owner, stat.st_mtime):
                         found = self._left.setdefault(owner[0], [])
                         found.append((stat.st_size, str(path)))
         return self._left
@@ -530,18 +648,24 @@ class Store:
         """Every partial download, with the bytes of disk that it takes."""
         for path, _ in self.parts():
             with suppress(OSError):
-                stat = path.stat()
-                # One that comes in ranges is as long as the last of them reaches.
-                yield path, getattr(stat, "st_blocks", stat.st_size // 512) * 512
+                yield path, allocated(path.stat())
 
     def orphaned_parts(self) -> list[Path]:
         """Partial downloads that nobody writes any more."""
         found = []
         for path, owner in self.parts():
             with suppress(OSError):
-                if str(path) not in _IN_USE and self._orphaned(owner, path.stat().st_mtime):
+                mtime = path.stat().st_mtime
+                if str(path) not in _IN_USE and self._left_by(path, owner, mtime):
                     found.append(path)
         return found
+
+    def _left_by(self, path: Path, owner: tuple[str, str, int], mtime: float) -> bool:
+        """Whether nobody writes a partial file any more, by its name and when it changed last."""
+        _, host, pid = owner
+        found = _BEGAN.fullmatch(path.name)
+        reused = found and host == machine() and not alive(pid, found[1])
+        return bool(reused) or self._orphaned(owner, mtime)
 
     @staticmethod
     def _orphaned(owner: tuple[str, str, int], mtime: float) -> bool:

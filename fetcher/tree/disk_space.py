@@ -11,7 +11,9 @@ from pathlib import Path
 from fetcher.errors import Problem
 from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
+from fetcher.store.parts import Keeping
 from fetcher.store.store import Store
+from fetcher.tree.item_list import PackedRun
 from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, Unpacking, space_needed
 from fetcher.ui.units import human_bytes
 
@@ -34,18 +36,20 @@ class Room:
 class _Disks:
     """The disks of store and tree, and what is free on them; begun downloads are counted in."""
 
-    def __init__(self, plan: Plan, store: Path, link: str) -> None:
+    def __init__(self, plan: Plan, store: Path, link: str, freed: int) -> None:
         self._store, self._tree = nearest_folder(store.absolute()), nearest_folder(plan.tree)
         self._same = os.stat(self._store).st_dev == os.stat(self._tree).st_dev
         self._link = link
         self._begun: int | None = None
         self._root = store
+        self._plan = plan
         self._free = {
             folder: shutil.disk_usage(folder).free for folder in (self._store, self._tree)
         }
+        self._free[self._store] += freed
 
     def lacking(
-        self, items: Iterable[Item], unpackings: Iterable[Unpacking]
+        self, items: Iterable[Item | PackedRun], unpackings: Iterable[Unpacking]
     ) -> Mapping[Path, tuple[int, int]]:
         """(needed, free) of each disk that has too little room for these."""
         in_store, in_tree = space_needed(items, unpackings, self._link, self._same)
@@ -64,27 +68,38 @@ class _Disks:
 
     def _begun_bytes(self) -> int:
         if self._begun is None:
-            parts = Store(self._root, readonly=True).parts()
-            self._begun = sum(path.stat().st_size for path, _ in parts)
+            store = Store(self._root, readonly=True)
+            # Whose they are is asked for where there are any: a plan may have a million files.
+            some = next(iter(store.begun()), None) is not None
+            self._begun = kept_by(self._plan).begun(store) if some else 0
         return self._begun
 
 
-def room_for(plan: Plan, store: Path, link: str) -> Room:
-    """Look whether the plan fits. An artifact that cannot fit alone is told apart from the rest."""
-    disks = _Disks(plan, store, link)
-    if not disks.lacking(plan.items, plan.to_unpack()):
+def kept_by(plan: Plan) -> Keeping:
+    """The partial downloads that a run of this plan goes on with."""
+    files = [item.file for item in plan.pending() if item.action == GET]
+    files += [entry for one in plan.to_unpack() for entry in one.parts]
+    keys = {file.key for file in files if file.key}
+    return Keeping(keys, by_place=not all(file.key for file in files))
+
+
+def room_for(plan: Plan, store: Path, link: str, freed: int = 0) -> Room:
+    """Look whether the plan fits, with so many bytes `freed` on the store's disk. An artifact that
+    cannot fit alone is told apart from the rest."""
+    disks = _Disks(plan, store, link, freed)
+    if not disks.lacking(plan.to_do(), plan.to_unpack()):
         return Room()
     room = Room()
-    rest: list[Item] = []
+    rest: list[Item | PackedRun] = []
     archives: list[Unpacking] = []
     for part in plan.artifacts:
-        gets = [item for item in part.items if item.action == GET]
+        gets = [item for item in part.items.to_do() if item.action == GET]
         unpackings = list(part.unpackings())
         lacking = disks.lacking(gets, unpackings)
         for folder, (needed, free) in lacking.items():
             room.too_large.append((part, _problem(folder, needed, free, part.artifact.id)))
         archives += [] if lacking else unpackings
-        rest += [item for item in part.items if not lacking or item.action != GET]
+        rest += [item for item in part.items.to_do() if not lacking or item.action != GET]
     for folder, (needed, free) in disks.lacking(rest, archives).items():
         room.lacking.append(_problem(folder, needed, free))
     return room

@@ -77,8 +77,8 @@ class CachedBlobs:
     def _folder(self, source: Source) -> str:
         if not isinstance(source, HuggingFace):
             return ""
-        folder = self._cache / source.cache_folder
-        return str(folder) if folder.is_dir() else ""
+        folder = os.path.join(self._cache, source.cache_folder)
+        return folder if os.path.isdir(folder) else ""
 
     def _blob(self, path: str, size: int | None) -> str | None:
         try:

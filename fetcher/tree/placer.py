@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fetcher.errors import Failure, Problem, from_os_error
 from fetcher.fs.atomic import (
     Stat,
     copy,
-    move,
     publish,
     reflink,
     sha256_of,
@@ -28,6 +27,7 @@ from fetcher.i18n import t
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import HubCache
+from fetcher.tree.kept import Kept
 from fetcher.tree.plan import Item, row_of
 from fetcher.tree.state import FOLDER, StateRow
 from fetcher.verify.contract.regular import read_regular
@@ -76,13 +76,27 @@ class Placer:
         self._linked = set(linked)
         self._folders: OrderedDict[str, OpenFolder] = OrderedDict()
         self._no_reflink = False
-        self._kept = ""
+        self.kept = Kept(boundary.root, store)
+        self._roots: dict[str, Placer] = {}
         self._hub_cache = HubCache(self.link_blob, self._keep_copy, confined_cache, prove_blobs)
 
     def close(self) -> None:
         """Let go of the folders."""
         while self._folders:
             self._folders.popitem()[1].close()
+        for placer in self._roots.values():
+            placer.close()
+
+    def _is_elsewhere(self, item: Item) -> bool:
+        """Whether an item goes to a library's folder."""
+        return bool(item.root) and item.root != str(self.tree)
+
+    def _of_root(self, root: str) -> Placer:
+        """What places into a library's folder: links into the store would not outlive a gc."""
+        if root not in self._roots:
+            link = "auto" if self.link == "symlink" else self.link
+            self._roots[root] = Placer(Boundary(Path(root)), self.store, link)
+        return self._roots[root]
 
     def place(
         self, items: Iterable[tuple[Item, str, Stat | None]]
@@ -94,14 +108,23 @@ class Placer:
         rows: list[StateRow] = []
         problems: list[Problem] = []
         made: list[_Made] = []
+        exchanged: list[Item] = []
         for item, sha256, stat in items:
             try:
                 if item.hub:
                     rows.append(self._hub_cache.place(item, sha256))
+                elif self._is_elsewhere(item):
+                    done, failed = self._of_root(item.root).place([(item, sha256, stat)])
+                    rows += done
+                    problems += failed
+                elif item.lost_mode:
+                    rows.append(self._let_run(item, sha256))
                 elif self._links_directly(item, sha256):
                     rows.append(self._link(item, sha256, stat))
                 else:
                     made.append(self._make(item, sha256))
+                if item.replaces or item.aside:
+                    exchanged.append(item)
             except Failure as failure:
                 problems.append(failure.problem.about(item.artifact.id, item.file.path))
             except OSError as error:
@@ -113,7 +136,28 @@ class Placer:
                 problems.append(failure.problem.about(one.item.artifact.id, one.item.file.path))
             except OSError as error:
                 problems.append(_trouble(one.item, error))
-        return rows, problems
+        return self._exchanged_on_disk(exchanged, rows, problems), problems
+
+    def _exchanged_on_disk(
+        self, exchanged: list[Item], rows: list[StateRow], problems: list[Problem]
+    ) -> list[StateRow]:
+        """Wait until a power cut cannot bring back what files have replaced; what may be recorded.
+
+        A record of the new file beside the old one would read as a person's change.
+        """
+        here = [item for item in exchanged if not (item.hub or self._is_elsewhere(item))]
+        if not (here and self.store.durable):
+            return rows
+        lost: dict[str, OSError] = {}
+        for path in {self._folder(item).path for item in here}:
+            try:
+                sync_folders(path, path)
+            except OSError as error:
+                lost[path] = error
+        failed = [item for item in here if self._folder(item).path in lost]
+        problems += [_trouble(item, lost[self._folder(item).path]) for item in failed]
+        untold = {item.target for item in failed}
+        return [row for row in rows if row.path not in untold]
 
     def _on_disk(self, made: list[_Made], problems: list[Problem]) -> list[_Made]:
         """Wait until the bytes that were copied are on disk; what may have its name now."""
@@ -131,7 +175,7 @@ class Placer:
 
     def _folder(self, item: Item) -> OpenFolder:
         """The folder that an item goes to, made and held open."""
-        name = item.target.rpartition("/")[0]
+        name = item.below.rpartition("/")[0]
         folder = self._folders.get(name)
         if folder is None:
             if item.aside:
@@ -157,15 +201,33 @@ class Placer:
                 data = json_edits.apply(before, item.edit, item.target)
                 with open(temporary, "xb") as stream:  # noqa: PTH123
                     stream.write(data)
-                return _Made(item, sha256, private, True)
-            size = item.file.size if item.file.size is not None else os.stat(blob).st_size
-            copied = self._link_or_copy(blob, temporary, sha256, size, item.is_copy)
+                copied = True
+            else:
+                size = item.file.size if item.file.size is not None else os.stat(blob).st_size
+                copied = self._link_or_copy(blob, temporary, sha256, size, item.is_copy)
             if item.file.executable and not os.path.islink(temporary):
                 os.chmod(temporary, os.stat(temporary).st_mode | 0o111 & _readers(temporary))
             return _Made(item, sha256, private, copied)
         except BaseException:
             remove_quietly(temporary)
             raise
+
+    def _let_run(self, item: Item, sha256: str) -> StateRow:
+        """Let a program be run whose bytes are right. Raises Failure, OSError."""
+        path = self._folder(item).at(_name(item))
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            now = os.fstat(handle)
+            if not _same(now, item.stat) or now.st_nlink != 1:
+                raise Failure(
+                    "conflict",
+                    t("{target} changed while fetch was running", target=item.target),
+                    t("run again"),
+                )
+            os.fchmod(handle, now.st_mode | 0o111 & (now.st_mode & 0o444) >> 2)
+        finally:
+            os.close(handle)
+        return row_of(item, sha256, now, item.ours)
 
     def _links_directly(self, item: Item, sha256: str) -> bool:
         """Whether a hard link can be made under the final name at once, as one atomic step."""
@@ -271,23 +333,6 @@ class Placer:
 
     # What stands in the way
 
-    def _keep(self, path: str, relative: str) -> None:
-        """Move a file or folder to `.fetch/kept/<time>/`. Raises Failure, OSError."""
-        if not self._kept:
-            self._kept = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-        above, _, name = relative.rpartition("/")
-        place = "/".join(filter(None, (FOLDER, "kept", self._kept, above)))
-        with open_own(self.tree, place) as kept:
-            move(path, kept.at(name))
-            self._keep_for_good(kept, name)
-
-    def _keep_for_good(self, kept: OpenFolder, name: str) -> None:
-        """Have a user's file on disk at its new place before another one gets its name."""
-        if self.store.durable:
-            if os.path.isfile(kept.at(name)) and not os.path.islink(kept.at(name)):
-                sync_file(kept.at(name))
-            sync_folders(kept.path, os.path.realpath(self.tree))
-
     def _keep_copy(self, path: str, relative: str) -> None:
         """Copy a file there; a part of it is no file kept. Raises Failure, OSError."""
         with open_own(self.tree, FOLDER) as folder:
@@ -296,7 +341,7 @@ class Placer:
                 copy(path, temporary)
                 if self.store.durable:
                     sync_file(temporary)
-                self._keep(temporary, relative)
+                self.kept.keep(temporary, relative)
             finally:
                 remove_quietly(temporary)
 
@@ -312,14 +357,14 @@ class Placer:
             with folder:
                 path = folder.at(part)
                 if os.path.lexists(path) and not os.path.isdir(path):
-                    self._keep(path, "/".join(parts[: depth + 1]))
+                    self.kept.keep(path, "/".join(parts[: depth + 1]))
                     return
 
     def _keep_aside(self, folder: OpenFolder, item: Item) -> None:
         """Keep what stands at an item's target."""
         path = folder.at(_name(item))
         if os.path.lexists(path):
-            self._keep(path, item.target)
+            self.kept.keep(path, item.target)
 
 
 def _readers(path: str) -> int:
@@ -336,7 +381,10 @@ def _still_as_planned(item: Item, path: str) -> bool:
         now = os.lstat(path)
     except OSError:
         return False
-    then = item.stat
+    return _same(now, item.stat)
+
+
+def _same(now: os.stat_result, then: os.stat_result | None) -> bool:
     return then is not None and (now.st_mtime_ns, now.st_size, now.st_ino) == (
         then.st_mtime_ns,
         then.st_size,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
-from fetcher.tree import json_edits
+from fetcher.tree.actions import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, WITHHELD
+from fetcher.tree.item import Item
+from fetcher.tree.item_list import ItemList, PackedRun
 from fetcher.tree.state import StateRow
 
 if TYPE_CHECKING:
@@ -19,73 +22,22 @@ if TYPE_CHECKING:
     from fetcher.project.project import Unit
     from fetcher.sources.base import FileEntry
 
-KEEP = "keep"  # there, and right
-PLACE = "place"  # in the store: only to be placed
-GET = "get"  # to be downloaded, then placed
-CONFLICT = "conflict"  # something else stands there
-BLOCKED = "blocked"  # cannot be placed at all
-WITHHELD = "withheld"  # to be downloaded, but no disk has room or the repository does not let us
-UNVERIFIED = "unverified"  # there, but nobody has read it (quick plans only)
-
-
-@dataclass(eq=False, slots=True)
-class Item:
-    """One file of one artifact at one target.
-
-    `target` is relative to `tree`, or absolute in the Hugging Face cache.
-    `replaces` marks a file of ours that an older plan has placed there. In the cache, `etag` is
-    the name that its blob gets (its git id or sha256), `said_by` who says so, and `ref` the branch
-    that is to lead there.
-    """
-
-    artifact: Artifact
-    file: FileEntry
-    target: str
-    tree: str
-    edit: Mapping[str, object] | None = None
-    writable: bool = False
-    hub: str = ""
-    action: str = GET
-    sha256: str = ""
-    replaces: bool = False
-    touched: bool = False
-    changed_by_user: bool = False
-    aside: bool = False  # move what stands there to .fetch/kept/ first
-    placed: bool = False
-    stat: os.stat_result | None = None
-    problem: Problem | None = None
-    origin: str = ""
-    etag: str = ""
-    said_by: str = ""
-    ref: str = ""
-
-    @property
-    def path(self) -> str:
-        """The absolute path of the target."""
-        return self.target if self.hub else f"{self.tree}{os.sep}{self.target}"
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether it may share no bytes with the store's blob: it will be changed, or has a mode
-        of its own."""
-        return bool(self.writable or self.edit or self.file.executable)
-
-    @property
-    def stands(self) -> bool:
-        """Whether a file is there that may be looked at, right or not."""
-        if self.action == BLOCKED:
-            return False  # it may be there behind a link that is not followed
-        return self.action in {KEEP, UNVERIFIED} or os.path.exists(self.path)
-
-    @property
-    def content(self) -> str:
-        """What tells its content from others: two items with one need one download."""
-        return self.file.key or f"{self.artifact.full_name}/{self.file.path}"
-
-    @property
-    def edit_key(self) -> str:
-        """Fingerprint of the edits, "" without any."""
-        return json_edits.fingerprint(self.edit) if self.edit else ""
+__all__ = [
+    "BLOCKED",
+    "CONFLICT",
+    "GET",
+    "KEEP",
+    "PLACE",
+    "UNVERIFIED",
+    "WITHHELD",
+    "ArtifactPlan",
+    "Item",
+    "Plan",
+    "Unpacking",
+    "downloads",
+    "row_of",
+    "space_needed",
+]
 
 
 @dataclass(frozen=True)
@@ -115,36 +67,39 @@ class Unpacking:
 
 @dataclass(eq=False)
 class ArtifactPlan:
-    """One artifact's part of the plan; `locked` is None while it is unresolved."""
+    """One artifact's part of the plan; `locked` is None while it is unresolved.
+
+    `refused` are files besides `items`, each with a problem in `problems`.
+    """
 
     unit: Unit
     artifact: Artifact
     locked: LockedArtifact | None
-    items: list[Item] = field(default_factory=list)
+    items: ItemList = field(default_factory=ItemList)
     problems: list[Problem] = field(default_factory=list)
     withheld: bool = False
+    refused: list[Item] = field(default_factory=list)  # cannot stand where the layout puts them
 
     @property
     def state(self) -> str:
         """complete, partial, missing, modified or conflict; or failed."""
-        actions = {item.action for item in self.items}
-        if any(item.changed_by_user for item in self.items):
+        actions = self.items.actions()
+        if any(item.changed_by_user or item.lost_mode for item in self.items.singular()):
             return "modified"
-        if CONFLICT in actions or BLOCKED in actions:
+        if self.refused or actions[CONFLICT] or actions[BLOCKED]:
             return "conflict"
-        if self.items and actions == {KEEP} and not self.problems:
+        if self.items and actions.keys() == {KEEP} and not self.problems:
             return "complete"
         if self.locked is not None and not self.locked.members_known:
             return "missing"
-        present = any(item.action in {KEEP, UNVERIFIED} for item in self.items)
-        return "partial" if present else "missing"
+        return "partial" if actions[KEEP] or actions[UNVERIFIED] else "missing"
 
     def unpackings(self) -> Iterator[Unpacking]:
         """The archives that are to be unpacked: their members are wanted, or not known yet."""
         if self.locked is None or not self.locked.archives or self.withheld:
             return
         wanted: dict[str, list[Item]] = {}
-        for item in self.items:
+        for item in self.items.singular():
             if item.action == GET and item.file.archive:
                 wanted.setdefault(item.file.archive, []).append(item)
         for name in dict.fromkeys(entry.archive for entry in self.locked.archives):
@@ -156,27 +111,42 @@ class ArtifactPlan:
     def withhold(self) -> None:
         """Leave its downloads out."""
         self.withheld = True
-        for item in self.items:
-            if item.action == GET:
-                item.action = WITHHELD
+        self.items.withhold({GET}, WITHHELD)
 
 
 @dataclass
 class Plan:
-    """What a run would do to one tree."""
+    """What a run would do to one tree. `met` rows of its state are of different targets."""
 
     tree: Path
     artifacts: list[ArtifactPlan]
+    met: int = 0
 
     @property
     def items(self) -> Iterator[Item]:
         """Every item of every artifact."""
-        return (item for part in self.artifacts for item in part.items)
+        return chain.from_iterable(part.items for part in self.artifacts)  # asked for very often
+
+    def pending(self) -> Iterator[Item]:
+        """Every item but those that are packed and as they should be."""
+        return chain.from_iterable(part.items.pending() for part in self.artifacts)
+
+    def to_do(self) -> Iterator[Item | PackedRun]:
+        """The same with runs as they are."""
+        return chain.from_iterable(part.items.to_do() for part in self.artifacts)
+
+    def singular(self) -> Iterator[Item]:
+        """Every item that is not packed."""
+        return chain.from_iterable(part.items.singular() for part in self.artifacts)
+
+    def actions(self) -> set[str]:
+        """What there is to do, or not to do."""
+        return {action for part in self.artifacts for action in part.items.actions()}
 
     def problems(self) -> list[Problem]:
         """Everything that already is known to be wrong."""
         found = [problem for part in self.artifacts for problem in part.problems]
-        return found + [item.problem for item in self.items if item.problem]
+        return found + [item.problem for item in self.singular() if item.problem]
 
     def to_get(self) -> dict[str, list[Item]]:
         """Items to download, by content: one download serves all of them.
@@ -184,10 +154,9 @@ class Plan:
         Members of archives are not among them: see `to_unpack`.
         """
         wanted: dict[str, list[Item]] = {}
-        for part in self.artifacts:
-            for item in part.items:
-                if item.action == GET and not item.file.archive:
-                    wanted.setdefault(item.content, []).append(item)
+        for item in self.pending():
+            if item.action == GET and not item.file.archive:
+                wanted.setdefault(item.content, []).append(item)
         return wanted
 
     def to_unpack(self) -> list[Unpacking]:
@@ -203,9 +172,19 @@ class Plan:
         }
 
 
-def bytes_of(groups: Mapping[str, Sequence[Item]]) -> int:
-    """Bytes to download for what `to_get` returned, as far as sizes are known."""
-    return sum(items[0].file.size or 0 for items in groups.values())
+def downloads(items: Iterable[Item | PackedRun], members: bool = False) -> dict[object, int | None]:
+    """The size of each content that is to be downloaded, None where nobody knows it: what
+    `to_get` tells of, without the items. With `members` of archives as well."""
+    found: dict[object, int | None] = {}
+    for item in items:
+        if item.action != GET:
+            continue
+        if isinstance(item, PackedRun):
+            found.update(zip(item.run.digests(), item.run.sizes, strict=True))
+        elif members or not item.file.archive:
+            sha256 = None if item.anew else item.file.sha256
+            found.setdefault(bytes.fromhex(sha256) if sha256 else item.content, item.file.size)
+    return found
 
 
 def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = True) -> StateRow:
@@ -224,22 +203,29 @@ def row_of(item: Item, sha256: str, stat: Stat | os.stat_result, placed: bool = 
 
 
 def space_needed(
-    items: Iterable[Item], unpackings: Iterable[Unpacking], link: str, same_disk: bool
+    items: Iterable[Item | PackedRun],
+    unpackings: Iterable[Unpacking],
+    link: str,
+    same_disk: bool,
 ) -> tuple[int, int]:
     """Bytes needed (in the store, in the tree) at most, as far as sizes are known.
 
     An archive is in the store while its members come to be there.
     """
-    contents: dict[str, int] = {}
+    listed = list(items)
+    # What a server has hinted at may be anything.
+    known = downloads(listed, members=True)
+    hinted = {
+        item.content for item in listed if not isinstance(item, PackedRun) and item.file.size_hint
+    }
+    in_store = sum(size or 0 for content, size in known.items() if content not in hinted)
+    in_store += sum({unpacking.key: unpacking.size for unpacking in unpackings}.values())
     copies = 0
-    for item in items:
-        # What a server has hinted at may be anything.
-        size = 0 if item.file.size_hint else item.file.size or 0
-        if item.action == GET:
-            contents[item.content] = size
-        if item.action in {GET, PLACE}:
+    for item in listed if link != "symlink" else ():
+        if isinstance(item, PackedRun):
+            copied = item.at(0).is_copy or link == "copy" or not same_disk
+            copies += sum(item.run.sizes) if copied and item.action == GET else 0
+        elif item.action in {GET, PLACE} and not item.lost_mode:
             copied = item.is_copy or link == "copy" or not same_disk
-            copies += size if copied and link != "symlink" else 0
-    for unpacking in unpackings:
-        contents[f"{unpacking.part.artifact.full_name} {unpacking.archive}"] = unpacking.size
-    return sum(contents.values()), copies
+            copies += item.file.size or 0 if copied and not item.file.size_hint else 0
+    return in_store, copies

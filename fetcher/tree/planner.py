@@ -9,17 +9,20 @@ import os
 import re
 import shlex
 import stat as stats
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem
 from fetcher.fs.atomic import digests_of, sha256_of
 from fetcher.fs.boundary import Boundary
-from fetcher.fs.reserved import is_private, is_reserved
+from fetcher.fs.reserved import is_any_reserved, is_private, is_reserved
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
+from fetcher.fs.spelled import leave_out, quoted, told_apart
 from fetcher.i18n import t
-from fetcher.project.layout import Placement, owner_of, placements
+from fetcher.project.file_table import FileTable, Run
+from fetcher.project.layout import Placement, owner_of, placements, takes_whole
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Unit
@@ -28,6 +31,8 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import pointed_to, unlike_in_cache
+from fetcher.tree.item_list import PackedRun
+from fetcher.tree.library_folders import LibraryFolders, check_name, taken_in_root
 from fetcher.tree.plan import (
     BLOCKED,
     CONFLICT,
@@ -40,10 +45,14 @@ from fetcher.tree.plan import (
     Item,
     Plan,
 )
+from fetcher.tree.recognise import unlike_rows
 from fetcher.tree.state import StateRow
+from fetcher.tree.state_rows import Rows
 from fetcher.verify.contract.regular import NotRegularError, read_regular
 
 _log = logging.getLogger(__name__)
+_SHORT = 1000  # characters of a target that need no second look
+Maker = Callable[[FileEntry, str], Item]
 
 
 class _Folder(NamedTuple):
@@ -57,17 +66,37 @@ class _Folder(NamedTuple):
     owner: str = ""
 
 
+def what_it_became(item: Item) -> str:
+    """What stands where a file was placed, for messages; "" if it is still a file."""
+    mode = item.stat.st_mode if item.stat else 0
+    if stats.S_ISDIR(mode):
+        return t("was a file and is a folder now")
+    if stats.S_ISLNK(mode) and not item.hub:
+        return t("is a symbolic link now, to {to}", to=_link_text(item))
+    return ""
+
+
+def _link_text(item: Item) -> str:
+    try:
+        return os.readlink(native(item.path))
+    except OSError:
+        return "?"
+
+
 class Planner:
-    """Makes plans for one tree. `quick` reads no file; `deep` reads every byte."""
+    """Makes plans for one tree. `quick` reads no file; `deep` reads every byte; where nobody is to
+    act on them, they `only_look`: what is to be downloaded may then be packed."""
 
     def __init__(
         self,
         boundary: Boundary,
         store: Store,
-        rows: Mapping[str, StateRow],
+        rows: Rows,
         hub_cache: Path,
         quick: bool = False,
         deep: bool = False,
+        allowed_roots: Collection[str] = (),
+        only_look: bool = False,
     ) -> None:
         self.tree = boundary.root
         self._boundary = boundary
@@ -76,56 +105,138 @@ class Planner:
         self.hub_cache = hub_cache
         self.quick = quick
         self.deep = deep
+        self.only_look = only_look
         self._root = str(boundary.root)
         self._claims = PathClaims()
         self._claimed: dict[str, Item] = {}
         self._folders: dict[str, _Folder] = {}
         self._nothing_stored = False
+        self._roots = LibraryFolders(allowed_roots)
+        self._met = 0  # rows that are of packed targets
+        self._unfound: list[Item] = []  # in the store; the tree may have them at another place
+        self._packed: dict[str, list[PackedRun]] = {}  # by folder
+        self._declared: set[str] = set()  # full names
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
         self._nothing_stored = self.store.is_empty()  # a first run need not ask for each file
         parts = []
+        wanted = list(wanted)
+        for unit in {id(unit): unit for unit, _ in wanted}.values():
+            self._declared.update(f"{unit.manifest.name}/{id}" for id in unit.manifest.declared)
         for unit, artifact in wanted:
             part = ArtifactPlan(unit, artifact, lock.of(artifact))
             if part.locked is not None:
                 self._fill(part, part.locked)
             parts.append(part)
+        self._look_elsewhere()
         for part in parts:
             self._refuse_repositories(part)
         if _log.isEnabledFor(logging.DEBUG):
             for part in parts:
                 _explain(part)
-        return Plan(self.tree, parts)
+        return Plan(self.tree, parts, self._met)
 
     def complete(self, part: ArtifactPlan, locked: LockedArtifact, overwrite: bool) -> None:
         """Decide for the files of an artifact whose archives' members are known only now."""
         part.locked = locked
         self._nothing_stored = False
         self._fill(part, locked)
+        self._look_elsewhere()
         self._refuse_repositories(part)
         if overwrite:
-            self._overwrite(part.items)
+            self._overwrite(part.items.singular())
 
     def _fill(self, part: ArtifactPlan, locked: LockedArtifact) -> None:
         artifact, layout = part.artifact, part.unit.layout
         if not locked.members_known:
             return  # nobody can say yet which files it has
+        if self._can_pack(part, locked):
+            assert isinstance(locked.files, FileTable)
+            for entry in layout.entries_of(artifact.id):
+                self._fill_folder(part, entry.target, locked.files)
+            self._end(part)
+            return
         found, problems = placements(layout, artifact, locked.files)
         part.problems += problems
+        part.problems += self._roots.refusals(artifact, found)
         for placement in found:
             item = self._item(part, placement)
             if self._claim(part, item):
                 self._decide(item)
                 part.items.append(item)
-        if any(problem.code == "bad-path" for problem in part.problems):
-            _withhold(part)
-        self._check_edits(part, {placement.target for placement in found})
+        self._end(part)
+        self._check_edits(part, {one.target for one in found if not one.root})
         if artifact.id in layout.hub_cache and isinstance(artifact.source, HuggingFace):
             self._fill_hub(part, artifact.source, locked)
 
+    @staticmethod
+    def _end(part: ArtifactPlan) -> None:
+        """Begin nothing of an artifact with a name that cannot stand."""
+        if any(problem.code == "bad-path" for problem in part.problems):
+            _withhold(part)
+
+    def _can_pack(self, part: ArtifactPlan, locked: LockedArtifact) -> bool:
+        """Whether all its files go into folders with their own paths, and nothing else is said of
+        any of them."""
+        layout, id = part.unit.layout, part.artifact.id
+        entries = layout.entries_of(id)
+        return (
+            isinstance(locked.files, FileTable)
+            and takes_whole(entries)
+            and not (self.deep or layout.edits or layout.writable or id in layout.hub_cache)
+        )
+
+    def _fill_folder(self, part: ArtifactPlan, target: str, files: FileTable) -> None:
+        """Decide for all files of an artifact, placed below one folder of its layout."""
+        layout, artifact = part.unit.layout, part.artifact
+        above = "".join(f"{name}/" for name in (layout.root, target) if name)
+
+        def make(file: FileEntry, target: str) -> Item:
+            file = _as_claimed(artifact, file)
+            return Item(artifact, file, target, self._root, writable=artifact.writable)
+
+        for piece in files.pieces:
+            if isinstance(piece, Run) and self._pack(part, above + piece.folder, piece, make):
+                continue
+            for file in piece:
+                item = make(file, above + file.path)
+                if self._claim(part, item):
+                    self._decide(item)
+                    part.items.append(item)
+
+    def _pack(self, part: ArtifactPlan, folder: str, run: Run, make: Maker) -> bool:
+        """Decide for the files of one folder together; False where they are to be one by one."""
+        found = self._folder(folder)
+        if found.problem or found.owner or len(folder) + max(map(len, run.names)) > _SHORT:
+            return False
+        if is_any_reserved(found.below_root, run.names):
+            return False
+        if not self._claims.claim_names(folder[:-1], run.names):
+            return False
+        gets = self.only_look and found.absent and self._nothing_stored and not self.rows
+        packed = PackedRun(run, folder, GET if gets else KEEP, make)
+        # A repository is known by such a name.
+        heads = _ending_in_head(run.names)
+        for index in sorted({*heads, *(() if gets else self._unlike(folder, run, found.absent))}):
+            item = packed.singular[index] = make(run[index], folder + run.names[index])
+            self._decide(item)
+        part.items.pack(packed)
+        self._packed.setdefault(folder, []).append(packed)
+        return True
+
+    def _unlike(self, folder: str, run: Run, absent: bool) -> Sequence[int]:
+        """Which files of a folder, by index, do not stand as recorded and locked."""
+        if absent or not self.rows:
+            return range(len(run))
+        rows = self.rows.batch([folder + name for name in run.names])
+        self._met += len(rows) - rows.count(None)
+        return unlike_rows(os.path.join(self._root, folder), run, rows)
+
     def _item(self, part: ArtifactPlan, placement: Placement) -> Item:
         layout = part.unit.layout
+        if placement.root:
+            return self._roots.item(part.artifact, placement, self._root)
         target = f"{layout.root}/{placement.target}" if layout.root else placement.target
         values = layout.edits.get(placement.target)
         return Item(
@@ -186,7 +297,7 @@ class Planner:
             self._decide(item)
             found.append(item)
         self._see_to_ref(found)
-        part.items += found
+        part.items.extend(found)
 
     def _see_to_ref(self, items: list[Item]) -> None:
         """A run that was ended may have placed all files, but not the name that leads to them."""
@@ -205,7 +316,7 @@ class Planner:
             return True
         if not os.path.isdir(snapshot):
             return False  # nobody can load anything by that name
-        return not any(row.placed and path.startswith(snapshot) for path, row in self.rows.items())
+        return not any(path.startswith(snapshot) for path in self.rows.placed())
 
     def _claim(self, part: ArtifactPlan, item: Item) -> bool:
         """Whether this item may have its target; a second, equal claim is dropped."""
@@ -217,50 +328,46 @@ class Planner:
             self._check_reserved(item)
         except BadPath as error:
             hint = t(
-                "place the artifact into a folder of its own in the layout, or leave the file out "
-                "in the manifest: exclude: [{path!r}]",
-                path=item.file.path,
+                "place the artifact into a folder of its own in the layout, or {leave_out}",
+                leave_out=leave_out(item.file.path, part.unit.manifest.file),
             )
             message = t("target {target!r} {error}", target=item.target, error=error)
-            part.problems.append(
-                Problem("bad-path", message, hint, item.artifact.id, item.file.path)
-            )
+            self._refuse(part, item, message, hint)
             return False
         other = self._claims.claim(item.target)
         if other is None:
             self._claimed[item.target] = item
             return True
-        same = self._claimed.get(other)
+        same = self._claimed.get(other) or self._packed_at(other)
         if other == item.target and same is not None and _same_content(same.file, item.file):
             return False  # the same content, wanted by two manifests
-        taken = t(" of {id}", id=same.artifact.id) if same is not None else ""
-        part.problems.append(
-            Problem(
-                "bad-path",
-                t(
-                    "two files fall on {target!r}: {path} and {file_path}{taken}",
-                    target=item.target,
-                    path=item.file.path,
-                    file_path=same.file.path,
-                    taken=taken,
-                )
-                if other == item.target and same is not None
-                else t(
-                    "{target!r} collides with {other!r}{taken}",
-                    target=item.target,
-                    other=other,
-                    taken=taken,
-                ),
-                t("place one of them in another folder, or rename it"),
-                item.artifact.id,
-                item.file.path,
-            )
-        )
+        self._refuse(part, item, *_collision(part, item, other, same))
         return False
+
+    @staticmethod
+    def _refuse(part: ArtifactPlan, item: Item, message: str, hint: str) -> None:
+        """Let a file not stand where the layout puts it."""
+        item.action = BLOCKED
+        part.refused.append(item)
+        part.problems.append(Problem("bad-path", message, hint, item.artifact.id, item.file.path))
+
+    def _packed_at(self, target: str) -> Item | None:
+        """The packed item of a target."""
+        folder, slash, name = target.rpartition("/")
+        for packed in self._packed.get(folder + slash, ()):
+            names = packed.run.names
+            index = bisect_left(names, name)
+            if index < len(names) and names[index] == name:
+                return packed.at(index)
+        return None
 
     def _check_reserved(self, item: Item) -> None:
         """Raise BadPath for a name that is configuration, or code that is run, where it falls."""
-        folder = self._folder(item.target)
+        if item.root:
+            check_name(item)
+            if item.action == BLOCKED:
+                return
+        folder = self._folder(item.target, item)
         name = item.target.rpartition("/")[2]
         owner = folder.owner or is_private(name)
         if not owner and len(folder.below_root) < 2:  # else the name decides nothing
@@ -271,8 +378,8 @@ class Planner:
     def _refuse_repositories(self, part: ArtifactPlan) -> None:
         """An artifact whose names make a folder a git repository is refused: git would run what
         such a repository's configuration says."""
-        for item in part.items:
-            if item.target[-4:].lower() != "head" or item.hub:
+        for item in part.items.singular():
+            if item.target[-4:].lower() != "head" or item.outside:
                 continue
             folder, _, name = item.target.rpartition("/")
             if len(name) != 4:
@@ -285,7 +392,7 @@ class Planner:
 
             if stands("commondir") or (stands("objects") and stands("refs")):
                 message = t("{target} would make a git repository", target=item.target)
-                hint = t("exclude it in the manifest: exclude: [{path!r}]", path=item.file.path)
+                hint = leave_out(item.file.path, part.unit.manifest.file)
                 part.problems.append(
                     Problem("bad-path", message, hint, item.artifact.id, item.file.path)
                 )
@@ -295,7 +402,9 @@ class Planner:
     # One file
 
     def _decide(self, item: Item) -> None:
-        folder = _Folder(None, False) if item.hub else self._folder(item.target)
+        if item.root and item.action == BLOCKED:
+            return  # nobody allows it
+        folder = _Folder(None, False) if item.hub else self._folder(item.target, item)
         if problem := folder.problem:
             self._block(item, problem.code, problem.message, problem.hint)
             return
@@ -329,36 +438,62 @@ class Planner:
     def overwrite_conflicts(self, plan: Plan) -> None:
         """Turn conflicts into replacements that keep the old files aside."""
         self._nothing_stored = self.store.is_empty()
-        self._overwrite(plan.items)
+        self._overwrite(plan.singular())
 
     def _overwrite(self, items: Iterable[Item]) -> None:
         for item in items:
-            if item.problem is not None and item.problem.code == "conflict":
+            if item.problem is not None and item.problem.code == "conflict" and not item.root:
                 item.aside, item.problem = True, None
                 self._obtain(item)
+        self._look_elsewhere()
 
     def _obtain(self, item: Item) -> None:
-        """Decide between the store and a download."""
+        """Decide between the store, another place of the tree, and a download."""
         if sha256 := self._stored(item.file):
             item.action, item.sha256, item.origin = PLACE, sha256, "store"
         else:
             item.action = GET
+            if not item.hub and item.file.key:
+                self._unfound.append(item)
+
+    def _look_elsewhere(self) -> None:
+        """Find what the store does not have at another place of the tree: a target that was
+        moved."""
+        items, self._unfound = [item for item in self._unfound if item.action == GET], []
+        if not (items and self.rows):
+            return
+        rows = self.rows.with_contents({item.file.key for item in items})
+        for item in items:
+            row = rows.get(item.file.key)
+            if row is not None and self._is_unchanged(row):
+                item.action, item.sha256, item.origin = PLACE, row.sha256, "tree"
+                item.found_at = row.path
+
+    def _is_unchanged(self, row: StateRow) -> bool:
+        try:
+            stat = os.lstat(native(os.path.join(self._root, row.path)))
+        except OSError:
+            return False
+        return stats.S_ISREG(stat.st_mode) and row.matches(stat)
 
     def _stored(self, file: FileEntry) -> str:
         """The sha256 of the store's sound blob of a file, "" if there is none."""
         return "" if self._nothing_stored else self.store.find(file) or ""
 
-    def _folder(self, target: str) -> _Folder:
-        """The folder of a target, looked at once."""
+    def _folder(self, target: str, item: Item | None = None) -> _Folder:
+        """The folder of a target, looked at once; `item` is who wants it, if that is known."""
         folder = target.rpartition("/")[0]
         found = self._folders.get(folder)
         if found is None:
-            found = self._folders[folder] = self._inspect(folder)
+            found = self._folders[folder] = self._inspect(folder, item)
         return found
 
-    def _inspect(self, folder: str) -> _Folder:
+    def _inspect(self, folder: str, item: Item | None) -> _Folder:
         try:
-            found = self._boundary.locate(folder)
+            if item is not None and item.root:
+                found = self._roots.boundary(item.root).locate(item.below.rpartition("/")[0])
+            else:
+                found = self._boundary.locate(folder)
         except Failure as failure:
             return _Folder(failure.problem, False)
         below = found.below_root
@@ -380,9 +515,9 @@ class Planner:
 
     def _untouched(self, item: Item, row: StateRow) -> None:
         """Nothing has changed since the row was written."""
-        if self._wants(item, row) and self._link_is_sound(item, row) and _mode_is_right(item):
-            item.action, item.sha256 = KEEP, row.sha256
-        elif row.placed:
+        if self._wants(item, row) and self._link_is_sound(item, row):
+            self._right(item, row.sha256, row)
+        elif row.placed and not item.root:
             item.replaces = True  # ours, of an older lock or before a move of the clone
             self._obtain(item)
         elif item.edit and row.sha256 == item.file.sha256:
@@ -391,6 +526,19 @@ class Planner:
         else:
             self._conflict(item)
 
+    def _right(self, item: Item, sha256: str, row: StateRow | None) -> None:
+        """The bytes are what is wanted; a program that may not be run is let be run again."""
+        assert item.stat is not None
+        item.action, item.sha256 = KEEP, sha256
+        if item.hub or _mode_is_right(item):
+            return
+        if stats.S_ISREG(item.stat.st_mode) and item.stat.st_nlink == 1:
+            item.action, item.mode_only = PLACE, True
+            item.ours = row is not None and bool(row.placed)
+        elif not item.root:  # it shares its mode with the store's blob
+            item.replaces = True
+            self._obtain(item)
+
     def _link_is_sound(self, item: Item, row: StateRow) -> bool:
         """Whether the blob behind a symlink that we placed still is what it was."""
         assert item.stat is not None
@@ -398,7 +546,9 @@ class Planner:
 
     def _guess(self, item: Item, row: StateRow | None) -> None:
         assert item.stat is not None
-        if row is not None and row.placed:
+        if row is not None and row.doubted(item.stat):
+            item.action = UNVERIFIED  # a failed probe is no proof that the files are others
+        elif row is not None and row.placed:
             self._changed(item)
         elif stats.S_ISREG(item.stat.st_mode) and item.file.size in {None, item.stat.st_size}:
             item.action = UNVERIFIED
@@ -437,7 +587,8 @@ class Planner:
             )
             return
         if found:
-            item.action, item.sha256, item.touched = KEEP, found, True
+            item.touched = True
+            self._right(item, found, row)
         elif row is not None and row.placed and self._sha256_if_regular(item) == row.sha256:
             item.touched = True  # only its times changed
             self._untouched(item, row)
@@ -449,7 +600,11 @@ class Planner:
     def _changed(self, item: Item) -> None:
         """The user changed a file that we placed; a writable one is there to be changed."""
         item.changed_by_user = True
-        if item.writable:
+        row = self.rows.get(item.target)
+        # Of an artifact that is not declared any more it is what this one was called.
+        owner = item.artifact.full_name if row is None else row.artifact
+        own = owner == item.artifact.full_name or owner not in self._declared
+        if item.writable and own:
             item.action = KEEP
         elif self.quick:
             item.action = CONFLICT
@@ -520,11 +675,14 @@ class Planner:
 
     def _conflict(self, item: Item) -> None:
         item.action = CONFLICT
+        if item.root:
+            item.problem = taken_in_root(item)
+            return
         if item.hub and (problem := unlike_in_cache(item)):
             item.problem = problem
             return
         what = (
-            t("was changed after it was placed")
+            what_it_became(item) or t("was changed after it was placed")
             if item.changed_by_user
             else (t("is not what the lock wants, and fetch did not put it there"))
         )
@@ -554,8 +712,15 @@ class Planner:
         item.problem = Problem(code, message, hint, item.artifact.id, item.file.path)
 
 
+def _ending_in_head(names: Sequence[str]) -> Iterable[int]:
+    """The names, by index, of what may make a folder a repository."""
+    if "head\n" not in "\n".join((*names, "")).lower():
+        return ()  # nearly always
+    return [n for n, name in enumerate(names) if name[-4:].lower() == "head"]
+
+
 def _mode_is_right(item: Item) -> bool:
-    """Whether a program may be run: a link to the store's blob may not."""
+    """Whether a program may be run: a link to the store's blob may not, nor a copy of a copy."""
     assert item.stat is not None
     return not item.file.executable or bool(item.stat.st_mode & 0o100) or os.name == "nt"
 
@@ -568,10 +733,35 @@ def _as_claimed(artifact: Artifact, file: FileEntry) -> FileEntry:
     return file if stated and stated.sha256 else file._replace(computed=True)
 
 
+def _collision(part: ArtifactPlan, item: Item, other: str, holder: Item | None) -> tuple[str, str]:
+    """What to say of a file whose target another one has (or needs as a folder), and what to do."""
+    taken = t(" of {id}", id=holder.artifact.id) if holder is not None else ""
+    path = item.file.path
+    if other == item.target and holder is not None:
+        message = t(
+            "two files fall on {target!r}: {path} and {file_path}{taken}",
+            target=item.target,
+            path=path,
+            file_path=holder.file.path,
+            taken=taken,
+        )
+    else:
+        own, theirs = told_apart(item.target, other)
+        message = t("{own} collides with {theirs}{taken}", own=own, theirs=theirs, taken=taken)
+    beside = holder.file.path if holder is not None else ""
+    hint = t(
+        "{leave_out}; or give it another place in {layout}, below `tree`: {place}: {origin}",
+        leave_out=leave_out(path, part.unit.manifest.file, beside=beside),
+        layout=part.unit.layout.file,
+        place=quoted(f"other/{path}", escaped=not path.isascii()),
+        origin=quoted(f"{item.artifact.id}/{path}", escaped=not path.isascii()),
+    )
+    return message, hint
+
+
 def _withhold(part: ArtifactPlan) -> None:
     """Begin nothing of an artifact whose own names cannot all stand."""
-    for item in part.items:
-        item.action = WITHHELD if item.action in {GET, PLACE} else item.action
+    part.items.withhold({GET, PLACE}, WITHHELD)
 
 
 def _explain(part: ArtifactPlan) -> None:

@@ -13,6 +13,7 @@ from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
 from fetcher.network.session import Network, Response
+from fetcher.network.urls import host_of
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.tree.disk_space import room_for
 from fetcher.tree.hf_cache import CachedBlobs
@@ -46,7 +47,7 @@ def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict
     """Look for all that would make a run fail; repositories are asked only if it may start."""
     room = room_for(plan, store, link)
     fatal = [*room.lacking, *check_writable(plan, store)]
-    downloads = any(item.action == GET for item in plan.items) or bool(plan.to_unpack())
+    downloads = GET in plan.actions() or bool(plan.to_unpack())
     if downloads and not fatal:
         fatal = check_mirrors(network)
     if not downloads or fatal:
@@ -55,10 +56,15 @@ def check_ahead(plan: Plan, store: Path, link: str, network: Network) -> Verdict
     return Verdict(fatal, [*room.too_large, *closed])
 
 
-def check_for_plan(plan: Plan, store: Path, link: str, network: Network) -> list[Problem]:
-    """The same to show it: all at once, with what is missing offline; no mirror is opened."""
+def check_for_plan(
+    plan: Plan, store: Path, link: str, network: Network, freeable: int = 0
+) -> list[Problem]:
+    """The same to show it: all at once, with what is missing offline; no mirror is opened.
+
+    `freeable`: bytes that the run would free on the store's disk.
+    """
     return [
-        *room_for(plan, store, link).problems(),
+        *room_for(plan, store, link, freeable).problems(),
         *check_writable(plan, store),
         *(problem for _, problem in check_local(plan, network, each=True)),
         *(problem for _, problem in check_access(plan, network)),
@@ -71,7 +77,7 @@ def check_writable(plan: Plan, store: Path) -> list[Problem]:
 
     What the store has can be placed without writing into it.
     """
-    actions = {item.action for item in plan.items}
+    actions = plan.actions()
     unpacks = bool(plan.to_unpack())
     written = [("store", store.absolute())] if GET in actions or unpacks else []
     written += [("target", plan.tree)] if actions & {GET, PLACE} or unpacks else []
@@ -109,7 +115,7 @@ def check_access(plan: Plan, network: Network) -> list[tuple[ArtifactPlan, Probl
     for part in plan.artifacts:
         gets = any(part.unpackings()) or any(
             item.action == GET and cached.find(item.artifact.source, item.file) is None
-            for item in part.items
+            for item in part.items.pending()
         )
         if gets and isinstance(part.artifact.source, HuggingFace) and not part.artifact.mirrors:
             asked.setdefault(part.artifact.source.describe(), []).append(part)
@@ -135,9 +141,11 @@ def check_local(
     found: list[tuple[ArtifactPlan, Problem]] = []
     for part in plan.artifacts:
         source = part.artifact.source
-        gets = [i.file for i in part.items if i.action == GET and not i.file.archive]
+        if source.type != "local":
+            continue
+        gets = [i.file for i in part.items.pending() if i.action == GET and not i.file.archive]
         gets += [entry for unpacking in part.unpackings() for entry in unpacking.parts]
-        if source.type != "local" or not gets:
+        if not gets:
             continue
         from fetcher.sources.local import Local
 
@@ -179,7 +187,7 @@ def check_offline(plan: Plan, network: Network) -> list[Problem]:
             artifact=item.artifact.id,
             file=item.file.path,
         )
-        for item in plan.items
+        for item in plan.pending()
         if item.action == GET
         and item.artifact.source.type != "local"
         and (item.file.archive or cached.find(item.artifact.source, item.file) is None)
@@ -190,7 +198,7 @@ def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
     source = part.artifact.source
     assert isinstance(source, HuggingFace) and part.locked is not None
     archives = (entry.path for unpacking in part.unpackings() for entry in unpacking.parts)
-    gets = (i.file.path for i in part.items if i.action == GET and not i.file.archive)
+    gets = (i.file.path for i in part.items.pending() if i.action == GET and not i.file.archive)
     path = next(itertools.chain(gets, archives))
     probe = source.access_probe(part.locked.revision, path, network)
     if probe is None:
@@ -199,6 +207,9 @@ def _ask(part: ArtifactPlan, network: Network) -> Problem | None:
         answer: Response = network.request(probe.url, method="HEAD", follow=False, patience=5)
     except Failure:
         return None
+    told = source.allowance(answer.headers, network)
+    if told is not None:
+        network.allowances[host_of(network.rewrite(probe.url))] = told
     if answer.status not in {401, 403}:
         return None
     return source.failure(answer.status, answer.headers, network).problem

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fetcher.errors import Failure, from_os_error
 from fetcher.fs.boundary import refuse_links, write_own
@@ -21,7 +21,7 @@ from fetcher.verify.contract.regular import open_regular
 
 FOLDER = ".fetch"
 _SUFFIXES = ("", "-journal", "-wal", "-shm")
-_VERSION = 3
+_VERSION = 4
 # How a rollback journal ends that names a "super-journal", which SQLite reads and removes.
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _TABLES = """
@@ -36,15 +36,17 @@ CREATE TABLE IF NOT EXISTS sealed_files (
     seal INTEGER, artifact INTEGER, paths TEXT, targets TEXT, facts BLOB
 );
 CREATE INDEX IF NOT EXISTS sealed_files_by_seal ON sealed_files (seal);
+CREATE TABLE IF NOT EXISTS manifests (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _COLUMNS = {
     "files": ("path", "size", "mtime_ns", "inode", "sha256", "want", "edit", "artifact", "placed"),
     "seals": ("id", "mark", "found"),
     "sealed": ("seal", "folder", "names", "numbers"),
     "sealed_files": ("seal", "artifact", "paths", "targets", "facts"),
+    "manifests": ("name",),
 }
 # SQLite keeps whatever type it is given: rows that we cannot have written are passed over.
-_SOUND = " AND ".join(
+SOUND = " AND ".join(
     [f"typeof({name}) = 'text'" for name in ("path", "sha256", "want", "edit", "artifact")]
     + [f"typeof({name}) = 'integer'" for name in ("size", "mtime_ns", "inode", "placed")]
 )
@@ -53,6 +55,9 @@ _SOUND = " AND ".join(
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the database itself is wrong; a disk that fails or a lock says nothing of it."""
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+_DOUBTED = -1  # a time that no file has: it is read before it is trusted
 
 
 class StateRow(NamedTuple):
@@ -79,6 +84,11 @@ class StateRow(NamedTuple):
             and stat.st_mtime_ns == self.mtime_ns
             and stat.st_ino == self.inode
         )
+
+    def doubted(self, stat: os.stat_result) -> bool:
+        """Whether somebody found its bytes wrong, and it looks as it did."""
+        known = self.mtime_ns == _DOUBTED and stat.st_size == self.size
+        return known and stat.st_ino == self.inode
 
 
 class State:
@@ -150,27 +160,86 @@ class State:
 
     def rows(self) -> dict[str, StateRow]:
         """Every row by path, in one read; empty without a database. Raises Failure."""
-        self._refuse_links()
-        if not self.path.exists():
-            return {}
+        found = self.ask(f"SELECT * FROM files WHERE {SOUND}")
+        return {str(row[0]): StateRow._make(row) for row in found}
+
+    def ask(
+        self, query: str, values: Sequence[object] = (), most: int = -1
+    ) -> list[tuple[Any, ...]]:
+        """What a query finds, at most so many rows of it; what cannot be read says nothing.
+
+        Raises Failure where a file of the database is a link.
+        """
+        if self._db is None:
+            self._refuse_links()
+            if not self.path.exists():
+                return []
         try:
-            found = self._open().execute(f"SELECT * FROM files WHERE {_SOUND}").fetchall()
-            return {row[0]: StateRow._make(row) for row in found}
+            found = self._open().execute(query, values)
+            return found.fetchall() if most < 0 else found.fetchmany(most)
         except sqlite3.DatabaseError as error:
             if _is_damage(error):
                 self._set_aside()
-            return {}
-        except (OSError, Failure):  # what cannot be read says nothing
-            return {}
+        except (OSError, Failure, UnicodeEncodeError):  # no row has such a name
+            pass
+        return []
 
     def record(self, rows: Iterable[StateRow]) -> None:
-        """Write rows in one transaction."""
+        """Write rows in one transaction.
+
+        No seal holds any longer: none knows of the files that are new, which the manifests of an
+        earlier day may not want.
+        """
         kept = list(rows)  # written twice, if the first database is damaged
-        self._write(
-            lambda db: db.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", kept
-            )
-        )
+        if not kept:
+            return
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", kept)
+            db.execute("DELETE FROM seals")
+
+        self._write(work)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Let go of what is known of these paths. Raises Failure."""
+        gone = [(path,) for path in paths]
+        if gone:
+            self._write(lambda db: db.executemany("DELETE FROM files WHERE path = ?", gone))
+
+    def doubt(self, paths: Iterable[str] = (), inodes: Iterable[int] = ()) -> None:
+        """Have these files read before they are trusted, and all looked at. Raises Failure."""
+        by_path = [(_DOUBTED, path) for path in paths]
+        by_inode = [(_DOUBTED, inode) for inode in inodes]
+        if not self.path.exists():
+            return
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("UPDATE files SET mtime_ns = ? WHERE path = ?", by_path)
+            db.executemany("UPDATE files SET mtime_ns = ? WHERE inode = ?", by_inode)
+            db.execute("DELETE FROM seals")
+
+        self._write(work)
+
+    def manifests(self) -> set[str]:
+        """The project's own manifests that have placed something here, as far as is known."""
+        self._refuse_links()
+        if not self.path.exists():
+            return set()
+        try:
+            found = self._open().execute("SELECT name FROM manifests WHERE typeof(name) = 'text'")
+            return {name for (name,) in found}
+        except (sqlite3.DatabaseError, OSError, Failure):
+            return set()
+
+    def note_manifests(self, names: Iterable[str]) -> None:
+        """Remember these and no others. Raises Failure."""
+        kept = [(name,) for name in sorted(names)]
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM manifests")
+            db.executemany("INSERT INTO manifests VALUES (?)", kept)
+
+        self._write(work)
 
     # Seals: see fetcher.tree.uptodate
 
@@ -196,7 +265,7 @@ class State:
         """(path, size, mtime_ns, inode, artifact, placed) of every file, folder by folder."""
         yield from self._open().execute(
             "SELECT path, size, mtime_ns, inode, artifact, placed FROM files "
-            f"WHERE {_SOUND} ORDER BY path"
+            f"WHERE {SOUND} ORDER BY path"
         )
 
     def save_seal(

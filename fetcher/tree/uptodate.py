@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +25,7 @@ from fetcher import __version__
 from fetcher.fs.atomic import BLOCK
 from fetcher.fs.safe_paths import native
 from fetcher.i18n import t
-from fetcher.tree.plan import KEEP, Item, Plan
+from fetcher.tree.actions import KEEP
 from fetcher.tree.state import State
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.regular import MAX_LIST, NotRegularError, open_regular
@@ -32,12 +33,16 @@ from fetcher.verify.contract.regular import MAX_LIST, NotRegularError, open_regu
 if TYPE_CHECKING:
     from fetcher.config.settings import Settings
     from fetcher.project.project import Project, Selection
+    from fetcher.tree.plan import Item, Plan
 
 _ENTRY = struct.Struct("<QqQ")  # size, mtime in nanoseconds, inode
+_PROGRAM = 1 << 63  # in an entry's size: the file must be one that its owner may run
 _FACTS = struct.Struct("<q32s")  # size (below 0: not known), sha256 (zeroes: not known)
 _UNKNOWN = bytes(32)
+_ZEROES, _DIGITS, _WORDS = _UNKNOWN.hex(), 2 * _FACTS.size, _FACTS.size // 8
 _CHUNK = 4096  # files in one row of what a report says
 _Packed = tuple[int, str, str, bytes]  # number of the artifact, paths, targets, facts
+_Columns = tuple[Sequence[str], Sequence[str], Sequence[int | None], Sequence[str | None]]
 _DAMAGED = (sqlite3.DatabaseError, struct.error, AttributeError, LookupError, TypeError, ValueError)
 _KEPT = 4  # seals of one tree: for `fetch all`, and for a few selections of artifacts
 _MASK = 2**64 - 1
@@ -81,16 +86,30 @@ class Seal:
     artifacts: tuple[SealedArtifact, ...]
     packed: Sequence[_Packed] = ()
 
-    def files_of(self, index: int) -> Iterator[SealedFile]:
-        """The files of the artifact with this index, in the order of the plan."""
+    def columns_of(self, index: int) -> Iterator[_Columns]:
+        """Paths, targets, sizes and sha256 of files of the artifact with this index, some
+        thousands at a time, in the order of the plan."""
         for artifact, paths, targets, facts in self.packed:
             if artifact == index:
-                names = zip(paths.split("\n"), targets.split("\n"), strict=True)
-                for (path, target), (size, digest) in zip(
-                    names, _FACTS.iter_unpack(facts), strict=True
-                ):
-                    sha256 = None if digest == _UNKNOWN else digest.hex()
-                    yield SealedFile(path, target, None if size < 0 else size, sha256)
+                sizes = struct.unpack(f"<{len(facts) // 8}q", facts)[::_WORDS]
+                digests = _digests(facts.hex())
+                yield (
+                    paths.split("\n"),
+                    targets.split("\n"),
+                    [None if size < 0 else size for size in sizes] if min(sizes) < 0 else sizes,
+                    [None if one == _ZEROES else one for one in digests]
+                    if _ZEROES in digests
+                    else digests,
+                )
+
+    def files_of(self, index: int) -> Iterator[SealedFile]:
+        """The same, file by file."""
+        for columns in self.columns_of(index):
+            yield from map(SealedFile._make, zip(*columns, strict=True))
+
+
+def _digests(facts: str) -> list[str]:
+    return [facts[at + 16 : at + _DIGITS] for at in range(0, len(facts), _DIGITS)]
 
 
 # What such a file says counts for nothing, here as where it is read.
@@ -101,10 +120,11 @@ def mark(
     project: Project, tree: Path, selection: Selection, names: Sequence[str], settings: Settings
 ) -> str:
     """The fingerprint under which a plan of these is sealed. Raises OSError, UsageError."""
-    if {project.manifest_path(name) for name in names} == set(project.own_manifests()):
-        names = ()  # all of them, named one by one
+    if project.are_all_own(names):
+        names = ()
     allowed = sorted(map(str, settings.allowed.links))
-    choice = [*names, asdict(selection), str(settings.hub_cache), allowed]
+    variants = settings.text("variants")
+    choice = [*names, asdict(selection), str(settings.hub_cache), allowed, variants]
     return fingerprint(tree, project.inputs(names), choice)
 
 
@@ -203,10 +223,20 @@ def _match(handle: int, folder: str, names: list[str], numbers: bytes) -> bool:
             _tell("%s/%s is not there as it was: %s", folder, name, error.strerror)
             return False
         if (now.st_size, now.st_mtime_ns, now.st_ino & _MASK) != entry:
+            if entry[0] & _PROGRAM:
+                if _is_program(now, entry):
+                    continue
+                _tell("%s/%s is not the program that it was", folder, name)
+                return False
             what = "size" if now.st_size != entry[0] else "time or inode"
             _tell("%s/%s has another %s than it had", folder, name, what)
             return False
     return True
+
+
+def _is_program(now: os.stat_result, entry: tuple[int, int, int]) -> bool:
+    found = (now.st_size | _PROGRAM, now.st_mtime_ns, now.st_ino & _MASK)
+    return found == entry and bool(now.st_mode & stats.S_IXUSR)
 
 
 def can_seal(plan: Plan, link: str) -> bool:
@@ -215,11 +245,12 @@ def can_seal(plan: Plan, link: str) -> bool:
         os.stat in os.supports_dir_fd
         and link != "symlink"
         and not plan.problems()
+        and all(part.locked is not None and part.locked.members_known for part in plan.artifacts)
         and all(
             item.action == KEEP
-            and not (item.hub or item.changed_by_user)
+            and not (item.outside or item.changed_by_user)
             and (item.placed or item.stat is None or not stats.S_ISLNK(item.stat.st_mode))
-            for item in plan.items
+            for item in plan.pending()
         )
     )
 
@@ -228,7 +259,8 @@ def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
     """Seal a plan of which everything is done; the state has a row for every file of it."""
     targets = {item.target for item in plan.items}
     owners = {part.artifact.full_name for part in plan.artifacts}
-    rows, clean = _folders(state, targets, owners)
+    programs = {item.target for item in plan.items if item.file.executable}
+    rows, clean = _folders(state, targets, owners, programs)
     if sum(len(names) for _, names, _ in rows) != len(targets):
         return
     artifacts = [
@@ -240,7 +272,7 @@ def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
             part.locked.revision if part.locked else "",
             part.artifact.optional,
             len(part.items),
-            sum(item.file.size or 0 for item in part.items),
+            part.items.bytes(),
         )
         for part in plan.artifacts
     ]
@@ -252,16 +284,16 @@ def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
         "artifacts": [asdict(artifact) for artifact in artifacts],
     }
     packed = (
-        (index, *_packed(part.items[start : start + _CHUNK]))
+        (index, *_packed(chunk))
         for index, part in enumerate(plan.artifacts)
-        for start in range(0, len(part.items), _CHUNK)
+        for chunk in _chunks(part.items)
     )
     folders = ((folder, "\n".join(names), bytes(numbers)) for folder, names, numbers in rows)
     state.save_seal(mark, json.dumps(found), folders, packed, _KEPT)
 
 
 def _folders(
-    state: State, targets: set[str], owners: set[str]
+    state: State, targets: set[str], owners: set[str], programs: set[str]
 ) -> tuple[list[tuple[str, list[str], bytearray]], bool]:
     """(folder, names, stats) of the targets that the state knows; and whether these artifacts
     have placed nothing else."""
@@ -275,8 +307,15 @@ def _folders(
         if not found or found[-1][0] != folder:
             found.append((folder, [], bytearray()))
         found[-1][1].append(name)
-        found[-1][2].extend(_ENTRY.pack(size, mtime_ns, inode & _MASK))
+        marked = size | _PROGRAM if path in programs else size
+        found[-1][2].extend(_ENTRY.pack(marked, mtime_ns, inode & _MASK))
     return found, clean
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    left = iter(items)
+    while chunk := list(islice(left, _CHUNK)):
+        yield chunk
 
 
 def _packed(items: Sequence[Item]) -> tuple[str, str, bytes]:

@@ -19,9 +19,11 @@ SOMEBODY = 65534  # owns the colleague's store, where this is root
 RIGHTS = "-dac_override,-dac_read_search,-fowner"
 
 
-def fetch(folder: Path, store: Path, home: Path, *arguments: str) -> tuple[int, str, str]:
+def fetch(
+    folder: Path, store: Path, home: Path, *arguments: str, code: str = ""
+) -> tuple[int, str, str]:
     """Run `fetch` as a user whom modes bind."""
-    command = [sys.executable, "-m", "fetcher", *arguments]
+    command = [sys.executable, *(("-c", code) if code else ("-m", "fetcher")), *arguments]
     if os.geteuid() == 0:
         command = ["setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}", *command]
     environment = {**os.environ, "FETCH_STORE": str(store), "HOME": str(home)}
@@ -133,3 +135,53 @@ def test_what_has_to_be_written_is_said(shared: Path, tmp_path: Path) -> None:
     assert str(store) in err and "set FETCH_STORE to another folder" in err
     code, out, err = fetch(mine, home / "store", home, "all")
     assert code == 0, out + err
+
+
+HASTY = "import sys; from fetcher.store import gc; gc.YOUNG_SECONDS = -60\n"
+HASTY += "from fetcher.commands import run; sys.exit(run(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("how", ["modes", "file system"])
+def test_what_may_not_be_removed_is_said_once(shared: Path, tmp_path: Path, how: str) -> None:
+    """Five blobs that nobody needs: a dry run promises none of them, and gc names one problem."""
+    store, home = tmp_path / "store", tmp_path / "our-home"
+    home.mkdir()
+    (shared / "fetch.lock").unlink()
+    if how == "file system":
+        if os.geteuid() != 0 or sys.platform != "linux":
+            pytest.skip("only root mounts")
+        mount = ["mount", "--bind", str(store), str(store)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(store)], check=True)
+    else:
+        seal_off(store)
+    try:
+        for command in (["gc", "--dry-run", "--json"], ["gc", "--json"]):
+            code, out, err = fetch(shared, store, home, *command, code=HASTY)
+            told = json.loads(out)
+            assert told["summary"]["blobs"] == 0 and told["summary"]["kept"] == 5, err
+            (group,) = told["summary"]["groups"]
+            assert (group["why"], group["files"], group["goes"]) == ("not-yours", 5, False)
+            assert (code, len(told["errors"])) == ((9, 1) if "--dry-run" not in command else (0, 0))
+        assert "removing 5 files, such as" in told["errors"][0]["message"]
+    finally:
+        if how == "file system":
+            subprocess.run(["umount", str(store)], check=True)
+    assert len(list((store / "blobs/sha256").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    "command", [["gc"], ["gc", "--dry-run"], ["store", "du"], ["store", "ls"]], ids=" ".join
+)
+def test_a_store_that_may_not_be_listed_is_no_empty_one(
+    shared: Path, tmp_path: Path, command: list[str]
+) -> None:
+    home = tmp_path / "our-home"
+    home.mkdir()
+    blobs = tmp_path / "store/blobs/sha256"
+    seal_off(tmp_path / "store")
+    blobs.chmod(0o711)
+    code, out, err = fetch(shared, tmp_path / "store", home, *command)
+    assert code == 9 and f"reading the store {blobs}" in err and out == ""
+    assert len(list(blobs.iterdir())) == 5

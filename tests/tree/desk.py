@@ -18,6 +18,7 @@ from fetcher.tree.placer import Placer
 from fetcher.tree.plan import Item, Plan
 from fetcher.tree.planner import Planner
 from fetcher.tree.state import StateRow
+from fetcher.tree.state_rows import KnownRows
 from tests.kit import git_blob, sha256
 
 COMMIT = "c" * 40
@@ -88,7 +89,7 @@ class Desk:
 
     def planner(self, quick: bool = False, deep: bool = False) -> Planner:
         boundary = Boundary(self.tree, self.permit)
-        return Planner(boundary, self.store, self.rows, self.hub, quick, deep)
+        return Planner(boundary, self.store, KnownRows(self.rows), self.hub, quick, deep)
 
     def plan(
         self,

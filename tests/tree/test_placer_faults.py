@@ -12,6 +12,7 @@ import pytest
 from fetcher.errors import Problem
 from fetcher.fs.atomic import publish
 from fetcher.sources.base import FileEntry
+from fetcher.tree import kept as keeping
 from fetcher.tree import placer as placing
 from tests.kit import sha256
 from tests.tree.desk import Desk, known
@@ -213,21 +214,21 @@ def test_what_is_kept_is_on_disk_before_another_has_its_name(
 ) -> None:
     files: list[bytes] = []
     folders: list[tuple[str, str]] = []
-    monkeypatch.setattr(placing, "sync_file", lambda path: files.append(Path(path).read_bytes()))
-    monkeypatch.setattr(placing, "sync_folders", lambda *what: folders.append(what))
+    monkeypatch.setattr(keeping, "sync_file", lambda path: files.append(Path(path).read_bytes()))
+    monkeypatch.setattr(keeping, "sync_folders", lambda *what: folders.append(what))
     one = placer(desk)
     (desk.tree / "link").symlink_to("nowhere")
     (desk.tree / "folder/deep").mkdir(parents=True)
-    one._keep(str(desk.file("a/f", MINE)), "a/f")
-    one._keep(str(desk.tree / "link"), "link")
-    one._keep(str(desk.tree / "folder"), "folder")
+    one.kept.keep(str(desk.file("a/f", MINE)), "a/f")
+    one.kept.keep(str(desk.tree / "link"), "link")
+    one.kept.keep(str(desk.tree / "folder"), "folder")
     assert files == [MINE], "neither where a link leads, nor a folder"
     (time,) = {re.findall(r"kept/([^/]+)", folder)[0] for folder, _ in folders}
     start = f"{desk.tree}/.fetch/kept/{time}"
     assert [folder for folder, _ in folders] == [f"{start}/a", start, start]
     assert {top for _, top in folders} == {os.path.realpath(desk.tree)}
     desk.store.durable = False
-    one._keep(str(desk.file("b", MINE)), "b")
+    one.kept.keep(str(desk.file("b", MINE)), "b")
     assert len(files) == 1 and len(folders) == 3
 
 

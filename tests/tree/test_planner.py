@@ -65,7 +65,7 @@ def test_an_unresolved_artifact_has_no_items(desk: Desk) -> None:
     unit, artifact, _ = desk.unit([known("f", NEW)], {"m/": "a"})
     plan = desk.planner().plan([(unit, artifact)], Lock())
     (part,) = plan.artifacts
-    assert part.locked is None and part.items == [] and plan.problems() == []
+    assert part.locked is None and not part.items and plan.problems() == []
 
 
 # What stands there
@@ -354,7 +354,7 @@ def test_names_that_mean_more_than_a_file(desk: Desk, target: str, refused: bool
     if refused:
         (problem,) = plan.problems()
         assert (problem.artifact, problem.file) == ("a", "w")
-        assert target in problem.message and "exclude: ['w']" in problem.hint
+        assert target in problem.message and 'exclude: ["w"]' in problem.hint
         assert list(plan.items) == []
 
 
@@ -457,7 +457,7 @@ def test_a_count_that_is_wrong_is_no_entry_of_the_lock(desk: Desk) -> None:
     assert codes(desk.plan(files, count=2)) == []
     for count in (3, 1):
         (part,) = desk.plan(files, count=count).artifacts
-        assert part.locked is None and part.items == []
+        assert part.locked is None and not part.items
 
 
 def test_a_layout_that_names_what_is_not_there(desk: Desk) -> None:

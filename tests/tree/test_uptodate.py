@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fetcher.errors import Failure
 from fetcher.reporting import envelope
+from fetcher.store.store import Store
 from fetcher.tree import planner, uptodate
 from fetcher.tree.state import State
 from tests.conftest import Cli, write_project
@@ -172,9 +175,13 @@ def test_optional_artifacts_that_are_not_there_are_still_shown(
 
 
 def test_what_an_older_lock_left_is_still_named(complete: Path, cli: Cli) -> None:
-    (complete / "source/a/1.txt").unlink()
+    (complete / "source/a/1.txt").rename(complete / "source/a/README.md")
+    assert cli("all").code == 0
     assert cli("all", "--update").code == 0
-    assert cli("check").code == 4
+    (complete / "source/a/README.md").unlink()
+    for _ in range(2):
+        assert "README.md" in cli("all", "--update").out
+        assert "README.md" in cli("check").out
 
 
 def test_a_symlinked_tree_is_looked_at(project: Path, cli: Cli, plans: list[int]) -> None:
@@ -372,3 +379,28 @@ def test_a_damaged_report_is_made_anew(
     assert plans == [1]
     assert reported(cli, "all") == expected
     assert plans == [1], "and sealed again"
+
+
+def test_what_is_in_an_archive_has_to_be_known(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that could not even begin had nothing to do, and sealed that."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "d.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    write_project(
+        tmp_path,
+        "p",
+        "artifacts:\n  z: {source: 'local:packed', files: [d.zip], unpack: true}\n",
+        "tree:\n  z/: z\n",
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "prepare", _fails)
+        assert cli("all").code == 9
+    assert cli("all").code == 0
+    assert (tmp_path / "z/a.txt").read_text() == "a"
+
+
+def _fails(_: Store) -> None:
+    raise Failure("disk-space", "full")
