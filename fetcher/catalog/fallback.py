@@ -229,12 +229,13 @@ class NoneUsable(FetchError):
 
     def __init__(self, passed: Sequence[Passed]) -> None:
         self.passed = tuple(passed)
+        gated = any(item.reason == "gated" for item in passed)
         told = join((join((item.model, item.message), ": ") for item in passed), "; ")
         super().__init__(
             t("the image pipeline is not initialised, no model can be used: {told}", told=told)
             if passed
             else t("no primary model is set"),
-            join(filter(None, [passed[0].hint, _OPEN_MODEL]), "; ")
+            join(filter(None, [passed[0].hint, _OPEN_MODEL if gated else ""]), "; ")
             if passed
             else t("set PRIMARY_MODEL, or `runtime: {primary_model: …}` in fetch.yaml"),
         )
@@ -280,6 +281,10 @@ def first_usable(
 
 def find(pairs: Sequence[Pair], name: str) -> Pair:
     """The artifact of a name in the chain. Raises NotUsable."""
+    if not names.matching(pairs, name)[0]:
+        of_kind = [pair for pair in pairs if pair[1].info.get("task") == "image-generation"]
+        unknown = names.unknown(name, of_kind or pairs)
+        raise NotUsable("unknown", unknown.message, unknown.hint)
     try:
         return names.one(pairs, name)[0]
     except UsageError as error:

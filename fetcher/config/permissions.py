@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fetcher.config import person
+from fetcher.config.named_roots import root_named
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.fs.atomic import write_atomically
 from fetcher.fs.safe_paths import is_below
@@ -34,7 +35,7 @@ def allow(kind: str, what: Sequence[str], root: Path) -> Path:
             )
 
     def add(now: _Allow) -> Any:
-        if kind in person.FOLDERS:
+        if kind in person.LISTS:
             return _united(now.get(kind), values)
         held = dict(now.get(kind) or {})
         return {**held, key: _united(held.get(key), values)}
@@ -68,6 +69,8 @@ def deny(kind: str, what: Sequence[str], root: Path) -> Path:
         key, values = _checked(kind, what, root)
 
     def take(now: _Allow) -> Any:
+        if kind == "roots":
+            return _without(now.get(kind), values, kind)
         if kind in person.FOLDERS:
             held_as = {_folder(item): item for item in _items(now.get(kind))}
             return _without(now.get(kind), [held_as.get(one, one) for one in values], kind)
@@ -81,7 +84,7 @@ def deny(kind: str, what: Sequence[str], root: Path) -> Path:
 
 
 def _checked(kind: str, what: Sequence[str], root: Path) -> tuple[str, list[str]]:
-    """The key below the kind ("" for folders) and its values."""
+    """The key below the kind ("" for folders and roots) and its values."""
     if kind == "pickles":
         if len(what) < 2 or not re.fullmatch(r"[0-9a-f]{64}", what[0]):
             raise UsageError(
@@ -95,6 +98,8 @@ def _checked(kind: str, what: Sequence[str], root: Path) -> tuple[str, list[str]
         )
     if kind == "code":
         return os.path.realpath(root), list(what)
+    if kind == "roots":
+        return "", [root_named(name).name for name in what]
     return "", [_folder(folder) for folder in what]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fetcher.config.named_roots import ROOTS, root_named
 from fetcher.errors import UsageError
 from fetcher.fs.home import config_folder
 from fetcher.i18n import t
@@ -19,7 +20,8 @@ from fetcher.yamldoc.schema import Field, ListOf, MapOf, Record, Text, Values
 
 VARIABLE = "FETCH_CONFIG"
 FOLDERS = ("links", "local")  # the kinds that are lists of folders
-KINDS = (*FOLDERS, "pickles", "code")
+LISTS = (*FOLDERS, "roots")
+KINDS = (*LISTS, "pickles", "code")
 _OTHERS_WRITE = stat.S_IWOTH
 
 ALLOW_FIELDS: dict[str, Field] = {
@@ -28,6 +30,10 @@ ALLOW_FIELDS: dict[str, Field] = {
     ),
     "local": Field(
         ListOf(Text(), or_one=True), t("folders outside a project that `local:` may take from")
+    ),
+    "roots": Field(
+        ListOf(Text(choices=tuple(ROOTS)), or_one=True),
+        t("libraries' folders, by name, that layouts may place files in"),
     ),
     "pickles": Field(
         MapOf(Text(r"[0-9a-f]{64}", t("a sha256")), ListOf(Text(), or_one=True)),
@@ -45,12 +51,14 @@ ALLOW = Field(Record("allow", ALLOW_FIELDS), t("what projects may do beyond thei
 class Allowed:
     """What the person allows projects beyond their own folder; nothing where there is no file.
 
-    `links` and `local` are folders; `pickles` names by a file's sha256; `code` artifacts' ids by
-    a project's folder. All folders are real paths, symlinks followed.
+    `links` and `local` are folders; `roots` names of libraries' folders; `pickles` names by a
+    file's sha256; `code` artifacts' ids by a project's folder. All folders are real paths, symlinks
+    followed.
     """
 
     links: tuple[Path, ...] = ()
     local: tuple[Path, ...] = ()
+    roots: frozenset[str] = frozenset()
     pickles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
@@ -112,16 +120,20 @@ def existing() -> Path | None:
 def allowed(values: Values | None) -> Allowed:
     """What `allow` in the person's file says (`values`, as decoded), and the variables beside it.
 
-    `FETCH_ALLOW_LINKS` and `FETCH_ALLOW_LOCAL` are lists of folders as `PATH` is one.
+    `FETCH_ALLOW_LINKS` and `FETCH_ALLOW_LOCAL` are lists of folders as `PATH` is one, and
+    `FETCH_ALLOW_ROOTS` is one of names. Raises UsageError.
     """
     said = dict(values or {})
-    folders = {}
-    for kind in FOLDERS:
+    found: dict[str, list[str]] = {}
+    for kind in LISTS:
         text = os.environ.get(f"FETCH_ALLOW_{kind.upper()}", "")
-        found = [*said.get(kind, ()), *filter(None, text.split(os.pathsep))]
-        folders[kind] = tuple(_real(item) for item in found)
+        found[kind] = [*said.get(kind, ()), *filter(None, text.split(os.pathsep))]
+    folders = {kind: tuple(_real(item) for item in found[kind]) for kind in FOLDERS}
+    for name in found["roots"]:
+        root_named(name)
     code = {_real(folder): tuple(ids) for folder, ids in said.get("code", {}).items()}
-    return Allowed(folders["links"], folders["local"], dict(said.get("pickles", {})), code)
+    roots = frozenset(found["roots"])
+    return Allowed(folders["links"], folders["local"], roots, dict(said.get("pickles", {})), code)
 
 
 def _real(text: str) -> Path:

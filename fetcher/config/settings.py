@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fetcher.config import person
@@ -36,9 +36,14 @@ from fetcher.yamldoc.schema import (
     ListOf,
     Record,
     Text,
+    Type,
     Values,
     document_schema,
 )
+
+if TYPE_CHECKING:
+    from fetcher.config.license_policy import LicensePolicy
+    from fetcher.yamldoc.nodes import Document, Node
 
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 LOCKS = ("auto", "flock", "soft")
@@ -65,7 +70,7 @@ SPECS: dict[str, Spec] = {
     "offline": Spec(
         ("FETCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), t("use no network"), "false"
     ),
-    "jobs": Spec(("FETCH_JOBS",), t("connections to one host at a time, at most"), "16"),
+    "jobs": Spec(("FETCH_JOBS",), t("connections to one host at a time, at most"), "32"),
     "link": Spec(
         ("FETCH_LINK",), t("how files are placed: {links}", links=", ".join(LINKS)), "auto"
     ),
@@ -77,6 +82,11 @@ SPECS: dict[str, Spec] = {
         ),
         "true",
     ),
+    "gitignore": Spec(
+        ("FETCH_GITIGNORE",),
+        t("whether a block of .gitignore is kept in step with what is placed"),
+        "true",
+    ),
     "locks": Spec(
         ("FETCH_LOCKS",),
         t("how runs keep out of each other's way: {locks}", locks=", ".join(LOCKS)),
@@ -85,11 +95,20 @@ SPECS: dict[str, Spec] = {
     "limit_rate": Spec(("FETCH_LIMIT_RATE",), t("bytes per second for all downloads, such as 50M")),
     "mirrors": Spec(("FETCH_MIRRORS",), t("mirrors to ask first, separated by spaces")),
     "rewrite": Spec(("FETCH_REWRITE",), t("FROM=TO pairs of URL prefixes, separated by spaces")),
+    "variants": Spec(
+        ("FETCH_VARIANTS",),
+        t("choices of variants: NAME=CHOICE, separated by spaces; auto: by the GPU's memory"),
+    ),
     "verify_key": Spec(
         ("FETCH_VERIFY_KEY",), t("public key that every bundle must be signed with")
     ),
     "connect_timeout": Spec(
         ("FETCH_CONNECT_TIMEOUT",), t("seconds to wait for a connection"), "10"
+    ),
+    "wrong_bytes_minutes": Spec(
+        ("FETCH_WRONG_BYTES_MINUTES",),
+        t("minutes for which a place that gave wrong bytes is not asked for them again; 0: none"),
+        "5",
     ),
     "hf_endpoint": Spec(("HF_ENDPOINT",), t("the Hugging Face Hub's address"), PUBLIC_HUB),
     "xet": Spec(
@@ -133,6 +152,24 @@ SPECS: dict[str, Spec] = {
     ),
 }
 
+
+@dataclass(eq=False, repr=False)
+class _Licenses(Type):
+    """`licenses:`; most runs have no policy, and do without what reads one."""
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """A LicensePolicy, or INVALID."""
+        from fetcher.config.license_policy import PolicyType
+
+        return PolicyType().decode(node, document)
+
+    def json_schema(self) -> JsonSchema:
+        """As the policy's own type has it."""
+        from fetcher.config.license_policy import PolicyType
+
+        return PolicyType().json_schema()
+
+
 # What a project's fetch.yaml may set; tokens may not lie in a committed file.
 FILE_FIELDS: dict[str, Field] = {
     "store": Field(Text(), SPECS["store"].doc),
@@ -140,14 +177,19 @@ FILE_FIELDS: dict[str, Field] = {
     "jobs": Field(Integer(1, 256), SPECS["jobs"].doc),
     "link": Field(Text(choices=LINKS), SPECS["link"].doc),
     "sync": Field(Boolean(), SPECS["sync"].doc),
+    "gitignore": Field(Boolean(), SPECS["gitignore"].doc),
     "locks": Field(Text(choices=LOCKS), SPECS["locks"].doc),
     "limit_rate": Field(Text(_RATE.pattern, t("a rate such as 50M")), SPECS["limit_rate"].doc),
     "mirrors": Field(ListOf(Text(), or_one=True), SPECS["mirrors"].doc),
     "rewrite": Field(
         ListOf(Text(r"\S+=\S+", t("FROM=TO, two URL prefixes")), or_one=True), SPECS["rewrite"].doc
     ),
+    "variants": Field(
+        ListOf(Text(r"[\w.-]+=[\w.-]+", t("NAME=CHOICE")), or_one=True), SPECS["variants"].doc
+    ),
     "verify_key": Field(Text(), SPECS["verify_key"].doc),
     "connect_timeout": Field(Integer(1, 600), SPECS["connect_timeout"].doc),
+    "wrong_bytes_minutes": Field(Integer(0, 1440), SPECS["wrong_bytes_minutes"].doc),
     "hf_endpoint": Field(Text(r"https?://\S+", t("an http(s) URL")), SPECS["hf_endpoint"].doc),
     "xet": Field(Either((Text(choices=XET), Integer(0, 1))), SPECS["xet"].doc),
     "local_models_dir": Field(Text(), SPECS["local_models_dir"].doc),
@@ -157,14 +199,19 @@ FILE_FIELDS: dict[str, Field] = {
         Text(r"auto|cpu|mps|cuda(:\d+)?", t("a device such as cuda:0")), SPECS["model_device"].doc
     ),
     "model_dtype": Field(Text(choices=DTYPES), SPECS["model_dtype"].doc),
+    "licenses": Field(_Licenses(), t("which licences may be used, for `fetch check --licenses`")),
     "runtime": Field(RUNTIME, t("which model an application uses, and how it is loaded")),
 }
 SCHEMA = Record("fetch.yaml", FILE_FIELDS)
+_OF_PROJECT = ("runtime", "licenses")
 # The person's own file says the same for all projects, and what it allows them.
 PERSON = "config.yaml"
 PERSON_SCHEMA = Record(
     PERSON,
-    {**{name: it for name, it in FILE_FIELDS.items() if name != "runtime"}, "allow": person.ALLOW},
+    {
+        **{name: it for name, it in FILE_FIELDS.items() if name not in _OF_PROJECT},
+        "allow": person.ALLOW,
+    },
 )
 FROM_PROJECT = frozenset({"fetch.yaml", ".env"})
 
@@ -185,6 +232,7 @@ class Settings:
     values: dict[str, Value] = field(default_factory=dict)
     runtime: Values = field(default_factory=dict)  # as fetch.yaml has it
     allowed: person.Allowed = field(default_factory=person.Allowed)
+    licenses: LicensePolicy | None = None  # as fetch.yaml has it
 
     def text(self, name: str) -> str:
         """The raw text of a setting, "" if it is not set."""
@@ -287,6 +335,11 @@ class Settings:
         return self._truth("sync")
 
     @property
+    def gitignore(self) -> bool:
+        """Whether a block of `.gitignore` is kept in step with what is placed."""
+        return self._truth("gitignore")
+
+    @property
     def enable_fallback(self) -> bool:
         """Whether the next model is used where the primary one cannot be had."""
         return self._truth("enable_fallback")
@@ -308,6 +361,11 @@ class Settings:
     def connect_timeout(self) -> int:
         """Seconds to wait for a connection."""
         return self._integer("connect_timeout", 1, 600)
+
+    @property
+    def wrong_bytes_minutes(self) -> int:
+        """For how long a place that gave wrong bytes for a digest is not asked for it again."""
+        return self._integer("wrong_bytes_minutes", 0, 1440)
 
     @property
     def link(self) -> str:
@@ -364,6 +422,17 @@ class Settings:
                 raise self._fail("rewrite", t("FROM=TO with two URL prefixes"))
             pairs.append((source, target))
         return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """The choice of each variant that settings make."""
+        found: dict[str, str] = {}
+        for item in self.text("variants").split():
+            name, equals, choice = item.partition("=")
+            if not (name and equals and choice):
+                raise self._fail("variants", t("NAME=CHOICE, such as precision=fp16"))
+            found[name] = choice
+        return found
 
     @property
     def hf_endpoint(self) -> str:
@@ -491,8 +560,9 @@ class Settings:
     def check(self) -> None:
         """Raise UsageError for the first setting that cannot be used."""
         _ = self.store, self.offline, self.sync, self.jobs, self.link, self.locks
-        _ = self.limit_rate, self.mirrors
-        _ = self.rewrite, self.connect_timeout, self.hf_endpoint, self.hub_cache, self.xet
+        _ = self.limit_rate, self.mirrors, self.variants
+        _ = self.rewrite, self.connect_timeout, self.wrong_bytes_minutes
+        _ = self.hf_endpoint, self.hub_cache, self.xet
         _ = self.enable_fallback, self.model_device, self.model_dtype
 
 
@@ -523,12 +593,14 @@ def _as_text(values: Mapping[str, Any], origin: str) -> dict[str, Value]:
     return texts
 
 
-def _from_file(path: Path, problems: list[DocumentProblem]) -> tuple[dict[str, Value], Values]:
-    """The settings as text, and `runtime` as it is."""
+def _from_file(
+    path: Path, problems: list[DocumentProblem]
+) -> tuple[dict[str, Value], Values, LicensePolicy | None]:
+    """The settings as text, `runtime` as it is, and the policy of licences."""
     decoded = _decoded(path, "fetch.yaml", SCHEMA, problems)
-    runtime = decoded.pop("runtime", {})
+    runtime, policy = decoded.pop("runtime", {}), decoded.pop("licenses", None)
     chosen = {name: value for name, value in runtime.items() if name in SPECS}
-    return _as_text({**decoded, **chosen}, "fetch.yaml"), runtime
+    return _as_text({**decoded, **chosen}, "fetch.yaml"), runtime, policy
 
 
 def _from_person(problems: list[DocumentProblem]) -> tuple[dict[str, Value], person.Allowed]:
@@ -586,7 +658,7 @@ def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
     problems: list[DocumentProblem] = []
     own, allowed = _from_person(problems)
     project = Boundary(root, allowed.may_lead_to)
-    values, runtime = _from_file(project.real_path("fetch.yaml"), problems)
+    values, runtime, policy = _from_file(project.real_path("fetch.yaml"), problems)
     if problems:
         raise InvalidDocument(problems)
     values |= _from_env_file(project.real_path(".env"))
@@ -604,7 +676,7 @@ def load(root: Path, flags: Mapping[str, object] | None = None) -> Settings:
             text = "\n".join([*value, ""])
         flag = "from" if name == "mirrors" else name.replace("_", "-")
         values[name] = Value(text, f"--{flag}")
-    return Settings(root, values, runtime, allowed)
+    return Settings(root, values, runtime, allowed, policy)
 
 
 def json_schema() -> JsonSchema:

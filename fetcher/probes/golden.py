@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetcher.config.boundaries import of_project, own_file
-from fetcher.errors import DocumentProblem, InvalidDocument
+from fetcher.errors import DocumentProblem, InvalidDocument, newer_hint
 from fetcher.i18n import t
 from fetcher.verify.contract import json_text
 from fetcher.verify.contract.exhibits import Fingerprint
@@ -60,7 +60,14 @@ def read(root: Path) -> dict[Key, GoldenEntry]:
     except ValueError:
         raise _invalid(t("it is not UTF-8")) from None
     try:
-        return _decode(json_text.loads(text))
+        plain = json_text.loads(text)
+        found = plain.get("schema") if isinstance(plain, dict) else None
+        if hint := newer_hint(found, SCHEMA):
+            what = t(
+                "it has schema {found}, this version reads {schema}", found=found, schema=SCHEMA
+            )
+            raise InvalidDocument([DocumentProblem(NAME, 1, 1, what, hint)])
+        return _decode(plain)
     except json.JSONDecodeError as error:
         what = t("it is not JSON: {reason}", reason=error.msg)
         if "<<<<<<<" in text:

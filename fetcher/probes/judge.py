@@ -10,7 +10,11 @@ from fetcher.i18n import join, t
 from fetcher.probes import golden
 from fetcher.project.manifest import Artifact
 from fetcher.verify.contract.built_in_probes import NONE
-from fetcher.verify.contract.fingerprints import difference, tolerance_of
+from fetcher.verify.contract.fingerprints import (
+    difference,
+    outlives_a_conversion,
+    tolerance_of,
+)
 from fetcher.verify.contract.protocol import Check, ProbeResult
 
 _UNKNOWN = "unknown"  # the number type of what has none
@@ -103,7 +107,8 @@ def differences(result: ProbeResult, entry: golden.GoldenEntry, dtype: str) -> d
             found[name] = told
     for name, before in entry.facts.items():
         if name not in facts:
-            found[name] = t("it was not found")
+            if dtype == type_of(result) or outlives_a_conversion(name):
+                found[name] = t("it was not found")
         elif facts[name] != before:
             found[name] = t("it is {now!r}, it was {before!r}", now=facts[name], before=before)
     return found

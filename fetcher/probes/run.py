@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,13 @@ from typing import Any
 
 from fetcher.config.person import Allowed
 from fetcher.errors import Problem, UsageError, from_os_error
-from fetcher.fs.nearest import nearest
 from fetcher.i18n import join, t
 from fetcher.probes import golden, judge
 from fetcher.probes.defaults import options_of
+from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import code_folders
+from fetcher.tree.hint_commands import fetch_all, words_into
 from fetcher.tree.plan import KEEP, UNVERIFIED, ArtifactPlan, Item, Plan
 from fetcher.verify.contract.built_in_probes import NONE
 from fetcher.verify.contract.options import memory_bytes
@@ -59,18 +61,30 @@ class ProbeRunResult:
     `golden` says for each result how its outputs compare with those stored: same, differs, none,
     stale (stored for other options or another probe), stored, or kept (other answers were stored,
     and nobody agreed to replace them); "" if there is nothing to compare. `undeclared` are the
-    artifacts with answers in fetch.golden.json that their manifests no longer have.
+    artifacts with answers in fetch.golden.json that their manifests no longer have. `manifests`
+    says for each result whose artifact it is about: two may have one of the same id.
     """
 
     results: list[ProbeResult] = field(default_factory=list)
+    manifests: list[str] = field(default_factory=list)
     golden: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
 
     @property
+    def names(self) -> list[str]:
+        """What to call the artifact of each result: its id, with its manifest where two have it."""
+        ids = Counter(one.artifact for one in self.results)
+        return [
+            one.artifact if ids[one.artifact] == 1 else f"{manifest}/{one.artifact}"
+            for manifest, one in zip(self.manifests, self.results, strict=True)
+        ]
+
+    @property
     def without_probe(self) -> list[str]:
         """The artifacts that nothing was proven of, as their manifests give them no probe."""
-        return [one.artifact for one in self.results if not one.type]
+        pairs = zip(self.names, self.results, strict=True)
+        return [name for name, result in pairs if not result.type]
 
 
 Watch = Callable[[Mapping[str, str]], None]
@@ -98,19 +112,20 @@ def prove(
     root: Path,
     settings: ProbeSettings,
     *,
-    on_result: Callable[[ProbeResult, str], None] | None = None,
+    on_result: Callable[[ArtifactPlan, ProbeResult, str], None] | None = None,
     on_tick: Watch | None = None,
     agree: Agree = lambda replaced: False,
 ) -> ProbeRunResult:
     """Run the probes of `parts`; `plan` also has the artifacts that they refer to.
 
-    `on_result` is called with each judged result and its golden word. `root` is the project's,
+    `on_result` is called with each part, its judged result and its golden word, `on_tick` with what
+    the parts that run are at, by the artifacts' full names. `root` is the project's,
     where fetch.golden.json is; `agree` is asked before other answers there are replaced. Raises
     InvalidDocument, UsageError.
     """
     book = _GoldenBook(root, settings)
     may_run = _trusted(plan, root, settings)
-    found = [_prepare(part, plan, settings, may_run) for part in parts]
+    found = [_prepare(part, plan, root, settings, may_run) for part in parts]
     ready = [number for number, one in enumerate(found) if isinstance(one, ProbeRequest)]
     judged = {
         n: book.judge(one, parts[n].artifact)
@@ -120,24 +135,24 @@ def prove(
 
     def take(ran: int, result: ProbeResult) -> None:
         part = parts[ready[ran]]
-        result, how = book.judge(_with_files(result, part), part.artifact)
+        result, how = book.judge(_with_files(result, part, plan, root), part.artifact)
         judged[ready[ran]] = result, how
         _log.info("%s: %s %s", result.artifact, result.state, result.reason)
         if on_result is not None:
-            on_result(result, how)
+            on_result(part, result, how)
 
     def tick(doing: Mapping[int, str]) -> None:
         if on_tick is not None:
-            on_tick({parts[ready[ran]].artifact.id: stage for ran, stage in doing.items()})
+            on_tick({parts[ready[ran]].artifact.full_name: stage for ran, stage in doing.items()})
 
     _log.info("%d probes to run under %s", len(ready), settings.python or "the active Python")
     for request in found:
         if isinstance(request, ProbeRequest):
             _log.info("probing %s with %s on %s", request.artifact, request.type, request.device)
-    for result, how in judged.values():
+    for number, (result, how) in judged.items():
         _log.info("%s: %s before it runs: %s", result.artifact, result.state, result.reason)
         if on_result is not None:
-            on_result(result, how)
+            on_result(parts[number], result, how)
     run_probes(
         [one for one in found if isinstance(one, ProbeRequest)],
         python=settings.python,
@@ -147,6 +162,7 @@ def prove(
     )
     outcome = ProbeRunResult([judged[n][0] for n in range(len(parts))])
     outcome.golden = [judged[n][1] for n in range(len(parts))]
+    outcome.manifests = [part.artifact.manifest for part in parts]
     outcome.problems += _problems(outcome.results, settings.require_all)
     outcome.undeclared = book.undeclared([part.artifact for part in plan.artifacts])
     if settings.update_golden:
@@ -207,6 +223,14 @@ class _GoldenBook:
 
 
 def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem]:
+    if require_all and not results:
+        return [
+            Problem(
+                "probe",
+                t("nothing was proven: no artifact has been fetched"),
+                t("run `fetch all` first, or name the artifacts that must pass"),
+            )
+        ]
     bad = {"failed", "skipped"} if require_all else {"failed"}
     return [
         Problem(
@@ -241,7 +265,7 @@ def _trusted(plan: Plan, root: Path, settings: ProbeSettings) -> set[str]:
 
 
 def _prepare(
-    part: ArtifactPlan, plan: Plan, settings: ProbeSettings, may_run: Collection[str]
+    part: ArtifactPlan, plan: Plan, root: Path, settings: ProbeSettings, may_run: Collection[str]
 ) -> ProbeRequest | ProbeResult:
     """The request for an artifact's probe, or the result that is clear without running it."""
     name, kind = part.artifact.id, str((part.artifact.probe or {}).get("type", ""))
@@ -266,7 +290,7 @@ def _prepare(
             kind,
             "failed",
             t("not laid out: {what}{more}", what=what, more=more),
-            t("run `fetch all` first"),
+            t("run `{command}` first", command=fetch_all(root, plan, [part])),
         )
     related: dict[str, Mapping[str, Path]] = {}
     trusted_related = []
@@ -276,9 +300,8 @@ def _prepare(
             if found is None and option not in (part.artifact.probe or {}):
                 continue  # a benchmark that the record names and nobody has declared
             if found is None:
-                known = [one.artifact.id for one in plan.artifacts]
-                close = nearest(other, known)
-                hint = t("did you mean {close!r}?", close=close) if close else t("see `fetch list`")
+                pairs = [(one.unit, one.artifact) for one in plan.artifacts]
+                hint = naming.what_there_is(other, pairs)
                 told = t(
                     "the probe's {option!r} names {other!r}, which is no artifact",
                     option=option,
@@ -317,7 +340,7 @@ def _find(name: str, part: ArtifactPlan, plan: Plan) -> ArtifactPlan | None:
 
 def placed(part: ArtifactPlan) -> dict[str, Path]:
     """Where each of the artifact's files stands; of several places, where most of them are."""
-    items = [item for item in part.items if not item.hub] or part.items
+    items = [item for item in part.items if not item.outside] or part.items
     bases = Counter(_base(item) for item in items)
     best: dict[str, Item] = {}
     for item in items:
@@ -400,7 +423,7 @@ def _ceiling() -> int | None:
 # Judging
 
 
-def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
+def _with_files(result: ProbeResult, part: ArtifactPlan, plan: Plan, root: Path) -> ProbeResult:
     """Add the check that the files are those of the lock, where some are not."""
     changed = [
         item.target
@@ -417,6 +440,8 @@ def _with_files(result: ProbeResult, part: ArtifactPlan) -> ProbeResult:
             more=len(changed) - 1,
         )
     hint = t(
-        "`fetch all --overwrite` restores the locked files; `fetch check` names all differences"
+        "`{command}` restores the locked files; `{look}` names all differences",
+        command=fetch_all(root, plan, [part], "--overwrite"),
+        look=shlex.join(["fetch", "check", *words_into(root, plan.tree)]),
     )
     return judge.failing(result, Check(t("files are as locked"), False, told), hint)

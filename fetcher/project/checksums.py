@@ -132,13 +132,13 @@ def _read(name: str, source: Source, network: Network) -> str:
         source = source.beside()
     failure = Failure("not-found", t("{name} is not there", name=printable(name)), file=name)
     for place in source.candidates(source.pinned_revision(), FileEntry(name), network):
-        if isinstance(place, PathCandidate):
+        known = place.prepare(network) if isinstance(place, DeferredCandidate) else place
+        if isinstance(known, PathCandidate):
             try:
-                with open(place.path, "rb") as stream:  # noqa: PTH123
+                with open(known.path, "rb") as stream:  # noqa: PTH123
                     return stream.read(_LONGEST).decode("utf-8-sig", "replace")
             except OSError:
                 continue
-        known = place.prepare(network) if isinstance(place, DeferredCandidate) else place
         if not isinstance(known, UrlCandidate):
             continue
         answer = network.request(known.url, headers=known.headers)

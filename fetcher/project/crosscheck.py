@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 
 from fetcher.fs.globs import compile_glob
 from fetcher.fs.patterns import expand, is_glob
 from fetcher.fs.safe_paths import PathClaims
+from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
-from fetcher.project.layout import Entry, Layout, covers, mismatch, target_of, writable_glob
+from fetcher.project.layout import (
+    Claims,
+    Entry,
+    Layout,
+    covers,
+    mismatch,
+    target_of,
+    writable_glob,
+)
 from fetcher.project.manifest import Manifest
+from fetcher.project.variants import take_turns
 from fetcher.yamldoc.nodes import Document
 
 
@@ -29,9 +40,12 @@ class _CrossCheck:
         self.targets: set[str] = set()
         self.open_folders: list[Entry] = []
         self._known: dict[str, Mapping[str, None] | None] = {}
+        self._claims: dict[tuple[str, str], Claims] = {}
+        self._told: set[tuple[str, str]] = set()  # places of which nothing more is said
 
     def run(self) -> None:
         """Note everything."""
+        self._turns()
         self._entries()
         self._hub_cache()
         if not self.layout.has_tree:
@@ -40,6 +54,10 @@ class _CrossCheck:
         self._targets()
         self._edits()
         self._writable()
+
+    def _doc(self, entry: Entry) -> Document:
+        """The document that says it."""
+        return self.manifest_doc if entry.file else self.layout_doc
 
     def _unknown(self, artifact: str, line: int, column: int) -> None:
         declared = self.manifest.declared
@@ -74,9 +92,42 @@ class _CrossCheck:
             if entry.artifact not in self.manifest.declared:
                 self._unknown(entry.artifact, entry.line, entry.column)
                 continue
+            if (entry.root, entry.target) in self._told:
+                continue
             names = self._names(entry.artifact)
-            if names is not None and (wrong := mismatch(entry, names, self.layout_doc.nearest)):
-                self.layout_doc.at(entry.line, entry.column, *wrong)
+            document = self._doc(entry)
+            if names is not None and (wrong := mismatch(entry, names, document.nearest)):
+                document.at(entry.line, entry.column, *wrong)
+            artifact = self.manifest.artifacts.get(entry.artifact)
+            if entry.root and artifact is not None and artifact.source.type == "local":
+                document.at(
+                    entry.line,
+                    entry.column,
+                    t(
+                        "{id!r} comes from this machine, and {root} holds what its source on the "
+                        "network says it is",
+                        id=entry.artifact,
+                        root=entry.root,
+                    ),
+                    t("place it in the tree"),
+                )
+
+    def _turns(self) -> None:
+        """A list under one file's name is for artifacts of which one at a time is fetched."""
+        for key, root, target, artifacts, line, column in self.layout.turns:
+            variants = self.manifest.variants
+            pairs = combinations(dict.fromkeys(artifacts), 2)
+            if len(artifacts) < 2 or any(not take_turns(variants, *pair) for pair in pairs):
+                self._told.add((root, target))
+                self.layout_doc.at(
+                    line,
+                    column,
+                    t("a list needs a folder: a file can come from one artifact only"),
+                    t(
+                        "write {text!r}, or let them take turns: `variants` in the manifest",
+                        text=key + "/",
+                    ),
+                )
 
     def _hub_cache(self) -> None:
         for name in self.layout.hub_cache:
@@ -106,7 +157,8 @@ class _CrossCheck:
                 )
 
     def _unplaced(self) -> None:
-        for artifact in self.manifest.declared - self.layout.mentioned - self.meant:
+        placed = self.layout.mentioned | self.meant | self.manifest.targets_unread
+        for artifact in self.manifest.declared - placed:
             self.manifest_doc.at(
                 *self.manifest.places[artifact],
                 t(
@@ -115,37 +167,65 @@ class _CrossCheck:
                     name=self.layout.name,
                     file=self.layout.file,
                 ),
-                t("add it to the layout's tree or hub_cache, or remove it here"),
+                t(
+                    "add it to the layout's tree or hub_cache, say it here (to: FOLDER/), or "
+                    "remove it"
+                ),
             )
 
     def _targets(self) -> None:
         """Gather what is placed; two files on one path are noted, once for each entry."""
-        claims = PathClaims()
+        taken: dict[str, PathClaims] = {}
+        owners: dict[tuple[str, str], list[str]] = {}
         for entry in self.layout.entries:
             names = self._names(entry.artifact)
             if not entry.folder:
                 found = [entry.target]
             elif names is None:
-                self.open_folders.append(entry)
+                if not entry.root:
+                    self.open_folders.append(entry)
                 continue
             else:
-                found = [target for name in names if (target := target_of(entry, name))]
-            self.targets.update(found)
+                claims = self._claims_of(entry)
+                found = [
+                    target
+                    for name in names
+                    if (target := target_of(entry, name)) and claims.is_for(entry, name)
+                ]
+            if not entry.root:
+                self.targets.update(found)
             for target in found:
-                other = claims.claim(target)
-                if other is not None:
-                    text = (
-                        t("two files fall on {target!r}", target=target)
-                        if other == target
-                        else t("collides with {other!r}: {target!r}", other=other, target=target)
-                    )
-                    self.layout_doc.at(
-                        entry.line,
-                        entry.column,
-                        text,
-                        t("place one of them in another folder, or rename it"),
-                    )
+                other = taken.setdefault(entry.root, PathClaims()).claim(target)
+                held = owners.setdefault((entry.root, other or target), [])
+                apart = held and all(
+                    take_turns(self.manifest.variants, entry.artifact, one) for one in held
+                )
+                held.append(entry.artifact)
+                if (entry.root, target) in self._told:
+                    continue
+                if other is not None and not (apart and other == target):
+                    self._collision(entry, target, other)
                     break
+
+    def _collision(self, entry: Entry, target: str, other: str) -> None:
+        names = told_apart(target, other)
+        text = (
+            t("two files fall on {target!r}", target=target)
+            if other == target
+            else t("collides with {other}: {target}", other=names[1], target=names[0])
+        )
+        self._doc(entry).at(
+            entry.line,
+            entry.column,
+            text,
+            t("place one of them in another folder, or rename it"),
+        )
+
+    def _claims_of(self, entry: Entry) -> Claims:
+        key = entry.artifact, entry.root
+        if key not in self._claims:
+            self._claims[key] = Claims(self.layout.entries_of(entry.artifact), entry.root)
+        return self._claims[key]
 
     def _may_place(self, target: str) -> bool:
         return target in self.targets or any(covers(item, target) for item in self.open_folders)

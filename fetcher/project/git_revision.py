@@ -103,23 +103,55 @@ class GitRevision:
         return [name for name in listed.out.split("\0") if name]
 
     def _git(self, *arguments: str) -> Finished:
-        """Run one git command. Raises UsageError if there is no git."""
-        environ = {
-            name: value
-            for name, value in clean_environment().items()
-            if not name.startswith("GIT_")
-        }
-        try:
-            return child_process.run(
-                ["git", "--no-pager", *_SAFE, "-C", str(self.root.absolute()), *arguments],
-                timeout=_SECONDS,
-                environ={**environ, **_ENVIRONMENT},
+        return _run(self.root, *arguments)
+
+
+def stages(root: Path, path: str) -> dict[int, str]:
+    """The texts of a file of which git's index has a conflict: 1 base, 2 ours, 3 theirs.
+
+    Empty where there is no conflict of it, or no git repository. Raises UsageError without git,
+    LockError for one that is too large.
+    """
+    listed = _run(root, "ls-files", "-u", "-z", "--", f"./{path}")
+    found = {}
+    for line in listed.out.split("\0") if listed.status == 0 else ():
+        fields = line.partition("\t")[0].split()
+        if len(fields) != 3 or not fields[2].isdigit():
+            continue
+        size = _run(root, "cat-file", "-s", fields[1])
+        if size.status or int(size.out) > MAX_BYTES:
+            raise LockError(
+                t("{path}: git does not have all sides of it", path=path),
+                t("restore it: git checkout --ours {path}", path=path),
             )
-        except OSError as error:
-            raise UsageError(
-                t("git cannot be run: {error}", error=error),
-                t("name two files instead: fetch diff OLD_LOCK NEW_LOCK"),
-            ) from error
+        found[int(fields[2])] = _run(root, "cat-file", "blob", fields[1]).out
+    return found
+
+
+def merge_lines(base: Path, ours: Path, theirs: Path) -> str:
+    """Three texts merged as git does it, with its conflict markers. Raises UsageError."""
+    folder = ours.absolute().parent
+    names = [str(path.absolute()) for path in (ours, base, theirs)]
+    labels = [part for label in ("ours", "base", "theirs") for part in ("-L", label)]
+    return _run(folder, "merge-file", "-p", "-q", *labels, "--", *names).out
+
+
+def _run(root: Path, *arguments: str) -> Finished:
+    """Run one git command in the project at `root`. Raises UsageError if there is no git."""
+    environ = {
+        name: value for name, value in clean_environment().items() if not name.startswith("GIT_")
+    }
+    try:
+        return child_process.run(
+            ["git", "--no-pager", *_SAFE, "-C", str(root.absolute()), *arguments],
+            timeout=_SECONDS,
+            environ={**environ, **_ENVIRONMENT},
+        )
+    except OSError as error:
+        raise UsageError(
+            t("git cannot be run: {error}", error=error),
+            t("name two files instead: fetch diff OLD_LOCK NEW_LOCK"),
+        ) from error
 
 
 def _reason(done: Finished) -> str:

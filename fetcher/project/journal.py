@@ -26,11 +26,11 @@ _LONGEST = 32 << 20
 
 
 class _Step(NamedTuple):
-    """One file: what it was (None: not there), and what it is to be."""
+    """One file: what it was and what it is to be; None: not there."""
 
     path: str
     before: str | None
-    after: str
+    after: str | None
 
 
 def _text_of(path: Path) -> str | None:
@@ -51,7 +51,7 @@ def _put(root: Path, path: str, text: str | None) -> None:
         of_project(root).write(path, text.encode("utf-8", "surrogateescape"))
 
 
-def write_together(root: Path, files: Mapping[str, str]) -> None:
+def write_together(root: Path, files: Mapping[str, str | None]) -> None:
     """Replace files of a project, by their paths in it. Raises Failure, OSError; then none is.
 
     Where a full disk does not even take back what was there, the next command sees to it.
@@ -126,7 +126,7 @@ def _read(journal: Path, root: Path) -> list[_Step] | None:
     sound = all(
         isinstance(step.path, str)
         and _MAY_CHANGE.fullmatch(step.path)
-        and isinstance(step.after, str)
+        and isinstance(step.after, str | None)
         and isinstance(step.before, str | None)
         for step in steps
     )

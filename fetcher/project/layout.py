@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+from fetcher.config.named_roots import ROOTS
 from fetcher.errors import Problem
+from fetcher.fs import placeholders
 from fetcher.fs.globs import BadPattern, Glob, compile_glob
 from fetcher.fs.nearest import nearest
 from fetcher.fs.patterns import expand, is_glob
 from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
+from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
-from fetcher.project.manifest import ID, Artifact
+from fetcher.project.file_table import FileTable
+from fetcher.project.manifest import ID, Artifact, Manifest
+from fetcher.project.target_keys import ADVICE, TARGET, path_complaint
 from fetcher.sources.base import FileEntry
 from fetcher.yamldoc import nodes
 from fetcher.yamldoc.nodes import Document, Node
@@ -41,7 +47,9 @@ _EXPECTED = t("an artifact's id, or id/path/in/artifact")
 class Entry:
     """One line of the tree: what stands at `target` (relative to the root).
 
-    `folder` entries place every file of `artifact` below `path` with its own sub-path.
+    `folder` entries place every file of `artifact` below `path` with its own sub-path. `root` is
+    the named root that it is in, "" for the tree; `file` the manifest that says it, "" for the
+    layout.
     """
 
     target: str
@@ -50,13 +58,27 @@ class Entry:
     path: str
     line: int
     column: int
+    root: str = ""
+    file: str = ""
+
+
+class Turns(NamedTuple):
+    """Artifacts that are listed under the name of one file: they must take turns."""
+
+    key: str
+    root: str
+    target: str
+    artifacts: tuple[str, ...]
+    line: int
+    column: int
 
 
 @dataclass
 class Layout:
     """One layout file.
 
-    `mentioned` are the artifacts that it names, in whatever place. `places` gives (line, column)
+    `mentioned` are the artifacts that it names, in whatever place. `turns` are lists under the
+    name of one file. `places` gives (line, column)
     of what stands under `hub_cache`, `edits` and `writable`, by SECTION:TEXT.
     """
 
@@ -70,6 +92,7 @@ class Layout:
     writable: tuple[str, ...] = ()
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
+    turns: list[Turns] = field(default_factory=list)
     has_tree: bool = False
     path: Path | None = None
 
@@ -83,6 +106,11 @@ class Layout:
     def entries_of(self, artifact: str) -> Sequence[Entry]:
         """The entries of one artifact, in order; each artifact asks. Only for a whole layout."""
         return self._by_artifact.get(artifact, ())
+
+    @cached_property
+    def roots(self) -> frozenset[str]:
+        """The named roots that it uses. Only for a whole layout."""
+        return frozenset(entry.root for entry in self.entries if entry.root)
 
     @cached_property
     def _writable(self) -> tuple[set[str], list[Glob]]:
@@ -112,29 +140,17 @@ def writable_glob(item: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A file of an artifact and where it goes: `target` is relative to the layout's root."""
+    """A file of an artifact and where it goes: `target` is relative to the layout's root, or to
+    the named root that `root` is."""
 
     file: FileEntry
     target: str
-
-
-def _path_complaint(text: str) -> str | None:
-    try:
-        check_relative(text)
-    except BadPath as error:
-        return str(error)
-    return None
-
-
-def _folder_complaint(text: str) -> str | None:
-    if text in {".", "./"}:
-        return None
-    if text.startswith("~/"):
-        return t("starts with '~', which is not replaced: paths are relative to --into")
-    return _path_complaint(text.rstrip("/") or text)
+    root: str = ""
 
 
 def _glob_complaint(text: str) -> str | None:
+    if complaint := placeholders.complaint(text, placeholders.Where.FILE):
+        return complaint
     try:
         for item in expand(text):
             compile_glob(item)
@@ -144,28 +160,43 @@ def _glob_complaint(text: str) -> str | None:
 
 
 MAX_WRITABLE_GLOBS = 100
-_FOLDER = Text(expected=t("a relative path"), check=_folder_complaint)
+
+_TREE = Raw({"$ref": "#/$defs/folder"})
+_SECTIONS = ("tree", *ROOTS)
 
 LAYOUT_FIELDS: dict[str, Field] = {
     "layout": Field(_ID_TYPE, t("the layout's name"), required=True),
     "title": Field(Text(), t("a title for people")),
-    "root": Field(_FOLDER, t("folder below --into; default: .")),
-    "tree": Field(
-        Raw({"$ref": "#/$defs/folder"}), t("folders, and what stands in them"), required=True
-    ),
+    "root": Field(TARGET, t("folder below --into; default: .")),
+    "tree": Field(_TREE, t("folders, and what stands in them")),
+    **{
+        root.name: Field(
+            _TREE,
+            t(
+                "the same in {default} or where {library} looks",
+                default=root.default,
+                library=root.library,
+            ),
+        )
+        for root in ROOTS.values()
+    },
     "hub_cache": Field(
         ListOf(_ID_TYPE, or_one=True, unique=True),
         t("artifacts to place in the Hugging Face cache as well"),
     ),
     "edits": Field(
         MapOf(
-            Text(expected=t("a relative path"), check=_path_complaint),
+            Text(expected=t("a relative path"), check=path_complaint, advice=ADVICE),
             MapOf(Text(), Json(), filled=True),
         ),
         t("keys to set in placed JSON files; {root} is the absolute root"),
     ),
     "writable": Field(
-        ListOf(Text(expected=t("a path or glob"), check=_glob_complaint), or_one=True, unique=True),
+        ListOf(
+            Text(expected=t("a path or glob"), check=_glob_complaint, advice=ADVICE),
+            or_one=True,
+            unique=True,
+        ),
         t(
             "targets (paths, globs, or folders that end in /) to place as copies, for training in "
             "place"
@@ -176,11 +207,14 @@ _SCHEMA = Record(t("a layout"), LAYOUT_FIELDS)
 
 
 class _TreeReader:
-    """Walks the `tree` mapping and gathers entries; problems go to the document."""
+    """Walks the `tree` mapping, or that of a named root, and gathers entries; problems go to the
+    document. With `file` it reads what a manifest says, which others may say as well."""
 
-    def __init__(self, layout: Layout, document: Document) -> None:
+    def __init__(self, layout: Layout, document: Document, root: str = "", file: str = "") -> None:
         self.layout = layout
         self.document = document
+        self.root = root
+        self.file = file
         self.claims = PathClaims()
 
     def read(self, node: Node, prefix: str) -> None:
@@ -195,7 +229,7 @@ class _TreeReader:
             )
             return
         for key, value in node.pairs:
-            if _FOLDER.decode(key, self.document) is INVALID:
+            if TARGET.decode(key, self.document) is INVALID:
                 continue
             here = key.text in {".", "./"}
             target = prefix.rstrip("/") if here else prefix + key.text.rstrip("/")
@@ -207,16 +241,16 @@ class _TreeReader:
                 self._file(key, value, target)
 
     def _file(self, key: Node, value: Node, target: str) -> None:
-        if value.kind == "sequence":
-            self.document.problem(
-                value,
-                t("a list needs a folder: a file can come from one artifact only"),
-                t("write {text!r}", text=key.text + "/"),
-            )
+        listed = value.items if value.kind == "sequence" and value.items else [value]
+        entries = [self._entry(item, target, folder=False) for item in listed]
+        found = [entry for entry in entries if entry is not None]
+        if not found or not self._is_free(key, target, self.claims.claim(target)):
             return
-        entry = self._entry(value, target, folder=False)
-        if entry and self._is_free(key, target, self.claims.claim(target)):
-            self.layout.entries.append(entry)
+        self.layout.entries += found
+        if value.kind == "sequence":
+            ids = tuple(entry.artifact for entry in found)
+            place = value.line, value.column
+            self.layout.turns.append(Turns(key.text, self.root, target, ids, *place))
 
     def _folder(self, key: Node, value: Node, target: str) -> None:
         if value.kind == "sequence" and not value.items:
@@ -237,11 +271,12 @@ class _TreeReader:
     def _is_free(self, key: Node, target: str, other: str | None) -> bool:
         if other is not None:
             same = other == target
+            own, taken = told_apart(target, other)
             self.document.problem(
                 key,
                 t("two files fall on {target!r}", target=target)
                 if same
-                else t("{target!r} collides with {other!r}", target=target, other=other),
+                else t("{target} collides with {other}", target=own, other=taken),
                 t("give one of them another name"),
             )
         return other is None
@@ -255,6 +290,11 @@ class _TreeReader:
             return None
         artifact, _, path = node.text.partition("/")
         path = path.rstrip("/")
+        if complaint := placeholders.complaint(node.text, placeholders.Where.FILE):
+            text = t("{found} {complaint}", found=node.describe(), complaint=complaint)
+            hint = placeholders.advice(node.text, placeholders.Where.FILE)
+            self.document.problem(node, text, hint)
+            return None
         try:
             if not re.fullmatch(ID, artifact):
                 raise BadPath(t("is not {expected}", expected=_EXPECTED))
@@ -263,7 +303,8 @@ class _TreeReader:
         except BadPath as error:
             self.document.problem(node, t("{text!r} {error}", text=node.text, error=error))
             return None
-        return Entry(target, folder, artifact, path, node.line, node.column)
+        place = node.line, node.column
+        return Entry(target, folder, artifact, path, *place, self.root, self.file)
 
 
 def decode(document: Document) -> Layout | None:
@@ -293,14 +334,72 @@ def decode(document: Document) -> Layout | None:
             continue
         for item in [node, *node.items, *(key for key, _ in node.pairs)]:
             layout.places[f"{section}:{item.text}"] = item.line, item.column
-    tree = node_of(root, "tree")
-    layout.has_tree = tree.kind == "mapping" and tree is not root
-    if tree is not root:
-        _TreeReader(layout, document).read(tree, "")
+    sections = {name: node for name in _SECTIONS if (node := node_of(root, name)) is not root}
+    for name, node in sections.items():
+        _TreeReader(layout, document, "" if name == "tree" else name).read(node, "")
+    layout.has_tree = bool(sections) and all(n.kind == "mapping" for n in sections.values())
+    if not sections and not root.dropped and not document.problems:
+        document.problem(root, t("a layout needs the key 'tree'"))
     layout.mentioned = {entry.artifact for entry in layout.entries} | {*layout.hub_cache}
     if document.problems:
         layout.mentioned |= _named_anywhere(root)
     return layout
+
+
+def add_targets(layout: Layout, manifest: Manifest, document: Document) -> None:
+    """Place what a manifest's artifacts say themselves (`to`), as if the layout said it.
+
+    `document` is the manifest's; it takes what is wrong.
+    """
+    placed = {entry.artifact: entry for entry in layout.entries}
+    kinds = _Kinds(layout.entries)
+    for artifact, targets in manifest.targets.items():
+        for root, key in targets:
+            if there := placed.get(artifact):
+                document.problem(
+                    key,
+                    t(
+                        "{artifact!r} says where it stands, and {place} says it too",
+                        artifact=artifact,
+                        place=f"{layout.file}:{there.line}:{there.column}",
+                    ),
+                    t("keep one of the two"),
+                )
+                continue
+            value = Node("scalar", key.line, key.column, artifact)
+            line = Node("mapping", key.line, key.column)
+            line.pairs.append((key, value))
+            reader = _TreeReader(layout, document, "" if root == "tree" else root, manifest.file)
+            before = len(layout.entries)
+            reader.read(line, "")
+            layout.mentioned.add(artifact)
+            for entry in layout.entries[before:]:
+                if kinds.contradict(entry):
+                    text = t("two files fall on {target!r}", target=entry.target)
+                    document.problem(key, text, t("give one of them another name"))
+
+
+class _Kinds:
+    """Nothing can be a file for one artifact and a folder for another."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._files: set[tuple[str, str]] = set()
+        self._folders: set[tuple[str, str]] = set()
+        for entry in entries:
+            self.contradict(entry)
+
+    def contradict(self, entry: Entry) -> bool:
+        """Take one more; whether it cannot stand beside those before."""
+        path = entry.target
+        folders = {(entry.root, path)} if entry.folder and path else set()
+        while "/" in path:
+            path = path.rpartition("/")[0]
+            folders.add((entry.root, path))
+        self._folders |= folders
+        own = (entry.root, entry.target)
+        if not entry.folder:
+            self._files.add(own)
+        return not folders.isdisjoint(self._files) or own in self._folders & self._files
 
 
 def _named_anywhere(root: Node) -> set[str]:
@@ -328,7 +427,9 @@ def load(path: Path, shown: str) -> tuple[Layout | None, Document]:
 
 
 def covers(entry: Entry, target: str) -> bool:
-    """Whether an entry is what places `target`, if the artifact has such a file."""
+    """Whether an entry is what places `target` in the tree, if the artifact has such a file."""
+    if entry.root:
+        return False
     if not entry.folder:
         return entry.target == target
     return not entry.target or target.startswith(entry.target + "/")
@@ -388,6 +489,22 @@ def target_of(entry: Entry, name: str) -> str | None:
     return f"{entry.target}/{name[len(prefix) :]}" if entry.target else name[len(prefix) :]
 
 
+class Claims:
+    """What an artifact's entries in one root name of it: a whole artifact is all that none of them
+    names. So a folder may be placed whole, and one file of it elsewhere, under another name."""
+
+    def __init__(self, entries: Sequence[Entry], root: str = "") -> None:
+        named = [entry for entry in entries if entry.path and entry.root == root]
+        self._files = {entry.path for entry in named if not entry.folder}
+        self._folders = tuple(entry.path + "/" for entry in named if entry.folder)
+
+    def is_for(self, entry: Entry, name: str) -> bool:
+        """Whether an entry that could place the artifact's file `name` does."""
+        if entry.path or not entry.folder:
+            return True
+        return name not in self._files and not name.startswith(self._folders)
+
+
 def placements(
     layout: Layout, artifact: Artifact, files: Sequence[FileEntry]
 ) -> tuple[list[Placement], list[Problem]]:
@@ -395,9 +512,11 @@ def placements(
     found: list[Placement] = []
     problems: list[Problem] = []
     by_path = {file.path: file for file in files}
-    for entry in layout.entries_of(artifact.id):
+    entries = layout.entries_of(artifact.id)
+    claims = {root: Claims(entries, root) for root in {entry.root for entry in entries}}
+    for entry in entries:
         if wrong := mismatch(entry, by_path):
-            place = f"{layout.file}:{entry.line}:{entry.column}"
+            place = f"{entry.file or layout.file}:{entry.line}:{entry.column}"
             problems.append(
                 Problem(
                     "layout-mismatch",
@@ -410,9 +529,30 @@ def placements(
         one = not entry.folder and entry.path
         for file in [by_path[entry.path]] if one else files:
             target = target_of(entry, file.path)
-            if target is not None:
-                found.append(Placement(file, target))
+            if target is not None and claims[entry.root].is_for(entry, file.path):
+                found.append(Placement(file, target, entry.root))
     return found, problems
+
+
+def takes_whole(entries: Sequence[Entry]) -> bool:
+    """Whether entries of one artifact place all of its files into folders, by their own paths."""
+    return bool(entries) and all(one.folder and not (one.path or one.root) for one in entries)
+
+
+class PlacedTable:
+    """The targets of an artifact of very many files that entries take whole."""
+
+    def __init__(self, layout: Layout, entries: Sequence[Entry], files: FileTable) -> None:
+        self._files = files
+        self._folders = [
+            "".join(f"{name}/" for name in (layout.root, one.target) if name) for one in entries
+        ]
+
+    def __contains__(self, target: object) -> bool:
+        return any(
+            str(target).startswith(folder) and self._files.has(str(target)[len(folder) :])
+            for folder in self._folders
+        )
 
 
 def json_schema() -> JsonSchema:
@@ -427,5 +567,6 @@ def json_schema() -> JsonSchema:
     }
     return {
         **document_schema("fetch layout", _SCHEMA),
+        "anyOf": [{"required": [name]} for name in _SECTIONS],
         "$defs": {"folder": {"type": "object", "additionalProperties": value}},
     }

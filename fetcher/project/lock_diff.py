@@ -11,13 +11,15 @@ from fetcher.sources.base import FileEntry
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 # The content is the same, and more is known of it: a size, a digest.
 LEARNED = "learned"
+# The content is the same, and less is known of it: a digest that was computed once.
+FORGOTTEN = "forgotten"
 # What both sides know of a file must be the same, or it is another file.
 _FACTS = ("size", "sha256", "git_blob", "md5", "published")
 
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file of one lock or of both; `state` is added, removed, changed or learned."""
+    """A file of one lock or of both; `state` is added, removed, changed, learned or forgotten."""
 
     path: str
     state: str
@@ -60,9 +62,7 @@ def _files(old: LockedArtifact | None, new: LockedArtifact | None) -> Iterator[F
         if one is None or other is None:
             yield FileChange(path, ADDED if one is None else REMOVED, one, other)
         else:
-            yield FileChange(
-                path, LEARNED if _more_of_the_same(one, other) else CHANGED, one, other
-            )
+            yield FileChange(path, _state(one, other), one, other)
 
 
 def _by_path(one: LockedArtifact | None, other: LockedArtifact | None) -> dict[str, FileEntry]:
@@ -71,6 +71,48 @@ def _by_path(one: LockedArtifact | None, other: LockedArtifact | None) -> dict[s
         return {}
     known = one.members_known and (other is None or other.members_known)
     return {file.path: file for file in (one.files if known else one.source_files)}
+
+
+def _state(old: FileEntry, new: FileEntry) -> str:
+    if _more_of_the_same(old, new):
+        return LEARNED
+    return FORGOTTEN if same_content(old, new) else CHANGED
+
+
+def same_content(old: FileEntry, new: FileEntry) -> bool:
+    """Whether what both know is the same, one digest among it."""
+    pairs = {name: (getattr(old, name), getattr(new, name)) for name in _FACTS}
+    shared = {name: pair for name, pair in pairs.items() if None not in pair}
+    if old.size_hint or new.size_hint:
+        shared.pop("size", None)
+    equal = all(one == other for one, other in shared.values())
+    return equal and any(name != "size" for name in shared)
+
+
+def moved(change: ArtifactChange) -> bool:
+    """Whether a source says something else than the lock: a revision, or a file's content.
+
+    A source that gives no digest of a file, and no other size, says nothing of it.
+    """
+    if change.old is None or change.new is None or change.old.revision != change.new.revision:
+        return True
+    return any(
+        file.state in {ADDED, REMOVED} or (file.state == CHANGED and not _untold(file))
+        for file in change.files
+    )
+
+
+def _untold(file: FileChange) -> bool:
+    old, new = file.old, file.new
+    if old is None or new is None or any(getattr(new, name) for name in _FACTS[1:]):
+        return False
+    return new.size is None or new.size == old.size
+
+
+def bytes_to_come(change: ArtifactChange) -> int:
+    """Bytes of the files that are new or other than before, as far as sizes are known."""
+    news = (file.new for file in change.files if file.state in {ADDED, CHANGED})
+    return sum(entry.size or 0 for entry in news if entry is not None)
 
 
 def _more_of_the_same(old: FileEntry, new: FileEntry) -> bool:

@@ -9,18 +9,21 @@ manifest states wins (see `fetcher.project.pins`).
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from fetcher.config.boundaries import of_project, own_file
-from fetcher.errors import Failure, LockError
+from fetcher.errors import Failure, LockError, newer_hint
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.locks import held
 from fetcher.fs.nearest import nearest
@@ -29,11 +32,13 @@ from fetcher.fs.published import is_sound
 from fetcher.fs.safe_paths import BadPath, check_relative, printable
 from fetcher.i18n import t
 from fetcher.network.urls import public_url
+from fetcher.project.file_table import with_flags
+from fetcher.project.lock_stream import LockStream, UnusualLock
 from fetcher.project.manifest import ID, Artifact
 from fetcher.project.pins import Contradiction, contradictions
 from fetcher.sources.base import FileEntry
 from fetcher.verify.contract import json_text
-from fetcher.verify.contract.regular import MAX_LIST, read_regular_text
+from fetcher.verify.contract.regular import MAX_LIST, open_regular, read_regular_text
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +52,69 @@ _IS_SHA1 = re.compile(r"[0-9a-f]{40}").fullmatch
 _IS_MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
+_MARKERS = re.compile(r"^(<{7}|\|{7}|={7}|>{7})(?: |$)", re.MULTILINE)
+
+
 def _restore(name: str) -> str:
     return t("restore {name} from git, or delete it and run `fetch lock`", name=name)
 
 
+def has_markers(text: str) -> bool:
+    """Whether a merge was left unfinished in a lock's text."""
+    return any(mark[0] in "<>" for mark in _MARKERS.findall(text))
+
+
+def lines_of(text: str) -> list[str]:
+    """A lock's lines. Names may hold what Python takes for the end of one, such as U+2028."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def marker(line: str) -> str:
+    """Which of git's conflict markers a line is, by its character; "" if it is none."""
+    found = _MARKERS.match(line)
+    return found[1][0] if found else ""
+
+
+def _unfinished(text: str, shown: str) -> LockError:
+    """The error for a lock with conflict markers, with what they are about."""
+    names = conflicting(text)
+    more = t(" and {count} more", count=len(names) - _NAMED) if len(names) > _NAMED else ""
+    about = t(": {names}{more}", names=", ".join(names[:_NAMED]), more=more) if names else ""
+    hint = t(
+        "`fetch lock --resolve ours` (or theirs) merges it, and takes that side of what both "
+        "changed; `fetch lock --update NAME` then asks the source"
+    )
+    if shown != NAME:
+        hint = t("finish the merge where it was begun")
+    return LockError(t("{shown} has git's conflict markers{about}", shown=shown, about=about), hint)
+
+
+def conflicting(text: str) -> list[str]:
+    """The artifacts, as manifest/id, that conflict markers stand in or around; as lines tell."""
+    found: dict[str, None] = {}
+    manifest, artifact, side = "", "", ""
+    for line in lines_of(text):
+        if mark := marker(line):
+            side = "" if mark == ">" else mark
+            continue
+        if head := _HEAD.match(line):
+            if len(head[1]) == 4:
+                manifest, artifact = head[2], ""
+            else:
+                artifact = head[2]
+        elif line.startswith("      }"):
+            artifact = artifact if side else ""
+        if side and artifact:
+            found[f"{manifest}/{artifact}"] = None
+    return list(found)
+
+
 _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
-_TEXTS = ("source", "revision", "selection", "said_by", "said_at")
+_TEXTS = ("source", "revision", "selection", "said_by", "said_at", "license")
 _MAX_SIZE = 2**63 - 1
+_NAMED = 5  # artifacts in a message
+# A line that begins a manifest (four blanks) or an artifact (six), as `dumps` writes it.
+_HEAD = re.compile(rf'( {{4}}|[ ]{{6}})"({ID})": \{{$')
 _quoted = json.encoder.encode_basestring
 
 
@@ -70,13 +131,14 @@ class LockedArtifact:
     source: str
     revision: str
     selection: str
-    files: tuple[FileEntry, ...]
+    files: Sequence[FileEntry]
     said_by: str = ""
     said_at: str = ""
     archives: tuple[FileEntry, ...] = ()
+    license: str = ""
 
     @property
-    def source_files(self) -> tuple[FileEntry, ...]:
+    def source_files(self) -> Sequence[FileEntry]:
         """What the source itself has: archives, and files that are members of none."""
         if not self.archives:
             return self.files
@@ -96,7 +158,7 @@ class LockedArtifact:
     @cached_property
     def unlisted(self) -> tuple[str, ...]:
         """Names of the archives whose members are not known yet."""
-        listed = {file.archive for file in self.files}
+        listed = {file.archive for file in with_flags(self.files)}
         names = dict.fromkeys(entry.archive for entry in self.archives)
         return tuple(name for name in names if name not in listed)
 
@@ -138,7 +200,7 @@ class Lock:
     def why_not(self, artifact: Artifact) -> str:
         """Why the artifact has no entry that counts, for people; "" if it has one."""
         verdict = self._verdict(artifact)
-        return verdict.outdated if verdict else t("it has no entry")
+        return verdict.outdated if verdict else t("it has no entry in fetch.lock")
 
     def _verdict(self, artifact: Artifact) -> _Verdict | None:
         """What its entry is worth, None if there is none; kept, as many steps of a run ask."""
@@ -195,9 +257,9 @@ def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
     request = artifact.request
     if bool(locked.archives) is (artifact.unpack is None):
         return False
-    paths = [file.path for file in locked.source_files]
     if request.files is None and not request.exclude:
-        return bool(paths)
+        return bool(locked.source_files)
+    paths = [file.path for file in locked.source_files]
     try:
         if artifact.source.lists and (names := artifact.source_names) is not None:
             return set(names) == set(paths)
@@ -208,13 +270,17 @@ def _answers(locked: LockedArtifact, artifact: Artifact) -> bool:
 
 
 def locked(
-    artifact: Artifact, revision: str, files: Iterable[FileEntry], said_by: str = ""
+    artifact: Artifact,
+    revision: str,
+    files: Iterable[FileEntry],
+    said_by: str = "",
+    license: str = "",
 ) -> LockedArtifact:
     """The lock's entry for a resolved artifact; `said_by` is who listed it, today."""
     said_at = time.strftime("%Y-%m-%d", time.gmtime()) if said_by else ""
     source, selection = artifact.source.describe(), artifact.selection
     archives, plain = split_archives(artifact, sorted(files))
-    return LockedArtifact(source, revision, selection, plain, said_by, said_at, archives)
+    return LockedArtifact(source, revision, selection, plain, said_by, said_at, archives, license)
 
 
 def split_archives(
@@ -253,8 +319,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """A JSON object; a key that stands twice, as after a wrong merge, is an error."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise LockError(t("the key {twice} stands twice in one object", twice=_shown(twice)))
     return found
 
@@ -317,11 +382,6 @@ def file_entry(item: Any, where: str) -> FileEntry:
 def _artifact(item: Any, where: str) -> LockedArtifact:
     if not isinstance(item, dict) or not isinstance(item.get("files"), list):
         raise LockError(t("{where} has no list of files", where=where))
-    texts = [item.get(name, "") for name in _TEXTS]
-    if not all(isinstance(text, str) and _LINE.fullmatch(text) for text in texts):
-        raise LockError(
-            t("{where}: {names} must be text of one line", where=where, names=", ".join(_TEXTS))
-        )
     files = tuple(file_entry(entry, where) for entry in item["files"])
     if len({file.path for file in files}) != len(files):
         raise LockError(t("{where}: a file is listed twice", where=where))
@@ -329,71 +389,97 @@ def _artifact(item: Any, where: str) -> LockedArtifact:
     if not isinstance(listed, list):
         raise LockError(t("{where}: archives is no list", where=where))
     archives = tuple(file_entry(entry, where) for entry in listed)
+    return _made(item, files, archives, where)
+
+
+def _made(
+    item: Mapping[str, object],
+    files: Sequence[FileEntry],
+    archives: tuple[FileEntry, ...],
+    where: str,
+) -> LockedArtifact:
+    """A locked artifact of `files`, each of which stands there once. Raises LockError."""
+    texts = [text for name in _TEXTS if isinstance(text := item.get(name, ""), str)]
+    if len(texts) != len(_TEXTS) or not all(map(_LINE.fullmatch, texts)):
+        raise LockError(
+            t("{where}: {names} must be text of one line", where=where, names=", ".join(_TEXTS))
+        )
     paths = {entry.path for entry in archives}
     names = {entry.archive for entry in archives}
     if len(paths) != len(archives) or not all(names):
         raise LockError(t("{where}: an archive is listed twice, or has no name", where=where))
-    if any(file.archive and file.archive not in names for file in files):
+    if any(file.archive and file.archive not in names for file in with_flags(files)):
         raise LockError(t("{where}: a file is of an archive that is not there", where=where))
-    return LockedArtifact(texts[0], texts[1], texts[2], files, texts[3], texts[4], archives)
+    source, revision, selection, said_by, said_at, license = texts
+    return LockedArtifact(source, revision, selection, files, said_by, said_at, archives, license)
 
 
 def loads(text: str, shown: str = NAME) -> Lock:
     """Parse a lock; raises LockError for anything that is not as this tool writes it."""
-    hint = _restore(shown)
     try:
-        data = json_text.loads(text, object_pairs_hook=_object)
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            found = data.get("schema") if isinstance(data, dict) else None
-            raise LockError(
-                t(
-                    "{shown} has schema {found}, this version reads {schema!r}",
-                    shown=shown,
-                    found=_shown(found),
-                    schema=SCHEMA,
-                )
-            )
-        manifests = data.get("manifests")
-        if not isinstance(manifests, dict):
-            raise LockError(t("{shown} has no manifests", shown=shown))
-        lock = Lock()
-        for manifest, artifacts in manifests.items():
-            if not isinstance(artifacts, dict):
-                raise LockError(
-                    t(
-                        "{shown}: manifest {manifest} is no object",
-                        shown=shown,
-                        manifest=_shown(manifest),
-                    )
-                )
-            for name, item in artifacts.items():
-                if not (re.fullmatch(ID, manifest) and re.fullmatch(ID, name)):
-                    raise LockError(
-                        t(
-                            "{shown}: {text} is no artifact's id",
-                            shown=shown,
-                            text=_shown(f"{manifest}/{name}"),
-                        )
-                    )
-                lock.artifacts[manifest, name] = _artifact(item, f"{shown}: {manifest}/{name}")
-        return lock
+        return _loads(text, shown)
     except LockError as error:
-        error.hint = error.hint or hint
+        if has_markers(text):
+            raise _unfinished(text, shown) from error
+        error.hint = error.hint or _restore(shown)
         raise
     except (ValueError, RecursionError) as error:
-        if re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
-            hint = t("finish the merge: keep either side, then run `fetch lock`")
-            raise LockError(t("{shown} has git's conflict markers", shown=shown), hint) from error
+        if has_markers(text):
+            raise _unfinished(text, shown) from error
         raise LockError(
-            t("{shown} cannot be read: {error}", shown=shown, error=error), hint
+            t("{shown} cannot be read: {error}", shown=shown, error=error), _restore(shown)
         ) from error
+
+
+def _check_schema(data: object, shown: str) -> None:
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found == SCHEMA:
+        return
+    raise LockError(
+        t(
+            "{shown} has schema {found}, this version reads {schema!r}",
+            shown=shown,
+            found=_shown(found),
+            schema=SCHEMA,
+        ),
+        newer_hint(found, SCHEMA),
+    )
+
+
+def _loads(text: str, shown: str) -> Lock:
+    data = json_text.loads(text, object_pairs_hook=_object)
+    _check_schema(data, shown)
+    manifests = data.get("manifests")
+    if not isinstance(manifests, dict):
+        raise LockError(t("{shown} has no manifests", shown=shown))
+    lock = Lock()
+    for manifest, artifacts in manifests.items():
+        if not isinstance(artifacts, dict):
+            raise LockError(
+                t(
+                    "{shown}: manifest {manifest} is no object",
+                    shown=shown,
+                    manifest=_shown(manifest),
+                )
+            )
+        for name, item in artifacts.items():
+            if not (re.fullmatch(ID, manifest) and re.fullmatch(ID, name)):
+                raise LockError(
+                    t(
+                        "{shown}: {text} is no artifact's id",
+                        shown=shown,
+                        text=_shown(f"{manifest}/{name}"),
+                    )
+                )
+            lock.artifacts[manifest, name] = _artifact(item, f"{shown}: {manifest}/{name}")
+    return lock
 
 
 def read(root: Path) -> Lock:
     """The project's lock, empty if there is none. Raises LockError, Failure."""
     path = own_file(root, NAME)
     try:
-        return loads(read_regular_text(path, MAX_LIST))
+        return _streamed(path) or loads(read_regular_text(path, MAX_LIST))
     except FileNotFoundError:
         return Lock()
     except (OSError, UnicodeDecodeError) as error:
@@ -401,6 +487,70 @@ def read(root: Path) -> Lock:
         raise LockError(
             t("{path} cannot be read: {error}", path=path, error=told), _restore(NAME)
         ) from error
+
+
+def _streamed(path: Path) -> Lock | None:
+    """The lock read line by line, None for one that is to be read as a whole. Raises OSError."""
+    with open_regular(path) as raw:
+        if os.fstat(raw.fileno()).st_size > MAX_LIST:
+            return None
+        with io.TextIOWrapper(
+            io.BufferedReader(cast(io.RawIOBase, raw)), "utf-8", newline="\n"
+        ) as text:
+            return stream_lock(text)
+
+
+def stream_lock(text: TextIO) -> Lock | None:
+    """The lock that a text is line by line, as `dumps` writes it; None for another, which
+    need not be wrong: as a whole it is what `loads` says."""
+    try:
+        return _read_lines(LockStream(text, lambda item: file_entry(item, NAME)))
+    except (LockError, ValueError, RecursionError):
+        return None
+
+
+_MANIFEST = re.compile(rf' {{4}}"({ID})": \{{')
+_ARTIFACT = re.compile(rf' {{6}}"({ID})": \{{')
+
+
+def _read_lines(stream: LockStream) -> Lock:
+    """Raises UnusualLock, LockError, or ValueError for other lines than `dumps` writes."""
+    stream.expect("{", f'  "schema": "{SCHEMA}",', '  "manifests": {')
+    lock, after = Lock(), ","
+    while after == ",":
+        manifest = stream.match(_MANIFEST)
+        if any(key[0] == manifest for key in lock.artifacts):
+            raise UnusualLock
+        while after == ",":
+            key = manifest, stream.match(_ARTIFACT)
+            if key in lock.artifacts:
+                raise UnusualLock
+            lock.artifacts[key] = _read_artifact(stream)
+            after = stream.closed("      }")
+        after = stream.closed("    }")
+    stream.expect("  }", "}")
+    if stream.line():
+        raise UnusualLock
+    return lock
+
+
+def _read_artifact(stream: LockStream) -> LockedArtifact:
+    head: dict[str, object] = {}
+    archives: Sequence[FileEntry] = ()
+    while (line := stream.line()) != '        "files": [':
+        if line == '        "archives": [' and not archives:
+            archives = stream.files(ordered=False)
+            stream.expect("        ],")
+            continue
+        if not (line.startswith('        "') and line.endswith('",')):
+            raise UnusualLock
+        found = json.loads(f"{{{line[:-1]}}}", object_pairs_hook=_object)
+        if head.keys() & found.keys() or not found.keys() <= {*_TEXTS}:
+            raise UnusualLock
+        head |= found
+    files = stream.files()
+    stream.expect("        ]")
+    return _made(head, files, tuple(archives), NAME)
 
 
 def _file_line(file: FileEntry) -> str:
@@ -430,29 +580,35 @@ def _file_line(file: FileEntry) -> str:
     return text + (', "lfs": true}' if lfs else "}")
 
 
+def dump_entry(name: str, item: LockedArtifact) -> str:
+    """The lines of one artifact in a lock, without what follows them."""
+    head = {"source": item.source, "revision": item.revision}
+    for key, value in (
+        ("selection", item.selection),
+        ("said_by", item.said_by),
+        ("said_at", item.said_at),
+        ("license", item.license),
+    ):
+        if value:
+            head[key] = value
+    lines = ",\n".join(map(_file_line, item.files))
+    packed = ",\n".join(map(_file_line, item.archives))
+    archives = f'        "archives": [\n{packed}\n        ],\n' if packed else ""
+    body = ",\n".join(
+        f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in head.items()
+    )
+    return (
+        f"      {json.dumps(name)}: {{\n{body},\n"
+        f'{archives}        "files": [\n{lines}\n        ]\n      }}'
+    )
+
+
 def dumps(lock: Lock) -> str:
     """The lock as text: sorted, one file a line."""
     by_manifest: dict[str, list[str]] = {}
     for (manifest, name), item in sorted(lock.artifacts.items()):
-        head = {"source": item.source, "revision": item.revision}
-        for key, value in (
-            ("selection", item.selection),
-            ("said_by", item.said_by),
-            ("said_at", item.said_at),
-        ):
-            if value:
-                head[key] = value
-        lines = ",\n".join(map(_file_line, item.files))
-        packed = ",\n".join(map(_file_line, item.archives))
-        archives = f'        "archives": [\n{packed}\n        ],\n' if packed else ""
-        body = ",\n".join(
-            f"        {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
-            for key, value in head.items()
-        )
-        by_manifest.setdefault(manifest, []).append(
-            f"      {json.dumps(name)}: {{\n{body},\n"
-            f'{archives}        "files": [\n{lines}\n        ]\n      }}'
-        )
+        by_manifest.setdefault(manifest, []).append(dump_entry(name, item))
     blocks = [
         f"    {json.dumps(name)}: {{\n" + ",\n".join(items) + "\n    }"
         for name, items in by_manifest.items()
@@ -484,3 +640,11 @@ def update(
             return False
         of_project(root).write(NAME, dumps(lock).encode())
         return True
+
+
+def replace_lock(
+    root: Path, lock: Lock, say: Callable[[str], None] = lambda _: None, mode: str = "auto"
+) -> None:
+    """Write a whole lock in place of what is there, which may be no lock. As `update`."""
+    with held(root / MUTEX, t("updating {name}", name=NAME), say, mode):
+        of_project(root).write(NAME, dumps(lock).encode())

@@ -7,17 +7,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypedDict
 
 from fetcher.archives.rules import Rules, Unpack
-from fetcher.fs import published
+from fetcher.config.named_roots import ROOTS
+from fetcher.fs import logins, placeholders, published
 from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.fs.patterns import expand, is_glob, literal_names
-from fetcher.fs.safe_paths import BadPath, check_relative
+from fetcher.fs.safe_paths import BadPath, check_relative, is_plain
 from fetcher.i18n import t
+from fetcher.project import variants
 from fetcher.project.fields import DESCRIPTION, MEMORY, VISIBILITY
+from fetcher.project.target_keys import TARGET
+from fetcher.project.variants import VARIANTS, Variant
 from fetcher.sources import SourceType
 from fetcher.sources.base import FileEntry, Request, Source
 from fetcher.yamldoc import nodes
@@ -85,7 +89,13 @@ class FilesType(Type):
         }
 
 
+_A_FILE = placeholders.Where.FILE
+_ADVICE = partial(placeholders.advice, where=_A_FILE)
+
+
 def _name_complaint(text: str) -> str | None:
+    if complaint := placeholders.complaint(text, _A_FILE):
+        return complaint
     try:
         check_relative(text)
     except BadPath as error:
@@ -94,14 +104,26 @@ def _name_complaint(text: str) -> str | None:
 
 
 def _checksums_complaint(text: str) -> str | None:
-    return None if text.startswith(("http://", "https://")) else _name_complaint(text)
+    if text.startswith(("http://", "https://")):
+        return logins.complaint(text) or placeholders.complaint(text, placeholders.Where.ADDRESS)
+    return _name_complaint(text)
 
 
-def _pattern_complaint(text: str) -> str | None:
+def _exclusion_complaint(text: str) -> str | None:
+    """What is left out is never placed: names that no file may have can be named here."""
+    return _pattern_complaint(text, names=False)
+
+
+def _pattern_complaint(text: str, names: bool = True) -> str | None:
+    if is_plain(text):
+        return None
+    if complaint := placeholders.complaint(text, _A_FILE):
+        return complaint
     try:
         for name in expand(text):
             if is_glob(name):
                 compile_glob(name)
+            if is_glob(name) or not names:
                 if name.startswith("/") or ".." in name.split("/") or "\\" in name:
                     return t("leads out of the source")
             elif complaint := _name_complaint(name):
@@ -112,6 +134,8 @@ def _pattern_complaint(text: str) -> str | None:
 
 
 def _exact_complaint(text: str) -> str | None:
+    if is_plain(text):  # nearly every name: no variable, no glob, no range
+        return None
     if complaint := _pattern_complaint(text):
         return complaint
     if "*" in text or "?" in text or expand(text) != [text]:
@@ -119,8 +143,15 @@ def _exact_complaint(text: str) -> str | None:
     return None
 
 
-_NAME = Text(expected=t("a file name"), check=_exact_complaint)
-_PATTERNS = ListOf(Text(expected=t("a file name or glob"), check=_pattern_complaint), unique=True)
+_NAME = Text(expected=t("a file name"), check=_exact_complaint, advice=_ADVICE)
+_PATTERNS = ListOf(
+    Text(expected=t("a file name or glob"), check=_pattern_complaint, advice=_ADVICE), unique=True
+)
+_EXCLUSIONS = ListOf(
+    Text(expected=t("a file name or glob"), check=_exclusion_complaint, advice=_ADVICE),
+    unique=True,
+    or_one=True,
+)
 _FACTS = Record(
     t("a file"),
     {
@@ -143,7 +174,7 @@ _FACTS = Record(
                 ),
                 t("{kind} that the publisher states; checked as an md5 is", kind=kind),
             )
-            for kind in ("sha512", "sha1", "crc32")
+            for kind in ("sha512", "sha1", "crc32", "crc32c")
         },
     },
     expected=t("a mapping with size and sha256"),
@@ -186,14 +217,16 @@ class SignatureType(Type):
         return _SIGNATURE.json_schema()
 
 
+_KEY_FILE = Text(check=partial(placeholders.complaint, where=_A_FILE), advice=_ADVICE)
 _SIGNATURE = Record(
     t("a signature"),
     {
         "file": Field(
-            Text(check=_name_complaint), t("its path in the artifact; default: model.sig")
+            Text(check=_name_complaint, advice=_ADVICE),
+            t("its path in the artifact; default: model.sig"),
         ),
-        "key": Field(Text(), t("public key (PEM), relative to the project's root")),
-        "certificates": Field(ListOf(Text(), or_one=True), t("chain of certificates (PEM)")),
+        "key": Field(_KEY_FILE, t("public key (PEM), relative to the project's root")),
+        "certificates": Field(ListOf(_KEY_FILE, or_one=True), t("chain of certificates (PEM)")),
         "identity": Field(Text(), t("Sigstore: who signed, such as a mail address")),
         "issuer": Field(Text(), t("Sigstore: who vouches for the identity (a URL)")),
     },
@@ -214,7 +247,7 @@ _RULES = Record(
     {
         "strip": Field(Integer(0, 100), t("how many leading folders of each path are dropped")),
         "members": Field(replace(_PATTERNS, or_one=True), t("which members; absent: all of them")),
-        "exclude": Field(replace(_PATTERNS, or_one=True), t("members to leave out")),
+        "exclude": Field(_EXCLUSIONS, t("members to leave out")),
         "encoding": Field(
             Text(r"[A-Za-z0-9_.-]{1,40}", check=_encoding_complaint),
             t("of names that are not marked as UTF-8, such as cp949"),
@@ -289,16 +322,51 @@ def _is_by_name(node: Node) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class ToType(Type):
+    """`to`: a file or folder/ below the layout's root, or these by the names of roots."""
+
+    expected: str = t("a path (a folder ends in /), or a mapping from named roots to paths")
+
+    def decode(self, node: Node, document: Document) -> Any:
+        """(root, the key as a layout would have it) of each place, or INVALID."""
+        if node.kind == "mapping" and node.pairs:
+            if _PLACES.decode(node, document) is INVALID:
+                return INVALID
+            return tuple((key.text, value) for key, value in node.pairs)
+        if node.kind != "scalar":
+            return self.wrong(node, document)
+        return INVALID if TARGET.decode(node, document) is INVALID else (("", node),)
+
+    def json_schema(self) -> JsonSchema:
+        """Text, or an object of texts."""
+        return {"anyOf": [TARGET.json_schema(), {**_PLACES.json_schema(), "minProperties": 1}]}
+
+
+_PLACES = Record(
+    t("places"),
+    {
+        "tree": Field(TARGET, t("below the layout's root")),
+        **{
+            root.name: Field(TARGET, t("in {default}", default=root.default))
+            for root in ROOTS.values()
+        },
+    },
+)
 ARTIFACT = Record(
     t("an artifact"),
     {
         "source": Field(SourceType(), t("where it comes from"), required=True),
         "code": Field(SourceType(), t("where the code of its class is: a repository or a folder")),
+        "to": Field(ToType(), t("where it stands, instead of a line in a layout")),
         "mirrors": Field(ListOf(SourceType(mirror=True)), t("other places with the same bytes")),
         "files": Field(FilesType(), t("which files; absent: all of them")),
-        "exclude": Field(replace(_PATTERNS, or_one=True), t("files to leave out")),
+        "exclude": Field(_EXCLUSIONS, t("files to leave out")),
         "checksums": Field(
-            ListOf(Text(expected=t("a file name or URL"), check=_checksums_complaint), or_one=True),
+            ListOf(
+                Text(expected=t("a file name or URL"), check=_checksums_complaint, advice=_ADVICE),
+                or_one=True,
+            ),
             t("checksum files beside the files, such as SHA256SUMS"),
         ),
         "count": Field(Integer(1), t("how many files there must be")),
@@ -334,6 +402,7 @@ MANIFEST_FIELDS = {
     "description": Field(Text(multiline=True), t("what the project is")),
     "layout": Field(_ID_TYPE, t("the layout's name; default: the manifest's")),
     "visibility": Field(VISIBILITY, t("of the artifacts that do not say it; default: private")),
+    "variants": Field(VARIANTS, t("artifacts that take turns: one choice of each is fetched")),
     "combinations": Field(
         ListOf(_COMBINATION), t("artifacts that are used together, by graphics card")
     ),
@@ -344,6 +413,9 @@ _HEAD = Record(
     {**MANIFEST_FIELDS, "artifacts": Field(Raw(), t("artifacts by id"), required=True)},
 )
 
+
+# A named root ("tree" or "" for none), and the key that a layout would have there.
+Target = tuple[str, Node]
 
 # What a record says of a model: each value is of the type that its field in DESCRIPTION says.
 Description = Mapping[str, Any]
@@ -430,7 +502,9 @@ class Manifest:
     the type of its probe.
 
     `declared` are the ids of all artifacts, those that could not be read included. `layout` is
-    "" where the file names none that could be one.
+    "" where the file names none that could be one; `names_layout`: it names one at all. `targets`
+    are the places that artifacts state themselves (`to`), by id; `targets_unread` are the ids of
+    those that state one and could not be read.
     """
 
     name: str
@@ -438,13 +512,17 @@ class Manifest:
     title: str = ""
     description: str = ""
     layout: str = ""
+    names_layout: bool = False
     name_place: tuple[int, int] = (1, 1)
     layout_place: tuple[int, int] = (1, 1)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    targets: dict[str, tuple[Target, ...]] = field(default_factory=dict)
+    targets_unread: set[str] = field(default_factory=set)
     probe_places: dict[str, tuple[int, int]] = field(default_factory=dict)
     combinations: tuple[Combination, ...] = ()
+    variants: tuple[Variant, ...] = ()
     visibility: str = ""
     path: Path | None = None
 
@@ -501,8 +579,12 @@ def _artifacts(node: Node, manifest: Manifest, document: Document) -> None:
         values = ARTIFACT.decode(value, document)
         if values is not INVALID:
             manifest.artifacts[key.text] = _artifact(key.text, manifest, values)
+            if "to" in values:
+                manifest.targets[key.text] = values["to"]
             kind = node_of(node_of(value, "probe"), "type")
             manifest.probe_places[key.text] = kind.line, kind.column
+        elif node_of(value, "to") is not value:
+            manifest.targets_unread.add(key.text)
 
 
 def _check_aliases(artifacts: Node, manifest: Manifest, document: Document) -> None:
@@ -562,8 +644,10 @@ def decode(document: Document) -> Manifest | None:
         title=values.get("title", ""),
         description=values.get("description", ""),
         combinations=values.get("combinations", ()),
+        variants=variants.made(values.get("variants", {})),
         visibility=values.get("visibility", ""),
         layout=_id_under(root, "layout", name),
+        names_layout=layout_node is not root,
         name_place=(name_node.line, name_node.column),
         layout_place=(layout_node.line, layout_node.column),
     )
@@ -572,6 +656,7 @@ def decode(document: Document) -> Manifest | None:
         _artifacts(artifacts, manifest, document)
         _check_aliases(artifacts, manifest, document)
         _check_combinations(root, manifest, document)
+        variants.check(root, manifest.variants, manifest.declared, document)
     return manifest
 
 

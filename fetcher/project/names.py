@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from fetcher.errors import UsageError
 from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
-from fetcher.project.project import SUFFIXES, Project, Unit
+from fetcher.project.project import SUFFIXES, Project, Unit, catalog_folder
 
 if TYPE_CHECKING:
     from fetcher.project.manifest import Artifact
     from fetcher.sources.base import Source
 
 Pair = tuple[Unit, "Artifact"]
+_LISTED = 12  # names in a hint
 
 
 def pairs_of(units: Iterable[Unit]) -> list[Pair]:
@@ -132,7 +133,7 @@ def code_folders(pairs: Iterable[Pair], code: Source) -> list[str]:
             found += [
                 (root + entry.target).rstrip("/")
                 for entry in unit.layout.entries
-                if entry.artifact == artifact.id and entry.folder
+                if entry.artifact == artifact.id and entry.folder and not entry.root
             ]
     return found
 
@@ -142,13 +143,44 @@ def known_names(pairs: Iterable[Pair]) -> list[str]:
     return [name for _, a in pairs for name in (a.id, *a.info.get("aliases", ()))]
 
 
+def of_project(pairs: Iterable[Pair]) -> list[Pair]:
+    """Those of the project's own manifests, without the built-in catalog's."""
+    built_in = catalog_folder("manifests")
+    return [
+        pair for pair in pairs if pair[0].manifest.path and pair[0].manifest.path.parent != built_in
+    ]
+
+
+def what_there_is(name: str, pairs: Iterable[Pair], more: Iterable[str] = ()) -> str:
+    """The hint for a name that nothing is called: the nearest, or what there is.
+
+    The project's own come first; the built-in catalog is named where they have nothing alike.
+    `more` are other names that would do.
+    """
+    pairs = list(pairs)
+    own = of_project(pairs)
+    names = [*known_names(own), *more]
+    close = nearest(name, names) or nearest(name, known_names(pairs))
+    if close:
+        return t("did you mean {close!r}?", close=close)
+    ids = list(dict.fromkeys(artifact.id for _, artifact in own or pairs))
+    if not own and (not ids or len(ids) > _LISTED):
+        return t("`fetch list --catalog` shows what there is")
+    listed = ", ".join(ids[:_LISTED])
+    if len(ids) > _LISTED:
+        return t(
+            "there are {listed} and {count:,} more: see `fetch list`",
+            listed=listed,
+            count=len(ids) - _LISTED,
+        )
+    if own and len(own) < len(pairs):
+        return t("there are: {listed}; the built-in catalog: `fetch list --catalog`", listed=listed)
+    return t("there are: {listed}", listed=listed)
+
+
 def unknown(name: str, pairs: Iterable[Pair], what: str = t("artifact")) -> UsageError:
     """The error for a name that nothing is called."""
-    close = nearest(name, known_names(pairs))
-    return UsageError(
-        t("no {what} {name!r}", what=what, name=name),
-        t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
-    )
+    return UsageError(t("no {what} {name!r}", what=what, name=name), what_there_is(name, pairs))
 
 
 def translated(names: Iterable[str], pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
@@ -195,12 +227,9 @@ def sort_out(project: Project, names: Sequence[str]) -> RequestedNames:
     whole = set(wanted.manifests)
     for name in others:
         if not matching(pairs, name)[0]:
-            close = nearest(name, [*known, *known_names(pairs)])
             raise UsageError(
                 t("no manifest or artifact {name!r}", name=name),
-                t("did you mean {close!r}?", close=close)
-                if close
-                else f"manifests: {', '.join(known)}",
+                what_there_is(name, pairs, known),
             )
         (unit, artifact), note = one(pairs, name)
         wanted.notes += [note] * bool(note)

@@ -100,14 +100,15 @@ def mismatch(
     updates = dict.fromkeys(f"--update {item.artifact}" for _, item in found)
     problems = []
     for manifest, item in found:
-        where = places.setdefault(manifest.name, _Places(manifest))(item)
+        line = places.setdefault(manifest.name, _Places(manifest))(item)
         hint = t(
             "one of both is wrong: `fetch diff` shows how the lock changed. If the manifest is "
             "right: `fetch lock {updates}`; if the lock is right, correct the manifest",
             updates=" ".join(list(updates)[:20]),
         )
-        message = join((where, item.message), ": ")
-        problems.append(Problem("lock-mismatch", message, hint, item.artifact, item.file))
+        message = join((f"{manifest.file}:{line}", item.message), ": ")
+        about = item.artifact, item.file, manifest.file, line
+        problems.append(Problem("lock-mismatch", message, hint, *about))
     return LockMismatch(t("{shown} contradicts the manifest", shown=shown), problems)
 
 
@@ -119,8 +120,8 @@ class _Places:
         self._root: Node | None = None
         self._read: dict[str, dict[str, int]] = {}
 
-    def __call__(self, item: Contradiction) -> str:
-        """`file:line` of what the lock contradicts, of its artifact if that is not found."""
+    def __call__(self, item: Contradiction) -> int:
+        """The line of what the lock contradicts, of its artifact if that is not found."""
         lines = self._lines(item.artifact)
         if item.fact in {"revision", "count"}:
             keys = ["source" if item.fact == "revision" else "count"]
@@ -128,8 +129,7 @@ class _Places:
             name = item.file or item.stated
             keys = [f"files/{name}/{item.fact}", f"files/{name}", "files"]
         place = self._manifest.places.get(item.artifact, (1, 1))[0]
-        line = next((lines[key] for key in keys if key in lines), place)
-        return f"{self._manifest.file}:{line}"
+        return next((lines[key] for key in keys if key in lines), place)
 
     def _lines(self, artifact: str) -> dict[str, int]:
         """Where the values of an artifact stand, by their keys joined with slashes."""

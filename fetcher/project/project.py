@@ -35,11 +35,21 @@ class Unit:
     layout: Layout
 
 
+def _names(artifact: Artifact) -> set[str]:
+    return {artifact.id, *artifact.info.get("aliases", ())}
+
+
+def _any_match(globs: Sequence[str], names: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which artifacts a command takes, as the command line says.
 
-    `exact`: of these manifests only the named artifacts are taken, optional ones too.
+    `only`, `groups` and `exact` each narrow the choice, `skip` takes from it; an optional artifact
+    is taken where it is asked for. `exact`: of these manifests only the named artifacts.
+    `variants` are choices, as NAME=CHOICE.
     """
 
     only: tuple[str, ...] = ()
@@ -47,28 +57,40 @@ class Selection:
     groups: tuple[str, ...] = ()
     optional: bool = False
     exact: Mapping[str, Collection[str]] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
     def picks(self, artifact: Artifact) -> bool:
-        """Whether the artifact is taken; naming an optional one exactly is enough."""
-        names = {artifact.id, *artifact.info.get("aliases", ())}
+        """Whether the artifact is taken."""
+        return self.admits(artifact) and (not artifact.optional or self.asks_for(artifact))
 
-        def any_match(globs: Sequence[str]) -> bool:
-            return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
-
-        if self.only and not any_match(self.only):
+    def admits(self, artifact: Artifact) -> bool:
+        """The same, optional or not."""
+        names = _names(artifact)
+        if self.only and not _any_match(self.only, names):
             return False
-        if self.skip and any_match(self.skip):
+        if self.skip and _any_match(self.skip, names):
             return False
         if self.groups and not set(self.groups) & set(artifact.groups):
             return False
-        if artifact.manifest in self.exact:
-            return artifact.id in self.exact[artifact.manifest]
-        return not artifact.optional or self.optional or bool(names & set(self.only))
+        exact = self.exact.get(artifact.manifest)
+        return exact is None or artifact.id in exact
+
+    def asks_for(self, artifact: Artifact) -> bool:
+        """Whether an optional artifact is asked for: by its own name or its group, or as all are;
+        a glob asks for nothing by name."""
+        named = self.exact.get(artifact.manifest, ())
+        return (
+            self.optional
+            or artifact.id in named
+            or bool(_names(artifact) & set(self.only))
+            or bool(set(self.groups) & set(artifact.groups))
+        )
 
     def check(self, units: Iterable[Unit]) -> None:
-        """Raise UsageError for a glob or group that matches nothing."""
+        """Raise UsageError for a glob or group that matches nothing, and for several of them that
+        leave nothing together."""
         artifacts = [item for unit in units for item in unit.manifest.artifacts.values()]
-        names = {name for item in artifacts for name in [item.id, *item.info.get("aliases", ())]}
+        names = {name for item in artifacts for name in _names(item)}
         groups = {group for item in artifacts for group in item.groups}
         for flag, globs, known in (
             ("--only", self.only, names),
@@ -91,6 +113,21 @@ class Selection:
                             "there are: {known}", known=", ".join(sorted(known)[:12]) or t("none")
                         ),
                     )
+        if (self.only or self.groups) and not any(map(self.picks, artifacts)):
+            raise self._nothing_left([item.id for item in artifacts if self.admits(item)])
+
+    def _nothing_left(self, optional: Sequence[str]) -> UsageError:
+        flags = ("--only", self.only), ("--group", self.groups), ("--skip", self.skip)
+        said = " ".join(f"{flag} {value}" for flag, values in flags for value in values)
+        if optional:
+            return UsageError(
+                t("{said}: what that chooses is optional", said=said),
+                t("name one (--only {name}), or add --include-optional", name=optional[0]),
+            )
+        return UsageError(
+            t("{said}: no artifact is left", said=said),
+            t("these narrow each other: drop one of them"),
+        )
 
 
 def find_root(start: Path) -> Path:
@@ -153,6 +190,10 @@ class Project:
     def own_manifests(self) -> list[Path]:
         """The project's own manifest files."""
         return _yaml_files(self.root / "manifests")
+
+    def are_all_own(self, names: Iterable[str]) -> bool:
+        """Whether these are all of the project's own manifests, one by one. Raises UsageError."""
+        return {self.manifest_path(name) for name in names} == set(self.own_manifests())
 
     def manifest_path(self, name: str) -> Path:
         """The file of a manifest: the project's own, else the catalog's. Raises UsageError."""
@@ -222,23 +263,41 @@ class Project:
         if manifest is not None and self.examine is not None:
             self.examine(manifest, document)
         if manifest is not None and manifest.layout:
-            layout_path = self._layout_path(manifest, path)
-            if layout_path is None:
-                document.at(
-                    *manifest.layout_place,
-                    t("layout {layout!r} is not there", layout=manifest.layout),
-                    self._layout_hint(manifest, path),
-                )
-            else:
-                self.check_own(layout_path)
-                layout, layout_doc = layouts.load(layout_path, _shown(layout_path))
-                if layout is not None:
-                    if manifest.declared:
-                        cross_check(manifest, layout, document, layout_doc)
-                    unit = Unit(manifest, layout)
+            layout, layout_doc = self._layout_of(manifest, path, document)
+            if layout is not None:
+                layouts.add_targets(layout, manifest, document)
+                if manifest.declared:
+                    cross_check(manifest, layout, document, layout_doc)
+                unit = Unit(manifest, layout)
+            if layout_doc is not document:
                 problems += layout_doc.problems
         problems += document.problems
         return unit
+
+    def _layout_of(
+        self, manifest: Manifest, path: Path, document: Document
+    ) -> tuple[Layout | None, Document]:
+        """A manifest's layout, and the document that says it: the manifest itself, where its
+        artifacts say where they stand and no layout of the project's is called so."""
+        from fetcher.project import layout as layouts
+
+        layout_path = self._layout_path(manifest, path)
+        if manifest.targets and not manifest.names_layout:
+            catalog = catalog_folder("layouts")
+            if layout_path is None or (
+                layout_path.parent == catalog and catalog.parent != path.parent.parent
+            ):
+                layout = layouts.Layout(manifest.layout, manifest.file, has_tree=True)
+                return layout, document
+        if layout_path is None:
+            document.at(
+                *manifest.layout_place,
+                t("layout {layout!r} is not there", layout=manifest.layout),
+                self._layout_hint(manifest, path),
+            )
+            return None, document
+        self.check_own(layout_path)
+        return layouts.load(layout_path, _shown(layout_path))
 
     def load(self, names: Sequence[str] = ()) -> list[Unit]:
         """Load the named manifests, or all of the project's own.
@@ -250,7 +309,11 @@ class Project:
         if not paths:
             raise UsageError(
                 t("no manifests in {root}", root=_shown(self.root)),
-                t("name one: {names}; or write manifests/NAME.yaml", names=", ".join(self.names())),
+                t(
+                    "`fetch add hf:OWNER/NAME` writes one; the built-in ones go by name, as in "
+                    "`fetch all quickstart`: {names}",
+                    names=", ".join(self.names()),
+                ),
             )
         problems: list[DocumentProblem] = []
         unique = {path.resolve(): path for path in paths}

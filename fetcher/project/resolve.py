@@ -42,17 +42,15 @@ def resolve(
     claim.
     """
     resolution = Resolution()
-    with ThreadPoolExecutor(max_workers=min(8, len(pending))) as pool:
-        try:
-            heard = resolution.listings
-            outcomes = list(
-                pool.map(lambda a: _resolve_one(a, network, lock, is_proven, heard), pending)
-            )
-        except BaseException:  # Ctrl-C: nobody waits for answers that no one wants
-            network.interrupt()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    for artifact, outcome in zip(pending, outcomes, strict=True):
+
+    def one(artifact: Artifact) -> LockedArtifact | Failure:
+        return _resolve_one(artifact, network, lock, is_proven, resolution.listings)
+
+    # Threads are for waiting: of what the manifest knows in full, nobody is asked.
+    asked = [artifact for artifact in pending if not artifact.fully_known]
+    outcomes = dict(zip(map(id, asked), _at_once(one, asked, network), strict=True))
+    for artifact in pending:
+        outcome = outcomes[id(artifact)] if id(artifact) in outcomes else one(artifact)
         key = artifact.manifest, artifact.id
         if isinstance(outcome, Failure):
             _log.info("%s cannot be resolved: %s", artifact.full_name, outcome.message)
@@ -68,6 +66,23 @@ def resolve(
             resolution.fresh[key] = outcome
             lock.artifacts[key] = outcome
     return resolution
+
+
+def _at_once(
+    resolve_one: Callable[[Artifact], LockedArtifact | Failure],
+    artifacts: Sequence[Artifact],
+    network: Network,
+) -> list[LockedArtifact | Failure]:
+    """What becomes of each of these, several at a time."""
+    if not artifacts:
+        return []
+    with ThreadPoolExecutor(max_workers=min(8, len(artifacts))) as pool:
+        try:
+            return list(pool.map(resolve_one, artifacts))
+        except BaseException:  # Ctrl-C: nobody waits for answers that no one wants
+            network.interrupt()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _resolve_one(
@@ -112,7 +127,9 @@ def _resolve(artifact: Artifact, network: Network, heard: list[Listing]) -> Lock
     files = [_with_digest_of_name(file) for file in resolved.files]
     if artifact.checksums:
         files = checksums.apply(files, source, artifact.checksums, network)
-    return _kept(artifact, locked(artifact, resolved.revision, files, resolved.said_by))
+    return _kept(
+        artifact, locked(artifact, resolved.revision, files, resolved.said_by, resolved.license)
+    )
 
 
 def _with_digest_of_name(file: FileEntry) -> FileEntry:

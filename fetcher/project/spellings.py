@@ -114,7 +114,9 @@ def benchmark_name(text: str) -> str:
 def license_name(text: str) -> str:
     """A licence by its SPDX id; one that is not known as it is written."""
     plain = re.sub(r"(?i) licen[cs]e$", "", text)
-    return known_as(plain, LICENSES) or text
+    # A plus makes another licence: GPL-2.0+, OpenRAIL++.
+    alike = (name for name in LICENSES if name.count("+") == plain.count("+"))
+    return known_as(plain, alike) or text
 
 
 def _scalar(node: Node, text: str, quoted: bool = True) -> Node:

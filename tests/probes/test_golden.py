@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     [
         ("{", "it is not JSON"),
         ("[]", "not what fetch writes"),
-        ('{"schema": "fetch.golden/9", "probes": {}}', "fetch.golden/9"),
+        ('{"schema": "fetch.golden/0", "probes": {}}', "fetch.golden/0"),
         ('{"schema": "fetch.golden/1", "probes": {"a": {"p": {"d": {}}}}}', "outputs"),
         ('{"schema": "fetch.golden/1", "probes": {"a": 3}}', "not what fetch writes"),
         ("<<<<<<< HEAD\n{}", "conflict marks"),
@@ -46,6 +46,15 @@ def test_a_damaged_file_is_told_with_its_place(tmp_path: Path, text: str, told: 
     (problem,) = caught.value.problems()
     assert problem.message.startswith(golden.NAME) and told in problem.message
     assert "--update-golden" in problem.hint
+
+
+def test_a_newer_file_says_upgrade_and_not_remove(tmp_path: Path) -> None:
+    (tmp_path / golden.NAME).write_text('{"schema": "fetch.golden/9", "new": 1}')
+    with pytest.raises(InvalidDocument) as caught:
+        golden.read(tmp_path)
+    (problem,) = caught.value.problems()
+    assert "fetch.golden/9" in problem.message
+    assert "upgrade fetch" in problem.hint and "remove" not in problem.hint
 
 
 def test_options_that_change_nothing_do_not_count() -> None:

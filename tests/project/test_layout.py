@@ -40,6 +40,7 @@ def both(text: str, manifest: str = MANIFEST) -> list[str]:
 
 
 def placed(text: str, *names: str, artifact: str = "repo") -> dict[str, str]:
+    """What stands where."""
     layout, document = load(text)
     assert document.problems == []
     manifest_doc = parse(MANIFEST.encode(), "m.yaml")
@@ -48,6 +49,8 @@ def placed(text: str, *names: str, artifact: str = "repo") -> dict[str, str]:
     files = [FileEntry(name) for name in names]
     found, problems = placements(layout, manifest.artifacts[artifact], files)
     assert problems == []
+    targets = [item.target for item in found]
+    assert len(targets) == len(set(targets)), "a target is placed once"
     return {item.target: item.file.path for item in found}
 
 
@@ -67,6 +70,33 @@ REST = "  p/: pair\n  o: one\n  r/: repo\n"
         ("r/: [repo/s, repo/s/t]", {"r/b": "s/b", "r/t/c": "s/t/c", "r/c": "s/t/c"}),
         ("r: {./: repo/s}", {"r/b": "s/b", "r/t/c": "s/t/c"}),
         ("{a/: repo/s/t, b: repo/s/t/c}", {"a/c": "s/t/c", "b": "s/t/c"}),
+        ("{a/: repo, a/new: repo/a}", {"a/new": "a", "a/s/b": "s/b", "a/s/t/c": "s/t/c"}),
+        ("{a/: repo, a/a: repo/a}", {"a/a": "a", "a/s/b": "s/b", "a/s/t/c": "s/t/c"}),
+        ("{x: repo/s/b, a/: repo}", {"x": "s/b", "a/a": "a", "a/s/t/c": "s/t/c"}),
+        ("{a/: repo, b/: repo/s}", {"a/a": "a", "b/b": "s/b", "b/t/c": "s/t/c"}),
+        (
+            "{a/: repo, b/: repo/s, c: repo/s/t/c}",
+            {"a/a": "a", "b/b": "s/b", "b/t/c": "s/t/c", "c": "s/t/c"},
+        ),
+        (
+            "{a/: repo, x: repo/a, y: repo/a}",
+            {"x": "a", "y": "a", "a/s/b": "s/b", "a/s/t/c": "s/t/c"},
+        ),
+        (
+            "{a/: repo, b/: repo}",
+            {
+                "a/a": "a",
+                "a/s/b": "s/b",
+                "a/s/t/c": "s/t/c",
+                "b/a": "a",
+                "b/s/b": "s/b",
+                "b/s/t/c": "s/t/c",
+            },
+        ),
+        (
+            "{a/: repo, a/a: repo/s/b, a/s/b: repo/a}",
+            {"a/a": "s/b", "a/s/b": "a", "a/s/t/c": "s/t/c"},
+        ),
         ("가/나.bin: repo/a", {"가/나.bin": "a"}),
         ("1: repo/a", {"1": "a"}),
     ],
@@ -74,6 +104,27 @@ REST = "  p/: pair\n  o: one\n  r/: repo\n"
 def test_where_files_go(tree: str, targets: dict[str, str]) -> None:
     text = f"tree: {tree}" if tree.startswith("{") else f"tree:\n  {tree}"
     assert placed(text, "a", "s/b", "s/t/c") == targets
+
+
+@given(st.data())
+def test_a_whole_artifact_is_what_no_other_key_names(data: st.DataObject) -> None:
+    names = ["a", "s/b", "s/t/c", "s/t/d", "u/e"]
+    paths = [*names, "s", "s/t", "u"]
+    claims = data.draw(st.lists(st.sampled_from(paths), unique=True))
+    lines = "".join(
+        f"  {n}{'' if path in names else '/'}: repo/{path}\n" for n, path in enumerate(claims)
+    )
+    found = placed(f"tree:\n  whole/: repo\n{lines}", *names)
+    for name in names:
+        claimed = [n for n, p in enumerate(claims) if name == p or name.startswith(p + "/")]
+        targets = sorted(target.partition("/")[0] for target, of in found.items() if of == name)
+        assert targets == (sorted(map(str, claimed)) or ["whole"])
+
+
+def test_what_is_renamed_leaves_its_name_to_another() -> None:
+    assert both("tree:\n  p/: pair\n  p/a.bin: one\n  p/new.bin: pair/a.bin\n  r/: repo\n") == []
+    found = both("tree:\n  p/: pair\n  p/sub/b.bin: pair/a.bin\n  o: one\n  r/: repo\n")
+    assert found and "two files fall on 'p/sub/b.bin'" in found[0]
 
 
 def test_a_whole_artifact_of_one_file_may_be_renamed() -> None:

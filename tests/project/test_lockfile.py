@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from fetcher.errors import LockError
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.project import lockfile as locks
-from fetcher.project.lockfile import Lock, LockedArtifact, dumps, loads
+from fetcher.project.lockfile import Lock, LockedArtifact, dumps, loads, stream_lock
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Request
 from fetcher.sources.huggingface import HuggingFace
@@ -88,6 +89,7 @@ def test_what_is_written_is_read_again(lock: Lock) -> None:
     text = dumps(lock)
     assert loads(text) == lock
     assert dumps(loads(text)) == text
+    assert stream_lock(io.StringIO(text)) in (None, lock)
     text.encode("utf-8")
     for item in lock.artifacts.values():
         for file in item.files:
@@ -177,7 +179,7 @@ def with_file(**facts: object) -> str:
 def test_what_is_refused(text: str, message: str) -> None:
     with pytest.raises(LockError, match=message) as caught:
         loads(text)
-    assert "fetch lock" in caught.value.hint
+    assert ("upgrade fetch" if "lock/2" in text else "fetch lock") in caught.value.hint
     assert len(caught.value.message) < 300
 
 

@@ -274,19 +274,72 @@ def picked(*, optional: bool = False, **options: Any) -> list[str]:
     return [artifact.id for _, artifact in artifacts_of(units, selection)]
 
 
-def test_selections() -> None:
-    assert picked() == ["a", "c"]
-    assert picked(optional=True) == ["a", "b", "c"]
-    assert picked(only=("b",)) == ["b"]
-    assert picked(only=("*",)) == ["a", "c"]
-    assert picked(only=("first",)) == ["a"]
-    assert picked(skip=("a", "b")) == ["c"]
-    assert picked(groups=("runtime",)) == ["a"]
-    assert picked(groups=("runtime",), optional=True) == ["a", "b"]
-    with pytest.raises(UsageError, match=r"--only x\*: no such artifact"):
-        picked(only=("x*",))
-    with pytest.raises(UsageError) as caught:
-        picked(skip=("firts",))
-    assert "'first'" in caught.value.hint
-    with pytest.raises(UsageError, match="--group runtme: no such group"):
-        picked(groups=("runtme",))
+CHOICES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["a", "c"]),
+    ({"optional": True}, ["a", "b", "c"]),
+    # An optional artifact is taken where it is named; a glob names nothing.
+    ({"only": ("b",)}, ["b"]),
+    ({"only": ("*",)}, ["a", "c"]),
+    ({"only": ("*",), "optional": True}, ["a", "b", "c"]),
+    ({"only": ("first",)}, ["a"]),
+    ({"only": ("*", "b")}, ["a", "b", "c"]),
+    ({"exact": {"m": {"b"}}}, ["b"]),
+    ({"exact": {"m": {"a", "b"}}, "skip": ("a",)}, ["b"]),
+    ({"exact": {"other": {"b"}}}, ["a", "c"]),
+    # Whoever asks for a group gets all of it, and nothing else.
+    ({"groups": ("runtime",)}, ["a", "b"]),
+    ({"groups": ("training",)}, ["b"]),
+    ({"groups": ("runtime",), "optional": True}, ["a", "b"]),
+    ({"groups": ("runtime", "training")}, ["a", "b"]),
+    ({"groups": ("runtime",), "skip": ("b",)}, ["a"]),
+    # Several of them narrow each other.
+    ({"groups": ("runtime",), "only": ("a", "c")}, ["a"]),
+    ({"groups": ("runtime",), "only": ("*",)}, ["a", "b"]),
+    ({"groups": ("training",), "exact": {"m": {"b"}}}, ["b"]),
+    ({"skip": ("a", "b")}, ["c"]),
+    ({"skip": ("*",)}, []),
+    ({"skip": ("b",), "optional": True}, ["a", "c"]),
+    ({"only": ("*",), "skip": ("c",)}, ["a"]),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), CHOICES)
+def test_selections(options: dict[str, Any], expected: list[str]) -> None:
+    assert picked(**options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ({"only": ("x*",)}, r"--only x\*: no such artifact", "there are"),
+        ({"skip": ("firts",)}, "--skip firts: no such artifact", "'first'"),
+        ({"groups": ("runtme",)}, "--group runtme: no such group", "'runtime'"),
+        ({"only": ("c",), "groups": ("runtime",)}, "--only c --group runtime: no artifact", "drop"),
+        ({"only": ("a",), "skip": ("a",)}, "--only a --skip a: no artifact is left", "drop"),
+        ({"only": ("b*",)}, r"--only b\*: what that chooses is optional", "--only b"),
+    ],
+)
+def test_selections_of_nothing(options: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        picked(**options)
+    assert hint in caught.value.hint
+
+
+def test_a_group_of_optional_artifacts_is_fetched_and_looked_at(cli: Cli, tmp_path: Path) -> None:
+    more = {"a": "", "b": ", optional: true, groups: [g]", "c": ", groups: [g]"}
+    artifacts = "".join(
+        f"  {name}: {{source: 'local:s', files: [{name}.bin]{fields}}}\n"
+        for name, fields in more.items()
+    )
+    write_project(tmp_path, "p", f"artifacts:\n{artifacts}", "tree:\n  m/: [a, b, c]\n")
+    (tmp_path / "s").mkdir()
+    for name in more:
+        (tmp_path / f"s/{name}.bin").write_text(name)
+
+    def there() -> list[str]:
+        return sorted(path.name for path in (tmp_path / "m").iterdir())
+
+    assert cli("all", "--group", "g").code == 0 and there() == ["b.bin", "c.bin"]
+    assert cli("all").code == 0 and there() == ["a.bin", "b.bin", "c.bin"]
+    assert cli("check").code == 0
+    assert {row["state"] for row in cli("status", "--json").json["artifacts"]} == {"complete"}
