@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+from fetcher.fs.logins import query_name
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.i18n import t
-from fetcher.importers.target_tree import Unreadable, visible
+from fetcher.importers.document_paths import Unreadable, not_told, visible
 
 HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com"}
 # What says that the bytes themselves are wanted; the file is the same without it.
@@ -17,6 +18,8 @@ _IDLE = {"download", "raw", "dl"}
 def clean_address(text: str) -> str:
     """An address that can stand in a manifest. Raises Unreadable for none, or a login in it."""
     text = text.strip().strip("<>")
+    if unknown := not_told(text):
+        raise Unreadable(t("the script does not say what {name} is", name=unknown))
     if "://" not in text and re.match(r"(www\.)?[\w-]+(\.[\w-]+)+/\S", text):
         text = f"https://{text}"  # wget and curl take it so
     try:
@@ -25,20 +28,15 @@ def clean_address(text: str) -> str:
         parts.port  # noqa: B018 - raises for a port that is none
     except ValueError:
         host = None
-    if not host or parts.scheme not in {"http", "https", "ftp", "ftps"} or re.search(r"\s", text):
+    if (
+        not host
+        or parts.scheme not in {"http", "https", "ftp", "ftps"}
+        or re.search(r"[\s\x00-\x1f\x7f]", text)
+    ):
         raise Unreadable(t("{text} is no address of a file", text=visible(text)[:100]))
     if "@" in parts.netloc:
         raise Unreadable(t("the address holds a login: put it into ~/.netrc"))
-    keys = {key.lower() for key, _ in parse_qsl(parts.query)}
-    if keys & {
-        "token",
-        "access_token",
-        "api_key",
-        "apikey",
-        "private_token",
-        "x-amz-signature",
-        "sig",
-    }:
+    if query_name(text):
         raise Unreadable(t("the address holds a login, which no manifest holds"))
     return urlunsplit(parts._replace(fragment=""))
 
@@ -47,7 +45,7 @@ def file_name(address: str) -> str:
     """The name that the address itself gives to its file, "" where the server must say it."""
     parts = urlsplit(address)
     host = (parts.hostname or "").lower()
-    name = unquote(parts.path.rpartition("/")[2])
+    name = unquote(parts.path.rpartition("/")[2]).rpartition("/")[2]
     if host in {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}:
         return ""
     if host.endswith(("1drv.ms", "sharepoint.com")) or (
@@ -90,3 +88,12 @@ def hub_repository(address: str) -> tuple[str, str] | None:
     if segments[:1] in (["datasets"], ["spaces"]):
         kind, segments = segments[0][:-1], segments[1:]
     return (kind, "/".join(segments[:2])) if segments else None
+
+
+def modelscope_repository(address: str) -> str:
+    """The model of ModelScope that an address is, "" for another."""
+    found = re.fullmatch(
+        r"https?://(?:www\.)?modelscope\.cn/(?:models/)?([\w.-]+/[\w.-]+?)(?:\.git|/summary|/files)?/?",
+        address,
+    )
+    return found[1] if found and not found[1].startswith("datasets/") else ""

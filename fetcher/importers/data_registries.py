@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import posixpath
 import re
+import shlex
 from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from urllib.parse import quote
 
 from fetcher.i18n import t
 from fetcher.importers.addresses import clean_address
-from fetcher.importers.target_tree import FileOrigin, TargetTree, Unreadable, located
+from fetcher.importers.document_paths import Unreadable, inside, located
+from fetcher.importers.target_tree import MOST_ENTRIES, FileOrigin, TargetTree
 from fetcher.yamldoc.json_fields import JsonFields
 
-_LINE = re.compile(
-    r"(?<!\S)(\S+)\s+((?:(?:md5|sha1|sha256|sha512):)?[0-9a-fA-F]{32,128})(?:\s+(\S+))?\s*"
-)
+_DIGEST = re.compile(r"(?:(?:md5|sha1|sha256|sha512):)?[0-9a-fA-F]{32,128}")
+_KINDS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
 
 def is_pooch(text: str) -> bool:
-    """Whether a text is a registry: a name and a digest in each line."""
+    """Whether a text is a registry: a name and a digest in most lines."""
     lines = [
         line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
     ]
-    return bool(lines) and all(_LINE.fullmatch(line.strip()) for line in lines)
+    return bool(lines) and sum(map(bool, map(_entry, lines))) * 2 > len(lines)
+
+
+def _entry(line: str) -> tuple[str, str, str] | None:
+    """(name, digest, address or "") of a line, None for what is no entry. Names may be quoted."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return None
+    if len(words) not in {2, 3} or not _DIGEST.fullmatch(words[1]):
+        return None
+    return words[0], words[1], "".join(words[2:])
 
 
 def pooch(text: str, tree: TargetTree, base: str, folder: str) -> None:
     """Every file of a registry, below `folder`; `base` is the address in front of its names."""
     for number, line in enumerate(text.splitlines(), 1):
-        found = _LINE.fullmatch(line.strip())
-        if not found or line.lstrip().startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            registered(tree, found[1], found[2], found[3] or "", base, folder, number)
+            found = _entry(line)
+            if found is None:
+                raise Unreadable(t("it has no name and digest"))
+            registered(tree, *found, base, folder, number)
         except Unreadable as why:
             tree.remark(number, why.args[0], line)
 
@@ -45,16 +62,20 @@ def registered(
     if not address and not base:
         raise Unreadable(t("its address is not here: say it with --base-url"))
     origin = FileOrigin(
-        clean_address(address or base.rstrip("/") + "/" + name), line, posixpath.basename(name)
+        clean_address(address or f"{base.rstrip('/')}/{quote(name)}"),
+        line,
+        posixpath.basename(name),
     )
-    path = located(folder, name)
+    path = inside(folder, name)
+    if ".." in name.split("/"):
+        raise Unreadable(t("{path} lies outside the project", path=name))
     tree.put(path, origin)
     kind, _, value = digest.rpartition(":")
-    kind = kind or {32: "md5", 64: "sha256"}.get(len(value), "")
-    if kind in {"md5", "sha256"}:
+    kind = kind or _KINDS.get(len(value), "")
+    if _KINDS.get(len(value)) == kind:
         tree.state(path, kind, value.lower())
     else:
-        tree.remark(line, t("its digest is neither sha256 nor md5"), name)
+        tree.remark(line, t("its digest is none of sha256, sha512, sha1 and md5"), name)
 
 
 def dvc_remote(config: str) -> str:
@@ -85,7 +106,7 @@ def dvc_file(document: Mapping[str, object], tree: TargetTree, folder: str, remo
     deps = [JsonFields.of(item) for item in fields.items("deps")]
     for item in fields.items("outs"):
         out = JsonFields.of(item)
-        path = located(base, out.text("path"))
+        path = inside(base, out.text("path"))
         try:
             _dvc_out(out, deps, tree, path, remote)
         except Unreadable as why:
@@ -124,32 +145,60 @@ def _dvc_out(
     tree.put(path, origin)
 
 
-def dvc_pipeline(document: Mapping[str, object], tree: TargetTree, folder: str) -> None:
-    """Commands of the stages of a `dvc.yaml` that download; what other stages make is a remark."""
+def dvc_pipeline(
+    document: Mapping[str, object], tree: TargetTree, folder: str, lines: Mapping[str, int]
+) -> None:
+    """Commands of the stages of a `dvc.yaml` that download; what other stages make is a remark.
+
+    `lines` are the lines that the stages begin on, by their names.
+    """
     from fetcher.importers import shell
 
+    given = _variables(document)
     stages = JsonFields.of(document.get("stages"))
     for name in stages.values:
         stage = JsonFields.of(stages.get(str(name)))
-        items = _each(stage)
-        for values in items:
+        line = lines.get(str(name), 1)
+        for item in _each(stage):
+            values = {**given, **item}
             inner = JsonFields.of(stage.get("do")) if stage.get("foreach") is not None else stage
             commands = inner.texts("cmd") or ([inner.text("cmd")] if inner.text("cmd") else [])
             text = "\n".join(commands)
             for key, value in values.items():
                 text = text.replace(f"${{{key}}}", value)
             base = located(folder, inner.text("wdir") or ".")
-            before = len(tree.files) + len(tree.repos) + len(tree.remarks)
-            shell.read(text + "\n", tree, "", 1, base)
-            if len(tree.files) + len(tree.repos) + len(tree.remarks) == before and inner.items(
-                "outs"
-            ):
-                tree.remark(
-                    1, t("stage {name} makes its own files: run it by hand", name=name), text
-                )
+            before, told = tree.count(), len(tree.remarks)
+            shell.read(text + "\n", tree, "", line, base)
+            if (tree.count(), len(tree.remarks)) == (before, told) and inner.items("outs"):
+                why = t("stage {name} makes its own files: run it by hand", name=name)
+                tree.remark(line, why, text)
+
+
+def _variables(document: Mapping[str, object]) -> dict[str, str]:
+    """The `vars` that stand in the file itself, with dots between the keys of mappings."""
+    found: dict[str, str] = {}
+    for item in JsonFields(document).items("vars"):
+        if isinstance(item, Mapping):
+            for key, value in item.items():
+                found |= _flat(str(key), value)
+    return found
 
 
 def _each(stage: JsonFields) -> list[dict[str, str]]:
+    matrix = stage.get("matrix")
+    if isinstance(matrix, Mapping):
+        axes = [value if isinstance(value, list) else [value] for value in matrix.values()]
+        names = [str(name) for name in matrix]
+        if math.prod(map(len, axes)) > MOST_ENTRIES:
+            raise Unreadable(t("more than {most:,} files", most=MOST_ENTRIES))
+        return [
+            {
+                key: text
+                for name, value in zip(names, chosen, strict=True)
+                for key, text in _flat(f"item.{name}", value).items()
+            }
+            for chosen in itertools.product(*axes)
+        ]
     items = stage.get("foreach")
     if isinstance(items, list):
         return [{"item": item} if isinstance(item, str) else _flat("item", item) for item in items]

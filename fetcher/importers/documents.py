@@ -8,18 +8,42 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from fetcher.errors import UsageError
+from fetcher.errors import InvalidDocument, UsageError
 from fetcher.i18n import t
-from fetcher.importers import data_registries, model_lists
-from fetcher.importers.target_tree import FileOrigin, HubFile, Languages, TargetTree, Unreadable
+from fetcher.importers import address_list, data_registries, model_lists
+from fetcher.importers.document_paths import Unreadable, not_told
+from fetcher.importers.target_tree import FileOrigin, HubFile, Languages, TargetTree
 from fetcher.verify.contract import json_text
 from fetcher.yamldoc.json_fields import JsonFields
 
+if TYPE_CHECKING:
+    from fetcher.yamldoc.nodes import Node
+
 LARGEST = 8 << 20
-_ADDRESS = re.compile(r"https?://[^\s\"'`<>)\]}|\\,;]+")
+_ADDRESS = re.compile(r"(?:https?|ftp)://[^\s\"'`<>)\]}|\\,;]+")
+_DRIVE_ID = re.compile(r"google\.com/.*?/(?:d|folders)/([\w-]+)")
+_SUFFIXES = {
+    **dict.fromkeys((".md", ".markdown", ".mdx"), "page"),
+    **dict.fromkeys((".html", ".htm"), "html"),
+    **dict.fromkeys((".sh", ".bash", ".zsh", ".command"), "shell"),
+    **dict.fromkeys((".yaml", ".yml"), "model-config"),
+    ".dvc": "dvc",
+    ".ipynb": "notebook",
+    ".mk": "makefile",
+    ".py": "python",
+    ".rst": "rst",
+}
 _SHELL_WORDS = re.compile(
     r"^[ \t]*(wget|curl|gdown|git clone|hf download|huggingface-cli|aria2c)\b", re.M
+)
+_DATA_FOLDERS = (
+    r"(pre-?trained[_-]?)?(models?|weights|checkpoints?|ckpts?)|pre-?trained|data|datasets?"
+)
+_TOOL_FOLDERS = (
+    r"\.\w+|bin|bash|shell|scripts?|tools?|utils?|prepare|preparation|setup|docker|ci|demos?|dev|docs?"
+    r"|examples?|install(ation|ers?)?|downloads?|downloaders?|src|cmd|misc|helpers?|commands?|build|run"
 )
 # Lines whose addresses bring no files of the project.
 _OTHER = re.compile(
@@ -34,6 +58,7 @@ class Read:
     kind: str
     tree: TargetTree = field(default_factory=TargetTree)
     root: str = ""
+    cells: tuple[int, ...] = ()  # of a notebook: the lines on which they begin
 
 
 @dataclass(frozen=True)
@@ -55,40 +80,55 @@ class Where:
 
 
 def kind_of(name: str, text: str) -> str:
-    """shell, python, page, comfyui, collection, pooch, dvc, dvc-pipeline or model-config.
+    """shell, python, dockerfile, makefile, page, rst, html, notebook, list, comfyui, collection,
+    pooch, dvc, dvc-pipeline or model-config.
 
     Raises UsageError for what is none of them.
     """
-    base = posixpath.basename(name).lower()
-    suffix = PurePosixPath(base).suffix
-    first = text.lstrip("\ufeff")[:200].split("\n")[0]
-    if suffix == ".dvc":
-        return "dvc"
-    if base in {"dvc.yaml", "dvc.yml"}:
-        return "dvc-pipeline"
-    if suffix in {".yaml", ".yml"}:
-        return "model-config"
-    if suffix == ".py" or re.match(r"#!.*\bpython", first):
-        return "python"
-    if suffix in {".sh", ".bash", ".zsh", ".command"} or re.match(r"#!.*\b(ba|z|da|k)?sh\b", first):
-        return "shell"
-    if suffix in {".md", ".markdown", ".mdx"}:
-        return "page"
+    suffix = PurePosixPath(name.lower()).suffix
     if suffix == ".json":
         return _json_kind(text)
-    if data_registries.is_pooch(text):
-        return "pooch"
-    if re.search(r"^\s*\|.*\|.*\|", text, re.M) or re.search(r"\]\(https?://", text):
-        return "page"
-    if _SHELL_WORDS.search(text):
-        return "shell"
+    if kind := _kind_of_name(name, text) or _kind_of_text(text):
+        return kind
     raise UsageError(
         t("{name}: this kind of file is not known", name=name),
         t(
-            "scripts (shell, Python), Markdown, ComfyUI's list, pooch, .dvc, dvc.yaml, "
+            "scripts (shell, Python), Dockerfiles, Makefiles, Markdown, reStructuredText, HTML, "
+            "notebooks, lists of addresses, ComfyUI's list, pooch, .dvc, dvc.yaml, "
             "model_config.yaml"
         ),
     )
+
+
+def _kind_of_name(name: str, text: str) -> str:
+    """The kind that a name or the text's first line says, "" for none."""
+    base = posixpath.basename(name).lower()
+    suffix = PurePosixPath(base).suffix
+    first = text.lstrip("\ufeff")[:200].split("\n")[0]
+    if base in {"dvc.yaml", "dvc.yml"}:
+        return "dvc-pipeline"
+    if re.fullmatch(r"(.*\.)?(dockerfile|containerfile)(\.[\w-]+|-[\w-]+)?", base):
+        return "dockerfile"
+    if base in {"makefile", "gnumakefile"}:
+        return "makefile"
+    if kind := _SUFFIXES.get(suffix):
+        return kind
+    if re.match(r"#!.*\bpython", first):
+        return "python"
+    return "shell" if re.match(r"#!.*\b(ba|z|da|k)?sh\b", first) else ""
+
+
+def _kind_of_text(text: str) -> str:
+    """The kind of a text whose name says nothing, "" for none."""
+    if data_registries.is_pooch(text):
+        return "pooch"
+    if re.match(r"\s*<(!doctype html|html|head|body)\b", text, re.IGNORECASE):
+        return "html"
+    if address_list.is_list(text):
+        return "list"
+    if re.search(r"^\s*\|.*\|.*\|", text, re.M) or re.search(r"\]\(https?://", text):
+        return "page"
+    return "shell" if _SHELL_WORDS.search(text) else ""
 
 
 def _json_kind(text: str) -> str:
@@ -113,22 +153,33 @@ def _json(text: str) -> object:
 def read(text: str, where: Where, kind: str) -> Read:
     """A document's tree. Raises UsageError for one that cannot be read at all."""
     found = Read(kind)
-    found.tree.languages = _languages()
+    found.tree.languages = _languages(where)
     text = text.lstrip("\ufeff")
     if kind == "shell":
         from fetcher.importers import shell
 
         shell.read(text, found.tree, where.path if where.inside else "")
         _leftover(text, found.tree)
+        if where.inside:
+            found.root = _own_folder(text, where.path, found.tree)
+    elif kind in {"dockerfile", "makefile"}:
+        from fetcher.importers import build_files, shell
+
+        make = build_files.of_dockerfile if kind == "dockerfile" else build_files.of_makefile
+        shell.read(make(text), found.tree)
+        _leftover(text, found.tree)
     elif kind == "python":
         from fetcher.importers import python_script
 
         python_script.read(text, found.tree, where.path if where.inside else "")
         _leftover(text, found.tree)
-    elif kind == "page":
+    elif kind in {"page", "rst", "html", "notebook"}:
         from fetcher.importers import markdown_page
 
+        text, found.cells = _as_markdown(text, kind, where.base)
         found.root = markdown_page.read(text, found.tree, where.project)
+    elif kind == "list":
+        address_list.read(text, found.tree, where.folder or _folder_of_list(where))
     elif kind in {"comfyui", "collection"}:
         _json_list(text, found)
     elif kind == "pooch":
@@ -138,10 +189,70 @@ def read(text: str, where: Where, kind: str) -> Read:
     return found
 
 
-def _languages() -> Languages:
+def _as_markdown(text: str, kind: str, address: str) -> tuple[str, tuple[int, ...]]:
+    """(a page in Markdown, the lines of a notebook's cells)."""
+    if kind == "rst":
+        from fetcher.importers import rst_page
+
+        return rst_page.as_markdown(text), ()
+    if kind == "html":
+        from fetcher.importers import html_page
+
+        return html_page.as_markdown(text, address), ()
+    if kind == "notebook":
+        from fetcher.importers import notebook
+
+        return notebook.as_markdown(text)
+    return text, ()
+
+
+def _folder_of_list(where: Where) -> str | None:
+    """A list in a folder for weights or data tells what belongs beside it."""
+    folder = posixpath.dirname(where.path) if where.inside else ""
+    for_data = re.fullmatch(_DATA_FOLDERS, posixpath.basename(folder), re.IGNORECASE)
+    return folder if for_data else None
+
+
+def _stage_lines(root: Node | None) -> dict[str, int]:
+    """The lines on which the stages of a `dvc.yaml` begin."""
+    for key, value in root.pairs if root is not None else ():
+        if key.text == "stages":
+            return {name.text: name.line for name, _ in value.pairs}
+    return {}
+
+
+def _own_folder(text: str, script: str, tree: TargetTree) -> str:
+    """The folder that a script is run in, where that can only be its own.
+
+    Scripts are run from the project's root, but for one beside the files that it brings, which
+    names that folder nowhere.
+    """
+    folder = posixpath.dirname(script)
+    targets = list(tree.targets())
+    own = posixpath.basename(folder)
+    for_data = re.fullmatch(_DATA_FOLDERS, own, re.IGNORECASE)
+    tools = any(re.fullmatch(_TOOL_FOLDERS, part, re.I) for part in folder.split("/"))
+    here = own and not tools and not any("/" in p or p not in tree.files for p in targets if p)
+    if not for_data and not here:
+        return ""
+    tops = {path.partition("/")[0] for path in targets}
+    if tops & set(folder.split("/")) or any(not_told(top) for top in tops):
+        return ""
+    entered = re.search(r"^[ \t]*cd[ \t]+(\S+)", text, re.MULTILINE)
+    if re.search(r"\$\{?0\b|BASH_SOURCE|show-toplevel", text) or (
+        entered and entered[1].startswith("..")
+    ):
+        return ""
+    if tops:
+        why = t("it names no folder of its own: it is read as run in {folder}", folder=folder)
+        tree.remark(1, why)
+    return folder if tops else ""
+
+
+def _languages(where: Where) -> Languages:
     from fetcher.importers import python_script, shell
 
-    return Languages(shell.read, python_script.read)
+    return Languages(shell.read, python_script.read, where.sibling)
 
 
 def _stem(path: str) -> str:
@@ -182,12 +293,14 @@ def _dvc(text: str, where: Where, found: Read) -> None:
 
     document = parse(text.encode(), where.path)
     value = plain(document.root, document) if document.root is not None else None
+    if document.problems:
+        raise InvalidDocument(document.problems)
     if not isinstance(value, dict):
         raise UsageError(t("{name} is no DVC file", name=where.path))
     folder = posixpath.dirname(where.path) if where.inside else ""
     try:
         if found.kind == "dvc-pipeline":
-            data_registries.dvc_pipeline(value, found.tree, folder)
+            data_registries.dvc_pipeline(value, found.tree, folder, _stage_lines(document.root))
         else:
             remote = data_registries.dvc_remote(where.sibling(".dvc/config"))
             data_registries.dvc_file(value, found.tree, folder, remote)
@@ -206,10 +319,18 @@ def _leftover(text: str, tree: TargetTree) -> None:
         for address in (found.rstrip(".,:") for found in _ADDRESS.findall(line)):
             if "$" in address or "{" in address or address in told:
                 continue
-            if any(item.startswith(address) or address.startswith(item) for item in used):
+            if any(_is_same(item, address) for item in used):
                 continue
             if _is_file(address):
                 tree.remark(number, t("this address was not read as a download"), address)
+
+
+def _is_same(used: str, address: str) -> bool:
+    """Whether an address of the document is one that was read, perhaps a part of it."""
+    drive = _DRIVE_ID.search(used)
+    return (
+        used.startswith(address) or address.startswith(used) or bool(drive and drive[1] in address)
+    )
 
 
 def _is_file(address: str) -> bool:
@@ -231,5 +352,4 @@ def _addresses(tree: TargetTree) -> list[str]:
     for repo in repos:
         kind = "" if repo.kind == "model" else f"{repo.kind}s/"
         found.append(f"https://huggingface.co/{kind}{repo.repo}")
-    drive = [re.search(r"/(?:d|folders)/([\w-]+)", item) for item in found]
-    return found + [f"https://drive.google.com/uc?id={m[1]}" for m in drive if m]
+    return found

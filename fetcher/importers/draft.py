@@ -6,11 +6,19 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
+from fetcher.fs.safe_paths import PathClaims
+from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
+from fetcher.importers.addresses import file_name
+from fetcher.importers.document_paths import (
+    NOWHERE,
+    TEMPORARY,
+    based,
+    split_base,
+    visible,
+)
 from fetcher.importers.origins import Place, of_file, of_repo
 from fetcher.importers.target_tree import (
-    TEMPORARY,
     FileOrigin,
     HubFile,
     Origin,
@@ -18,13 +26,15 @@ from fetcher.importers.target_tree import (
     RepoOrigin,
     TargetTree,
     Unpacked,
-    join,
     shown,
-    visible,
     walk,
+    without_login,
 )
 from fetcher.project.manifest import ARTIFACT
+from fetcher.project.target_keys import path_complaint
 from fetcher.register.ids import propose
+from fetcher.register.values import node_of_value
+from fetcher.yamldoc.nodes import Document
 
 Facts = dict[str, object]
 UNNAMED = t("its own name is not told: one file is expected there")
@@ -46,6 +56,7 @@ class Part:
     cached: bool = False
     mirrors: tuple[str, ...] = ()
     unpack: object = None
+    moved: list[tuple[str, str]] = field(default_factory=list)  # (member, target) of an archive
     count: int | None = None
     title: str = ""
     titles: set[str] = field(default_factory=set)
@@ -84,9 +95,15 @@ class _Drafting:
         self.taken = set(taken)
         self.parts: dict[object, Part] = {}
         self.claims = PathClaims()
+        self.whole: dict[str, RepoOrigin] = {}  # whole repositories by their folders
 
     def run(self) -> Draft:
         """All steps."""
+        self.base = base_of(self.tree)
+        if self.base:
+            words, line = visible(self.base), min(self._lines(), default=1)
+            why = t("all of it goes into {folder}: fetch all --into {folder}", folder=words)
+            self.remark(line, why)
         self._files()
         for folder, repo in self.tree.repos:
             self._repo(folder, repo)
@@ -103,21 +120,15 @@ class _Drafting:
 
     def remark(self, line: int, reason: str, text: str = "") -> None:
         """Something that is left to do."""
-        self.result.remarks.append(Remark(line, reason, text))
+        self.result.remarks.append(Remark(line, reason, without_login(text)))
 
     def _free(self, target: str, origin: Origin) -> bool:
         """Whether a target can stand in a layout, beside what is there."""
-        if target.startswith(TEMPORARY):
-            why = t("it stays in {path}, outside the project", path=visible(target))
-            self.remark(origin.line, why, shown(origin))
-            return False
-        try:
-            check_relative(target)
-        except BadPath as error:
-            self.remark(origin.line, t("{path!r} {error}", path=target, error=error), shown(origin))
+        if self._outside(target, origin.line, shown(origin)):
             return False
         if other := self.claims.claim(target):
-            why = t("{path} collides with {other}", path=target, other=other)
+            path, taken = told_apart(target, other)
+            why = t("{path} collides with {other}", path=path, other=taken)
             self.remark(origin.line, why, shown(origin))
             return False
         return True
@@ -126,7 +137,8 @@ class _Drafting:
 
     def _files(self) -> None:
         found: list[tuple[str, Origin, Place, str]] = []
-        for target, origin in walk(self.tree):
+        for path, origin in walk(self.tree):
+            target = self._inside(path)
             if self._free(target, origin):
                 found.append((target, origin, *of_file(origin)))
         single = _single_folders(place for _, _, place, _ in found)
@@ -155,8 +167,23 @@ class _Drafting:
         part.titles.add(origin.title if isinstance(origin, FileOrigin) else origin.repo.title)
 
     def _repo(self, folder: str | None, repo: RepoOrigin) -> None:
-        if folder is not None and self._outside(folder, repo.line, repo.repo):
+        folder = None if folder is None else self._inside(folder)
+        if folder is not None and (
+            self._outside(folder, repo.line, repo.repo)
+            or self._on_file(folder, repo.line, repo.repo)
+        ):
             return
+        if folder is not None and not repo.files:
+            other = self.whole.setdefault(folder, repo)
+            if (other.repo, other.kind, other.hub) != (repo.repo, repo.kind, repo.hub):
+                why = t(
+                    "{repo} stands in {folder} already (line {line}): this one was left out",
+                    repo=other.repo,
+                    folder=folder or ".",
+                    line=other.line,
+                )
+                self.remark(repo.line, why, repo.repo)
+                return
         key = ("repo", of_repo(repo), repo.path, repo.files, repo.exclude, repo.optional)
         part = self.parts.setdefault(
             key,
@@ -177,46 +204,93 @@ class _Drafting:
             part.folders.append(folder)
 
     def _outside(self, folder: str, line: int, text: str) -> bool:
-        """Whether a folder is one for temporary files; that is a remark."""
-        if folder.startswith(TEMPORARY):
-            self.remark(
-                line, t("it stays in {path}, outside the project", path=visible(folder)), text
-            )
-            return True
-        return False
+        """Whether a path lies outside the project, or is none; that is a remark."""
+        words, _ = split_base(folder)
+        if not words and not folder.startswith(TEMPORARY):
+            return not self._sound(folder, line, text)
+        if words == NOWHERE:
+            why = t("the folder that it goes into could not be read")
+        else:
+            why = t("it stays in {path}, outside the project", path=visible(folder))
+        self.remark(line, why, text)
+        return True
+
+    def _on_file(self, folder: str, line: int, text: str) -> bool:
+        """Whether a folder is to stand where a file does; that is a remark."""
+        other = self.claims.claim_folder(folder) if folder else None
+        if other:
+            path, taken = told_apart(f"{folder}/", other)
+            self.remark(line, t("{path} collides with {other}", path=path, other=taken), text)
+        return bool(other)
+
+    def _sound(self, path: str, line: int, text: str) -> bool:
+        """Whether a path can stand in a layout; one that cannot is a remark."""
+        complaint = path_complaint(path) if path else None
+        if complaint:
+            self.remark(line, t("{path!r} {error}", path=path, error=complaint), text)
+        return not complaint
+
+    def _inside(self, path: str) -> str:
+        """A path from the folder that all paths of the document lie below."""
+        if path == self.base:
+            return ""
+        return path[len(self.base) + 1 :] if self.base else path
+
+    def _lines(self) -> list[int]:
+        tree = self.tree
+        origins = [*tree.files.values(), *(origin for _, origin in tree.unnamed)]
+        return [
+            *(origin.line for origin in origins),
+            *(repo.line for _, repo in tree.repos),
+            *(item.archive.line for item in tree.unpacked),
+        ]
 
     def _archive(self, item: Unpacked) -> None:
-        """An archive that is unpacked: its members, where manifests know `unpack`, else itself."""
-        if self._outside(item.folder, item.line, shown(item.archive)):
+        """An archive that is unpacked: its members, and those that stand elsewhere."""
+        folder = self._inside(item.folder)
+        moved = [(member, self._inside(end)) for member, end in item.moved]
+        text = shown(item.archive)
+        moved = [
+            (member, end)
+            for member, end in moved
+            if not self._outside(end, item.line, text)
+            and self._sound(member.rstrip("/"), item.line, text)
+        ]
+        rest = item.rest and not (
+            self._outside(folder, item.line, text) or self._on_file(folder, item.line, text)
+        )
+        if not rest and not moved:
             return
         place, name = of_file(item.archive)
         if place.kind == "folder":
             place = Place("file", place.address + place_name(item.archive))
-        name = name or place.label
-        part = Part(
-            place, item.archive.line, item.archive.optional, files={name: _facts(item.archive)}
-        )
-        if "unpack" in ARTIFACT.fields:
-            chosen: dict[str, object] = {}
-            if item.strip:
-                chosen["strip"] = item.strip
-            if item.members:
-                chosen["members"] = list(item.members)
-            part.unpack = chosen or True
-            part.folders.append(item.folder)
-        else:
-            target = join(item.folder, posixpath.basename(name))
-            if not self._free(target, item.archive):
-                return
-            part.targets.append((target, name))
-            into = item.folder or "."
-            self.remark(
-                item.line, t("unpack {name} into {folder} by hand", name=target, folder=into)
-            )
+        part = Part(place, item.archive.line, item.archive.optional)
+        if name or file_name(place.address):
+            part.files[name or place.label] = _facts(item.archive)
+        chosen = {"strip": item.strip, "members": item.members, "exclude": item.exclude}
+        part.unpack = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in chosen.items()
+            if value
+        } or True
+        part.moved = [
+            (member, end)
+            for member, end in moved
+            if member.endswith("/") or self._free(end, item.archive)
+        ]
+        if rest:
+            part.folders.append(folder)
+        elif item.rest is False and part.moved:
+            names = ", ".join(member for member, _ in part.moved)
+            why = t("of what it unpacks only {names} is placed", names=names)
+            self.remark(item.line, why, text)
         self.parts[("unpack", item)] = part
 
     def _unnamed(self, folder: str, origin: FileOrigin) -> None:
-        if self._outside(folder, origin.line, origin.address):
+        folder = self._inside(folder)
+        if self._outside(folder, origin.line, origin.address) or self._on_file(
+            folder, origin.line, origin.address
+        ):
             return
         part = Part(Place("file", origin.address), origin.line, origin.optional, title=origin.title)
         part.folders.append(folder)
@@ -255,6 +329,9 @@ class _Drafting:
             record["unpack"] = part.unpack
         if part.optional:
             record["optional"] = True
+        if complaint := _complaint(record):
+            self.remark(part.line, complaint, part.place.address)
+            return
         self.result.artifacts[identifier] = record
         self.result.lines[identifier] = part.line
         self._places(identifier, part, names)
@@ -264,6 +341,13 @@ class _Drafting:
             self.result.hub_cache.append(identifier)
         for folder in part.folders:
             self._into(folder, identifier)
+        for member, target in part.moved:
+            if member.endswith("/"):
+                self._into(target, f"{identifier}/{member[:-1]}")
+            else:
+                self.result.tree[target] = f"{identifier}/{member}"
+        if part.unpack:
+            return
         pairs = [(target, names[name]) for target, name in part.targets]
         common = _one_folder(pairs)
         if common is not None and len(pairs) == len(names):
@@ -282,6 +366,36 @@ class _Drafting:
             there.append(identifier)
         else:
             self.result.tree[key] = [there, identifier]
+
+
+def _complaint(record: Mapping[str, object]) -> str:
+    """What is wrong with an artifact, as the manifest's schema says it; "" for nothing."""
+    document = Document("")
+    ARTIFACT.decode(node_of_value(record), document)
+    return document.problems[0].message if document.problems else ""
+
+
+def base_of(tree: TargetTree) -> str:
+    """The folder outside the project that all of a document's paths lie below, "" for the project.
+
+    A folder that the script names in full is as deep as all paths have it in common.
+    """
+    folders = [posixpath.dirname(path) for path in tree.files]
+    folders += [folder for folder, _ in (*tree.repos, *tree.unnamed)]
+    folders += [item.folder for item in tree.unpacked if item.rest]
+    folders += [
+        end if member.endswith("/") else posixpath.dirname(end)
+        for item in tree.unpacked
+        for member, end in item.moved
+    ]
+    folders = [folder for folder in folders if not folder.startswith(TEMPORARY)]
+    words = {split_base(folder)[0] for folder in folders}
+    if len(words) != 1 or words & {"", NOWHERE}:
+        return ""
+    if words <= {"~", "/"}:
+        common = posixpath.commonpath(folders)
+        return "" if common == based("/") else common
+    return based(words.pop())
 
 
 def shows_name(origin: Origin) -> str:
@@ -311,6 +425,7 @@ def _facts(origin: Origin) -> Facts:
     if not isinstance(origin, FileOrigin):
         return {}
     found = {"size": origin.size, "sha256": origin.sha256, "md5": origin.md5}
+    found |= {"sha1": origin.sha1, "sha512": origin.sha512}
     return {key: value for key, value in found.items() if value}
 
 
@@ -330,7 +445,7 @@ def _listed(part: Part, names: Mapping[str, str]) -> object:
 
 def _common_folder(part: Part) -> str:
     """The folder of the repository that all files lie in, "" for its top or none."""
-    if part.place.kind not in {"hub", "git"} or not part.files:
+    if part.place.kind not in {"hub", "modelscope", "git"} or not part.files:
         return ""
     folders = {name.rpartition("/")[0] for name in part.files}
     return folders.pop() if len(folders) == 1 else ""

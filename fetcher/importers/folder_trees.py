@@ -6,20 +6,25 @@ import re
 from dataclasses import dataclass, field
 
 _BRANCH = re.compile(
-    r"^(?P<lead>[\s│┃|]*)(?P<mark>[├└┣┗╠╚|`+\\][─━═╌_-]+>?|[-*•▸])\s*(?P<name>.*)$"
+    r"^(?P<lead>(?:[\s│┃]|\|(?![-─━═╌_]))*)(?P<mark>(?:[├└┣┗╠╚|`+\\][─━═╌_-]+>?\s*)+|[-*•▸])\s*(?P<name>.*)$"
 )
 _PLAIN = re.compile(r"^(?P<lead>\s*)(?P<name>\S.*)$")
 _SKIPPED = re.compile(r"^(\.{2,}|…|etc\.?|\[.*\])$")
+_ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`|]+[^\s<>()\[\]\"'`|.,;:]")
 _NAME = re.compile(r"[^\s<>:\"|?*]+(?: [^\s<>:\"|?*]+)*")
 
 
 @dataclass
 class Entry:
-    """One line of a tree: a path from its root, whether it is a folder, and its line."""
+    """One line of a tree: a path from its root, whether it is a folder, its line, and the address
+    and the words that are noted beside it. `more` says that not all of its files are drawn."""
 
     path: str
     folder: bool
     line: int
+    address: str = ""
+    note: str = ""
+    more: bool = False
 
 
 @dataclass
@@ -59,9 +64,15 @@ def read(text: str, first_line: int) -> FolderTree:
         match = branch or _PLAIN.match(line)
         if match is None:
             continue
-        depth = len(match["lead"].expandtabs(4)) + (1 if branch else 0)
+        depth = len(match["lead"].expandtabs(4))
+        if branch:  # of several marks in a row the last one counts
+            marks = re.findall(r"\S+\s*", branch["mark"])
+            depth += 1 + sum(len(mark) for mark in marks[:-1])
         name, slash = _name(match["name"])
         if not name:
+            above = next((item[2] for item in reversed(stack) if item[0] < depth), None)
+            if above is not None and _SKIPPED.match(match["name"].strip()):
+                above.more = True
             continue
         while stack and stack[-1][0] >= depth:
             stack.pop()
@@ -74,7 +85,9 @@ def read(text: str, first_line: int) -> FolderTree:
         if above is not None:
             above.folder = True
         path = f"{parent}/{name}" if parent else name
-        entry = Entry(path, slash, first_line + number)
+        noted = _ADDRESS.search(match["name"])
+        note = match["name"].partition(name)[2].strip("/\\ \t#←()（）`*")
+        entry = Entry(path, slash, first_line + number, noted[0] if noted else "", note[:200])
         found.entries.append(entry)
         stack.append((depth, path, entry))
     for entry in found.entries:

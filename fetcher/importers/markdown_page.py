@@ -8,63 +8,125 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
-from fetcher.importers import folder_trees, page_cells, page_names
+from fetcher.importers import (
+    folder_trees,
+    page_cells,
+    page_lists,
+    page_names,
+    page_renames,
+    page_trees,
+)
+from fetcher.importers.document_paths import BASE, Unreadable, is_pattern, join, located
 from fetcher.importers.folder_trees import FolderTree
+from fetcher.importers.origins import of_file
 from fetcher.importers.page_cells import Cell, Table
-from fetcher.importers.page_links import Link, is_download, link_of
+from fetcher.importers.page_links import Link, brings, is_by_hand, is_download, link_of
 from fetcher.importers.page_names import Named
+from fetcher.importers.page_places import (
+    PUT,
+    beside,
+    folder_alone,
+    folders_of,
+    headed,
+    labelled,
+    says_unpack,
+    stated,
+    topmost,
+    without_addresses,
+)
+from fetcher.importers.page_rows import FOLDER, HOST, Columns, Row, columns_of, upright
+from fetcher.importers.page_trees import Waiting
+from fetcher.importers.programs import BY_HAND
 from fetcher.importers.target_tree import (
+    ARCHIVES,
     FileOrigin,
-    HubFile,
+    RepoOrigin,
     TargetTree,
-    Unreadable,
-    is_pattern,
-    join,
-    located,
+    Unpacked,
 )
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_LINK = re.compile(
-    r"다운로드|주소|출처|링크|download|link|url|source|where|mirror|hugging ?face|google drive",
-    re.I,
+_OUTSIDE = re.compile(r"~/|\$\{?HOME\b|%\w+%|[A-Za-z]:[\\/]")
+# What a page says of data that one has to ask for.
+_ASKS = re.compile(
+    r"\b(request|apply|sign (in|up)|log ?in|register|registration|agreement|e-?mail)\b"
+    r"|요청|신청|로그인|회원|승인|메일|申请|登录|注册|申請|登録",
+    re.IGNORECASE,
 )
-_FOLDER = re.compile(
-    r"저장|디렉토리|디렉터리|경로|폴더|위치|director|folder|\bpath\b|location|destination|save|place|put|target|\bdir\b",
-    re.I,
+_ALL_BELOW = re.compile(
+    r"(?:모든|아래|이하|전체|all|every)[^.\n]{0,20}"
+    r"(?:경로|위치|디렉토리|paths?|folders?|directories)[^.\n]{0,80}"
+    r"(?:기준|relative|below|under|inside|제외|생략|without)"
+    r"|(?:paths?|directories|folders?) (?:below |here )?are relative to"
+    r"|경로는[^.\n]{0,60}(?:기준|제외|생략)",
+    re.IGNORECASE,
 )
-_FILE = re.compile(r"파일|file|checkpoint|weight|\bckpt\b|가중치", re.I)
-_BARE_NAME = re.compile(
-    r"이름|name|^(?!.*(?:분류|category|type)).*(?:모델|model)|데이터|dataset|version|variant|종류|module",
-    re.I,
-)
-_DIGEST = re.compile(r"sha-?256|md5|checksum|hash|해시", re.I)
 _BELOW = re.compile(r"제외|기준|exclud|relative|below|under|inside|within|아래", re.I)
-_PUT = re.compile(
-    r"\b(put|place|save|move|store|download|fetch|get|copy|extract|unzip|unpack|locate|organi[sz]e|into|under)\b|저장|배치|넣|위치|옮|다운로드|압축|두세요|둔다|놓",
+# What a heading says of the links below it.
+_MODELS = re.compile(
+    r"\bmodels?\b|\bdata ?sets?\b|모델|데이터|模型|数据|權重|モデル|データ|コーパス", re.I
+)
+_FETCHES = re.compile(
+    r"download|weights?\b|checkpoints?\b|\bckpts?\b|pre-?trained|model zoo"
+    r"|다운로드|가중치|체크포인트|내려\s?받|下载|下載|权重|ダウンロード|学習済み",
     re.I,
+)
+_CREDITS = re.compile(
+    r"\b(thanks?|acknowledg|based on|built (up)?on|credits?|inspired|borrow|demo|paper|blog"
+    r"|license)|라이[선센]스|논문|참고|데모|论文|参考|演示|論文|デモ",
+    re.I,
+)
+_CONTAINER = re.compile(
+    r"(pre-?trained[_-]?)?(weights|checkpoints?|ckpts?|models?)|pre-?trained", re.I
 )
 _SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "cmd"}
-_FETCHING = re.compile(
+_BRINGS = re.compile(
     r"^[ \t]*(?:\$ |> |! ?|sudo )*"
-    r"(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|git|unzip|tar|mkdir"
-    r"|mv|cd|bash|export|for|python|python3)\b",
+    r"(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|modelscope|git (lfs )?clone|unzip|tar"
+    r"|(ba)?sh \S+\.sh|python3? \S*(download|fetch)\w*\.py)\b",
     re.M,
+)
+_DATA = re.compile(r"data|datasets?|assets|exp|outputs?|results?|logs?|src|work_dirs", re.I)
+_DATED = re.compile(r"^(\d{4}[_-]?\d\d[_-]?\d\d|\d{6})[_-](?=\D)")  # when a project began
+# What stands in the folder of a project itself.
+_PROGRAM = re.compile(
+    r"^(README|LICENSE|Makefile|Dockerfile)\b|\.(py|sh|ipynb|toml)$|^requirements.*\.txt$|^environment\.ya?ml$"
+    r"|^\.git"
+)
+_MAY_BRING = re.compile(
+    r"download|fetch|wget|curl|gdown|weights|checkpoint|pretrain|model|data", re.I
 )
 _CLONE_LINE = re.compile(
     r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$"
 )
+# A script that a sentence says to run.
+_RUNS = re.compile(
+    r"(?:(?:ba|z)?sh\s+|\./|source\s+)\S+\.sh(\s.*)?|python3?\s+\S+\.py(\s.*)?"
+    r"|(wget|curl|gdown|hf download|huggingface-cli download|modelscope download|git clone)\s.+"
+)
+_DOWNLOADER = re.compile(r"python3?\s+(\S*/)?\w*(download|fetch|get_)\w*\.py", re.I)
 _USES = re.compile(
-    r"\s*(python3?|torchrun|accelerate|streamlit|gradio|make|npm|docker|CUDA_VISIBLE_DEVICES\S*)\b"
+    r"\s*(fetch(?=\s+[a-z]+(\s|$))|python3?|torchrun|accelerate|streamlit|gradio|make|npm|docker|CUDA_VISIBLE_DEVICES\S*)\b"
 )
 _PYTHON = re.compile(
     r"snapshot_download|hf_hub_download|urlretrieve|gdown\.|wget\.download|requests\.get"
+    r"|download_url_to_file|load_state_dict_from_url|load_file_from_url|download_url\("
+    r"|from_pretrained|SentenceTransformer\(|CrossEncoder\("
+)
+_PYTHON_USES = re.compile(r"from_pretrained|SentenceTransformer\(|CrossEncoder\(")
+# Names that examples have in a repository's place.
+_EXAMPLE = re.compile(
+    r"(path|your|my|some|local|saved?|outputs?|results?|checkpoints?|ckpts?|weights|models?"
+    r"|pretrained(_models?)?|runs?|exp|logs?|data|username|user|org)[\w.-]*/",
+    re.IGNORECASE,
 )
 
 
@@ -74,6 +136,9 @@ class _Section:
 
     title: str
     folders: list[str] = field(default_factory=list)
+    unpacks: bool = False  # it says that archives are unpacked
+    fetches: bool = False  # it says where weights or data come from
+    headed: bool = False  # its heading is the folder
 
 
 def read(text: str, tree: TargetTree, project: str = "") -> str:
@@ -90,20 +155,39 @@ class _Page:
 
         self.tree = tree
         self.tokens = MarkdownIt("commonmark").enable("table").parse(text)
+        self.records = page_lists.records(self.tokens, is_download)
         self.projects = {project.lower()} | _clones(text)
+        self.own = frozenset(self.projects)
+        self.title = re.sub(r"\A#+\s*", "", text.lstrip().split("\n")[0])
+        # What the paths begin with that the page writes as code.
+        self.tops = {found.lower() for found in re.findall(r"`(?:\./)?([\w.-]+)/[\w./{}-]*`", text)}
         self.trees: list[FolderTree] = []
         self.root = ""
         self.section = _Section("")
-        self.unplaced: list[tuple[Link, Named, str, int]] = []
+        self.unplaced: list[Waiting] = []  # links whose file a tree may show
+        self.waiting: list[Waiting] = []
+        self.anchored: dict[str, list[str]] = {}  # folders for what stands in another section
+        self.above: list[tuple[int, str]] = []  # folders that list items are about, by their level
+        self.source: Link | None = None  # what the sentence above a table says all is from
+        self.source_line = 0
+        self.intro: str | None = None  # the folder that the last sentence without links names
+        self.used: list[RepoOrigin] = []  # what examples load
+        self.addresses: set[str] = set()  # of files that were placed; see `_index`
+        self.hub_paths: dict[str, list[str]] = {}
+        self.counted = 0
 
     def read(self) -> str:
         """All parts, in order; trees are known before what they place."""
         self._find_root()
         self._find_trees()
+        self._find_anchors()
+        page_trees.place_noted(self.trees, self.tree)
         for index, token in enumerate(self.tokens):
             if token.type == "heading_open":
-                self.section = _Section(self.tokens[index + 1].content)
-                self.section.folders = self._section_folders(index)
+                self.section, self.intro, self.above = self._section(index), None, []
+                self.source = None
+            elif token.type == "list_item_close":
+                self.above = [item for item in self.above if item[0] < token.level]
             elif token.type == "table_open":
                 end = next(
                     i
@@ -115,25 +199,39 @@ class _Page:
                 for table in page_cells.of_html(token.content, _line(token)):
                     self._table(table)
             elif token.type == "inline" and not self._in_table(index):
-                self._sentence(page_cells.of_inline(token, _line(token)))
+                cell = page_cells.of_inline(token, _line(token))
+                about = self.records.get(index)
+                if about is None:
+                    self._paragraph(cell, token)
+                elif about:
+                    self._sentence(page_lists.merged(cell, about))
             elif token.type in {"fence", "code_block"}:
                 self._code(token)
         self._place_by_trees()
         self._rivals()
         self._fill_from_trees()
+        self._place_by_folders()
+        self._rename()
+        self._loaded()
         self._unread_links()
-        return self.root
+        return "" if self.root.lower() in self.own else self.root
 
     # --- roots and trees
 
     def _find_root(self) -> None:
-        """A header such as "Folder (below `project`)" says where all paths begin."""
+        """A header such as "Folder (below `project`)" says where all paths begin, or a sentence."""
         for index, token in enumerate(self.tokens):
             if token.type == "th_open":
                 cell = page_cells.of_inline(self.tokens[index + 1], 0)
-                if _FOLDER.search(cell.text) and _BELOW.search(cell.text) and cell.codes:
+                if FOLDER.search(cell.text) and _BELOW.search(cell.text) and cell.codes:
                     self.root = cell.codes[0].strip("./")
                     return
+        for token in self.tokens:
+            cell = page_cells.of_inline(token, 0) if token.type == "inline" else Cell()
+            if len(cell.codes) == 1 and _ALL_BELOW.search(cell.text):
+                root = cell.codes[0].strip("./")
+                self.root = root if re.fullmatch(r"[\w.-]+", root) else ""
+                return
 
     def _find_trees(self) -> None:
         for token in self.tokens:
@@ -142,9 +240,22 @@ class _Page:
                 self._below_root(found)
                 self.trees.append(found)
 
+    def _find_anchors(self) -> None:
+        """Sentences that say where to put what is listed [there](#pre-trained-models)."""
+        for index, token in enumerate(self.tokens):
+            if token.type != "inline" or self._in_table(index):
+                continue
+            cell = page_cells.of_inline(token, 0)
+            for _, address in cell.links:
+                if address.startswith("#"):
+                    folders = folders_of(cell, self._below)
+                    self.anchored.setdefault(address[1:].lower(), []).extend(folders)
+
     def _below_root(self, found: FolderTree) -> None:
         """Bring a tree's paths below the root: the project's own folder is not one of them."""
         root = found.root.strip("./")
+        if self._is_project(root, found):
+            self.projects.add(root.lower())
         if not root or root == self.root or root.lower() in self.projects or root.startswith("<"):
             return
         if root.upper() in {"ROOT", "PROJECT_ROOT", "$ROOT", "PROJECT", "REPO"}:
@@ -152,16 +263,42 @@ class _Page:
         for entry in found.entries:
             entry.path = join(root, entry.path)
 
-    def _section_folders(self, start: int) -> list[str]:
-        """Folders that a section's sentences name as the place for what it links."""
+    def _is_project(self, root: str, found: FolderTree) -> bool:
+        """Whether the folder on top of a tree is the project's own: its program lies in it, it is
+        called as the page is, or the page's other paths begin below it."""
+        if not root or "/" in root or _CONTAINER.fullmatch(root) or _DATA.fullmatch(root):
+            return False
+        top = [entry for entry in found.entries if "/" not in entry.path]
+        if any(_PROGRAM.search(entry.path) for entry in top if not entry.folder):
+            return True
+        name = _DATED.sub("", root).lower()
+        words = set(re.findall(r"[^\W_]+", name))
+        if name != root.lower() or words <= set(re.findall(r"[^\W_]+", self.title.lower())):
+            return True
+        folders = {entry.path.lower() for entry in top if entry.folder}
+        return root.lower() not in self.tops and bool(folders & self.tops)
+
+    def _section(self, start: int) -> _Section:
+        """A section: the folders that its sentences name for what it links, and what it says."""
+        section = _Section(self.tokens[start + 1].content)
+        title = section.title
+        section.fetches = bool(_FETCHES.search(title) or _MODELS.search(title))
         found: list[str] = []
         for index in range(start + 3, len(self.tokens)):
             token = self.tokens[index]
             if token.type == "heading_open":
                 break
             if token.type == "inline" and not self._in_table(index):
-                found += _folders_of(page_cells.of_inline(token, 0), self._below)
-        return list(dict.fromkeys(found))
+                cell = page_cells.of_inline(token, 0)
+                found += folders_of(cell, self._below)
+                section.unpacks = section.unpacks or says_unpack(cell.text)
+                section.fetches = section.fetches or bool(_FETCHES.search(cell.text))
+        found += self.anchored.get(_anchor(section.title), [])
+        section.folders = topmost(found)
+        own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self._below)
+        if own is not None:
+            section.folders, section.headed, section.fetches = [own], True, True
+        return section
 
     def _in_table(self, index: int) -> bool:
         return index > 0 and self.tokens[index - 1].type in {"td_open", "th_open"}
@@ -169,8 +306,11 @@ class _Page:
     # --- tables
 
     def _table(self, table: Table) -> None:
-        columns = _columns(table)
+        table.repeat()
+        table = upright(table)
+        columns = columns_of(table)
         if not any(cell.addresses() for row in table.rows for cell in row):
+            self._from_source(table, columns)
             return
         for row in table.rows:
             try:
@@ -179,57 +319,49 @@ class _Page:
                 text = " | ".join(cell.text for cell in row)
                 self.tree.remark(row[0].line if row else table.line, why.args[0], text)
 
-    def _row(self, row: Sequence[Cell], columns: dict[str, list[int]], table: Table) -> None:
-        cells = {
-            kind: [row[i] for i in indexes if i < len(row)] for kind, indexes in columns.items()
-        }
-        line = row[0].line
-        link = _best(
-            [
-                link_of(label, address, cell.text, line)
-                for cell in cells.get("link") or row
-                for label, address in cell.addresses()
-                if is_download(address) or "link" in columns
-            ]
-        )
-        if link is None and "link" in columns:
-            link = _best(
-                [
-                    link_of(label, address, cell.text, line)
-                    for cell in row
-                    for label, address in cell.addresses()
-                    if is_download(address)
-                ]
-            )
-        files = cells.get("file", [])
-        named = page_names.of_cell(files[0]) if files else Named()
-        folder = self._folder_of_row(cells.get("folder", []))
-        if link is None:
-            if named.files and any(
-                word in cell.text.lower() for cell in row for word in ("baidu", "quark", "pan.")
-            ):
-                raise Unreadable(t("its only source cannot be fetched: get it by hand"))
-            if any(cell.addresses() for cell in row):
-                raise Unreadable(t("none of its links is a file or repository"))
+    def _from_source(self, table: Table, columns: Columns) -> None:
+        """A table without links, whose files are all from what the sentence above it links."""
+        link = self.source
+        if link is None or "file" not in columns:
             return
-        digest = next(
-            (
-                found[0].lower()
-                for cell in cells.get("digest", [])
-                if (found := re.search(r"\b[0-9a-fA-F]{64}\b|\b[0-9a-fA-F]{32}\b", cell.text))
-            ),
-            "",
-        )
-        title = _title(cells.get("name", []))
-        link = replace(link, title=title, digest=digest)
-        self._place(link, named, folder, line)
+        usual = self._usual_folder() if "folder" not in columns else None
+        for row in table.rows:
+            found = Row(row, columns)
+            where, named = found.place()[0], found.named()
+            folder = usual if where is None else self._below(where)
+            if folder is None or not named.files:
+                continue
+            try:
+                self._put(link, named, folder, found.line)
+                self.tree.remarks[:] = [
+                    remark for remark in self.tree.remarks if remark.line != self.source_line
+                ]
+            except Unreadable as why:
+                self.tree.remark(found.line, why.args[0], " | ".join(cell.text for cell in row))
 
-    def _folder_of_row(self, cells: Sequence[Cell]) -> str | None:
-        for cell in cells:
-            text = (cell.codes or [cell.text.strip()])[0]
-            if text and re.fullmatch(r"[\w./{}~$ -]+", text) and " " not in text.strip():
-                return self._below(text.strip())
-        return None
+    def _row(self, row: Sequence[Cell], columns: Columns, table: Table) -> None:
+        found = Row(row, columns)
+        link, named = found.link(), found.named()
+        where = found.place()[0]
+        folder = None if where is None else self._below(where)
+        if link is None:
+            if why := found.gap(named):
+                raise Unreadable(why)
+            return
+        said = any(says_unpack(cell.text) for cell in row) and not named.files
+        several = found.several()
+        each = [Named((name,)) for name in named.files]
+        if len(each) != len(several):
+            each = [Named()] * len(several)
+        for (label, one), name in zip(several, each, strict=True):
+            self._place(Waiting(one, found.label(), name, found.line, None, label), folder, said)
+        if several:
+            return
+        labels = (label for cell in row for label, address in cell.links if link.of(address))
+        item = Waiting(link, found.label(), named, found.line, None, next(labels, ""))
+        self._place(item, folder, said)
+        for other in found.others(link, table):
+            self._place(Waiting(other, found.label(), Named(), found.line), folder)
 
     def _safe_below(self, text: str) -> str:
         try:
@@ -245,39 +377,105 @@ class _Page:
         first, _, rest = path.partition("/")
         return rest if rest and first.lower() in self.projects else path
 
-    def _place(self, link: Link, named: Named, folder: str | None, line: int) -> None:
-        """One link to its place, or to those that wait for a tree."""
+    def _place(self, item: Waiting, folder: str | None, unpacks: bool = False) -> None:
+        """The link of a row to its place, or to those that wait for a tree."""
         if folder is None:
-            folders = self.section.folders
-            if len(folders) == 1:
-                folder = folders[0]
-            else:
-                self.unplaced.append((link, named, self.section.title, line))
+            folder = self._usual_folder()
+            if folder is None:
+                self.unplaced.append(replace(item, in_row=True))
                 return
-        self._put(link, named, folder, line)
+            folder = self._for_repository(item.link, folder, item.line)
+        self._put(item.link, item.named, folder, item.line, unpacks or self.section.unpacks)
 
-    def _put(self, link: Link, named: Named, folder: str, line: int) -> None:
+    def _put(self, link: Link, named: Named, folder: str, line: int, unpacks: bool = False) -> None:
         if (
             len(named.files) <= 1
             and re.search(r"\.[A-Za-z]\w{0,11}$", posixpath.basename(folder))
-            and (not named.files or posixpath.basename(folder) == named.files[0])
+            and (not named.files or _is_renamed(named.files[0], posixpath.basename(folder)))
         ):
             folder, own = posixpath.split(folder)  # the column has the file's whole path
-            named = replace(named, files=(own,))
+            first = named.files[0].partition("\0")[0] if named.files else own
+            named = replace(named, files=(own if first == own else f"{first}\0{own}",))
+        files, unnamed = set(self.tree.files), len(self.tree.unnamed)
         link.put(self.tree, named, folder, line)
+        if not unpacks:
+            return
+        for path in set(self.tree.files) - files:
+            if ARCHIVES.search(path):
+                self.tree.unpack(path, folder, line)
+        for item in self.tree.unnamed[unnamed:]:
+            self.tree.unnamed.remove(item)
+            self.tree.unpacked.append(Unpacked(item[1], folder, line))
 
     # --- sentences and code
+
+    def _paragraph(self, cell: Cell, token: Token) -> None:
+        """A paragraph as one sentence, or line by line where each has its own link and folder."""
+        lines = page_cells.of_lines(token, _line(token))
+        complete = [line for line in lines if line.addresses() and folders_of(line, self._below)]
+        for part in lines if complete and len(lines) > 1 else [cell]:
+            self._note_folder(part, token)
+            for code in part.codes:
+                if _RUNS.fullmatch(code) and _MAY_BRING.search(code):
+                    self._shell(code, part.line)
+            self._sentence(part)
+
+    def _note_folder(self, cell: Cell, token: Token) -> None:
+        """Remember the folder that a line names for what is listed below it."""
+        if cell.addresses():
+            return
+        if token.level > 2 and (folder := folder_alone(cell, self._below)) is not None:
+            self.above = [item for item in self.above if item[0] < token.level - 2]
+            self.above.append((token.level - 2, self._nested(folder)))
+            return
+        folders = topmost(folders_of(cell, self._below))
+        if len(folders) == 1 and token.level > 1:
+            self.above.append((token.level - 2, folders[0]))
+        if token.level <= 4:
+            self.intro = folders[0] if len(folders) == 1 else None
+
+    def _nested(self, folder: str) -> str:
+        """A folder of a list within a folder's item: its path begins there or goes on from it."""
+        above = self.above[-1][1] if self.above else ""
+        outer = above.partition("/")[0]
+        inside = not above or folder.startswith(BASE) or folder.partition("/")[0] == outer
+        return folder if inside else join(above, folder)
+
+    def _usual_folder(self) -> str | None:
+        """Where what names no folder belongs: as the list item above it says, or its section."""
+        if self.above:
+            return self.above[-1][1]
+        if len(self.section.folders) == 1:
+            return self.section.folders[0]
+        return self.intro if self.section.folders else None
 
     def _sentence(self, cell: Cell) -> None:
         links = [
             link
             for label, address in cell.addresses()
-            if is_download(address) and (link := link_of(label, address, cell.text, cell.line))
+            if brings(label, address) and (link := link_of(label, address, cell.text, cell.line))
         ]
         files = [link for link in links if link.is_file or link.is_archive]
-        folders = _folders_of(cell, self._below)
-        if not _PUT.search(cell.text):
+        many = [link for link in links if link.github or (link.repo and not link.is_file)]
+        if cell.addresses():
+            self.source = many[0] if len(links) == len(many) == 1 else None
+            self.source_line = cell.line
+        folders = topmost(folders_of(cell, self._below))
+        shares = [address for _, address in cell.addresses() if is_by_hand(address)]
+        if (
+            shares
+            and not links
+            and (folders or self.section.fetches or PUT.search(without_addresses(cell)))
+        ):
+            why = t("its only source cannot be fetched: get it by hand")
+            self.tree.remark(cell.line, why, cell.text)
             return
+        if self._put_as_stated(cell, links, folders) or self._is_elsewhere(cell, links):
+            return
+        if not PUT.search(without_addresses(cell)) or (links and not folders):
+            self._by_section(cell, links)
+            return
+        unpacks = says_unpack(cell.text)
         if not links:
             if folders and cell.addresses():
                 self.tree.remark(cell.line, t("get it by hand: its page is no file"), cell.text)
@@ -292,15 +490,143 @@ class _Page:
                 )
                 if links[0].is_file and links[0].name and not named.renamed:
                     one = Named()
-                self._put(links[0], one, folders[0], cell.line)
+                folders = [self._for_repository(links[0], folders[0], cell.line)]
+                self._put(links[0], one, folders[0], cell.line, unpacks)
             elif len(folders) == 1 and len(files) == len(links):
                 for link in files:
-                    self._put(link, Named(), folders[0], cell.line)
+                    self._put(link, Named(), folders[0], cell.line, unpacks)
             else:
-                for link in files:
-                    self.unplaced.append((link, Named(), self.section.title, cell.line))
+                self.unplaced += [Waiting(link, "", Named(), cell.line) for link in files]
+                self._wait(cell, [link for link in links if link not in files], folders)
         except Unreadable as why:
             self.tree.remark(cell.line, why.args[0], cell.text)
+
+    def _put_as_stated(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> bool:
+        """Put a sentence's one link where it says in so many words; whether it does."""
+        target = stated(cell, self._below) if len({link.address for link in links}) == 1 else None
+        if target is None and len(links) == 1 and page_names.RENAMED.search(cell.text):
+            target = labelled(cell, links[0].name)
+        if target is None and len(links) == 1 and (links[0].is_file or not links[0].repo):
+            target = beside(cell, links[0].name, self._below)
+        if target is None:
+            return False
+        folder = target.folder
+        if folder is None:
+            folder = folders[0] if len(folders) == 1 else self._usual_folder()
+        elif self.above and target.leads:
+            folder = self._nested(folder)
+        if folder is None:
+            return False
+        unpacks = says_unpack(cell.text)
+        try:
+            named = Named((target.name,), renamed=True) if target.name else Named()
+            self._put(links[0], named, folder, cell.line, unpacks)
+        except Unreadable as why:
+            self.tree.remark(cell.line, why.args[0], cell.text)
+        return True
+
+    def _is_elsewhere(self, cell: Cell, links: Sequence[Link]) -> bool:
+        """Whether a sentence needs a person: its place is not the project's, or its link a page."""
+        text = without_addresses(cell)
+        outside = next((code for code in cell.codes if _OUTSIDE.match(code)), "")
+        if links and outside and PUT.search(text):
+            why = t("{path} lies outside the project", path=outside)
+        elif links or not any("://" in address for _, address in cell.links):
+            return False
+        elif stated(cell, self._below) or (self.section.fetches and _ASKS.search(text)):
+            why = t("get it by hand: its page is no file")
+        else:
+            return False
+        addresses = " ".join(address for _, address in cell.addresses())
+        self.tree.remark(cell.line, why, f"{cell.text} {addresses}")
+        return True
+
+    def _for_repository(self, link: Link, folder: str, line: int) -> str:
+        """Where a whole repository belongs in a folder for many: the project's own fills it."""
+        named = [name for name in self.projects if len(name) > 2]
+        own = any(name in link.repo.lower() for name in named)
+        many = _CONTAINER.fullmatch(posixpath.basename(folder))
+        if not link.repo or link.is_file or own or not many:
+            return folder
+        shown = [entry for entry in self._drawn() if entry.path.startswith(folder + "/")]
+        if shown and all(posixpath.dirname(entry.path) == folder for entry in shown):
+            return folder
+        found = join(folder, posixpath.basename(link.repo))
+        why = t("it is put into a folder of its own name: {folder}", folder=found)
+        self.tree.remark(line, why, link.address)
+        return found
+
+    def _by_section(self, cell: Cell, links: Sequence[Link]) -> None:
+        """Links without a word of where: the section's one folder, or the tree's of that name."""
+        usable = [link for link in links if not self._brought(link)]
+        if not usable or _CREDITS.search(cell.text):
+            return
+        if not (self.section.fetches or self.above or self.intro is not None):
+            return
+        folder = self._usual_folder()
+        sure = self.above or self.section.headed
+        if not sure and folder is not None and self._each_its_own(usable, folder):
+            for link in usable:
+                self._put_safely(link, self._for_repository(link, folder, cell.line), cell)
+            return
+        if folder is not None and (sure or not usable[0].repo or usable[0].is_file):
+            first = min(usable, key=lambda link: (not link.name, link.rank))
+            others = [link.address for link in usable if link is not first]
+            if not sure:
+                why = t("its section names {folder}: it is put there", folder=folder)
+                self.tree.remark(cell.line, why, first.address)
+            if others and not _are_mirrors(cell):
+                for link in usable:
+                    self._put_safely(link, folder, cell)
+                return
+            self._put_safely(first, folder, cell)
+            if others:
+                why = t(
+                    "it can be had from elsewhere as well: add it as a mirror if it is the same"
+                )
+                self.tree.remark(cell.line, why, " ".join(others))
+            return
+        self._wait(cell, usable, self.section.folders)
+
+    def _each_its_own(self, links: Sequence[Link], folder: str) -> bool:
+        """Whether repositories are listed below a sentence that names a folder for many."""
+        whole = all(link.repo and not link.is_file for link in links)
+        many = _CONTAINER.fullmatch(posixpath.basename(folder))
+        return whole and bool(many) and folder == self.intro
+
+    def _wait(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> None:
+        """Links whose place a tree may tell; `folders` are those that the page names for them."""
+        named = page_names.of_cell(cell)
+        folder = folders[0] if len(folders) == 1 else None
+        for link in links:
+            label = next((text for text, address in cell.links if link.of(address)), "")
+            before = re.split(r"[:：]", cell.text)[0] if re.search(r"[:：]", cell.text) else ""
+            self.waiting.append(Waiting(link, label, named, cell.line, folder, before))
+
+    def _brought(self, link: Link) -> bool:
+        """Whether another part of the page brings all that a link leads to."""
+        return self._has(link, link.name) and not (link.repo and link.path and not link.is_file)
+
+    def _put_safely(self, link: Link, folder: str, cell: Cell) -> None:
+        try:
+            self._put(link, Named(), folder, cell.line, self.section.unpacks)
+        except Unreadable as why:
+            self.tree.remark(cell.line, why.args[0], cell.text)
+
+    def _place_by_folders(self) -> None:
+        """Links of sentences that name no folder go where a tree has one of their name."""
+        waiting = [item for item in self.waiting if not self._brought(item.link)]
+        page_trees.place_by_folders(self.trees, waiting, self.tree)
+        page_trees.unexplained(self.trees, self.tree)
+
+    def _rename(self) -> None:
+        """Notes below a table or tree say what files are called after their download."""
+        texts = (
+            page_cells.of_inline(token, 0)
+            for index, token in enumerate(self.tokens)
+            if token.type == "inline" and not self._in_table(index)
+        )
+        page_renames.apply(page_renames.noted(texts), self.tree)
 
     def _code(self, token: Token) -> None:
         if folder_trees.looks_like(token.content):
@@ -309,14 +635,56 @@ class _Page:
         line = _line(token) + (token.type == "fence")
         if language in {"python", "py", "python3"}:
             if _PYTHON.search(token.content):
-                from fetcher.importers import python_script
-
-                python_script.read(token.content, self.tree, "", line)
+                self._python(token.content, line)
             return
-        if language in _SHELL or (not language and _FETCHING.search(token.content)):
-            from fetcher.importers import shell
+        if language in _SHELL or (not language and _BRINGS.search(token.content)):
+            self._shell(token.content, line)
 
-            shell.read(self._as_script(token.content), self.tree, "", line)
+    def _python(self, text: str, line: int) -> None:
+        """A block of Python. Examples load models besides: what they load comes by the Hub's
+        cache, and what else of them is not read is no matter."""
+        from fetcher.importers import python_script
+
+        remarks, cached = len(self.tree.remarks), len(self.tree.cached)
+        python_script.read(text, self.tree, "", line)
+        if _PYTHON_USES.search(text):
+            self.tree.remarks[remarks:] = [
+                remark
+                for remark in self.tree.remarks[remarks:]
+                if _PYTHON.search(remark.text) and not _PYTHON_USES.search(remark.text)
+            ]
+            self.used += self.tree.cached[cached:]
+
+    def _loaded(self) -> None:
+        """Of what examples load, only what nothing else brings, and what is no local path."""
+        placed = {repo.repo for _, repo in self.tree.repos}
+        placed |= {of_file(origin)[0].address for origin in self.tree.files.values()}
+        self.tree.cached[:] = [
+            repo
+            for repo in self.tree.cached
+            if repo not in self.used
+            or not (repo.repo in placed or _EXAMPLE.match(repo.repo) or self.tree.knows(repo.repo))
+        ]
+
+    def _shell(self, text: str, line: int) -> None:
+        """A block of shell. Of what it runs besides, only what may fetch something is told."""
+        from fetcher.importers import shell
+
+        before = len(self.tree.remarks)
+        files = set(self.tree.files)
+        shell.read(self._as_script(text), self.tree, "", line)
+        self.tree.remarks[before:] = [
+            remark
+            for remark in self.tree.remarks[before:]
+            if remark.reason != BY_HAND or _MAY_BRING.search(remark.text)
+        ]
+        brought = [path for path in self.tree.files if path not in files]
+        folders = self.section.folders
+        if brought and len(folders) == 1 and not any("/" in path for path in brought):
+            why = t("the text beside it names {folder}: it is put there", folder=folders[0])
+            self.tree.remark(line, why)
+            for path in brought:
+                self.tree.carry(path, join(folders[0], path))
 
     def _as_script(self, text: str) -> str:
         """Shell as people type it: without prompts, and without going into the clone itself."""
@@ -327,14 +695,18 @@ class _Page:
         if clone := _CLONE_LINE.match(text):
             text = re.sub(r"^\s*&&\s*", "", clone[3] or "")
         entered = re.match(r"\s*(?:cd|pushd)\s+(\S+)(.*)$", text)
-        if entered and entered[1].strip("./\"'").lower() in self.projects:
-            text = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
+        if entered:
+            project, _, below = entered[1].strip("\"'").removeprefix("./").partition("/")
+            if project.lower() in self.projects:
+                text = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
+                text = f"cd {below} {entered[2]}" if below.strip("/") else text
         # What uses the project comes after its files.
-        return "" if _USES.match(text) and not re.search(r"-c |zipfile|gdown", text) else text
+        brings = re.search(r"-c |zipfile|gdown", text) or _DOWNLOADER.search(text)
+        return "" if _USES.match(text) and not brings else text
 
     def _unread_links(self) -> None:
         """Links to files that nothing has placed: nothing is lost silently."""
-        told = {line for _, _, _, line in self.unplaced} | {r.line for r in self.tree.remarks}
+        told = {item.line for item in self.unplaced} | {r.line for r in self.tree.remarks}
         for index, token in enumerate(self.tokens):
             if token.type != "inline":
                 continue
@@ -357,7 +729,8 @@ class _Page:
 
     def _place_by_trees(self) -> None:
         """Links without a folder go where a tree shows their file."""
-        for link, named, _, line in self.unplaced:
+        for item in self.unplaced:
+            link, named, line = item.link, item.named, item.line
             names = [name for name in named.files if not is_pattern(name)] or (
                 [link.name] if link.name else []
             )
@@ -385,7 +758,7 @@ class _Page:
                         line,
                     )
             elif not any(self._has(link, name) for name in names or [""]):
-                self.tree.remark(line, t("the page does not say where this belongs"), link.address)
+                self.waiting.append(item)
 
     def _covered(self, path: str, link: Link) -> str:
         """The whole repository that another statement puts where this file belongs, or ""."""
@@ -396,19 +769,27 @@ class _Page:
 
     def _has(self, link: Link, name: str) -> bool:
         """Whether the same file was placed by another part of the page."""
+        self._index()
+        others = [origin.address for _, origin in self.tree.unnamed]
+        unpacked = [item.archive for item in self.tree.unpacked]
+        others += [o.address for o in unpacked if isinstance(o, FileOrigin)]
+        paths = self.hub_paths.get(link.repo, ()) if link.repo else ()
         return (
-            any(
-                isinstance(o, FileOrigin) and o.address == link.address
-                for o in self.tree.files.values()
-            )
-            or any(
-                isinstance(o, HubFile)
-                and o.repo.repo == link.repo
-                and (not name or o.path.endswith(name))
-                for o in self.tree.files.values()
-            )
+            link.address in self.addresses
+            or link.address in others
+            or any(not name or path.endswith(name) for path in paths)
             or any(bool(link.repo) and repo.repo == link.repo for _, repo in self.tree.repos)
         )
+
+    def _index(self) -> None:
+        """Note what was placed since the last time; a page may have very many links."""
+        files = self.tree.files
+        for origin in islice(reversed(files.values()), max(0, len(files) - self.counted)):
+            if isinstance(origin, FileOrigin):
+                self.addresses.add(origin.address)
+            else:
+                self.hub_paths.setdefault(origin.repo.repo, []).append(origin.path)
+        self.counted = len(files)
 
     def _fill_from_trees(self) -> None:
         """The files that a tree shows in a repository's folder are those that are wanted."""
@@ -417,7 +798,7 @@ class _Page:
                 continue
             shown = [e for e in self._drawn() if folder and e.path.startswith(folder + "/")]
             others = [path for path in self.tree.files if path.startswith(folder + "/")]
-            if len(shown) < 2 or others:
+            if len(shown) < 2 or others or page_trees.has_more(self.trees, folder):
                 continue
             names = []
             for entry in shown:
@@ -460,90 +841,22 @@ def _line(token: Token) -> int:
     return (token.map or [0])[0] + 1
 
 
-def _columns(table: Table) -> dict[str, list[int]]:
-    """Which columns have the link, the folder, the file, the name and the digest."""
-    found: dict[str, list[int]] = {}
-    for index, cell in enumerate(table.header):
-        column = [row[index] for row in table.rows if index < len(row)]
-        links = sum(any(is_download(address) for _, address in item.addresses()) for item in column)
-        text = cell.text
-        if _DIGEST.search(text):
-            kind = "digest"
-        elif (
-            _FOLDER.search(text)
-            and not links
-            and not (
-                _FILE.search(text)
-                and not re.search(r"위치|경로|path|director|folder|location", text, re.I)
-            )
-        ):
-            kind = "folder"
-        elif (
-            links
-            and (_LINK.search(text) or links * 2 >= len(column))
-            and not (_FILE.search(text) and not _LINK.search(text))
-        ):
-            kind = "link"
-        elif _FILE.search(text):
-            kind = "file"
-        elif _BARE_NAME.search(text):
-            kind = "name"
-        else:
-            continue
-        found.setdefault(kind, []).append(index)
-    if "file" in found and "link" not in found:
-        pass
-    elif "file" not in found:
-        for index in found.get("name", []):
-            if any(page_names.of_cell(row[index]).files for row in table.rows if index < len(row)):
-                found["file"] = [index]
-                break
-    return found
+def _anchor(title: str) -> str:
+    """The address of a heading within its page."""
+    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title.strip().lower()))
 
 
-def _best(links: Sequence[Link | None]) -> Link | None:
-    """The link that can be had in the surest way."""
-    usable = [link for link in links if link is not None]
-    return min(usable, key=lambda link: link.rank) if usable else None
+def _is_renamed(name: str, saved: str) -> bool:
+    """Whether a path whose last part is `saved` can be that of a file called `name`."""
+    own = name.partition("\0")[0]
+    return own == saved or (
+        not is_pattern(own) and posixpath.splitext(own)[1] == posixpath.splitext(saved)[1]
+    )
 
 
-def _title(cells: Sequence[Cell]) -> str:
-    text = cells[-1].text.strip() if cells else ""
-    text = re.sub(r"[^\w\s().,:+/&'-]", "", text.split("\n")[0]).strip()
-    return text if 0 < len(text) <= 80 else ""
-
-
-def _folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
-    """Folders that a sentence names in code, as the place where something is put."""
-    if not _PUT.search(cell.text):
-        return []
-    found = []
-    for code in cell.codes:
-        text = code.strip()
-        if not re.fullmatch(r"[\w./-]+", text) or "://" in text:
-            continue
-        last = posixpath.basename(text.rstrip("/"))
-        if (
-            text.endswith("/")
-            or ("/" in text and "." not in last)
-            or (
-                re.search(
-                    r"(?:in|to|into|under|inside|below)\s+(?:the\s+|a\s+|your\s+)?[`\"']?"
-                    + re.escape(text)
-                    + r"|"
-                    + re.escape(text)
-                    + r"[`\"']?\s*(?:folder|directory|디렉토리|폴더|에\b|로\b|아래|안에)",
-                    cell.text,
-                    re.I,
-                )
-                and "." not in last
-            )
-        ):
-            try:
-                found.append(below(text))
-            except Unreadable:
-                continue
-    return list(dict.fromkeys(found))
+def _are_mirrors(cell: Cell) -> bool:
+    """Whether a sentence's links are labelled by hosts: one file, from several of them."""
+    return all(HOST.fullmatch(label.strip()) for label, _ in cell.links)
 
 
 def _clones(text: str) -> set[str]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from fetcher.i18n import t
 from fetcher.importers.addresses import clean_address, hub_repository
-from fetcher.importers.target_tree import (
-    FileOrigin,
-    RepoOrigin,
-    TargetTree,
-    Unreadable,
-    join,
-    located,
-)
+from fetcher.importers.document_paths import Unreadable, inside, join
+from fetcher.importers.target_tree import FileOrigin, RepoOrigin, TargetTree
 from fetcher.sources.huggingface import REPO
 from fetcher.yamldoc.json_fields import JsonFields
 
@@ -92,7 +87,7 @@ def _comfy_folder(entry: JsonFields) -> str:
         if kind not in _COMFY_FOLDERS:
             raise Unreadable(t("it does not say where models of type {kind!r} belong", kind=kind))
         return f"models/{_COMFY_FOLDERS[kind]}"
-    folder = located("", path)
+    folder = inside("", path)
     return folder if folder.startswith("custom_nodes") else join("models", folder)
 
 
@@ -105,13 +100,17 @@ def is_collection(document: JsonFields) -> bool:
 def collection(document: JsonFields, tree: TargetTree) -> None:
     """Every model and data set of a collection, each in a folder of its name."""
     folders = {"model": "models", "dataset": "datasets"}
+    ids = [JsonFields.of(item).text("id") for item in document.items("items")]
+    names = Counter(posixpath.basename(repo).lower() for repo in set(ids))
     for item in document.items("items"):
         entry = JsonFields.of(item)
         kind, repo = entry.text("type"), entry.text("id")
         if kind not in folders or not re.fullmatch(REPO, repo):
             tree.remark(1, t("a {kind} is neither a model nor a data set", kind=kind or "?"), repo)
             continue
-        tree.put_repo(f"{folders[kind]}/{posixpath.basename(repo)}", RepoOrigin(repo, 1, kind))
+        name = posixpath.basename(repo)
+        own = repo if names[name.lower()] > 1 else name  # two owners may have one of that name
+        tree.put_repo(f"{folders[kind]}/{own}", RepoOrigin(repo, 1, kind))
 
 
 def collection_api(address: str, hub: str) -> str:

@@ -1,19 +1,24 @@
-"""Opening what `fetch import` is given: a file, or the address of a collection of the Hub."""
+"""Opening what `fetch import` is given: a file, a page's address, a collection of the Hub."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
 from fetcher.importers import documents, model_lists
+from fetcher.importers.addresses import HUB_HOSTS
 from fetcher.importers.documents import Where
 from fetcher.network.session import Network
 from fetcher.register import changes
 from fetcher.verify.contract.regular import read_regular
+
+# What a repository's page shows below its files.
+READMES = ("README.md", "readme.md", "README.rst", "README")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Opened:
     root: Path
     path: str
     inside: bool
+    address: str = ""  # of a page that was asked for
 
     def where(self, base: str, folder: str) -> Where:
         """What its reader must know besides the text."""
@@ -33,16 +39,23 @@ class Opened:
             self.path,
             self.inside,
             self.root.absolute().name,
-            base,
+            base or self.address,
             folder,
-            lambda path: changes.read_text(self.root, path),
+            self._sibling,
         )
+
+    def _sibling(self, path: str) -> str:
+        """A text of the project, "" for what cannot be read."""
+        try:
+            return changes.read_text(self.root, path, documents.LARGEST)
+        except (UsageError, Failure, OSError):
+            return ""
 
 
 def opened(file: str, root: Path, settings: Settings) -> Opened:
     """Raises UsageError for what cannot be read, Failure for an address that does not answer."""
     if re.match(r"https?://", file):
-        return _collection(file, root, settings)
+        return _from_web(file, root, settings)
     path = Path(file)
     try:
         data = read_regular(path, documents.LARGEST)
@@ -61,19 +74,50 @@ def opened(file: str, root: Path, settings: Settings) -> Opened:
     )
 
 
-def _collection(address: str, root: Path, settings: Settings) -> Opened:
+def _from_web(address: str, root: Path, settings: Settings) -> Opened:
     network = Network(settings)
-    asked = model_lists.collection_api(address, network.hub)
-    if not asked:
-        raise UsageError(
-            t("{address} is no collection of the Hub", address=address),
-            t("save the script or page, and import that file"),
-        )
-    answer = network.request(asked)
-    if answer.status != 200:
+    collection = model_lists.collection_api(address, network.hub)
+    for asked in [collection] if collection else text_addresses(address, network.hub):
+        answer = network.request(asked)
+        if answer.status == 200:
+            break
+    else:
         raise Failure(
             "not-found", t("{url} is not there (HTTP {status})", url=asked, status=answer.status)
         )
-    text = answer.body.decode("utf-8", "replace")
-    name = re.sub(r"-[0-9a-f]{24}$", "", asked.rpartition("/")[2])
-    return Opened(documents.kind_of("collection.json", text), text, name, root, "", False)
+    if len(answer.body) > documents.LARGEST:
+        raise UsageError(
+            t("{url} is too large to be a page", url=asked), t("name a page or a script")
+        )
+    text = answer.body.decode("utf-8", "replace").lstrip("\ufeff")
+    if collection:
+        name = re.sub(r"-[0-9a-f]{24}$", "", asked.rpartition("/")[2])
+        return Opened(documents.kind_of("collection.json", text), text, name, root, "", False)
+    name = unquote(urlsplit(asked).path.rpartition("/")[2]) or urlsplit(asked).hostname or "page"
+    if "html" in answer.headers.get("content-type", "") or re.match(
+        r"\s*<(!doctype|html)", text, re.I
+    ):
+        name = f"{name}.html" if not name.endswith((".html", ".htm")) else name
+    return Opened(documents.kind_of(name, text), text, name, root, name, False, asked)
+
+
+def text_addresses(address: str, hub: str) -> list[str]:
+    """Where the text of a page is, the likeliest first: of a repository's page its README."""
+    parts = urlsplit(address)
+    segments = [part for part in parts.path.split("/") if part]
+    host = (parts.hostname or "").lower()
+    if host in {"github.com", "www.github.com"} and len(segments) >= 2:
+        raw = f"https://raw.githubusercontent.com/{segments[0]}/{segments[1].removesuffix('.git')}"
+        if segments[2:3] in (["blob"], ["raw"]) and len(segments) > 4:
+            return [f"{raw}/{'/'.join(segments[3:])}"]
+        if len(segments) == 2 or segments[2:3] == ["tree"]:
+            folder = "/".join(segments[3:]) if len(segments) > 3 else "HEAD"
+            return [f"{raw}/{folder}/{name}" for name in READMES]
+    if host in HUB_HOSTS or address.startswith(f"{hub}/"):
+        kind = 1 if segments[:1] in (["datasets"], ["spaces"]) else 0
+        repo = "/".join(segments[: 2 + kind])
+        if segments[2 + kind :][:1] in (["blob"], ["resolve"], ["raw"]):
+            return [f"{hub}/{repo}/raw/{'/'.join(segments[3 + kind :])}"]
+        if len(segments) == 2 + kind or segments[2 + kind :] == ["tree", "main"]:
+            return [f"{hub}/{repo}/raw/main/README.md"]
+    return [address]

@@ -8,7 +8,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from fetcher.fs.safe_paths import BadPath, check_relative
 from fetcher.importers.addresses import HUB_HOSTS, file_name, without_idle
-from fetcher.importers.target_tree import FileOrigin, Origin, RepoOrigin, join
+from fetcher.importers.document_paths import join
+from fetcher.importers.target_tree import FileOrigin, Origin, RepoOrigin
 from fetcher.sources.addresses import file_of, source_of
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
@@ -22,7 +23,8 @@ _RELEASE = re.compile(
 class Place:
     """A source without the part that names one file.
 
-    `kind` is hub, release, git, genforce, folder (of a web server) or file (an address for itself).
+    `kind` is hub, modelscope, release, git, genforce, folder (of a web server) or file (an address
+    for itself).
     """
 
     kind: str
@@ -55,7 +57,8 @@ class Place:
             if self.revision not in {"", "HEAD"}:
                 found["ref"] = self.revision
         else:
-            found = {"type": "huggingface", "repo": self.address}
+            hub = "modelscope" if self.kind == "modelscope" else "huggingface"
+            found = {"type": hub, "repo": self.address}
             if self.repo_type not in {"", "model"}:
                 found["repo_type"] = self.repo_type
             if self.revision not in {"", "main"}:
@@ -69,9 +72,9 @@ class Place:
 
 def of_repo(origin: RepoOrigin) -> Place:
     """The place of a repository of the Hub."""
-    return Place(
-        "hub", origin.repo, "" if origin.revision == "main" else origin.revision, origin.kind
-    )
+    kind = "hub" if origin.hub == "huggingface" else origin.hub
+    revision = "" if origin.revision in {"main", "master"} else origin.revision
+    return Place(kind, origin.repo, revision, origin.kind)
 
 
 def of_file(origin: Origin) -> tuple[Place, str]:

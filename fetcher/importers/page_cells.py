@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"(?:https?|ftp)://[^\s<>()\[\]\"'`|]+[^\s<>()\[\]\"'`|.,;:]")
 
+# What a cell says that has what the one above it has.
+_SAME = re.compile(
+    r"위와\s?(동일|같음|같다|마찬가지)(함|합니다)?|위\s?(링크|경로|주소)?(와|과)?\s?동일|상동|동일|〃|″|\"|''|↑|⬆️?|ditto"
+    r"|(the )?same( as)?( the)?( above| row)?|as above|see above|同上|同じ",
+    re.IGNORECASE,
+)
+
+
+_WIDEST = 50  # columns that a cell may take
+
 
 @dataclass
 class Cell:
@@ -40,13 +50,33 @@ class Table:
     rows: list[list[Cell]]
     line: int
 
+    def repeat(self) -> None:
+        """Give cells that say "same as above" what stands above them, and so the empty ones of a
+        row whose first cell is empty: it goes on with what the row above is about."""
+        above: list[Cell] = []
+        for row in self.rows:
+            goes_on = bool(row) and not _plain(row[0])
+            for index, cell in enumerate(row[: len(above)]):
+                if _SAME.fullmatch(_plain(cell)) or (goes_on and not _plain(cell)):
+                    row[index] = above[index]
+            above = row
+
+
+def _plain(cell: Cell) -> str:
+    """A cell's text without the signs around it; a link alone counts as text."""
+    return cell.text.strip(" \n*()~-–—") or "".join(address for _, address in cell.links)
+
 
 def of_inline(token: Token, line: int) -> Cell:
     """The cell of a parsed piece of text."""
+    return _cell(token.children or (), line)
+
+
+def _cell(children: Sequence[Token], line: int) -> Cell:
     cell = Cell(line=line)
     label: list[str] | None = None
     address = ""
-    for child in token.children or ():
+    for child in children:
         piece = child.content
         if child.type == "link_open":
             label, address = [], str(child.attrs.get("href", ""))
@@ -74,6 +104,17 @@ def of_inline(token: Token, line: int) -> Cell:
         if label is not None:
             label.append(piece)
     return cell
+
+
+def of_lines(token: Token, line: int) -> list[Cell]:
+    """A parsed piece of text, line by line."""
+    parts: list[list[Token]] = [[]]
+    for child in token.children or ():
+        if child.type in {"softbreak", "hardbreak"}:
+            parts.append([])
+        else:
+            parts[-1].append(child)
+    return [_cell(part, line + number) for number, part in enumerate(parts)]
 
 
 def of_tokens(tokens: Sequence[Token]) -> Table:
@@ -112,6 +153,7 @@ class _HtmlTables(HTMLParser):
         self.first_line = first_line
         self.spans: list[tuple[int, int, Cell]] = []
         self.span = 1
+        self.wide = 1
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin of a table, row, cell, link or code."""
@@ -120,11 +162,12 @@ class _HtmlTables(HTMLParser):
             self.tables.append(Table([], [], line))
         elif tag == "tr":
             self.row, self.heads = [], 0
+            self.spans = [span for span in self.spans if span[1] > 0][-_WIDEST:]
             self._spanned()
         elif tag in {"td", "th"} and self.row is not None:
             self.cell, self.heads = Cell(line=line), self.heads + (tag == "th")
-            span = dict(attrs).get("rowspan") or "1"
-            self.span = int(span) if span.isdigit() else 1
+            self.span = _count(dict(attrs).get("rowspan"))
+            self.wide = min(_count(dict(attrs).get("colspan")), _WIDEST)
         elif tag == "a":
             self.label, self.address = [], dict(attrs).get("href") or ""
         elif tag in {"code", "tt"}:
@@ -135,9 +178,10 @@ class _HtmlTables(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """End of them."""
         if tag in {"td", "th"} and self.cell is not None and self.row is not None:
-            if self.span > 1:
-                self.spans.append((len(self.row), min(self.span, 1000) - 1, self.cell))
-            self.row.append(self.cell)
+            for _ in range(self.wide if len(self.row) < _WIDEST else 1):
+                if self.span > 1 and len(self.row) < _WIDEST:
+                    self.spans.append((len(self.row), min(self.span, 1000) - 1, self.cell))
+                self.row.append(self.cell)
             self.cell = None
             self._spanned()
         elif tag == "tr" and self.row is not None and self.tables:
@@ -172,6 +216,11 @@ class _HtmlTables(HTMLParser):
             if here and any(cell is item for item in above):
                 self.row.append(cell)
                 self.spans[index] = (column, left - 1, cell)
+
+
+def _count(text: str | None) -> int:
+    """How many rows or columns a cell takes."""
+    return int(text) if text and text.isdigit() and text.isascii() else 1
 
 
 def of_html(text: str, first_line: int) -> Iterator[Table]:

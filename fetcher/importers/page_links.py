@@ -5,24 +5,16 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from fetcher.fs.patterns import expand
 from fetcher.i18n import t
 from fetcher.importers.addresses import HUB_HOSTS, clean_address, file_name, hub_repository
+from fetcher.importers.document_paths import Unreadable, is_pattern, join
 from fetcher.importers.page_names import Named
 from fetcher.importers.programs import drive_address
-from fetcher.importers.target_tree import (
-    ARCHIVES,
-    FileOrigin,
-    HubFile,
-    RepoOrigin,
-    TargetTree,
-    Unreadable,
-    is_pattern,
-    join,
-)
+from fetcher.importers.target_tree import ARCHIVES, FileOrigin, HubFile, RepoOrigin, TargetTree
 
 _DRIVE = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
 _SHARES = re.compile(
@@ -31,10 +23,16 @@ _SHARES = re.compile(
 _BY_HAND = re.compile(
     r"(pan\.baidu\.com|pan\.quark\.cn|terabox\.com|mega\.nz|aliyundrive\.com|123pan\.com|disk\.yandex)"
 )
-_WEIGHTS = re.compile(
+WEIGHTS = re.compile(
     r"\.(pth?|pt2|ckpt|safetensors|bin|onnx|engine|gguf|ggml|h5|hdf5|keras|pkl|pickle|npz|npy|mat|tflite|pb|t7|caffemodel|prototxt"
+    r"|th|onnx_data|nemo|mar|pdmodel|pdiparams|mlpackage|faiss|arpa|fst|tfrecords?|lmdb|sdf|pdb|ply"
     r"|model|zip|tar|tgz|gz|bz2|xz|zst|7z|rar|json|ya?ml|txt|csv|dat|pdparams|msgpack|index|jit|task|mlmodel|vocab|bpe|params|weights|whl|jsonl|parquet|tar\.gz)$",
     re.I,
+)
+
+_READ = re.compile(
+    r"\.(md|rst|py|ipynb|sh|bat|ps1|html?|png|jpe?g|gif|svg|webp|mp4|pdf|ya?ml|toml|cfg|cpp|cu|h|js|ts)$",
+    re.IGNORECASE,
 )
 
 
@@ -57,11 +55,16 @@ class Link:
     zoo: str = ""
     title: str = ""
     digest: str = ""
+    written: str = ""  # the address as the page has it
 
     @property
     def is_archive(self) -> bool:
         """Whether its name is that of an archive."""
         return bool(ARCHIVES.search(self.name))
+
+    def of(self, address: str) -> bool:
+        """Whether it was made of this address of the page."""
+        return self.written == address
 
     def put(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
         """Put what it brings into a folder. Raises Unreadable."""
@@ -147,11 +150,11 @@ def _only(named: Named, own: str) -> str:
 
 def _joined_with(tree: TargetTree, folder: str, repo: RepoOrigin) -> RepoOrigin:
     """The same repository's other patterns for this folder, put together."""
-    from dataclasses import replace
-
     for index, (where, other) in enumerate(tree.repos):
+        if where != folder or other.repo != repo.repo:
+            continue
         bare = replace(other, files=repo.files, line=repo.line, count=repo.count, title=repo.title)
-        if where == folder and bare == repo and other.files and repo.files:
+        if bare == repo and other.files and repo.files:
             del tree.repos[index]
             count = other.count + repo.count if other.count and repo.count else None
             return replace(
@@ -165,8 +168,11 @@ def _joined_with(tree: TargetTree, folder: str, repo: RepoOrigin) -> RepoOrigin:
 
 def is_download(address: str) -> bool:
     """Whether an address may bring a file or repository, rather than a page to read."""
-    parts = urlsplit(address)
-    host = (parts.hostname or "").lower()
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return False
     segments = [part for part in parts.path.split("/") if part]
     if host in HUB_HOSTS:
         first = segments[0] if segments else ""
@@ -184,14 +190,39 @@ def is_download(address: str) -> bool:
     if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
         return (
             "releases" in segments
-            or bool(_WEIGHTS.search(parts.path))
+            or _is_raw(host, segments)
+            or bool(WEIGHTS.search(parts.path))
             or bool(re.search(r"MODEL_ZOO", parts.path))
         )
-    return bool(_WEIGHTS.search(parts.path)) or bool(_WEIGHTS.search(parts.query))
+    return bool(WEIGHTS.search(parts.path)) or bool(WEIGHTS.search(parts.query))
+
+
+def brings(label: str, address: str) -> bool:
+    """The same, for a link whose label may be the file's own name, whatever its suffix is."""
+    name = label.strip()
+    named = re.fullmatch(r"[\w.+-]+\.[A-Za-z]\w{1,11}", name) and not _READ.search(name)
+    bare = address.partition("?")[0].partition("#")[0]
+    return is_download(address) or bool(named and bare.endswith(f"/{name}"))
+
+
+def _is_raw(host: str, segments: Sequence[str]) -> bool:
+    """Whether GitHub answers with a file's bytes, and the file is none that people read."""
+    raw = host.startswith("raw.") or segments[2:3] == ["raw"]
+    return raw and bool(segments) and "." in segments[-1] and not _READ.search(segments[-1])
+
+
+def is_by_hand(address: str) -> bool:
+    """Whether an address is that of a share which only a person can get."""
+    return bool(_BY_HAND.search(address))
 
 
 def link_of(label: str, address: str, around: str, line: int) -> Link | None:
     """What a link brings, None for one that brings nothing. `around` is the text beside it."""
+    found = _link_of(address, around)
+    return replace(found, written=address) if found else None
+
+
+def _link_of(address: str, around: str) -> Link | None:
     if _BY_HAND.search(address):
         return None
     try:
@@ -213,6 +244,8 @@ def link_of(label: str, address: str, around: str, line: int) -> Link | None:
         except Unreadable:
             return None
     name = file_name(address)
+    if "." not in name:
+        name = ""  # a page, or a share that has no name of its own
     return Link(address, 3 if not _SHARES.search(host) else 5, name, True)
 
 
@@ -250,7 +283,7 @@ def _github(address: str, host: str, segments: list[str], around: str) -> Link |
         )
     if host.startswith("raw.") or segments[2:3] in (["blob"], ["raw"]):
         name = segments[-1]
-        if _WEIGHTS.search(name):
+        if WEIGHTS.search(name) or _is_raw(host, segments):
             return Link(address, 1, name, True)
     if segments[2:3] in (["tree"], ["blob"]) and len(segments) > 3:
         base = f"https://github.com/{segments[0]}/{segments[1]}/raw/" + "/".join(segments[3:])

@@ -11,21 +11,25 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from fetcher.i18n import t
-from fetcher.importers.addresses import clean_address, file_name, hub_repository
-from fetcher.importers.hub_patterns import manifest_patterns
-from fetcher.importers.target_tree import (
-    FileOrigin,
-    HubFile,
-    Origin,
-    RepoOrigin,
-    TargetTree,
+from fetcher.importers.addresses import (
+    clean_address,
+    file_name,
+    hub_repository,
+    modelscope_repository,
+)
+from fetcher.importers.archive_members import move_members, remove_members
+from fetcher.importers.document_paths import (
     Unreadable,
     is_pattern,
     join,
     located,
+    not_told,
     visible,
 )
+from fetcher.importers.hub_patterns import manifest_patterns
+from fetcher.importers.target_tree import FileOrigin, HubFile, Origin, RepoOrigin, TargetTree
 
+BY_HAND = t("run it by hand if it is needed")
 # Programs that bring and move nothing that a project's tree needs.
 HARMLESS = frozenset(
     [
@@ -174,7 +178,7 @@ def run(call: Call, tree: TargetTree) -> Outcome:
         return program(replace(call, argv=argv[1:]), tree)
     if name in HARMLESS:
         return None
-    raise Unreadable(t("run it by hand if it is needed"))
+    raise Unreadable(BY_HAND)
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ def _clustered(
         if name in valued:
             if not letters and not items:
                 raise Unreadable(t("{name} has no value", name=name))
-            pairs.append((name, letters.removeprefix("=") or items.pop(0)))
+            pairs.append((name, letters.removeprefix("=") if letters else items.pop(0)))
             return
         pairs.append((name, ""))
 
@@ -246,8 +250,15 @@ def _bring(
     call: Call, tree: TargetTree, address: str, target: str | None, folder: str = ""
 ) -> Outcome:
     """One address to a path (None: the address's own name; "-": stdout)."""
-    address = clean_address(address)
+    address = web_address(address)
     origin = FileOrigin(address, call.line, optional=call.optional)
+    if target is not None and not_told(posixpath.basename(target)):
+        # Only the server knows its name.
+        folder, target = posixpath.dirname(target), None
+        if not folder:
+            raise Unreadable(t("the script does not say what {name} is", name=not_told(call.text)))
+        tree.unnamed.append((located(call.cwd, folder), origin))
+        return None
     if target == "-":
         if call.to == "|":
             return origin
@@ -266,6 +277,21 @@ def _bring(
         return None
     tree.put(located(base, target), replace(origin, name=posixpath.basename(target)))
     return None
+
+
+def web_address(text: str) -> str:
+    """An address as `clean_address` has it; of a file of Google Drive, its share address.
+
+    Scripts add to those what only a run can tell, such as an answer to a warning.
+    """
+    found = re.match(r"https?://(?:drive|docs)\.(?:usercontent\.)?google\.com/\S*", text.strip())
+    if found and (part := re.search(r"[?&]id=([\w-]{10,})(?:&|$)|/d/([\w-]{10,})", found[0])):
+        return drive_address(part[1] or part[2])
+    return clean_address(text)
+
+
+def _is_drive(text: str) -> bool:
+    return "drive.google.com/" in text or "docs.google.com/" in text
 
 
 _WGET_VALUES = frozenset(
@@ -337,7 +363,9 @@ def _wget(call: Call, tree: TargetTree) -> Outcome:
     names = {name for name, _ in given.pairs}
     if wrong := names & _UNREAD_WGET:
         raise Unreadable(t("{option} is not read", option=sorted(wrong)[0]))
-    _login(given, names, "--user", "--password", "--load-cookies", "--http-user", "--http-password")
+    if not any(map(_is_drive, given.rest)):
+        _login(given, names, "--load-cookies")
+    _login(given, names, "--user", "--password", "--http-user", "--http-password")
     refuse_login(given.all("--header"))
     folder = given.last("-P", "--directory-prefix") or ""
     target = given.last("-O", "--output-document")
@@ -456,11 +484,13 @@ def _curl(call: Call, tree: TargetTree) -> Outcome:
         names.append(name)
         if name in {"-o", "--output"}:
             targets.append(value)
-        elif name in {"-O", "--remote-name"}:
+        elif name in {"-O", "--remote-name"} and len(targets) < len(given.rest):
             targets.append(None)
         elif name == "--url":
             addresses.append(value)
-    _login(given, names, "-u", "--user", "-b", "--cookie", "-n", "--netrc")
+    if not any(map(_is_drive, given.rest)):
+        _login(given, names, "-b", "--cookie")
+    _login(given, names, "-u", "--user", "-n", "--netrc")
     refuse_login(given.all("-H", "--header"))
     if wrong := {
         "-d",
@@ -482,7 +512,7 @@ def _curl(call: Call, tree: TargetTree) -> Outcome:
     if not addresses:
         raise Unreadable(t("it names no address"))
     folder = given.last("--output-dir") or ""
-    if {"-J", "--remote-header-name"} & set(names):
+    if {"-J", "--remote-header-name"} & set(names) and not any(targets):
         for address in addresses:
             origin = FileOrigin(clean_address(address), call.line, optional=call.optional)
             tree.unnamed.append((located(call.cwd, folder or "."), origin))
@@ -666,7 +696,7 @@ def _hf(call: Call, tree: TargetTree) -> Outcome:
     ):
         return None
     if call.argv[:1] != ["download"]:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     given = options(call.argv[1:], _HF_VALUES, {"--include", "--exclude"})
     if not given.rest:
         raise Unreadable(t("it names no repository"))
@@ -684,6 +714,36 @@ def _hf(call: Call, tree: TargetTree) -> Outcome:
         optional=call.optional,
     )
     place_repo(tree, call.cwd, given.last("--local-dir"), origin)
+    return None
+
+
+def _modelscope(call: Call, tree: TargetTree) -> Outcome:
+    """`modelscope download --model OWNER/NAME [FILE…] --local_dir DIR`."""
+    argv = [word.replace("_", "-") if word.startswith("--") else word for word in call.argv]
+    if argv[:1] == ["login"]:
+        return None
+    if argv[:1] != ["download"]:
+        raise Unreadable(BY_HAND)
+    valued = {"--model", "--dataset", "--local-dir", "--cache-dir", "--revision", "--token"}
+    given = options(argv[1:], valued, {"--include", "--exclude"})
+    repo, names = given.last("--model"), given.rest
+    if given.last("--dataset") is not None:
+        raise Unreadable(t("data sets of ModelScope are got by hand"))
+    if repo is None:
+        repo, *names = given.rest or [""]
+    folder = given.last("--local-dir")
+    if folder is None:
+        raise Unreadable(t("it goes into a cache of its own"))
+    origin = RepoOrigin(
+        checked_repo(repo),
+        call.line,
+        revision=given.last("--revision") or "",
+        files=(*names, *manifest_patterns(given.all("--include"))),
+        exclude=manifest_patterns(given.all("--exclude")),
+        optional=call.optional,
+        hub="modelscope",
+    )
+    place_repo(tree, call.cwd, folder, origin)
     return None
 
 
@@ -716,6 +776,36 @@ def checked_kind(text: str | None) -> str:
 # --- git
 
 
+def _gdrive(call: Call, tree: TargetTree) -> Outcome:
+    """The program `gdrive` of earlier days."""
+    given = options(call.argv, {"--path", "--service-account", "-c", "--config"})
+    rest = given.rest[1:] if given.rest[:1] == ["files"] else given.rest
+    if rest[:1] != ["download"] or len(rest) != 2:
+        raise Unreadable(BY_HAND)
+    address = drive_address(rest[1])
+    origin = FileOrigin(address, call.line, optional=call.optional)
+    tree.unnamed.append((located(call.cwd, given.last("--path") or "."), origin))
+    return None
+
+
+def _install(call: Call, tree: TargetTree) -> Outcome:
+    """A package of the system that a script fetches and installs: it is none of the project's."""
+    for name in call.argv:
+        if not name.startswith("-"):
+            install(call, tree, name)
+    return None
+
+
+def install(call: Call, tree: TargetTree, name: str) -> None:
+    """Leave out a file that is fetched only to be run or installed. Raises Unreadable for that."""
+    path = located(call.cwd, name)
+    origin = tree.files.pop(path, None)
+    if origin is not None:
+        raise Unreadable(
+            t("{path} is fetched and installed: install it by hand", path=visible(path))
+        )
+
+
 def _git(call: Call, tree: TargetTree) -> Outcome:
     argv = list(call.argv)
     while argv and argv[0] in {"-C", "-c"}:
@@ -727,7 +817,7 @@ def _git(call: Call, tree: TargetTree) -> Outcome:
     if argv[:1] in (["config"], ["status"], ["log"], ["--version"], ["init"], ["rev-parse"]):
         return None
     if argv[:1] != ["clone"]:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     return _clone(replace(call, argv=argv[1:]), tree)
 
 
@@ -751,8 +841,13 @@ def _clone(call: Call, tree: TargetTree) -> Outcome:
     if not given.rest:
         raise Unreadable(t("it names no repository"))
     address, *target = given.rest
-    found = hub_repository(address)
+    found, hub = hub_repository(address), "huggingface"
+    if found is None and (other := modelscope_repository(address)):
+        found, hub = ("model", other), "modelscope"
     if found is None:
+        own = posixpath.basename(address.rstrip("/")).removesuffix(".git")
+        if own and not not_told(address):
+            tree.folders.add(located(call.cwd, target[0] if target else own))
         raise Unreadable(
             t("a repository of code: clone it by hand, or `fetch add {address}`", address=address)
         )
@@ -764,6 +859,7 @@ def _clone(call: Call, tree: TargetTree) -> Outcome:
         kind,
         given.last("-b", "--branch") or "",
         optional=call.optional,
+        hub=hub,
     )
     tree.put_repo(located(call.cwd, folder), origin)
     tree.folders.add(located(call.cwd, folder))
@@ -794,12 +890,15 @@ def _unzip(call: Call, tree: TargetTree) -> Outcome:
     names = {name for name, _ in given.pairs}
     if names & {"-l", "-t", "-v", "-Z"}:
         return None
-    if wrong := names & {"-P", "-j", "-x"}:
+    if wrong := names & {"-P", "-x"}:
         raise Unreadable(t("{option} is not read", option=sorted(wrong)[0]))
     if not given.rest:
         raise Unreadable(t("it names no archive"))
     archive, *members = given.rest
-    _unpack(call, tree, archive, given.last("-d") or ".", members=members)
+    _unpack(call, tree, archive, given.last("-d") or ".", int("-j" in names), members)
+    if "-j" in names:
+        why = t("it drops all folders of the archive: strip: 1 is taken, mend it for more")
+        tree.remark(call.line, why, call.text)
     return None
 
 
@@ -811,7 +910,11 @@ def _unpack(
     strip: int = 0,
     members: Sequence[str] = (),
 ) -> None:
-    path, into = located(call.cwd, archive), located(call.cwd, folder)
+    into = located(call.cwd, folder)
+    if not_told(posixpath.basename(archive)):
+        archive = join(posixpath.dirname(archive), "*")
+        archive = archive.removeprefix("/")
+    path = located(call.cwd, archive)
     suffixes = ("", ".zip") if not posixpath.splitext(path)[1] else ("",)
     for suffix in suffixes:
         if tree.unpack(path + suffix, into, call.line, strip, members):
@@ -849,7 +952,7 @@ def _tar(call: Call, tree: TargetTree) -> Outcome:
     if not names & {"-x", "--extract", "--get"}:
         if names & {"-t", "--list"}:
             return None
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     if wrong := names & {"--exclude", "--transform", "--xform", "-T"}:
         raise Unreadable(t("{option} is not read", option=sorted(wrong)[0]))
     folder = given.last("-C", "--directory") or "."
@@ -894,13 +997,13 @@ def _gzip(call: Call, tree: TargetTree) -> Outcome:
         for item in call.argv
     )
     if not unpacks:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     return _gunzip(replace(call, argv=[i for i in call.argv if i != "-d"]), tree)
 
 
 def _seven_zip(call: Call, tree: TargetTree) -> Outcome:
     if call.argv[:1] not in (["x"], ["e"]):
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     folder = next((item[2:] for item in call.argv if item.startswith("-o")), ".")
     names = [item for item in call.argv[1:] if not item.startswith("-")]
     if call.argv[0] == "e" or not names:
@@ -912,14 +1015,14 @@ def _seven_zip(call: Call, tree: TargetTree) -> Outcome:
 def _unrar(call: Call, tree: TargetTree) -> Outcome:
     names = [item for item in call.argv if not item.startswith("-")]
     if names[:1] != ["x"] or len(names) < 2:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     _unpack(call, tree, names[1], names[2] if len(names) > 2 else ".")
     return None
 
 
 def _python_zipfile(call: Call, tree: TargetTree) -> Outcome:
     if call.argv[:1] not in (["-e"], ["--extract"]) or len(call.argv) < 2:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     _unpack(call, tree, call.argv[1], call.argv[2] if len(call.argv) > 2 else ".")
     return None
 
@@ -952,12 +1055,16 @@ def _move(call: Call, tree: TargetTree, copy: bool = False) -> Outcome:
         path = located(call.cwd, name)
         if copy and name.endswith("/."):
             path = located(call.cwd, name[:-1] + "*")
-        tree.name_unnamed(path)
-        if not tree.carry(path, end, copy):
-            # wget keeps the query in a file's name.
-            bare = path.partition("?")[0]
-            if bare == path or not tree.carry(bare, end, copy):
-                raise Unreadable(_not_ours(tree, path, name))
+        if not tree.is_unpacked(path):
+            tree.name_unnamed(path)
+        # wget keeps the query in a file's name.
+        bare = path.partition("?")[0]
+        if not (
+            tree.carry(path, end, copy)
+            or (bare != path and tree.carry(bare, end, copy))
+            or move_members(tree, path, end, call.line, copy)
+        ):
+            raise Unreadable(_not_ours(tree, path, name))
     return None
 
 
@@ -980,7 +1087,7 @@ def _copy(call: Call, tree: TargetTree) -> Outcome:
 def _link(call: Call, tree: TargetTree) -> Outcome:
     given = options(call.argv, {"-t"})
     if len(given.rest) != 2:
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     source, target = given.rest
     end = located(call.cwd, target)
     # A link's own text is relative to the folder that it lies in.
@@ -992,18 +1099,25 @@ def _link(call: Call, tree: TargetTree) -> Outcome:
         if symbolic
         else call.cwd
     )
-    if not tree.carry(located(base, source), end, copy=True):
+    if not (
+        tree.carry(located(base, source), end, copy=True)
+        or move_members(tree, located(base, source), end, call.line, copy=True)
+    ):
         raise Unreadable(_not_ours(tree, located(base, source), source))
     return None
 
 
 def _remove(call: Call, tree: TargetTree) -> Outcome:
     for name in options(call.argv, set()).rest:
+        if not_told(posixpath.basename(name)):
+            continue  # what has no known name was no file of the tree
         path = located(call.cwd, name)
         origin = tree.files.get(path)
         if tree.remove(path):
-            why = t("{path} is fetched and removed again: it was left out", path=path)
+            why = t("{path} is fetched and removed again: it was left out", path=visible(path))
             tree.remark(origin.line if origin else call.line, why, call.text)
+        elif origin is None:
+            remove_members(tree, path)
     return None
 
 
@@ -1071,11 +1185,11 @@ def _object_store(call: Call, tree: TargetTree) -> Outcome:
         or len(given.rest) != 3
         or names & {"--recursive", "-r", "-R", "--endpoint-url", "--profile"}
     ):
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     _, source, target = given.rest
     found = re.fullmatch(r"(s3|gs)://([^/]+)/(.+)", source)
     if not found or is_pattern(source):
-        raise Unreadable(t("run it by hand if it is needed"))
+        raise Unreadable(BY_HAND)
     host = (
         f"{found[2]}.s3.amazonaws.com" if found[1] == "s3" else f"storage.googleapis.com/{found[2]}"
     )
@@ -1130,8 +1244,13 @@ _PROGRAMS: dict[str, Callable[[Call, TargetTree], Outcome]] = {
     "aria2c": _aria2c,
     "axel": _axel,
     "gdown": _gdown,
+    "gdrive": _gdrive,
+    "dpkg": _install,
+    "rpm": _install,
+    "installer": _install,
     "hf": _hf,
     "huggingface-cli": _hf,
+    "modelscope": _modelscope,
     "git": _git,
     "git-lfs": _git_lfs,
     "unzip": _unzip,

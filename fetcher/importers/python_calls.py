@@ -12,6 +12,17 @@ from collections.abc import Callable
 from fetcher.i18n import t
 from fetcher.importers import programs
 from fetcher.importers.addresses import clean_address, file_name
+from fetcher.importers.document_paths import (
+    BASE,
+    HOME,
+    ROOT,
+    Unreadable,
+    based,
+    join,
+    located,
+    not_told,
+    split_base,
+)
 from fetcher.importers.hub_patterns import manifest_patterns
 from fetcher.importers.programs import Call, checked_kind, checked_repo, drive_address, place_repo
 from fetcher.importers.python_values import (
@@ -25,16 +36,7 @@ from fetcher.importers.python_values import (
     PythonReader,
     ScriptEnd,
 )
-from fetcher.importers.target_tree import (
-    HOME,
-    ROOT,
-    FileOrigin,
-    HubFile,
-    RepoOrigin,
-    Unreadable,
-    join,
-    located,
-)
+from fetcher.importers.target_tree import FileOrigin, HubFile, RepoOrigin
 
 Named = dict[str, object]
 
@@ -159,7 +161,7 @@ def _call(reader: PythonReader, arguments: Arguments, argv: list[str]) -> None:
 
 
 def _bring(reader: PythonReader, arguments: Arguments, address: str, target: str | None) -> None:
-    address = clean_address(address)
+    address = programs.web_address(address)
     origin = FileOrigin(address, arguments.line, optional=reader.optional)
     if target is None or target.endswith("/") or reader.tree.is_folder(located(reader.cwd, target)):
         folder = located(reader.cwd, target or ".")
@@ -266,17 +268,25 @@ def _download_and_extract(reader: PythonReader, arguments: Arguments) -> object:
     return None
 
 
-def _snapshot(reader: PythonReader, arguments: Arguments) -> object:
+def _modelscope(reader: PythonReader, arguments: Arguments) -> object:
+    """A whole repository of ModelScope, whose function is called as the Hub's."""
+    return _snapshot(reader, arguments, "modelscope")
+
+
+def _snapshot(reader: PythonReader, arguments: Arguments, hub: str = "huggingface") -> object:
     origin = RepoOrigin(
-        checked_repo(_needed(arguments.text_of(0, "repo_id"))),
+        checked_repo(_needed(arguments.text_of(0, "repo_id", "model_id"))),
         arguments.line,
         checked_kind(arguments.text_of(None, "repo_type")),
         arguments.text_of(None, "revision") or "",
         files=manifest_patterns(arguments.texts_of("allow_patterns")),
         exclude=manifest_patterns(arguments.texts_of("ignore_patterns")),
         optional=reader.optional,
+        hub=hub,
     )
     folder = _local_dir(arguments)
+    if folder is None and hub != "huggingface":
+        raise Unreadable(t("it goes into a cache of its own"))
     place_repo(reader.tree, reader.cwd, folder, origin)
     return folder if folder is not None else _cached()
 
@@ -295,7 +305,7 @@ def _hub_file(reader: PythonReader, arguments: Arguments) -> object:
     repo = checked_repo(_needed(arguments.text_of(0, "repo_id")))
     name = _needed(arguments.text_of(1, "filename"))
     if subfolder := arguments.text_of(None, "subfolder"):
-        name = f"{subfolder.strip('/')}/{name}"
+        name = posixpath.normpath(f"{subfolder.strip('/')}/{name}")
     origin = RepoOrigin(
         repo,
         arguments.line,
@@ -316,9 +326,22 @@ def _hub_file(reader: PythonReader, arguments: Arguments) -> object:
     return posixpath.join(folder, name)
 
 
+def _sentence_transformer(reader: PythonReader, arguments: Arguments) -> object:
+    """A name without its owner is one of the library's own."""
+    where = _needed(arguments.text_of(0, "model_name_or_path", "model_name"))
+    own = re.fullmatch(r"[\w.-]+", where) and not reader.tree.is_folder(located(reader.cwd, where))
+    return _loaded(reader, arguments, f"sentence-transformers/{where}" if own else where)
+
+
 def _from_pretrained(reader: PythonReader, arguments: Arguments) -> object:
-    where = _needed(arguments.text_of(0, "pretrained_model_name_or_path"))
-    if where.startswith((ROOT, HOME, ".", "/")) or reader.tree.is_folder(
+    return _loaded(
+        reader, arguments, _needed(arguments.text_of(0, "pretrained_model_name_or_path"))
+    )
+
+
+def _loaded(reader: PythonReader, arguments: Arguments, where: str) -> object:
+    """A library's own loading of a repository, by the Hub's cache."""
+    if where.startswith((ROOT, HOME, BASE, ".", "/")) or reader.tree.is_folder(
         located(reader.cwd, where)
     ):
         return None
@@ -509,7 +532,7 @@ def _join(reader: PythonReader, arguments: Arguments) -> object:
     found = ""
     for item in plain:
         text = reader.text(_known(item))
-        found = text if text.startswith((ROOT, HOME)) else posixpath.join(found, text)
+        found = text if text.startswith((ROOT, HOME, BASE)) else posixpath.join(found, text)
     return found
 
 
@@ -517,7 +540,8 @@ def _absolute(reader: PythonReader, arguments: Arguments) -> object:
     path = _needed(arguments.text_of(0, "path"))
     if path.startswith((ROOT, HOME, "/")):
         return posixpath.normpath(path)
-    return f"{ROOT}/{located(reader.cwd, path)}"
+    found = located(reader.cwd, path)
+    return found if found.startswith(BASE) else f"{ROOT}/{found}"
 
 
 def _cwd(reader: PythonReader, arguments: Arguments) -> object:
@@ -525,7 +549,17 @@ def _cwd(reader: PythonReader, arguments: Arguments) -> object:
 
 
 def _pathed(function: Callable[[str], object]) -> Callable[[PythonReader, Arguments], object]:
-    return lambda reader, arguments: function(_needed(arguments.text_of(0)))
+    return lambda reader, arguments: function(_told(_needed(arguments.text_of(0))))
+
+
+def _told(text: str) -> str:
+    if not_told(text) and not split_base(text)[1]:
+        raise Unreadable(t("the script does not say what {name} is", name=not_told(text)))
+    return text
+
+
+def _answer(reader: PythonReader, arguments: Arguments) -> object:
+    return based("input()")
 
 
 def _expanduser(text: str) -> str:
@@ -535,9 +569,7 @@ def _expanduser(text: str) -> str:
 def _getenv(reader: PythonReader, arguments: Arguments) -> object:
     default = arguments.get(1, "default")
     if default is None:
-        raise Unreadable(
-            t("the script does not say what ${name} is", name=arguments.text_of(0, "key"))
-        )
+        return based(f"${arguments.text_of(0, 'key')}")
     reader.chosen = True
     return default
 
@@ -553,6 +585,8 @@ def _add_argument(reader: PythonReader, arguments: Arguments) -> object:
         reader.options[name] = action == "store_false"
     elif long.startswith("-") and not arguments.has(None, "required"):
         reader.options[name] = None
+    else:
+        reader.options[name] = based(long or name)
     return None
 
 
@@ -665,6 +699,8 @@ def _method(reader: PythonReader, holder: object, method: str, arguments: Argume
         else:
             holder.extend(reader.items(plain[0]))
         return None
+    if isinstance(holder, str) and method not in {"strip", "rstrip"}:
+        _told(holder)
     if isinstance(holder, str) and method in _METHODS:
         if method == "format":
             return _formatted(reader, holder, plain, named)
@@ -701,7 +737,8 @@ def _path_of_path(reader: PythonReader, text: str, method: str, arguments: Argum
     if method in {"resolve", "absolute"}:
         if text.startswith((ROOT, HOME, "/")):
             return posixpath.normpath(text)
-        return f"{ROOT}/{located(reader.cwd, text)}"
+        found = located(reader.cwd, text)
+        return found if found.startswith(BASE) else f"{ROOT}/{found}"
     if method == "expanduser":
         return _expanduser(text)
     if method == "joinpath":
@@ -749,6 +786,14 @@ _LIBRARY: dict[str, Callable[[PythonReader, Arguments], object]] = {
     "gdown.cached_download": _gdown,
     "gdown.download_folder": _gdown_folder,
     "*.snapshot_download": _snapshot,
+    **dict.fromkeys(
+        (
+            "modelscope.snapshot_download",
+            "modelscope.hub.snapshot_download.snapshot_download",
+            "modelscope.hub.api.snapshot_download",
+        ),
+        _modelscope,
+    ),
     "*.hf_hub_download": _hub_file,
     "*.download_url_to_file": _torch_hub_file,
     "*.load_state_dict_from_url": _load_file_from_url,
@@ -756,6 +801,8 @@ _LIBRARY: dict[str, Callable[[PythonReader, Arguments], object]] = {
     "torchvision.datasets.utils.download_url": _from_url,
     "*.download_and_extract_archive": _download_and_extract,
     "*.from_pretrained": _from_pretrained,
+    "sentence_transformers.SentenceTransformer": _sentence_transformer,
+    "sentence_transformers.CrossEncoder": _sentence_transformer,
     "requests.get": _request,
     "httpx.get": _request,
     "httpx.stream": _request,
@@ -805,6 +852,7 @@ _BUILT_IN: dict[str, Callable[[PythonReader, Arguments], object]] = {
     "isinstance": _isinstance,
     "argparse.ArgumentParser": _parser,
     "dict": lambda reader, arguments: dict(arguments.all()[1]),
+    "input": _answer,
     "exit": _end,
     "sys.exit": _end,
     "quit": _end,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from fetcher.i18n import t
+from fetcher.importers.document_paths import BASE, HOME, ROOT, Unreadable, based, not_told
 from fetcher.importers.python_calls import called
 from fetcher.importers.python_values import (
     Archive,
@@ -26,14 +27,14 @@ from fetcher.importers.python_values import (
     PathValue,
     ScriptEnd,
 )
-from fetcher.importers.target_tree import HOME, ROOT, TargetTree, Unreadable
+from fetcher.importers.target_tree import TargetTree
 
 _MOST_STEPS = 100_000
 _DEEPEST = 30
 _LONGEST = 1 << 20
 _FETCHES = re.compile(
     r"download|urlretrieve|wget|gdown|curl|snapshot|requests|urlopen|extract|unzip|unpack|clone"
-    r"|load_state_dict_from_url|from_pretrained|retrieve|system|subprocess|check_call|move|rename|copy"
+    r"|load_state_dict_from_url|from_pretrained|SentenceTransformer|CrossEncoder|retrieve|system|subprocess|check_call|move|rename|copy"
 )
 
 
@@ -281,23 +282,29 @@ class Reader:
     @contextmanager
     def undecided(self, test: ast.expr, word: str) -> Iterator[None]:
         """What is read meanwhile is optional; a remark says on what it depends."""
-        before, files, repos = self.optional, len(self.tree.files), len(self.tree.repos)
+        before, known = self.optional, self.tree.count()
         self.optional = True
         try:
             yield
         finally:
             self.optional = before
-            if len(self.tree.files) > files or len(self.tree.repos) > repos:
+            if self.tree.count() > known:
                 text = ast.unparse(test)
-                why = (
-                    t("optional: fetched only if {text}", text=text)
-                    if word == "if"
-                    else t("optional: fetched only unless {text}", text=text)
-                )
+                whys = {
+                    "if": t("optional: fetched only if {text}", text=text),
+                    "unless": t("optional: fetched only unless {text}", text=text),
+                    "for": t("optional: fetched for what a person chooses in {text}", text=text),
+                }
+                why = whys[word]
                 self.tree.remark(self.line(test), why)
 
     def _for(self, node: ast.For) -> None:
-        items = self.items(self.value(node.iter))
+        try:
+            items = self.items(self.value(node.iter))
+        except Unreadable:
+            if not self._may_fetch(node) or not self._once(node):
+                raise
+            return
         for item in items:
             self.bind(node.target, item)
             try:
@@ -307,6 +314,22 @@ class Reader:
             except _Continue:
                 continue
         self.block(node.orelse)
+
+    def _once(self, node: ast.For) -> bool:
+        """A loop over what a person gives: what it fetches for any of it is optional."""
+        known, remarks = self.tree.count(), len(self.tree.remarks)
+        self.bind_unknown(node.target)
+        with self.undecided(node.iter, "for"):
+            self._tried(node.body)
+        if self.tree.count() == known:
+            del self.tree.remarks[remarks:]
+        return self.tree.count() > known
+
+    def bind_unknown(self, target: ast.expr) -> None:
+        """Give names a value that only a run knows."""
+        for inner in ast.walk(target):
+            if isinstance(inner, ast.Name):
+                self.scopes[-1][inner.id] = _unknown(inner.id)
 
     def _while(self, node: ast.While) -> None:
         # Retries: a download succeeds at once.
@@ -357,7 +380,9 @@ class Reader:
             value = self.value(node)
         except Unreadable:
             return None
-        return None if isinstance(value, _OPAQUE) else bool(value)
+        if isinstance(value, _OPAQUE) or (isinstance(value, str) and not_told(value)):
+            return None
+        return bool(value)
 
     def value(self, node: ast.expr) -> object:
         """The value of an expression. Raises Unreadable where only a run knows it."""
@@ -495,7 +520,7 @@ class Reader:
             raise Unreadable(t("this condition is not read"))
         operator = node.ops[0]
         left, right = self.value(node.left), self.value(node.comparators[0])
-        if isinstance(left, Name) or isinstance(right, Name):
+        if any(isinstance(v, Name) or (isinstance(v, str) and not_told(v)) for v in (left, right)):
             raise Unreadable(t("{text} is decided when it runs", text=ast.unparse(node)[:80]))
         if isinstance(operator, ast.Eq | ast.Is):
             return left == right
@@ -576,7 +601,9 @@ class Reader:
             return holder[slice(*numbers)]
         key = self.value(node.slice)
         if isinstance(holder, Name) and holder.dotted == "os.environ":
-            raise Unreadable(t("the script does not say what ${name} is", name=key))
+            return based(f"${key}")
+        if isinstance(holder, Name) and holder.dotted == "sys.argv":
+            return based(f"sys.argv[{key}]")
         try:
             found: object = holder[key]  # type: ignore[index]
         except (TypeError, LookupError) as error:
@@ -586,8 +613,6 @@ class Reader:
     def _v_attribute(self, node: ast.Attribute) -> object:
         holder = self.value(node.value)
         if isinstance(holder, Name):
-            if holder.dotted in {"sys"} and node.attr == "argv":
-                raise Unreadable(t("it is given when the script is run"))
             return Name(f"{holder.dotted}.{node.attr}")
         if isinstance(holder, PathValue):
             return self._path_attribute(holder, node.attr)
@@ -698,7 +723,7 @@ def _calculated(operator: ast.operator, left: int, right: int) -> int:
 
 
 def _joined(left: str, right: str) -> str:
-    return posixpath.join(left, right) if not right.startswith((ROOT, HOME)) else right
+    return posixpath.join(left, right) if not right.startswith((ROOT, HOME, BASE)) else right
 
 
 def _only_tells(handler: ast.ExceptHandler) -> bool:

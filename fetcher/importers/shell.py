@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
 from fetcher.importers import programs
+from fetcher.importers.document_paths import (
+    NOWHERE,
+    ROOT,
+    Unreadable,
+    based,
+    located,
+    not_told,
+    visible,
+)
 from fetcher.importers.programs import Call, Outcome
 from fetcher.importers.shell_output import output_of
 from fetcher.importers.shell_tests import Tests
-from fetcher.importers.shell_words import Expander, Variables, split_words
-from fetcher.importers.target_tree import (
-    ROOT,
-    FileOrigin,
-    HubFile,
-    TargetTree,
-    Unreadable,
-    located,
-)
+from fetcher.importers.shell_words import Expander, Value, Variables, split_words
+from fetcher.importers.target_tree import FileOrigin, HubFile, TargetTree
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -78,6 +80,7 @@ class Reader:
         self.tree = tree
         self.variables = variables
         self.first_line = first_line
+        self.called_on = 0  # the document's line that calls this script, if it is another one
         self.functions: dict[str, tuple[Node, bytes]] = {}
         self.data = b""
         self.expander = Expander(variables, self.substitute)
@@ -97,7 +100,7 @@ class Reader:
         root, data = _parsed(text.replace("\r\n", "\n"))
         before, self.data = self.data, data
         try:
-            self.body(root)
+            self._whole(root)
         except _Stop:
             pass
         except RecursionError:
@@ -105,13 +108,33 @@ class Reader:
         finally:
             self.data = before
 
+    def _whole(self, root: Node) -> None:
+        """All statements; where the script ends among them, those after it are a remark."""
+        children = [child for child in root.children if child.is_named and child.type != "comment"]
+        for index, child in enumerate(children):
+            try:
+                self.statement(child)
+            except _Stop as stop:
+                rest = children[index + 1 :]
+                if stop.what == "chosen":  # only where nothing was given to it
+                    self.optional = True
+                    continue
+                left = next((node for node in rest if _FETCHING.search(self.raw(node))), None)
+                if left is not None:
+                    why = t(
+                        "the script ends in line {line}: see whether this is needed",
+                        line=self.line(child),
+                    )
+                    self.tree.remark(self.line(left), why, self.raw(left))
+                return
+
     def raw(self, node: Node) -> str:
         """The script's text of a node."""
         return self.data[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
     def line(self, node: Node) -> int:
         """The line of the document that a node begins on."""
-        return int(node.start_point[0]) + self.first_line
+        return self.called_on or int(node.start_point[0]) + self.first_line
 
     def body(self, node: Node) -> bool | None:
         """The statements of a block; the status of the last, None where it is not known."""
@@ -145,15 +168,22 @@ class Reader:
             return None
 
     def complain(self, node: Node, why: Unreadable) -> None:
-        """A remark on a statement that could not be read."""
-        self.tree.remark(self.line(node), why.args[0], self.raw(node))
+        """A remark on a statement that could not be read, with the values that are known."""
+        text = self.raw(node)
+        if self.expanded is not None and self.expanded[0] == node:
+            text = " ".join(map(visible, self.expanded[1]))
+        if re.match(r"\s*(cd|pushd)\s", text):
+            self.variables.cwd = based(NOWHERE)
+        if self.called_on:
+            text = f"{self.variables.script}:{node.start_point[0] + 1}: {text}"
+        self.tree.remark(self.line(node), why.args[0], text)
         self._forget(node)
 
     def _forget(self, node: Node) -> None:
         """Variables that a statement would have set are not known after it."""
         for name in _assigned(node, self.raw):
             self.variables.values.pop(name, None)
-            self.variables.unknown[name] = t("${name} could not be read", name=name)
+            self.variables.unknown.add(name)
 
     # --- simple statements
 
@@ -204,7 +234,7 @@ class Reader:
         """Set a variable, or one item of a list."""
         values = self.variables.values
         bare, bracket, index = name.partition("[")
-        self.variables.unknown.pop(bare, None)
+        self.variables.unknown.discard(bare)
         there = values.get(bare)
         if bracket:
             key = self.expander.text(index.rstrip("]"))
@@ -271,6 +301,7 @@ class Reader:
                     raw_words.append(self.raw(child))
                 end = child.end_byte
             words = self._words(raw_words)
+            self.expanded = (node, words)
             return self.call(node, words, own)
         finally:
             self.stdin = saved
@@ -280,6 +311,7 @@ class Reader:
         first = raw[0] if raw else ""
         found: list[str] = []
         for text in raw:
+            self.expander.lenient = first in {"wget", "curl", "aria2c"}
             try:
                 found += self.expander.words(text)
             except Unreadable:
@@ -288,6 +320,8 @@ class Reader:
                 if self.to is not None:
                     raise
                 found.append("?")
+            finally:
+                self.expander.lenient = False
         return found
 
     def call(self, node: Node, words: list[str], own: dict[str, str]) -> bool | None:
@@ -299,7 +333,7 @@ class Reader:
         name = words[0]
         if name in self.functions:
             return self.function(name, words[1:])
-        builtin = getattr(self, f"do_{name.replace('.', 'source')}", None)
+        builtin = getattr(self, f"do_{'source' if name == '.' else name}", None)
         if builtin is not None:
             found: bool | None = builtin(node, words[1:], own)
             return found
@@ -313,6 +347,8 @@ class Reader:
             return None
         if posixpath.basename(name).startswith("python") and self._python(node, words):
             return True
+        if self._other_script(node, words, own):
+            return None
         outcome = programs.run(call, self.tree)
         self._written(outcome)
         if outcome is not None and self.to is None:
@@ -321,6 +357,7 @@ class Reader:
         return True
 
     output: Outcome = None
+    expanded: tuple[Node, list[str]] | None = None  # the last command, and its words
 
     def _as_call(self, node: Node, words: list[str], own: dict[str, str]) -> Call:
         return Call(
@@ -356,6 +393,38 @@ class Reader:
             raise Unreadable(t("it is nested too deeply to be read"))
         inner.script(text)
 
+    def _other_script(self, node: Node, words: list[str], own: dict[str, str]) -> bool:
+        """Another script of the project, run with arguments of its own; True if it was read."""
+        if posixpath.basename(words[0]) in {"bash", "sh", "zsh"}:
+            words = words[1:]
+            while words and words[0].startswith("-"):
+                words = words[1:]
+        if not words or not re.search(r"\.(sh|bash|zsh)\Z", words[0]):
+            return False
+        path = located(self.variables.cwd, words[0])
+        if path in self.tree.files:
+            programs.install(self._as_call(node, words, own), self.tree, words[0])
+        text = self._sibling(path)
+        if text is None:
+            return False
+        values: dict[str, Value] = {**self.exported, **own}
+        inner = Variables(values, words[1:], path, self.variables.cwd)
+        self._read_other(node, inner, text)
+        return True
+
+    def _sibling(self, path: str) -> str | None:
+        if not_told(path) or path in self.running or self.depth > _DEEPEST:
+            return None
+        return self.tree.languages.sibling(path) or None
+
+    def _read_other(self, node: Node, variables: Variables, text: str) -> None:
+        inner = Reader(self.tree, variables)
+        inner.called_on, inner.optional = self.line(node), self.optional
+        inner.depth, inner.running = self.depth + 1, self.running | {variables.script}
+        inner.script(text)
+
+    running: frozenset[str] = frozenset()
+
     def _python(self, node: Node, words: list[str]) -> bool:
         """`python -c "…"` and `python - <<EOF`; True if it was one of them."""
         rest = [word for word in words[1:] if word not in {"-u", "-"}]
@@ -378,7 +447,13 @@ class Reader:
         if target == "-":
             self.variables.cwd, self.previous = self.previous, self.variables.cwd
             return True
-        found = located(self.variables.cwd, target)
+        try:
+            found = located(self.variables.cwd, target)
+        except Unreadable:
+            self.variables.cwd = based(NOWHERE)
+            raise
+        if found == based("..") and "/" in self.variables.script and not self.tree.files:
+            found = ""  # it is run in its own folder
         self.previous, self.variables.cwd = self.variables.cwd, found
         return True
 
@@ -457,7 +532,16 @@ class Reader:
         """Another script: it is not read."""
         if words and re.search(r"(activate|conda\.sh|bashrc|\.profile|/etc/profile\S*)$", words[0]):
             return True
-        raise Unreadable(t("another script is read here: import that one as well"))
+        path = located(self.variables.cwd, words[0]) if words else ""
+        text = self._sibling(path)
+        if text is None:
+            raise Unreadable(t("another script is read here: import that one as well"))
+        script, self.variables.script = self.variables.script, path
+        try:
+            self._read_other(node, self.variables, text)
+        finally:
+            self.variables.script = script
+        return None
 
     def do_command(self, node: Node, words: list[str], own: dict[str, str]) -> bool | None:
         """`command -v PROGRAM`: people have what a script needs."""
@@ -504,8 +588,7 @@ class Reader:
             text = self.stdin.split("\n")[0]
         if text is None:
             for name in names or ["REPLY"]:
-                self.variables.values.pop(name, None)
-                self.variables.unknown[name] = t("a person answers what ${name} is", name=name)
+                self.assign(name, based(f"${name}"))
             return None
         self._split_into(names or ["REPLY"], text, own.get("IFS"), into_list)
         return True
@@ -551,14 +634,14 @@ class Reader:
     @contextmanager
     def undecided(self, condition: Node, negated: bool, text: str = "") -> Iterator[None]:
         """What is read meanwhile is optional; a remark says on what it depends."""
-        before = self.optional
-        files, repos = len(self.tree.files), len(self.tree.repos)
+        before, cwd = self.optional, self.variables.cwd
+        known = self.tree.count()
         self.optional = True
         try:
             yield
         finally:
-            self.optional = before
-            if len(self.tree.files) > files or len(self.tree.repos) > repos:
+            self.optional, self.variables.cwd = before, cwd
+            if self.tree.count() > known:
                 text = text or self.raw(condition)
                 why = (
                     t("optional: fetched only unless {text}", text=text)
@@ -781,8 +864,15 @@ class Reader:
         for condition in conditions:
             status = self._condition(condition)
         chosen, last = self.tests.chosen, conditions[-1]
+        if status is True and self._complains(block):
+            return self._clause(clauses)  # whoever runs the script has what it needs
         if status is True:
-            result = self._statements(block)
+            try:
+                result = self._statements(block)
+            except _Stop as stop:
+                if chosen and stop.what == "script" and not self.depth:
+                    raise _Stop("chosen") from stop
+                raise
             if chosen:
                 self._perhaps(clauses, last)
             return result
@@ -793,6 +883,14 @@ class Reader:
             self._perhaps(clauses, last)
             return None
         return self._clause(clauses)
+
+    def _complains(self, block: list[Node]) -> bool:
+        """Whether a block only says that something is missing, and ends."""
+        text = "\n".join(map(self.raw, block))
+        for name, (body, data) in self.functions.items():
+            if re.search(rf"^[ \t]*{re.escape(name)}\b", text, re.MULTILINE):
+                text += "\n" + data[body.start_byte : body.end_byte].decode("utf-8", "replace")
+        return bool(re.search(r"\b(exit|return)\b", text)) and not _FETCHING.search(text)
 
     def _clause(self, clauses: list[Node]) -> bool | None:
         """The first of the clauses that is meant, where those before it are not."""
@@ -831,6 +929,8 @@ class Reader:
         try:
             word: str | None = self.expander.text(self.raw(value))
         except Unreadable:
+            word = None
+        if word is not None and not_told(word):
             word = None
         chosen = self.expander.is_chosen(self.raw(value))
         taken = False

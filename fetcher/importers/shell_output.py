@@ -6,9 +6,10 @@ import posixpath
 import re
 
 from fetcher.i18n import t
+from fetcher.importers.document_paths import ROOT, Unreadable, join, located, not_told, split_base
 from fetcher.importers.shell_words import ShellReader, split_words
-from fetcher.importers.target_tree import ROOT, TargetTree, Unreadable, join, located
 
+_ECHOED = "\0function"  # a path that no script has
 _LONGEST = 1000  # characters of a command whose output is worked out
 
 
@@ -28,14 +29,21 @@ def output_of(reader: ShellReader, text: str) -> str:
                 for raw in split_words(re.sub(r"\s*[12&]?>\s*(/dev/null|&1)", "", part))
                 for item in reader.expander.words(raw)
             ]
-            found = _one(reader, words, text)
+            if words[:1] in (["basename"], ["dirname"]) and any(map(_is_unknown, words)):
+                raise Unreadable(t("only a run can tell what $({text}) prints", text=text))
+            found = _one(reader, words, text) if words else ""
         return found.rstrip("\n")
     finally:
         reader.variables.cwd = cwd
 
 
+def _is_unknown(word: str) -> bool:
+    """Whether a word is a value that only a person or a run knows, and no path below it."""
+    return bool(not_told(word)) and not split_base(word)[1]
+
+
 def _one(reader: ShellReader, words: list[str], text: str) -> str:
-    name, rest = (words[0], [word for word in words[1:] if word != "--"]) if words else ("", [])
+    name, rest = words[0], [word for word in words[1:] if word != "--"]
     if name == "cd" and rest:
         reader.variables.cwd = located(reader.variables.cwd, rest[-1])
         return ""
@@ -82,13 +90,13 @@ def _one(reader: ShellReader, words: list[str], text: str) -> str:
 
 def _function(reader: ShellReader, words: list[str]) -> str:
     """What a function of the script echoes."""
-    before_tree, before_to, before = reader.tree, reader.to, reader.output
-    reader.tree, reader.to, reader.output = TargetTree(), "\0function", None
+    before_to, before = reader.to, reader.output
+    reader.to, reader.output = f"{ROOT}/{_ECHOED}", None
     try:
         reader.function(words[0], words[1:])
-        found = reader.tree.texts.get(located(reader.variables.cwd, "\0function"))
+        found = reader.tree.texts.pop(_ECHOED, None)
     finally:
-        reader.tree, reader.to, reader.output = before_tree, before_to, before
+        reader.to, reader.output = before_to, before
     if found is None:
         raise Unreadable(t("only a run can tell what $({text}) prints", text=" ".join(words)))
     return found

@@ -6,8 +6,8 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
+from fetcher.importers.document_paths import Unreadable, located, not_told, split_base
 from fetcher.importers.shell_words import ShellReader, split_words
-from fetcher.importers.target_tree import Unreadable, located
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -34,7 +34,7 @@ class Tests:
             return any(self.is_test(child) for child in node.named_children)
         if node.type == "test_command":
             return True
-        return node.type == "command" and self.reader.raw(node).split()[0] in {
+        return node.type == "command" and "".join(self.reader.raw(node).split()[:1]) in {
             "test",
             "read",
             "grep",
@@ -63,13 +63,21 @@ class Tests:
 
     def _raw(self, words: list[str]) -> bool | None:
         expanded = []
+        about_files = any(re.fullmatch("-[defsrLh]", word) for word in words)
         for word in words:
             if word in {"&&", "||", "!", "(", ")", "=~"}:
                 expanded.append(word)
                 continue
+            if set(re.findall(r"\$\{?(\w+)", word)) & self.reader.variables.unknown:
+                expanded.append("\0")
+                continue
             try:
                 value = self.reader.expander.text(word)
-                expanded.append(_Chosen(value) if self.reader.expander.is_chosen(word) else value)
+                chosen = self.reader.expander.is_chosen(word)
+                if value and split_base(value) == (not_told(value), "") and not about_files:
+                    # Nobody has set it.
+                    value, chosen = "", True
+                expanded.append(_Chosen(value) if chosen else value)
             except Unreadable:
                 expanded.append("\0")  # not known
         return self._either(expanded)
@@ -89,6 +97,8 @@ class Tests:
             return None if found is None else not found
         if any("\0" in word for word in words):
             return None
+        if any(not_told(word) for word in words):
+            return self._below_base(words)
         if len(words) != 2 or words[0] in {"-z", "-n"}:
             self.chosen = self.chosen or any(isinstance(word, _Chosen) for word in words)
         if len(words) == 1:
@@ -98,6 +108,12 @@ class Tests:
         if len(words) == 3:
             return self._two(*words)
         return None
+
+    def _below_base(self, words: list[str]) -> bool | None:
+        """A test of a path in a folder that a person names: nothing stands there but our own."""
+        if len(words) == 2 and words[0] in {"-d", "-f", "-e", "-s", "-r", "-L", "-h"}:
+            return self._one(*words)
+        return True if words[:1] == ["-n"] else False if words[:1] == ["-z"] else None
 
     def _one(self, operator: str, word: str) -> bool | None:
         if operator == "-z":

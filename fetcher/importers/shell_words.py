@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from fetcher.fs.globs import BadPattern
 from fetcher.fs.patterns import expand as expand_braces
 from fetcher.i18n import t
-from fetcher.importers.target_tree import HOME, ROOT, Origin, TargetTree, Unreadable
+from fetcher.importers.document_paths import HOME, ROOT, Unreadable, based, not_told
+from fetcher.importers.target_tree import Origin, TargetTree
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -55,21 +56,24 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "a"
 
 @dataclass
 class Variables:
-    """The variables of a script, and the arguments of the function that is being read."""
+    """The variables of a script, and the arguments of the function that is being read.
+
+    A value that only a person or a run knows is that of `based`.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     arguments: list[str] | None = None
     script: str = ""
     cwd: str = ""
-    # Variables that a person or a command sets: their values cannot be known.
-    unknown: dict[str, object] = field(default_factory=dict)
+    # Variables that a command sets, or a statement that could not be read.
+    unknown: set[str] = field(default_factory=set)
     # Variables that a person may set, and whose value here is what they are else.
     chosen: set[str] = field(default_factory=set)
 
     def get(self, name: str) -> Value | None:
-        """The value, None where nobody has set it. Raises Unreadable where only a run knows it."""
+        """The value, None where nobody has set it."""
         if name in self.unknown:
-            raise Unreadable(self.unknown[name])
+            return based(f"${name}")
         if name in self.values:
             return self.values[name]
         if name in {"0", "BASH_SOURCE"}:
@@ -94,6 +98,9 @@ Substitute = Callable[[str], str]
 class Expander:
     """Expands the words of one script."""
 
+    # Whether what only a run can print stands for itself, in words of a call that may do without.
+    lenient = False
+
     def __init__(self, variables: Variables, substitute: Substitute) -> None:
         self.variables = variables
         self.substitute = substitute
@@ -109,7 +116,7 @@ class Expander:
 
     def is_chosen(self, text: str) -> bool:
         """Whether a word's value is one that a person may set otherwise."""
-        if self.variables.arguments is None and re.search(r"\$\{\d+:?[-=]", text):
+        if self.variables.arguments is None and re.search(r"\$\{?[\d#@*]", text):
             return True
         for name, default in re.findall(r"\$\{?(\w+)(:?[-=])?", text):
             if name in self.variables.chosen or (
@@ -223,7 +230,7 @@ class Expander:
         """(value, where it ends, whether a list is to be a word for each item)."""
         if text[position] == "`":
             end = _end_escaped(text, position + 1, "`")
-            return self.substitute(text[position + 1 : end].replace("\\`", "`")), end + 1, False
+            return self._printed(text[position + 1 : end].replace("\\`", "`")), end + 1, False
         if text.startswith("$((", position):
             end = text.find("))", position)
             if end < 0:
@@ -231,7 +238,7 @@ class Expander:
             return self.arithmetic(text[position + 3 : end]), end + 2, False
         if text.startswith("$(", position):
             end = _end_parenthesis(text, position + 2)
-            return self.substitute(text[position + 2 : end]), end + 1, False
+            return self._printed(text[position + 2 : end]), end + 1, False
         if text.startswith("${", position):
             end = _end_brace(text, position + 2)
             value, spread = self.parameter(text[position + 2 : end])
@@ -241,15 +248,30 @@ class Expander:
             return "$", position + 1, False
         return self._plain(found[1]), found.end(), found[1] == "@"
 
+    def _printed(self, text: str) -> str:
+        try:
+            return self.substitute(text)
+        except Unreadable:
+            if not self.lenient:
+                raise
+            return based("$(…)")
+
     def _plain(self, name: str) -> str | list[str]:
         value = self.variables.get(name)
         if value is None:
-            raise Unreadable(t("the script does not say what ${name} is", name=name))
+            return self._chosen(name)
         if isinstance(value, dict):
             return value.get("0", "")
         if isinstance(value, list) and name not in {"@", "*"}:
             return value[0] if value else ""
         return value
+
+    def _chosen(self, name: str) -> str:
+        """A variable or argument that whoever runs the script sets. Raises Unreadable."""
+        given = self.variables.arguments is not None and name.isdigit()
+        if given or not re.fullmatch(r"\w+|\$", name):
+            raise Unreadable(t("the script does not say what ${name} is", name=name))
+        return based(f"${name}")
 
     def arithmetic(self, text: str) -> str:
         """A sum, product or the like of whole numbers."""
@@ -288,7 +310,9 @@ class Expander:
         operand = rest[len(operator) :]
         if operator.lstrip(":") in {"-", "=", "?", "+"} and operator != ":":
             return self._default(name, value, operator, operand), spread
-        if value is None:
+        if value is None and not operator:
+            return self._chosen(name), False
+        if value is None or (isinstance(value, str) and not_told(value) and operator):
             raise Unreadable(t("the script does not say what ${name} is", name=name))
         if isinstance(value, list):
             if operator == ":":
@@ -329,7 +353,8 @@ class Expander:
     def _default(
         self, name: str, value: str | list[str] | None, operator: str, operand: str
     ) -> str | list[str]:
-        empty = value is None or (operator[0] == ":" and not value)
+        told = isinstance(value, str) and not_told(value)
+        empty = value is None or bool(told) or (operator[0] == ":" and not value)
         kind = operator[-1]
         if kind == "+":
             return "" if empty else self.text(operand)
@@ -337,7 +362,7 @@ class Expander:
             assert value is not None
             return value
         if kind == "?":
-            raise Unreadable(t("the script does not say what ${name} is", name=name))
+            return self._chosen(name)
         made = self.text(operand)
         if kind == "=":
             self.variables.values[name] = made

@@ -10,6 +10,7 @@ from fetcher.importers.draft import Draft
 from fetcher.project.project import SUFFIXES
 from fetcher.register import changes
 from fetcher.register.changes import Change
+from fetcher.register.editor_schemas import with_schema
 from fetcher.yamldoc.edit import dump, spaced
 
 
@@ -41,7 +42,10 @@ def new_file(root: Path, folder: str, name: str, text: str) -> Change:
     """The change that makes a manifest or layout. Raises UsageError for another one there."""
     path = f"{folder}/{name}.yaml"
     there = [suffix for suffix in SUFFIXES if (root / folder / (name + suffix)).exists()]
-    if there and changes.read_text(root, path) != text:
+    before = changes.read_text(root, path) if there else ""
+    if before == with_schema(path, text):
+        text = before
+    if there and before != text:
         raise UsageError(
             t("{path} is there already", path=path), t("choose another name with --name")
         )

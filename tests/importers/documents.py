@@ -29,8 +29,7 @@ def tree_of(made: Draft) -> dict[str, str]:
         for item in value if isinstance(value, list) else [value]:
             identifier, _, name = str(item).partition("/")
             for target, text in _lines(made.artifacts[identifier], key, name):
-                assert target not in found, target
-                found[target] = text
+                found[target] = f"{found[target]} + {text}" if target in found else text
     for identifier in made.hub_cache:
         for _, text in _lines(made.artifacts[identifier], "hub_cache/", ""):
             found[f"hub_cache {identifier}"] = text
@@ -41,7 +40,10 @@ def _lines(record: dict[str, object], key: str, name: str) -> list[tuple[str, st
     source = SourceType().decode(node_of_value(record["source"]), Document(""))
     assert isinstance(source, Source)
     where, files = source.describe(), record.get("files")
-    tail = " (optional)" if record.get("optional") else ""
+    tail = _unpacked(record) + (" (optional)" if record.get("optional") else "")
+    if record.get("unpack"):
+        own = next(iter(files)) if isinstance(files, list | dict) else ""
+        return [(key, " ".join(filter(None, [where, own, name])) + tail)]
     if isinstance(files, list | dict) and key.endswith("/") and not name:
         exact = [item for pattern in files for item in expand(pattern)]
         if not any(is_glob(item) for item in exact) and "exclude" not in record:
@@ -55,3 +57,11 @@ def _lines(record: dict[str, object], key: str, name: str) -> list[tuple[str, st
         name = next(iter(files))
     left = f" but {record['exclude']}" if "exclude" in record else ""
     return [(key, f"{where} {name}".strip() + left + tail)]
+
+
+def _unpacked(record: dict[str, object]) -> str:
+    """How an archive is unpacked, "" for what is none."""
+    how = record.get("unpack")
+    if not isinstance(how, dict):
+        return " unpacked" if how else ""
+    return " unpacked " + ", ".join(f"{key} {value}" for key, value in how.items())

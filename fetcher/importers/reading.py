@@ -1,0 +1,90 @@
+"""Reading one or several documents of a project as one tree."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fetcher.config.settings import Settings
+from fetcher.errors import FetchError, InvalidDocument, UsageError
+from fetcher.i18n import t
+from fetcher.importers import document_search
+from fetcher.importers.documents import Read, read
+from fetcher.importers.opening import Opened, opened
+from fetcher.importers.target_tree import TargetTree
+from fetcher.importers.tree_merge import Sources, append
+
+
+@dataclass
+class Gathered:
+    """What documents say together: the tree, the layout's root, and where each line stands.
+
+    `unread` are documents that could not be read, with the reason.
+    """
+
+    tree: TargetTree = field(default_factory=TargetTree)
+    root: str = ""
+    sources: Sources = field(default_factory=Sources)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+
+
+def gather(names: Sequence[str], root: Path, settings: Settings) -> Gathered:
+    """The tree of documents: files, folders whose documents are looked for, addresses of pages.
+
+    What is told twice counts once; of two places for one file the first document's is taken.
+    Raises UsageError, Failure for what a person named and cannot be read.
+    """
+    result = Gathered()
+    found: list[tuple[Opened, Read]] = []
+    for name, chosen in _each(names, root):
+        try:
+            document = opened(name, root, settings)
+            if document.kind == "model-config":
+                raise UsageError(
+                    t("{name} is the model_config.yaml of an image generator", name=name),
+                    t("import it by itself: fetch import {name}", name=name),
+                )
+            found.append((document, read(document.text, document.where("", ""), document.kind)))
+        except (FetchError, OSError) as error:
+            if chosen:
+                raise
+            result.unread.append((name, _reason(error)))
+    tops = {said.root for _, said in found if said.tree.count() or said.tree.cached}
+    result.root = tops.pop() if len(tops) == 1 else ""
+    for document, said in found:
+        name = document.address or document.path or document.name
+        offset = result.sources.add(name, document.text, said.cells)
+        append(result.tree, said.tree, offset, "" if said.root == result.root else said.root)
+    return result
+
+
+def _each(names: Sequence[str], root: Path) -> Iterator[tuple[str, bool]]:
+    """(document, whether a person named it), each once; raises UsageError for an empty folder."""
+    seen: set[str] = set()
+    for name in names:
+        is_folder = not re.match(r"https?://", name) and Path(name).is_dir()
+        documents = _in_folder(name, root) if is_folder else [name]
+        for document in documents:
+            key = document if "://" in document else os.path.realpath(document)
+            if key not in seen:
+                seen.add(key)
+                yield document, not is_folder
+
+
+def _in_folder(folder: str, root: Path) -> Iterable[str]:
+    found = [os.path.join(folder, path) for path in document_search.find(Path(folder))]
+    if not found:
+        raise UsageError(
+            t("no README, download script or list is in {folder}", folder=folder),
+            t("name the file that says what to download: --from FILE"),
+        )
+    return [path.removeprefix("./") for path in found]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InvalidDocument) and error.found:
+        return str(error.found[0])
+    return error.message if isinstance(error, FetchError) else str(error)
