@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from fetcher.verify import ProbeRequest, ProbeResult, run_probes
 
+from .probing import run_in_this_process
+
 PLUGIN = Path(__file__).with_name("plugin")
 ENTRY_POINTS = """\
 [fetcher.probes]
@@ -55,11 +57,19 @@ def misbehave(do: str, **options: Any) -> ProbeResult:
     return run_probes([misbehaving(do, **options)], python=sys.executable)[0]
 
 
-def state_dict(root: Path, *names: str, python: str = "", **options: Any) -> ProbeResult:
-    """Run the state-dict probe on files of `root` (default: all in it)."""
+def state_dict(
+    root: Path, *names: str, python: str = "", own_process: bool = False, **options: Any
+) -> ProbeResult:
+    """Run the state-dict probe on files of `root` (default: all in it).
+
+    In this process, where torch is loaded already, unless `python` names an interpreter or
+    `own_process` is set.
+    """
     found = names or tuple(
         str(path.relative_to(root)) for path in sorted(root.rglob("*")) if not path.is_dir()
     )
     files = {name: root / name for name in found}
     request = ProbeRequest("weights", "state-dict", root, files, options, timeout=120)
-    return run_probes([request], python=python or sys.executable)[0]
+    if python or own_process:
+        return run_probes([request], python=python or sys.executable)[0]
+    return run_in_this_process(request)

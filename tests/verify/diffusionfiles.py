@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -195,3 +196,46 @@ def lora(
         if naming == "kohya":
             net.held[f"{module}.alpha"] = torch.tensor(float(rank))
     return net.held
+
+
+def faithful_vae() -> Any:
+    """An autoencoder of more than a million parameters that gives back what it is shown, in half
+    the resolution: nobody has to train it.
+
+    Colours go through the first three channels. What normalises and bends them is given so large a
+    bias that it is straight.
+    """
+    import diffusers
+
+    bias, slope = 6.0, 0.2
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(32, 128),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=32,
+        sample_size=32,
+    )
+    tensors = vae.state_dict()
+    for name, one in tensors.items():
+        if ".norm" not in name and "group_norm" not in name:
+            one.zero_()
+        if name.endswith(("conv_shortcut.weight", "conv_in.weight", "sampler.0.conv.weight")) or (
+            "samplers.0.conv.weight" in name
+        ):
+            middle = one.shape[-1] // 2
+            for colour in range(3):
+                one[colour, colour, middle, middle] = 1
+        if name.endswith("quant_conv.weight"):
+            for colour in range(3):
+                one[colour, colour] = 1
+    for part in ("encoder", "decoder"):
+        tensors[f"{part}.conv_norm_out.weight"].fill_(slope)
+        tensors[f"{part}.conv_norm_out.bias"].fill_(bias)
+        for colour in range(3):
+            # Half of a photograph's usual spread, in -1..1.
+            tensors[f"{part}.conv_out.weight"][colour, colour, 1, 1] = 0.4 / slope
+            tensors[f"{part}.conv_out.bias"][colour] = -0.4 * bias / slope
+    vae.load_state_dict(tensors)
+    return vae.eval()

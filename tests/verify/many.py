@@ -1,7 +1,9 @@
-"""Runs many probes in one process, as importing their libraries takes longest.
+"""Makes models and runs many probes in one process, as importing their libraries takes longest.
 
-`python many.py VERIFY_FOLDER < REQUESTS` under any interpreter; a result a line on standard output.
-A request is `[request, without]`: without names a library that is to seem absent.
+`python many.py VERIFY_FOLDER` under any interpreter. The first line of its input says what
+textmodels.py is to make, which it answers with `made`; what follows are requests, of which each
+result is a line on standard output. A request is `[request, without]`: without names a library
+that is to seem absent.
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ from typing import Any
 
 
 def main() -> None:
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    importlib.import_module("textmodels").make_all(json.loads(sys.stdin.readline()))
+    print("made", file=results, flush=True)
     folder = Path(sys.argv[1])
     spec = importlib.util.spec_from_file_location("child", folder / "child" / "child.py")
     assert spec is not None and spec.loader is not None
@@ -27,8 +33,6 @@ def main() -> None:
     protocol = importlib.import_module("fetcher.verify.contract.protocol")
     registry = importlib.import_module("fetcher.verify.contract.probe_registry")
     session.network_guard.refuse_sockets(lambda target: None)
-    results = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
     for plain, without in json.load(sys.stdin):
         request = protocol.ProbeRequest.from_json(plain)
         with tempfile.TemporaryDirectory() as scratch:

@@ -18,7 +18,7 @@ import fetcher
 
 from ..servers.weights import jpeg
 from .makers import RunsCode
-from .probing import failures, named, probe_all, request
+from .probing import failures, named, probe_all, request, run_in_this_process
 
 torch = pytest.importorskip("torch")
 
@@ -132,9 +132,10 @@ def test_nothing_is_imported_that_is_not_trusted_twice(clone: Path) -> None:
     assert not (clone / "marker").exists()
 
 
+@pytest.mark.usefixtures("importing")
 def test_every_fold_loads_and_answers(clone: Path) -> None:
     (clone / "face.jpg").write_bytes(jpeg(70))
-    flat, nested, several, method, pictured = probe_all(
+    requests = (
         request("class", clone, **options(outputs=[[1, 1]], output_range=[0, 1])),
         request(
             "class",
@@ -175,6 +176,7 @@ def test_every_fold_loads_and_answers(clone: Path) -> None:
             },
         ),
     )
+    flat, nested, several, method, pictured = map(run_in_this_process, requests)
     assert flat.state == "passed", (flat.reason, flat.log)
     assert flat.metrics["parameters"] == 2 * 117
     assert named(flat)["models/fold_1.pt: loads"].detail == (
@@ -206,6 +208,7 @@ def test_the_docs_example_works_as_shown(tmp_path: Path) -> None:
     assert result.state == "passed", (result.reason, result.log)
 
 
+@pytest.mark.usefixtures("importing")
 def test_what_goes_wrong_is_said(clone: Path) -> None:
     cases: list[tuple[str, dict[str, Any], str, str]] = [
         (
@@ -230,12 +233,12 @@ def test_what_goes_wrong_is_said(clone: Path) -> None:
         ("Deaf", {}, "the input acts: another input moves the answer by 0", "every input gets"),
         ("Quits", {}, "the model's code ended the process (exit status 3)", ""),
     ]
-    results = probe_all(
-        *(
-            request("class", clone, **{**options(name, checkpoint="models/fold_0.pt"), **more})
-            for name, more, _, _ in cases
-        )
-    )
+    requests = [
+        request("class", clone, **{**options(name, checkpoint="models/fold_0.pt"), **more})
+        for name, more, _, _ in cases
+    ]
+    *here, quits = requests  # the last one would end this process
+    results = [*map(run_in_this_process, here), *probe_all(quits)]
     for result, (_, _, reason, hint) in zip(results, cases, strict=True):
         assert result.state == "failed"
         assert reason in result.reason
@@ -348,6 +351,24 @@ def test_bad_checkpoints_fail(clone: Path) -> None:
     assert "truncated" in told["models/cut.pt: loads"]
     assert not (clone / "marker").exists()
     assert named(result)["models/fold_1.pt: the input acts"].ok
+
+
+def test_stored_answers_see_weights_that_do_little(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(DISOBEDIENT)
+    held = {key: torch.ones(one.shape) for key, one in torch.nn.Linear(4, 8).state_dict().items()}
+    tensors = {f"a.{key}": one for key, one in held.items()}
+    tensors |= {"b.weight": torch.ones(2, 8), "b.bias": torch.ones(2), "head.bias": torch.ones(2)}
+    for number in (0, 1):
+        idle = torch.full((2, 8), 0.5 + 0.001 * number)
+        torch.save({**tensors, "head.weight": idle}, tmp_path / f"{number}.pt")
+    asked = {"class_path": "nets.Idle", "trust": "project", "inputs": [3, 4], "_trust_code": True}
+    right, other = probe_all(
+        *(request("class", tmp_path, checkpoint=f"{n}.pt", **asked) for n in (0, 1))
+    )
+    assert (right.state, other.state) == ("passed", "passed"), (right.reason, other.reason)
+    kept = [{one.name[6:]: one.samples for one in found.fingerprints} for found in (right, other)]
+    assert kept[0]["output"] == kept[1]["output"]
+    assert kept[0]["weights"] != kept[1]["weights"]
 
 
 @pytest.mark.parametrize(
@@ -465,6 +486,7 @@ class Leaks(Net):
 _OTHERS = "the file's weights"
 
 
+@pytest.mark.usefixtures("importing")
 def test_a_class_answers_by_its_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(DISOBEDIENT)
     layer = {"weight": (8, 4), "bias": (8,)}
@@ -485,8 +507,8 @@ def test_a_class_answers_by_its_checkpoint(tmp_path: Path) -> None:
         "Elsewhere": "the weights act",
         "Leaks": "the weights act",
     }
-    results = probe_all(
-        *(
+    results = [
+        run_in_this_process(
             request(
                 "class",
                 tmp_path,
@@ -497,9 +519,9 @@ def test_a_class_answers_by_its_checkpoint(tmp_path: Path) -> None:
                 _trust_code=True,
                 _artifact=name,
             )
-            for name in (*right, *wrong)
         )
-    )
+        for name in (*right, *wrong)
+    ]
     for result in results:
         told = failures(result)
         if result.artifact in wrong:

@@ -111,6 +111,7 @@ def test_a_codec_is_measured(clone: Path, tmp_path: Path) -> None:
         request("compression", clone, "codec.pt", **options(_trust_code=False)),
     )
     assert plain.state == "passed", (plain.reason, plain.log)
+    assert "codec.pt: weights" in {one.name for one in plain.fingerprints}
     (table,) = plain.tables
     assert table.columns == ("route", "PSNR dB", "SSIM", "LPIPS", "bits per pixel")
     assert [row[0] for row in table.rows] == [

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,16 @@ from fetcher.verify import ProbeRequest, ProbeResult
 
 from ..conftest import Cli, write_project
 from ..servers.weights import jpeg
-from .probing import failures, named, probe_all, request, run_here
+from . import visionmodels
+from .probing import (
+    failures,
+    named,
+    probe_all,
+    request,
+    run_here,
+    run_in_this_process,
+    run_probes_here,
+)
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -54,12 +63,15 @@ def differs_from_golden(cli: Cli, damage: Callable[[], None], *flags: str) -> st
     """Store golden numbers, damage, and return what `fetch verify` then says."""
     flags = ("--json", "--python", sys.executable, *flags)
     assert cli("all").code == 0
-    stored = cli("verify", "--update-golden", *flags)
-    assert stored.code == 0, stored.out
-    again = cli("verify", *flags)
-    assert again.code == 0 and again.json["results"][0]["golden"] == "same"
-    damage()
-    result = cli("verify", *flags)
+    with pytest.MonkeyPatch.context() as patch:
+        # tests/e2e/test_verify.py has the processes; here it is the numbers that count.
+        patch.setattr("fetcher.probes.run.run_probes", run_probes_here)
+        stored = cli("verify", "--update-golden", *flags)
+        assert stored.code == 0, stored.out
+        again = cli("verify", *flags)
+        assert again.code == 0 and again.json["results"][0]["golden"] == "same"
+        damage()
+        result = cli("verify", *flags)
     assert result.code == 8 and result.json["results"][0]["golden"] == "differs"
     (error,) = result.json["errors"]
     assert error["artifact"] == "model"
@@ -83,10 +95,7 @@ def project_of(tmp_path: Path, files: Path, probe: str) -> None:
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("llava")
-    script = Path(__file__).with_name("visionmodels.py")
-    subprocess.run(
-        [sys.executable, str(script), str(folder), "llava"], check=True, capture_output=True
-    )
+    visionmodels.make(folder, "llava")
     return folder / "llava"
 
 
@@ -185,9 +194,11 @@ PROBE = {"class_path": "small.Codec", "trust": "project", "size": [64, 96], "_tr
 
 
 @pytest.fixture
-def codec(tmp_path: Path) -> Path:
-    """A codec that returns what it is given, and its code."""
+def codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A codec that returns what it is given, and its code, which runs here and is forgotten."""
     from safetensors.torch import save_file
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
     (tmp_path / "small.py").write_text(CODEC)
     basis = torch.eye(12).reshape(12, 3, 2, 2)
@@ -195,7 +206,8 @@ def codec(tmp_path: Path) -> Path:
     tensors |= {"down.bias": torch.zeros(12), "up.bias": torch.zeros(3)}
     (tmp_path / "files").mkdir()
     save_file(tensors, tmp_path / "files" / WEIGHTS)
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("small", None)
 
 
 def damaged(codec: Path, name: str, change: Callable[[dict[str, Any]], None]) -> str:
@@ -237,13 +249,13 @@ def test_a_codec_that_is_damaged(codec: Path) -> None:
         damaged(codec, "blank", lambda t: t.update({k: v * 0 for k, v in t.items()})),
     ]
     shutil.copy(codec / "files" / WEIGHTS, codec / "counted.safetensors")
-    found = run(
+    counted = partial(request, "compression", codec, "counted.safetensors", **PROBE)
+    requests = [
         *(request("compression", codec, name, _artifact=name, **PROBE) for name in names),
-        request("compression", codec, "counted.safetensors", parameters={"min": 400}, **PROBE),
-        request(
-            "compression", codec, "counted.safetensors", _artifact="sound", parameters=303, **PROBE
-        ),
-    )
+        counted(parameters={"min": 400}),
+        counted(_artifact="sound", parameters=303),
+    ]
+    found = {one.artifact: run_in_this_process(one) for one in requests}
     sound = found.pop("sound")
     assert sound.state == "passed", sound.reason
     assert named(sound)["parameters"].detail == "303"

@@ -13,15 +13,16 @@ import pytest
 from fetcher.verify import ProbeResult
 from fetcher.verify.contract.built_in_probes import problems_of
 
-from .probing import named, request, run_in_this_process
+from .probing import golden_differences, named, request, run_in_this_process
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+from fetcher.verify.loaders import language_loss  # noqa: E402
 from fetcher.verify.loaders.causal_lm import pad_id  # noqa: E402
 from fetcher.verify.loaders.language_loss import Loss  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from .wrong import causal_lm as made  # noqa: E402
 
@@ -59,6 +60,30 @@ def test_a_pickle_that_is_never_read_may_be_anything(tmp_path: Path) -> None:
     found = run(tmp_path / "m")
     assert found.state == "passed"
     assert "was not compared" in warnings_of(found)["weights beside the safetensors"]
+
+
+def test_settings_of_a_newer_release_say_what_to_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import peft
+    import transformers
+
+    def unknown(*given: Any, **more: Any) -> None:
+        raise TypeError("LoraConfig.__init__() got an unexpected keyword argument 'new'")
+
+    def without_class(*given: Any, **more: Any) -> None:
+        raise ValueError("Tokenizer class NewTokenizer does not exist or is not imported.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(peft.PeftModel, "from_pretrained", unknown)
+        found = run_in_this_process(made.lora()(tmp_path / "a"))
+    assert "does not know all of the adapter's settings" in found.reason
+    assert "upgrade peft" in found.hint
+    made.of(tmp_path / "m")
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", without_class)
+    found = run(tmp_path / "m")
+    assert "NewTokenizer" in found.reason
+    assert "upgrade transformers" in found.hint
 
 
 def test_code_of_a_repository_is_told_of(tmp_path: Path) -> None:
@@ -115,7 +140,9 @@ def test_what_is_read_is_kept(tmp_path: Path) -> None:
     kept = {fact.name: fact.value for fact in found.facts}
     assert kept.keys() == {
         *("prompt tokens", "special tokens", "generation_config.json", "chat prompt"),
-        *("ends in config.json", "tokenizer_config.json"),
+        *("ends in config.json", "tokenizer_config.json", "lengths in config.json"),
+        *("settings of layers", "settings of the tokenizer", "vocabulary"),
+        "rules of the tokenizer",
     }
     assert json.loads(kept["prompt tokens"])[:3] == [261, 317, 311]
     assert kept["special tokens"] == '{"bos": 0, "eos": 0, "unk": 0}'
@@ -130,6 +157,20 @@ def test_a_text_of_the_manifest_stands_alone(tmp_path: Path) -> None:
     assert run(tmp_path / "m", text="0x" + "9f3b 77c1 " * 9, max_loss=20).state == "passed"
     assert [str(p) for p in problems_of("causal-lm", {"max_loss": True})]
     assert not problems_of("causal-lm", {"max_loss": False})
+
+
+def test_few_texts_are_read_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    whole = language_loss.logits_of
+
+    def counted(loaded: Any, text: str, *most: int) -> tuple[Any, Any]:
+        read.append(text)
+        return whole(loaded, text, *most)
+
+    monkeypatch.setattr(language_loss, "logits_of", counted)
+    assert run_in_this_process(made.untrained(tmp_path / "m")).state == "failed"
+    assert 2 <= len(read) <= 4, "the prompt, and three texts at most"
+    assert set(read[1:]) <= set(language_loss.TEXTS.values())
 
 
 def test_how_much_is_convincing() -> None:
@@ -206,6 +247,11 @@ def test_bitsandbytes_runs_on_a_cpu(tmp_path: Path, bits: int) -> None:
     found = run(tmp_path / "m")
     assert found.state == "passed", found.reason
     assert found.metrics["dtype"] == f"bitsandbytes, {bits} bits"
+    tensors = load_file(tmp_path / "m/model.safetensors")
+    codes = tensors["model.layers.1.mlp.up_proj.weight"].view(torch.uint8)
+    codes.view(-1)[::50] ^= 1
+    save_file(tensors, tmp_path / "m/model.safetensors", {"format": "pt"})
+    assert "files: bits of integers" in golden_differences(found, run(tmp_path / "m"))
     held = {"model.layers.0.mlp.up_proj.weight": torch.zeros(2)}
     save_file(held, tmp_path / "m/model.safetensors", {"format": "pt"})
     assert "no layer has weight of" in run(tmp_path / "m").reason

@@ -36,7 +36,8 @@ def test_the_nets_say_what_they_always_said(good: ProbeResult) -> None:
     # As they did when they were compared with facenet-pytorch 2.6.0, which they equal to 1e-7.
     prints = {one.name: one for one in good.fingerprints}
     heads = [f"{net}: {head}" for net, s in NETS.items() for head, _ in s.heads]
-    assert set(prints) == {*heads, *(f"{head} of a known face" for head in heads)}
+    weights = {f"{net}: weights" for net in NETS}
+    assert set(prints) == {*heads, *(f"{head} of a known face" for head in heads), *weights}
     assert prints["rnet: dense5_2"].mean == pytest.approx(0.02996612, abs=1e-6)
     assert prints["onet: dense6_3"].std == pytest.approx(0.1919276, abs=1e-6)
 

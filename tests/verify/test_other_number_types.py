@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,26 @@ def test_the_same_weights_in_another_type(kind: str, dtype: torch.dtype, tmp_pat
     found = run_in_this_process(made)
     assert found.state == "passed", found.reason
     assert golden_differences(stored, found) == {}
+
+
+def test_bits_are_compared_within_their_type(tmp_path: Path) -> None:
+    stored = run_in_this_process(state_dict.codes(tmp_path / "stored"))
+    kept = {one.name for one in stored.facts}
+    assert {"w.safetensors: bits of integers", "w.safetensors: bits of float8_e4m3fn"} < kept
+    made = state_dict.codes(tmp_path / "m")
+    (path,) = made.files.values()
+    tensors = load_file(path)
+    eight = tensors["eight.weight"]
+    save_file(
+        {**tensors, "eight.weight": eight.bfloat16(), "counts": tensors["counts"].int()}, path
+    )
+    found = run_in_this_process(made)
+    assert golden_differences(stored, found) == {}, "the same numbers, in other types"
+    assert golden_differences(replace(stored, facts=()), found) == {}, "of an earlier release"
+    save_file({**tensors, "eight.weight": eight.bfloat16().flip(0)}, path)
+    assert golden_differences(stored, run_in_this_process(made))
+    del tensors["bnb.weight"], tensors["layer.qweight"], tensors["layer.g_idx"]
+    del tensors["attn.bias"], tensors["counts"]
+    save_file(tensors, path)
+    told = golden_differences(stored, run_in_this_process(made))
+    assert told["w.safetensors: bits of integers"] == "it was not found"

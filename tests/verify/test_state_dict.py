@@ -8,6 +8,7 @@ import hashlib
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def named(result: ProbeResult) -> dict[str, Check]:
 def test_real_mtcnn_weights_pass() -> None:
     result = state_dict(
         MTCNN,
+        own_process=True,
         keys=["conv1.weight", "prelu*.weight"],
         shapes={"conv1.weight": [-1, 3, 3, 3], "conv?.bias": [None]},
         parameters={"min": 6_632, "max": 389_040},
@@ -92,7 +94,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ProbeResult]:
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), root / "p_script.pt")
     (root / "q_link.pt").symlink_to(root / "nowhere")
     torch.save(plain(), root / "z_good.pth")
-    return root, state_dict(root)
+    return root, state_dict(root, own_process=True)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -393,7 +395,7 @@ def test_no_manifest_allows_what_runs_code(tmp_path: Path) -> None:
 )
 def test_what_is_allowed_has_a_form(tmp_path: Path, value: Any, told: str) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "w.pt")
-    assert told in state_dict(tmp_path, allow_globals=value).reason
+    assert told in state_dict(tmp_path, own_process=True, allow_globals=value).reason
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
@@ -427,7 +429,7 @@ def test_joblib_packs_arrays_into_its_stream(tmp_path: Path) -> None:
 
 def test_without_torch_the_values_are_the_same(tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
-    from fetcher.verify.weights import sketch
+    from fetcher.verify.weights import exact, sketch
 
     values = torch.randn(3000, 70, generator=torch.Generator().manual_seed(0))
     for kind in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
@@ -436,3 +438,31 @@ def test_without_torch_the_values_are_the_same(tmp_path: Path) -> None:
         name = str(kind).replace("torch.", "")
         by_numpy = sketch.of_blocks(sketch.of_buffer(numpy, raw, name))
         assert by_numpy == pytest.approx(sketch.of_blocks(sketch.of_tensor(torch, there)), abs=1e-5)
+    for kind in (torch.bool, torch.int8, torch.uint8, torch.int32, torch.int64, torch.float8_e5m2):
+        there = (values * 20).to(kind)
+        raw = there.contiguous().view(torch.uint8).numpy().tobytes()
+        name = str(kind).replace("torch.", "")
+        by_torch = exact.of_tensor(torch, there)
+        assert by_torch is not None and by_torch == exact.of_buffer(numpy, raw, name)
+    assert exact.of_tensor(torch, values) is exact.of_buffer(numpy, b"", "float32") is None
+
+
+def _noting(seen: list[int]) -> Iterator[Any]:
+    for _ in range(2):
+        seen.append(torch.get_num_threads())
+        yield torch.ones(8)
+
+
+def test_sums_of_blocks_use_one_thread() -> None:
+    from fetcher.verify.weights import sketch
+
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        sketch.of_blocks(_noting(seen))
+        with pytest.raises(AttributeError):
+            sketch.of_blocks([None])
+        assert seen == [1, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

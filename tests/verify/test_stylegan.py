@@ -359,7 +359,8 @@ def test_the_projects_own_class_draws_if_it_is_trusted(tmp_path: Path) -> None:
     code = f"SHAPES = {shapes(made)!r}\n{CLASS}open({str(tmp_path / 'marker')!r}, 'w').close()\n"
     (tmp_path / "drawing/own.py").write_text(code)
     options = {"class_path": "drawing.own.Draws", "args": {"resolution": 64}, "trust": "project"}
-    untold, refused, passed, noisy = (
+    torch.save({**made, "truncation.w_avg": -made["truncation.w_avg"]}, tmp_path / "bad.pth")
+    untold, refused, passed, noisy, negated = (
         request("stylegan", tmp_path, "gen.pth", **options),
         request("stylegan", tmp_path, "gen.pth", _trust_code=True, **{**options, "trust": "x"}),
         request("stylegan", tmp_path, "gen.pth", _trust_code=True, **options),
@@ -370,6 +371,7 @@ def test_the_projects_own_class_draws_if_it_is_trusted(tmp_path: Path) -> None:
             _trust_code=True,
             **{**options, "args": [64, True], "class_path": "drawing/own.py:Draws"},
         ),
+        request("stylegan", tmp_path, "bad.pth", _trust_code=True, **options),
     )
     first, second = probe_all(untold, refused)
     assert first.state == "skipped"
@@ -379,9 +381,10 @@ def test_the_projects_own_class_draws_if_it_is_trusted(tmp_path: Path) -> None:
     assert first.hint.endswith(f"fetch verify {first.artifact} --trust-project-code")
     assert "trust: the only value is 'project', found 'x'" in second.reason
     assert not (tmp_path / "marker").exists(), "nothing of the project ran"
-    good, bad_one = probe_all(passed, noisy)
+    good, bad_one, turned = probe_all(passed, noisy, negated)
     assert good.state == "passed", (good.reason, good.log)
     assert "gen.pth: repeatable" in failures(bad_one)
+    assert "bad.pth: w_avg is the mean of w" in failures(turned)
 
 
 @pytest.mark.heavy

@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+import warnings
+from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import fetcher.verify
 import pytest
 from fetcher.verify import ProbeRequest
+from fetcher.verify.contract.context import Context
 
+from .probing import run_in_this_process
 from .textcases import CASES, MODELS, Case, files_of
 
 HERE = Path(__file__).parent
@@ -21,40 +25,6 @@ VERIFY = Path(fetcher.verify.__file__).parent
 PINNED = os.environ.get("FETCH_TEST_PINNED", "")
 
 pytestmark = pytest.mark.heavy
-
-
-def interpreter(libraries: str) -> str:
-    if libraries == "newest":
-        for name in ("torch", "transformers", "peft", "sentence_transformers"):
-            pytest.importorskip(name)
-        return sys.executable
-    if not (PINNED and Path(PINNED).exists()):
-        pytest.skip("FETCH_TEST_PINNED names no interpreter with the pinned versions")
-    return PINNED
-
-
-def make(python: str, folder: Path, wanted: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """Save models with the libraries of an interpreter."""
-    plain = []
-    for kind, name, arguments in wanted:
-        base = {"base": str(folder / arguments["base"])} if "base" in arguments else {}
-        plain.append([kind, str(folder / name), {**arguments, **base}])
-    _run(python, [str(HERE / "textmodels.py")], plain)
-
-
-def _run(python: str, command: list[str], told: Any) -> list[str]:
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    environ.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [python, *command],
-        input=json.dumps(told),
-        capture_output=True,
-        text=True,
-        env=environ,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.splitlines()
 
 
 def request_of(case: Case, folder: Path) -> ProbeRequest:
@@ -80,24 +50,79 @@ def spoiled(case: Case, models: Path, folder: Path) -> ProbeRequest:
     return request_of(case, folder)
 
 
-@pytest.mark.parametrize("libraries", ["newest", "pinned"])
-def test_every_case(libraries: str, tmp_path: Path) -> None:
-    python = interpreter(libraries)
-    models = tmp_path / "models"
-    make(python, models, MODELS)
-    requests = []
+def make(folder: Path) -> list[list[Any]]:
+    """What to make models from, for textmodels.py, in a folder that is to hold them."""
+    folder.mkdir()
+    wanted: list[list[Any]] = []
+    for kind, name, arguments in MODELS:
+        base = {"base": str(folder / arguments["base"])} if "base" in arguments else {}
+        wanted.append([kind, str(folder / name), {**arguments, **base}])
+    return wanted
+
+
+def misjudged(case: Case, state: str, reason: str, hint: str, checks: list[str]) -> str:
+    """What is wrong with the answer to a case; '' if nothing is."""
+    right = state == ("failed" if case.reason else "passed") and case.reason in reason
+    if right and case.hint in hint and case.told in "; ".join(checks):
+        return ""
+    return f"{case.name}: {state}: {reason} | {hint}"
+
+
+def test_every_case_with_the_newest_libraries(tmp_path: Path) -> None:
+    for name in ("torch", "transformers", "peft", "sentence_transformers"):
+        pytest.importorskip(name)
+    from . import textmodels
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the libraries' own
+        textmodels.make_all(make(tmp_path / "models"))
+    wrong = []
     for number, case in enumerate(CASES):
-        request = spoiled(case, models, tmp_path / str(number))
-        requests.append([request.to_json(), case.without])
-    lines = _run(python, [str(HERE / "many.py"), str(VERIFY)], requests)
-    assert len(lines) == len(CASES)
+        request = spoiled(case, tmp_path / "models", tmp_path / str(number))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Context, "has", partialmethod(_has, Context.has, case.without))
+            found = run_in_this_process(request)
+        checks = [f"{check.name}: {check.detail}" for check in found.checks]
+        wrong.append(misjudged(case, found.state, found.reason, found.hint, checks))
+    assert list(filter(None, wrong)) == []
+    assert not list(tmp_path.rglob("marker")), "no pickle was run"
+
+
+def _has(context: Context, has: Callable[[Context, str], bool], without: str, name: str) -> bool:
+    return name != without and has(context, name)
+
+
+def test_every_case_with_the_pinned_libraries(tmp_path: Path) -> None:
+    """Models that the pinned libraries make, and read: one process of theirs for everything."""
+    if not (PINNED and Path(PINNED).exists()):
+        pytest.skip("FETCH_TEST_PINNED names no interpreter with the pinned versions")
+    models = tmp_path / "models"
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environ.pop("PYTHONPATH", None)
+    with (tmp_path / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            [PINNED, str(HERE / "many.py"), str(VERIFY)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=environ,
+        )
+    with process:
+        assert process.stdin and process.stdout
+        print(json.dumps(make(models)), file=process.stdin, flush=True)
+        made = process.stdout.readline()
+        assert made == "made\n", (tmp_path / "stderr").read_text()[-3000:]
+        requests = [
+            [spoiled(case, models, tmp_path / str(number)).to_json(), case.without]
+            for number, case in enumerate(CASES)
+        ]
+        lines = process.communicate(json.dumps(requests))[0].splitlines()
+    assert process.returncode == 0, (tmp_path / "stderr").read_text()[-3000:]
     wrong = []
     for case, line in zip(CASES, lines, strict=True):
         found = json.loads(line)
-        state = "failed" if case.reason else "passed"
-        checks = "; ".join(f"{name}: {detail}" for name, _, detail, _ in found["checks"])
-        ok = found["state"] == state and case.reason in found["reason"]
-        if not (ok and case.hint in found["hint"] and case.told in checks):
-            wrong.append(f"{case.name}: {found['state']}: {found['reason']} | {found['hint']}")
-    assert wrong == []
+        checks = [f"{name}: {detail}" for name, _, detail, _ in found["checks"]]
+        wrong.append(misjudged(case, found["state"], found["reason"], found["hint"], checks))
+    assert list(filter(None, wrong)) == []
     assert not list(tmp_path.rglob("marker")), "no pickle was run"

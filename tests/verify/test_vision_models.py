@@ -9,8 +9,6 @@ import importlib.util
 import json
 import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from fetcher.verify.probes.diffusion import PROBE as DIFFUSION
 from fetcher.verify.probes.vision_encoder import PROBE as ENCODER
 from fetcher.verify.probes.vision_language import PROBE as LANGUAGE
 
+from . import visionmodels
 from .makers import RunsCode
 from .probing import failures, named, probe_all, request, run_here
 
@@ -39,8 +38,7 @@ SMALL = {"size": [64, 64], "steps": 1}
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vision-models")
-    script = Path(__file__).with_name("visionmodels.py")
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+    visionmodels.make(folder)
     return folder
 
 
@@ -97,7 +95,8 @@ def test_encoders_pass(models: Path) -> None:
         assert result.metrics["dtype"] == "float32"
     assert named(found["clip"])["the text acts"].ok
     assert found["clip"].tables[1].columns == ("", "a cat", "a red car")
-    assert {one.name for one in found["clip"].fingerprints} == {"pixels", "vectors", "text vectors"}
+    names = {one.name for one in found["clip"].fingerprints}
+    assert names == {"rows of embeddings", "pixels", "vectors", "text vectors"}
     # Its image processor needs torchvision, so the probe prepares the pictures itself.
     if importlib.util.find_spec("torchvision") is None:
         told = named(found["dinov3"])["preparation of pictures"]
@@ -212,7 +211,9 @@ def test_pipelines_draw(models: Path) -> None:
     for result in found.values():
         assert result.state == "passed", (result.artifact, result.reason, result.log)
         assert named(result)["another prompt acts"].ok
-        assert result.fingerprints[0].shape == (3, 64, 64)
+        shapes = {one.name: one.shape for one in result.fingerprints}
+        assert shapes["picture"] == (3, 64, 64)
+        assert shapes["a photograph as it comes back"] == (1, 3, 96, 96)
         assert result.pictures[0].width == 3 * 68 + 4
     assert found["flux"].metrics["parameters"] == 294_777
     assert (

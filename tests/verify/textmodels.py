@@ -1,13 +1,12 @@
 """Makes small language models, adapters and encoders with the libraries that save real ones.
 
-Run as a script under any interpreter: `python textmodels.py KIND FOLDER [key=value …]`; a tiny
-GPT-NeoX, a PEFT adapter for it, an S-BERT. The pinned environment makes the files as Oh-LoRA's are.
+A tiny GPT-NeoX, a PEFT adapter for it, an S-BERT. many.py imports it under any interpreter: the
+pinned environment makes the files as Oh-LoRA's are.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +100,45 @@ def train(model: Any, folder: Path, steps: int, rate: float = 3e-3) -> None:
         starts = [(step * 6 + n) * 37 % (len(story) - 48) for n in range(6)]
         batch = torch.tensor([story[start : start + 48] for start in starts])
         line = lines[step % len(lines)]
-        loss = model(input_ids=batch, labels=batch).loss
-        loss = loss + model(input_ids=line, labels=line).loss / 2
+        loss = next_token_loss(model, batch) + next_token_loss(model, line) / 2
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
+
+
+def next_token_loss(model: Any, ids: Any) -> Any:
+    """The mean loss of each token but the first; what BART's decoder takes for it copies them."""
+    import torch
+
+    logits = model(input_ids=ids).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+
+
+def bart_decoder(folder: Path, steps: int = 0) -> None:
+    """The second half of a BART by itself, as float32."""
+    import torch
+    from transformers import BartConfig, BartForCausalLM
+
+    torch.manual_seed(0)
+    byte_tokenizer(folder)
+    config = BartConfig(
+        vocab_size=512,
+        d_model=64,
+        decoder_layers=2,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=128,
+        max_position_embeddings=256,
+        dropout=0.0,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        is_decoder=True,
+        is_encoder_decoder=False,
+    )
+    model = BartForCausalLM(config)
+    train(model, folder, steps)
+    model.save_pretrained(folder)
 
 
 def byte_llama(folder: Path, steps: int = 0) -> None:
@@ -260,17 +292,13 @@ def sbert(
     (folder / "config_sentence_transformers.json").write_text("{}")
 
 
-def main() -> None:
-    """Make every model that a JSON list on standard input asks for: [[kind, folder, {…}], …]."""
+def make_all(wanted: list[list[Any]]) -> None:
+    """Make every model of a list: [[kind, folder, {…}], …]."""
     makers: dict[str, Any] = {
         "gpt_neox": gpt_neox,
         "gpt2": gpt2,
         "adapter": adapter,
         "sbert": sbert,
     }
-    for kind, folder, arguments in json.load(sys.stdin):
+    for kind, folder, arguments in wanted:
         makers[kind](Path(folder), **arguments)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,12 @@
 """Makes small vision models with the libraries that save real ones; weights are random.
 
-Run as a script: `python visionmodels.py FOLDER [KIND …]`. No torchvision is needed.
+No torchvision is needed.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -243,16 +243,19 @@ def qwen_omni(folder: Path) -> None:
 # pipelines
 
 
-def _clip_text(tokenizer: Any, projected: bool) -> Any:
+def _clip_text(tokenizer: Any, projected: bool, wide: int = 1) -> Any:
     import transformers as t
 
     config = t.CLIPTextConfig(
-        **NET,
+        hidden_size=HIDDEN * wide,
+        intermediate_size=2 * HIDDEN * wide,
+        num_hidden_layers=2 + wide // 10,
+        num_attention_heads=NET["num_attention_heads"],
         vocab_size=len(tokenizer),
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=1,
-        projection_dim=HIDDEN,
+        projection_dim=HIDDEN * wide,
         max_position_embeddings=77,
     )
     return (t.CLIPTextModelWithProjection if projected else t.CLIPTextModel)(config).eval()
@@ -285,12 +288,13 @@ def _vae(channels: int = 4, **more: Any) -> Any:
     )
 
 
-def sdxl(folder: Path) -> None:
+def sdxl(folder: Path, wide: int = 1) -> None:
+    """Its two encoders and its U-Net, so many times as wide as the smallest that works."""
     import diffusers as d
 
     tokenizer = _clip_tokenizer(folder.with_name("clip-tokenizer"))
     unet = d.UNet2DConditionModel(
-        block_out_channels=(16, 32),
+        block_out_channels=(16 * wide, 32 * wide),
         layers_per_block=1,
         sample_size=SIDE,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -300,16 +304,16 @@ def sdxl(folder: Path) -> None:
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         transformer_layers_per_block=(1, 1),
-        projection_class_embeddings_input_dim=6 * 8 + HIDDEN,
-        cross_attention_dim=2 * HIDDEN,
+        projection_class_embeddings_input_dim=6 * 8 + HIDDEN * wide,
+        cross_attention_dim=2 * HIDDEN * wide,
         norm_num_groups=8,
     )
     d.StableDiffusionXLPipeline(
         unet=unet,
         vae=_vae(),
         scheduler=d.EulerDiscreteScheduler(timestep_spacing="leading"),
-        text_encoder=_clip_text(tokenizer, projected=False),
-        text_encoder_2=_clip_text(tokenizer, projected=True),
+        text_encoder=_clip_text(tokenizer, projected=False, wide=wide),
+        text_encoder_2=_clip_text(tokenizer, projected=True, wide=wide),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
     ).save_pretrained(folder)
@@ -407,14 +411,12 @@ MAKERS = {
 }
 
 
-def main() -> None:
+def make(folder: Path, *names: str) -> None:
+    """Make these models, or all of them, in folders of their names."""
     import torch
 
-    target = Path(sys.argv[1])
-    for name in sys.argv[2:] or MAKERS:
+    for name in names or MAKERS:
         torch.manual_seed(0)
-        MAKERS[name](target / name)
-
-
-if __name__ == "__main__":
-    main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the libraries' own
+            MAKERS[name](folder / name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import devices, dtypes, fingerprints, png
 from fetcher.verify.contract.consent import CodeConsent
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError, ProbeSkipped
 from fetcher.verify.contract.protocol import Check
 
@@ -171,7 +171,7 @@ class Context:
             raise MissingLibraryError(
                 f"{top} is installed for {sys.executable}, but cannot be imported: "
                 f"{describe(error)}",
-                "repair it: " + _pip_install(["--force-reinstall", install or top]),
+                "repair it: " + pip_install(["--force-reinstall", install or top]),
             ) from error
         self._seed()
         self.libraries.setdefault(top, _version(top))
@@ -275,12 +275,8 @@ def missing(modules: list[str], install: list[str]) -> MissingLibraryError:
     verb = "is" if len(modules) == 1 else "are"
     return MissingLibraryError(
         f"{' and '.join(modules)} {verb} not installed for {sys.executable}",
-        _pip_install(install),
+        pip_install(install),
     )
-
-
-def _pip_install(arguments: list[str]) -> str:
-    return f"{shlex.quote(sys.executable)} -m pip install {' '.join(arguments)}"
 
 
 def describe(error: BaseException) -> str:

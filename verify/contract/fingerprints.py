@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from fetcher.verify.contract.exhibits import Fact, Fingerprint
-from fetcher.verify.contract.signs import ROW, like, signs
+from fetcher.verify.contract.signs import ROW, like, one_thread, signs
 
 SAMPLES = 32
 SKETCH = 16
@@ -26,6 +26,7 @@ _DEFAULT_TOLERANCE = 0.25  # quantised weights
 _OF_WEIGHTS = 0.15
 _WORST = 4.0  # a single sample may deviate by so many tolerances
 _DIGITS = 7
+_BITS = ": bits of "
 _MAX_FACT = 80  # characters: what is longer is kept as its digest
 
 
@@ -45,7 +46,8 @@ def take(name: str, values: Any, tolerance: float | None = None) -> Fingerprint:
     numbers = [mean, std, low, high, *(float(value) for value in picked)]
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"{name}: it holds NaN or infinity")
-    sketch = tuple(_rounded(number) for number in _sketch(flat, mean))
+    with one_thread():
+        sketch = tuple(_rounded(number) for number in _sketch(flat, mean))
     mean, std, low, high, *samples = (_rounded(number) for number in numbers)
     return Fingerprint(name, shape, mean, std, low, high, tuple(samples), tolerance, sketch)
 
@@ -58,6 +60,16 @@ def fact(name: str, value: Any) -> Fact:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         plain = f"{plain[: _MAX_FACT // 2]}… ({len(text):,} characters, sha256 {digest})"
     return Fact(name, plain)
+
+
+def bits_of(title: str, kind: str) -> str:
+    """Return the name of a fact that holds checksums of numbers of this type, or of `integers`."""
+    return f"{title}{_BITS}{kind}"
+
+
+def outlives_a_conversion(fact_name: str) -> bool:
+    """Tell whether a fact holds in every number type of the weights: bits of floats do not."""
+    return f"{_BITS}float" not in fact_name
 
 
 def tolerance_of(dtype: str | None) -> float:

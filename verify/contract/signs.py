@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROW = 1024  # values that one row of signs is for
 
@@ -27,6 +31,23 @@ def signs(label: str, sums: int) -> list[list[float]]:
 def like(values: Any, label: str, sums: int) -> Any:
     """Return `signs` as what the values are, (ROW, sums): a tensor of torch or array of numpy."""
     return _matrix(hasattr(values, "detach"), str(values.dtype).replace("torch.", ""), label, sums)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread meanwhile: sums of small blocks wait longer for several
+    than they take, above all where other processes have the cores as well.
+    """
+    torch: Any = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else 1
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from fetcher.verify.host import environment
 
 if TYPE_CHECKING:
     import asyncio.subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     Child = subprocess.Popen[bytes]
@@ -34,6 +35,7 @@ folders, module = json.loads(sys.argv.pop(1)), sys.argv.pop(1)
 sys.path += [folder for folder in folders if folder not in sys.path]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
+_LOOK_EVERY = 0.5  # seconds: whether the run has ended
 _OUR_OWN = ("FETCH_*",)  # the path of FETCH_VERIFY_KEY, for one: no secret among them goes out
 
 
@@ -140,6 +142,22 @@ def output(child: Child, timeout: float) -> str:
         child.kill()
         printed, _ = child.communicate()
     return printed.decode("utf-8", "replace")
+
+
+def finish(child: Child, timeout: float, stopped: Callable[[], bool]) -> bytes:
+    """Wait for a started program and return what it printed.
+
+    It is killed once `stopped` says so, and after `timeout` seconds: TimeoutError is raised then.
+    """
+    ends = time.monotonic() + timeout
+    while True:
+        try:
+            return child.communicate(timeout=_LOOK_EVERY)[0]
+        except subprocess.TimeoutExpired as error:
+            if stopped() or time.monotonic() > ends:
+                child.kill()
+                child.communicate()
+                raise TimeoutError(f"it takes longer than {timeout:g} s") from error
 
 
 async def start_own(

@@ -28,8 +28,8 @@ _SECRET_WORDS = frozenset(
     | {"SECRET", "SECRETS", "TOKEN", "TOKENS"}
 )
 _NO_SECRETS = frozenset({"PWD", "OLDPWD"})
-# Also as the end of a word: PGPASSWORD, MYTOKEN.
-_SECRET_ENDING = re.compile(r"(?:APIKEY|PASSWORD|PASSWD|SECRET|TOKEN)(?:_|$)")
+# Also as the end of a word: PGPASSWORD, MYTOKEN; a connection string holds a key.
+_SECRET_ENDING = re.compile(r"(?:APIKEY|PASSWORD|PASSWD|SECRET|TOKEN|CONNECTION_STRING)(?:_|$)")
 # What gives a secret away by its look: a login in a URL, tokens of the Hub, GitHub, GitLab, OpenAI,
 # Slack and Amazon, keys in PEM.
 _SECRET_VALUE = re.compile(

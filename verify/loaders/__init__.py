@@ -135,7 +135,10 @@ def explained(error: Exception, folder: Path, kind: Any) -> Exception:
             f"the weights in {folder} do not fit its configuration: {difference}",
             "configuration and weights are of different models: fetch both from one revision",
         )
-    hint = ""
+    hint = (
+        "a setting in its files is none that this release takes: fetch the artifact again, or "
+        "upgrade transformers"
+    )
     if isinstance(error, FileNotFoundError):
         hint = "a file is missing: add it to the artifact's `files`, then fetch all"
     return LoadError(f"transformers cannot load {folder}: {first_line(error)}", hint)

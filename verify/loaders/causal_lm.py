@@ -14,6 +14,7 @@ from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
 from fetcher.verify.loaders import (
     LoadError,
     first_line,
+    is_memory,
     pretrained,
     quiet,
     vet,
@@ -105,9 +106,12 @@ def load_tokenizer(folder: Path, consent: CodeConsent = NO_CONSENT) -> Any:
         if "trust_remote_code" in str(error) and (folder / "tokenizer.json").exists():
             # A class of the repository's own, whose tokens are all in this file.
             return transformers.PreTrainedTokenizerFast.from_pretrained(str(folder), **how)
+        newer = "Tokenizer class" in str(error) and "does not exist" in str(error)
         raise LoadError(
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}",
-            "are all its files there? fetch check tells which are missing or modified",
+            "it was saved by a newer release: upgrade transformers in the project's environment"
+            if newer
+            else "are all its files there? fetch check tells which are missing or modified",
         ) from error
 
 
@@ -161,32 +165,58 @@ class Written(NamedTuple):
 
 
 def write(loaded: CausalLM, text: str, new_tokens: int) -> Written:
-    """Continue a prompt greedily, by at most `new_tokens`."""
-    import torch
+    """Continue a prompt greedily, by at most `new_tokens`.
 
+    Raises LoadError for settings that transformers does not take.
+    """
     inputs = inputs_of(loaded.tokenizer, loaded.model, text)
-    with torch.inference_mode():
-        output = loaded.model.generate(
-            **inputs,
-            max_new_tokens=new_tokens,
-            pad_token_id=pad_id(loaded.tokenizer, loaded.model),
-            return_dict_in_generate=True,
-            output_scores=True,
-            **GREEDY,
-        )
+    output = generate(
+        loaded.model,
+        loaded.tokenizer,
+        **inputs,
+        max_new_tokens=new_tokens,
+        pad_token_id=pad_id(loaded.tokenizer, loaded.model),
+        return_dict_in_generate=True,
+        output_scores=True,
+        **GREEDY,
+    )
     tokens = [int(token) for token in output.sequences[0][inputs["input_ids"].shape[1] :]]
     return Written(tokens, output.scores[0][0].float().cpu())
 
 
 def continue_ids(loaded: CausalLM, inputs: Arguments, new_tokens: int, **how: Any) -> list[int]:
-    """Continue what `inputs_of` returned; `how` goes to the model's `generate`."""
+    """Continue what `inputs_of` returned; `how` goes to the model's `generate`.
+
+    Raises LoadError for settings that transformers does not take.
+    """
+    output = generate(
+        loaded.model,
+        loaded.tokenizer,
+        **inputs,
+        max_new_tokens=new_tokens,
+        pad_token_id=pad_id(loaded.tokenizer, loaded.model),
+        **how,
+    )
+    return [int(token) for token in output[0][inputs["input_ids"].shape[1] :]]
+
+
+def generate(model: Any, tokenizer: Any, **how: Any) -> Any:
+    """Let a model write as its settings and `how` say, and return transformers' answer.
+
+    Raises LoadError for settings that transformers does not take.
+    """
     import torch
 
-    with torch.inference_mode():
-        output = loaded.model.generate(
-            **inputs,
-            max_new_tokens=new_tokens,
-            pad_token_id=pad_id(loaded.tokenizer, loaded.model),
-            **how,
-        )
-    return [int(token) for token in output[0][inputs["input_ids"].shape[1] :]]
+    if getattr(model.generation_config, "stop_strings", None):
+        how["tokenizer"] = tokenizer  # what ends texts is found in their letters
+    try:
+        with torch.inference_mode():
+            return model.generate(**how)
+    except Exception as error:
+        if is_memory(error):
+            raise
+        raise LoadError(
+            f"{type(model).__name__} does not write: {first_line(error)}",
+            "generation_config.json or config.json has a setting that this release of transformers "
+            "does not take: fetch the artifact again, or upgrade transformers",
+        ) from error

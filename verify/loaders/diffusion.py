@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.consent import NO_CONSENT, CodeConsent
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.loaders import LoadError, first_line, is_memory, quiet, vet
 from fetcher.verify.loaders.strict import listed
 
@@ -143,6 +144,47 @@ def draw(
     return answer.images[0].detach().float().cpu()
 
 
+def given_back(pipeline: Any, pictures: Any) -> Any | None:
+    """Return pictures (N, 3, H, W) in -1..1 as the pipeline's autoencoder gives them back, float32
+    on the CPU; None if it has none for pictures. Raises LoadError.
+    """
+    import torch
+
+    vae = getattr(pipeline, "vae", None)
+    if vae is None or not hasattr(vae, "encode") or not hasattr(vae, "decode"):
+        return None
+    weight = next(vae.parameters())
+    dtype = weight.dtype
+    # Some overflow in float16, which pipelines know and work around.
+    wide = dtype == torch.float16 and getattr(vae.config, "force_upcast", False)
+    of_videos = any(one.dim() == 5 for one in vae.parameters())
+    try:
+        if wide:
+            vae.to(torch.float32)
+        device = getattr(pipeline, "_execution_device", weight.device)
+        shown = pictures[:, :, None] if of_videos else pictures
+        with torch.no_grad():
+            coded = vae.encode(shown.to(device, torch.float32 if wide else dtype))
+            found = getattr(coded, "latent_dist", None)
+            latents = found.mode() if found is not None else _first(coded, "latents", "latent")
+            back = vae.decode(latents).sample.float().cpu()
+    except Exception as error:
+        if is_memory(error):
+            raise
+        raise LoadError(
+            f"{type(vae).__name__} failed on a picture: {first_line(error)}",
+            "are its config.json and weights of one model?",
+        ) from error
+    finally:
+        if wide:
+            vae.to(dtype)
+    return back[:, :, 0] if of_videos else back
+
+
+def _first(coded: Any, *names: str) -> Any:
+    return next(getattr(coded, name) for name in names if getattr(coded, name, None) is not None)
+
+
 def _from_image(pipeline: Any) -> Any:
     """Return a pipeline of the same parts that begins with a picture."""
     import diffusers
@@ -204,7 +246,7 @@ def _quantization(diffusers: Any, folder: Path, device: str) -> Any:
     if not device.startswith("cuda"):
         raise LoadError("8-bit weights need an NVIDIA GPU", "drop `quantize`, or use --device cuda")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise LoadError("8-bit weights need bitsandbytes", "pip install bitsandbytes")
+        raise LoadError("8-bit weights need bitsandbytes", pip_install(["bitsandbytes"]))
     if not hasattr(diffusers, "PipelineQuantizationConfig"):
         raise LoadError(
             f"diffusers {diffusers.__version__} cannot quantize a pipeline",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm, chat_template, language_loss
 from fetcher.verify.weights.folders import read_json
@@ -47,8 +48,10 @@ def check_sense(
         return None
     context.stage("looking how well it foretells text")
     best: Loss | None = None
+    tried = 0
     with context.timed("infer_seconds"):
         for loss in _candidates(loaded, prompt, options):
+            tried += loss.text != _PROMPT
             if loss.counts and (best is None or loss.nats < best.nats):
                 best = loss
             if loss.counts and _is_fine(loss, limit):
@@ -56,7 +59,7 @@ def check_sense(
     if best is None:
         context.warn(
             "it foretells text",
-            "not looked at: the tokenizer has words for none of the texts that fetch has",
+            f"not looked at: {_why_nothing(loaded, tried)}",
             "give the probe a `text` in a language of the model, of a sentence or two",
         )
         return None
@@ -71,6 +74,17 @@ def check_sense(
         "writes no prose, give the probe a `text` of what it writes, or `max_loss: false`",
     )
     return best
+
+
+def _why_nothing(loaded: CausalLM, tried: int) -> str:
+    """Say why no text was long enough, of as many as were `tried` besides the prompt."""
+    if not tried:
+        return "the tokenizer has words for none of the texts that fetch has"
+    longest = causal_lm.context_length(loaded.model)
+    fewest = language_loss.FEWEST
+    if longest <= fewest:
+        return f"config.json says that the model takes {longest} tokens at once, too few to judge"
+    return f"the text is of fewer than {fewest} tokens"
 
 
 def _is_fine(loss: Loss, limit: float | None) -> bool:
@@ -147,7 +161,7 @@ def check_chat_template(loaded: CausalLM, prompt: str, context: Context) -> None
     try:
         rendered = chat_template.render(loaded.tokenizer, prompt)
     except ImportError as error:
-        context.warn("chat template", f"not rendered: {error}", "install jinja2")
+        context.warn("chat template", f"not rendered: {error}", pip_install(["jinja2"]))
         return
     if rendered is None:
         return

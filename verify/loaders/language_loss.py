@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fetcher.verify.loaders.causal_lm import context_length, inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fetcher.verify.loaders.causal_lm import CausalLM
 
-# Everyday prose, and a piece of code. The first that a model foretells is proof enough.
+# Everyday prose, and a piece of code. One that a model foretells is proof enough.
 TEXTS = {
     "English": "Last week my sister and I went to the market in the morning. We bought bread, "
     "apples and a bag of rice, and on the way home it began to rain, so we ran all the way back "
@@ -48,11 +48,13 @@ TEXTS = {
 SHARE = 0.75
 _SURE = 0.5
 _ORDER = 0.1
-_FEWEST = 8  # tokens to be foretold: less is chance
+FEWEST = 8  # tokens to be foretold: less is chance
 _MOST = 128  # tokens that are looked at
 _SMALL = 1024  # a vocabulary of bytes or letters
 _TOKENS_PER_BYTE = 0.5  # more than that is spelling: the tokenizer was made for other languages
 _POSITIONS = 16  # whose logits are kept
+_BEGINNING = 16  # tokens of each text that tell which of them are worth reading
+_TRIED = 3  # texts that are read to the end
 
 
 class Loss(NamedTuple):
@@ -69,7 +71,7 @@ class Loss(NamedTuple):
     @property
     def counts(self) -> bool:
         """Tell whether so many tokens say anything."""
-        return self.tokens >= _FEWEST
+        return self.tokens >= FEWEST
 
     @property
     def convincing(self) -> bool:
@@ -122,17 +124,44 @@ def _shuffled(loaded: CausalLM, ids: Any) -> float:
 
     order = torch.randperm(len(ids) - 1, generator=torch.Generator().manual_seed(0)) + 1
     mixed = torch.cat([ids[:1], ids[order]])
+    return _mean(loaded, mixed, logits_of_ids(loaded, mixed))[0]
+
+
+def logits_of_ids(loaded: CausalLM, ids: Any) -> Any:
+    """Return the logits of token ids, int64 of shape (tokens,): float32 of shape (tokens,
+    vocabulary), on the CPU.
+    """
+    import torch
+
     device = next(loaded.model.parameters()).device
     with torch.inference_mode():
-        logits = loaded.model(input_ids=mixed[None].to(device)).logits[0]
-    return _mean(loaded, mixed, logits[-len(mixed) :].float().cpu())[0]
+        logits = loaded.model(input_ids=ids[None].to(device)).logits[0]
+    return logits[-len(ids) :].float().cpu()  # virtual tokens of an adapter come before
 
 
 def losses(loaded: CausalLM) -> Iterator[Loss]:
-    """Yield the losses of fetch's own texts, of those that the tokenizer has words for."""
-    for name, text in TEXTS.items():
-        if has_words_for(loaded.tokenizer, text):
-            yield loss_of(loaded, name, *logits_of(loaded, text))
+    """Yield the losses of those of fetch's own texts that a model foretells best, by the beginnings
+    of all that the tokenizer has words for: the best one, and two more where guessing is worse.
+    """
+    texts = [name for name, text in TEXTS.items() if has_words_for(loaded.tokenizer, text)]
+    for name in _promising(loaded, texts) if texts else ():
+        yield loss_of(loaded, name, *logits_of(loaded, TEXTS[name]))
+
+
+def _promising(loaded: CausalLM, texts: Sequence[str]) -> list[str]:
+    """Return names of texts, the most promising first, having read the beginnings at once."""
+    import torch
+
+    found = [inputs_of(loaded.tokenizer, loaded.model, TEXTS[name])["input_ids"] for name in texts]
+    length = min(_BEGINNING, context_length(loaded.model), *(ids.shape[1] for ids in found))
+    together = torch.cat([ids[:, :length] for ids in found])
+    with torch.inference_mode():
+        logits = loaded.model(input_ids=together).logits[:, -length:].float().cpu()
+    read = zip(texts, together.cpu(), logits)
+    nats = {name: _mean(loaded, ids, one)[0] for name, ids, one in read}
+    best, *others = sorted(texts, key=lambda name: nats[name])
+    guessing = math.log(logits.shape[-1])
+    return [best, *(name for name in others if nats[name] < guessing)][:_TRIED]
 
 
 def has_words_for(tokenizer: Any, text: str) -> bool:

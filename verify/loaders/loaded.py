@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fetcher.verify.loaders import embedding_rows
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights.expectations import check_count
 
@@ -26,13 +27,16 @@ def check(
     wanted: ProbeOptions,
     context: Context,
 ) -> None:
-    """Check that a model of transformers is whole, finite, and as large as the manifest says."""
+    """Check that a model of transformers is whole, finite, and as large as the manifest says; keep
+    what its embeddings hold.
+    """
     check_tensors(model, missing, unused, context)
     counted = sum(parameter.numel() for parameter in model.parameters())
     context.metrics["parameters"] = counted
     if "parameters" in wanted:
         check_count("parameters", counted, wanted["parameters"], context)
-    check_finite("weights", model, context)
+    if check_finite("weights", model, context):
+        embedding_rows.keep(model, context)
 
 
 def check_tensors(

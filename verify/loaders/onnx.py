@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import json_text
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.loaders import LoadError, first_line, is_memory
 from fetcher.verify.weights import onnx_data
@@ -89,9 +90,10 @@ def load(folder: Path, *, device: str = "auto") -> Encoder:
     )
 
 
-def open_session(file: Path, device: str) -> Any:
+def open_session(file: Path, device: str, *, pack: bool = True) -> Any:
     """Return onnxruntime's session of a model, which it computes on `device`.
 
+    `pack`: weights are copied into the order that kernels read fastest, which pays for many runs.
     What the model takes data from must have been judged before (`refuse_elsewhere`). Raises
     LoadError.
     """
@@ -100,6 +102,8 @@ def open_session(file: Path, device: str) -> Any:
     provider = _provider(onnxruntime, device)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # errors are raised as well
+    if not pack:
+        settings.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(str(file), settings, providers=[provider])
     except Exception as error:
@@ -201,7 +205,7 @@ def _provider(onnxruntime: Any, device: str) -> str:
     if device.startswith("cuda") and "CUDAExecutionProvider" not in there:
         raise LoadError(
             f"device {device} is not there: onnxruntime offers {', '.join(there)}",
-            "pip install onnxruntime-gpu, or use the device cpu",
+            f"{pip_install(['onnxruntime-gpu'])}, or use the device cpu",
         )
     wanted = device == "auto" or device.startswith("cuda")
     use = wanted and "CUDAExecutionProvider" in there

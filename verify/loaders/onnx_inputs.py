@@ -29,6 +29,7 @@ _WORD = re.compile(r"\w*")
 _CHANNELS = re.compile(r"c|\w*channels?\w*", re.I)
 _KEPT = re.compile(r"past|cache|present", re.I)
 _SOUND = re.compile(r"(input_values|wave\w*|audio\w*|speech\w*)", re.I)
+_REAL = ("tensor(float)", "tensor(float16)", "tensor(double)")
 _STEP = re.compile(r"t|timesteps?|sigmas?|step", re.I)
 
 
@@ -52,11 +53,14 @@ class Declared(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """The sizes that are tried for axes that have none: pixels a side, tokens, and kept tokens."""
+    """The sizes that are tried for axes that have none: pixels a side, tokens, kept tokens, and
+    samples of a sound, 0 for as many as tokens.
+    """
 
     pixels: int
     tokens: int
     kept: int = 0
+    samples: int = 0
 
 
 # In this order, until the model takes them: some have sizes that nothing declares.
@@ -67,6 +71,7 @@ TRIALS = (
     Sizes(320, 64),
     Sizes(640, 128),
     Sizes(512, 77),
+    Sizes(64, 8, 0, 16_000),
 )
 
 
@@ -184,9 +189,11 @@ def _side(one: Declared, place: int, axis: str, sizes: Sizes) -> int:
     total = re.fullmatch(r"total_\w+", axis)
     if axis and _PAST.search(_last_word(axis)) and not total:
         return sizes.kept
+    rank = len(one.shape)
+    if sizes.samples and 0 < place == rank - 1 and one.type in _REAL:
+        return sizes.samples
     if place == 0 or _BATCH.fullmatch(axis):
         return 1
-    rank = len(one.shape)
     if _KEPT.search(one.name) and rank == 4:
         return sizes.kept
     if total:

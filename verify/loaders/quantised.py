@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.contract.probe_errors import ProbeError, ProbeSkipped
 from fetcher.verify.loaders import LoadError, causal_lm, first_line
 
@@ -45,7 +46,7 @@ def load_quantised(
     own = _LIBRARIES.get(method.name)
     for module, install in ([own] if own else []) + [("accelerate", "accelerate")]:
         if not context.has(module):
-            hint = f"install {install} in the project's environment: pip install {install}"
+            hint = f"install it in the project's environment: {pip_install([install])}"
             _skip(f"it is quantised ({method}), and {module} is not installed", hint, context)
     device = context.device()
     try:

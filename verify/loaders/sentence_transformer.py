@@ -131,8 +131,8 @@ def encoder_of(model: Any) -> Any:
 
 
 def is_static(model: Any) -> bool:
-    """Tell whether the encoder is a table of word vectors, without layers."""
-    return type(model[0]).__name__ == "StaticEmbedding"
+    """Tell whether the encoder is a table of word vectors, or counts words: without layers."""
+    return type(model[0]).__name__ in ("StaticEmbedding", "WordEmbeddings", "BoW")
 
 
 def token_ids(model: Any, sentences: Sequence[str]) -> list[list[int]]:
@@ -141,13 +141,15 @@ def token_ids(model: Any, sentences: Sequence[str]) -> list[list[int]]:
     if hasattr(tokenizer, "encode_batch"):  # of the library tokenizers, as static encoders have it
         found = tokenizer.encode_batch(list(sentences), add_special_tokens=False)
         return [list(one.ids) for one in found]
+    if not callable(tokenizer):  # the library's own, of words between spaces
+        return [list(map(int, tokenizer.tokenize(sentence))) for sentence in sentences]
     return [list(map(int, ids)) for ids in tokenizer(list(sentences))["input_ids"]]
 
 
 def word_vectors(model: Any) -> int | None:
     """Return for how many tokens there is a vector; None if the encoder does not say."""
     encoder = encoder_of(model)
-    if is_static(model):
+    if type(model[0]).__name__ == "StaticEmbedding":
         return int(encoder.embedding.weight.shape[0])
     try:
         return int(encoder.get_input_embeddings().weight.shape[0])

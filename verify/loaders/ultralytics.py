@@ -28,6 +28,12 @@ _LAYERS = re.compile(
     r"|padding|pixelshuffle|pooling|upsampling)\.[A-Z]\w*"
 )
 _SHOWN = 5
+# What a network is told beside its weights, as the file has it: not what a release adds to it.
+_SETTINGS = (
+    "kernel_size", "stride", "padding", "dilation", "groups", "eps", "negative_slope",
+    "normalized_shape", "num_groups", "scale_factor", "mode", "output_size", "nc", "nl", "no",
+    "reg_max", "kpt_shape", "ne", "nm", "npr", "max_det", "end2end", "task",
+)  # fmt: skip
 
 
 def judge(path: Path, allowed: Mapping[str, Sequence[str]]) -> list[str]:
@@ -103,6 +109,30 @@ def _global(name: str) -> tuple[Any, str]:
             f"the installed libraries lack {name}: {first_line(error)}",
             "upgrade ultralytics in the project's environment",
         ) from error
+
+
+def settings(model: Any) -> dict[str, list[str]]:
+    """Return what is set in each module of a network, by the module's name."""
+    found = {}
+    for name, module in model.named_modules():
+        told = [
+            f"{key} {_plain(value)}"
+            for key in _SETTINGS
+            if (value := vars(module).get(key)) is not None and _plain(value)
+        ]
+        if told:
+            found[name] = told
+    return found
+
+
+def _plain(value: Any) -> str:
+    """Return numbers, texts, and lists and tensors of numbers as a text; "" for what else it is."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        parts = [_plain(one) for one in value]
+        return f"[{', '.join(parts)}]" if all(parts) else ""
+    return str(value) if isinstance(value, (bool, int, float, str)) else ""
 
 
 def answer(model: Any, pictures: Any) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm as loader
-from fetcher.verify.loaders import language_checks, language_loss
+from fetcher.verify.loaders import embedding_rows, language_checks, language_loss
 from fetcher.verify.loaders.adapters import attach_adapter, differences
 from fetcher.verify.loaders.loaded import check_tensors
 from fetcher.verify.loaders.other_kinds import other_kind, refuse_other_kinds
 from fetcher.verify.loaders.own_code import tell_of_code
 from fetcher.verify.loaders.quantised import load_quantised
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.probes import transformers_task
-from fetcher.verify.weights import adapters, finite, folders, quantised
+from fetcher.verify.probes import adapter_effect, transformers_task
+from fetcher.verify.weights import adapters, finite, folders, kept_settings, quantised
 from fetcher.verify.weights.expectations import check_count
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 _PROMPT = "The quick brown fox jumps over the lazy dog."
 _NEW_TOKENS = 8
-# Of the logits' spread: a few steps of training move them by a hundredth and more, a rounding of
-# float16 by a thousandth.
-_LEAST_EFFECT = 1e-3
-_ROUNDING = 1e-6
 
 
 class CausalLanguageModel:
@@ -110,6 +106,7 @@ def _check_folder(files: Mapping[str, Path], context: Context) -> Path:
     folders.check_settings(files, folder, context)
     entries = folders.check_weights(files, folder, context)
     quantised.check_tensors(config, entries, context)
+    kept_settings.keep(config, files, folder, context)
     return folder
 
 
@@ -117,8 +114,10 @@ def _run_adapter(request: ProbeRequest, context: Context) -> None:
     context.require("peft")
     context.stage("looking at the adapter")
     config = adapters.read_config(request.files)
+    adapters.keep_settings(config, context)
     folder = folders.folder_of(request.files, adapters.CONFIG, "an adapter")
     folders.check_settings(request.files, folder, context)
+    kept_settings.keep_tokenizer(request.files, folder, context, "adapter's ")
     tensors = folders.check_weights(request.files, folder, context, "adapter_model")
     base_files = _base_files(request)
     base = _check_folder(base_files, context)
@@ -205,6 +204,7 @@ def _check_all(
     if "parameters" in request.options:
         check_count("parameters", numbers, request.options["parameters"], context)
     _check_finite(torch, loaded.model, context)
+    embedding_rows.keep(loaded.model, context)
     tell_of_code(files, loaded, context)
     _check_tokens(loaded, request, context)
     prompt = request.options.get("prompt", _PROMPT)
@@ -226,7 +226,7 @@ def _check_all(
     new_tokens = request.options.get("new_tokens", _NEW_TOKENS)
     language_checks.check_writing(loaded, prompt, new_tokens, last, context)
     if adapters.CONFIG in request.files:
-        _check_effect(loaded, prompt, ids, logits, request, context)
+        adapter_effect.check(loaded, prompt, (ids, logits), request, context)
     else:
         language_checks.check_sense(loaded, (ids, logits), request.options, context)
 
@@ -265,7 +265,11 @@ def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
     same = "".join(back.split()).lower() == "".join(text.split()).lower()
     told = f"{len(ids)} tokens" if same else f"{text!r} came back as {back[:80]!r}"
     context.check(
-        "tokenizer round trip", same, told, "set the probe's `prompt` to text of its language"
+        "tokenizer round trip",
+        same,
+        told,
+        "the tokenizer's files are damaged or of several models, or it has no letters for the "
+        "prompt: set the probe's `prompt` to text of its language",
     )
     if "token_type_ids" in encoded:
         context.warn(
@@ -279,39 +283,3 @@ def _check_tokens(loaded: loader.CausalLM, request: ProbeRequest, context: Conte
         context.warn("padding token", "neither tokenizer nor model has one", hint)
     else:
         context.check("padding token", 0 <= pad < rows, f"id {pad}", hint)
-
-
-def _check_effect(
-    loaded: loader.CausalLM, prompt: str, ids: Any, on: Any, request: ProbeRequest, context: Context
-) -> None:
-    """Compare what the base says with the adapter on, `on`, and off; both have to make sense."""
-    context.stage("comparing with the adapter switched off")
-    with loaded.model.disable_adapter():
-        with context.timed("infer_seconds"):
-            _, off = language_loss.logits_of(loaded, prompt, sys.maxsize)
-        context.fingerprint("base logits", language_loss.kept(off))
-        of_base = {k: v for k, v in request.options.items() if v is False or k != "max_loss"}
-        before = language_checks.check_sense(loaded, (ids, off), of_base, context)
-    if before is not None:
-        language_checks.check_adapted(loaded, before, prompt, request.options, context)
-    change = float((on - off).abs().max() / (off.std() + 1e-12))
-    context.metrics["adapter_change"] = round(change, 6)
-    acts = change >= _LEAST_EFFECT
-    context.check(
-        "the adapter acts",
-        acts,
-        f"logits move by {change:.2g} of their spread" if acts else _idle(loaded.model, change),
-        "it was saved before training, or it is not this base's; take it from a trained checkpoint",
-    )
-
-
-def _idle(model: Any, change: float) -> str:
-    """Say why an adapter does next to nothing."""
-    if change > _ROUNDING:
-        return (
-            f"the logits move by {change:.2g} of their spread with it, less than {_LEAST_EFFECT:g}"
-        )
-    second = [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
-    zeros = bool(second) and not any(bool(parameter.any()) for parameter in second)
-    why = ": all its lora_B tensors are zero" if zeros else ""
-    return f"the logits are the same with and without it{why}"

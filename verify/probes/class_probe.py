@@ -13,7 +13,7 @@ from fetcher.verify.contract import inputs, options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import class_path, obeys, project_code, strict
+from fetcher.verify.loaders import class_path, embedding_rows, obeys, project_code, strict
 from fetcher.verify.pictures import images
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.weights import open_weights
@@ -89,6 +89,9 @@ def _loaded(name: str, request: ProbeRequest, context: Context) -> tuple[Any, ob
         model = model.to(context.device(), context.torch_dtype())
         model = model.eval() or model  # a class may forget to return itself
         obedience.after_eval()
+    if not bad:
+        opened.keep(context, name)
+        embedding_rows.keep(model, context, f"{name}: ")
     return model, obedience
 
 

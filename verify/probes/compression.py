@@ -15,7 +15,7 @@ from fetcher.verify.contract.built_in_probes import METHODS, problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import codec as loader
-from fetcher.verify.loaders import obeys, project_code
+from fetcher.verify.loaders import embedding_rows, obeys, project_code
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import coding
 from fetcher.verify.weights.expectations import check_count
@@ -84,7 +84,9 @@ def _loaded(request: ProbeRequest, context: Context) -> loader.Codec:
     if "parameters" in request.options:
         check_count("parameters", counted, request.options["parameters"], context)
     told = f"NaN or infinity in {listed(bad)}" if bad else ""
-    context.check(f"{name}: finite", not bad, told, "the weights are damaged")
+    if context.check(f"{name}: finite", not bad, told, "the weights are damaged"):
+        opened.keep(context, name)
+        embedding_rows.keep(model, context, f"{name}: ")
     return codec
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import diffusion as loader
+from fetcher.verify.loaders import embedding_rows
 from fetcher.verify.loaders.loaded import check_finite
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.pictures import grids
-from fetcher.verify.weights import folders
+from fetcher.verify.pictures import grids, likeness
+from fetcher.verify.weights import folders, kept_settings
 from fetcher.verify.weights.config_scan import refuse_code
 from fetcher.verify.weights.expectations import check_count
 
@@ -76,6 +77,7 @@ class Diffusion:
                 consent=context.consent(),
             )
         _check_loaded(pipeline, stored, switches, wanted, context)
+        _check_autoencoder(pipeline, context)
         _check_pictures(pipeline, request, context)
 
 
@@ -99,6 +101,7 @@ def _check_parts(
     if not index.get("_class_name"):
         raise ProbeError(f"{_INDEX} names no pipeline (_class_name)", "fetch the artifact again")
     stored: dict[str, list[str]] = {}
+    context.fact("pipeline", str(index["_class_name"]))
     for part, made_of in index.items():
         if part.startswith("_") or not isinstance(made_of, list) or made_of[:1] == [None]:
             continue
@@ -108,7 +111,9 @@ def _check_parts(
                 f"the part {part} ({made_of[1]}) is not laid out",
                 f"add {part}/* to the artifact's `files`, and keep its paths in the layout",
             )
+        kept_settings.keep_part(request.files, folder / part, context, part)
         if any(path.name in _NO_NETWORK for path in there):
+            kept_settings.keep_tokenizer(request.files, folder / part, context, f"{part}: ")
             continue
         stem = "diffusion_pytorch_model" if made_of[0] == "diffusers" else "model"
         try:
@@ -150,12 +155,36 @@ def _check_loaded(
                 what if random else f"{type(network).__name__}, {counted:,} parameters",
                 hint,
             )
-        check_finite(name, network, context)
+        if check_finite(name, network, context):
+            embedding_rows.keep(network, context, f"{name}: ")
 
 
 def _in_another_form(name: str, stored: list[str]) -> bool:
     """Tell whether a name is stored with one more or one less word before it."""
     return any(other.endswith("." + name) or name.endswith("." + other) for other in stored)
+
+
+def _check_autoencoder(pipeline: Any, context: Context) -> None:
+    """Check that the autoencoder gives a photograph back, if it is no toy."""
+    torch = context.require("torch")
+    context.stage("coding a photograph")
+    photograph = likeness.known_picture(torch)
+    with context.timed("infer_seconds"):
+        back = loader.given_back(pipeline, photograph * 2 - 1)
+    if back is None or back.shape != photograph.shape:
+        return
+    if not context.fingerprint("a photograph as it comes back", back):
+        return
+    if sum(one.numel() for one in pipeline.vae.parameters()) < likeness.TRAINED:
+        return
+    likeness.check(
+        context,
+        "vae: a photograph comes back",
+        [photograph],
+        [(back / 2 + 0.5).clamp(0, 1)],
+        "are encoder and decoder of one model, and trained? Fetch vae/ and its config.json from "
+        "one revision",
+    )
 
 
 def _check_pictures(pipeline: Any, request: ProbeRequest, context: Context) -> None:

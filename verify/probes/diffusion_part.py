@@ -5,7 +5,6 @@ What each option means is in `DiffusionPart`.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import options
@@ -13,8 +12,8 @@ from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import diffusion_part as loader
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.pictures import images
-from fetcher.verify.weights import diffusion_fit, diffusion_names, sampled
+from fetcher.verify.pictures import images, likeness
+from fetcher.verify.weights import diffusion_fit, diffusion_names, exact, sampled
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.config_scan import refuse_code
 from fetcher.verify.weights.diffusion_shapes import UnknownShapesError
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from fetcher.verify.weights.diffusion_names import Shapes
 
 _MANY = 0.25  # a share of tensors
-_TRAINED = 10_000_000  # parameters of an autoencoder that is no toy
-_LIKENESS = 0.5  # of a picture and what comes back: trained ones have above 0.9, others some 0
 _FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
 
@@ -91,6 +88,7 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
     context.stage(f"looking at the numbers of {name}")
     with context.timed("check_seconds"):
         sums = [sampled.of_tensor(torch, tensor) for tensor in tensors.values()]
+        bits = {key: exact.of_tensor(torch, tensor) for key, tensor in tensors.items()}
     if not _check_numbers(name, kind, dict(zip(tensors, sums)), context):
         return
     _check_count(name, tensors, request, context)
@@ -100,6 +98,7 @@ def _check_file(name: str, base: Shapes, request: ProbeRequest, context: Context
     context.fact(f"{name}: tensors", sorted((key, list(shape)) for key, shape in shapes.items()))
     kept = [list(one.kept) for one in sums]
     context.fingerprint(f"{name}: numbers", kept, sampled.TOLERANCE)
+    exact.keep(context, name, bits)
     for part in ("unet", "vae") if kind == "checkpoint" else (kind,):
         if part in ("unet", "vae", "controlnet"):
             _try(name, part, tensors, request, context)
@@ -280,18 +279,26 @@ def _try(name: str, part: str, tensors: Tensors, request: ProbeRequest, context:
 def _try_vae(name: str, model: Any, dtype: Any, request: ProbeRequest, context: Context) -> None:
     torch = context.require("torch")
     picture = images.generated(torch, 64, 64, request.seed) * 2 - 1
+    large = sum(one.numel() for one in model.parameters()) >= likeness.TRAINED
+    photograph = likeness.known_picture(torch)
     with context.timed("infer_seconds"):
         back = loader.reconstruction(model, picture.to(context.device(), dtype))
-    if not context.fingerprint(f"{name}: vae", back) or back.shape != picture.shape:
+        shown = (photograph * 2 - 1).to(context.device(), dtype)
+        seen = loader.reconstruction(model, shown) if large else None
+    if not context.fingerprint(f"{name}: vae", back) or seen is None:
         return
-    likeness = float(torch.corrcoef(torch.stack([picture.flatten(), back.flatten()]))[0, 1])
-    context.metrics["likeness"] = round(likeness, 4)
-    large = sum(one.numel() for one in model.parameters()) >= _TRAINED
-    context.check(
+    if not context.fingerprint(f"{name}: vae, a photograph", seen):
+        return
+    restored = (seen / 2 + 0.5).clamp(0, 1)
+    if restored.shape != photograph.shape:
+        return
+    context.metrics["likeness"] = round(likeness.correlation(photograph, restored), 4)
+    likeness.check(
+        context,
         f"{name}: vae answers",
-        math.isfinite(likeness) and (likeness > _LIKENESS or not large),
-        f"a picture comes back with a correlation of {likeness:.2f}",
-        "an autoencoder that was trained gives back what it is shown",
+        [photograph],
+        [restored],
+        "an autoencoder that was trained gives back what it is shown: are its halves of one model?",
     )
 
 

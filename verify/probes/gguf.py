@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.built_in_probes import problems_of
+from fetcher.verify.contract.install_line import pip_install
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import gguf as loader
 from fetcher.verify.loaders import templates
@@ -19,6 +21,7 @@ from fetcher.verify.weights import fileformat, gguf_data, gguf_rules
 from fetcher.verify.weights.choice import with_suffix
 from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.gguf_header import (
+    FLOAT32,
     Array,
     GgufHeader,
     bytes_of,
@@ -46,7 +49,7 @@ _CHANCE = 0.85  # of ln(vocabulary): a loss that no trained model has on a text 
 _MANY = 0.25  # a share of matrices
 # Blocks that were put in between others begin with these at zero, so that they change nothing.
 # Models that tell no kinds of tokens apart, such as RoBERTa, were given a row of zeros for them.
-_MAY_BE_ZERO = re.compile(r".*\.(attn_output|ffn_down)\.weight|token_types\.weight")
+_MAY_BE_ZERO = re.compile(r".*\.(attn_output|ffn_down)\.weight|token_types\.weight|.*\.lora_b")
 # Biases, and the rows of words that a vocabulary was padded with.
 _MAY_END_IN_ZEROS = re.compile(r".*\.bias|(token_embd|output|per_layer_token_embd)\.weight")
 _PAGE = 4096  # bytes
@@ -183,6 +186,8 @@ def _check_rules(model: _Model, context: Context) -> None:
     if not gguf_rules.is_language_model(model.metadata, model.tensors):
         kind = model.metadata.get("general.type", gguf_rules.architecture_of(model.metadata))
         context.check(f"{model.name}: tensors", bool(model.tensors), f"{kind}", "it has none")
+        if wrong := gguf_rules.adapter(model.metadata, model.tensors):
+            context.check(f"{model.name}: adapter", False, "; ".join(wrong[:3]), _MATCHED)
         return
     # A file of the vocabulary alone is what llama.cpp's own tests use.
     if not model.tensors:
@@ -222,6 +227,13 @@ def _check_texts(model: _Model, context: Context) -> None:
                 f"{twice:,} of {len(texts):,} tokens are there twice",
                 "llama.cpp reads only the last of them",
             )
+    scores = model.metadata.get("tokenizer.ggml.scores")
+    if (
+        isinstance(scores, Array)
+        and scores.kind == FLOAT32
+        and _holds_nan(bytes_of(model.first, scores))
+    ):
+        context.check(f"{model.name}: scores", False, "NaN among the tokens' scores", _MATCHED)
     template = model.metadata.get("tokenizer.chat_template")
     if isinstance(template, str) and (wrong := templates.syntax_error(template)):
         context.check(
@@ -230,6 +242,10 @@ def _check_texts(model: _Model, context: Context) -> None:
             wrong,
             "the file was changed since it was converted: fetch it again",
         )
+
+
+def _holds_nan(data: bytes) -> bool:
+    return any(math.isnan(value) for (value,) in struct.iter_unpack("<f", data[: len(data) & ~3]))
 
 
 def _check_wanted(model: _Model, request: ProbeRequest, context: Context) -> None:
@@ -269,7 +285,7 @@ def _numbers(name: str, path: Path, header: GgufHeader, context: Context) -> lis
         context.warn(
             f"{name}: numbers",
             "numpy is not installed, so NaN and infinities were not looked for",
-            "pip install numpy",
+            pip_install(["numpy"]),
         )
     with context.timed("check_seconds"):
         return list(gguf_data.read(numpy, path, header.tensors))
@@ -287,7 +303,7 @@ def _check_numbers(model: _Model, numbers: list[Numbers], context: Context) -> N
 
 
 def _check_zeros(model: _Model, numbers: list[Numbers], context: Context) -> None:
-    weights = [one for one in numbers if one.name.endswith(".weight")]
+    weights = [one for one in numbers if one.name.endswith((".weight", ".lora_b"))]
     zero = [one.name for one in weights if one.zero]
     plain = [name for name in zero if not _MAY_BE_ZERO.fullmatch(name)]
     end = _zeros_at_the_end(numbers)

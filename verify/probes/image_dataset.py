@@ -12,6 +12,7 @@ import random
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders.strict import listed
+from fetcher.verify.pictures import encoded
 from fetcher.verify.weights.choice import matching
 from fetcher.verify.weights.expectations import check_count
 
@@ -42,6 +44,7 @@ _FRAMES, _THUMBS = 200, 16  # of an animation, or pages: decoded, and kept as th
 _PARTS, _VALUES, _ANCHOR = 16, 30, 40.0
 _TOLERANCE = 0.03  # decoders of JPEG differ by 2 levels in a pixel, by 0.3 in a thumbnail's
 _COLOURED = ("RGB", "RGBA", "P", "CMYK", "YCbCr", "1", "L", "LA", "HSV")
+_ORIENTATION = 0x0112  # of EXIF
 _FETCH_AGAIN = "remove these files and fetch the artifact again"
 
 
@@ -77,7 +80,7 @@ class ImageDataset:
         context.stage(f"decoding {len(chosen):,} pictures")
         with context.timed("infer_seconds"):
             seen = _decode_all(chosen, request, context)
-        _judge(seen, wanted, context, sampled=len(chosen) < len(names))
+        _judge(seen, wanted, context, names)
 
 
 PROBE = ImageDataset()
@@ -88,17 +91,20 @@ class _Seen:
     """What one picture is: width, height, mode, format and mean, or why it cannot be decoded.
 
     Pictures with the same `pixels` look the same, whatever their files are like. Those of a
-    `lossless` one are the same wherever it is decoded.
+    `lossless` one are the same wherever it is decoded; of any other one `encoded` tells what they
+    are made of.
     """
 
     name: str
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     format: str = ""
+    form: str = ""  # in words that no release changes
     mean: float = 0.0
     thumb: bytes = b""  # _THUMB a side, of all channels, one frame after the other
     pixels: bytes = b""
     lossless: bool = False
+    encoded: str = ""
     error: str = ""
 
 
@@ -128,7 +134,8 @@ def _decode(pillow: Any, name: str, path: Path) -> _Seen:
             with pillow.open(path) as picture:
                 picture.load()
                 mean = picture.convert("L").resize((1, 1), pillow.Resampling.BOX).getpixel((0, 0))
-                about = (name, picture.size, picture.mode, picture.format or "", float(mean))
+                form = picture.format or ""
+                about = (name, picture.size, picture.mode, form, _form(picture), float(mean))
                 lossless = _is_lossless(picture)
                 thumbs, digest = b"", hashlib.blake2b(digest_size=16)
                 for frame in range(min(getattr(picture, "n_frames", 1), _FRAMES)):
@@ -137,9 +144,26 @@ def _decode(pillow: Any, name: str, path: Path) -> _Seen:
                         picture.load()
                     thumbs += _thumb(pillow, picture) if frame < _THUMBS else b""
                     digest.update(_pixels(picture))
-                return _Seen(*about, thumbs, digest.digest(), lossless)
+                made_of = "" if lossless else encoded.checksum(path.read_bytes(), form)
+                return _Seen(*about, thumbs, digest.digest(), lossless, made_of)
     except Exception as error:  # a damaged picture fails in many ways
         return _Seen(name, error=_in_words(path, error))
+
+
+def _form(picture: Any) -> str:
+    """Return what a file says of a picture besides its pixels, and how coarse a JPEG is."""
+    # As older releases have it; what a GIF becomes is a matter of taste.
+    mode = "I" if picture.mode.startswith("I;16") else picture.mode
+    mode = "" if picture.format == "GIF" else mode
+    turned = 1
+    with suppress(Exception):  # what is no picture need not be sound
+        turned = picture.getexif().get(_ORIENTATION, 1)
+    # Their order is another one in older releases.
+    tables = getattr(picture, "quantization", None) or {}
+    coarse = sorted(value for table in tables.values() for value in table)
+    size = "x".join(map(str, picture.size))
+    frames = getattr(picture, "n_frames", 1)
+    return f"{picture.format} {mode} {size} {frames} {turned} {coarse}"
 
 
 def _is_lossless(picture: Any) -> bool:
@@ -192,10 +216,13 @@ def _in_words(path: Path, error: Exception) -> str:
     return describe(error)
 
 
-def _judge(seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, sampled: bool) -> None:
+def _judge(
+    seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, names: Sequence[str]
+) -> None:
+    """Check and keep what was `seen` of the pictures of these names."""
     broken = [one for one in seen if one.error]
     whole = [one for one in seen if not one.error]
-    of = "sampled pictures" if sampled else "pictures"
+    of = "sampled pictures" if len(seen) < len(names) else "pictures"
     told = [f"{one.name} ({one.error})" for one in broken]
     context.check(
         "every picture decodes",
@@ -219,15 +246,24 @@ def _judge(seen: Sequence[_Seen], wanted: ProbeOptions, context: Context, sample
             _all_are(whole, key, set(options.as_list(wanted[key])), of_one, context)
     if wanted.get("duplicates") is not True:
         _check_copies(whole, wanted.get("duplicates") is None, context)
-    if not broken and not sampled:
-        step = max(1, len(whole) // _PRINTS)
-        context.fingerprint("mean brightness", [one.mean for one in whole[::step]][:_PRINTS], 0.05)
-        context.fact("names", [one.name for one in whole])
-        exact = [(one.name, one.pixels.hex()) for one in whole if one.lossless]
-        if exact:
-            context.fact("pixels of lossless pictures", exact)
-        for name, values in _folded(whole).items():
-            context.fingerprint(name, values, _TOLERANCE)
+    if not broken:
+        _keep(whole, context, names)
+
+
+def _keep(whole: Sequence[_Seen], context: Context, names: Sequence[str]) -> None:
+    """Keep for later runs what pictures are like, and the names of all."""
+    step = max(1, len(whole) // _PRINTS)
+    context.fingerprint("mean brightness", [one.mean for one in whole[::step]][:_PRINTS], 0.05)
+    context.fact("names", list(names))
+    context.fact("forms", [one.form for one in whole])
+    exact = [(one.name, one.pixels.hex()) for one in whole if one.lossless]
+    if exact:
+        context.fact("pixels of lossless pictures", exact)
+    lossy = [(one.name, one.encoded) for one in whole if not one.lossless]
+    if lossy:
+        context.fact("what other pictures are made of", lossy)
+    for name, values in _folded(whole).items():
+        context.fingerprint(name, values, _TOLERANCE)
 
 
 def _folded(whole: Sequence[_Seen]) -> dict[str, list[float]]:

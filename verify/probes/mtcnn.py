@@ -117,6 +117,7 @@ def _load(net: str, name: str, request: ProbeRequest, context: Context) -> Tenso
     told = f"NaN or infinity in {strict.listed(bad)}" if bad else ""
     if not context.check(f"{name}: finite", not bad, told, "the weights are damaged"):
         return None
+    opened.keep(context, net)
     place = {"device": context.device(), "dtype": context.torch_dtype()}
     return {key: tensor.to(**place) for key, tensor in opened.load(opened.tensors).items()}
 

@@ -6,12 +6,13 @@ What each option means is in `Onnx`.
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract import inputs
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import first_line, is_memory, onnx_inputs
+from fetcher.verify.loaders import LoadError, first_line, is_memory, onnx_inputs
 from fetcher.verify.loaders import onnx as loader
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.weights import fileformat, onnx_model, onnx_tensors
@@ -20,6 +21,7 @@ from fetcher.verify.weights.expectations import check_count
 from fetcher.verify.weights.protobuf import UnreadableProtobufError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fetcher.verify.contract.context import Context
@@ -38,6 +40,7 @@ _RANDOM = (
     "Bernoulli",
 )
 _FACTORS = (-1.0, 10.0, -10.0, 1000.0, -1000.0)
+_PLAIN = ("", "ai.onnx.ml")  # domains
 # What leaves nothing of an answer where it finds nothing.
 _CHOOSES = frozenset(["NonMaxSuppression", "EfficientNMS_TRT", "BatchedNMS_TRT"])
 
@@ -82,11 +85,19 @@ def _check_model(name: str, request: ProbeRequest, context: Context) -> None:
             f"it is no whole ONNX model: {error}", "remove the file and fetch the artifact again"
         ) from None
     _refuse_operators(model)
-    if not _check_numbers(name, path, model, request, context):
+    if not _check_whole(name, path, model, request, context):
         return
     context.stage(f"loading {name}")
-    with context.timed("load_seconds"):
-        session = loader.open_session(path, request.device)
+    numpy = context.require("numpy")
+    # Neither waits for the other: both leave Python for as long as they take.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        summing = beside.submit(onnx_tensors.read, numpy, path, model.initializers)
+        session, failure = _session(path, model, request, context)
+        with context.timed("check_seconds"):
+            sums, bad = summing.result()
+    _tell_numbers(name, sums, bad, model, request, context)
+    if failure is not None:  # what is wrong with the file itself was said first
+        raise failure
     context.metrics["device"] = loader.device_of(session)
     declared = [onnx_inputs.Declared(i.name, i.type, tuple(i.shape)) for i in session.get_inputs()]
     told = ", ".join(f"{one.name} {list(one.shape)}" for one in declared)
@@ -114,22 +125,42 @@ def _refuse_operators(model: onnx_model.OnnxModel) -> None:
         )
 
 
-def _check_numbers(
+def _session(
+    path: Path, model: onnx_model.OnnxModel, request: ProbeRequest, context: Context
+) -> tuple[Any, LoadError | None]:
+    """Return onnxruntime's session of a model, or why there is none."""
+    # ONNX's own operators take weights that are computed as well, so in no order of a kernel's.
+    pack = any(one.domain not in _PLAIN for one in model.operators)
+    with context.timed("load_seconds"):
+        try:
+            return loader.open_session(path, request.device, pack=pack), None
+        except LoadError as error:
+            return None, error
+
+
+def _check_whole(
     name: str, path: Path, model: onnx_model.OnnxModel, request: ProbeRequest, context: Context
 ) -> bool:
-    """Check the tensors that a model holds; returns whether it is worth loading."""
+    """Check that all tensors of a model are there; returns whether it is worth loading."""
     told = onnx_tensors.incomplete(path, model.initializers, set(request.files.values()))
-    sound = context.check(
+    return context.check(
         f"{name}: tensors",
         not told,
         "; ".join(told[:3]) or f"{len(model.initializers):,} tensors are whole",
         "add all files of external data to the artifact's `files`, under their own names and of "
         "one revision",
     )
-    if not sound:
-        return False
-    with context.timed("check_seconds"):
-        sums, bad = onnx_tensors.read(context.require("numpy"), path, model.initializers)
+
+
+def _tell_numbers(
+    name: str,
+    sums: Sequence[onnx_tensors.TensorSum],
+    bad: Sequence[str],
+    model: onnx_model.OnnxModel,
+    request: ProbeRequest,
+    context: Context,
+) -> None:
+    """Check the numbers that a model holds, and keep what tells them from others."""
     context.check(
         f"{name}: no NaN",
         not bad,
@@ -144,7 +175,7 @@ def _check_numbers(
         check_count(f"{name}: parameters", count, request.options["parameters"], context)
     context.fact(f"{name}: tensors", sums)
     context.fact(f"{name}: graph", model.graph)
-    return True
+    context.fact(f"{name}: interface", model.interface)
 
 
 def _try(
@@ -319,6 +350,10 @@ def _answer(session: Any, made: Tensors, context: Context) -> Tensors:
         answers = session.run(None, dict(made))
     found, texts = {}, {}
     for name, answer in zip(names, answers):
+        if isinstance(answer, list) and len({getattr(one, "shape", ()) for one in answer}) > 1:
+            parts = {f"{name}.{n}": one for n, one in enumerate(answer)}
+            found.update({key: one for key, one in parts.items() if one.dtype.kind in "fiub"})
+            continue
         table = isinstance(answer, list) and answer and isinstance(answer[0], dict)
         rows = [[one[key] for key in sorted(one)] for one in answer] if table else answer
         values = numpy.asarray(rows)

@@ -9,7 +9,7 @@ from fetcher.verify.contract import json_text
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.regular import read_regular
 from fetcher.verify.loaders.strict import listed
-from fetcher.verify.weights import folders, weights
+from fetcher.verify.weights import folders, kept_settings, weights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +22,11 @@ _OF_A_MODULE = re.compile(r"\d+_\w+/")
 _SUFFIXES = (".safetensors", ".bin")
 # Modules that have no config.json: without settings, or with them under another name.
 _SEVERAL = frozenset({"Router", "Asym"})  # encoders, each in a folder of its own
-_WITHOUT_CONFIG = _SEVERAL | {"Normalize", "StaticEmbedding", "WordEmbeddings"}
+_WITHOUT_CONFIG = _SEVERAL | {"Normalize", "StaticEmbedding"}
+# Others call it after themselves, as lstm_config.json.
+_CONFIG = "config.json"
+# Encoders that are none of transformers' models; a bag of words has no tensors either.
+_OF_WORDS = frozenset({"StaticEmbedding", "WordEmbeddings", "BoW"})
 _SHORTEST = 4  # tokens: two are those that begin and end a text
 _SETTINGS = ("max_seq_length", "do_lower_case")
 _PROMPTS = ("prompts", "default_prompt_name", "similarity_fn_name")
@@ -46,14 +50,16 @@ def check(files: Mapping[str, Path], pooling: str | None, context: Context) -> S
     encoder, kind = _encoder(files, modules)
     place = folder / encoder if encoder else folder
     marker = f"{encoder}config.json"
-    if marker in files and kind != "StaticEmbedding":
+    if marker in files and kind not in _OF_WORDS:
         place = files[marker].parent
-        folders.check_config(files, marker)
+        kept_settings.keep(folders.check_config(files, marker), files, place, context)
+    else:
+        kept_settings.keep_tokenizer(files, place, context)
     folders.check_settings(files, place, context)
     if kind == "Transformer":
         _check_tokenizer_files(place, folder, context)
     tensors: Collection[str] = ()
-    if kind not in _SEVERAL:
+    if kind not in _SEVERAL and kind != "BoW":
         found = folders.check_weights(files, place, context)
         tensors = found or _pickled(files, place, context)
     _check_used(files, modules, context)
@@ -110,13 +116,14 @@ def _encoder(files: Mapping[str, Path], modules: Iterable[ModelConfig]) -> tuple
             found = (prefix, kind or "Transformer")
         if kind in _WITHOUT_CONFIG:
             continue
-        if f"{prefix}config.json" not in files:
+        own = [n for n in files if n.rpartition("/")[0] == prefix[:-1] and n.endswith(_CONFIG)]
+        if not own:
             raise ProbeError(
                 f"modules.json wants a module {kind} in {prefix[:-1] or 'its own folder'}, but "
                 f"{prefix}config.json is not laid out",
                 "add it to the artifact's `files`, and keep sub-folders in the layout",
             )
-        folders.read_json(files[f"{prefix}config.json"], f"{prefix}config.json")
+        folders.read_json(files[own[0]], own[0])
     return found
 
 

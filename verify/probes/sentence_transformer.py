@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import loaded
+from fetcher.verify.loaders import embedding_rows, loaded
 from fetcher.verify.loaders import sentence_transformer as loader
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.probes import sentence_files, sentence_sense
@@ -101,7 +101,9 @@ def _check_weights(
     torch = context.require("torch")
     context.stage("looking at the weights")
     encoder = loader.encoder_of(model)
-    context.metrics["dtype"] = str(next(encoder.parameters()).dtype).replace("torch.", "")
+    first = next(encoder.parameters(), None)  # a bag of words has none
+    dtype = torch.float32 if first is None else first.dtype
+    context.metrics["dtype"] = str(dtype).replace("torch.", "")
     numbers = sum(parameter.numel() for parameter in model.parameters())
     context.metrics["parameters"] = numbers
     if "parameters" in request.options:
@@ -120,6 +122,8 @@ def _check_weights(
         f"NaN or infinity in {listed(bad)}" if bad else "",
         "the weights are damaged, or training diverged",
     )
+    if not bad:
+        embedding_rows.keep(model, context)
 
 
 def _check_names(encoder: Any, tensors: Iterable[str], context: Context) -> None:
@@ -242,7 +246,12 @@ def _check_vectors(model: Any, vectors: Any, request: ProbeRequest, context: Con
             "the model is to normalise its vectors, and does not",
         )
     else:
-        context.check("norms", low > 0, f"{low:.3g} to {high:.3g}; the model does not normalise")
+        told = f"{low:.3g} to {high:.3g}; the model does not normalise"
+        hint = "it knows no word of a text: give sentences of its language in `pairs`"
+        if low <= 0 < high and loader.is_static(model):
+            context.warn("norms", told, hint)
+        else:
+            context.check("norms", low > 0, told, f"the weights are damaged, or {hint}")
 
 
 def _check_ranking(rows: Sequence[tuple[str, str, str, float]], context: Context) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fetcher.verify.contract import options
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.probe_errors import MissingLibraryError, ProbeError
-from fetcher.verify.weights import expectations, sketch
+from fetcher.verify.weights import exact, expectations, sketch
 from fetcher.verify.weights.choice import weight_files
 from fetcher.verify.weights.shards import check_index, weight_sets
 from fetcher.verify.weights.weights import open_weights
@@ -68,12 +68,14 @@ def _check_model(weights: WeightSet, request: ProbeRequest, context: Context) ->
     by_file: dict[str, list[str]] = {}
     nested: tuple[str, ...] = ()
     sketches: dict[str, list[float]] = {}
+    bits: dict[str, exact.Checksum | None] = {}
     for name in weights.files:
         opened = _load(name, request, context)
         if opened is not None:
             if _check_finite(name, opened, request, context):
                 with context.timed("check_seconds"):
                     sketches.update({tensor: opened.sketch(tensor) for tensor in opened.tensors})
+                    bits.update({tensor: opened.checksum(tensor) for tensor in opened.tensors})
             tensors.update(opened.tensors)
             by_file[name] = list(opened.tensors)
             nested = nested or opened.nested_below()
@@ -85,6 +87,7 @@ def _check_model(weights: WeightSet, request: ProbeRequest, context: Context) ->
     if len(by_file) == len(weights.files) and not weights.absent:
         expectations.check(weights.name, tensors, nested, request.options, context)
         _keep(weights.name, tensors, sketches, context)
+        exact.keep(context, weights.name, bits)
     return {info.dtype for info in tensors.values()}
 
 
@@ -94,15 +97,11 @@ def _keep(
     sketches: Mapping[str, list[float]],
     context: Context,
 ) -> None:
-    """Keep names, shapes and values of a model's tensors for later runs.
-
-    Every tensor counts alike, however many numbers it has, or a small one would not be seen.
-    """
+    """Keep names, shapes and values of a model's tensors for later runs."""
     ordered = sorted(tensors)
     context.fact(f"{name}: tensors", {tensor: tensors[tensor].shape for tensor in ordered})
     if set(sketches) == set(tensors):
-        values = [sketches[tensor] for tensor in ordered]
-        context.fingerprint(f"{name}: values", values, sketch.TOLERANCE)
+        sketch.keep(context, f"{name}: values", sketches)
 
 
 def _load(name: str, request: ProbeRequest, context: Context) -> WeightFile | None:

@@ -15,7 +15,7 @@ from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.loaders import causal_lm, is_memory, loaded, tasks, vision
 from fetcher.verify.pictures import images, preparation
 from fetcher.verify.probes import generation, task_knowledge
-from fetcher.verify.weights import folders
+from fetcher.verify.weights import folders, kept_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ class TransformersTask:
             model = model.to(context.device())
         _check_labels(config, context)
         generation.keep_settings(request.files, context)
-        folders.keep_arithmetic(config, context)
+        kept_settings.keep(config, request.files, folder, context)
         with torch.no_grad():
             _Trial(task, folder, config, model, request, context).run()
 

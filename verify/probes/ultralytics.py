@@ -15,7 +15,7 @@ from fetcher.verify.loaders import ultralytics as loader
 from fetcher.verify.loaders.loaded import check_finite
 from fetcher.verify.loaders.strict import listed
 from fetcher.verify.pictures import images
-from fetcher.verify.weights import fileformat
+from fetcher.verify.weights import exact, fileformat, sketch
 from fetcher.verify.weights.choice import with_suffix
 from fetcher.verify.weights.expectations import check_count
 
@@ -64,7 +64,7 @@ PROBE = Ultralytics()
 
 def _check_file(name: str, request: ProbeRequest, context: Context) -> None:
     context.stage(f"looking at {name}")
-    path = request.files[name]
+    torch, path = context.require("torch"), request.files[name]
     if fileformat.identify(path, name) == fileformat.TORCH_ZIP:
         _refuse_damage(path)
     names = loader.judge(path, context.allowed_globals)
@@ -85,6 +85,13 @@ def _check_file(name: str, request: ProbeRequest, context: Context) -> None:
     _check_trained(name, model, context)
     _check_classes(name, model, request, context)
     _try(name, model, request, context)
+    with context.timed("check_seconds"):
+        held = model.state_dict().items()
+        bits = {key: exact.of_tensor(torch, one) for key, one in held}
+        found = {key: sketch.of_blocks(sketch.of_tensor(torch, one.cpu())) for key, one in held}
+    sketch.keep(context, f"{name}: weights", found)
+    exact.keep(context, name, bits)
+    context.fact(f"{name}: settings", loader.settings(model))
 
 
 def _refuse_damage(path: Any) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from fetcher.verify.contract.built_in_probes import problems_of
 from fetcher.verify.contract.context import describe
 from fetcher.verify.contract.probe_errors import ProbeError
-from fetcher.verify.loaders import is_memory, loaded, vision
+from fetcher.verify.loaders import causal_lm, is_memory, loaded, vision
 from fetcher.verify.pictures import images, preparation
 from fetcher.verify.probes import generation
-from fetcher.verify.weights import folders
+from fetcher.verify.weights import folders, kept_settings
 
 if TYPE_CHECKING:
     from fetcher.verify.contract.context import Context
@@ -64,6 +64,7 @@ class VisionLanguage:
             model = model.to(context.device())
         preparation.check(preparation.settings_of(request.files), config, context)
         generation.keep_settings(request.files, context)
+        kept_settings.keep(config, request.files, folder, context)
         pictures = _pictures(request, context)
         with torch.no_grad():
             _ask(model, processor, pictures, request, context)
@@ -169,9 +170,11 @@ def _generate(
 ) -> None:
     context.stage("writing")
     wanted = request.options.get("new_tokens", _NEW_TOKENS)
-    how = {"max_new_tokens": wanted, "do_sample": False, "num_beams": 1}
+    # A penalty may well pass over the likeliest token.
+    how = {"max_new_tokens": wanted, "do_sample": False, "num_beams": 1, "repetition_penalty": 1.0}
+    decoder = getattr(processor, "tokenizer", processor)
     with context.timed("infer_seconds"):
-        output = model.generate(**inputs, **how)
+        output = causal_lm.generate(model, decoder, **inputs, **how)
     written = output[0][inputs["input_ids"].shape[1] :]
     count = len(written)
     context.check("tokens", 0 < count <= wanted, f"{count} new tokens, {wanted} asked for")
@@ -184,6 +187,5 @@ def _generate(
             if agrees
             else (f"token {int(written[0])} was written, {int(logits.argmax())} is the likeliest"),
         )
-    decoder = getattr(processor, "tokenizer", processor)
     answer = decoder.decode(written, skip_special_tokens=True)
     context.table("Answer", ("prompt", "answer"), [(_text(processor, request), answer)])

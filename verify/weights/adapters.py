@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from fetcher.verify.weights.safetensors_header import TensorEntry
 
 CONFIG = "adapter_config.json"
+_IN_MEMORY = re.compile(r"\.lora_(embedding_)?[AB]\.default(\.|$)")
 _PART = re.compile(r"\.lora_(embedding_)?(?P<side>[AB])(\.weight)?$")
 _LAYER = re.compile(r"\.(\d+)\.")
 _SHOWN = 3
+_MOST_TOKENS = 16
+_SETTINGS = (
+    *("peft_type", "task_type", "bias", "use_dora", "use_rslora", "fan_in_fan_out"),
+    *("modules_to_save", "rank_pattern", "alpha_pattern", "trainable_token_indices"),
+)
 _OTHER_BASE = "name the base that it was trained on in the probe's `base`"
 
 
@@ -29,6 +35,30 @@ def read_config(files: Mapping[str, Path]) -> ModelConfig:
     if not isinstance(config.get("peft_type"), str):
         raise ProbeError(f"{CONFIG} names no peft_type", "fetch the artifact again")
     return config
+
+
+def keep_settings(config: ModelConfig, context: Context) -> None:
+    """Keep what an adapter's configuration says of how its tensors act, and warn of one that was
+    trained for another task than writing.
+    """
+    kept = {key: config[key] for key in _SETTINGS if config.get(key)}
+    # Sets are written in any order.
+    context.fact(CONFIG, {k: sorted(v) if isinstance(v, list) else v for k, v in kept.items()})
+    task = config.get("task_type")
+    if task not in (None, "CAUSAL_LM", "FEATURE_EXTRACTION"):
+        context.warn(
+            "task of the adapter",
+            f"{CONFIG} says that it was trained for {task}: its head is not used here",
+            "is it an adapter of a language model?",
+        )
+
+
+def trained_tokens(config: ModelConfig) -> list[int]:
+    """Return tokens whose vectors an adapter was trained for: it may act on them alone."""
+    found = config.get("token_indices") or config.get("trainable_token_indices")
+    by_layer = list(found.values()) if isinstance(found, dict) else [found]
+    listed = [number for numbers in by_layer if isinstance(numbers, list) for number in numbers]
+    return [number for number in listed if isinstance(number, int)][:_MOST_TOKENS]
 
 
 def judge_base_path(
@@ -97,6 +127,13 @@ def check_fit(tensors: Mapping[str, TensorEntry], model: Any, config: ModelConfi
 
     PEFT itself passes over tensors for layers that the base does not have. Raises ProbeError.
     """
+    in_memory = [name for name in tensors if _IN_MEMORY.search(name)]
+    if in_memory:
+        raise ProbeError(
+            f"its tensors are named as in memory, such as {in_memory[0]}: PEFT looks for names "
+            "without 'default', and silently leaves out the others",
+            "save it by the model's save_pretrained",
+        )
     parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, entry in tensors.items():
         match = _PART.search(name)

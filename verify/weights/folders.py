@@ -13,7 +13,7 @@ from fetcher.verify.contract import json_text
 from fetcher.verify.contract.pickles import refused_globals
 from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.regular import read_regular
-from fetcher.verify.weights import zero_tail
+from fetcher.verify.weights import exact, experts, zero_tail
 from fetcher.verify.weights.fileformat import TORCH_PICKLE, TORCH_ZIP, identify
 from fetcher.verify.weights.safetensors_header import TensorEntry, read_header
 from fetcher.verify.weights.shards import check_index, weight_sets
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.foreign import ModelConfig
 
 _FETCH_AGAIN = "fetch the artifact again"
+_NO_TABLE = "is not a table of settings"
 _TEXT_LIMIT = 64 * 1024 * 1024  # bytes: larger JSON is no configuration
 # What libraries pass over without a word where it is no JSON, or not what they look for.
 _SETTINGS = (
@@ -33,13 +34,6 @@ _SETTINGS = (
     *("added_tokens.json", "chat_template.json", "preprocessor_config.json"),
     *("processor_config.json", "video_preprocessor_config.json", "quantize_config.json"),
     *("quant_config.json",),
-)
-
-
-_ARITHMETIC = (
-    *("hidden_act", "activation_function", "activation", "feed_forward_proj", "dense_act_fn"),
-    *("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "num_attention_heads"),
-    *("num_key_value_heads", "position_embedding_type"),
 )
 
 
@@ -104,7 +98,7 @@ def read_json(path: Path, name: str) -> ModelConfig:
             f"{name} is not valid JSON{page or pointer}: {error}", _FETCH_AGAIN
         ) from None
     if not isinstance(found, dict):
-        raise ProbeError(f"{name} is not a table of settings", _FETCH_AGAIN)
+        raise ProbeError(f"{name} {_NO_TABLE}", _FETCH_AGAIN)
     return found
 
 
@@ -129,7 +123,7 @@ def check_config(files: Mapping[str, Path], name: str) -> ModelConfig:
 
 def check_settings(files: Mapping[str, Path], folder: Path, context: Context) -> None:
     """Check that the settings that lie in a model's folder are JSON: libraries that cannot read
-    them take settings of their own.
+    them take settings of their own. Raises ProbeError for JSON that is no table.
     """
     here = {path.name: name for name, path in files.items() if path.parent == folder}
     for base in _SETTINGS:
@@ -137,15 +131,10 @@ def check_settings(files: Mapping[str, Path], folder: Path, context: Context) ->
             try:
                 read_json(files[here[base]], here[base])
             except ProbeError as error:
+                if error.reason.endswith(_NO_TABLE):  # which they cannot pass over
+                    raise
                 told = f"{error.reason}; libraries silently take other settings then"
                 context.check("settings are readable", False, told, error.hint)
-
-
-def keep_arithmetic(config: ModelConfig, context: Context) -> None:
-    """Keep what config.json says of how a model computes that no tensor shows: in small models, and
-    with small numbers, another activation moves the answer by next to nothing.
-    """
-    context.fact("settings of layers", {key: config[key] for key in _ARITHMETIC if key in config})
 
 
 def check_weights(
@@ -191,13 +180,15 @@ def check_weights(
             )
         if one.sharded:
             told.append(_about(str(one.index), lambda one=one: check_index(one, here, by_file)))
+    headers = {here[name]: header for name, header in by_file.items()}
+    experts.keep(headers, context)
+    exact.keep_packed(headers, context)
     pickles = [n for n in by_name if n.endswith(".bin") and n.startswith(("pytorch_model", stem))]
     if pickles:
         size = sum(by_name[n][1].stat().st_size for n in pickles)
         told.append(
             f"{', '.join(sorted(pickles)[:3])} ({size:,} bytes) is never read beside safetensors"
         )
-        headers = {here[name]: header for name, header in by_file.items()}
         compared = warn_of_twins(headers, [by_name[n] for n in sorted(pickles)], context)
         told.extend(filter(None, [compared]))
     context.check("weights are whole", True, "; ".join(told))

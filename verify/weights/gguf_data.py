@@ -80,11 +80,39 @@ def _scales(numpy: Any, piece: bytes, tensor: GgufTensor) -> tuple[int, float, i
         ]
         bad = sum(int(((one & _EXPONENT) == _EXPONENT).sum()) for one in scales)
         values = scales[0].view("<f2")
+    elif tensor.kind in _OTHER_SCALES:
+        blocks = numpy.frombuffer(piece, dtype="u1").reshape(-1, tensor.type.size)
+        return int(_OTHER_SCALES[tensor.kind](numpy, blocks).sum()), 0.0, 0
     else:
         return 0, 0.0, 0
     if bad:
         return bad, 0.0, 0
     return 0, float(numpy.abs(values).sum(dtype="float64")), values.size
+
+
+def _of_q8_k(numpy: Any, blocks: Any) -> Any:
+    scales = numpy.ascontiguousarray(blocks[:, :4]).view("<f4")
+    return ~numpy.isfinite(scales)
+
+
+def _of_iq1_m(numpy: Any, blocks: Any) -> Any:
+    """The scale's four digits stand at the ends of four words."""
+    words = numpy.ascontiguousarray(blocks[:, 48:56]).view("<u2")
+    return ((words[:, 3] & 0xF000) | ((words[:, 2] & 0xF000) >> 4)) & _EXPONENT == _EXPONENT
+
+
+def _of_mxfp4(numpy: Any, blocks: Any) -> Any:
+    return blocks[:, 0] == 0xFF  # a power of two; this one stands for NaN
+
+
+def _of_nvfp4(numpy: Any, blocks: Any) -> Any:
+    return (blocks[:, :4] & 0x7F) == 0x7F  # NaN of eight bits
+
+
+# Of each block, whether its scales, which are no 16-bit floats, are not finite.
+_OTHER_SCALES = {
+    "Q8_K": _of_q8_k, "IQ1_M": _of_iq1_m, "MXFP4": _of_mxfp4, "NVFP4": _of_nvfp4,
+}  # fmt: skip
 
 
 def _plain(numpy: Any, piece: bytes, kind: str) -> Any:

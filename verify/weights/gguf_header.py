@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
+FLOAT32 = 6
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
     0: "B",

@@ -58,6 +58,7 @@ _NO_LAST_NORM = ("bert", "olmo")
 _EMBEDDING, _OUTPUT, _LAST_NORM = "token_embd.weight", "output.weight", "output_norm.weight"
 _AS_WIDE = re.compile(r"(blk\.\d+\.(attn|ffn)_norm|output_norm|token_embd_norm|output)\.weight")
 _LARGEST_EPSILON = 0.1
+_HALF = re.compile(r"\.lora_[ab]$")
 _FEED_FORWARD = ("ffn_up.weight", "ffn_gate.weight", "ffn_down.weight")
 _BY_HEADS = ("attn_q.weight", "attn_k.weight", "attn_v.weight")
 _SHOWN = 5
@@ -121,6 +122,13 @@ def _heads(metadata: Metadata, arch: str) -> list[str]:
             told.append(
                 f"{_shown(heads)} heads cannot share {_shown(of_keys)} heads of keys and values"
             )
+    turned = metadata.get(f"{arch}.rope.dimension_count")
+    width = metadata.get(f"{arch}.embedding_length")
+    size = metadata.get(f"{arch}.attention.key_length")
+    if not is_whole_number(size) and is_whole_number(width) and is_whole_number(heads) and heads:
+        size = width // heads
+    if arch in _UNIFORM and is_whole_number(turned) and is_whole_number(size) and turned > size:
+        told.append(f"{arch}.rope.dimension_count is {turned}, a head has {size}")
     base = metadata.get(f"{arch}.rope.freq_base")
     if base is not None and not (isinstance(base, float) and base > 0):
         told.append(f"{arch}.rope.freq_base is {_shown(base)}")
@@ -248,6 +256,26 @@ def _of_heads(short: str, rows: int, metadata: Metadata, arch: str) -> str:
         size = width // heads if is_whole_number(width) else 0
     wanted = count * size
     return "" if rows == wanted else f"{_shown(count)} heads need {wanted} rows"
+
+
+def adapter(metadata: Metadata, tensors: Tensors) -> list[str]:
+    """Complain of halves of a LoRA that are missing, or of different ranks."""
+    if metadata.get("adapter.type") != "lora":
+        return []
+    told = []
+    halves = {name.rpartition(".")[0]: name for name in tensors if _HALF.search(name)}
+    for stem in halves:
+        first, second = (f"{stem}.lora_{end}" for end in "ab")
+        told += [f"{name} is missing" for name in (first, second) if name not in tensors]
+        # The embedding's first half stands on its side.
+        if first in tensors and second in tensors and stem != _EMBEDDING:
+            one, other = tensors[first].shape, tensors[second].shape
+            if one[1:] != other[:1]:
+                told.append(f"{first} is {list(one)}, {second} {list(other)}")
+    alpha = metadata.get("adapter.lora.alpha")
+    if not isinstance(alpha, float) or not 0 < abs(alpha) < float("inf"):
+        told.append(f"adapter.lora.alpha is {_shown(alpha)}")
+    return told
 
 
 def tokenizer(metadata: Metadata, tensors: Tensors) -> list[str]:

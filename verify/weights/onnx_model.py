@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetcher.verify.contract.regular import open_regular
 from fetcher.verify.weights.protobuf import Field, UnreadableProtobufError, fields, varint
@@ -45,6 +45,7 @@ _LOOKUPS = {
     "GatherBlockQuantized": {1: 0},
     "EmbedLayerNormalization": {0: 2, 1: 4},
 }
+_OF_THE_FILE = frozenset(["author", "date", "description", "docs", "license", "version"])
 _PASSING = frozenset(["Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten"])
 
 
@@ -91,7 +92,9 @@ class OnnxModel:
     with the tensors that nodes hold themselves.
 
     `rows` are the least numbers of rows of the tables that an input of the model looks up in.
-    `graph` is a digest of all nodes and what is set in them, but for the tensors.
+    `graph` is a digest of all nodes and what is set in them, but for the tensors; `interface` of
+    what else its users rely on: inputs and outputs in their order, releases of operators, and what
+    exporters note beside it, such as the names of classes.
     """
 
     operators: set[Operator] = field(default_factory=set)
@@ -99,6 +102,7 @@ class OnnxModel:
     initializers: list[Initializer] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     graph: str = ""
+    interface: str = ""
 
 
 def read(file: Path) -> OnnxModel:
@@ -116,6 +120,7 @@ class _Reader:
         self._data = data
         self._found = OnnxModel()
         self._digest = hashlib.sha256()
+        self._interface = hashlib.sha256()
 
     def model(self, size: int) -> OnnxModel:
         graphs = 0
@@ -125,9 +130,12 @@ class _Reader:
                 self._graph(one, 1)
             elif one.field == 25 and one.number is None:
                 self._function(one)
+            elif one.field == 8 or (one.field == 14 and not self._is_of_the_file(one)):
+                self._note(self._data[one.start : one.end], self._interface)
         if not graphs:
             raise UnreadableProtobufError("it holds no graph")
         self._found.graph = self._digest.hexdigest()[:16]
+        self._found.interface = self._interface.hexdigest()[:16]
         return self._found
 
     def _inner(self, one: Field) -> Iterator[Field]:
@@ -157,6 +165,8 @@ class _Reader:
                     tables.setdefault(made.name, made.shape)
             elif one.field == 15:
                 self._sparse(one)
+            elif one.field in (11, 12):
+                self._note(self._data[one.start : one.end], self._interface)
         if depth == 1:
             self._look_ups(nodes, tables)
 
@@ -220,8 +230,13 @@ class _Reader:
             if one.field in (1, 2) and one.number is None:
                 self._found.initializers.append(self._initializer(one))
 
-    def _note(self, what: bytes) -> None:
-        self._digest.update(b"%d:" % len(what) + what)
+    def _is_of_the_file(self, entry: Field) -> bool:
+        """Tell whether an entry of the metadata says who made the file, when, and by what."""
+        keys = [one for one in self._inner(entry) if one.field == 1 and one.number is None]
+        return any(self._text(one).lower() in _OF_THE_FILE for one in keys)
+
+    def _note(self, what: bytes, digest: Any = None) -> None:
+        (digest or self._digest).update(b"%d:" % len(what) + what)
 
     def _function(self, function: Field) -> None:
         name, domain = "", ""

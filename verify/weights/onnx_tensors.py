@@ -18,8 +18,11 @@ from fetcher.verify.weights.onnx_model import TYPES, Initializer
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
+    from typing import List, Tuple
 
-_PIECE = 32 << 20  # bytes
+    TensorSum = Tuple[str, int, List[int], int]  # name, type, shape, checksum
+
+_PIECE = 1 << 20  # bytes: what was summed up is still in a core's cache when NaN is looked for
 _LISTS = {4: "float32", 10: "float64"}  # numbers of a tensor that stand in the model as they are
 
 
@@ -60,7 +63,7 @@ def incomplete(file: Path, tensors: Sequence[Initializer], laid_out: Collection[
 
 def read(
     numpy: Any, file: Path, tensors: Sequence[Initializer]
-) -> tuple[list[tuple[str, int, list[int], int]], list[str]]:
+) -> tuple[list[TensorSum], list[str]]:
     """Return name, type, shape and checksum of each tensor, and the names of those that hold NaN.
 
     Infinities are no fault: masks have them. Raises OSError, and ProbeError for external data that
@@ -110,9 +113,9 @@ def _of_tensor(numpy: Any, data: mmap.mmap, one: Initializer) -> tuple[int, bool
     parts = [(begin, min(begin + _PIECE, end), dtype) for begin in range(one.begin, end, _PIECE)]
     parts += [(begin, stop, _LISTS.get(kind, "")) for kind, begin, stop in one.lists]
     for begin, stop, held in parts:
-        piece = data[begin:stop]
-        checksum = zlib.crc32(piece, checksum)
-        broken = broken or bool(count_nan_in_bytes(numpy, piece, held))
+        with memoryview(data) as whole, whole[begin:stop] as piece:
+            checksum = zlib.crc32(piece, checksum)
+            broken = broken or bool(count_nan_in_bytes(numpy, piece, held))
     return checksum, broken
 
 

@@ -11,11 +11,13 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fetcher.verify.contract.signs import ROW, like, signs
+from fetcher.verify.contract.signs import ROW, like, one_thread, signs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from fetcher.verify.contract.context import Context
 
 _LABELS = tuple(f"fetch tensor sketch {level}" for level in range(4))
 BLOCK = 128 * ROW  # stays in a core's cache
@@ -26,17 +28,29 @@ _LEAST = 1e-6  # root mean square below which a tensor counts as zeros
 TOLERANCE = 1e-5
 
 
+def keep(context: Context, name: str, sketches: Mapping[str, list[float]]) -> None:
+    """Keep the numbers of several tensors, by their names, as one fingerprint.
+
+    Every tensor counts alike, however many numbers it has, or a small one would not be seen. What
+    a probe draws or answers hides what a weight does elsewhere; this does not.
+    """
+    if sketches:
+        values = [sketches[tensor] for tensor in sorted(sketches)]
+        context.fingerprint(name, values, TOLERANCE)
+
+
 def of_blocks(blocks: Iterable[Any]) -> list[float]:
     """Return the numbers of one tensor, given as flat float arrays (torch or numpy) of BLOCK
     values, the last one shorter. NaN and infinities count as zeros.
     """
     sums, squares, count = [0.0] * _SUMS, 0.0, 0
-    for number, block in enumerate(blocks):
-        part, squared = _sums(block, number)
-        if not math.isfinite(squared):
-            part, squared = _sums(_cleared(block), number)
-        sums = [a + b for a, b in zip(sums, part)]
-        squares, count = squares + squared, count + len(block)
+    with one_thread():
+        for number, block in enumerate(blocks):
+            part, squared = _sums(block, number)
+            if not math.isfinite(squared):
+                part, squared = _sums(_cleared(block), number)
+            sums = [a + b for a, b in zip(sums, part)]
+            squares, count = squares + squared, count + len(block)
     typical = math.sqrt(squares / count) if count else 0.0
     scale = typical * math.sqrt(count)
     level = math.log10(max(typical, _LEAST))

@@ -25,6 +25,7 @@ from fetcher.verify.contract.probe_errors import ProbeError
 from fetcher.verify.contract.releases import SAFE_TORCH, version
 from fetcher.verify.weights import (
     arrays,
+    exact,
     fileformat,
     finite,
     nested,
@@ -87,6 +88,19 @@ class WeightFile:
     def sketch(self, name: str) -> list[float]:
         """Return a few numbers by which a tensor's values are known again (see sketch.py)."""
         raise NotImplementedError
+
+    def checksum(self, name: str) -> exact.Checksum | None:
+        """Return what tells a tensor's bits, None where sums with tolerance do (see exact.py)."""
+        raise NotImplementedError
+
+    def keep(self, context: Context, title: str, names: Mapping[str, str] | None = None) -> None:
+        """Keep all values for later runs; `names` leads from other names to the file's."""
+        wanted = {name: name for name in self.tensors} if names is None else names
+        with context.timed("check_seconds"):
+            found = {short: self.sketch(name) for short, name in wanted.items()}
+            bits = {short: self.checksum(name) for short, name in wanted.items()}
+        sketch.keep(context, f"{title}: weights", found)
+        exact.keep(context, title, bits)
 
     def load(self, names: Iterable[str]) -> Tensors:
         """Return tensors by name, on the CPU; where the file is mapped they are read when used."""
@@ -159,6 +173,14 @@ class _SafetensorsFile(WeightFile):
             return sketch.of_bytes(self._path, entry.begin, entry.end)
         return sketch.of_blocks(sketch.of_tensor(self._torch, self._file.get_tensor(name)))
 
+    def checksum(self, name: str) -> exact.Checksum | None:
+        entry = self._entries[name]
+        if _is_tiny(entry):
+            return exact.of_bytes(self._path, entry.begin, entry.end, entry.dtype)
+        if not exact.is_exact(entry.dtype):
+            return None
+        return exact.of_tensor(self._torch, self._file.get_tensor(name))
+
     def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._file.get_tensor(name) for name in names}
 
@@ -182,6 +204,10 @@ class _MappedFile(WeightFile):
         entry = self._entries[name]
         data = self._bytes[entry.begin : entry.end]
         return sketch.of_blocks(sketch.of_buffer(self._numpy, data, entry.dtype))
+
+    def checksum(self, name: str) -> exact.Checksum | None:
+        entry = self._entries[name]
+        return exact.of_buffer(self._numpy, self._bytes[entry.begin : entry.end], entry.dtype)
 
     def load(self, names: Iterable[str]) -> Tensors:
         lacking = [name for name in ("torch", "safetensors") if not self._context.has(name)]
@@ -224,6 +250,9 @@ class _TorchFile(WeightFile):
 
     def sketch(self, name: str) -> list[float]:
         return sketch.of_blocks(sketch.of_tensor(self._torch, self._found[name]))
+
+    def checksum(self, name: str) -> exact.Checksum | None:
+        return exact.of_tensor(self._torch, self._found[name])
 
     def load(self, names: Iterable[str]) -> Tensors:
         return {name: self._found[name] for name in names}

@@ -1,4 +1,4 @@
-"""Artifacts that look right, and what each probe says of them; docs/verify.md has the same table.
+"""Artifacts that look right, and what each probe says of them, as docs/wrong-artifacts.md has it.
 
 A module a probe, with `CASES`. `test_wrong.py` runs them all.
 """
@@ -20,10 +20,10 @@ Make = Callable[[Path], ProbeRequest]
 class Case:
     """One artifact, made in an empty folder, and what the probe must say of it.
 
-    `what` is its name in docs/verify.md. `says`: words of a failed check, where the probe sees it
-    by itself; empty: it passes alone, and differs from what `right` gave and was stored. A case
-    without `right` that says nothing is a right one, which passes. `needs` are a library and its
-    first release that can make or load it.
+    `what` is its name in docs/wrong-artifacts.md. `says`: words of a failed check, where the probe
+    sees it by itself; empty: it passes alone, and differs from what `right` gave and was stored. A
+    case without `right` that says nothing is a right one, which passes. `needs` are a library and
+    its first release that can make or load it.
     """
 
     probe: str
@@ -44,7 +44,7 @@ class Case:
 
     @property
     def verdict(self) -> str:
-        """The word of docs/verify.md: `fails`, `golden` or `passes`."""
+        """The word of docs/wrong-artifacts.md: `fails`, `golden` or `passes`."""
         return "fails" if self.says else "golden" if self.right else "passes"
 
 

@@ -1,4 +1,4 @@
-"""Writes the table of docs/verify.md anew: `python -m tests.verify.wrong`."""
+"""Writes the table of docs/wrong-artifacts.md anew: `python -m tests.verify.wrong`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.verify.wrong import all_cases
 
-_PAGE = Path(__file__).parents[3] / "docs" / "verify.md"
+_PAGE = Path(__file__).parents[3] / "docs" / "wrong-artifacts.md"
 _HEAD = "| probe | artifact | verdict |\n|---|---|---|\n"
 
 

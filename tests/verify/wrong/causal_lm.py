@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ def trained(seed: int = 0) -> Path:
     """A GPT-NeoX that has learnt a story."""
     folder = Path(_place().name) / f"trained-{seed}"
     textmodels.gpt_neox(folder, seed=seed, steps=60)
+    return folder
+
+
+@cache
+def trained_bart() -> Path:
+    """The second half of a BART, which writes without the first."""
+    folder = Path(_place().name) / "bart"
+    textmodels.bart_decoder(folder, steps=60)
     return folder
 
 
@@ -147,6 +156,11 @@ def untrained(folder: Path, **options: Any) -> ProbeRequest:
 def forgotten(folder: Path) -> None:
     shutil.rmtree(folder)
     textmodels.gpt_neox(folder)
+
+
+def of_bart(folder: Path) -> ProbeRequest:
+    shutil.copytree(trained_bart(), folder)
+    return request("causal-lm", folder)
 
 
 def of_bytes(folder: Path) -> ProbeRequest:
@@ -276,7 +290,20 @@ def adapter(method: str = "LoraConfig", **how: Any) -> Path:
             spread = 0.05 if parameter.dim() > 1 else 0.02
             parameter.data += torch.randn(parameter.shape) * spread
     made.save_pretrained(folder)
+    if how.get("bias"):
+        _with_biases(folder, made)
     return folder
+
+
+def _with_biases(folder: Path, made: Any) -> None:
+    """Have the biases saved: releases of PEFT before 0.15 do not, but read them."""
+
+    def alter(tensors: dict[str, torch.Tensor]) -> None:
+        for name, one in made.named_parameters():
+            if one.requires_grad and name.endswith(".bias"):
+                tensors[name] = one.detach().clone()
+
+    change(folder, alter)
 
 
 def on_base(
@@ -299,6 +326,11 @@ def lora(spoil: Spoil = lambda folder: None, base: Spoil = lambda folder: None, 
 
 def method(name: str, **how: Any) -> Make:
     return lambda folder: on_base(folder, adapter(name, **how))
+
+
+def in_float32(make: Make) -> Make:
+    """For what older releases of PEFT cannot compute in float16."""
+    return lambda folder: replace(make(folder), dtype="float32")
 
 
 def without(part: str) -> Spoil:
@@ -346,8 +378,7 @@ _TEMPLATE = model(write("chat_template.jinja", TEMPLATE))
 _AUTO = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
 _NO_SENSE = "it foretells text"
 _NEOX = ("query_key_value",)
-# Older ones do not save biases, and crash with float16 (OFT) and GPT-NeoX's cache (prefixes).
-_PEFT = ("peft", "0.15")
+_PEFT = ("peft", "0.15")  # older ones crash with GPT-NeoX's cache
 
 
 def _sense() -> list[Case]:
@@ -355,6 +386,7 @@ def _sense() -> list[Case]:
     return [
         Case("causal-lm", "a small trained GPT-NeoX", _RIGHT),
         Case("causal-lm", "a Llama of bytes", of_bytes),
+        Case("causal-lm", "the decoder of a BART", of_bart),
         Case("causal-lm", "no training", untrained, _RIGHT, _NO_SENSE),
         Case("causal-lm", "permuted embeddings", model(permuted_embeddings), _RIGHT, _NO_SENSE),
         Case("causal-lm", "another tokenizer's order", model(other_order), _RIGHT, _NO_SENSE),
@@ -534,7 +566,7 @@ def _adapters() -> list[Case]:
     return [
         Case("causal-lm", "a LoRA", _ADAPTED),
         Case("causal-lm", "a LoRA of one layer", lora(layers_to_transform=(0,))),
-        Case("causal-lm", "a LoRA with biases", lora(bias="lora_only"), needs=_PEFT),
+        Case("causal-lm", "a LoRA with biases", lora(bias="lora_only")),
         Case(
             "causal-lm", "a LoRA with modules_to_save", lora(modules_to_save=("final_layer_norm",))
         ),
@@ -543,14 +575,10 @@ def _adapters() -> list[Case]:
             "causal-lm", "an IA³", method("IA3Config", target_modules=_NEOX, feedforward_modules=())
         ),
         *(
-            Case(
-                "causal-lm",
-                f"PEFT's {name}",
-                method(f"{name}Config", target_modules=_NEOX),
-                needs=needs,
-            )
-            for name, needs in (("LoHa", None), ("LoKr", None), ("OFT", _PEFT), ("Vera", None))
+            Case("causal-lm", f"PEFT's {name}", method(f"{name}Config", target_modules=_NEOX))
+            for name in ("LoHa", "LoKr", "Vera")
         ),
+        Case("causal-lm", "PEFT's OFT", in_float32(method("OFTConfig", target_modules=_NEOX))),
         Case(
             "causal-lm", "an AdaLoRA", method("AdaLoraConfig", target_modules=_NEOX, total_step=10)
         ),

@@ -266,6 +266,89 @@ def _sound(folder: Path) -> ProbeRequest:
     return _made(folder, quantized=None, held=features, arch="wavtokenizer-dec", say=say)
 
 
+def _of_type(name: str) -> Callable[[Path], ProbeRequest]:
+    """A file of one tensor whose bytes are all set: each of its scales is NaN or infinite."""
+
+    def make(folder: Path) -> ProbeRequest:
+        kind = gguf.GGMLQuantizationType[name]
+        size = gguf.GGML_QUANT_SIZES[kind][1]
+        packed = np.full((4, 8 * size), 255, "uint8")
+        return _named(folder, "flux", lambda w: w.add_tensor("img.weight", packed, raw_dtype=kind))
+
+    return make
+
+
+def _named(
+    folder: Path, arch: str, fill: Callable[[gguf.GGUFWriter], object], kind: str = "model"
+) -> ProbeRequest:
+    folder.mkdir()
+    writer = gguf.GGUFWriter(folder / "m.gguf", arch)
+    writer.add_type(kind)
+    fill(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return request("gguf", folder)
+
+
+def _adapter(
+    change: Callable[[Tensors], object] = dict, alpha: float = 16.0
+) -> Callable[[Path], ProbeRequest]:
+    """A LoRA as llama.cpp converts them."""
+
+    def make(folder: Path) -> ProbeRequest:
+        halves: Tensors = {}
+        for n in range(BLOCKS):
+            stem = f"blk.{n}.attn_q.weight"
+            halves[f"{stem}.lora_a"] = tensors()[stem][:4].copy()
+            halves[f"{stem}.lora_b"] = tensors()[stem][:, :4].copy()
+        change(halves)
+
+        def fill(writer: gguf.GGUFWriter) -> None:
+            writer.add_string("adapter.type", "lora")
+            writer.add_float32("adapter.lora.alpha", alpha)
+            for name, values in halves.items():
+                writer.add_tensor(name, values)
+
+        return _named(folder, "llama", fill, "adapter")
+
+    return make
+
+
+def _zeroed(made: Tensors) -> None:
+    made.update({n: np.zeros_like(one) for n, one in made.items() if n.endswith("lora_b")})
+
+
+def _projector(folder: Path) -> ProbeRequest:
+    """What reads pictures for a language model."""
+
+    def fill(writer: gguf.GGUFWriter) -> None:
+        writer.add_bool("clip.has_vision_encoder", True)
+        writer.add_uint32("clip.vision.block_count", BLOCKS)
+        for n in range(BLOCKS):
+            values: np.ndarray[Any, Any] = tensors()[f"blk.{n}.attn_q.weight"].astype("float16")
+            writer.add_tensor(f"v.blk.{n}.attn_q.weight", values)
+
+    return _named(folder, "clip", fill, "mmproj")
+
+
+def _experts(folder: Path) -> ProbeRequest:
+    def change(made: Tensors) -> None:
+        for n in range(BLOCKS):
+            for part in ("gate", "up", "down"):
+                one = made.pop(f"blk.{n}.ffn_{part}.weight")
+                made[f"blk.{n}.ffn_{part}_exps.weight"] = np.stack([one, -one])
+            made[f"blk.{n}.ffn_gate_inp.weight"] = np.ones((2, WIDTH), "float32")
+
+    def say(writer: gguf.GGUFWriter) -> None:
+        keys(writer)
+        writer.add_expert_count(2)
+        writer.add_expert_used_count(1)
+
+    return held(change, say=say, quantized=None)(folder)
+
+
 def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
     return Case("gguf", what, make, whole, says)
 
@@ -413,5 +496,52 @@ CASES = [
         "tokens without their texts",
         said(_put("tokenizer.ggml.tokens", [""] * WORDS)),
         "are there twice",
+    ),
+    Case("gguf", "an output that is the embedding", held(lambda made: made.pop("output.weight"))),
+    Case("gguf", "experts", _experts),
+    Case("gguf", "a LoRA", _adapter()),
+    Case("gguf", "a projector of pictures", _projector),
+    *(
+        Case("gguf", f"scales of {name} that are not finite", _of_type(name), None, "NaN or infin")
+        for name in ("Q4_K", "Q6_K", "Q8_K", "IQ1_M", "MXFP4", "NVFP4", "BF16")
+    ),
+    Case("gguf", "a LoRA of zeros", _adapter(_zeroed), _adapter(), "nothing but zeros"),
+    Case(
+        "gguf",
+        "a LoRA with half of a pair",
+        _adapter(lambda made: made.pop("blk.1.attn_q.weight.lora_b")),
+        _adapter(),
+        "lora_b is missing",
+    ),
+    Case(
+        "gguf",
+        "a LoRA with halves of two ranks",
+        _adapter(lambda made: made.update({"blk.1.attn_q.weight.lora_b": np.ones((64, 3), "f4")})),
+        _adapter(),
+        "lora_b [3, 64]",
+    ),
+    Case("gguf", "a LoRA of another alpha", _adapter(alpha=8.0), _adapter()),
+    _case("NaN among the scores", said(_put("tokenizer.ggml.scores", [np.nan] * WORDS)), "NaN"),
+    _case(
+        "rope of more numbers than a head has",
+        said(lambda writer: writer.add_rope_dimension_count(32)),
+        "rope.dimension_count is 32",
+    ),
+    _case("other scores", said(_put("tokenizer.ggml.scores", [-float(n) for n in range(WORDS)]))),
+    _case("other kinds of tokens", said(_put("tokenizer.ggml.token_type", [1] * WORDS))),
+    _case("no chat template", said(_forget("tokenizer.chat_template"))),
+    _case("another epsilon", said(_put("llama.attention.layer_norm_rms_epsilon", 1e-2))),
+    _case(
+        "norms of the other sign",
+        held(lambda made: made.update({"output_norm.weight": -made["output_norm.weight"]})),
+    ),
+    _case(
+        "half as many heads",
+        said(
+            lambda writer: [
+                _put("llama.attention.head_count", 2)(writer),
+                _put("llama.attention.head_count_kv", 1)(writer),
+            ]
+        ),
     ),
 ]

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fetcher.verify import ProbeRequest
@@ -95,12 +96,12 @@ def _films(third: bytes | None = None) -> Files:
     return made if third is None else {**made, "2.gif": third}
 
 
-def _written(make: Callable[[], Files]) -> Make:
+def _written(make: Callable[[], Files], **options: Any) -> Make:
     def made(folder: Path) -> ProbeRequest:
         folder.mkdir()
         for name, data in make().items():
             (folder / name).write_bytes(data)
-        return request("image-dataset", folder, duplicates=True)
+        return request("image-dataset", folder, duplicates=True, **options)
 
     return made
 
@@ -121,6 +122,84 @@ def _renamed() -> Files:
     return {name.replace("00007", "00107"): data for name, data in _forty().items()}
 
 
+def _changed(change: Callable[[Any], Any], suffix: str = "JPEG", **how: Any) -> Files:
+    """With one picture drawn or written otherwise."""
+    image = pytest.importorskip("PIL.Image")
+    opened = image.open(io.BytesIO(_picture(7))).convert("RGB")
+    stream = io.BytesIO()
+    change(opened).save(stream, suffix, **({"quality": 90} if suffix == "JPEG" else {}) | how)
+    return {**_forty(), "00007.jpg": stream.getvalue()}
+
+
+def _half(opened: Any) -> Any:
+    return opened.resize((32, 32))
+
+
+def _mirrored(opened: Any) -> Any:
+    return opened.transpose(0)  # left to right
+
+
+def _blue_and_red(opened: Any) -> Any:
+    image = pytest.importorskip("PIL.Image")
+    return image.merge("RGB", opened.split()[::-1])
+
+
+def _on_its_side() -> Files:
+    exif = pytest.importorskip("PIL.Image").Exif()
+    exif[0x0112] = 6
+    return _changed(_same, exif=exif)
+
+
+def _same(opened: Any) -> Any:
+    return opened
+
+
+def _cropped(opened: Any) -> Any:
+    """Less 5 % at two sides, in the same size."""
+    return opened.resize(opened.size, box=(3, 3, 64, 64))
+
+
+def _by_a_pixel(opened: Any) -> Any:
+    return opened.resize(opened.size, box=(1, 0, 64, 64))
+
+
+def _brighter(opened: Any) -> Any:
+    return opened.point(lambda level: min(255, level + 1))
+
+
+@lru_cache
+def _photograph(number: int, crop: int = 0) -> bytes:
+    image = pytest.importorskip("PIL.Image")
+    drawn = image.open(io.BytesIO(_picture(number))).convert("RGB")
+    stream = io.BytesIO()
+    drawn.resize(drawn.size, box=(crop, crop, 64, 64)).save(stream, "WEBP", quality=80)
+    return stream.getvalue()
+
+
+def _photographs(crop: int = 0) -> Files:
+    made = {f"{n}.webp": _photograph(n) for n in range(5)}
+    return {**made, "3.webp": _photograph(3, crop)}
+
+
+def _grey(opened: Any) -> Any:
+    return opened.convert("L")
+
+
+_CHANGES: dict[str, Callable[[], Files]] = {
+    "a picture mirrored": partial(_changed, _mirrored),
+    "red and blue of a picture swapped": partial(_changed, _blue_and_red),
+    "a picture in grey": partial(_changed, _grey),
+    "a picture in half its size": partial(_changed, _half),
+    "a picture compressed further": partial(_changed, _same, quality=70),
+    "a picture cropped by 5 %": partial(_changed, _cropped),
+    "a picture cropped by a pixel": partial(_changed, _by_a_pixel),
+    "a picture brighter by one level": partial(_changed, _brighter),
+    "a picture compressed again, as before": partial(_changed, _same),
+    "a picture in another format": partial(_changed, _same, "PNG"),
+    "a picture that EXIF says to turn": _on_its_side,
+}
+
+
 def _many(one: int = 0, two: int = 0) -> Files:
     files = {f"{n:05}.png": _tiny(n) for n in range(2000)}
     names = f"{one:05}.png", f"{two:05}.png"
@@ -131,6 +210,8 @@ def _many(one: int = 0, two: int = 0) -> Files:
 pictures = _written(_forty)
 many = _written(_many)
 films = _written(_films)
+photographs = _written(_photographs)
+sampled = _written(_forty, sample=20)
 drawn = {what: _written(partial(_twelve, what)) for what in _DRAWN}
 CASES = [
     Case("image-dataset", "pictures", pictures),
@@ -163,6 +244,27 @@ CASES = [
             make,
         )
         for what, make in drawn.items()
+    ),
+    *(Case("image-dataset", what, _written(make), pictures) for what, make in _CHANGES.items()),
+    Case("image-dataset", "a sample of pictures", sampled),
+    Case(
+        "image-dataset",
+        "all of 40 pictures exchanged, of which some are decoded",
+        _written(lambda: _exchanged(20), sample=20),
+        sampled,
+    ),
+    Case(
+        "image-dataset",
+        "a name of 40 pictures, of which some are decoded",
+        _written(_renamed, sample=20),
+        sampled,
+    ),
+    Case("image-dataset", "pictures in WebP", photographs),
+    Case(
+        "image-dataset",
+        "a picture in WebP cropped by 5 %",
+        _written(lambda: _photographs(3)),
+        photographs,
     ),
     Case("image-dataset", "animations", films),
     Case(

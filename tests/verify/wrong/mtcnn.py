@@ -110,6 +110,24 @@ def _without_slopes(net: str, tensors: Tensors) -> Tensors:
     return {name: t * 0 if "prelu" in name else t for name, t in tensors.items()}
 
 
+def _scaled(part: int, by: float) -> Callable[..., Tensors]:
+    """One of a net's answers larger or smaller."""
+
+    def change(net: str, tensors: Tensors) -> Tensors:
+        head = f"{_HEADS[net]}_{part}."
+        return {n: t * by if n.startswith(head) else t for n, t in tensors.items()}
+
+    return change
+
+
+def _rounded(levels: int) -> Callable[..., Tensors]:
+    def change(net: str, tensors: Tensors) -> Tensors:
+        steps = {n: t.abs().max() / levels for n, t in tensors.items()}
+        return {n: (t / steps[n]).round() * steps[n] for n, t in tensors.items()}
+
+    return change
+
+
 def all_three(folder: Path) -> ProbeRequest:
     folder.mkdir()
     for net in _HEADS:
@@ -153,6 +171,38 @@ def _cases() -> list[Case]:
         ("pnet", "5 % noise on every weight", _noisy(0.05)),
     ):
         cases.append(Case("mtcnn", f"{net}: {what}", _with(net, change), _RIGHT[net]))
+    for net in ("pnet", "rnet"):  # O-Net has the same heads
+        for what, change in (
+            (
+                "biases of zero",
+                lambda _, t: {n: x * (not n.endswith("bias")) for n, x in t.items()},
+            ),
+            (
+                "slopes of one",
+                lambda _, t: {n: x * 0 + 1 if "prelu" in n else x for n, x in t.items()},
+            ),
+            ("the box twice as far", _scaled(2, 2.0)),
+            ("the box of the other sign", _scaled(2, -1.0)),
+            ("weights of four bits", _rounded(7)),
+        ):
+            cases.append(Case("mtcnn", f"{net}: {what}", _with(net, change), _RIGHT[net], ".pt: "))
+    for what, order in (
+        ("corners of the mouth swapped", [0, 1, 2, 4, 3, 5, 6, 7, 9, 8]),
+        ("the nose in place of an eye", [2, 1, 0, 3, 4, 7, 6, 5, 8, 9]),
+    ):
+        wrong_order = _with("onet", _head(3, order))
+        cases.append(Case("mtcnn", f"onet: {what}", wrong_order, _RIGHT["onet"], "eyes, nose"))
+    for what, change in (
+        ("0.1 % noise on every weight", _noisy(0.001)),
+        ("odds half as sure", _scaled(1, 0.5)),
+        ("weights of eight bits", _rounded(127)),
+    ):
+        cases.append(Case("mtcnn", f"onet: {what}", _with("onet", change), _RIGHT["onet"]))
+    for net in _HEADS:
+        brain = _with(net, lambda _, t: {n: x.bfloat16() for n, x in t.items()})
+        cases.append(Case("mtcnn", f"{net} in bfloat16", brain))
+    exact = _with("onet", lambda _, t: {n: x.double() for n, x in t.items()})
+    cases.append(Case("mtcnn", "onet in float64", exact))
     cases.append(Case("mtcnn", "all three nets", all_three))
     for net in _HEADS:
         cases.append(Case("mtcnn", f"{net} alone", _RIGHT[net]))

@@ -425,6 +425,121 @@ def _exchanged() -> Array:
     return values
 
 
+def noted(names: str, date: str = "") -> Callable[[Path], ProbeRequest]:
+    """With what exporters note beside the model."""
+
+    def make(folder: Path) -> ProbeRequest:
+        model = picture()
+        helper.set_model_props(model, {"names": names, "stride": "32", "date": date})
+        return _saved(model, folder)
+
+    return make
+
+
+def two(*order: str) -> Callable[[Path], ProbeRequest]:
+    """Two answers, in an order that its users rely on."""
+
+    def make(folder: Path) -> ProbeRequest:
+        nodes = [
+            helper.make_node("MatMul", ["x", "a"], ["boxes"]),
+            helper.make_node("MatMul", ["x", "b"], ["scores"]),
+        ]
+        inputs = [_is("x", TensorProto.FLOAT, "batch", 4)]
+        outputs = [_is(name, TensorProto.FLOAT, "batch", 4) for name in order]
+        held = {"a": _matrix(4, 4), "b": _matrix(4, 4, seed=3)}
+        return _saved(_model(nodes, inputs, outputs, held), folder)
+
+    return make
+
+
+def named(*classes: str) -> Callable[[Path], ProbeRequest]:
+    """The names of its classes are a tensor of texts, and it gives odds as well."""
+
+    def make(folder: Path) -> ProbeRequest:
+        node = helper.make_node
+        model = _model(
+            [
+                node("MatMul", ["X", "w"], ["s"]),
+                node("ArgMax", ["s"], ["i"], axis=1, keepdims=0),
+                node("ArrayFeatureExtractor", ["names", "i"], ["label"], domain="ai.onnx.ml"),
+                node("Softmax", ["s"], ["p"]),
+            ],
+            [_is("X", TensorProto.FLOAT, None, 4)],
+            [_is("label", TensorProto.STRING, None, None), _is("p", TensorProto.FLOAT, None, 3)],
+            {"w": _matrix(4, 3)},
+            ("ai.onnx.ml",),
+        )
+        texts = [one.encode() for one in classes]
+        model.graph.initializer.append(
+            helper.make_tensor("names", TensorProto.STRING, [len(texts)], texts)
+        )
+        return _saved(model, folder)
+
+    return make
+
+
+def packed(scale: float, zero: int = 0) -> Callable[[Path], ProbeRequest]:
+    """Weights in eight bits."""
+
+    def make(folder: Path) -> ProbeRequest:
+        nodes = [
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"]),
+            helper.make_node("MatMul", ["x", "w"], ["y"]),
+        ]
+        sides = [_is("x", TensorProto.FLOAT, "batch", 8)], [_is("y", TensorProto.FLOAT, "batch", 8)]
+        held: dict[str, Array] = {
+            "q": (_matrix(8, 8) * 80).astype("int8"),
+            "s": np.array(scale, "float32"),
+            "z": np.array(zero, "int8"),
+        }
+        return _saved(_model(nodes, *sides, held), folder)
+
+    return make
+
+
+def released(number: int) -> Callable[[Path], ProbeRequest]:
+    def make(folder: Path) -> ProbeRequest:
+        model = words()
+        model.opset_import[0].version = number
+        return _saved(model, folder)
+
+    return make
+
+
+def _sound(folder: Path) -> ProbeRequest:
+    """It hears 400 samples at a time, and nothing says so."""
+    nodes = [
+        helper.make_node("Conv", ["signal", "k"], ["c"], strides=[4]),
+        helper.make_node("ReduceMean", ["c"], ["y"], axes=[2], keepdims=0),
+    ]
+    inputs = [_is("signal", TensorProto.FLOAT, "batch", 1, "n")]
+    outputs = [_is("y", TensorProto.FLOAT, "batch", 6)]
+    return _saved(_model(nodes, inputs, outputs, {"k": _matrix(6, 1, 400)}), folder)
+
+
+def _sequence(folder: Path) -> ProbeRequest:
+    """It answers a list of tensors of different shapes."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("ReduceMean", ["x"], ["b"], axes=[0], keepdims=0),
+        helper.make_node("SequenceConstruct", ["a", "b"], ["y"]),
+    ]
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    outputs = [helper.make_value_info("y", kind)]
+    inputs = [_is("x", TensorProto.FLOAT, 2, 8)]
+    return _saved(_model(nodes, inputs, outputs, {"w": _matrix(8, 8)}), folder)
+
+
+def _bytes(folder: Path) -> ProbeRequest:
+    """A picture as cameras give it: bytes, colours last."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["f"], ["y"], axes=[1, 2], keepdims=0),
+    ]
+    inputs = [_is("image", TensorProto.UINT8, 1, "h", "w", 3)]
+    return _saved(_model(nodes, inputs, [_is("y", TensorProto.FLOAT, 1, 3)], {}), folder)
+
+
 def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
     return Case("onnx", what, make, whole, says)
 
@@ -504,4 +619,25 @@ CASES = [
     Case("onnx", "classes exchanged in a decision tree", tree(classes=("dog", "cat")), tree()),
     Case("onnx", "another threshold in a decision tree", tree(threshold=0.51), tree()),
     Case("onnx", "an activation with another setting", sloped(1.002), sloped(1.0)),
+    Case("onnx", "a sound of whatever length", _sound),
+    Case("onnx", "a list of answers", _sequence),
+    Case("onnx", "a picture of bytes", _bytes),
+    Case("onnx", "weights in eight bits", packed(0.01)),
+    Case("onnx", "names of classes in a tensor", named("a", "b", "c")),
+    Case("onnx", "notes of an exporter", noted("{0: 'cat', 1: 'dog'}", "today")),
+    Case("onnx", "a scale of zero", packed(0.0), packed(0.01), "another input moves"),
+    Case("onnx", "a scale that is infinite", packed(np.inf), packed(0.01), "NaN or infinity"),
+    Case("onnx", "a scale that is NaN", packed(np.nan), packed(0.01), "NaN in s"),
+    Case("onnx", "another scale", packed(0.0101), packed(0.01)),
+    Case("onnx", "another zero point", packed(0.01, 3), packed(0.01)),
+    Case("onnx", "classes exchanged in a tensor", named("b", "a", "c"), named("a", "b", "c")),
+    Case("onnx", "classes exchanged in notes", noted("{0: 'dog'}"), noted("{0: 'cat'}")),
+    Case("onnx", "answers in another order", two("scores", "boxes"), two("boxes", "scores")),
+    Case(
+        "onnx",
+        "pictures of one size alone",
+        lambda folder: _saved(picture(side=64), folder),
+        lambda folder: _saved(picture(), folder),
+    ),
+    _case("operators of another release", released(16)),
 ]

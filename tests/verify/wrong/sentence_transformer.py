@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
+import io
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -244,6 +247,73 @@ def random_static(folder: Path) -> ProbeRequest:
     source = torch.Generator().manual_seed(3)
     _save(place, {"embedding.weight": torch.randn(found.shape, generator=source)})
     return request(KIND, made.root)
+
+
+def _library() -> Any:
+    """Where the installed release keeps its modules."""
+    try:
+        return importlib.import_module("sentence_transformers.sentence_transformer.modules")
+    except ImportError:
+        return importlib.import_module("sentence_transformers.models")
+
+
+def _put_together(folder: Path, *modules: Any) -> ProbeRequest:
+    from sentence_transformers import SentenceTransformer
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        SentenceTransformer(modules=list(modules), device="cpu").save(str(folder))
+    return request(KIND, folder, pairs=False)
+
+
+def of_words(folder: Path) -> ProbeRequest:
+    """Word vectors as GloVe's, of words between spaces."""
+    library = _library()
+    tokenizer = importlib.import_module(f"{library.__name__}.tokenizer").WhitespaceTokenizer
+    words = [
+        "a",
+        "man",
+        "is",
+        "playing",
+        "the",
+        "guitar",
+        "someone",
+        "plays",
+        "weather",
+        "lovely",
+        "today",
+        "it",
+        "sunny",
+    ]
+    vectors = torch.randn(len(words), 16, generator=torch.Generator().manual_seed(0)).numpy()
+    first = library.WordEmbeddings(tokenizer(vocab=words), vectors)
+    return _put_together(folder, first, library.Pooling(16))
+
+
+def bag_of_words(folder: Path) -> ProbeRequest:
+    library = _library()
+    torch.manual_seed(0)
+    words = [
+        "man",
+        "playing",
+        "guitar",
+        "someone",
+        "plays",
+        "weather",
+        "lovely",
+        "today",
+        "sunny",
+        "warm",
+    ]
+    return _put_together(folder, library.BoW(vocab=words), library.Dense(len(words), 8))
+
+
+def convolved(folder: Path) -> ProbeRequest:
+    """Whose second module has its settings under a name of its own."""
+    library = _library()
+    torch.manual_seed(0)
+    right(folder.parent / "encoder")
+    first = library.Transformer(str(folder.parent / "encoder"))
+    return _put_together(folder, first, library.CNN(384, 16, [1, 3]), library.Pooling(32))
 
 
 def reranker(folder: Path) -> ProbeRequest:
@@ -492,5 +562,8 @@ CASES = [
         _STATIC,
         MEANING,
     ),
+    Case(KIND, "vectors of words between spaces", of_words),
+    Case(KIND, "a bag of words", bag_of_words),
+    Case(KIND, "convolutions behind the encoder", convolved),
     Case(KIND, "a reranker", reranker, None, "cross-encoder"),
 ]

@@ -196,8 +196,137 @@ def _brain(path: Path) -> None:
     numpy.savez(path, w=halves.view("V2"))
 
 
+@lru_cache
+def _mixed() -> Tensors:
+    """A large matrix, numbers of rows, a mask, and weights in eight bits with their scale."""
+    source = torch.Generator().manual_seed(3)
+    return {
+        "large": torch.randn(500, 1000, generator=source),
+        "places": torch.arange(512)[None],
+        "mask": torch.ones(64, 64, dtype=torch.bool).tril(),
+        "packed": torch.randint(-127, 127, (64, 64), dtype=torch.int8, generator=source),
+        "scale": torch.tensor(0.02),
+        "none": torch.zeros(0, 4),
+    }
+
+
+def mixed(folder: Path) -> ProbeRequest:
+    return _other("", ())(folder)
+
+
+def _other(name: str, place: tuple[int, ...], value: float = 0) -> Make:
+    """With one number of one tensor changed."""
+
+    def make(folder: Path) -> ProbeRequest:
+        folder.mkdir()
+        held = {key: one.clone() for key, one in _mixed().items()}
+        if name:
+            held[name][place] = value
+        save_file(held, folder / "w.safetensors")
+        return request("state-dict", folder)
+
+    return make
+
+
+@lru_cache
+def _codes() -> Tensors:
+    """A layer as GPTQ packs it, as bitsandbytes does, as float8, and what stands beside them."""
+    source = torch.Generator().manual_seed(5)
+    words = torch.randint(-(2**31), 2**31 - 1, (64, 512), generator=source)
+    return {
+        "layer.qweight": words.to(torch.int32),
+        "layer.scales": torch.rand(4, 512, generator=source).half(),
+        "layer.g_idx": torch.arange(512, dtype=torch.int32) // 128,
+        "bnb.weight": torch.randint(0, 256, (32_768, 1), dtype=torch.uint8, generator=source),
+        "eight.weight": torch.randn(256, 256, generator=source).to(torch.float8_e4m3fn),
+        "large": torch.randn(600, 512, generator=source),
+        "attn.bias": torch.ones(64, 64, dtype=torch.bool).tril(),
+        "counts": torch.arange(1 << 12),
+    }
+
+
+def _packed_as(change: Callable[[Tensors], Tensors] = dict) -> Make:
+    return _saved(lambda _: change(dict(_codes())))
+
+
+def _bits(name: str, mask: int, every: int) -> Make:
+    """With some bits turned in every so many of a tensor's numbers."""
+
+    def change(tensors: Tensors) -> Tensors:
+        made = tensors[name].clone().view(-1)
+        raw = made.view(torch.uint8) if made.is_floating_point() else made
+        raw[::every] ^= mask
+        return {**tensors, name: made.view(tensors[name].shape)}
+
+    return _packed_as(change)
+
+
+def _masked(sign: float) -> Make:
+    """A mask of infinities, which the manifest lets pass, beside weights."""
+
+    def change(tensors: Tensors) -> Tensors:
+        first = tensors["layer.0.weight"].clone()
+        first[3] *= sign
+        mask = torch.zeros(64, 64).masked_fill(torch.ones(64, 64).triu(1).bool(), -torch.inf)
+        return {**tensors, "layer.0.weight": first, "mask": mask}
+
+    def make(folder: Path) -> ProbeRequest:
+        made = _saved(change)(folder)
+        return replace(made, options={"nonfinite": "mask"})
+
+    return make
+
+
+def _complex(path: Path) -> None:
+    source = torch.Generator().manual_seed(0)
+    torch.save({"w": torch.randn(8, 8, dtype=torch.complex64, generator=source)}, path)
+
+
+def _conjugated(path: Path) -> None:
+    _complex(path)
+    held = torch.load(path)
+    held["w"][1, 1] = held["w"][1, 1].conj().resolve_conj()
+    torch.save(held, path)
+
+
+def _both(one: str, other: str) -> Callable[[Path], None]:
+    """A training checkpoint with an average of the weights."""
+
+    def write(path: Path) -> None:
+        averaged = {name: 0.9 * tensor for name, tensor in _weights().items()}
+        torch.save({one: _weights(), other: averaged, "epoch": 3}, path)
+
+    return write
+
+
+def _shared(path: Path) -> None:
+    tied = torch.randn(8, 8)
+    torch.save({"a": tied, "b": tied, "turned": tied.T}, path)
+
+
 npz = _file("w.npz", _npz)
+codes = _packed_as()
 CASES = [
+    Case("state-dict", "packed codes of 4 bits and 8", codes),
+    *(
+        Case("state-dict", what, _bits(*change), codes)
+        for what, change in {
+            "the low bit of one word of packed codes turned": ("layer.qweight", 1, 1 << 20),
+            "the low bits of 1 % of packed codes changed": ("layer.qweight", 3, 100),
+            "the high bit of some packed codes turned": ("layer.qweight", 1 << 30, 1000),
+            "half a byte of some codes of bitsandbytes": ("bnb.weight", 5, 3000),
+            "the last bit of one float8": ("eight.weight", 1, 1 << 20),
+            "the last bit of 1 % of float8": ("eight.weight", 1, 100),
+            "one group of a row moved": ("layer.g_idx", 1, 1 << 20),
+            "one large count changed": ("counts", 1, 1 << 20),
+        }.items()
+    ),
+    Case(
+        "state-dict",
+        "two packed rows exchanged",
+        _packed_as(lambda t: {**t, "layer.qweight": _rows_swapped(t["layer.qweight"])}),
+        codes,
+    ),
     Case("state-dict", "plain safetensors", whole),
     Case("state-dict", "shards without an index, as said", _resharded),
     Case("state-dict", "numpy arrays and scalars in a torch file", _file("w.pt", _training)),
@@ -292,5 +421,39 @@ CASES = [
             lambda t: {**t, "layer.3.weight": _rows_swapped(t["layer.3.weight"])},
         ),
         whole,
+    ),
+    Case("state-dict", "numbers of all kinds", mixed),
+    Case("state-dict", "a mask of infinities, as said", _masked(1)),
+    Case("state-dict", "complex numbers", _file("w.pt", _complex)),
+    Case("state-dict", "tensors that share their numbers", _file("w.pt", _shared)),
+    Case(
+        "state-dict",
+        "a sparse tensor",
+        _file("w.pt", lambda path: torch.save({"a": torch.eye(8).to_sparse()}, path)),
+    ),
+    Case(
+        "state-dict",
+        "a tensor without a name",
+        _file("w.pt", lambda path: torch.save(torch.randn(5, 7), path)),
+    ),
+    Case("state-dict", "an infinite number", _other("large", (1, 1), torch.inf), mixed, "infinity"),
+    Case("state-dict", "one number of half a million changed", _other("large", (250, 3), 4), mixed),
+    Case("state-dict", "a row of zeros", _other("large", (250,)), mixed),
+    Case("state-dict", "one place changed", _other("places", (0, 5), 6), mixed),
+    Case("state-dict", "one bit of a mask turned", _other("mask", (5, 5)), mixed),
+    Case("state-dict", "one number of eight bits changed", _other("packed", (5, 5), 99), mixed),
+    Case("state-dict", "a scale 1 % larger", _other("scale", (), 0.0202), mixed),
+    Case("state-dict", "a row of the other sign beside infinities", _masked(-1), _masked(1)),
+    Case(
+        "state-dict",
+        "one complex number conjugated",
+        _file("w.pt", _conjugated),
+        _file("w.pt", _complex),
+    ),
+    Case(
+        "state-dict",
+        "weights and their average exchanged",
+        _file("w.pt", _both("ema", "model")),
+        _file("w.pt", _both("model", "ema")),
     ),
 ]

@@ -197,4 +197,80 @@ CASES = [
         _with("synthesis.output3.weight", lambda t: t.flip(0)),
         plain,
     ),
+    Case(
+        "stylegan",
+        "generator in float16",
+        _drawn(lambda: {n: t.half() for n, t in _generator().items()}),
+    ),
+    Case(
+        "stylegan",
+        "generator in float64",
+        _drawn(lambda: {n: t.double() for n, t in _generator().items()}),
+    ),
+    Case(
+        "stylegan",
+        "discriminator alone of a checkpoint",
+        _judged(lambda: {"models": {"discriminator": _discriminator()}}),
+    ),
+    Case(
+        "stylegan",
+        "a generator that is still half as fine",
+        _with("synthesis.lod", lambda t: t + 1),
+    ),
+    Case(
+        "stylegan",
+        "an output of zeros",
+        _with("synthesis.output3.weight", torch.zeros_like),
+        plain,
+        "not plain",
+    ),
+    Case(
+        "stylegan",
+        "styles of zero",
+        _drawn(lambda: {n: t * (not n.endswith("style.weight")) for n, t in _generator().items()}),
+        plain,
+        "z acts",
+    ),
+    Case(
+        "stylegan",
+        "outputs of a coarser level",
+        _with("synthesis.output1.weight", torch.neg),
+        plain,
+    ),
+    Case("stylegan", "w_avg 0.2 % larger", _with(_W_AVG, lambda t: t * 1.002), plain),
+    Case("stylegan", "another level of detail", _with("synthesis.lod", lambda t: t + 0.5), plain),
+    Case(
+        "stylegan",
+        "other noise",
+        _with("synthesis.layer1.apply_noise.noise", lambda t: t.flip(-1)),
+        plain,
+    ),
+    Case(
+        "stylegan",
+        "another blur",
+        _with("synthesis.layer2.blur.kernel", lambda t: t * 0 + 1 / 9),
+        plain,
+    ),
+    Case(
+        "stylegan", "a beginning of zeros", _with("synthesis.layer0.const", torch.zeros_like), plain
+    ),
+    Case(
+        "stylegan",
+        "a synthesis without training",
+        _drawn(
+            lambda: {
+                n: _generator(seed=5)[n] if n.startswith("synthesis") else t
+                for n, t in _generator().items()
+            }
+        ),
+        plain,
+    ),
+    Case(
+        "stylegan",
+        "a discriminator's inputs of a coarser level",
+        _judged(
+            lambda: {n: -t if n == "input1.weight" else t for n, t in _discriminator().items()}
+        ),
+        judge,
+    ),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def _made(model: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="fetch-tasks-")) / model
     folder.mkdir()
     torch.manual_seed(0)
-    {**visionmodels.MAKERS, **taskmodels.MAKERS}[model](folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old releases about the torch that is newer
+        {**visionmodels.MAKERS, **taskmodels.MAKERS}[model](folder)
     return folder
 
 
@@ -122,7 +125,7 @@ CASES = [
     Case(KIND, "speech to letters", _right("wav2vec2")),
     Case(KIND, "speech to words", _right("whisper")),
     Case(KIND, "a classifier of sounds", _right("sounds")),
-    Case(KIND, "text to speech", _right("vits"), needs=("transformers", "5.0")),
+    Case(KIND, "text to speech", _right("vits")),
     Case(KIND, "a classifier of pictures", _right("pictures")),
     Case(KIND, "a detector of objects", _right("detector")),
     Case(KIND, "a segmentation model", _right("segmenter")),

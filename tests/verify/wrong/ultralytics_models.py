@@ -92,6 +92,39 @@ def _weights_alone(folder: Path) -> ProbeRequest:
     return saved(layers().state_dict(), folder, NAME)
 
 
+def _noisy(model: Detector) -> None:
+    source = torch.Generator().manual_seed(0)
+    for one in model.parameters():
+        one.add_(0.003 * one.std(correction=0) * torch.randn(one.shape, generator=source))
+
+
+def _kept(**beside: Any) -> Callable[[Path], ProbeRequest]:
+    """A checkpoint with other things beside the network."""
+
+    def make(folder: Path) -> ProbeRequest:
+        saved(Detector(layers()), folder)
+        file = folder / "best.pt"
+        torch.save({"model": Detector(layers()), **beside}, file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return dataclasses.replace(request("ultralytics", folder), pickles={digest: [NAME]})
+
+    return make
+
+
+def _classifier(folder: Path) -> ProbeRequest:
+    torch.manual_seed(0)
+    made = nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
+    with torch.no_grad():
+        made.train()(torch.rand(4, 3, 32, 32))
+    return saved(made.eval(), folder)
+
+
 def _case(what: str, make: Callable[[Path], ProbeRequest], says: str = "") -> Case:
     return Case("ultralytics", what, make, whole, says)
 
@@ -137,4 +170,36 @@ CASES = [
     ),
     _case("other weights", lambda folder: saved(Detector(layers(1)), folder, NAME)),
     _case("names in another order", _changed(lambda m: m.names.update({0: "dog", 1: "cat"}))),
+    Case("ultralytics", "a classifier", _classifier),
+    Case(
+        "ultralytics",
+        "normalisations that are part of the convolutions",
+        lambda folder: saved(nn.Sequential(nn.Conv2d(3, 8, 3)), folder),
+    ),
+    Case("ultralytics", "no average over the training", _kept(ema=None)),
+    Case(
+        "ultralytics",
+        "an optimizer beside it",
+        _kept(optimizer={"state": {0: {"a": torch.ones(3)}}, "param_groups": []}, updates=3),
+    ),
+    _case(
+        "a negative variance",
+        _changed(lambda m: m.model[1].running_var.neg_()),
+        "answers are finite",
+    ),
+    _case(
+        "a first layer of zeros",
+        _changed(lambda m: m.model[0].weight.zero_()),
+        "another picture moves",
+    ),
+    _case(
+        "red and blue swapped",
+        _changed(lambda m: m.model[0].weight.copy_(m.model[0].weight.flip(1))),
+    ),
+    _case("0.3 % noise on every weight", _changed(_noisy)),
+    _case("one number of a bias changed", _changed(lambda m: m.model[3].bias[0].add_(5e-4))),
+    _case("another variance", _changed(lambda m: m.model[1].running_var.mul_(1.001))),
+    _case("another epsilon", _changed(lambda m: setattr(m.model[1], "eps", 1.1e-5))),
+    _case("names that are all alike", _changed(lambda m: m.names.update({1: "cat", 2: "cat"}))),
+    _case("an average of another training", _kept(ema=Detector(layers(2)))),
 ]

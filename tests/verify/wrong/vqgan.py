@@ -267,4 +267,41 @@ CASES = [
     Case(
         "vqgan", "Gumbel codes of another training", _saved(lambda: wired(_GUMBEL, seed=1)), gumbel
     ),
+    Case("vqgan", "a VQGAN in bfloat16", _each("", torch.Tensor.bfloat16)),
+    Case("vqgan", "a VQGAN in float64", _each("", torch.Tensor.double)),
+    Case(
+        "vqgan",
+        "attention of another model in the encoder",
+        _each("encoder.mid.attn_1", lambda t: 30 * _shuffled(t) + 1),
+        right,
+        _BACK,
+    ),
+    Case(
+        "vqgan", "vectors of zeros", _each("post_quant_conv.weight", torch.zeros_like), right, _BACK
+    ),
+    Case(
+        "vqgan", "a last norm of zeros", _each("decoder.norm_out", torch.zeros_like), right, _BACK
+    ),
+    Case("vqgan", "a codebook 1 % larger", _each("quantize", lambda t: t * 1.01), right),
+    Case(
+        "vqgan",
+        "two entries of the codebook exchanged",
+        _each("quantize", lambda t: torch.cat([t[1:2], t[:1], t[2:]])),
+        right,
+    ),
+    Case(
+        "vqgan",
+        "half of the codebook lost",
+        _each("quantize", lambda t: t * (torch.arange(len(t)) < len(t) // 2)[:, None]),
+        right,
+    ),
+    Case("vqgan", "darker pictures", _each("decoder.conv_out.bias", lambda t: t - 0.6), right),
+    Case(
+        "vqgan",
+        "a norm in the middle",
+        _each("decoder.mid.block_1.norm1", lambda t: t * 1.01),
+        right,
+    ),
+    Case("vqgan", "attention of the other sign", _each("decoder.mid.attn_1.q", torch.neg), right),
+    Case("vqgan", "0.1 % noise on every weight", _noisy(0.001), right),
 ]
