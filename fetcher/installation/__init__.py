@@ -1,0 +1,1 @@
+"""How fetch itself was installed, and the lines that install what it lacks."""
