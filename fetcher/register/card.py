@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fetcher.project.licenses import license_of_hub
+
 _log = logging.getLogger(__name__)
 
 MAX_CARD = 1 << 20
@@ -23,38 +25,13 @@ _MOST = 20
 _ALIAS = re.compile(r"(?:^|[\s\[{,])\*\S", re.MULTILINE)
 _MERGE = re.compile(r"<<|(?:^|[\s\[{,])!", re.MULTILINE)
 
-# Licence ids of the Hub that SPDX writes otherwise, by their lower-case form.
-_SPDX = {
-    name.lower(): name
-    for name in (
-        *("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Clear", "BSL-1.0"),
-        *("GPL-2.0", "GPL-3.0", "AGPL-3.0", "LGPL-2.1", "LGPL-3.0", "MPL-2.0", "EPL-1.0"),
-        *("EPL-2.0", "EUPL-1.1", "EUPL-1.2", "ECL-2.0", "AFL-3.0", "OSL-3.0", "MS-PL", "ISC"),
-        *("Artistic-2.0", "WTFPL", "Unlicense", "Zlib", "NCSA", "PostgreSQL", "OFL-1.1"),
-        *("LPPL-1.3c", "CC0-1.0", "CDLA-Sharing-1.0", "CDLA-Permissive-1.0"),
-        *("CDLA-Permissive-2.0", "C-UDA-1.0", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0"),
-        *("etalab-2.0",),
-    )
-} | {"c-uda": "C-UDA-1.0", "odbl": "ODbL-1.0", "odc-by": "ODC-By-1.0", "pddl": "PDDL-1.0"}
-_NAMES = {
-    "openrail++": "CreativeML Open RAIL++-M",
-    "creativeml-openrail-m": "CreativeML OpenRAIL-M",
-    "bigscience-openrail-m": "BigScience OpenRAIL-M",
-    "bigcode-openrail-m": "BigCode OpenRAIL-M",
-    "gemma": "Gemma",
-    "llama2": "Llama-2",
-    "llama3": "Llama-3",
-    "llama3.1": "Llama-3.1",
-    "llama3.2": "Llama-3.2",
-    "llama3.3": "Llama-3.3",
-    "llama4": "Llama-4",
-}
-
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says; "" or () where it says nothing. `relation` is how it was made from
-    `base_models`: adapter, finetune, merge or quantized."""
+    """What a card says; "" or () where it says nothing. Several licences hold together.
+
+    `relation` is how it was made from `base_models`: adapter, finetune, merge or quantized.
+    """
 
     license: str = ""
     task: str = ""
@@ -66,14 +43,6 @@ class Card:
 
     def __bool__(self) -> bool:
         return self != Card()
-
-
-def licence_name(short: str) -> str:
-    """A licence id of the Hub as manifests write it: by SPDX where that has one."""
-    low = short.lower()
-    if low.startswith("cc-"):
-        return short.upper()
-    return _SPDX.get(low) or _NAMES.get(low, short)
 
 
 def of_data(data: Mapping[str, object], dataset: bool) -> Card:
@@ -114,12 +83,12 @@ def _card(data: object, dataset: bool) -> Card:
         items = value[:_MOST] if isinstance(value, list | tuple) else [value]
         return tuple(dict.fromkeys(filter(None, map(_line, items))))
 
-    licence = next(iter(several("license")), "")
-    if licence.lower() == "other":
-        licence = one("license_name") or licence
+    licences = several("license")
+    if [licence.lower() for licence in licences] == ["other"]:
+        licences = (one("license_name") or licences[0],)
     tasks = several("task_categories") if dataset else several("pipeline_tag")
     return Card(
-        licence_name(licence),
+        " AND ".join(dict.fromkeys(map(license_of_hub, licences))),
         tasks[0] if tasks else "",
         one("library_name"),
         several("base_model"),

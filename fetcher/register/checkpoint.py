@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fetcher.errors import UsageError, from_os_error
+from fetcher.fs import logins
 from fetcher.fs.atomic import sha256_of
 from fetcher.fs.home import expanded
 from fetcher.fs.safe_paths import BadPath, check_relative
@@ -15,6 +16,7 @@ from fetcher.i18n import join, t
 from fetcher.network.disposition import has_ending
 from fetcher.project.manifest import ARTIFACT
 from fetcher.register.values import judge, node_of_value, short
+from fetcher.sources import is_short_form
 from fetcher.sources.addresses import file_of, repository_of
 from fetcher.sources.base import Source
 from fetcher.store.store import Store
@@ -37,11 +39,16 @@ class Checkpoint:
 
 def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
     """A repository, its page's address, a URL, or a path. Raises UsageError."""
+    text = text.strip()
     single = file_of(text, hub)
     try:
         found = repository_of(text, hub)
     except ValueError as error:
         raise UsageError(t("{text}: {error}", text=short(text), error=error)) from error
+    if found is not None and (wrong := logins.complaint(text)):
+        raise UsageError(t("{text}: {wrong}", text=short(text), wrong=wrong), logins.advice(text))
+    if found is None and is_short_form(text):
+        return _of_url(text)
     looks_local = text.startswith((".", "/", "~")) or text.startswith("local:")
     path = expanded(text.removeprefix("local:"))
     if looks_local or (found is None and "://" not in text) or _is_there(root, path, found):
@@ -52,13 +59,26 @@ def of_text(text: str, root: Path, hub: str = "") -> Checkpoint:
         folder, _, single = path_in.rpartition("/")
         found = replace(found, path=folder)  # type: ignore[type-var]
     written = _yaml_of(found)
-    _, wrong = judge(node_of_value(written), _SOURCE)
-    if wrong:
-        raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(wrong, "; ")))
-    name = str(getattr(found, "repo", "")).rpartition("/")[2]
+    _, faults = judge(node_of_value(written), _SOURCE)
+    if faults:
+        raise UsageError(t("{text}: {wrong}", text=short(text), wrong=join(faults, "; ")))
+    name = str(getattr(found, "repo", getattr(found, "bucket", ""))).rpartition("/")[2]
     if single:
         return Checkpoint(written, found, PurePosixPath(single).stem or name, only=single)
     return Checkpoint(written, found, name)
+
+
+_CALLED = ("path", "repo", "bucket", "container", "name", "url", "record", "doi", "folder", "id")
+
+
+def called(source: Source) -> str:
+    """What a source may be called, by what it says itself: the last part of its path or address.
+
+    "" where it says nothing.
+    """
+    texts = (str(getattr(source, key, "") or "").partition("?")[0] for key in _CALLED)
+    names = (text.rstrip("/").rpartition("/")[2].removesuffix(".git") for text in texts)
+    return next(filter(None, names), "")
 
 
 _SHORT = ("hf:", "huggingface:", "gh:", "github:")

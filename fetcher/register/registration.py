@@ -18,6 +18,7 @@ from fetcher.project.project import Project
 from fetcher.register import (
     changes,
     checkpoint,
+    file_names,
     importcheck,
     proposals,
     repository,
@@ -301,8 +302,8 @@ class Session:
     def propose(self) -> list[str]:
         """Fill what the task proposes and nobody has said; lines about it."""
         on_hub = self.checkpoint is not None and self.checkpoint.source.type == "huggingface"
-        only = self.checkpoint.only if self.checkpoint else ""
-        files = [only] if only else [entry.path for entry in self.found.files] if self.found else []
+        listed = [entry.path for entry in self.found.files] if self.found else []
+        files = file_names.known(self.checkpoint, listed, self.draft, self.network)
         return proposals.apply(self.draft, on_hub, files)
 
     def _settle_evaluation(self) -> None:

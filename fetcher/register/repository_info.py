@@ -14,8 +14,10 @@ from fetcher.fs.globs import compile_glob
 from fetcher.hardware.memory_estimate import human_count
 from fetcher.i18n import t
 from fetcher.network.session import Network
+from fetcher.project.licenses import license_of_hub
 from fetcher.project.spellings import TASKS
-from fetcher.register.card import MAX_CARD, Card, licence_name, of_data, of_text
+from fetcher.register.card import MAX_CARD, Card, of_data, of_text
+from fetcher.register.checkpoint import called
 from fetcher.sources.base import FileEntry, Request, Source, UrlCandidate
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import REPO, HuggingFace
@@ -74,7 +76,8 @@ def read(source: Source, network: Network) -> Upstream:
     if source.type not in {"url", "genforce", "local"}:
         _list(source, network, found)
         alone = found.files[0].path if len(found.files) == 1 else ""
-        name = PurePosixPath(alone).stem or re.split(r"[/:]", source.describe())[-1]
+        name = PurePosixPath(alone).stem or called(source)
+        name = name or re.split(r"[/:]", source.describe())[-1]
         found.values |= {"name": name, "kind": "model"}
     return found
 
@@ -102,7 +105,7 @@ def _of_hub(source: HuggingFace, network: Network) -> Upstream:
     if framework := _framework(library, words):
         values["framework"] = framework
     tagged = next((word[8:] for word in words if word.startswith("license:")), "")
-    if licence := card.license or licence_name(tagged):
+    if licence := card.license or license_of_hub(tagged):
         values["license"] = licence
     if facts := _facts(library, card):
         values["attributes"] = facts

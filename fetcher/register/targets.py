@@ -77,6 +77,8 @@ def joinable(root: Path, manifest: str, source: Source) -> Artifact | None:
         return None
     layout = parse(read_text(root, path_of(root, "layouts", decoded.layout)).encode(), "layout")
     placed = set(_whole_folders(layout.root)) if layout.root is not None else set()
+    for name, targets in decoded.targets.items():
+        placed |= {name for _, key in targets if key.text.endswith("/")}
     for artifact in decoded.artifacts.values():
         names = artifact.literal_names
         plain = names is not None and not artifact.request.exclude and artifact.count is None

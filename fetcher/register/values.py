@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fetcher.fs.logins import hidden
 from fetcher.i18n import t
 from fetcher.project.manifest import FilesType
 from fetcher.project.spellings import Methods
@@ -79,7 +80,8 @@ def printable(value: Any) -> bool:
 
 
 def short(text: str) -> str:
-    """What somebody wrote, cut for a message."""
+    """What somebody wrote, cut for a message, without a login."""
+    text = hidden(text)
     return text if len(text) <= 100 else text[:99] + "…"
 
 

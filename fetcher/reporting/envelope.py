@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TextIO, TypedDict
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from fetcher.config.project_choices import ProjectChoice
 from fetcher.errors import Problem, exit_code_of, hint_of
-from fetcher.i18n import current, echo, join, localized, n, parts_of, t, translated
+from fetcher.i18n import current, echo_lines, join, localized, n, parts_of, t, translated
 from fetcher.i18n.message import Parts
-from fetcher.reporting.report import ArtifactReport, FileReport, Report
+from fetcher.reporting.report import AlikeFiles, ArtifactReport, FileGroup, FileReport, Report
 from fetcher.ui.units import human_bytes
+
+if TYPE_CHECKING:  # most runs have no orphans to speak of
+    from fetcher.reporting.orphan_words import OrphanEntry
 
 SCHEMA = "fetch.report/1"
 SUMMARY = (
@@ -80,8 +84,17 @@ class ArtifactEntry(TypedDict):
     files: list[FileRow]
 
 
+class VariantRow(TypedDict):
+    """The choice of one variant; `why` says in words who chose."""
+
+    manifest: str
+    variant: str
+    choice: str
+    why: str
+
+
 class Envelope(TypedDict, total=False):
-    """The JSON object of the contract; only `results` and `project_settings` may be missing."""
+    """The JSON object of the contract; `results` and what stands after it may be missing."""
 
     schema: str
     ok: bool
@@ -91,11 +104,16 @@ class Envelope(TypedDict, total=False):
     artifacts: list[ArtifactEntry]
     errors: list[ErrorEntry]
     results: Sequence[Mapping[str, object]]
+    orphans: Sequence[OrphanEntry]
     project_settings: Sequence[ProjectChoice]
+    variants: Sequence[VariantRow]
 
 
 # What the project itself chose of the settings that this command goes by; each answer tells it.
 project_settings: ContextVar[tuple[ProjectChoice, ...]] = ContextVar("project_settings", default=())
+
+# Which choices of variants this command is about.
+variants: ContextVar[tuple[VariantRow, ...]] = ContextVar("variants", default=())
 
 
 def _frame(answer: Answer | Report) -> Envelope:
@@ -122,8 +140,12 @@ def _frame(answer: Answer | Report) -> Envelope:
     }
     if answer.results is not None:
         frame["results"] = answer.results
+    if isinstance(answer, Report) and answer.orphans is not None:
+        frame["orphans"] = answer.orphans
     if chosen := project_settings.get():
         frame["project_settings"] = chosen
+    if rows := variants.get():
+        frame["variants"] = rows
     return frame
 
 
@@ -155,11 +177,45 @@ def _artifact_text(artifact: ArtifactReport, language: str) -> Iterator[str]:
         "revision": artifact.revision,
     }
     yield _dumps(head)[:-1] + ', "files": ['
-    rows, between = (_file_text(row, language) for row in artifact.rows()), ""
-    while batch := list(islice(rows, _BATCH)):
-        yield between + ", ".join(batch)
-        between = ", "
+    between = ""
+    for group in artifact.groups():
+        for text in _group_texts(group, language):
+            yield between + text
+            between = ", "
     yield "]}"
+
+
+def _group_texts(group: FileGroup, language: str) -> Iterator[str]:
+    """Files as JSON, a batch at a time."""
+    if isinstance(group, AlikeFiles):
+        if not (None in group.sizes or None in group.sha256):
+            yield _alike_text(group)
+            return
+        group = group.reports()
+    rows = (_file_text(row, language) for row in group)
+    while batch := list(islice(rows, _BATCH)):
+        yield ", ".join(batch)
+
+
+_ALIKE = (
+    '{"path": "%s", "target": "%s", "size": %d, "sha256": "%s", '
+    '"state": "STATE", "source": null, "error": null}'
+)
+
+
+def _alike_text(files: AlikeFiles) -> str:
+    """The same as `_file_text` of each; formatted in one go, as there may be a million."""
+    columns = _unquoted(files.paths), _unquoted(files.targets), files.sizes, files.sha256
+    texts = ", ".join([_ALIKE.replace("STATE", files.state)] * len(files.paths))
+    return texts % tuple(chain.from_iterable(zip(*columns, strict=True)))
+
+
+def _unquoted(texts: Sequence[str]) -> Sequence[str]:
+    """Texts as they stand between quotation marks."""
+    whole = "".join(texts)
+    if whole.isprintable() and not ("\\" in whole or '"' in whole):
+        return texts
+    return [_quoted(text)[1:-1] for text in texts]
 
 
 def texts(answer: Answer | Report, language: str = "en") -> Iterator[str]:
@@ -186,8 +242,22 @@ def texts(answer: Answer | Report, language: str = "en") -> Iterator[str]:
 def print_json(answer: Answer | Report, stream: TextIO | None = None) -> None:
     """One JSON object: on stdout in the language of this process, into a file in English."""
     out = stream or sys.stdout
+    encoding = (getattr(out, "encoding", None) or "utf-8").lower().replace("_", "-")
     for text in texts(answer, "en" if stream else current()):
-        out.write(text)
+        out.write(_encodable(text, encoding))
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """JSON text whose bytes are UTF-8 in whatever encoding they are written: else it is escaped,
+    as are bytes of a name that are no text."""
+    if text.isascii():
+        return text
+    strange = _STRANGE if encoding in {"utf-8", "utf8", "utf-8-sig"} else _BEYOND_ASCII
+    return strange.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+_STRANGE = re.compile("[\ud800-\udfff]+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 _SHOWN = 8
@@ -207,25 +277,30 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
     for (artifact, code, message, hint), files in same.items():
         # Mistakes in documents say their place themselves, and stay in that order.
         in_document = code == "invalid-document"
-        line = join((message, *_named(files)), " ")
+        line = join((message, *_named(files)), " ") if files else message
         if not in_document:
-            about = (artifact, line) if artifact else (line,)
+            named = message.partition(": ")[0].rpartition("/")[2] == artifact  # in full
+            about = (line,) if named or not artifact else (artifact, line)
             line = t("error: {what}", what=join(about, ": "))
         group = (message if in_document else artifact, code, hint)
         alike.setdefault(group, []).append(line)
     log = sys.modules.get("fetcher.ui.log")
-    for (_, _, hint), lines in alike.items():
-        if log is not None:
+    if log is not None:
+        for lines in alike.values():
             for line in lines:
                 log.told(str.__str__(line))
-        for line in lines[:_SHOWN]:
-            echo(line, file=out)
+    echo_lines(_shown(alike), out)
+
+
+def _shown(alike: Mapping[tuple[str, str, str], Sequence[str]]) -> Iterator[str]:
+    """Some of the lines of each group, with their hint, which is said once for all in a row."""
+    hints = [*(hint for _, _, hint in alike), ""]
+    for lines, hint, following in zip(alike.values(), hints, hints[1:], strict=False):
+        yield from lines[:_SHOWN]
         if len(lines) > _SHOWN:
-            echo(
-                t("error: … and {count} more of the same kind", count=len(lines) - _SHOWN), file=out
-            )
-        if hint:
-            echo(t("hint: {hint}", hint=hint), file=out)
+            yield t("error: … and {count} more of the same kind", count=len(lines) - _SHOWN)
+        if hint and hint != following:
+            yield t("hint: {hint}", hint=hint)
 
 
 def _named(files: Sequence[str]) -> list[str]:

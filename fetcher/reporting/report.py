@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from fetcher.errors import INTERRUPTED, FetchError, Problem, exit_code_of, hint_of
 from fetcher.i18n import join, t
-from fetcher.tree.plan import (
-    BLOCKED,
-    CONFLICT,
-    GET,
-    KEEP,
-    PLACE,
-    UNVERIFIED,
-    WITHHELD,
-    ArtifactPlan,
-    Item,
-    Plan,
-)
+from fetcher.tree.actions import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, WITHHELD
 from fetcher.tree.uptodate import Seal
+
+if TYPE_CHECKING:  # most runs have no orphans to speak of
+    from fetcher.reporting.orphan_words import OrphanEntry
+    from fetcher.tree.item_list import PackedRun
+    from fetcher.tree.plan import ArtifactPlan, Item, Plan
 
 STARTED = time.perf_counter()
 _STATES = {
@@ -41,8 +35,10 @@ class Summary(TypedDict, total=False):
     `failed_files` are those that are not as the lock wants them; `reused_files` were there, or
     came from the store. A plan has `to_download_files`, `to_download_bytes` (as far as sizes are
     known), `unknown_sizes`, `unknown_archives` (nobody knows yet what is in them),
-    `unresolved_artifacts` and `disk_free` as well; a run with probes `failed_probes`,
-    `skipped_probes` and `without_probe`.
+    `unresolved_artifacts` and `disk_free` as well, and like a run `limited_seconds` where a host's
+    rate limit makes it take so long at the least; a status `kept_files` and `kept_bytes` (what
+    lies in `.fetch/kept/`); a run with probes `passed_probes`,
+    `failed_probes`, `skipped_probes` and `without_probe`.
     """
 
     artifacts: int
@@ -61,6 +57,10 @@ class Summary(TypedDict, total=False):
     unknown_archives: int
     unresolved_artifacts: int
     disk_free: int
+    limited_seconds: float
+    kept_files: int
+    kept_bytes: int
+    passed_probes: int
     failed_probes: int
     skipped_probes: int
     without_probe: int
@@ -102,6 +102,23 @@ class FileReport(NamedTuple):
     error: str | None
 
 
+class AlikeFiles(NamedTuple):
+    """Files of an artifact, of which no more is to be said than where they are: as many
+    FileReports, column by column. `state` is that of all."""
+
+    paths: Sequence[str]
+    targets: Sequence[str]
+    sizes: Sequence[int | None]
+    sha256: Sequence[str | None]
+    state: str
+
+    def reports(self) -> Iterator[FileReport]:
+        """The same, one by one."""
+        columns = self.paths, self.targets, self.sizes, self.sha256
+        for path, target, size, sha256 in zip(*columns, strict=True):
+            yield FileReport(path, target, size, sha256, self.state, None, None)
+
+
 @dataclass(frozen=True)
 class ArtifactReport:
     """One artifact: `state` is complete, partial, missing, modified or conflict; `revision` is
@@ -112,7 +129,12 @@ class ArtifactReport:
     name: str
     state: str
     revision: str | None
-    rows: Callable[[], Iterator[FileReport]] = field(repr=False, compare=False)
+    groups: Callable[[], Iterator[FileGroup]] = field(repr=False, compare=False)
+
+    def rows(self) -> Iterator[FileReport]:
+        """Its files, in the order of the lock."""
+        for group in self.groups():
+            yield from group.reports() if isinstance(group, AlikeFiles) else group
 
     @property
     def files(self) -> list[FileReport]:
@@ -120,6 +142,7 @@ class ArtifactReport:
         return list(self.rows())
 
 
+FileGroup = AlikeFiles | Iterable[FileReport]
 Errors = Mapping[tuple[str, str], str]  # (artifact, file): what is wrong with it
 
 
@@ -153,13 +176,17 @@ class Report:
 
     `summary` has totals, `artifacts` each artifact with its files, `problems` all that is wrong:
     an artifact that failed does not keep the others from being fetched. `ok` says whether there is
-    none. `results` is what only some commands have.
+    none. `results` is what only some commands have; so are `orphans`, files that were placed once
+    and that nothing wants any more. `replaced` are paths whose old file lies below `kept_in` now.
     """
 
     summary: Summary = field(default_factory=Summary)
     problems: list[Problem] = field(default_factory=list)
     results: Sequence[Mapping[str, object]] | None = None
     interrupted: bool = False
+    orphans: Sequence[OrphanEntry] | None = None
+    replaced: Sequence[str] = ()
+    kept_in: str = ""
     found: Callable[[Errors], Iterator[ArtifactReport]] = field(default=_nothing, repr=False)
 
     @property
@@ -193,43 +220,63 @@ class Report:
 def _file_state(item: Item) -> str:
     if item.placed:
         return "placed"
-    if item.changed_by_user:
+    if item.changed_by_user or item.lost_mode:
         return "modified"
     return _STATES[item.action]
 
 
 def _of_part(part: ArtifactPlan, errors: Errors) -> ArtifactReport:
     artifact = part.artifact
+    has_errors = any(id == artifact.id for id, _ in errors)
 
-    def rows() -> Iterator[FileReport]:
-        for item in part.items:
-            yield FileReport(
-                item.file.path,
-                item.target,
-                item.file.size,
-                item.file.sha256 or item.sha256 or None,
-                _file_state(item),
-                item.origin or None,
-                errors.get((artifact.id, item.file.path)),
-            )
+    def row(item: Item) -> FileReport:
+        return FileReport(
+            item.file.path,
+            item.target,
+            item.file.size,
+            item.file.sha256 or item.sha256 or None,
+            _file_state(item),
+            item.origin or None,
+            errors.get((artifact.id, item.file.path)),
+        )
+
+    def groups() -> Iterator[FileGroup]:
+        for piece in part.items.pieces():
+            if isinstance(piece, list) or piece.singular or has_errors:
+                yield map(row, piece)
+            else:
+                yield _of_run(piece)
+        yield map(row, part.refused)
 
     revision = part.locked.revision if part.locked else None
-    return ArtifactReport(artifact.id, artifact.manifest, artifact.name, part.state, revision, rows)
+    about = artifact.id, artifact.manifest, artifact.name, part.state, revision
+    return ArtifactReport(*about, groups)
+
+
+def _of_run(piece: PackedRun) -> AlikeFiles:
+    run = piece.run
+    paths = [run.folder + name for name in run.names]
+    targets = [piece.folder + name for name in run.names]
+    return AlikeFiles(paths, targets, run.sizes, list(run.hex_digests()), _STATES[piece.action])
 
 
 def of_plan(plan: Plan, problems: Sequence[Problem], seconds: float) -> Report:
     """The report of what a plan's artifacts are now."""
-    items = list(plan.items)
-    reused = [item for item in items if item.action == KEEP and item.origin in {"", "store"}]
+    refused = [item for part in plan.artifacts for item in part.refused]
+    files = sum(len(part.items) for part in plan.artifacts) + len(refused)
+    kept = sum(part.items.actions()[KEEP] for part in plan.artifacts)
+    singular = list(plan.singular())
     summary = Summary(
         artifacts=len(plan.artifacts),
-        files=len(items),
-        bytes=sum(item.file.size or 0 for item in items),
+        files=files,
+        bytes=sum(part.items.bytes() for part in plan.artifacts)
+        + sum(item.file.size or 0 for item in refused),
         downloaded_files=0,
         downloaded_bytes=0,
-        reused_files=len(reused),
-        placed_files=sum(1 for item in items if item.placed),
-        failed_files=sum(1 for item in items if item.action != KEEP),
+        reused_files=kept
+        - sum(i.action == KEEP and i.origin not in {"", "store"} for i in singular),
+        placed_files=sum(1 for item in singular if item.placed),
+        failed_files=files - kept,
         failed_artifacts=len({problem.artifact for problem in problems if problem.artifact}),
         seconds=round(seconds, 3),
     )
@@ -248,10 +295,10 @@ def status_of(plan: Plan) -> list[ArtifactStatus]:
             "manifest": part.artifact.manifest,
             "state": part.state,
             "optional": part.artifact.optional,
-            "files": len(part.items),
-            "present": sum(1 for item in part.items if item.action == KEEP),
-            "unread": sum(1 for item in part.items if item.action == UNVERIFIED),
-            "bytes": sum(item.file.size or 0 for item in part.items),
+            "files": len(part.items) + len(part.refused),
+            "present": part.items.actions()[KEEP],
+            "unread": part.items.actions()[UNVERIFIED],
+            "bytes": part.items.bytes() + sum(item.file.size or 0 for item in part.refused),
         }
         for part in plan.artifacts
     ]
@@ -274,13 +321,12 @@ def of_seal(seal: Seal) -> Report:
         failed_artifacts=0,
         seconds=round(time.perf_counter() - STARTED, 3),
     )
-    return Report(summary, found=lambda _: _sealed(seal))
+    return Report(summary, orphans=[], found=lambda _: _sealed(seal))
 
 
 def _sealed(seal: Seal) -> Iterator[ArtifactReport]:
-    def rows(index: int) -> Iterator[FileReport]:
-        for file in seal.files_of(index):
-            yield FileReport(*file, "present", None, None)
+    def groups(index: int) -> Iterator[FileGroup]:
+        return (AlikeFiles(*columns, "present") for columns in seal.columns_of(index))
 
     for index, artifact in enumerate(seal.artifacts):
         yield ArtifactReport(
@@ -289,7 +335,7 @@ def _sealed(seal: Seal) -> Iterator[ArtifactReport]:
             artifact.name,
             artifact.state,
             artifact.revision,
-            lambda index=index: rows(index),  # type: ignore[misc]
+            lambda index=index: groups(index),  # type: ignore[misc]
         )
 
 

@@ -22,6 +22,8 @@ from fetcher.yamldoc.json_fields import JsonFields
 
 _PLACE = f"{FOLDER}/reports"
 _LARGEST = 64 * 1024 * 1024
+_HISTORY = 20  # earlier results that are kept of each artifact
+_OF_HISTORY = ("device", "dtype", "load_seconds", "infer_seconds", "peak_memory_bytes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,42 @@ def save(tree: Path, name: str, report: Answer | Report) -> None:
 
 
 def save_results(tree: Path, name: str, report: Answer | Report, now: str) -> None:
-    """Keep a report whose `results` are about single artifacts: what an earlier run found out
-    about others stays. `now` (ISO 8601) is noted with each result. Raises OSError.
+    """Keep a report whose `results` are about single artifacts, by their `manifest` and `artifact`.
+
+    What an earlier run found out about others stays. A skip proves nothing: it takes the place of
+    another skip alone, and is noted as `skipped` beside what was found before. `now` (ISO 8601) is
+    noted with each result; `history` has the ones before, newest first, 20 at most. Raises OSError.
     """
-    fresh = [{**item, "time": now} for item in report.results or ()]
-    about = {item.get("artifact") for item in fresh}
-    before = read(folder_of(tree) / f"{name}.json").results
-    kept = [dict(item.values) for item in before if item.get("artifact") not in about]
-    save(tree, name, replace(report, results=[*kept, *fresh]))
+    before: dict[tuple[str, str], JsonFields] = {}
+    for item in read(folder_of(tree) / f"{name}.json").results:
+        before[_about(item)] = item
+    found = {key: dict(item.values) for key, item in before.items()}
+    for result in report.results or ():
+        fresh = JsonFields.of(result)
+        key = _about(fresh)
+        # Older versions did not say which manifest.
+        old = before.get(key) or before.get(("", key[1]))
+        found.pop(("", key[1]), None)
+        found[key] = _after(old, {**result, "time": now})
+    save(tree, name, replace(report, results=list(found.values())))
+
+
+def _about(result: JsonFields) -> tuple[str, str]:
+    return result.text("manifest"), result.text("artifact")
+
+
+def _after(old: JsonFields | None, fresh: dict[str, object]) -> dict[str, object]:
+    """A result with what was found before it."""
+    if old is None:
+        return fresh
+    if fresh.get("state") == "skipped" and old.text("state") not in ("", "skipped"):
+        skip = {"time": fresh["time"], "reason": fresh.get("reason", "")}
+        return {**old.values, "manifest": fresh.get("manifest", ""), "skipped": skip}
+    metrics = old.object("metrics").values
+    entry = {key: old.get(key) for key in ("time", "state", "reason", "golden", "type")}
+    entry["metrics"] = {key: metrics[key] for key in _OF_HISTORY if key in metrics}
+    earlier = [dict(item.values) for item in old.objects("history")]
+    return {**fresh, "history": [entry, *earlier][:_HISTORY]}
 
 
 def keep_results(tree: Path, name: str, report: Answer | Report) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetcher.register.card import MAX_CARD, Card, licence_name, of_data, of_text
+from fetcher.project.licenses import license_of_hub
+from fetcher.register.card import MAX_CARD, Card, of_data, of_text
 
 ADAPTER = """---
 license: other
@@ -63,7 +64,7 @@ def test_a_datasets_card() -> None:
      ("My own", "My own"), ("", "")],
 )  # fmt: skip
 def test_licences_as_manifests_write_them(hub: str, ours: str) -> None:
-    assert licence_name(hub) == ours
+    assert license_of_hub(hub) == ours
 
 
 LAUGHS = "a: &a {x: 1, y: 2}\n" + "".join(

@@ -10,6 +10,7 @@ from fetcher.project.spellings import TASKS
 from fetcher.register import proposals
 from fetcher.register.draft import Draft
 
+NO_WEIGHTS = {"type": "none", "reason": "none of its files are weights that a probe reads"}
 HUB = ["config.json", "model.safetensors", "README.md"]
 
 
@@ -29,13 +30,26 @@ def proposed(task: str, files: list[str], hub: bool = True, **values: object) ->
         ("translation", HUB, True, {"type": "transformers", "task": "translation"}),
         ("text-classification", ["w.pth"], True, {"type": "state-dict"}),
         ("segmentation", ["w.pt", "train.py"], False, {"type": "state-dict"}),
-        ("", ["train.py", "README.md"], True, None),
-        ("", [], True, None),
+        ("", ["train.py", "README.md"], True, NO_WEIGHTS),
+        ("", ["tf_model.h5", "config.json"], True, NO_WEIGHTS),
+        ("", ["data.zip"], False, NO_WEIGHTS),
+        ("", [], True, {"type": "state-dict"}),
+        ("", ["w.safetensors", "onnx/w.onnx"], True, {"type": "state-dict"}),
+        ("", ["w.onnx", "w-q4.gguf"], True, {"type": "gguf"}),
+        ("", ["stats.pkl"], False, {"type": "state-dict"}),
         ("image-compression", ["last.ckpt"], False, {"type": "state-dict"}),
     ],
 )
 def test_task_and_files_decide(task: str, files: list[str], hub: bool, probe: object) -> None:
     assert proposed(task, files, hub) == probe
+
+
+def test_data_sets_have_probes_too() -> None:
+    pictures = proposed("", ["a/1.PNG", "labels.csv"], kind="dataset")
+    assert pictures == {"type": "image-dataset"}
+    for files in (["train.parquet"], []):
+        found = proposed("", files, kind="dataset")
+        assert isinstance(found, dict) and found["type"] == "none" and found["reason"]
 
 
 def test_a_codec_with_its_class_takes_it() -> None:
