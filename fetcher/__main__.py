@@ -1,12 +1,16 @@
 """`fetch` and `python -m fetcher`: parse the command line, run one command."""
 
 import gc
+import io
 import os
 import sys
+
+_STREAMS = "fetch_streams"  # -X option: the encoding that streams had in the terminal's locale
 
 
 def main() -> None:
     """Run the command line and exit with the contract's exit code."""
+    _settle_encodings()
     # An entry that is empty or no whole path leads into whatever folder one stands in, and some
     # libraries start programs by themselves.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -21,6 +25,24 @@ def main() -> None:
     code = run(sys.argv[1:])
     gc.freeze()  # the tables go with the process: nobody need search through them once more
     sys.exit(code)
+
+
+def _settle_encodings() -> None:
+    """Let no name or word end a run because of the locale.
+
+    Names of files are UTF-8, whatever the terminal shows: Python settles that as it starts. What a
+    stream cannot show is escaped.
+    """
+    xoptions = getattr(sys, "_xoptions", {})
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
+        shown = getattr(sys.stdout, "encoding", None) or "ascii"
+        options = ["-X", "utf8", "-X", f"{_STREAMS}={shown}"]
+        os.execv(sys.executable, [sys.executable, *options, *sys.orig_argv[1:]])
+    encoding = xoptions.get(_STREAMS)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            named = encoding if isinstance(encoding, str) else None
+            stream.reconfigure(encoding=named, errors="backslashreplace")
 
 
 def _forget_where_one_stands(python_path: str) -> None:

@@ -21,6 +21,8 @@ COMMANDS = {
     "get": ("get", t("Bring one model or file, without a project.")),
     "lock": ("lock", t("Resolve manifests to exact files and write fetch.lock.")),
     "diff": ("diff", t("Show what two locks differ in.")),
+    "outdated": ("outdated", t("Ask what has moved upstream since fetch.lock.")),
+    "update": ("update", t("Move fetch.lock on to what the sources say now.")),
     "plan": ("plan", t("Show what `fetch all` would do.")),
     "status": ("status", t("Show what is there, quickly.")),
     "check": ("check", t("Compare every file with the lock.")),
@@ -32,18 +34,25 @@ COMMANDS = {
     "list": ("list_", t("List the artifacts in reach.")),
     "show": ("show", t("Show one artifact.")),
     "tree": ("tree", t("Show the target tree.")),
+    "sbom": ("sbom", t("Write a bill of materials (CycloneDX) of what is locked.")),
     "adopt": ("adopt", t("Take files that are already on this machine.")),
     "init": ("init", t("Start a project.")),
     "add": ("add", t("Register a model or dataset.")),
+    "remove": ("remove", t("Take an artifact out of manifest, layout, lock and tree.")),
     "import": ("import_", t("Write manifest and layout from a script, page or list.")),
     "mirror": ("mirror", t("Carry artifacts to other sites: bundles, registries, signatures.")),
     "serve": ("serve", t("Serve models and datasets to clients of the Hub, GitHub and fetch.")),
+    "prune": ("prune", t("Take away what was placed once and is not wanted now.")),
     "gc": ("gc", t("Remove what no project needs from the store.")),
     "store": ("store", t("Look into the store: du, ls, check.")),
     "config": ("config", t("Show every setting and where it comes from.")),
     "doctor": ("doctor", t("Check this machine: disk, tokens, endpoints, tools.")),
+    "completion": ("completion", t("Print the script that completes names in bash, zsh or fish.")),
     "schema": ("schema", t("Print the JSON Schema of manifests, layouts or fetch.yaml.")),
 }
+
+
+_COMPLETE = "_FETCH_COMPLETE"  # set by the scripts of `fetch completion`
 
 
 class _Commands(click.Group):
@@ -58,6 +67,10 @@ class _Commands(click.Group):
         command = import_module(f"fetcher.commands.{COMMANDS[cmd_name][0]}").command
         assert isinstance(command, click.Command)
         _take_verbosity(command)
+        if _COMPLETE in os.environ:
+            from fetcher.commands.completing import offer_values
+
+            offer_values(command)
         if (language := current()) != "en":
             from fetcher.commands.help_texts import speak
 
@@ -68,15 +81,23 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from fetcher.errors import UsageError
-            from fetcher.fs.nearest import nearest
+            from fetcher.commands.other_words import unknown
 
-            close = nearest(args[0], COMMANDS)
-            raise UsageError(
-                t("no command {args!r}", args=args[0]),
-                t("did you mean {close!r}?", close=close) if close else t("fetch --help"),
-            )
+            raise unknown(args, COMMANDS)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Names of commands, none of which is imported for that; and options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(local(t("Commands"))):
@@ -93,6 +114,7 @@ def _set_verbosity(ctx: click.Context, _: click.Parameter, count: int) -> None:
         log.opening(__version__, ctx.find_root().obj or ())
 
 
+_INTERRUPTED = t("interrupted: run the same command again to go on")
 _VERBOSE = t("Say what is being done, and why; -vv: every request and decision.")
 
 
@@ -117,7 +139,6 @@ def _take_verbosity(command: click.Command) -> None:
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
-    no_args_is_help=True,
 )
 @click.version_option(__version__, prog_name="fetch")
 @click.option(
@@ -128,11 +149,18 @@ def _take_verbosity(command: click.Command) -> None:
     callback=_set_verbosity,
     help=_VERBOSE,
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int:
     """Set up the models and datasets of a machine-learning project.
 
-    `fetch all` downloads, verifies and lays out everything that the manifests name.
+    `fetch all` downloads, verifies and lays out everything that the manifests name; `fetch` alone
+    says what can be done in this folder.
     """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from fetcher.commands.here import show
+
+    return show()
 
 
 def _report_error(error: Exception, as_json: bool) -> int:
@@ -213,6 +241,10 @@ def _nobody_reads() -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; all errors end here."""
+    if shell := os.environ.get(_COMPLETE):
+        from fetcher.commands.completing import answer
+
+        return answer(cli, shell)
     _terminate_like_interrupt()
     if strange := unknown(os.environ):
         known = ", ".join(LANGUAGES)
@@ -271,8 +303,10 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
         return _report_error(
             UsageError(wrong.format_message(), t("{command} --help", command=command)), as_json
         )
-    except (KeyboardInterrupt, click.Abort):
-        echo(t("interrupted: run the same command again to go on"), file=sys.stderr)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        # A question that was not answered: nothing has been done yet.
+        unanswered = isinstance(stop.__context__, EOFError)
+        echo(t("no answer: nothing was changed") if unanswered else _INTERRUPTED, file=sys.stderr)
         return 130
     except SystemExit as stop:
         if sys.stdout is not stdout:  # click wraps it when it sees the reader go

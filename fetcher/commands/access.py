@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fetcher.commands import common
+from fetcher.commands import ci_reports, common
+from fetcher.commands.ci_reports import Reports
 from fetcher.config import settings
 from fetcher.errors import Problem, UsageError, hint_of
-from fetcher.i18n import echo, local, t
+from fetcher.i18n import local, t
 from fetcher.network.session import Network
 from fetcher.operations import access
 from fetcher.operations.access import AccessAnswer, Question
@@ -20,6 +22,12 @@ from fetcher.project import names as naming
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
 from fetcher.sources.addresses import repository_of
+from fetcher.ui.table import Column, print_table, print_text
+
+if TYPE_CHECKING:
+    from fetcher.reporting.verdict import Case
+
+_COLUMNS = (Column(), Column(least=12, at="middle"), Column(wrap=True))
 
 
 def _questions(project: Project, names: Sequence[str], hub: str) -> list[Question]:
@@ -65,8 +73,9 @@ def _questions(project: Project, names: Sequence[str], hub: str) -> list[Questio
 
 @click.command("access")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@ci_reports.options("fetch access")
 @common.json_option
-def command(names: tuple[str, ...], as_json: bool) -> int:
+def command(names: tuple[str, ...], as_json: bool, reports: Reports) -> int:
     """Ask each repository, with your token, if its files may be had.
 
     NAME is a manifest, an artifact, one of its aliases, or a repository such as owner/name or the
@@ -89,34 +98,68 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
             "accessible": accessible,
             "seconds": round(time.monotonic() - started, 3),
         },
-        problems=problems,
+        problems=list(problems),
         results=[answer.to_json() for answer in answers],
     )
+    unwritten = []
+    if reports:
+        told = [t("{accessible} of {count} can be had", accessible=accessible, count=len(answers))]
+        units = ci_reports.units_in_reach()
+        unwritten = reports.write(_cases(answers), problems, units, told)
+        result.problems += unwritten
     if as_json:
         envelope.print_json(result)
     else:
         _print(answers, accessible, bool(network.account.origin()))
+    envelope.print_problems(unwritten)
     return result.exit_code
+
+
+def _cases(answers: Sequence[AccessAnswer]) -> list[Case]:
+    """A case for each repository; what is refused and not needed is worth a note."""
+    from fetcher.reporting.verdict import Case
+
+    cases = []
+    for answer in answers:
+        question, problem = answer.question, answer.problem
+        repository = question.source.describe()
+        suite = question.artifact or repository
+        if question.manifest:
+            suite = f"{question.manifest}/{question.artifact}"
+        if failing := answer.failing:
+            kind, hint = failing.code, hint_of(failing)
+            cases.append(Case(suite, repository, kind, failing.message, hint=hint))
+        elif problem is not None:
+            advice, hint = problem.code, hint_of(problem)
+            cases.append(Case(suite, repository, message=problem.message, hint=hint, advice=advice))
+        elif answer.state == access.OK:
+            cases.append(Case(suite, repository))
+        else:
+            cases.append(Case(suite, repository, "skipped", t("not asked")))
+    return cases
 
 
 def _print(answers: Sequence[AccessAnswer], accessible: int, has_token: bool) -> None:
     width = max(map(len, access.LABELS.values()))
+    rows: list[tuple[str, ...]] = []
     hints: dict[str, None] = {}
     for answer in answers:
         name = answer.name
         if not answer.question.needed:
             name = t("{name} (optional)", name=name)
-        echo(f"{access.LABELS[answer.state]:<{width}}", name, *_more(answer), sep="  ")
+        more = "  ".join(map(local, _more(answer)))
+        rows.append((f"{access.LABELS[answer.state]:<{width}}", name, more))
         if answer.problem and (hint := hint_of(answer.problem)):
             said = local(hint)
             if answer.page:
                 said = said.replace(answer.page, local(t("its page")))
             hints.setdefault(said)
-    echo(t("\n{accessible} of {count} can be had", accessible=accessible, count=len(answers)))
+    print_table(_COLUMNS, rows, heading=False)
+    print_text(t("\n{accessible} of {count} can be had", accessible=accessible, count=len(answers)))
     if not has_token and any(answer.state == access.GATED for answer in answers):
         hints.setdefault(local(t("no Hugging Face token is set: gates open only to one")))
     for hint in hints:
-        echo(t("hint: {hint}", hint=hint))
+        print_text(t("hint: {hint}", hint=hint))
 
 
 def _more(answer: AccessAnswer) -> list[str]:

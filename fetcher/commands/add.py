@@ -84,7 +84,7 @@ def _field_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--skip-import", is_flag=True, help="Do not try to import the class.")
 @click.option("--python", metavar="PATH", help="The interpreter that must import the class.")
 @click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
-@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("-y", "--yes", is_flag=True, help="Write without asking.")
 @common.json_option
 def command(
     source: str | None,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
 from fetcher.commands import common
+from fetcher.commands.other_words import SubCommands
 from fetcher.config import permissions, person, settings
+from fetcher.config.named_roots import ROOTS
+from fetcher.fs.logins import hidden
 from fetcher.fs.nearest import nearest
-from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, t
 from fetcher.network.hub_account import HubAccount
 from fetcher.project import names
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
-from fetcher.ui.table import Column, print_table
+from fetcher.ui.table import Column, print_cut, print_table
 
 _COLUMNS = (
     Column(t("SETTING"), least=12),
@@ -33,7 +34,7 @@ def _effective(found: settings.Settings, name: str) -> str:
         return "(set)" if value else ""
     if name in {"store", "hub_cache"}:
         return str(getattr(found, name))
-    return re.sub(r"://[^/\s]*@", "://***@", found.text(name)).replace("\n", " ").strip()
+    return hidden(found.text(name)).replace("\n", " ").strip()
 
 
 def _origin(found: settings.Settings, name: str) -> str:
@@ -43,7 +44,7 @@ def _origin(found: settings.Settings, name: str) -> str:
     return HubAccount(found).origin() or found.origin(name)
 
 
-@click.group("config", invoke_without_command=True)
+@click.group("config", invoke_without_command=True, cls=SubCommands)
 @common.json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> int:
@@ -71,8 +72,8 @@ def command(ctx: click.Context, as_json: bool) -> int:
         answer.results = list(results)
         envelope.print_json(answer)
         return 0
-    echo(t("project: {root}", root=root))
-    echo(t("your own file: {path}", path=person.path() or "-"))
+    print_cut(t("project: {root}", root=root))
+    print_cut(t("your own file: {path}", path=person.path() or "-"))
     rows = [(i["name"], i["value"] or "-", i["origin"], i["variable"]) for i in results]
     print_table(_COLUMNS, rows)
     return 0
@@ -91,6 +92,7 @@ def allow(kind: str | None, what: tuple[str, ...]) -> int:
     \b
     links FOLDER…           links in a project's tree may lead into these folders
     local FOLDER…           `local:` sources may take files from these folders
+    roots NAME…             layouts may place files in these libraries' folders (torch_hub, …)
     pickles SHA256 NAME…    the pickle with this digest may use these classes
     code ARTIFACT…          the code of these artifacts of this project may run
     """
@@ -133,9 +135,10 @@ def deny(kind: str, what: tuple[str, ...]) -> int:
 def _show(allowed: person.Allowed) -> None:
     lines = [("links", str(folder)) for folder in allowed.links]
     lines += [("local", str(folder)) for folder in allowed.local]
+    lines += [("roots", f"{name} ({ROOTS[name].path()})") for name in sorted(allowed.roots)]
     lines += [("pickles", f"{key} {' '.join(names)}") for key, names in allowed.pickles.items()]
     lines += [("code", f"{folder} {' '.join(ids)}") for folder, ids in allowed.code.items()]
-    for kind, what in lines:
-        echo(f"{kind:8} {printable(what)}")
+    rows = [(f"{kind:7}", what) for kind, what in lines]
+    print_table((Column(), Column(wrap=True)), rows, heading=False)
     if not lines:
         echo(t("nothing beyond what every project may do"))

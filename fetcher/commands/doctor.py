@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from fetcher import __version__
-from fetcher.commands import common
+from fetcher.commands import ci_reports, common
+from fetcher.commands.ci_reports import Reports
 from fetcher.config import settings
 from fetcher.errors import Failure, FetchError, Problem
 from fetcher.fs.atomic import reflink
 from fetcher.fs.free_space import nearest_folder
 from fetcher.fs.private_files import scratch_folder
 from fetcher.fs.safe_paths import printable
-from fetcher.i18n import echo, join, local, t
+from fetcher.i18n import join, t
 from fetcher.network.hub_account import HubAccount, knows_oidc, version
 from fetcher.network.session import Network
-from fetcher.network.urls import host_of
+from fetcher.operations import ask_endpoints
 from fetcher.operations.open_project import keep_secrets
 from fetcher.project import lockfile, names
 from fetcher.project.project import Project, find_root
@@ -32,8 +33,12 @@ from fetcher.store import soundness, upstream_records
 from fetcher.store.store import Store
 from fetcher.tree.hf_cache import scan
 from fetcher.tree.hf_cache_check import CacheCheck, Spoiled, repositories
+from fetcher.ui.table import Column, print_table
 from fetcher.ui.units import human_bytes
 from fetcher.verify.host import child_process
+
+if TYPE_CHECKING:
+    from fetcher.reporting.verdict import Case
 
 _SECONDS = 60
 
@@ -59,6 +64,7 @@ def _tools() -> Iterator[Diagnostic]:
             platform=_platform(),
         ),
     )
+    yield from _shared_files()
     yield Diagnostic("ok", "libcurl", pycurl.version)
     pip = _asked(child_process.own_module("pip", "--version"))
     if pip is None or pip.status:
@@ -70,6 +76,22 @@ def _tools() -> Iterator[Diagnostic]:
         yield Diagnostic("note", "GPU", t("no nvidia-smi: probes will run on the CPU"))
         return
     yield Diagnostic("ok" if gpu.status == 0 else "note", "GPU", gpu.out.strip() or t("none"))
+
+
+def _shared_files() -> Iterator[Diagnostic]:
+    """Two distributions that own the same files: to uninstall one takes files from the other."""
+    from fetcher.installation import commands, distribution
+
+    owners = distribution.owners()
+    others = [name for name, _ in owners if name != distribution.NAME]
+    if len(owners) > 1:
+        text = t(
+            "{owners} have their files in one folder, and what removes one of them breaks the "
+            "other: {command}",
+            owners=", ".join(f"{name} {version}" for name, version in owners),
+            command=commands.without(*others),
+        )
+        yield Diagnostic("note", "fetch", text)
 
 
 def _platform() -> str:
@@ -230,18 +252,26 @@ def _hub_artifacts(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _tokens(found: settings.Settings) -> Iterator[Diagnostic]:
-    hub = HubAccount(found).origin()
+    account = HubAccount(found)
     github = found.origin("github_token") if found.text("github_token") else ""
-    for subject, origin, what in (
-        (t("Hugging Face token"), hub, t("gated and private repositories")),
-        (t("GitHub token"), github, t("private repositories")),
-    ):
-        text = (
-            t("set, by {origin}", origin=origin)
-            if origin
-            else t("none: {what} cannot be had", what=what)
-        )
-        yield Diagnostic("ok" if origin else "note", subject, text)
+    network = None if found.offline else Network(found)
+    asks: list[tuple[str, str, str, Callable[[Network], ask_endpoints.Told]]] = [
+        (
+            t("Hugging Face token"),
+            account.origin(),
+            t("gated and private repositories"),
+            lambda network: ask_endpoints.hub_token(network, account),
+        ),
+        (t("GitHub token"), github, t("private repositories"), ask_endpoints.github_token),
+    ]
+    for subject, origin, what, ask in asks:
+        if not origin:
+            yield Diagnostic("note", subject, t("none: {what} cannot be had", what=what))
+        elif network is None:
+            text = t("set, by {origin}; not asked whether it is good", origin=origin)
+            yield Diagnostic("ok", subject, text)
+        else:
+            yield _of(ask(network))
     if _unknown_oidc():
         text = t(
             "HF_OIDC_RESOURCE is set, but huggingface_hub {version} does not know it",
@@ -250,27 +280,22 @@ def _tokens(found: settings.Settings) -> Iterator[Diagnostic]:
         yield Diagnostic("note", t("Hugging Face token"), text)
 
 
+def _of(told: ask_endpoints.Told) -> Diagnostic:
+    return Diagnostic("ok" if told.good else "note", told.subject, told.text)
+
+
 def _endpoints(found: settings.Settings) -> Iterator[Diagnostic]:
     if found.offline:
-        yield Diagnostic(
-            "note", "network", t("not used ({origin})", origin=found.origin("offline"))
-        )
+        text = t("not used ({origin})", origin=found.origin("offline"))
+        yield Diagnostic("note", "network", text)
         return
-    network = Network(found)
-    urls = (network.hub + "/", "https://raw.githubusercontent.com/", "https://api.github.com/")
-    for url in dict.fromkeys(map(network.rewrite, urls)):
-        try:
-            answer = network.request(url, method="HEAD", patience=0, follow=False)
-            yield Diagnostic("ok", host_of(url), t("answers (HTTP {status})", status=answer.status))
-        except Failure as failure:
-            text = local(failure.message).removeprefix(f"{host_of(url)}: ")
-            text = t("{text}; {hint}", text=text, hint=failure.hint) if failure.hint else text
-            yield Diagnostic("note", host_of(url), text)
+    yield from map(_of, ask_endpoints.endpoints(Network(found)))
 
 
 @click.command("doctor")
+@ci_reports.options("fetch doctor")
 @common.json_option
-def command(as_json: bool) -> int:
+def command(as_json: bool, reports: Reports) -> int:
     """Check what on this machine could get in the way: tools, disk, tokens, endpoints, GPU.
 
     Notes are fine where a mirror serves; only a disk that cannot be written is an error (exit 9).
@@ -287,16 +312,29 @@ def command(as_json: bool) -> int:
         *_tokens(found),
         *_endpoints(found),
     ]
-    bad = [finding for finding in findings if finding.level == "bad"]
+    answer = envelope.Answer({"root": str(root)})
+    answer.results = [finding._asdict() for finding in findings]
+    answer.problems = [_problem(finding) for finding in findings if finding.level == "bad"]
+    unwritten = reports.write(_cases(findings), answer.problems, ())
+    answer.problems += unwritten
     if as_json:
-        answer = envelope.Answer({"root": str(root)})
-        answer.results = [finding._asdict() for finding in findings]
-        answer.problems = [_problem(finding) for finding in bad]
         envelope.print_json(answer)
         return answer.exit_code
-    for finding in findings:
-        echo(f"{finding.level:<5}", join((finding.subject, finding.text), ": "))
-    return 9 if bad else 0
+    rows = [(f"{f.level:<4}", join((f.subject, f.text), ": ")) for f in findings]
+    print_table((Column(), Column(wrap=True)), rows, heading=False)
+    envelope.print_problems(unwritten)
+    return answer.exit_code
+
+
+def _cases(findings: Sequence[Diagnostic]) -> list[Case]:
+    """A case for each line that is no failure; problems tell of those."""
+    from fetcher.reporting.verdict import MACHINE, NOTE, Case
+
+    return [
+        Case(MACHINE, one.subject, message=one.text, advice=NOTE if one.level == "note" else "")
+        for one in findings
+        if one.level != "bad"
+    ]
 
 
 def _problem(finding: Diagnostic) -> Problem:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -14,13 +13,15 @@ import click
 
 from fetcher.commands import common
 from fetcher.config import settings
+from fetcher.config.settings import Settings
 from fetcher.errors import Problem, UsageError, exit_code_of
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import find_root
-from fetcher.reporting import envelope
-from fetcher.store import gc, imports
-from fetcher.store.runs import alone
+from fetcher.reporting import envelope, gc_words
+from fetcher.store import gc, imports, runs, usage
+from fetcher.store.demands import ABSENT_DAYS, Demand, Demands, demands
 from fetcher.store.store import Store
+from fetcher.tree.store_links import holders, kept_folders
 from fetcher.ui.units import human_bytes
 
 
@@ -29,7 +30,13 @@ def _say(line: str) -> None:
 
 
 @click.command("gc")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and why the rest stays.")
+@click.option(
+    "--older-than",
+    callback=common.age,
+    metavar="AGE",
+    help="Only what has not been used for so long: 12h, 30d or 2w.",
+)
 @click.option(
     "--forget-imports",
     is_flag=True,
@@ -43,7 +50,7 @@ def _say(line: str) -> None:
 @click.option(
     "--absent-days",
     type=click.FloatRange(min=0),
-    default=gc.ABSENT_DAYS,
+    default=ABSENT_DAYS,
     show_default=True,
     metavar="N",
     help="How long a project that is not here counts after it was last seen.",
@@ -52,11 +59,12 @@ def _say(line: str) -> None:
     "--forget",
     multiple=True,
     metavar="PROJECT",
-    help="Let go of what this project needs: its path or id, as gc shows it.",
+    help="Let go of what this project or bundle needs: its path or id, as gc shows it.",
 )
 @common.json_option
 def command(
     dry_run: bool,
+    older_than: float,
     forget_imports: bool,
     partial: bool,
     absent_days: float,
@@ -69,10 +77,40 @@ def command(
     disk that is not mounted), or whose lock cannot be read, counts with what it needed when it
     last ran. Trees are never touched (with --link symlink they need the store's blobs, which
     their locks keep). Blobs of the last hour stay.
+
+    A blob was used when it was downloaded, linked, taken out of a tree or read, and as long as a
+    project needed it. A partial download was used when it was last written: those that can be gone
+    on with stay for seven days, or go with --partial.
     """
     root = find_root(Path.cwd())
     chosen = settings.load(root)
     common.tell_choices(chosen, ("store",))
+    _refuse_project_store(chosen)
+    store = Store.of(chosen, readonly=dry_run)
+    if forget_imports and dry_run:
+        raise UsageError(t("--forget-imports cannot be tried with --dry-run"), t("choose one"))
+    usage.check_listable(store)
+    # What a run is about to link, no lock need have yet.
+    quiet = dry_run or not store.root.is_dir()
+    doing = t("removing what no project needs")
+    with nullcontext() if quiet else runs.alone(store.root, doing, _say, chosen.locks):
+        known = imports.records(store.root, anybodys=True)
+        named = {record.name: record for record in known if forget_imports or record.name in forget}
+        labels = {record.name: record.label for record in known}
+        if not dry_run:
+            imports.forget(store, named.values())
+        needed = demands(store, [root], absent_days, forget)
+        _check_forgotten(needed, [name for name in forget if name not in named])
+        done = gc.sweep(store, needed, dry_run, partial, older_than)
+    store.close()
+    if not dry_run:
+        done.problems += map(_undecided, filter(lambda demand: demand.unknown, needed.projects))
+    _print(store, needed, done, dry_run, labels, as_json)
+    return exit_code_of(done.problems)
+
+
+def _refuse_project_store(chosen: Settings) -> None:
+    """Raise UsageError for a store that the project chose."""
     if chosen.is_from_project("store"):
         raise UsageError(
             t(
@@ -85,53 +123,65 @@ def command(
                 store=shlex.quote(str(chosen.store)),
             ),
         )
-    store = Store.of(chosen, readonly=dry_run)
-    if forget_imports and dry_run:
-        raise UsageError(t("--forget-imports cannot be tried with --dry-run"), t("choose one"))
-    # What a run is about to link, no lock need have yet.
-    quiet = dry_run or not store.root.is_dir()
-    doing = t("removing what no project needs")
-    with nullcontext() if quiet else alone(store.root, doing, _say, chosen.locks):
-        if forget_imports:
-            imports.forget(store, imports.records(store.root, anybodys=True))
-        needed = gc.demands(store, [root], absent_days, forget)
-        _check_forgotten(needed, forget)
-        done = gc.sweep(store, needed, dry_run, partial)
-    store.close()
-    if not dry_run:
-        done.problems += map(_undecided, filter(lambda demand: demand.unknown, needed.projects))
-    summary = {**asdict(done), "blobs": len(done.blobs), "dry_run": dry_run}
-    del summary["problems"]
+
+
+def _print(
+    store: Store,
+    needed: Demands,
+    done: gc.Sweep,
+    dry_run: bool,
+    labels: dict[str, str],
+    as_json: bool,
+) -> None:
+    """What went, and why the rest stays."""
+    shared = holders(needed.projects, done.linked)
+    kept = kept_folders(needed.projects)
+    strangers = usage.measure(store).strangers if dry_run else usage.Amount()
+    running = runs.present(store.root) if dry_run else []
     if as_json:
+        summary: dict[str, object] = {
+            "blobs": len(done.blobs),
+            "bytes": done.bytes,
+            "linked_bytes": done.linked_bytes,
+            "leftovers": done.leftovers,
+            "kept": done.kept,
+            "young": done.young,
+            "dry_run": dry_run,
+            "groups": [gc_words.group_entry(group) for group in done.groups],
+            "linked_in": [asdict(holder) for holder in shared],
+            "strangers": strangers.files,
+            "stranger_bytes": strangers.bytes,
+            "running": [str(holder) for holder in running],
+            "kept_folders": [asdict(folder) for folder in kept],
+        }
         answer = envelope.Answer(summary, done.problems)
-        answer.results = [_told(demand) for demand in needed.projects]
+        answer.results = [gc_words.entry_of(demand) for demand in needed.projects]
         envelope.print_json(answer)
-    else:
-        for line in _lines(needed.projects, dry_run):
+        return
+    for line in gc_words.demand_lines(needed.projects, dry_run, labels):
+        echo(line)
+    for line in gc_words.lines(done, dry_run, shared):
+        echo(line)
+    foreign = (strangers.files, strangers.bytes)
+    if dry_run:
+        for line in gc_words.surroundings(running, foreign):
             echo(line)
-        verb = t("would remove") if dry_run else t("removed")
-        echo(
-            t(
-                "{verb} {blobs} and {leftovers}, {bytes}; kept {blobs2}",
-                verb=verb,
-                blobs=n("{count:,} blob", "{count:,} blobs", len(done.blobs)),
-                leftovers=n("{count:,} leftover", "{count:,} leftovers", done.leftovers),
-                bytes=human_bytes(done.bytes),
-                blobs2=n("{count:,} blob", "{count:,} blobs", done.kept),
-            )
+    for folder in kept:
+        echo(gc_words.kept_line(folder))
+    echo(
+        t(
+            "{verb} {blobs} and {leftovers}, {bytes}; kept {blobs2}",
+            verb=t("would remove") if dry_run else t("removed"),
+            blobs=n("{count:,} blob", "{count:,} blobs", len(done.blobs)),
+            leftovers=n("{count:,} leftover", "{count:,} leftovers", done.leftovers),
+            bytes=human_bytes(done.bytes),
+            blobs2=n("{count:,} blob", "{count:,} blobs", done.kept),
         )
-        if done.young:
-            text = t(
-                "{blobs} nobody needs, but came within the last hour, as those of a run that has "
-                "not written its lock yet: they go with the next gc",
-                blobs=n("{count:,} blob", "{count:,} blobs", done.young),
-            )
-            echo(text)
-        envelope.print_problems(done.problems)
-    return exit_code_of(done.problems)
+    )
+    envelope.print_problems(done.problems)
 
 
-def _undecided(demand: gc.Demand) -> Problem:
+def _undecided(demand: Demand) -> Problem:
     """Why nothing was removed: whoever runs this counts on the room."""
     record = demand.record
     return Problem(
@@ -144,7 +194,7 @@ def _undecided(demand: gc.Demand) -> Problem:
     )
 
 
-def _check_forgotten(needed: gc.Demands, forget: tuple[str, ...]) -> None:
+def _check_forgotten(needed: Demands, forget: Sequence[str]) -> None:
     """Raise UsageError for a name that is no project's."""
     records = [demand.record for demand in needed.projects if demand.state == "forgotten"]
     here = {str(demand.record.root) for demand in needed.projects if demand.state == "here"}
@@ -159,76 +209,3 @@ def _check_forgotten(needed: gc.Demands, forget: tuple[str, ...]) -> None:
                 t("--forget {name}: no project of this store is called so", name=name),
                 t("`fetch gc --dry-run` shows them; name one by its path or id"),
             )
-
-
-def _lines(demands: list[gc.Demand], everyone: bool) -> Iterator[str]:
-    """What the projects need. Containers leave a record each, of one path: one line for these."""
-    gone: dict[str, list[gc.Demand]] = {}
-    for demand in demands:
-        if demand.state == "absent":
-            gone.setdefault(str(demand.record.root), []).append(demand)
-        elif everyone or demand.state != "here":
-            yield _line(demand)
-    for root, alike in gone.items():
-        if len(alike) == 1:
-            yield _line(alike[0])
-            continue
-        last = max(demand.record.seen for demand in alike)
-        yield t(
-            "{root}: {count:,} projects that are not here, last seen {day}: need {bytes} at most; "
-            "to let go of them: fetch gc --forget {name}",
-            root=root,
-            count=len(alike),
-            day=time.strftime("%Y-%m-%d", time.localtime(last)),
-            bytes=human_bytes(sum(demand.bytes for demand in alike)),
-            name=shlex.quote(root),
-        )
-
-
-def _told(demand: gc.Demand) -> dict[str, object]:
-    record = demand.record
-    return {
-        "project": str(record.root),
-        "id": record.id,
-        "machine": record.machine,
-        "seen": int(record.seen),
-        "state": demand.state,
-        "blobs": None if demand.needs is None else len(demand.needs),
-        "bytes": demand.bytes,
-        "error": demand.why,
-    }
-
-
-def _line(demand: gc.Demand) -> str:
-    """What one project needs, and how that is known."""
-    record = demand.record
-    needs = (
-        t("needs what nobody wrote down: nothing is removed")
-        if demand.needs is None
-        else t(
-            "needs {blobs}, {bytes}",
-            blobs=n("{count:,} blob", "{count:,} blobs", len(demand.needs)),
-            bytes=human_bytes(demand.bytes),
-        )
-    )
-    day = time.strftime("%Y-%m-%d", time.localtime(record.seen))
-    if demand.state == "here":
-        return t("{root}: {needs}", root=record.root, needs=needs)
-    if demand.state == "broken":
-        return t(
-            "{root}: its fetch.lock cannot be read ({why}); when it last ran: {needs}",
-            root=record.root,
-            why=demand.why,
-            needs=needs,
-        )
-    if demand.state == "absent":
-        return t(
-            "{root}: not here, last seen {day} on {machine}: {needs}; to let go of it: "
-            "fetch gc --forget {name}",
-            root=record.root,
-            day=day,
-            machine=record.machine or t("an unknown machine"),
-            needs=needs,
-            name=record.id or shlex.quote(str(record.root)),
-        )
-    return t("{root}: last seen {day}, does not count any more", root=record.root, day=day)

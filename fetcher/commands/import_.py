@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--offline", is_flag=True, help="Do not ask whether the addresses are there.")
 @click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
-@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("-y", "--yes", is_flag=True, help="Write without asking.")
 @common.json_option
 def command(
     file: str,
@@ -52,9 +52,10 @@ def command(
 ) -> int:
     """Write manifest and layout from FILE, which a project already has.
 
-    FILE is a download script (shell or Python), a page in Markdown with tables, trees or commands,
-    ComfyUI's model list, a pooch registry, a .dvc file or dvc.yaml, the model_config.yaml of an
-    image generator, or the address of a collection of the Hub. Nothing of it is run. Every address
+    FILE is a download script (shell or Python), a page (Markdown, reStructuredText, HTML, or its
+    address) with tables, trees or commands, a notebook, a list of addresses, ComfyUI's model list,
+    a pooch registry, a .dvc file or dvc.yaml, the model_config.yaml of an image generator, or the
+    address of a collection of the Hub. Nothing of it is run. Every address
     is asked whether it is there. The changes are shown first, and what is left to do by hand.
     """
     root = find_root(Path.cwd())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetcher.commands import common
+from fetcher.commands.other_words import SubCommands
 from fetcher.config.boundaries import check_output
 from fetcher.config.project_choices import NAMED
 from fetcher.config.settings import Settings
@@ -19,7 +20,7 @@ from fetcher.operations.open_project import settings_of
 from fetcher.project.project import find_root
 from fetcher.reporting import envelope
 from fetcher.store.store import Store
-from fetcher.ui.progress import Progress
+from fetcher.ui.events import Events
 from fetcher.ui.units import human_bytes
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _quiet_option = click.option("--quiet", is_flag=True, help="Show only trouble.")
 _bundles_argument = click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE...")
 
 
-@click.group("mirror")
+@click.group("mirror", cls=SubCommands)
 def command() -> None:
     """Carry artifacts to sites without internet: bundles, registries, signatures."""
 
@@ -61,8 +62,10 @@ def _answer(
     problems: Sequence[Problem],
     as_json: bool,
     lines: Sequence[str],
+    events: Events,
 ) -> int:
     found = envelope.Answer(dict(summary), problems=list(problems), results=results)
+    events.send("end", exit_code=found.exit_code, summary=found.summary)
     if as_json:
         envelope.print_json(found)
     else:
@@ -141,6 +144,7 @@ def _first_steps(bundle: str, key: str = "", digest: str = "") -> list[str]:
     help="Versions that pip must keep to.",
 )
 @_quiet_option
+@common.events_option
 @common.json_option
 def export(
     out: Path,
@@ -150,6 +154,7 @@ def export(
     overwrite: bool,
     with_tool: bool,
     quiet: bool,
+    json_events: Path | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -170,74 +175,87 @@ def export(
     if not with_tool and any((tool.python, tool.platforms, tool.extras, tool.constraints)):
         raise UsageError(t("--tool-… say what --with-tool puts in"), t("add --with-tool"))
     size = export_bundle.size_of(volume_size)
-    with common.workspace(manifests, quiet=quiet, readonly=True, **options) as space:
+    with common.workspace(
+        manifests, quiet=quiet, readonly=True, json_events=json_events, **options
+    ) as space:
+        common.note_variants(space)
         done = export_bundle.export(space, out, since, size, overwrite, tool if with_tool else None)
         space.progress.end()
-    summary = {
-        "artifacts": len(done.artifacts),
-        "files": done.files,
-        "bytes": done.bytes,
-        "left_out": done.left_out,
-        "bundle": str(out),
-        "bundle_bytes": done.bundle_bytes,
-        "digest": f"sha256:{done.digest}" if done.digest else None,
-        "volumes": done.volumes,
-        "written": done.written,
-    }
-    lines = []
-    if not done.problems and not quiet:
-        left = t(", {left_out:,} left out", left_out=done.left_out) if since else ""
-        volumes = (
-            t(" in {volumes}", volumes=n("{count:,} volume", "{count:,} volumes", done.volumes))
-            if done.volumes
-            else ""
+        summary = {
+            "artifacts": len(done.artifacts),
+            "files": done.files,
+            "bytes": done.bytes,
+            "left_out": done.left_out,
+            "bundle": str(out),
+            "bundle_bytes": done.bundle_bytes,
+            "digest": f"sha256:{done.digest}" if done.digest else None,
+            "volumes": done.volumes,
+            "written": done.written,
+        }
+        lines = []
+        if not done.problems and not quiet:
+            left = t(", {left_out:,} left out", left_out=done.left_out) if since else ""
+            volumes = (
+                t(" in {volumes}", volumes=n("{count:,} volume", "{count:,} volumes", done.volumes))
+                if done.volumes
+                else ""
+            )
+            state = "" if done.written else t(" (was there already)")
+            lines = [
+                t(
+                    "{out}: {artifacts}, {contents}{left}, {bundle_bytes}{volumes}{state}",
+                    out=out,
+                    artifacts=n("{count:,} artifact", "{count:,} artifacts", len(done.artifacts)),
+                    contents=n("{count:,} content", "{count:,} contents", done.files),
+                    left=left,
+                    bundle_bytes=human_bytes(done.bundle_bytes),
+                    volumes=volumes,
+                    state=state,
+                ),
+            ]
+            if with_tool:
+                lines += _first_steps(str(out), digest=done.digest)
+            lines += [
+                t("this is SHA256SUMS's digest: carry it apart from the bundle, on paper, or sign"),
+                t("digest sha256:{digest}", digest=done.digest),
+            ]
+        return _answer(
+            summary, done.artifacts, done.problems, as_json, lines, space.progress.events
         )
-        state = "" if done.written else t(" (was there already)")
-        lines = [
-            t(
-                "{out}: {artifacts}, {contents}{left}, {bundle_bytes}{volumes}{state}",
-                out=out,
-                artifacts=n("{count:,} artifact", "{count:,} artifacts", len(done.artifacts)),
-                contents=n("{count:,} content", "{count:,} contents", done.files),
-                left=left,
-                bundle_bytes=human_bytes(done.bundle_bytes),
-                volumes=volumes,
-                state=state,
-            ),
-        ]
-        if with_tool:
-            lines += _first_steps(str(out), digest=done.digest)
-        lines += [
-            t("this is SHA256SUMS's digest: carry it apart from the bundle, on paper, or sign"),
-            t("digest sha256:{digest}", digest=done.digest),
-        ]
-    return _answer(summary, done.artifacts, done.problems, as_json, lines)
 
 
 @command.command("check", short_help="Prove every byte of a bundle.")
 @_bundles_argument
 @_key_option
 @_quiet_option
+@common.events_option
 @common.json_option
-def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_json: bool) -> int:
+def check(
+    bundles: tuple[str, ...],
+    verify_key: Path | None,
+    quiet: bool,
+    json_events: Path | None,
+    as_json: bool,
+) -> int:
     """Read every byte of a bundle, prove it, and say what is there (exit 4 if anything is wrong).
 
     A bundle is a folder, a .tar, or volumes, of which any one or all may be named.
     """
     from fetcher.bundle import check_bundle
 
-    chosen, progress = _settings(verify_key, uses=("verify_key",)), Progress(quiet=quiet)
-    found = check_bundle.check(bundles, chosen.verify_key, progress)
-    progress.end()
-    lines = [] if quiet else check_bundle.lines(found)
-    summary = {
-        "artifacts": len(found.artifacts),
-        "files": found.files,
-        "bytes": found.bytes,
-        "signed": found.signed,
-        "bundles": found.bundles,
-    }
-    return _answer(summary, found.artifacts, found.problems, as_json, lines)
+    chosen = _settings(verify_key, uses=("verify_key",))
+    with common.showing(quiet, json_events) as progress:
+        found = check_bundle.check(bundles, chosen.verify_key, progress)
+        progress.end()
+        lines = [] if quiet else check_bundle.lines(found)
+        summary = {
+            "artifacts": len(found.artifacts),
+            "files": found.files,
+            "bytes": found.bytes,
+            "signed": found.signed,
+            "bundles": found.bundles,
+        }
+        return _answer(summary, found.artifacts, found.problems, as_json, lines, progress.events)
 
 
 @command.command("import", short_help="Prove bundles and take them into the store.")
@@ -251,6 +269,7 @@ def check(bundles: tuple[str, ...], verify_key: Path | None, quiet: bool, as_jso
 @_replace_option
 @_key_option
 @_quiet_option
+@common.events_option
 @common.json_option
 def import_(
     bundles: tuple[str, ...],
@@ -258,6 +277,7 @@ def import_(
     replace: bool,
     verify_key: Path | None,
     quiet: bool,
+    json_events: Path | None,
     as_json: bool,
 ) -> int:
     """Prove bundles and take their files into the store; all of a bundle, or nothing.
@@ -267,25 +287,26 @@ def import_(
     from fetcher.bundle import import_bundle
 
     uses = ("verify_key", "store", "locks")
-    chosen, progress = _settings(verify_key, uses=uses), Progress(quiet=quiet)
+    chosen = _settings(verify_key, uses=uses)
     store = Store.of(chosen)
-    try:
-        found = import_bundle.import_bundles(
-            bundles, store, chosen.verify_key, project, progress, _choice(chosen, replace)
-        )
-    finally:
-        progress.end()
-        store.close()
-    lines = [] if quiet else _imported(found, store.root)
-    summary = {
-        "artifacts": len(found.artifacts),
-        "files": found.files,
-        "bytes": found.bytes,
-        "reused_files": found.already,
-        "store": str(store.root),
-        "notes": found.notes,
-    }
-    return _answer(summary, found.artifacts, found.problems, as_json, lines)
+    with common.showing(quiet, json_events) as progress:
+        try:
+            found = import_bundle.import_bundles(
+                bundles, store, chosen.verify_key, project, progress, _choice(chosen, replace)
+            )
+        finally:
+            progress.end()
+            store.close()
+        lines = [] if quiet else _imported(found, store.root)
+        summary = {
+            "artifacts": len(found.artifacts),
+            "files": found.files,
+            "bytes": found.bytes,
+            "reused_files": found.already,
+            "store": str(store.root),
+            "notes": found.notes,
+        }
+        return _answer(summary, found.artifacts, found.problems, as_json, lines, progress.events)
 
 
 @command.command("have", short_help="List what this site has, for deltas.")
@@ -345,8 +366,9 @@ def have(bundles: tuple[str, ...], output: Path | None) -> int:
     help="Private EC key in PEM; its password, if any, in FETCH_KEY_PASSWORD.",
 )
 @_quiet_option
+@common.events_option
 @common.json_option
-def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
+def sign(bundle: str, key: Path, quiet: bool, json_events: Path | None, as_json: bool) -> int:
     """Prove a bundle and sign it: every file of it, so that one more or less shows as well.
 
     The signature is bundle.sig in a folder, and OUT.tar.sig beside a tar or volumes; another one,
@@ -355,24 +377,24 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
     """
     from fetcher.bundle import check_bundle
 
-    progress = Progress(quiet=quiet)
-    done = check_bundle.sign(bundle, key, progress)
-    progress.end()
-    lines = []
-    if not (quiet or done.problems):
-        lines = [
-            t("{signature}: signed", signature=done.signature),
-            t("{signature}: signed for openssl", signature=done.sums_signature),
-        ]
-        if done.tool:
-            lines += _first_steps(bundle, key=f"{key.stem}.pub")
-    summary = {
-        "files": done.files,
-        "bytes": done.bytes,
-        "signature": done.signature,
-        "sums_signature": done.sums_signature,
-    }
-    return _answer(summary, [], done.problems, as_json, lines)
+    with common.showing(quiet, json_events) as progress:
+        done = check_bundle.sign(bundle, key, progress)
+        progress.end()
+        lines = []
+        if not (quiet or done.problems):
+            lines = [
+                t("{signature}: signed", signature=done.signature),
+                t("{signature}: signed for openssl", signature=done.sums_signature),
+            ]
+            if done.tool:
+                lines += _first_steps(bundle, key=f"{key.stem}.pub")
+        summary = {
+            "files": done.files,
+            "bytes": done.bytes,
+            "signature": done.signature,
+            "sums_signature": done.sums_signature,
+        }
+        return _answer(summary, [], done.problems, as_json, lines, progress.events)
 
 
 @command.command("push", short_help="Put a bundle into a registry or bucket.")
@@ -381,9 +403,16 @@ def sign(bundle: str, key: Path, quiet: bool, as_json: bool) -> int:
 @_key_option
 @_jobs_option
 @_quiet_option
+@common.events_option
 @common.json_option
 def push(
-    bundle: str, target: str, verify_key: Path | None, jobs: int | None, quiet: bool, as_json: bool
+    bundle: str,
+    target: str,
+    verify_key: Path | None,
+    jobs: int | None,
+    quiet: bool,
+    json_events: Path | None,
+    as_json: bool,
 ) -> int:
     """Put a bundle into a registry (oci://HOST/REPOSITORY[:TAG]) or bucket (s3://BUCKET/PREFIX).
 
@@ -393,45 +422,46 @@ def push(
     from fetcher.bundle import push as pushing
     from fetcher.network.session import Network
 
-    chosen, progress = _settings(verify_key, jobs=jobs), Progress(quiet=quiet)
-    network = Network(chosen, progress.say)
-    try:
-        done = pushing.push(bundle, target, network, progress)
-    finally:
-        progress.end()
-    lines = []
-    if not quiet and not done.problems:
-        lines = [
-            t(
-                "{target}: {blobs} sent, {sent_bytes}; {already:,} were there",
-                target=done.target,
-                blobs=n("{count:,} blob", "{count:,} blobs", done.sent),
-                sent_bytes=human_bytes(done.sent_bytes),
-                already=done.already,
-            )
-        ]
-        if done.replaced:
-            lines.append(
+    chosen = _settings(verify_key, jobs=jobs)
+    with common.showing(quiet, json_events) as progress:
+        network = Network(chosen, progress.say)
+        try:
+            done = pushing.push(bundle, target, network, progress)
+        finally:
+            progress.end()
+        lines = []
+        if not quiet and not done.problems:
+            lines = [
                 t(
-                    "{target} stood at index sha256:{before} until now",
+                    "{target}: {blobs} sent, {sent_bytes}; {already:,} were there",
                     target=done.target,
-                    before=done.replaced,
+                    blobs=n("{count:,} blob", "{count:,} blobs", done.sent),
+                    sent_bytes=human_bytes(done.sent_bytes),
+                    already=done.already,
                 )
-            )
-        if done.index:
-            lines.append(
-                t("pull it by {target}@sha256:{index}", target=done.target, index=done.index)
-            )
-    summary = {
-        "artifacts": len(done.artifacts),
-        "index": f"sha256:{done.index}" if done.index else None,
-        "files": done.sent + done.already,
-        "uploaded_files": done.sent,
-        "uploaded_bytes": done.sent_bytes,
-        "reused_files": done.already,
-        "target": done.target,
-    }
-    return _answer(summary, done.artifacts, done.problems, as_json, lines)
+            ]
+            if done.replaced:
+                lines.append(
+                    t(
+                        "{target} stood at index sha256:{before} until now",
+                        target=done.target,
+                        before=done.replaced,
+                    )
+                )
+            if done.index:
+                lines.append(
+                    t("pull it by {target}@sha256:{index}", target=done.target, index=done.index)
+                )
+        summary = {
+            "artifacts": len(done.artifacts),
+            "index": f"sha256:{done.index}" if done.index else None,
+            "files": done.sent + done.already,
+            "uploaded_files": done.sent,
+            "uploaded_bytes": done.sent_bytes,
+            "reused_files": done.already,
+            "target": done.target,
+        }
+        return _answer(summary, done.artifacts, done.problems, as_json, lines, progress.events)
 
 
 @command.command("pull", short_help="Take all of a registry or bucket in.")
@@ -447,6 +477,7 @@ def push(
 @_jobs_option
 @click.option("--limit-rate", metavar="RATE", help="Bytes per second, such as 50M.")
 @_quiet_option
+@common.events_option
 @common.json_option
 def pull(
     source: str,
@@ -454,6 +485,7 @@ def pull(
     replace: bool,
     verify_key: Path | None,
     quiet: bool,
+    json_events: Path | None,
     as_json: bool,
     **flags: Any,
 ) -> int:
@@ -461,23 +493,24 @@ def pull(
     from fetcher.bundle import pull as pulling
     from fetcher.network.session import Network
 
-    chosen, progress = _settings(verify_key, **flags), Progress(quiet=quiet)
+    chosen = _settings(verify_key, **flags)
     store = Store.of(chosen)
-    network = Network(chosen, progress.say)
-    try:
-        done = pulling.pull(source, store, network, project, progress, _choice(chosen, replace))
-    finally:
-        progress.end()
-        store.close()
-    lines = [] if quiet else _imported(done, store.root)
-    summary = {
-        "artifacts": len(done.artifacts),
-        "files": done.files + done.already,
-        "bytes": done.bytes,
-        "downloaded_files": done.files,
-        "downloaded_bytes": done.bytes,
-        "reused_files": done.already,
-        "store": str(store.root),
-        "notes": done.notes,
-    }
-    return _answer(summary, done.artifacts, done.problems, as_json, lines)
+    with common.showing(quiet, json_events) as progress:
+        network = Network(chosen, progress.say)
+        try:
+            done = pulling.pull(source, store, network, project, progress, _choice(chosen, replace))
+        finally:
+            progress.end()
+            store.close()
+        lines = [] if quiet else _imported(done, store.root)
+        summary = {
+            "artifacts": len(done.artifacts),
+            "files": done.files + done.already,
+            "bytes": done.bytes,
+            "downloaded_files": done.files,
+            "downloaded_bytes": done.bytes,
+            "reused_files": done.already,
+            "store": str(store.root),
+            "notes": done.notes,
+        }
+        return _answer(summary, done.artifacts, done.problems, as_json, lines, progress.events)

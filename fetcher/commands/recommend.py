@@ -14,10 +14,10 @@ from fetcher.errors import UsageError
 from fetcher.fs.nearest import nearest
 from fetcher.hardware import gpu, memory_estimate
 from fetcher.hardware.gpu import Gpu
-from fetcher.i18n import echo, t
+from fetcher.i18n import t
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope
-from fetcher.ui.table import Column, print_table
+from fetcher.ui.table import Column, print_table, print_text
 from fetcher.ui.units import human_bytes
 
 _COLUMNS = (
@@ -137,7 +137,7 @@ def _is_chosen(found: Fit, choice: Choice | None) -> bool:
 
 def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -> None:
     what = f"{card.name}, " if card.name else ""
-    echo(
+    print_text(
         t(
             "{what}{memory} of GPU memory ({origin}), {dtype}",
             what=what,
@@ -146,7 +146,7 @@ def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -
             dtype=dtype,
         )
     )
-    echo(t("estimate: {estimate}\n", estimate=memory_estimate.ESTIMATE))
+    print_text(t("estimate: {estimate}\n", estimate=memory_estimate.ESTIMATE))
     rows = []
     for found in known:
         count = memory_estimate.human_count(found.parameters) if found.parameters else "?"
@@ -155,20 +155,20 @@ def _print(card: Gpu, dtype: str, known: Sequence[Fit], choice: Choice | None) -
         rows.append((found.artifact.id, task, count, fits, found.reason))
     print_table(_COLUMNS, rows)
     if choice is None:
-        echo(t("\nnothing to recommend: no combination of the catalog fits"))
+        print_text(t("\nnothing to recommend: no combination of the catalog fits"))
         return
     names = " + ".join(artifact.id for artifact in choice.artifacts)
-    echo(t("\n* recommended: {names} ({reason})", names=names, reason=choice.reason))
+    print_text(t("\n* recommended: {names} ({reason})", names=names, reason=choice.reason))
     gated = [a.id for a in choice.artifacts if a.info.get("requires_auth")]
     if gated:
-        echo(
+        print_text(
             t(
                 "  gated: {gated}; check with: fetch access {gated2}",
                 gated=", ".join(gated),
                 gated2=" ".join(gated),
             )
         )
-    echo(t("  fetch all {id}", id=" ".join(artifact.id for artifact in choice.artifacts)))
+    print_text(t("  fetch all {id}", id=" ".join(artifact.id for artifact in choice.artifacts)))
 
 
 def _fetch(choice: Choice | None, as_json: bool) -> int:
@@ -183,6 +183,6 @@ def _fetch(choice: Choice | None, as_json: bool) -> int:
         if as_json:
             envelope.print_json(found)
         else:
-            echo(envelope.summary_line(found))
+            print_text(envelope.summary_line(found))
         envelope.print_problems(found.problems)
         return found.exit_code

@@ -13,7 +13,7 @@ from fetcher.project.project import Project, find_root
 from fetcher.project.spellings import metric_name, task_name
 from fetcher.reporting import envelope, leaderboard
 from fetcher.reporting.leaderboard import Leaderboard, Ranking
-from fetcher.ui.table import Column, print_table
+from fetcher.ui.table import Column, print_table, print_text
 
 
 @click.command("report")
@@ -80,14 +80,14 @@ def command(
 
 def _print(board: Leaderboard, visibility: str) -> None:
     for table in board.tables:
-        echo(leaderboard.title_of(table))
+        print_text(leaderboard.title_of(table))
         print_table(_columns(table), _rows(table))
         echo()
     if not board.seen:
-        echo(t("nothing has been measured yet: fetch verify"))
+        print_text(t("nothing has been measured yet: fetch verify"))
     if board.hidden:
         what = n("{count:,} measurement", "{count:,} measurements", board.hidden)
-        echo(
+        print_text(
             t("{what} left out as not public", what=what)
             if visibility == "public"
             else t("{what} left out", what=what)

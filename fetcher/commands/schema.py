@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import click
 
-from fetcher.i18n import echo
+from fetcher.errors import UsageError
+from fetcher.i18n import echo, t
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(["manifest", "layout", "settings"]))
-def command(kind: str) -> int:
+@click.argument("kind", required=False, type=click.Choice(["manifest", "layout", "settings"]))
+@click.option("--install", is_flag=True, help="Write all three into .fetch/schemas/, for editors.")
+def command(kind: str | None, install: bool) -> int:
     """Print the JSON Schema of manifests, layouts or fetch.yaml, for completion in editors."""
-    from fetcher.config import settings
-    from fetcher.project import layout, manifest
+    from fetcher.project.project import find_root
+    from fetcher.register import editor_schemas
 
-    makers = {"manifest": manifest, "layout": layout, "settings": settings}
-    schema = makers[kind].json_schema()
-    echo(json.dumps(schema, indent=2))
+    if install is bool(kind):
+        raise UsageError(
+            t("say either which schema is to be printed, or --install"),
+            t("fetch schema manifest, or fetch schema --install"),
+        )
+    if kind is not None:
+        echo(editor_schemas.text_of(kind).rstrip("\n"))
+        return 0
+    for path in editor_schemas.install(find_root(Path.cwd())):
+        echo(path)
     return 0

@@ -337,9 +337,11 @@ def _serve(
         import granian  # noqa: F401
         import jinja2  # noqa: F401
     except ImportError as error:
+        from fetcher.installation.commands import install_extra
+
         raise UsageError(
             t("fetch serve needs {name}, which is not installed", name=error.name),
-            t("install fetch with its extra: pip install '.[serve]' in a clone of its repository"),
+            t("install it: {command}", command=install_extra("serve", "granian", "jinja2")),
         ) from None
     from fetcher.models.stats import saved_text
     from fetcher.server.app import App, ServeOptions

@@ -14,6 +14,7 @@ from fetcher.project.layout import placements
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Unit, find_root
 from fetcher.reporting import envelope
+from fetcher.ui.table import Column, print_cut, print_table
 from fetcher.ui.units import human_bytes
 
 
@@ -47,7 +48,8 @@ def command(name: str, as_json: bool) -> int:
         targets: dict[str, list[str]] = {}
         for placement in placements(unit.layout, artifact, entries)[0]:
             prefix = f"{unit.layout.root}/" if unit.layout.root else ""
-            targets.setdefault(placement.file.path, []).append(prefix + placement.target)
+            start = f"{placement.root}:" if placement.root else prefix
+            targets.setdefault(placement.file.path, []).append(start + placement.target)
         results.append(
             {
                 **describe(artifact),
@@ -84,18 +86,17 @@ def _shown(value: object) -> str:
 
 def _print(result: dict[str, object]) -> None:
     files = result.pop("files")
-    for key, value in result.items():
-        if value not in (None, [], "", False):
-            shown = _shown(value)
-            echo(f"{key + ':':<14} {shown}")
+    known = {key: value for key, value in result.items() if value not in (None, [], "", False)}
+    rows = [(f"{key + ':':<13}", _shown(value)) for key, value in known.items()]
+    print_table((Column(), Column(wrap=True)), rows, heading=False)
     assert isinstance(files, list)
     if not files:
         echo(t("files:         not resolved yet: fetch lock"))
     for entry in files[:40]:
         size = human_bytes(entry["size"]) if entry["size"] is not None else "?"
         where = ", ".join(entry["targets"]) or t("(not placed)")
-        echo(f"  {entry['path']}  {size}  -> {where}")
+        print_cut(f"  {entry['path']}  {size}  -> {where}")
         if entry["sha256"]:
-            echo(t("    sha256 {sha256}", sha256=entry["sha256"]))
+            print_cut(t("    sha256 {sha256}", sha256=entry["sha256"]))
     if len(files) > 40:
         echo(t("  … and {count:,} more", count=len(files) - 40))

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetcher.commands import ci_formats, common
+from fetcher.commands import ci_reports, common
+from fetcher.commands.ci_reports import Reports
 from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import UsageError
-from fetcher.fs.nearest import nearest
 from fetcher.i18n import echo, join, t
+from fetcher.operations.check import only_what_was_fetched
+from fetcher.operations.doubt import doubt_files
 from fetcher.operations.workspace import Workspace
 from fetcher.probes import check_options
 from fetcher.project import names as naming
@@ -35,12 +37,13 @@ from fetcher.ui.units import human_bytes
 if TYPE_CHECKING:
     from fetcher.probes.judge import Replacement
     from fetcher.probes.run import Agree, ProbeRunResult, ProbeSettings
+    from fetcher.reporting.verdict import Case
     from fetcher.verify.contract.protocol import ProbeResult
 
 _SHOWN = 8  # names in a line
 _COLUMNS = (
     Column(t("ARTIFACT"), least=12, at="middle"),
-    Column(t("PROBE"), rank=3, least=8),
+    Column(t("PROBE"), rank=3, least=13),
     Column(t("RESULT")),
     Column(t("PARAMETERS"), rank=5),
     Column(t("LOAD"), rank=4),
@@ -64,6 +67,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @click.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @common.into_option
+@common.variant_option
 @click.option("--device", default="auto", metavar="auto|cpu|cuda:N|mps", help="Where to run.")
 @click.option("--dtype", metavar="DTYPE", help="Number type to load with, such as float16.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Longest time for one probe.")
@@ -82,14 +86,14 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @click.option(
     "--update-golden", is_flag=True, help="Store fingerprints of the outputs for later runs."
 )
-@click.option("--yes", is_flag=True, help="With --update-golden: replace without asking.")
+@click.option("-y", "--yes", is_flag=True, help="With --update-golden: replace without asking.")
 @click.option(
     "--trust-project-code",
     "trust_code",
     is_flag=True,
     help="Let code of the artifacts that are named here run, this once.",
 )
-@common.junit_option
+@ci_reports.options("fetch verify")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -101,10 +105,11 @@ def command(
     names: tuple[str, ...],
     as_json: bool,
     into: Path | None,
-    junit: Path | None,
+    variants: tuple[str, ...],
     html: Path | None,
     trust_code: bool,
     yes: bool,
+    reports: Reports,
     **options: Any,
 ) -> int:
     """Load each artifact that has a probe, on the target device, and check what it answers.
@@ -118,6 +123,7 @@ def command(
     with common.workspace(
         manifests,
         into=into,
+        variants=variants,
         optional=True,
         quiet=True,
         readonly=True,
@@ -134,18 +140,17 @@ def command(
         plan = planner.plan(space.wanted, space.lock)
         parts = [part for part in plan.artifacts if _is_named(part.artifact, artifacts)]
         if not artifacts:
-            scope = {a.full_name for _, a in space.in_scope(planner.rows.values())}
+            only_what_was_fetched(space)
+            scope = {a.full_name for _, a in space.in_scope(planner.rows)}
             parts = [part for part in plan.artifacts if part.artifact.full_name in scope]
         outcome = _prove(space, parts, plan, settings, quiet=False, agree=_Agreement(yes))
         seconds = time.monotonic() - space.started
         proved = sum(part.artifact.probe is not None for part in parts)
         found = Answer({"probes": proved, "seconds": round(seconds, 3)})
         _add(found, outcome)
-        saved.keep_results(space.options.into, "verify", found)
-        saved.keep_pictures(space.options.into, _pictures(outcome))
-        if junit:
-            text = ci_formats.junit("fetch verify", _cases(outcome.results), seconds)
-            found.problems += common.write_report(junit, text)
+        _keep(space, found, outcome)
+        told = [join(_counted(outcome), ", ")] if outcome.results else []
+        found.problems += reports.write(_cases(outcome), found.problems, space.units, told)
         if html:
             from fetcher.reporting.probe_page import page
 
@@ -203,13 +208,11 @@ def _is_named(artifact: Artifact, names: Sequence[str]) -> bool:
 
 
 def _check_names(space: Workspace, names: Sequence[str]) -> None:
-    known = [artifact.id for _, artifact in space.wanted]
     for name in names:
         if not any(_is_named(artifact, [name]) for _, artifact in space.wanted):
-            close = nearest(name, known)
             raise UsageError(
                 t("no artifact or manifest {name!r}", name=name),
-                t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
+                naming.what_there_is(name, space.wanted),
             )
 
 
@@ -220,6 +223,7 @@ def verify_into(found: Report, space: Workspace, plan: Plan, *, quiet: bool, sho
     settings = ProbeSettings(allowed=space.settings.allowed)
     outcome = _prove(space, plan.artifacts, _all_of(space, plan), settings, quiet=quiet)
     _add(found, outcome)
+    _keep(space, Answer(dict(found.summary), found.problems, found.results), outcome)
     if show:
         _print(outcome)
 
@@ -263,37 +267,54 @@ def _prove(
 ) -> ProbeRunResult:
     from fetcher.probes.run import prove
 
-    table = LiveTable(_COLUMNS, [part.artifact.id for part in parts], quiet=quiet)
+    names = {part.artifact.full_name: name for part, name in zip(parts, _names(parts), strict=True)}
+    table = LiveTable(_COLUMNS, list(names.values()), quiet=quiet)
+
+    def take(part: ArtifactPlan, result: ProbeResult, how: str) -> None:
+        name = names[part.artifact.full_name]
+        table.finish(name, _row(name, result, how))
 
     def ask(replaced: Sequence[Replacement]) -> bool:
         table.end()
         return agree(replaced)
 
     try:
-        return prove(
+        outcome = prove(
             parts,
             plan,
             space.project.root,
             settings,
-            on_result=lambda result, how: table.finish(result.artifact, _row(result, how)),
-            on_tick=table.tick,
+            on_result=take,
+            on_tick=lambda doing: table.tick({names[one]: at for one, at in doing.items()}),
             agree=ask,
         )
     finally:
         table.end()
+    pairs = zip(parts, outcome.results, strict=True)
+    failed = [part for part, result in pairs if result.state == "failed"]
+    # Maybe their bytes are not what they were, though size and time are.
+    doubt_files(space, (item for part in failed for item in part.items))
+    return outcome
 
 
 def _add(found: Answer | Report, outcome: ProbeRunResult) -> None:
     results = outcome.results
     found.results = [
-        {**_with_digests(result), "golden": how or None}
-        for result, how in zip(results, outcome.golden, strict=True)
+        {**_with_digests(result), "manifest": manifest, "golden": how or None}
+        for result, manifest, how in zip(results, outcome.manifests, outcome.golden, strict=True)
     ]
+    found.summary["passed_probes"] = sum(result.state == "passed" for result in results)
     found.summary["failed_probes"] = sum(result.state == "failed" for result in results)
     skipped = [result for result in results if result.state == "skipped" and result.type]
     found.summary["skipped_probes"] = len(skipped)
     found.summary["without_probe"] = len(outcome.without_probe)
     found.problems += outcome.problems
+
+
+def _keep(space: Workspace, found: Answer, outcome: ProbeRunResult) -> None:
+    """Leave the results for `fetch report` and the catalog's pages."""
+    saved.keep_results(space.options.into, "verify", found)
+    saved.keep_pictures(space.options.into, _pictures(outcome))
 
 
 def _with_digests(result: ProbeResult) -> dict[str, object]:
@@ -317,11 +338,17 @@ def _pictures(outcome: ProbeRunResult) -> dict[str, bytes]:
     }
 
 
-def _row(result: ProbeResult, golden: str) -> tuple[str, ...]:
+def _names(parts: Sequence[ArtifactPlan]) -> list[str]:
+    """What to call each artifact: its id, with its manifest where two have one id."""
+    names = common.row_names(parts)
+    return [names[part.artifact.manifest, part.artifact.id] for part in parts]
+
+
+def _row(name: str, result: ProbeResult, golden: str) -> tuple[str, ...]:
     metrics = result.metrics
     numbers = metrics.get("parameters")
     return (
-        result.artifact,
+        name,
         result.type or "-",
         result.state,
         f"{numbers:,}" if isinstance(numbers, int) else "-",
@@ -344,17 +371,18 @@ def _size(value: Any) -> str:
 
 
 def _print(outcome: ProbeRunResult) -> None:
-    pairs = list(zip(outcome.results, outcome.golden, strict=True))
-    print_table(*without_empty(_COLUMNS, [_row(result, how) for result, how in pairs]))
-    for result, how in pairs:
+    told = list(zip(outcome.names, outcome.results, outcome.golden, strict=True))
+    if told:
+        print_table(*without_empty(_COLUMNS, [_row(*one) for one in told]))
+    for name, result, how in told:
         if result.state == "skipped" and result.type:
-            echo(t("skipped {artifact}: {reason}", artifact=result.artifact, reason=result.reason))
+            echo(t("skipped {artifact}: {reason}", artifact=name, reason=result.reason))
         for check in result.checks:
             if check.warning:
                 echo(
                     t(
                         "warning {artifact}: {name}: {detail}",
-                        artifact=result.artifact,
+                        artifact=name,
                         name=check.name,
                         detail=check.detail,
                     )
@@ -363,7 +391,7 @@ def _print(outcome: ProbeRunResult) -> None:
             echo(
                 t(
                     "stored {artifact}: what it answered is in fetch.golden.json",
-                    artifact=result.artifact,
+                    artifact=name,
                 )
             )
     for name in outcome.undeclared:
@@ -371,36 +399,55 @@ def _print(outcome: ProbeRunResult) -> None:
     _print_coverage(outcome)
 
 
-def _print_coverage(outcome: ProbeRunResult) -> None:
-    """What was proven of all that is there, and what nothing is known of."""
-    count = Counter(result.state for result in outcome.results if result.type)
-    told = [
+def _states(outcome: ProbeRunResult) -> Counter[str]:
+    return Counter(result.state for result in outcome.results if result.type)
+
+
+def _counted(outcome: ProbeRunResult) -> list[str]:
+    """How many probes passed and failed; then, if there are any, skipped and artifacts without."""
+    count, without = _states(outcome), len(outcome.without_probe)
+    return [
         t("{n} passed", n=count["passed"]),
         t("{n} failed", n=count["failed"]),
         *([t("{n} skipped", n=count["skipped"])] if count["skipped"] else []),
+        *([t("{n} without a probe", n=without)] if without else []),
     ]
+
+
+def _print_coverage(outcome: ProbeRunResult) -> None:
+    """What was proven of all that is there, and what nothing is known of."""
     names = outcome.without_probe
-    if names:
-        told.append(t("{n} without a probe", n=len(names)))
-    echo(join(told, ", "))
+    if not outcome.results:
+        echo(t("nothing was proven: no artifact has been fetched"))
+        echo(t("hint: {hint}", hint=t("run `fetch all` first, or name what is to be proven")))
+        return
+    told = _counted(outcome)
+    count = _states(outcome)
+    if count["passed"] or count["failed"]:
+        echo(join(told, ", "))
+    else:
+        echo(t("nothing was proven: {counts}", counts=join(told[2:], ", ")))
     if names:
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         echo(t("without a probe, so nothing was proven: {names}", names=shown))
         echo(t("hint: give them one in their manifests; --require-all makes them failures"))
 
 
-def _cases(results: Sequence[ProbeResult]) -> list[ci_formats.Case]:
-    return [
-        ci_formats.Case(
-            result.artifact,
-            result.type or t("no probe"),
-            {"passed": "ok", "failed": "probe", "skipped": "skipped"}[result.state],
-            result.reason,
-            _details(result),
-            result.metrics.get("seconds") or 0.0,
-        )
-        for result in results
-    ]
+def _cases(outcome: ProbeRunResult) -> list[Case]:
+    """A case for each probe; warnings of one that passed are worth knowing."""
+    from fetcher.reporting.verdict import WARNING, Case
+
+    cases = []
+    for name, result in zip(outcome.names, outcome.results, strict=True):
+        probe = result.type or t("no probe")
+        kind = {"passed": "ok", "failed": "probe", "skipped": "skipped"}[result.state]
+        seconds = result.metrics.get("seconds") or 0.0
+        case = Case(name, probe, kind, result.reason, _details(result), seconds, result.hint or "")
+        warned = [join((one.name, one.detail), ": ") for one in result.checks if one.warning]
+        if warned and kind == "ok":
+            case = replace(case, message=join(warned, "; "), advice=WARNING)
+        cases.append(case)
+    return cases
 
 
 def _details(result: ProbeResult) -> str:

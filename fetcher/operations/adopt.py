@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fetcher.config.boundaries import below, outside
 from fetcher.errors import Failure, Problem, UsageError, from_os_error
 from fetcher.fs import published
-from fetcher.fs.atomic import digests_of, md5_of, sha256_of
+from fetcher.fs.atomic import digests_of, sha256_of
 from fetcher.fs.first_look import look
 from fetcher.fs.formats import Body
 from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
+from fetcher.operations.adopt_in_place import Expected, complaint, expected
+from fetcher.operations.inspect_tree import archives_to_get
 from fetcher.operations.workspace import Workspace
 from fetcher.project import names as naming
 from fetcher.project.lockfile import LockedArtifact
@@ -36,7 +39,7 @@ class ContentIndex:
         """Index one file."""
         if not entry.key:
             return
-        if entry.size is None:
+        if entry.size is None or entry.size_hint:
             self.any_size = True
         else:
             self.sizes.add(entry.size)
@@ -48,11 +51,77 @@ class ContentIndex:
 
 @dataclass
 class Adopted:
-    """What was taken: (path, artifact id, file, sha256), how many files were looked at, trouble."""
+    """What was taken: (path, artifact id, file, sha256), how many files were looked at, trouble.
+
+    `in_place` are paths that were taken by place and size alone, `left` those that stand where a
+    file belongs and are not taken, with the reason.
+    """
 
     taken: list[tuple[str, str, str, str]] = field(default_factory=list)
+    in_place: list[str] = field(default_factory=list)
+    left: list[tuple[str, str]] = field(default_factory=list)
     seen: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Next:
+    """What comes after adopting: `names` are those of `fetch all`, none where it takes them by
+    itself; `files` and `bytes` are still to be downloaded for the artifacts that were adopted.
+
+    `unknown`: some of them are in no lock yet, or have files whose size nobody knows.
+    """
+
+    names: tuple[str, ...] = ()
+    files: int = 0
+    bytes: int = 0
+    unknown: bool = False
+
+    @property
+    def command(self) -> str:
+        """What to run."""
+        return " ".join(("fetch all", *map(shlex.quote, self.names)))
+
+
+def next_steps(space: Workspace, taken: Iterable[tuple[str, str, str, str]]) -> list[Next]:
+    """What places the files that were taken: what a bare `fetch all` does, and what is to be named
+    for it."""
+    taken = list(taken)
+    ids, contents = {one[1] for one in taken}, {one[3] for one in taken}
+    pairs = [
+        pair
+        for pair in space.wanted
+        # (A content may be wanted by others than the one that it was taken for.)
+        if pair[1].id in ids
+        or ((locked := space.lock.of(pair[1])) and any(f.sha256 in contents for f in locked.files))
+    ]
+    own = {id(pair[1]) for pair in naming.of_project(pairs)}
+    plain: list[naming.Pair] = []
+    named: list[naming.Pair] = []
+    for pair in pairs:
+        artifact = pair[1]
+        left_out = (artifact.manifest, artifact.id) in space.choices.left_out
+        by_itself = id(artifact) in own and not artifact.optional and not left_out
+        (plain if by_itself else named).append(pair)
+    return [_next(space, part, part is named) for part in (plain, named) if part]
+
+
+def _next(space: Workspace, pairs: Sequence[naming.Pair], named: bool) -> Next:
+    plan = space.planner(quick=True).plan(pairs, space.lock)
+    sizes = [items[0].file.size for items in plan.to_get().values()]
+    sizes += [entry.size for part in plan.artifacts for entry in archives_to_get(part, space.store)]
+    several = Counter(artifact.id for _, artifact in space.wanted)
+    names = tuple(
+        artifact.id if several[artifact.id] == 1 else artifact.full_name for _, artifact in pairs
+    )
+    unknown = None in sizes or any(part.locked is None for part in plan.artifacts)
+    known = sum(size or 0 for size in sizes)
+    return Next(names if named else (), len(sizes), known, unknown)
+
+
+def not_locked(space: Workspace) -> list[str]:
+    """Ids of artifacts whose files cannot be recognised, as no lock has them."""
+    return [a.id for _, a in space.wanted if space.lock.of(a) is None and not a.request.known]
 
 
 def index_of(space: Workspace) -> ContentIndex:
@@ -73,12 +142,20 @@ def _walk(paths: Iterable[str]) -> Iterator[str]:
             continue
         for folder, folders, names in os.walk(path):
             folders[:] = [name for name in folders if name not in {".git", ".fetch"}]
-            yield from (os.path.join(folder, name) for name in sorted(names))
+            here = os.path.normpath(folder)
+            yield from (name if here == "." else os.path.join(here, name) for name in sorted(names))
 
 
-def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
-    """Take every file below `paths` whose digest is wanted; only likely sizes are read."""
+def by_digest(
+    space: Workspace, paths: Iterable[str], link: bool, first_trust: bool = False
+) -> Adopted:
+    """Take every file below `paths` whose digest is wanted; only likely sizes are read.
+
+    One without a known digest is taken where it stands at its own place in the tree and is as large
+    as its source says; with `first_trust` whatever its size.
+    """
     wanted, result = index_of(space), Adopted()
+    places = expected(space)
     read: set[tuple[int, int]] = set()
     for path in _walk(paths):
         try:
@@ -88,7 +165,9 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
                 continue
             read.add(identity)
             result.seen += 1
-            if wanted.any_size or stat.st_size in wanted.sizes:
+            if here := places.get(os.path.realpath(path)):
+                _take_in_place(space, path, here, result, link, first_trust)
+            elif wanted.any_size or stat.st_size in wanted.sizes:
                 _take(space, path, wanted, result, link)
         except OSError as error:
             problem = from_os_error(error, t("reading {path}", path=path)).problem
@@ -96,6 +175,20 @@ def by_digest(space: Workspace, paths: Iterable[str], link: bool) -> Adopted:
         except Failure as failure:
             result.problems.append(failure.problem)
     return result
+
+
+def _take_in_place(
+    space: Workspace, path: str, here: Expected, result: Adopted, link: bool, first_trust: bool
+) -> None:
+    why, sha256 = complaint(path, here.entry, first_trust)
+    if why is not None:
+        result.left.append((path, why))
+        return
+    if not space.store.has(sha256):
+        space.store.add_file(path, sha256, link)
+    _learn(space, here.artifact, here.entry, sha256, os.stat(path).st_size)
+    result.taken.append((path, here.artifact.id, here.entry.path, sha256))
+    result.in_place.append(path)
 
 
 def _take(space: Workspace, path: str, wanted: ContentIndex, result: Adopted, link: bool) -> None:
@@ -109,7 +202,7 @@ def _take(space: Workspace, path: str, wanted: ContentIndex, result: Adopted, li
     if not space.store.has(sha256):
         space.store.add_file(path, sha256, link)
     result.taken.append((path, artifact.id, entry.path, sha256))
-    if entry.sha256 is None:
+    if entry.sha256 is None or entry.size is None or entry.size_hint:
         _learn(space, artifact, entry, sha256, os.stat(path).st_size)
 
 
@@ -132,7 +225,9 @@ def _contradiction(path: str, git_blob: str, artifact: Artifact, entry: FileEntr
 
 def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, size: int) -> None:
     key = artifact.manifest, artifact.id
-    locked = space.lock.artifacts[key]
+    locked = space.lock.artifacts.get(key)
+    if locked is None:
+        return  # only the manifest speaks of it so far
     files, archives = (
         tuple(
             replace_entry(file, sha256, size)
@@ -157,10 +252,9 @@ def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:
     found = naming.artifact_and_path(space.wanted, name)
     if found is None:
         artifact_id = name.partition("/")[0]
-        close = nearest(artifact_id, naming.known_names(space.wanted))
         raise UsageError(
             t("--as {name}: no artifact {artifact_id!r}", name=name, artifact_id=artifact_id),
-            t("did you mean {close!r}?", close=close) if close else t("see `fetch list`"),
+            naming.what_there_is(artifact_id, space.wanted),
         )
     (_, artifact), path = found
     locked: LockedArtifact | None = space.lock.of(artifact)
@@ -213,12 +307,8 @@ def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:
     if entry.sha256 or entry.git_blob:
         same = entry.sha256 in {None, sha256}
         return same and entry.git_proof in {"", digests_of(path, True)[1]}
-    if entry.md5 is not None and md5_of(path) != entry.md5:
-        return False
-    if entry.published is None:
-        return entry.md5 is not None
-    with open(path, "rb") as stream:  # noqa: PTH123
-        return not published.complaint(entry.published, stream, sha256)[0]
+    stated = entry.md5 is not None or entry.published is not None
+    return stated and published.holds(path, sha256, entry.md5, entry.published)
 
 
 def as_file(
@@ -268,4 +358,4 @@ def as_file(
     except OSError as error:
         raise from_os_error(error, t("adopting {path}", path=path)) from error
     _learn(space, artifact, entry, sha256, size)
-    return Adopted([(path, artifact.id, entry.path, sha256)], 1)
+    return Adopted([(path, artifact.id, entry.path, sha256)], seen=1)

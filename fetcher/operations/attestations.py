@@ -51,7 +51,7 @@ class _Wanted:
 
 
 @dataclass
-class _Word:
+class Word:
     """What was said of a commit, by path in the repository; why nobody else could be asked."""
 
     said: SaidCommit = field(default_factory=SaidCommit)
@@ -91,7 +91,7 @@ class Attestations:
         self._space = space
         self._network = space.network
         self._heard = listings if space.settings.hub_answers_to_person else ()
-        self._words: dict[_Commit, Future[_Word]] = {}
+        self._words: dict[_Commit, Future[Word]] = {}
         self._shared = is_shared(space.settings)
         self._refs: dict[tuple[str, str, str], bool] = {}
         self._told: set[tuple[str, str]] = set()
@@ -156,7 +156,7 @@ class Attestations:
             raise two_contents(item, item.etag, sha256)
         return self._see_to_ref(item, branch, word) if branch is not None else None
 
-    def _unproven(self, item: Item, word: _Word) -> Failure:
+    def _unproven(self, item: Item, word: Word) -> Failure:
         settings, hub = self._space.settings, public_url(self._network.hub)
         if not settings.hub_answers_to_person:
             why = t("the project itself chose who answers at {hub}", hub=hub)
@@ -187,9 +187,14 @@ class Attestations:
 
     # Who is asked
 
-    def _ask(self, key: _Commit, wanted: _Wanted) -> _Word:
+    def word_of(self, source: HuggingFace, commit: str, paths: set[str]) -> Word:
+        """What is said of these paths of a commit, the person's own choices asked one by one."""
+        key = _Commit(source.repo_type, source.repo, commit)
+        return self._ask(key, _Wanted(source, {source.path}, paths))
+
+    def _ask(self, key: _Commit, wanted: _Wanted) -> Word:
         """What is known; what is not, of the person's mirrors, then of the Hub."""
-        word = _Word()
+        word = Word()
         for said, by in self._answers(key, wanted, word):
             word.add(said, by)
             if wanted.paths <= word.said.files.keys():
@@ -197,7 +202,7 @@ class Attestations:
         return word
 
     def _answers(
-        self, key: _Commit, wanted: _Wanted, word: _Word
+        self, key: _Commit, wanted: _Wanted, word: Word
     ) -> Iterator[tuple[SaidCommit, str]]:
         hub = public_url(self._network.hub)
         heard = SaidCommit()
@@ -259,7 +264,7 @@ class Attestations:
 
     # Branches
 
-    def _see_to_ref(self, item: Item, branch: str, word: _Word) -> Problem | None:
+    def _see_to_ref(self, item: Item, branch: str, word: Word) -> Problem | None:
         """Let an item's branch lead to its commit, where somebody says that it stands there.
 
         A branch that the cache does not have yet may be one that has moved on since.
@@ -284,7 +289,7 @@ class Attestations:
         item.ref = branch if self._refs[key] else ""
         return None
 
-    def _stands(self, item: Item, branch: str, word: _Word, before: str | None) -> bool:
+    def _stands(self, item: Item, branch: str, word: Word, before: str | None) -> bool:
         """Whether the branch is at the commit; of one that the cache lacks, whether it ever was."""
         listed = _commit(item)
         source = _source(item)

@@ -66,6 +66,8 @@ class Candidates:
         file = items[0].file
         artifact = items[0].artifact
         name = artifact.manifest, artifact.id
+        if items[0].anew:
+            return artifact.source.candidates(revisions[name], file, network)
         if len(items) == 1 and self._only_its_source(name, artifact):  # nearly every file
             return artifact.source.candidates(revisions[name], file, network)
         found: list[Candidate] = []

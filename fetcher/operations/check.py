@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetcher.errors import Problem
 from fetcher.i18n import t
+from fetcher.operations import reconcile
+from fetcher.operations.doubt import doubt_files
 from fetcher.operations.workspace import Workspace
+from fetcher.project.project import SETTLED
+from fetcher.reporting.orphan_words import entry_of, reason
+from fetcher.tree.hint_commands import fetch_all, words_into
+from fetcher.tree.orphan import Orphan
 from fetcher.tree.plan import BLOCKED, CONFLICT, KEEP, ArtifactPlan, Item, Plan
-from fetcher.tree.state import FOLDER, StateRow
+from fetcher.tree.planner import what_it_became
+from fetcher.tree.state import FOLDER
+from fetcher.tree.target_names import TargetNames
 
 
 @dataclass(frozen=True)
@@ -34,20 +43,47 @@ def only_what_was_fetched(space: Workspace, optional: bool = False) -> None:
     space.options.selection = replace(space.options.selection, optional=optional, exact={})
 
 
-def examine(space: Workspace, deep: bool, strict: bool) -> tuple[Plan, list[Finding]]:
-    """Look at every file; with `deep` every byte, with `strict` also at files that are not ours."""
-    planner = space.planner()
+def examine(
+    space: Workspace, deep: bool, strict: bool, each: bool = False
+) -> tuple[Plan, list[Finding], tuple[Orphan, ...]]:
+    """Look at every file; with `deep` every byte, with `strict` also at files that are not ours.
+
+    Orphans are told apart: they are findings only where one is `strict`. Files that are as they
+    were recorded are findings where `each` is to be one, or `deep`.
+    """
+    planner = space.planner(only_look=True)
     planner.deep = deep
-    rows = space.state.rows()
-    plan = planner.plan(space.in_scope(rows.values()), space.lock)
-    findings = [_judge(item) for item in plan.items]
+    plan = planner.plan(space.in_scope(space.rows), space.lock)
+    hints = _Hints(space.project.root, plan)
+    findings = [_judge(item, hints) for item in (plan.items if each or deep else plan.pending())]
     if deep:
+        # (A lost executable bit says nothing of the bytes.)
+        doubt_files(space, (item for item in plan.items if item.action == CONFLICT))
         findings = _unlike_source(space, plan, findings)
         findings += _spoiled_cache(space, plan)
-    findings += _stale(plan, rows)
+    orphans = reconcile.look(space, plan).orphans
     if strict:
-        findings += _foreign(plan)
-    return plan, findings
+        prune = shlex.join(["fetch", "prune", *words_into(space.project.root, plan.tree)])
+        findings += [_of_orphan(orphan, prune) for orphan in orphans]
+        own = {orphan.path for orphan in orphans}
+        if plan.tree == space.project.root:
+            own |= {*SETTLED, ".gitignore"}
+        findings += _foreign(plan, own)
+    return plan, findings, orphans
+
+
+def right(plan: Plan, findings: Iterable[Finding]) -> int:
+    """How many files are as locked."""
+    every = sum(len(part.items) for part in plan.artifacts)
+    return every - sum(bool(one.path) and one.state not in {"ok", "extra"} for one in findings)
+
+
+def _of_orphan(orphan: Orphan, prune: str) -> Finding:
+    message = t("{path} was placed once: {why}", path=orphan.path, why=reason(entry_of(orphan)))
+    name = orphan.artifact.partition("/")[2]
+    return Finding(
+        name, orphan.path, orphan.path, "extra", message, t("run `{command}`", command=prune)
+    )
 
 
 def _unlike_source(space: Workspace, plan: Plan, findings: list[Finding]) -> list[Finding]:
@@ -88,12 +124,17 @@ def _spoiled_cache(space: Workspace, plan: Plan) -> Iterator[Finding]:
                 yield Finding(item.artifact.id, "", path, "modified", message, hint)
 
 
-def _judge(item: Item) -> Finding:
+def _judge(item: Item, hints: _Hints) -> Finding:
     name, path = item.artifact.id, item.file.path
     if item.action == KEEP:
         return Finding(name, path, item.target, "ok")
+    if item.lost_mode:
+        message = t("{target} is a program, and may not be run any more", target=item.target)
+        return Finding(name, path, item.target, "modified", message, hints.run(name))
     if item.action == CONFLICT:
-        how = t("was changed") if item.changed_by_user else t("is not what the lock says")
+        how = t("is not what the lock says")
+        if item.changed_by_user:
+            how = what_it_became(item) or t("was changed")
         return Finding(
             name, path, item.target, "modified", t("{target} {how}", target=item.target, how=how)
         )
@@ -101,7 +142,8 @@ def _judge(item: Item) -> Finding:
         said = item.problem
         return Finding(name, path, item.target, "modified", said.message, said.hint or "")
     if item.action == BLOCKED:
-        message = item.problem.message if item.problem else ""
+        message = t("{target} is not looked at: its folder is not allowed", target=item.target)
+        message = item.problem.message if item.problem else message
         return Finding(name, path, item.target, "blocked", message)
     dangling = item.stat is not None and not os.path.exists(item.path)
     if item.stat is not None and not dangling:
@@ -109,74 +151,84 @@ def _judge(item: Item) -> Finding:
             "{target} was placed for an older lock, or before the clone was moved",
             target=item.target,
         )
-        return Finding(name, path, item.target, "modified", message, t("run `fetch all`"))
+        return Finding(name, path, item.target, "modified", message, hints.run(name))
     return Finding(name, path, item.target, "missing", t("{target} is missing", target=item.target))
 
 
-def _stale(plan: Plan, rows: dict[str, StateRow]) -> Iterator[Finding]:
-    """Files that were placed for an artifact whose lock no longer has them.
-
-    Other commits in the Hugging Face cache are anybody's, and no business of this tree.
-    """
-    targets = {item.target for item in plan.items}
-    owners = {
-        part.artifact.full_name: part.artifact.id
-        for part in plan.artifacts
-        if part.locked is not None
-    }
-    for row in rows.values():
-        if not row.placed or row.path in targets or row.artifact not in owners:
-            continue
-        if os.path.isabs(row.path):
-            continue
-        if os.path.lexists(os.path.join(plan.tree, row.path)):
-            message = t("{path} was placed once, but the lock no longer has it", path=row.path)
-            yield Finding(owners[row.artifact], row.path, row.path, "extra", message)
-
-
-def _foreign(plan: Plan) -> Iterator[Finding]:
+def _foreign(plan: Plan, known: set[str]) -> Iterator[Finding]:
     """Files that are not ours: below each layout's root and each artifact's folder, and beside
-    each placed file."""
-    targets = {item.target for item in plan.items if not item.hub}
+    each placed file; `known` are not to be told of."""
+    targets = TargetNames(plan)
     whole = {part.unit.layout.root for part in plan.artifacts} - {""}
     for part in plan.artifacts:
         prefix = f"{part.unit.layout.root}/" if part.unit.layout.root else ""
-        whole |= {prefix + e.target for e in part.unit.layout.entries if e.folder and e.target}
+        whole |= {
+            prefix + e.target
+            for e in part.unit.layout.entries
+            if e.folder and e.target and not e.root
+        }
     seen: set[str] = set()
     for folder in sorted(whole):
-        yield from _others(plan.tree, folder, targets, seen, deeper=True)
-    for folder in sorted({target.rpartition("/")[0] for target in targets}):
-        yield from _others(plan.tree, folder, targets, seen, deeper=False)
+        yield from _others(plan.tree, folder, targets, known, seen, deeper=True)
+    for folder in sorted(targets.folders):
+        yield from _others(plan.tree, folder, targets, known, seen, deeper=False)
 
 
 def _others(
-    tree: Path, folder: str, targets: set[str], seen: set[str], deeper: bool
+    tree: Path, folder: str, targets: TargetNames, known: set[str], seen: set[str], deeper: bool
 ) -> Iterator[Finding]:
     path = tree / folder
     if folder in seen or not path.is_dir():
         return
     seen.add(folder)
-    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+    ours = targets.in_folder(folder)
+    found = [entry for entry in os.scandir(path) if deeper or entry.name not in ours]
+    for entry in sorted(found, key=lambda entry: entry.name):
         name = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_dir(follow_symlinks=False):
             if deeper and entry.name not in {FOLDER, ".git"}:
-                yield from _others(tree, name, targets, seen, deeper=True)
-        elif name not in targets:
-            yield Finding("", name, name, "extra", t("{name} is not ours", name=name))
+                yield from _others(tree, name, targets, known, seen, deeper=True)
+        elif entry.name not in ours and name not in known:
+            yield Finding(
+                "", name, name, "extra", t("{name} is no file of any artifact", name=name)
+            )
 
 
-_HINTS = {
-    "missing": t("run `fetch all`"),
-    "modified": t("`fetch all --overwrite` restores it and keeps the old file in .fetch/kept/"),
-    "extra": t("remove it if nothing needs it"),
-    "blocked": t("make way for it, then run `fetch all`"),
-}
+class _Hints:
+    """What to do about findings of one plan."""
+
+    def __init__(self, root: Path, plan: Plan) -> None:
+        self._root, self._plan = root, plan
+        self._parts: dict[str, list[ArtifactPlan]] = {}
+        for part in plan.artifacts:
+            self._parts.setdefault(part.artifact.id, []).append(part)
+
+    def of(self, finding: Finding) -> str:
+        if finding.state == "extra":
+            return t("remove it if nothing needs it")
+        if finding.state == "modified":
+            command = self._command(finding.artifact, "--overwrite")
+            return t(
+                "`{command}` restores it and keeps the old file in .fetch/kept/", command=command
+            )
+        if finding.state == "blocked":
+            command = self._command(finding.artifact)
+            return t("make way for it, then run `{command}`", command=command)
+        return self.run(finding.artifact)
+
+    def run(self, artifact: str) -> str:
+        """The hint for what a run brings without more being said."""
+        return t("run `{command}`", command=self._command(artifact))
+
+    def _command(self, artifact: str, *flags: str) -> str:
+        return fetch_all(self._root, self._plan, self._parts.get(artifact, ()), *flags)
 
 
-def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
-    """What is wrong, as problems with exit codes."""
+def problems_of(root: Path, plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
+    """What is wrong, as problems with exit codes; `root` is the project's."""
+    hints = _Hints(root, plan)
     found = [problem for part in plan.artifacts for problem in part.problems]
-    found += [_unlocked(part) for part in plan.artifacts if part.locked is None]
+    found += [_unlocked(root, plan, part) for part in plan.artifacts if part.locked is None]
     for finding in findings:
         if finding.state != "ok":
             code = "missing" if finding.state == "blocked" else finding.state
@@ -184,7 +236,7 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
                 Problem(
                     code,
                     finding.message,
-                    finding.hint or _HINTS[finding.state],
+                    finding.hint or hints.of(finding),
                     finding.artifact,
                     finding.path,
                 )
@@ -192,10 +244,10 @@ def problems_of(plan: Plan, findings: Iterable[Finding]) -> list[Problem]:
     return found
 
 
-def _unlocked(part: ArtifactPlan) -> Problem:
+def _unlocked(root: Path, plan: Plan, part: ArtifactPlan) -> Problem:
     return Problem(
         "lock",
         t("no current entry in fetch.lock"),
-        t("run `fetch all`, or `fetch lock`"),
+        t("run `{command}`, or `fetch lock`", command=fetch_all(root, plan, [part])),
         part.artifact.id,
     )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetcher.errors import FetchError, LockError, Problem
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
-from fetcher.project import git_revision, lock_diff, lockfile, manifest, pins
+from fetcher.project import git_revision, lock_diff, lockfile, manifest, pins, terms
 from fetcher.project.git_revision import HEAD, GitRevision
 from fetcher.project.lock_diff import ArtifactChange
 from fetcher.project.lockfile import Lock
-from fetcher.project.manifest import Artifact, Manifest
+from fetcher.project.manifest import Artifact, Description, Manifest
 from fetcher.project.pins import Contradiction
 from fetcher.project.project import SUFFIXES, Project
+from fetcher.project.terms import TermChange
 from fetcher.verify.contract.regular import read_regular_text
 from fetcher.yamldoc import nodes
+
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class LockDiff:
     `problems` has a problem for each of `contradictions`, in the same order, with the place in the
     manifest. `outdated` gives for artifacts (as manifest/id) why the new lock's entry is none for
     the manifest of today. `unread` are manifests that could not be compared, with the reason.
+    `terms` are licence and gate, where the manifests of both sides differ in them.
     """
 
     old: str
@@ -36,6 +40,7 @@ class LockDiff:
     problems: list[Problem]
     outdated: dict[str, str]
     unread: list[str]
+    terms: dict[tuple[str, str], list[TermChange]]
 
 
 def diff(root: Path, old: str | None, new: str | None) -> LockDiff:
@@ -43,25 +48,55 @@ def diff(root: Path, old: str | None, new: str | None) -> LockDiff:
 
     `old` is git's HEAD by default, `new` the working tree. Raises UsageError, LockError.
     """
-    before, _ = _lock_of(root, old or HEAD)
+    before, earlier = _lock_of(root, old or HEAD)
     after, revision = _lock_of(root, new) if new else (lockfile.read(root), None)
     unread: list[str] = []
-    found, outdated = [], {}
+    found, outdated, infos = [], {}, {}
     for made in _manifests(root, after, revision, unread):
         for artifact in made.artifacts.values():
+            infos[artifact.manifest, artifact.id] = artifact.info
             found += [(made, item) for item in after.contradictions(artifact)]
             if why := _outdated(after, artifact):
                 outdated[artifact.full_name] = why
     error = pins.mismatch(found)
+    changes = lock_diff.compare(before, after)
     return LockDiff(
         old or HEAD,
         new or lockfile.NAME,
-        lock_diff.compare(before, after),
+        changes,
         [item for _, item in found],
         error.found if error else [],
         outdated,
         unread,
+        _terms(changes, _infos(root, before, earlier) if changes else {}, infos),
     )
+
+
+def _infos(root: Path, lock: Lock, revision: GitRevision | None) -> dict[Key, Description]:
+    """What the manifests of the older lock say of its artifacts; of a file's, those of today."""
+    unread: list[str] = []  # the newer ones matter, and these may be gone
+    return {
+        (artifact.manifest, artifact.id): artifact.info
+        for made in _manifests(root, lock, revision, unread)
+        for artifact in made.artifacts.values()
+    }
+
+
+def _terms(
+    changes: Iterable[ArtifactChange],
+    before: Mapping[Key, Description],
+    after: Mapping[Key, Description],
+) -> dict[Key, list[TermChange]]:
+    found = {}
+    for change in changes:
+        key = change.manifest, change.id
+        old = before.get(key) if change.old is not None else None
+        new = after.get(key) if change.new is not None else None
+        if None in (old, new) and None not in (change.old, change.new):
+            continue  # a manifest that could not be read says nothing
+        if differing := list(terms.of_manifests(old, new)):
+            found[key] = differing
+    return found
 
 
 def _outdated(lock: Lock, artifact: Artifact) -> str:

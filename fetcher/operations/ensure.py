@@ -64,7 +64,7 @@ def laid_out(
 
 def is_there(part: ArtifactPlan) -> bool:
     """Whether all files of an artifact are there; a file that the user changed counts as well."""
-    return bool(part.items) and all(item.stands for item in part.items)
+    return bool(part.items) and all(item.stands for item in part.items.pending())
 
 
 def fetch(project: Project, pair: Pair, settings: Settings, tree: Path) -> None:

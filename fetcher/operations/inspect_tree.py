@@ -9,10 +9,16 @@ from pathlib import Path
 
 from fetcher.errors import Problem
 from fetcher.fs.free_space import free_bytes
-from fetcher.operations import check
+from fetcher.operations import check, make_room, reconcile
 from fetcher.operations.workspace import Workspace
+from fetcher.reporting.orphan_words import entry_of
 from fetcher.reporting.report import ArtifactStatus, Report, Summary, of_plan, status_of
-from fetcher.tree.plan import Plan
+from fetcher.sources.base import FileEntry
+from fetcher.store.store import Store
+from fetcher.tree.orphan import Orphan
+from fetcher.tree.orphans import Found
+from fetcher.tree.pacing import pacing_of
+from fetcher.tree.plan import ArtifactPlan, Plan, downloads
 from fetcher.tree.preflight import check_for_plan
 
 
@@ -20,21 +26,29 @@ def _seconds(space: Workspace) -> float:
     return time.monotonic() - space.started
 
 
-def plan_report(space: Workspace, plan: Plan, problems: Sequence[Problem]) -> Report:
+def plan_report(
+    space: Workspace, plan: Plan, problems: Sequence[Problem], found_orphans: Sequence[Orphan]
+) -> Report:
     """What a run would do, and what would keep it from it; repositories are asked.
 
     `problems` are those of resolving.
     """
-    ahead = check_for_plan(plan, space.store.root, space.settings.link, space.network)
+    ahead = check_for_plan(
+        plan,
+        space.store.root,
+        space.settings.link,
+        space.network,
+        make_room.freeable_for(space, plan),
+    )
     found = of_plan(plan, [*problems, *plan.problems(), *ahead], _seconds(space))
-    groups = plan.to_get()
+    found.orphans = [entry_of(orphan) for orphan in found_orphans]
+    contents = downloads(plan.to_do())
     parts = {
-        entry.key or f"{one.part.artifact.source.describe()} {entry.path}": entry
-        for one in plan.to_unpack()
-        for entry in one.parts
-        if not space.store.find(entry)
+        entry.key or f"{part.artifact.source.describe()} {entry.path}": entry
+        for part in plan.artifacts
+        for entry in archives_to_get(part, space.store)
     }
-    sizes = [*(items[0].file.size for items in groups.values()), *(p.size for p in parts.values())]
+    sizes = [*contents.values(), *(p.size for p in parts.values())]
     found.summary.update(
         Summary(
             to_download_files=len(sizes),
@@ -46,7 +60,15 @@ def plan_report(space: Workspace, plan: Plan, problems: Sequence[Problem]) -> Re
             failed_files=len({(p.artifact, p.file) for p in found.problems if p.file}),
         )
     )
+    if limits := pacing_of(plan, space.network):
+        found.summary["limited_seconds"] = round(max(one.seconds for one in limits), 1)
     return found
+
+
+def archives_to_get(part: ArtifactPlan, store: Store) -> list[FileEntry]:
+    """The archives (or parts of them) that are to be downloaded for an artifact's members."""
+    found = [entry for one in part.unpackings() for entry in one.parts]
+    return [entry for entry in dict.fromkeys(found) if not store.find(entry)]
 
 
 def disk_free(tree: Path, store: Path) -> int:
@@ -56,17 +78,31 @@ def disk_free(tree: Path, store: Path) -> int:
 
 def status_report(space: Workspace) -> tuple[Report, list[ArtifactStatus]]:
     """How each artifact stands, by stat alone: no file is read."""
-    plan = space.planner(quick=True).plan(space.wanted, space.lock)
-    return of_plan(plan, [], _seconds(space)), status_of(plan)
+    plan = space.planner(quick=True, only_look=True).plan(space.wanted, space.lock)
+    found = of_plan(plan, [], _seconds(space))
+    found.orphans = [entry_of(orphan) for orphan in reconcile.look(space, plan, quick=True).orphans]
+    return found, status_of(plan)
+
+
+def orphan_report(space: Workspace, plan: Plan, found: Found) -> Report:
+    """What was placed here once and is not wanted now."""
+    report = of_plan(plan, [], _seconds(space))
+    report.orphans = [entry_of(orphan) for orphan in found.orphans]
+    return report
 
 
 def check_report(
-    space: Workspace, plan: Plan, findings: Sequence[check.Finding], more: Sequence[Problem] = ()
+    space: Workspace,
+    plan: Plan,
+    findings: Sequence[check.Finding],
+    found_orphans: Sequence[Orphan],
+    more: Sequence[Problem] = (),
 ) -> Report:
     """Every file against the lock: `results` has the findings that are not ok."""
-    problems = [*check.problems_of(plan, findings), *more]
+    problems = [*check.problems_of(space.project.root, plan, findings), *more]
     found = of_plan(plan, problems, _seconds(space))
     bad = [finding for finding in findings if finding.state != "ok"]
     found.results = [asdict(finding) for finding in bad]
     found.summary["failed_files"] = len(bad)
+    found.orphans = [entry_of(orphan) for orphan in found_orphans]
     return found

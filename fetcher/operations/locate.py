@@ -105,7 +105,7 @@ def _place(named: Named, part: ArtifactPlan) -> Path | None:
     """The path of the file, or of the folder that the files stand in, if all of them do."""
     items = _items(named, part)
     # The tree's own copy before that in the Hugging Face cache.
-    items = [item for item in items if not item.hub] or items
+    items = [item for item in items if not item.outside] or items
     if not items or not all(_stands(item) for item in items):
         return None
     paths = {item.file.path for item in items}

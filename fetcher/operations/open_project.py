@@ -24,11 +24,11 @@ from fetcher.store.project_records import see
 from fetcher.tree import uptodate as seals
 from fetcher.tree.state import FOLDER, State
 from fetcher.tree.uptodate import Seal
-from fetcher.ui.progress import Progress
 
 if TYPE_CHECKING:
     from fetcher.operations.workspace import Workspace
     from fetcher.project.manifest import Manifest
+    from fetcher.ui.progress import Progress
     from fetcher.yamldoc.nodes import Document
 
 
@@ -70,6 +70,7 @@ def sealed(
     groups: Sequence[str] = (),
     optional: bool = False,
     mirrors: Sequence[str] = (),
+    variants: Sequence[str] = (),
     with_files: bool = False,
     **flags: Any,
 ) -> Seal | None:
@@ -81,7 +82,9 @@ def sealed(
         return None
     if not naming.are_manifests(project, manifests):
         return None  # which manifests hold these artifacts is only known once all are read
-    selection = Selection(tuple(only), tuple(skip), tuple(groups), optional)
+    selection = Selection(
+        tuple(only), tuple(skip), tuple(groups), optional, variants=tuple(variants)
+    )
     state = State(tree)
     try:
         mark = seals.mark(project, tree, selection, tuple(manifests), settings)
@@ -127,14 +130,17 @@ def open_workspace(
     optional: bool = False,
     locked: bool = False,
     overwrite: bool = False,
+    prune: bool = False,
     update: bool = False,
     first_trust: bool = False,
     mirrors: Sequence[str] = (),
+    variants: Sequence[str] = (),
     readonly: bool = False,
     probes: Callable[[Manifest, Document], None] | None = None,
     explain: Callable[[Sequence[str]], None] = lambda _: None,
     tell: Callable[[Settings, Collection[str]], None] | None = None,
     uses: Collection[str] = NAMED,
+    none_is_well: bool = False,
     **flags: Any,
 ) -> Workspace:
     """Load what is chosen of the project at `root`; the caller closes it.
@@ -142,7 +148,8 @@ def open_workspace(
     `manifests` may name artifacts as well. `probes` looks at the probes of each manifest;
     `check_options.examine` if nothing is said. `explain` takes a line about each alias. `tell`
     says what the project itself chose (default: a warning in the log) of the settings that are
-    going to be used, `uses`. `flags` are settings. Raises UsageError, InvalidDocument, LockError,
+    going to be used, `uses`. `none_is_well`: a project may have no manifests any more. `flags` are
+    settings. Raises UsageError, InvalidDocument, LockError,
     Failure.
     """
     from fetcher.operations.workspace import Options, Workspace
@@ -155,17 +162,25 @@ def open_workspace(
         boundaries.check_output(root, into)
     project = Project(root, probes or check_options.examine)
     wanted = naming.sort_out(project, manifests)
-    units = project.load(wanted.manifests or _locked_manifests(project))
+    chosen = wanted.manifests or _locked_manifests(project)
+    if none_is_well and not project.own_manifests():
+        known = project.names()
+        chosen = [name for name in chosen if name in known or name in manifests]
+    nothing = none_is_well and not (chosen or project.own_manifests())
+    units = [] if nothing else project.load(chosen)
     pairs = naming.pairs_of(units)
     only, notes = naming.translated(only, pairs)
     skip, more = naming.translated(skip, pairs)
     explain([*wanted.notes, *notes, *more])
     options = Options(
         into=(into or root).absolute(),
-        selection=Selection(tuple(only), tuple(skip), tuple(groups), optional, wanted.exact),
+        selection=Selection(
+            tuple(only), tuple(skip), tuple(groups), optional, wanted.exact, tuple(variants)
+        ),
         locked=locked,
         update=lambda _: update,
         overwrite=overwrite,
+        prune=prune,
         first_trust=first_trust,
     )
     names = tuple(wanted.manifests)

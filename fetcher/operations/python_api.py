@@ -9,14 +9,14 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fetcher.errors import UsageError
-from fetcher.fs.home import expanded
+from fetcher.fs.home import as_person_means, expanded
 from fetcher.i18n import t
 from fetcher.operations import open_project
 from fetcher.project import names as naming
@@ -65,6 +65,7 @@ class Project:
         only: Sequence[str] = (),
         skip: Sequence[str] = (),
         groups: Sequence[str] = (),
+        variants: Mapping[str, str] | None = None,
         optional: bool = False,
         locked: bool = False,
         update: bool = False,
@@ -89,6 +90,7 @@ class Project:
             "only": only,
             "skip": skip,
             "groups": groups,
+            "variants": tuple(f"{name}={choice}" for name, choice in (variants or {}).items()),
             "optional": optional,
             "offline": offline,
             "mirrors": mirrors,
@@ -190,7 +192,9 @@ class Project:
             optional=optional,
         ) as space:
             prepared = prepare(space)
-            return plan_report(space, prepared.plan, prepared.resolution.problems)
+            return plan_report(
+                space, prepared.plan, prepared.resolution.problems, prepared.orphans.orphans
+            )
 
     def status(self, *names: Name) -> Report:
         """How each artifact stands, by stat alone; as `fetch status`. No network, no file is read.
@@ -222,8 +226,8 @@ class Project:
             [os.fspath(name) for name in names], optional=True, readonly=True
         ) as space:
             checking.only_what_was_fetched(space)
-            plan, findings = checking.examine(space, deep, strict)
-            return check_report(space, plan, findings)
+            plan, findings, orphans = checking.examine(space, deep, strict)
+            return check_report(space, plan, findings, orphans)
 
 
 def _kwargs(options: dict[str, object]) -> Any:
@@ -242,7 +246,7 @@ def open(project: Name | None = None, *, into: Name | None = None) -> Project:
     if not start.is_dir():
         raise UsageError(t("{start} is no folder", start=start), t("name the project's folder"))
     root = find_root(start)
-    return Project(root, root if into is None else expanded(into).absolute())
+    return Project(root, root if into is None else as_person_means(Path(into)).absolute())
 
 
 def fetch(
@@ -252,6 +256,7 @@ def fetch(
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     groups: Sequence[str] = (),
+    variants: Mapping[str, str] | None = None,
     optional: bool = False,
     locked: bool = False,
     update: bool = False,
@@ -275,6 +280,7 @@ def fetch(
         root: A folder of the project; default: the current one.
         only, skip: Globs of artifact ids to take, to leave out.
         groups: Take only artifacts of these groups.
+        variants: Choices by the names of variants, such as {"precision": "fp16"}.
         optional: Take optional artifacts as well.
         locked: Raise LockError if fetch.lock is missing or out of date; never change it.
         update: Resolve anew, even what is locked.
@@ -305,6 +311,7 @@ def fetch(
         only=only,
         skip=skip,
         groups=groups,
+        variants=variants,
         optional=optional,
         locked=locked,
         update=update,

@@ -46,7 +46,7 @@ class Recorder:
     def begin(self, plan: Plan) -> None:
         """Tell the store who needs what it is about to get, whatever ends this run."""
         try:
-            used = any(item.action in {GET, PLACE, KEEP} for item in plan.items)
+            used = plan.actions() & {GET, PLACE, KEEP}
             if used or plan.to_unpack():
                 self._uses_store = True
                 self._space.remember_project()
@@ -59,11 +59,11 @@ class Recorder:
         """Files that were read for the plan and are right need not be read again."""
         rows = [
             row_of(item, item.sha256, item.stat)
-            for item in plan.items
+            for item in plan.singular()
             if item.action == KEEP and item.touched and item.stat is not None
         ]
         # Of a run that was killed, maybe: it had no time to take away what it was working on.
-        for folder in {os.path.dirname(item.path) for item in plan.items if item.touched}:
+        for folder in {os.path.dirname(item.path) for item in plan.singular() if item.touched}:
             tidy(folder)
         self._rows += rows
         self._write_rows()
@@ -180,12 +180,16 @@ class Recorder:
     def finish(self, plan: Plan, complete: bool) -> list[Problem]:
         """Write all that is left, and leave the store tidy; `complete`: nothing went wrong."""
         self._write_rows()
-        for item in plan.items:
+        for item in plan.pending():
             # An edited file's bytes are not the source's, unless they were placed just now.
             known = item.action == KEEP and item.sha256 and (item.placed or not item.edit)
             if known and item.file.size is not None and not item.file.size_hint:
                 self.learn(item, item.sha256, item.file.size)
         problems = self.save_lock()
+        try:
+            self._space.note_manifests()
+        except Failure as failure:
+            _log.info("whose files these are is not recorded: %s", failure.message)
         self._tell(plan)
         self._tell_store()
         self._space.store.close()
@@ -209,7 +213,7 @@ class Recorder:
         """Let the plan know its files as the lock has them now."""
         for part in plan.artifacts:
             learned = self._learned.get((part.artifact.manifest, part.artifact.id), {})
-            for item in part.items if learned else ():
+            for item in part.items.singular() if learned else ():
                 item.file = learned.get(item.file.path, item.file)
 
 

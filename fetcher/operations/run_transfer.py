@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure, Problem
-from fetcher.operations.candidates import Candidates
+from fetcher.i18n import t
+from fetcher.operations.candidates import Candidates, Revisions
 from fetcher.operations.ready import Ready
 from fetcher.operations.unpack_archives import ArchivePart, Archives
 from fetcher.operations.workspace import Workspace
-from fetcher.tree.plan import Item, Plan, Unpacking, bytes_of
+from fetcher.tree.plan import Item, Plan, Unpacking
 
 if TYPE_CHECKING:
     from fetcher.transfer.download import Delivered, Download
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 class Transferred:
     """What has come so far: contents, their bytes, and what did not come.
 
+    `limited`: seconds that hosts' rate limits make of it at the least.
+
     Filled while it goes on, so that it tells of an interrupted transfer as well.
     """
 
     files: int = 0
     bytes: int = 0
+    limited: float = 0.0
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -59,11 +63,16 @@ def transfer(
     `archives`, which unpacks. Members of archives are asked of mirrors first, where there are any:
     these may have them, and not the archive. `workers` serve one transfer.
     """
+    done.limited = done.limited or _tell_of_limits(space, plan)
+    if done.limited:
+        workers = None  # they cannot count requests
     one = _Transfer(space, plan, arrived, done, archives)
+    one.from_their_source()
     members = one.mirrored_members()
     for_later = {item for items in members.values() for item in items}
     wanted = [a for a in plan.to_unpack() if not (a.listed and for_later.issuperset(a.items))]
-    one.run({**plan.to_get(), **members}, wanted, workers)
+    groups = {key: items for key, items in plan.to_get().items() if not one.has_tried(items)}
+    one.run({**groups, **members}, wanted, workers)
     tried = {found.key for found in wanted}
     # What no mirror had, and what turned out to be wanted once the archives were opened.
     while True:
@@ -73,6 +82,18 @@ def transfer(
             return
         tried.update(found.key for found in rest)
         one.run(groups, rest, None)
+
+
+def _tell_of_limits(space: Workspace, plan: Plan) -> float:
+    """Say which hosts' rate limits make it slow; returns the seconds that it takes at the least."""
+    if not space.network.allowances:
+        return 0.0
+    from fetcher.tree.pacing import pacing_of
+
+    found = pacing_of(plan, space.network)
+    for one in found:
+        space.progress.say(one.sentence())
+    return round(max((one.seconds for one in found), default=0.0), 1)
 
 
 class _Transfer:
@@ -99,12 +120,33 @@ class _Transfer:
         """Whether these were to be downloaded before."""
         return any(item in self._tried for item in items)
 
+    def from_their_source(self) -> None:
+        """Get what only its own source may deliver; whoever else wants that content has it then."""
+        if not any(item.anew for item in self._plan.singular()):
+            return
+        groups = self._plan.to_get()
+        anew = {key: items for key, items in groups.items() if items[0].anew}
+        self.run(dict(anew), [], None)
+        placed = {
+            (item.artifact.full_name, item.file.path): item.sha256
+            for items in anew.values()
+            for item in items
+        }
+        find = self._space.store.find
+        here = [
+            Ready(item, sha256)
+            for key, items in groups.items()
+            for item in (items if key not in anew else ())
+            if (sha256 := find(item.file) or placed.get((item.artifact.full_name, item.file.path)))
+        ]
+        self._arrived(here)
+
     def mirrored_members(self) -> dict[str, list[Item]]:
         """Members, by content, that a mirror may have."""
         found: dict[str, list[Item]] = {}
         for unpacking in self._plan.to_unpack():
             for item in unpacking.items:
-                if item.file.sha256 and self._candidates.of_member(item):
+                if item.file.sha256 and not item.anew and self._candidates.of_member(item):
                     found.setdefault(item.content, []).append(item)
         return found
 
@@ -113,14 +155,22 @@ class _Transfer:
         groups: dict[str, list[Item]],
         wanted: Sequence[Unpacking],
         workers: WorkerPool | None,
+        in_part: bool = True,
     ) -> None:
         """Get these contents and archives; returns when all that can be had is placed."""
-        parts = self._archives.begin(wanted)
-        if groups or parts:
-            self._download(groups, parts, workers)
+        parts = self._archives.begin(wanted, in_part)
+        try:
+            if groups or parts:
+                self._download(groups, parts, workers)
+        except BaseException:
+            self._archives.stop()
+            raise
         self._archives.finish()
         self._done.bytes += self._archives.received
         self._archives.received = 0
+        if whole := self._archives.to_read_whole:
+            self._archives.to_read_whole = []
+            self.run({}, whole, None, in_part=False)
 
     def _download(
         self,
@@ -131,8 +181,11 @@ class _Transfer:
         from fetcher.transfer.engine import Engine
 
         space, progress = self._space, self._space.progress
-        total = bytes_of(groups) + sum(part.item.file.size or 0 for part in parts)
-        progress.begin(len(groups) + len(parts), total)
+        files = [items[0].file for items in groups.values()] + [part.item.file for part in parts]
+        sizes = [file.size for file in files]
+        total, unknown = sum(size or 0 for size in sizes), sizes.count(None)
+        progress.begin(len(files), total, unknown, last=False)
+        del files
         with Engine(
             space.network, space.store, progress, self._on_batch, workers, space.runs
         ) as engine:
@@ -143,36 +196,47 @@ class _Transfer:
     def _downloads(
         self, groups: dict[str, list[Item]], parts: Sequence[ArchivePart]
     ) -> Iterator[Download]:
+        revisions = self._plan.revisions()
         # Archives first: they are unpacked while the others come.
         for part in parts:
-            yield from self._download_of([part.item], part)
+            if (download := self._download_of([part.item], part, revisions)) is not None:
+                yield download
         for items in groups.values():
-            yield from self._download_of(items, items)
+            if (download := self._download_of(items, items, revisions)) is not None:
+                yield download
         groups.clear()
 
     def _download_of(
-        self, items: list[Item], waiting: list[Item] | ArchivePart
-    ) -> Iterator[Download]:
+        self, items: list[Item], waiting: list[Item] | ArchivePart, revisions: Revisions
+    ) -> Download | None:
+        """What is to be downloaded for these; None where they may not be taken from anywhere."""
         from fetcher.transfer.download import Download
 
         first = items[0]
         self._tried.update(items)
         try:
-            if first.file.archive:
+            if first.file.archive and not first.anew:
                 places = list(
                     dict.fromkeys(c for i in items for c in self._candidates.of_member(i))
                 )
             else:
-                places = self._candidates.of(items, self._plan.revisions())
+                places = self._candidates.of(items, revisions)
         except Failure as failure:
             self._failed(waiting, failure.problem)
-            return
+            self._space.progress.elsewhere(first.file.size)
+            return None
         # A part of an archive does not look like one.
         part = isinstance(waiting, ArchivePart) and waiting.is_piece
         trust = self._space.options.first_trust or part
-        download = Download(first.artifact.id, first.file, places, first_trust=trust)
+        file = first.file
+        if first.anew:  # its source's word is asked for: bytes of others, begun before, are none
+            file = file._replace(sha256=None, git_blob=None)
+            trust = trust or bool(first.file.key)
+        follower = waiting.stream if isinstance(waiting, ArchivePart) else None
+        download = Download(first.artifact.id, file, places, first_trust=trust, follower=follower)
+        download.elsewhere = isinstance(waiting, list) and bool(first.file.archive)
         self._waiting[download] = waiting
-        yield download
+        return download
 
     def _failed(self, waiting: list[Item] | ArchivePart, problem: Problem) -> None:
         if not isinstance(waiting, list):
@@ -187,11 +251,34 @@ class _Transfer:
         ready: list[Ready] = []
         for one in batch:
             waiting = self._waiting.pop(one.download)
-            if isinstance(waiting, list):
+            if problem := _contradiction(one, waiting):
+                self._failed(waiting, problem)
+            elif isinstance(waiting, list):
                 ready += _ready(one, waiting)
             else:
                 self._archives.arrived(waiting, one.sha256, one.size, one.origin)
         self._arrived(ready)
+
+
+def _contradiction(delivered: Delivered, waiting: list[Item] | ArchivePart) -> Problem | None:
+    """What to say where a source delivers other bytes than are stated."""
+    item = waiting[0] if isinstance(waiting, list) else waiting.item
+    file = item.file
+    if not item.anew or delivered.sha256 == (file.sha256 or delivered.sha256):
+        return None
+    return Problem(
+        "digest-mismatch",
+        t(
+            "{path}: {source} has other bytes (sha256 {found}) than are stated ({stated})",
+            path=file.path,
+            source=item.artifact.source.describe(),
+            found=delivered.sha256,
+            stated=file.sha256 or file.git_blob,
+        ),
+        t("if they are right: fetch lock --update {id}", id=item.artifact.id),
+        item.artifact.id,
+        file.path,
+    )
 
 
 def _ready(delivered: Delivered, items: list[Item]) -> Iterator[Ready]:

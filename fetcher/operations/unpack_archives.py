@@ -13,39 +13,55 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
-from fetcher.archives.rules import Rules
-from fetcher.archives.streams import JoinedFile
+from fetcher.archives.rules import Rules, is_archive_of_files
 from fetcher.errors import Failure, Problem, from_os_error
-from fetcher.i18n import t
-from fetcher.network.range_file import RangeFile
+from fetcher.fs.safe_paths import printable
+from fetcher.i18n import n, t
 from fetcher.operations.ready import Ready
 from fetcher.operations.record_run import Recorder
-from fetcher.operations.remote_zip import may_be_read_in_part, open_in_part
 from fetcher.operations.workspace import Workspace
 from fetcher.project.lockfile import LockedArtifact, against
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
-from fetcher.store import upstream_records
 from fetcher.store.project_records import records
 from fetcher.store.store import Store
-from fetcher.store.unpacking import Unpacked, Unpacking
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Item, Plan
 from fetcher.tree.plan import Unpacking as Wanted
 from fetcher.tree.planner import Planner
+from fetcher.ui.meter import DOWNLOADING, UNPACKING, InFlight
+
+if TYPE_CHECKING:  # most runs have no archive, and need none of these
+    from fetcher.archives.opening import ArchiveFile
+    from fetcher.archives.streams import JoinedFile
+    from fetcher.fs.growing_file import GrowingFile
+    from fetcher.network.range_file import RangeFile
+    from fetcher.operations.stream_archive import ArchiveStream
+    from fetcher.store.unpacking import Unpacked, Unpacking
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 2
 _OPEN_FILES = 200
+# What may be the fault of who serves ranges; whatever else is wrong is so with all of the archive.
+_OF_RANGES = {"network", "archive", "auth", "not-found", "refused"}
 
 
 @dataclass(eq=False)
 class _Archive:
-    """One archive that is wanted: `had` gives the blobs of its parts that are here."""
+    """One archive that is wanted: `had` gives the blobs of its parts that are here.
+
+    `stream` unpacks it while it comes, and `found` is what has come of that. `in_part`: it is read
+    where it lies.
+    """
 
     wanted: Wanted
     had: dict[str, str] = field(default_factory=dict)
     origin: str = ""
+    stream: ArchiveStream | None = None
+    found: list[Unpacked] = field(default_factory=list)
+    in_part: bool = False
+    downloaded: bool = True  # by the engine, which counts it
 
     @property
     def name(self) -> str:
@@ -74,6 +90,11 @@ class ArchivePart:
         """Whether it is an archive only together with others."""
         return any(len(archive.wanted.parts) > 1 for _, archive in self.wanted_by)
 
+    @property
+    def stream(self) -> ArchiveStream | None:
+        """What reads it while it comes."""
+        return self.wanted_by[0][1].stream
+
 
 class Archives:
     """All archives of one run.
@@ -90,6 +111,7 @@ class Archives:
     ) -> None:
         self.problems: list[Problem] = []
         self.received = 0  # bytes of archives that were read in part
+        self.to_read_whole: list[Wanted] = []  # which could not be read in part
         self._space = space
         self._planner = planner
         self._recorder = recorder
@@ -99,9 +121,20 @@ class Archives:
         self._futures: list[Future[None]] = []
         self._running: list[Unpacking] = []
         self._open: set[_Archive] = set()
+        self._streams = threading.BoundedSemaphore(_AT_ONCE)
+        self._at: dict[_Archive, ArchiveStream | JoinedFile | RangeFile] = {}  # being unpacked
+        space.progress.watch_handled(self.in_flight)
 
-    def begin(self, wanted: Iterable[Wanted]) -> list[ArchivePart]:
-        """Unpack what is here already; returns what is to be downloaded for the rest."""
+    def in_flight(self) -> list[InFlight]:
+        """The archives that are unpacked just now, with how much of them is read.
+
+        Those that come meanwhile are their downloads' to tell of.
+        """
+        return [_look(*one) for one in list(self._at.items())]
+
+    def begin(self, wanted: Iterable[Wanted], in_part: bool = True) -> list[ArchivePart]:
+        """Unpack what is here already, and what can be read `in_part` where it lies; returns what
+        is to be downloaded for the rest."""
         missing: dict[str, ArchivePart] = {}
         wanted = list(wanted)
         uses = Counter(_place_of(one, entry) for one in wanted for entry in one.parts)
@@ -109,29 +142,49 @@ class Archives:
             archive = _Archive(one)
             self._open.add(archive)
             alone = all(uses[_place_of(one, entry)] == 1 for entry in one.parts)
-            if alone and (remote := self._in_part(archive)) is not None:
+            if in_part and alone and (remote := self._in_part(archive)) is not None:
+                archive.in_part = True
+                self._space.progress.begin(1, 0, unknown=1, last=False)
                 self._submit(archive, remote)
                 continue
             for entry in one.parts:
                 file = entry._replace(archive="")
-                if sha256 := self._space.store.find(file):
+                anew = _is_for_library(one)
+                if not anew and (sha256 := self._space.store.find(file)):
                     archive.had[entry.path] = sha256
                     continue
-                item = Item(one.part.artifact, file, "", str(self._space.options.into))
-                key = _place_of(one, entry)
+                if one.listed and one.part.artifact.source.packs_anew:
+                    # Its members are known by their own digests.
+                    file = file._replace(sha256=None, size=None, size_hint=False)
+                item = Item(one.part.artifact, file, "", str(self._space.options.into), anew=anew)
+                key = f"{_place_of(one, entry)} anew" if anew else _place_of(one, entry)
                 missing.setdefault(key, ArchivePart(item, [])).wanted_by.append(
                     (entry.path, archive)
                 )
             if archive.whole:
+                archive.downloaded = False
+                self._space.progress.begin(1, 0, last=False)
                 self._submit(archive)
+            elif alone and len(one.parts) == 1:
+                self._stream(archive)
         return list(missing.values())
+
+    def _stream(self, archive: _Archive) -> None:
+        from fetcher.operations.stream_archive import ArchiveStream
+
+        def read(file: GrowingFile) -> None:
+            archive.found.clear()
+            self._read(archive, file, archive.found)
+
+        archive.stream = ArchiveStream(archive.name, self._streams, read)
 
     def arrived(self, part: ArchivePart, sha256: str, size: int, origin: str) -> None:
         """A part is in the store: unpack what is whole now."""
         with self._guard:
             entry = part.item.file
             for path, archive in part.wanted_by:
-                self._recorder.learn_archive(archive.key, path, sha256, size)
+                if not _is_repacked(archive):
+                    self._recorder.learn_archive(archive.key, path, sha256, size)
             if entry.sha256 is None or entry.size is None or entry.size_hint:
                 # So that a run that comes after a crash finds it.
                 self.problems += self._recorder.save_lock()
@@ -146,23 +199,39 @@ class Archives:
             for path, archive in part.wanted_by:
                 self.problems.append(problem.about(archive.key[1], path))
                 self._open.discard(archive)
+        if part.stream is not None:
+            part.stream.abandon()
 
     def finish(self) -> None:
         """Wait for what is being unpacked; take away the archives that this run downloaded."""
         try:
+            if self._futures:
+                self._space.progress.start()
             for future in self._futures:
                 future.result()
         except BaseException:
-            for unpacking in self._running:
-                unpacking.stop = True
+            self.stop()
             raise
-        finally:
-            if self._pool is not None:
-                self._pool.shutdown(wait=True, cancel_futures=True)
-                self._pool, self._futures = None, []
+        self._end()
+
+    def stop(self) -> None:
+        """End what is being unpacked, at its next member."""
+        for unpacking in self._running:
+            unpacking.stop = True
+        for archive in list(self._open):
+            if archive.stream is not None:
+                archive.stream.abandon()
+        self._end()
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool, self._futures = None, []
 
     def _in_part(self, archive: _Archive) -> RangeFile | None:
         """An archive on its server, if only some of it need be downloaded."""
+        from fetcher.operations.remote_zip import may_be_read_in_part, open_in_part
+
         wanted, space = archive.wanted, self._space
         artifact = wanted.part.artifact
         if len(wanted.parts) > 1 or space.store.find(wanted.parts[0]) or space.network.offline:
@@ -195,17 +264,67 @@ class Archives:
         self._futures.append(self._pool.submit(self._unpack, archive, opened))
 
     def _unpack(self, archive: _Archive, opened: RangeFile | JoinedFile | None) -> None:
+        from fetcher.network.range_file import RangeFile
+
         found: list[Unpacked] = []
         try:
             with opened or _opened(archive, self._space.store) as file:
-                self._read(archive, file, found)
+                self._at[archive] = file
+                if self._has_come(archive):
+                    found = archive.found
+                else:
+                    self._at[archive] = file
+                    self._read(archive, file, found)
             with self._guard:
                 if isinstance(opened, RangeFile):
                     self.received += opened.received
                 self._done(archive, found)
+                self._count(archive, opened)
         except Failure as failure:
             with self._guard:
-                self._failed(archive, failure)
+                if isinstance(opened, RangeFile) and failure.problem.code in _OF_RANGES:
+                    self._read_whole(archive, opened, failure)
+                else:
+                    self._failed(archive, failure)
+        finally:
+            self._at.pop(archive, None)
+
+    def _count(self, archive: _Archive, opened: RangeFile | JoinedFile | None) -> None:
+        """Tell that an archive is done which the engine did not count."""
+        progress = self._space.progress
+        if archive.in_part:
+            got = cast("RangeFile", opened).received
+            file = archive.wanted.parts[0]
+            progress.file_done(archive.key[1], file, got, archive.origin, None, got)
+        elif not archive.downloaded:
+            progress.placed(0, 1)
+
+    def _read_whole(self, archive: _Archive, opened: RangeFile, failure: Failure) -> None:
+        """Have all of an archive downloaded: its server did not give some of it."""
+        self.received += opened.received
+        self._open.discard(archive)
+        self._space.progress.elsewhere(None)
+        self.to_read_whole.append(archive.wanted)
+        self._space.progress.say(
+            t(
+                "{artifact}: {message}; taking all of {archive}",
+                artifact=archive.key[1],
+                message=failure.message,
+                archive=archive.name,
+            )
+        )
+
+    def _has_come(self, archive: _Archive) -> bool:
+        """Whether it was unpacked while it came; then what came of it is that of this archive."""
+        stream = archive.stream
+        if stream is None:
+            return False
+        archive.stream = None
+        self._at[archive] = stream
+        try:
+            return stream.has_read(self._space.store.blob_path(*archive.had.values()))
+        finally:
+            stream.close()
 
     def _failed(self, archive: _Archive, failure: Failure) -> None:
         _log.info("%s: %s", archive.wanted.part.artifact.full_name, failure.message)
@@ -214,9 +333,9 @@ class Archives:
         self.problems.append(failure.problem.about(archive.key[1], name))
         self._forget(archive)
 
-    def _read(
-        self, archive: _Archive, opened: RangeFile | JoinedFile, found: list[Unpacked]
-    ) -> None:
+    def _read(self, archive: _Archive, opened: ArchiveFile, found: list[Unpacked]) -> None:
+        from fetcher.store.unpacking import Unpacking
+
         wanted, store = archive.wanted, self._space.store
         waiting: dict[str, list[Item]] = {}
         for item in wanted.items:
@@ -231,7 +350,8 @@ class Archives:
 
         known = {p: items[0].file for p, items in waiting.items()} if wanted.listed else None
         _log.info("unpacking %s of %s", archive.name, wanted.part.artifact.full_name)
-        unpacking = Unpacking(store, archive.name, opened, _rules(archive), known, arrived)
+        owner = wanted.part.artifact.id
+        unpacking = Unpacking(store, archive.name, opened, _rules(archive), known, arrived, owner)
         self._running.append(unpacking)
         unpacking.run()
 
@@ -242,9 +362,25 @@ class Archives:
             locked = self._recorder.learn_members(
                 archive.key, archive.name, [_entry(one, archive.name) for one in found]
             )
+            self._tell_of_nested(archive, found)
             if locked.members_known:
                 self._complete(part, locked, archive.origin)
         self._let_go(archive)
+
+    def _tell_of_nested(self, archive: _Archive, found: Sequence[Unpacked]) -> None:
+        """Name what a person might expect to be unpacked as well."""
+        nested = [one.path for one in found if is_archive_of_files(one.path)]
+        if nested:
+            self._space.progress.say(
+                n(
+                    "{artifact}: {archive} holds an archive, {first}: it stays a file",
+                    "{artifact}: {archive} holds {count} archives, {first} first: they stay files",
+                    len(nested),
+                    artifact=archive.key[1],
+                    archive=archive.name,
+                    first=printable(nested[0]),
+                )
+            )
 
     def _complete(self, part: ArtifactPlan, locked: LockedArtifact, origin: str) -> None:
         """Plan and place an artifact whose files are known now. Raises Failure."""
@@ -257,7 +393,7 @@ class Archives:
         self.problems += self._recorder.save_lock()
         self._planner.complete(part, locked, self._space.options.overwrite)
         self._recorder.recognised(Plan(self._space.options.into, [part]))
-        placed = [item for item in part.items if item.action == PLACE]
+        placed = [item for item in part.items.singular() if item.action == PLACE]
         for item in placed:
             item.origin = origin or item.origin
         self._place([Ready(item, item.sha256, item.file.size) for item in placed])
@@ -296,6 +432,8 @@ class Archives:
 
     def _needed_elsewhere(self, sha256: str) -> bool:
         """Whether another project wants the archive as a file."""
+        from fetcher.store import upstream_records
+
         store, here = self._space.store, self._space.project.root.absolute()
         for record in records(store.root):
             needs = record.needs()
@@ -304,9 +442,34 @@ class Archives:
         return any(file.sha256 == sha256 for file in upstream_records.needed(store))
 
 
+def _look(archive: _Archive, file: ArchiveStream | JoinedFile | RangeFile) -> InFlight:
+    """How far an archive is unpacked, by what is read of it."""
+    label = f"{archive.key[1]}/{archive.name}"
+    if archive.in_part:  # nobody knows how much of it is wanted
+        got = cast("RangeFile", file).received
+        return InFlight(label, DOWNLOADING, got, None, got, expected=-1)
+    size = file.size
+    done = min(file.taken / size, 1.0) if size else None
+    return InFlight(label, UNPACKING, size, size or None, stage=done, counted=False)
+
+
+def _is_repacked(archive: _Archive) -> bool:
+    """Whether what came may be other bytes than those that are locked."""
+    wanted = archive.wanted
+    return wanted.listed and wanted.part.artifact.source.packs_anew
+
+
 def _place_of(wanted: Wanted, entry: FileEntry) -> str:
     """What is equal where one download serves two archives."""
     return entry.key or f"{wanted.part.artifact.source.describe()} {entry.path}"
+
+
+def _is_for_library(wanted: Wanted) -> bool:
+    """Whether members go where only the source's own bytes may go."""
+    if wanted.listed:
+        return any(item.anew for item in wanted.items)
+    entries = wanted.part.unit.layout.entries_of(wanted.part.artifact.id)
+    return any(entry.root for entry in entries)
 
 
 def _rules(archive: _Archive) -> Rules:
@@ -318,6 +481,8 @@ def _rules(archive: _Archive) -> Rules:
 
 def _opened(archive: _Archive, store: Store) -> JoinedFile:
     """The archive as it lies in the store. Raises Failure."""
+    from fetcher.archives.streams import JoinedFile
+
     try:
         return JoinedFile([store.blob_path(archive.had[e.path]) for e in archive.wanted.parts])
     except OSError as error:

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from fetcher.config.boundaries import came_with_project
 from fetcher.config.settings import Settings
 from fetcher.errors import LockError
-from fetcher.fs.atomic import md5_of
+from fetcher.fs import published
 from fetcher.fs.boundary import Boundary
 from fetcher.fs.private_files import tidy
-from fetcher.fs.published import complaint
 from fetcher.i18n import join, t
 from fetcher.network.session import Network
 from fetcher.network.urls import public_url
+from fetcher.operations.choose_variants import Choices, choose
 from fetcher.project import lockfile as locks
 from fetcher.project import pins
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Project, Selection, Unit, artifacts_of
 from fetcher.project.resolve import Resolution, resolve
 from fetcher.sources.base import FileEntry, Listing
-from fetcher.store.project_records import remember
+from fetcher.store.project_records import heading, remember
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
 from fetcher.tree import uptodate as seals
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import Plan
 from fetcher.tree.planner import Planner
-from fetcher.tree.state import State, StateRow
+from fetcher.tree.state import State
+from fetcher.tree.state_rows import KnownRows, Rows, StoredRows
 from fetcher.ui.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Options:
     locked: bool = False
     update: Callable[[Artifact], bool] = lambda _: False
     overwrite: bool = False
+    prune: bool = False
     first_trust: bool = False  # whatever comes is taken where no digest is known
 
 
@@ -65,6 +68,7 @@ class Workspace:
     state: State = field(init=False)
     runs: Runs = field(init=False)
     boundary: Boundary = field(init=False)
+    choices: Choices = field(init=False)
     started: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack)  # what else is to be closed
     _network: Network | None = None
@@ -78,7 +82,13 @@ class Workspace:
         self._lock = locks.read(self.project.root)
         self._lock_compared = False
         self.options.selection.check(self.units)
-        self.wanted = list(artifacts_of(self.units, self.options.selection))
+        self.choices = choose(
+            self.units, self.settings, self.options.selection, StoredRows(self.state).owners
+        )
+        left_out = self.choices.left_out
+        picked = list(artifacts_of(self.units, self.options.selection))
+        self.wanted = [pair for pair in picked if _key(pair[1]) not in left_out]
+        self.others = [pair for pair in picked if _key(pair[1]) in left_out]
 
     @property
     def lock(self) -> locks.Lock:
@@ -114,11 +124,16 @@ class Workspace:
             self.runs.enter()
             self.resources.callback(self.runs.leave)
 
+    def take_every_variant(self) -> None:
+        """Be about all choices of each variant, not only about the chosen one."""
+        self.wanted, self.others = [*self.wanted, *self.others], []
+
     # Lock
 
     def resolve(self) -> Resolution:
-        """Bring the lock in memory up to date; raises LockError under --locked."""
-        artifacts = [artifact for _, artifact in self.wanted]
+        """Bring the lock in memory up to date, with all choices of each variant; what is wrong
+        with those that are not chosen is no matter. Raises LockError under --locked."""
+        artifacts = [artifact for _, artifact in (*self.wanted, *self.others)]
         if self.options.locked:
             self.require_current(
                 t("run `fetch lock`, look at the difference, and commit fetch.lock")
@@ -129,7 +144,10 @@ class Workspace:
             return Resolution()
         found = resolve(pending, self.lock, self.network, self._is_proven)
         self.keep_listings(found.listings)
-        return found
+        others = {artifact.id for _, artifact in self.others}
+        others -= {artifact.id for _, artifact in self.wanted}
+        problems = [problem for problem in found.problems if problem.artifact not in others]
+        return replace(found, problems=problems)
 
     def keep_listings(self, listings: Sequence[Listing]) -> None:
         """Remember what the Hub of the person's choice said; best effort."""
@@ -153,7 +171,7 @@ class Workspace:
             return sha256 is not None
         path = self.store.blob_path(sha256)
         try:
-            return _has_stated(path, file, sha256)
+            return published.holds(path, sha256, file.md5, file.published)
         except OSError:
             return False
 
@@ -175,7 +193,8 @@ class Workspace:
         gone = [
             key
             for key in self.lock.artifacts
-            if key[0] in declared and key[1] not in declared[key[0]]
+            if key[0] in self.gone_manifests
+            or (key[0] in declared and key[1] not in declared[key[0]])
         ]
         root = self.project.root
         tidy(str(root))  # a lock that was being written when the machine went down
@@ -183,6 +202,33 @@ class Workspace:
             return False
         State(root).ensure_folder()  # where the lock's own lock lies
         return locks.update(root, changed, gone, self.progress.say, self.settings.locks)
+
+    # Manifests
+
+    @cached_property
+    def gone_manifests(self) -> frozenset[str]:
+        """The project's own manifests of earlier runs that are not there any more.
+
+        Empty where some manifests were named: the others were not looked at.
+        """
+        if self.names and not self.project.are_all_own(self.names):
+            return frozenset()
+        return frozenset(self.state.manifests() - {unit.manifest.name for unit in self.units})
+
+    def note_manifests(self) -> None:
+        """Remember which manifests are the project's own, so that one that goes is missed."""
+        before = self.state.manifests()
+        own = {path.resolve() for path in self.project.own_manifests()}
+        now = {
+            unit.manifest.name
+            for unit in self.units
+            if unit.manifest.path and unit.manifest.path.resolve() in own
+        }
+        owners = {name.partition("/")[0] for name in self.rows.owners()}
+        named = self.names and not self.project.are_all_own(self.names)
+        kept = now | (before if named else before & owners)
+        if kept != before:
+            self.state.note_manifests(kept)
 
     # Seal
 
@@ -197,15 +243,32 @@ class Workspace:
             return
         if not seals.can_seal(plan, self.settings.link):
             return
+        if self.choices.by_hardware:
+            return  # another card may choose otherwise
         declared = sum(len(unit.manifest.declared) for unit in self.units)
+        declared -= len(self.choices.left_out)
         seals.save(self.state, self.mark(), plan, declared == len(plan.artifacts))
 
     # Plan
 
-    def planner(self, quick: bool = False) -> Planner:
-        """A planner for the tree as the state knows it."""
-        self._rows = self.state.rows()
-        return Planner(self.boundary, self.store, self._rows, self.settings.hub_cache, quick)
+    @property
+    def rows(self) -> Rows:
+        """What the state knew when the planner was made, or where nothing is written, knows."""
+        return self._rows
+
+    def planner(self, quick: bool = False, only_look: bool = False) -> Planner:
+        """A planner for the tree as the state knows it; see there."""
+        self._rows: Rows = StoredRows(self.state) if self.readonly else KnownRows(self.state.rows())
+        allowed = self.settings.allowed.roots
+        return Planner(
+            self.boundary,
+            self.store,
+            self._rows,
+            self.settings.hub_cache,
+            quick,
+            allowed_roots=allowed,
+            only_look=only_look and self.readonly,
+        )
 
     def placer(self) -> Placer:
         """What places into the tree; it is closed with this workspace."""
@@ -217,13 +280,13 @@ class Workspace:
         self.resources.callback(placer.close)
         return placer
 
-    def in_scope(self, rows: Iterable[StateRow]) -> list[tuple[Unit, Artifact]]:
+    def in_scope(self, rows: Rows) -> list[tuple[Unit, Artifact]]:
         """What a look at the tree is about: what was asked for by name, else what was fetched.
 
         A manifest of which nothing was ever placed here is left out while others were; optional
         artifacts count once they have been fetched.
         """
-        placed = {row.artifact for row in rows if row.placed}
+        placed = rows.owners()
         fetched = {name.partition("/")[0] for name in placed}
         selection = self.options.selection
 
@@ -231,7 +294,7 @@ class Workspace:
             exact = selection.exact.get(artifact.manifest, ())
             if artifact.id in {*selection.only, *exact} or artifact.full_name in placed:
                 return True
-            if artifact.optional and not selection.optional:
+            if artifact.optional and not selection.asks_for(artifact):
                 return False
             return bool(self.names) or not fetched or artifact.manifest in fetched
 
@@ -239,7 +302,7 @@ class Workspace:
 
     def linked(self) -> set[str]:
         """Contents that the tree already holds as links."""
-        return {row.sha256 for row in self._rows.values() if row.placed and not row.edit}
+        return {row.sha256 for row in self._rows.each() if row.placed and not row.edit}
 
     def remember_project(self, more: Iterable[str] = ()) -> None:
         """Tell the store who uses it and what for, so that `fetch gc` keeps it. Raises OSError.
@@ -247,18 +310,24 @@ class Workspace:
         `more` are the sha256 of contents that the lock has had no digest of.
         """
         root = self.project.root.absolute()
-        files = (file for item in self._lock.artifacts.values() for file in item.needed)
-        needs = [
-            file.sha256 or f"git:{file.git_blob}" for file in files if file.sha256 or file.git_blob
-        ]
-        remember(self.store.root, root, dict.fromkeys([*needs, *more]))  # in the lock's order
+        # Another tree of the project may stand by another choice.
+        own = self.options.into.absolute() == root and self.settings.link != "symlink"
+        left_out = self.choices.left_out if own else frozenset()
+        lines: list[str] = []
+        for key, locked in self._lock.artifacts.items():  # in the lock's order
+            if key not in left_out:
+                lines.append(heading("/".join(key)))
+                lines += dict.fromkeys(_needs(locked))
+        names = [f"{manifest}/{name}" for manifest, name in left_out]
+        remember(self.store.root, root, [*lines, heading(""), *more], names)
 
 
-def _has_stated(path: str, file: FileEntry, sha256: str) -> bool:
-    """Whether the bytes have the digests that their publisher states. Raises OSError."""
-    if file.md5 and md5_of(path) != file.md5:
-        return False
-    if not file.published:
-        return True
-    with open(path, "rb") as stream:  # noqa: PTH123
-        return not complaint(file.published, stream, sha256)[0]
+def _needs(locked: locks.LockedArtifact) -> Iterator[str]:
+    """What the store must have for an artifact, as a record says it."""
+    for file in locked.needed:
+        if file.sha256 or file.git_blob:
+            yield file.sha256 or f"git:{file.git_blob}"
+
+
+def _key(artifact: Artifact) -> tuple[str, str]:
+    return artifact.manifest, artifact.id

@@ -72,9 +72,7 @@ class PullThrough:
         partial = self.download.partial
         if partial is None:
             return "", 0
-        segments = partial.segments  # of the engine's thread: only looked at here
-        reached = next((segment.at for segment in segments if not segment.whole), segments[-1].at)
-        return partial.part.path, reached
+        return partial.part.path, partial.readable
 
 
 class Puller:
@@ -147,7 +145,9 @@ class Puller:
             flight = self._flights.get(file.key)
             if flight is None:
                 _log.info("upstream: fetching %s, %s bytes", file.path, file.size)
-                flight = PullThrough(Download("upstream", file, list(candidates)))
+                # What comes is passed on as it comes: better nothing than what is doubtful.
+                download = Download("upstream", file, list(candidates), lengths_count=True)
+                flight = PullThrough(download)
                 self._flights[file.key] = flight
                 if flight.download.small:
                     self._small.put(flight)

@@ -30,7 +30,8 @@ from fetcher.server.repos import Repo
 from fetcher.server.tokens import Identity
 from fetcher.server.upstream_index import UpstreamInventory
 from fetcher.sources.base import FileEntry
-from fetcher.store import gc, imports, upstream_records
+from fetcher.store import imports, upstream_records
+from fetcher.store.demands import recorded_needs
 from fetcher.store.imports import ImportRecord
 from fetcher.store.project_records import record_of
 from fetcher.store.source_word import SourceWord
@@ -163,7 +164,7 @@ def _of_strangers(
         try:
             yield ProjectInventory(root, store, published=False, word=word)
         except FetchError as error:
-            needs = gc.recorded_needs(store, record_of(store.root, root)) or ()
+            needs = recorded_needs(store, record_of(store.root, root)) or ()
             yield UnreadableProject(root, needs, error.message)
 
 

@@ -1,5 +1,7 @@
 """The bar, drawn by tqdm: one for the whole, and one below it for each file that is shown.
 
+It never hides the cursor: whatever ends the process, the terminal is as it was.
+
 What stands beside the bars, and how wide all is, comes from `frame`; tqdm draws the bars, moves
 between the lines and speaks with notebooks. A frame goes to the terminal in one piece.
 """
@@ -7,6 +9,7 @@ between the lines and speaks with notebooks. A frame goes to the terminal in one
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 _HEAVY, _PLAIN = "─╸━", "-#"
 _STEPS = 10_000  # of a bar: shares are drawn, not bytes
+_COLOUR = {frame.WHOLE: "green", frame.FILE: "cyan", frame.HELD: "yellow"}
+_ACCENT = {frame.FILE: "\x1b[36m", frame.HELD: "\x1b[33m", frame.FAILED: "\x1b[31m"}
+_MISSING = re.compile(r"(?<!─)─+(?=\x1b\[0m)")
+_DIM, _PLAINLY = "\x1b[2m", "\x1b[0m"
 
 
 class Bar:
@@ -32,7 +39,9 @@ class Bar:
         rich = terminal.can_show(stream, _HEAVY + "…")
         self._charset, self._mark = (_HEAVY, "…") if rich else (_PLAIN, "...")
         self._colours = terminal.has_colour(stream)
-        self._class = _quiet_class()
+        from tqdm.std import tqdm
+
+        self._class = _quiet(tqdm)
         self._columns = 0
 
     def draw(self, figures: Figures) -> None:
@@ -75,15 +84,13 @@ class Bar:
         while len(self._bars) > count:
             self._bars.pop().close()
         while len(self._bars) < count:
-            place = len(self._bars)
             self._bars.append(
                 self._class(
                     total=_STEPS,
                     file=cast("TextIO", self._frame),
-                    position=place,
+                    position=len(self._bars),
                     leave=False,
                     ascii=self._charset,
-                    colour=("cyan" if place else "green") if self._colours else None,
                     bar_format=" ",
                     # How often is drawn, and whether it is a terminal, is decided here.
                     disable=False,
@@ -92,16 +99,32 @@ class Bar:
                 )
             )
 
-    @staticmethod
-    def _set(bar: tqdm[Any], line: Line, width: int) -> None:
+    def _set(self, bar: tqdm[Any], line: Line, width: int) -> None:
         middle = f"{{bar:{line.bar}}}" if line.bar else ""
-        bar.bar_format = _escaped(line.before) + middle + _escaped(line.after)
+        before, after = (self._accented(text, line) for text in (line.before, line.after))
+        bar.bar_format = before + middle + after
+        bar.colour = _COLOUR.get(line.kind) if self._colours else None
         bar.n = round(line.share * _STEPS)
         bar.ncols = width
         bar.refresh(nolock=True)
 
+    def _accented(self, text: str, line: Line) -> str:
+        """The text for tqdm, with what stands out in its colour."""
+        colour = _ACCENT.get(line.tone) if self._colours and line.accent else None
+        found = text.rfind(line.accent) if colour else -1
+        if found < 0:
+            return _escaped(text)
+        end = found + len(line.accent)
+        middle = _escaped(text[found:end])
+        return f"{_escaped(text[:found])}{colour}{middle}{_PLAINLY}{_escaped(text[end:])}"
+
     def _send(self) -> None:
         text = self._frame.getvalue()
+        if self._colours:  # what is still missing stands back
+            text = _MISSING.sub(rf"{_PLAINLY}{_DIM}\g<0>", text)
+        if self._bars:
+            # In a terminal that becomes narrow, lines wrap: the cursor stays at their beginning.
+            text += "\r"
         self._frame.seek(0)
         self._frame.truncate()
         self.stream.write(text)
@@ -109,30 +132,61 @@ class Bar:
 
 
 class NotebookBar:
-    """A widget in a notebook; what files are on their way stands beside it."""
+    """Widgets in a notebook: one for the whole, and one for each file that is shown.
+
+    Without ipywidgets tqdm draws letters in the cell: then one line, for the whole.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self._bar = _quiet_class()(
-            total=_STEPS, file=stream, leave=False, bar_format="{bar}", disable=False, mininterval=0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no ipywidgets: bars of letters will do
+            from tqdm.auto import tqdm as best
+
+        self._class = _quiet(cast("type[tqdm[Any]]", best))
+        self._whole = self._make()
+        self._rows: list[tqdm[Any]] = []
+
+    def _make(self) -> tqdm[Any]:
+        return self._class(
+            total=_STEPS,
+            file=self.stream,
+            leave=False,
+            bar_format="{bar}",
+            disable=False,
+            mininterval=0,
         )
 
     def draw(self, figures: Figures) -> None:
         """Redraw everything as it stands now."""
-        self._bar.bar_format = (
-            f"{_escaped(frame.percent(figures.share))}{{bar}}{_escaped(frame.plain(figures))}"
-        )
-        self._bar.n = round(figures.share * _STEPS)
-        self._bar.refresh(nolock=True)
+        self._set(self._whole, figures.share, frame.plain(figures))
+        if not hasattr(self._whole, "container"):
+            return
+        while len(self._rows) < len(figures.rows):
+            self._rows.append(self._make())
+        for bar, row in zip(self._rows, figures.rows, strict=False):
+            self._set(bar, frame.share_of(row) or 0.0, frame.plain_row(row))
+        for n, bar in enumerate(self._rows):
+            # One that was closed cannot come back: it is hidden as long as nothing needs it.
+            wanted = "inline-flex" if n < len(figures.rows) else "none"
+            if cast("Any", bar).container.layout.display != wanted:
+                cast("Any", bar).container.layout.display = wanted
+
+    @staticmethod
+    def _set(bar: tqdm[Any], share: float, text: str) -> None:
+        bar.bar_format = f"{_escaped(frame.percent(share))}{{bar}}{_escaped(text)}"
+        bar.n = round(share * _STEPS)
+        bar.refresh(nolock=True)
 
     def above(self, text: str) -> None:
         """A cell's text stands by itself."""
         self.stream.write(text)
 
     def erase(self) -> None:
-        """Take the widget away."""
-        self._bar.n = _STEPS  # else it stays, red: what went wrong is said in words
-        self._bar.close()
+        """Take the widgets away."""
+        for bar in (self._whole, *self._rows):
+            bar.n = _STEPS  # else it stays, red: what went wrong is said in words
+            bar.close()
 
 
 def _escaped(text: str) -> str:
@@ -143,17 +197,13 @@ def _escaped(text: str) -> str:
 _QUIET = {"monitor_interval": 0, "__del__": lambda self: None}
 
 
-def _quiet_class() -> type[tqdm[Any]]:
-    """tqdm's class for this place, without its thread and its lock between processes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a notebook without ipywidgets: bars of letters will do
-        from tqdm.auto import tqdm as best
-
-    quiet = cast("type[tqdm[Any]]", type("Quiet", (best,), _QUIET))
+def _quiet(kind: type[tqdm[Any]]) -> type[tqdm[Any]]:
+    """tqdm's class without its thread and its lock between processes."""
+    quiet = cast("type[tqdm[Any]]", type("Quiet", (kind,), _QUIET))
     quiet.set_lock(threading.RLock())
     return quiet
 
 
 def make(stream: TextIO) -> Bar | NotebookBar:
-    """What suits the stream: a widget in a notebook, else bars on a terminal."""
+    """What suits the stream: widgets in a notebook, else bars on a terminal."""
     return NotebookBar(stream) if terminal.in_notebook() else Bar(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +21,7 @@ class Events:
 
     def __init__(self, path: Path | None = None) -> None:
         self._stream: TextIO | None = None
+        self._writing = threading.Lock()
         if path is not None:
             try:
                 # A line at a time, so that a reader never sees half of one.
@@ -40,10 +42,12 @@ class Events:
         if self._stream is None:
             return
         line = json.dumps({"event": event, "time": round(time.time(), 3), **values})
-        try:
-            self._stream.write(line + "\n")
-        except OSError:
-            self._stream = None
+        with self._writing:
+            try:
+                if self._stream is not None:
+                    self._stream.write(line + "\n")
+            except (OSError, ValueError):
+                self._stream = None
 
     def close(self) -> None:
         """Nothing more happens."""

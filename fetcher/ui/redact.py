@@ -13,40 +13,27 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.fs.home import expanded, home
+from fetcher.fs.logins import HIDDEN, hidden
 
-HIDDEN = "***"
 # A shorter one would be found in every second word.
 _SHORTEST = 4
 
 _SECRET_NAME = re.compile(
-    r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY(?:_ID)?|ACCOUNT_KEY"
+    r"(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY(?:_ID)?"
+    r"|(?:ACCOUNT|STORAGE|KAGGLE)_KEY|CONNECTION_STRING"
     r"|CREDENTIALS?|COOKIE)$",
     re.IGNORECASE,
 )
 _NETRC_PASSWORD = re.compile(r"\bpassword\s+(\S+)")
+_GCLOUD = ".config/gcloud/application_default_credentials.json"
 _WHOLE = re.compile(r"\S+")
+_JSON_VALUE = re.compile(r'"(?:key|client_secret|refresh_token)"\s*:\s*"([^"\s]+)"')
 _INI_VALUE = re.compile(
     r"^[ \t]*(?:hf_token|refresh_token|aws_\w+_key(?:_id)?|aws_session_token)\s*=\s*(\S+)",
     re.MULTILINE,
 )
 
-_QUERY_NAMES = (
-    r"x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid"
-    r"|accesskeyid|signature|policy|key-pair-id|sig|tempauth|hdnea|__token__"
-    r"|[\w.-]*(?:token|secret|password|passwd|api[_-]?key|access[_-]?key|auth|session)"
-)
 _FORMS = (
-    # Addresses with a login, and what stands in their queries, plain or escaped once more.
-    # A password may hold an @ itself: the last one ends the login.
-    (re.compile(r"(?<=://)[^/\s?#]+@"), f"{HIDDEN}@"),
-    (
-        re.compile(
-            rf"((?:[?&;]|%3F|%26)(?:{_QUERY_NAMES})(?:=|%3D))"
-            r"(?:(?!%26|%23)[^&#\s'\"<>;])+",
-            re.IGNORECASE,
-        ),
-        rf"\1{HIDDEN}",
-    ),
     # Headers, as requests, curl, http.client and their reprs write them.
     (
         re.compile(
@@ -97,8 +84,9 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
-        for pattern, hidden in _FORMS:
-            text = pattern.sub(hidden, text)
+        text = hidden(text)
+        for pattern, instead in _FORMS:
+            text = pattern.sub(instead, text)
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
 
@@ -125,19 +113,23 @@ def _login(address: str) -> Iterable[str]:
 
 
 def of_files() -> Iterable[str]:
-    """The secrets in the user's own files: netrc, `hf auth login`'s tokens, AWS' credentials."""
+    """The secrets in the user's own files: netrc, `hf auth login`'s tokens, those of clouds."""
     own = home() or Path(os.devnull)
     hub = Path(
         os.environ.get("HF_HOME")
         or Path(os.environ.get("XDG_CACHE_HOME") or own / ".cache", "huggingface")
     )
+    kaggle = Path(os.environ.get("KAGGLE_CONFIG_DIR") or own / ".kaggle")
     for named, paths, pattern in (
         ("NETRC", (own / ".netrc", own / "_netrc"), _NETRC_PASSWORD),
         ("HF_TOKEN_PATH", (hub / "token",), _WHOLE),
         ("HF_STORED_TOKENS_PATH", (hub / "stored_tokens",), _INI_VALUE),
         ("AWS_SHARED_CREDENTIALS_FILE", (own / ".aws/credentials",), _INI_VALUE),
+        ("", (kaggle / "kaggle.json",), _JSON_VALUE),
+        ("", (kaggle / "access_token",), _WHOLE),
+        ("GOOGLE_APPLICATION_CREDENTIALS", (own / _GCLOUD,), _JSON_VALUE),
     ):
-        chosen = os.environ.get(named)
+        chosen = os.environ.get(named) if named else None
         for path in (Path(chosen),) if chosen else paths:
             try:
                 text = expanded(path).read_text("utf-8", "replace")

@@ -9,6 +9,8 @@ from typing import Literal, TextIO
 
 _FALLBACK = os.terminal_size((80, 24))
 
+_NO_WIDTH = {"Mn", "Me", "Cf"}
+
 End = Literal["start", "middle", "end"]
 
 
@@ -61,7 +63,8 @@ def width_of(text: str) -> int:
 
 
 def _width(char: str) -> int:
-    if unicodedata.combining(char):
+    # Accents, joiners and other marks; the vowels and finals of Korean syllables in pieces.
+    if unicodedata.category(char) in _NO_WIDTH or "\u1160" <= char <= "\u11ff":
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 

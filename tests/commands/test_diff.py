@@ -289,3 +289,71 @@ def test_replaced_objects_do_not_deceive(repository: Path, cli: Cli) -> None:
     git(repository, "replace", old, new)
     assert json.loads(git(repository, "show", "HEAD:./fetch.lock"))["manifests"]["p"]["new"]
     assert "changed p/m" in cli("diff", cwd=repository).out
+
+
+def test_markdown(repository: Path, cli: Cli) -> None:
+    result = cli("diff", "--markdown", cwd=repository)
+    assert result.code == 0 and result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0] == "### `HEAD` → `fetch.lock`"
+    assert "3 artifacts, 6 files." in lines
+    (model,) = [line for line in lines if line.startswith("| changed `p/m`")]
+    assert f"`{ONE[:12]}` → `{TWO[:12]}`" in model
+    assert "1 added, 1 removed, 1 changed, 1 learned, 11 B of new content" in model
+    assert (
+        f"| `w.bin` | changed | 4 B (4) -> 6 B (6) | `sha256:{A[:12]}` → `sha256:{B[:12]}` |"
+        in lines
+    )
+    for number, line in enumerate(lines[:-1]):  # every row has its table's columns
+        if line.startswith("|---"):
+            columns = line.count("|")
+            rows = [row for row in lines[number + 1 :][:20] if row.startswith("|")][:1]
+            assert all(row.replace("\\|", "").count("|") == columns for row in rows)
+    put(repository, OLD)
+    assert "Nothing differs." in cli("diff", "--markdown", cwd=repository).out
+    assert cli("diff", "--markdown", "--json", cwd=repository).code == 2
+
+
+def test_markdown_renders_nothing_of_a_lock(repository: Path, cli: Cli) -> None:
+    """Names that are links, mentions, HTML and table cells."""
+    evil = "![x](http://evil)|@all`</details>``<img src=x>"
+    entry = replace(OTHER, source=f"hf:{evil}", revision=evil, files=(FileEntry("a`b", 1, A),))
+    put(repository, Lock({("p", "m"): entry}))
+    out = cli("diff", "--markdown", cwd=repository).out
+    shown = evil.replace("|", "\\|")
+    assert out.count(shown) >= 2 and out.count("```" + shown[:4]) >= 1
+    bare = out
+    for fence in ("```", "``", "`"):
+        bare = "".join(bare.split(fence)[::2])
+    assert "@all" not in bare and "<img" not in bare and "http" not in bare
+
+
+def test_licence_and_gate_of_both_sides(repository: Path, cli: Cli) -> None:
+    manifest = repository / "manifests/p.yaml"
+    one = "manifest: p\nartifacts:\n  m: {source: hf:o/m, license: MIT}\n"
+    manifest.write_text(one)
+    put(repository, OLD)
+    commit(repository)
+    manifest.write_text(one.replace("MIT", "Apache-2.0, requires_auth: true"))
+    put(repository, NEW)
+    result = cli("diff", cwd=repository)
+    assert "  licence   MIT -> Apache-2.0" in result.out
+    assert "  gate      open -> a login is needed" in result.out
+    (row,) = [r for r in cli("diff", "--json", cwd=repository).json["results"] if r["id"] == "m"]
+    assert [(term["what"], term["old"], term["new"]) for term in row["terms"]] == [
+        ("license", "MIT", "Apache-2.0"),
+        ("gate", "open", "requires_auth"),
+    ]
+    markdown = cli("diff", "--markdown", cwd=repository).out
+    assert "**licence**: `MIT -> Apache-2.0`<br>**gate**: open -> a login" in markdown
+
+
+def test_a_digest_that_is_not_known_any_more_is_no_change(repository: Path, cli: Cli) -> None:
+    learned = replace(MODEL, files=(FileEntry("s", 3, C, ONE, computed=True),))
+    put(repository, Lock({("p", "m"): learned}))
+    commit(repository)
+    put(repository, Lock({("p", "m"): replace(MODEL, files=(FileEntry("s", 3, None, ONE),))}))
+    out = cli("diff", cwd=repository).out
+    assert "  forgotten s  3 B (3)" in out and f"      sha256   {C} -> -" in out
+    put(repository, Lock({("p", "m"): replace(MODEL, files=(FileEntry("s", 3),))}))
+    assert "  changed s  3 B (3)" in cli("diff", cwd=repository).out, "no digest is left of it"

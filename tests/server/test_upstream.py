@@ -17,6 +17,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from fetcher.store import gc
+from fetcher.store.demands import demands
 from fetcher.store.store import Store
 from tests.conftest import write_project
 from tests.kit import git_blob, payload, sha256
@@ -270,11 +271,16 @@ def test_gc_keeps_what_was_fetched_by_name(hub: HubServer, start: Start, tmp_pat
         assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]
     store = Store(Path(hub_store(mirror)))
     (store.blobs / stray).write_bytes(b"nobody's")
-    needed = gc.demands(store)
+    needed = demands(store)
     assert not needed.unknown
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "YOUNG_SECONDS", -1)
-        assert gc.sweep(store, needed, dry_run=False).blobs == [stray]
+        done = gc.sweep(store, needed, dry_run=False)
+    assert done.blobs == [stray]
+    assert [(one.why, one.goes) for one in done.groups if one.of == gc.BLOBS] == [
+        ("unneeded", True),
+        ("said", False),
+    ]
     hub.stop()
     with start() as mirror:
         assert mirror.ask("/o/m/resolve/main/config.json").body == FILES["config.json"]

@@ -9,9 +9,11 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,12 +22,14 @@ from hypothesis import strategies as st
 from fetcher.errors import Problem
 from fetcher.sources.base import FileEntry
 from fetcher.ui import frame, screen, terminal
+from fetcher.ui.bar import NotebookBar
 from fetcher.ui.events import Events
 from fetcher.ui.meter import (
     ASKING,
     CHECKING,
     DOWNLOADING,
     PLACING,
+    UNPACKING,
     WAITING,
     Figures,
     FileProgress,
@@ -36,7 +40,7 @@ from fetcher.ui.terminal import width_of
 
 from .screens import Terminal
 
-STATES = st.sampled_from([ASKING, WAITING, DOWNLOADING, CHECKING, PLACING])
+STATES = st.sampled_from([ASKING, WAITING, DOWNLOADING, CHECKING, UNPACKING, PLACING])
 NAMES = st.text(st.sampled_from("abc/한글._-{}é"), min_size=1, max_size=80)
 ROWS = st.lists(
     st.builds(
@@ -74,6 +78,21 @@ def test_no_line_is_ever_wider_than_the_terminal(figures: Figures, width: int) -
     for line in frame.lines(figures, width):
         assert width_of(line.before) + line.bar + width_of(line.after) <= max(width, 4)
         assert "\n" not in line.before + line.after
+
+
+def test_no_line_is_wider_in_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FETCH_LANG", "ko")
+    monkeypatch.setattr("fetcher.i18n.catalogs._current", None, raising=False)
+    name = "아주긴이름" * 12
+    rows = [
+        FileProgress(InFlight(name, state, 7 << 20, size, 7 << 20, name, time.monotonic() + 9), 1e6)
+        for state in (ASKING, WAITING, DOWNLOADING, CHECKING, UNPACKING, PLACING)
+        for size in (None, 9 << 20)
+    ]
+    figures = Figures(7 << 20, 9 << 20, 1, 12_345, 2, 0.5, 1e6, 4000.0, tuple(rows), (name,), 1)
+    for width in range(1, 220):
+        for line in frame.lines(figures, width):
+            assert width_of(line.before) + line.bar + width_of(line.after) <= max(width, 4)
 
 
 @pytest.fixture
@@ -224,13 +243,43 @@ def test_lines_of_other_threads_stand_above(clean: pytest.MonkeyPatch) -> None:
     assert len(shown) == 18 and "files" in shown[15]
 
 
+def test_warnings_of_others_stand_above(clean: pytest.MonkeyPatch) -> None:
+    """Whoever writes to stderr or stdout meanwhile knows of no bar, and tears nothing."""
+    show = Show(clean, 80)
+    out = show.stream
+    clean.setattr(sys, "stderr", out)
+    clean.setattr(sys, "stdout", out)
+    show.tick(UNET, VAE)
+    bar = list(out.shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        clean.setattr(warnings, "showwarning", _as_python_does)
+        warnings.warn("something is deprecated", stacklevel=1)
+    print("a line ", end="")
+    print("of stdout")
+    assert out.shown[0].endswith("something is deprecated")
+    assert out.shown[1] == "a line of stdout" and out.shown[2:] == bar
+    show.tick(UNET, VAE)
+    print("and a begun one", end="", file=sys.stderr)
+    assert len(out.shown) == 5
+    show.progress.end()
+    assert out.shown[-1] == "and a begun one"
+    assert sys.stderr is out and sys.stdout is out
+
+
+def _as_python_does(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"x.py:1: Warning: {message}", file=sys.stderr)
+
+
 def test_colours_only_where_they_are_welcome(clean: pytest.MonkeyPatch) -> None:
     show = Show(clean, 80)
     show.tick(UNET)
     assert "\x1b[32m" in "".join(show.stream.raw)
     clean.setenv("NO_COLOR", "1")
     show = Show(clean, 80)
-    show.tick(UNET)
+    show.progress.meter.failed = 1
+    show.tick(UNET, VAE)
+    assert "waiting for" in show.stream.shown[2] and "1 failed" in show.stream.shown[0]
     assert not re.search(r"\x1b\[\d*m", "".join(show.stream.raw))
     assert "━" in show.stream.shown[0]
 
@@ -296,6 +345,8 @@ def test_events_have_the_numbers_of_the_bar(clean: pytest.MonkeyPatch, tmp_path:
         "bytes": 500_000_000,
         "size": 2_000_000_000,
         "rate": None,
+        "seconds_left": None,
+        "stage": None,
         "host": "",
     }
     assert "17%" in stream.shown[0] and "0.50/2.80 GB" in stream.shown[0]
@@ -319,17 +370,28 @@ def test_a_notebook_gets_a_widget(notebook: pytest.MonkeyPatch) -> None:
     progress = Progress(stream)
     progress._pause = 0.0
     progress.begin(4, 1000)
-    progress.watch(lambda: [InFlight("a", DOWNLOADING, 300, 1000, 300)])
+    rows = [InFlight("a/big.bin", DOWNLOADING, 1 << 20, 3 << 20, 300)]
+    progress.watch(lambda: rows)
     progress.tick()
-    widget = progress._bar._bar.container  # type: ignore[union-attr]
-    before, bar, after = widget.children
-    assert type(bar).__name__ == "FloatProgress" and bar.value / bar.max == 0.3
-    words = after.value.replace("\u2007", " ")  # a space as wide as a figure
-    assert before.value == "30%" and words == "300 B of 1.0 kB  0/4 files"
+    bar = progress._bar
+    assert isinstance(bar, NotebookBar)
+    widget, row = bar._whole.container, bar._rows[0].container  # type: ignore[attr-defined]
+    before, gauge, after = row.children
+    assert type(gauge).__name__ == "FloatProgress" and gauge.value / gauge.max == 0.3333
+    assert before.value == "33%" and words(after) == "a/big.bin  1.0/3.1 MB"
+    assert words(widget.children[2]) == "1.0 kB of 1.0 kB  0/4 files" and row.comm is not None
+    rows.clear()
+    progress._seen_at = 0.0
+    progress.tick()
+    assert row.layout.display == "none" and widget.layout.display != "none"
     progress.say("a line of the cell")
     progress.end()
-    assert widget.comm is None
+    assert widget.comm is None and row.comm is None
     assert stream.getvalue() == "a line of the cell\n"
+
+
+def words(html: Any) -> str:
+    return str(html.value).replace("\u2007", " ")  # a space as wide as a figure
 
 
 def test_size_is_of_the_stream_that_is_drawn_on(clean: pytest.MonkeyPatch) -> None:

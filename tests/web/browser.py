@@ -124,6 +124,16 @@ class Browser:
 @contextmanager
 def browsing(home: Path, hub: HubServer, **more: str) -> Iterator[Browser]:
     """A browser before a fetched project's pages, signed in."""
+    with (
+        opened(home / "site", hub, "--allow-folder", "src", **more) as place,
+        signed_in(home, place) as found,
+    ):
+        yield found
+
+
+@contextmanager
+def signed_in(home: Path, place: Place) -> Iterator[Browser]:
+    """A browser before a server's pages, signed in as the one who may write."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
@@ -132,13 +142,12 @@ def browsing(home: Path, hub: HubServer, **more: str) -> Iterator[Browser]:
     for flag in (*FLAGS, f"--user-data-dir={home / 'profile'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    with opened(home / "site", hub, "--allow-folder", "src", **more) as place:
-        driver = Chrome(options, Service(str(DRIVER)))
-        try:
-            found = Browser(driver, place)
-            driver.execute_cdp_cmd("Network.enable", {})
-            found.size(1280)
-            found.sign_in()
-            yield found
-        finally:
-            driver.quit()
+    driver = Chrome(options, Service(str(DRIVER)))
+    try:
+        found = Browser(driver, place)
+        driver.execute_cdp_cmd("Network.enable", {})
+        found.size(1280)
+        found.sign_in()
+        yield found
+    finally:
+        driver.quit()

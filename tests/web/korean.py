@@ -26,7 +26,7 @@ NAMED = {
     *(*EXTRA, *DESCRIPTION["params"].type.fields, *TASKS),  # type: ignore[attr-defined]
     *(name for kind in built_in() for name in (kind.type, *kind.fields)),
     *("md5", "sise"),
-    *("sha1", "sha512", "crc32"),
+    *("sha1", "sha512", "crc32", "crc32c"),
 }
 
 
