@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -149,3 +149,10 @@ def echo(
 ) -> None:
     """Print messages in the language of this process."""
     print(*map(local, texts), file=file, sep=sep, end=end, flush=flush)
+
+
+def echo_lines(texts: Iterable[str], file: TextIO | None = None) -> None:
+    """The same, each on its own line; there may be many, and the language is asked for once."""
+    language = current()
+    for text in texts:
+        print(translated(text, language) if isinstance(text, Message) else text, file=file)

@@ -108,7 +108,7 @@ def test_why_files_did_not_come(tmp_path: Path) -> None:
 
 
 def test_no_usable_model() -> None:
-    passed = Passed("sdxl", "missing", t("is not in the tree"), t("check the path"))
+    passed = Passed("sdxl", "gated", t("is not in the tree"), t("check the path"))
     error = NoneUsable([passed])
     message = translated(error.message, "ko")
     assert message.startswith("이미지 파이프라인이 초기화되지 않았습니다")
