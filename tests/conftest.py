@@ -38,6 +38,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _KEPT.add("OMP_NUM_THREADS")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of heavy tests first: what is short comes last, when workers wait for each other.
+
+    A file's tests stay together, as they share what is made for them.
+    """
+    heavy = {item.path for item in items if item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: item.path not in heavy)
+
+
 @pytest.fixture(autouse=True)
 def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own; returns it."""

@@ -7,7 +7,8 @@ import hashlib
 import io
 import random
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,3 +155,11 @@ class Run:
         """All candidates of a source through the engine."""
         downloads = [Download("art", file, self.candidates(source, file)) for file in files]
         return self.get(*downloads)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Until it holds; a failed assertion after so many `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)

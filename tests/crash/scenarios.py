@@ -99,6 +99,8 @@ def project(bench: Bench, world: World) -> Path:
         f"sha256: {digest(noise(900_000, 7))}}}}}\n",
         "tree:\n"
         "  models/m/: m\n"
+        "  models/m/config.json: m/config.json\n"
+        "  models/m/big.txt: m/big.txt\n"
         "  models/old/: old\n"
         "  plain/renamed.bin: plain/plain.bin\n"
         "  large/: large\n"
@@ -174,6 +176,39 @@ def overwrite(bench: Bench, world: World) -> Scenario:
     shutil.rmtree(root / "large")
     (root / "large").write_bytes(b"a file where a folder is to be")
     return Scenario("all --overwrite", ["all", "--overwrite"], precious=_PRECIOUS)
+
+
+def reconcile(bench: Bench, world: World) -> Scenario:
+    """Targets move, an artifact goes, another gets a new id, and one wants fewer files."""
+    root = project(bench, world)
+    bench.must("all")
+    (root / "models/old/mine.bin").write_bytes(MINE)
+    changed = root / "copy/big.txt"
+    changed.unlink()
+    changed.write_bytes(b"trained here")
+    large = world.files.url + "/large.bin"
+    write_project(
+        root,
+        "p",
+        "artifacts:\n"
+        "  m: {source: 'hf:o/m', exclude: [big.txt]}\n"
+        "  older: {source: 'hf:o/old'}\n"
+        f"  large:\n    source: '{large}'\n    files: {{large.bin: {{size: 900000, "
+        f"sha256: {digest(noise(900_000, 7))}}}}}\n",
+        "tree:\n"
+        "  weights/m/: m\n"
+        "  weights/older/: older\n"
+        "  models/m/model.safetensors/: large\n"
+        "  edited/config.json: m/config.json\n"
+        "hub_cache: [m]\n"
+        "edits: {edited/config.json: {base: '{root}/weights/m'}}\n",
+    )
+    precious = (
+        "project/models/mine.txt",
+        "project/models/old/mine.bin",
+        "project/manifests/p.yaml",
+    )
+    return Scenario("all --prune", ["all", "--prune"], precious=precious, shrinks=True)
 
 
 def lock(bench: Bench, world: World) -> Scenario:
@@ -290,6 +325,7 @@ MAKERS: list[Maker] = [
     workers,
     update,
     overwrite,
+    reconcile,
     lock,
     add,
     add_upload,

@@ -64,12 +64,17 @@ class Secrets:
         env["GH_HOST"] = "forge.example"
         env["OPENAI_API_KEY"] = self["openai"]
         env["AWS_SECRET_ACCESS_KEY"] = self["aws"]
+        env["AZURE_STORAGE_KEY"] = self["azure"]
+        env["AZURE_STORAGE_CONNECTION_STRING"] = f"AccountName=a;AccountKey={self['azurestring']}"
+        env["CLOUDSDK_AUTH_ACCESS_TOKEN"] = self["google"]
+        env["KAGGLE_KEY"] = self["kaggle"]
         env["http_proxy"] = f"http://me:{self['proxy']}@127.0.0.1:9"
         env["no_proxy"] = "127.0.0.1,localhost"
         for name, text in (
             (".netrc", f"machine localhost login me password {self['netrc']}\n"),
             ("huggingface/token", self["login"]),
             (".aws/credentials", f"[default]\naws_secret_access_key = {self['awsfile']}\n"),
+            (".kaggle/kaggle.json", json.dumps({"username": "me", "key": self["kagglefile"]})),
             (".docker/config.json", json.dumps({"auths": {"r.example": {"auth": base64.b64encode(
                 f"me:{self['docker']}".encode()).decode()}}})),
         ):  # fmt: skip

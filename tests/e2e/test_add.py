@@ -17,6 +17,7 @@ from fetcher.yamldoc import nodes
 from tests.conftest import Cli
 from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 INFO = {
     "pipeline_tag": "text-to-image",
@@ -313,7 +314,10 @@ def test_init_starts_a_project_and_leaves_what_is_there(cli: Cli, tmp_path: Path
     ]
     listed = cli("list", "demo", "--json", cwd=tmp_path / "other").json["results"]
     assert {item["manifest"] for item in listed} == {"demo"}
-    assert "no manifest 'quickstrat'" in cli("init", "x", "--from", "quickstrat").err
+    assert (
+        "--from quickstrat: no such file, folder or manifest"
+        in cli("init", "x", "--from", "quickstrat").err
+    )
     assert cli("init", "x", "--name", "a").code == 2
     assert cli("init", "x", "--from", "quickstart", "--name", "a b").code == 2
 
@@ -330,3 +334,33 @@ def test_list_by_visibility(cli: Cli, tmp_path: Path) -> None:
     assert ids("--visibility", "private") == ["a"]
     assert ids("--visibility", "public") == ["c"]
     assert ids("--owner", "me", "--tag", "red") == ["a", "b", "c"]
+
+
+def test_every_record_has_a_probe_that_fits(
+    tmp_path: Path, cli: Cli, hub: HubServer, artifacts: Read
+) -> None:
+    """One that says that there is nothing to prove, at the least."""
+    hub.add_repo("o/pictures", {"a/1.png": b"1"}, "dataset")
+    hub.add_repo("o/table", {"t.parquet": b"1"}, "dataset")
+    hub.add_repo("o/keras", {"tf_model.h5": b"1"})
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/w.pth").write_bytes(b"w")
+    with FileServer() as server:
+        for name in ("u.safetensors", "notes.txt", "q.gguf"):
+            server.add(name, b"x")
+        wanted = {
+            "hf:o/m": "state-dict",
+            "hf:datasets/o/pictures": "image-dataset",
+            "hf:datasets/o/table": "none",
+            "hf:o/keras": "none",
+            "local:own": "state-dict",
+            f"{server.url}/u.safetensors": "state-dict",
+            f"{server.url}/notes.txt": "none",
+            f"{server.url}/q.gguf": "gguf",
+        }
+        for source in wanted:
+            result = cli("add", source, "--manifest", "m")
+            assert result.code == 0, result.err
+    found = [artifact.probe or {} for artifact in artifacts("m").values()]
+    assert [probe.get("type") for probe in found] == list(wanted.values())
+    assert all(probe.get("reason") for probe in found if probe["type"] == "none")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fetcher.network.urls import origin_of
 from tests.conftest import Cli, write_project
+from tests.servers.github import GitHubServer
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 
 @pytest.fixture
@@ -115,6 +118,57 @@ def test_doctor_names_an_endpoint_that_does_not_answer(
     assert found["127.0.0.1:9"] == "note" and found[hub.url.removeprefix("http://")] == "ok"
 
 
+def test_doctor_asks_whether_tokens_are_accepted_and_endpoints_are_what_they_should_be(
+    project: Path, cli: Cli, hub: HubServer, hermetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_token("hf_good", name="ada")
+    with GitHubServer(hermetic / "git") as github, FileServer() as plain:
+        github.add_token("gh_good")
+        monkeypatch.setenv("FETCH_REWRITE", github.rewrite)
+        monkeypatch.setattr("fetcher.commands.doctor._tools", list)  # these cost seconds
+
+        def told(**variables: str) -> dict[str, tuple[str, str]]:
+            with monkeypatch.context() as patch:
+                for name, value in variables.items():
+                    patch.setenv(name, value)
+                found = cli("doctor", "--json")
+            assert found.code == 0 and "_good" not in found.out and "_bad" not in found.out
+            return {
+                item["subject"]: (item["level"], item["text"]) for item in found.json["results"]
+            }
+
+        token, host = "Hugging Face token", hub.url.removeprefix("http://")
+        good = told(HF_TOKEN="hf_good")
+        assert good[token] == ("ok", "set, by HF_TOKEN; accepted, as ada")
+        assert good[host] == ("ok", "answers as a Hub (HTTP 200)")
+        level, text = told(HF_TOKEN="hf_bad")[token]
+        assert level == "note" and "refused (HTTP 401): make a new token" in text
+        for address, status in ((f"{hub.url}/models", "404"), (plain.url, "404")):
+            wrong = told(HF_TOKEN="hf_good", HF_ENDPOINT=address)
+            level, text = wrong[address.split("/")[2]]
+            assert level == "note" and f"is no Hub: {address}/api/models" in text
+            assert f"HTTP {status}" in text and "set by HF_ENDPOINT" in text
+            assert "not known to be good" in wrong[token][1]
+        plain.add("api/models", b"<html>sign in</html>", headers={"Content-Type": "text/html"})
+        assert "a web page" in told(HF_ENDPOINT=plain.url)[plain.url.split("/")[2]][1]
+        hub.faults.add("GET /api/models", "status", code=503)
+        level, text = told()[host]
+        assert level == "note" and "HTTP 503: try again later" in text
+        # (Over plain HTTP, and at another address, nobody gets it.)
+        level, text = told(GITHUB_TOKEN="gh_good")["GitHub token"]
+        assert level == "note" and "does not get it" in text
+        own = origin_of(github.url)
+        monkeypatch.setattr("fetcher.network.credentials._GITHUB", (own,))
+        assert told(GITHUB_TOKEN="gh_good")["GitHub token"] == (
+            "ok",
+            "set, by GITHUB_TOKEN; accepted",
+        )
+        level, text = told(GITHUB_TOKEN="gh_bad")["GitHub token"]
+        assert level == "note" and "refused (HTTP 401): make a new token" in text
+        offline = told(HF_TOKEN="hf_bad", FETCH_OFFLINE="1")
+        assert offline[token] == ("ok", "set, by HF_TOKEN; not asked whether it is good")
+
+
 def test_doctor_tells_what_the_hugging_face_cache_has(
     project: Path, cli: Cli, hermetic: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,9 +192,15 @@ def test_doctor_tells_what_the_hugging_face_cache_has(
 
 
 def test_list_and_its_filters(project: Path, cli: Cli) -> None:
-    everything = {item["id"] for item in cli("list", "--json").json["results"]}
-    assert {"m", "facenet-mtcnn", "ohlora-llm"} <= everything
-    korean = {item["id"] for item in cli("list", "--tag", "korean", "--json").json["results"]}
+    def listed(*options: str) -> set[str]:
+        return {item["id"] for item in cli("list", *options, "--json").json["results"]}
+
+    assert listed() == {"m"}, "a project is about its own"
+    assert "in the built-in catalog: `fetch list --catalog`" in cli("list").out
+    assert {"m", "facenet-mtcnn", "ohlora-llm"} <= listed("--catalog")
+    nothing = cli("list", "--task", "face-detection").out
+    assert "no artifact is like that" in nothing and "and 2 in the built-in catalog" in nothing
+    korean = listed("--catalog", "--tag", "korean")
     assert "ohlora-llm" in korean and "facenet-mtcnn" not in korean
     faces = cli("list", "quickstart", "--task", "face-detection", "--json").json["results"]
     assert [item["id"] for item in faces] == ["facenet-mtcnn"]

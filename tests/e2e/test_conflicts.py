@@ -170,8 +170,9 @@ def test_missing_and_extra_files_are_named(project: Path, cli: Cli) -> None:
     manifest.write_text(manifest.read_text() + "    files: ['*.json']\n")
     assert cli("lock").code == 0
     result = cli("check", "--json")
-    assert ("extra", "models/m/model.safetensors") in {
-        (f["state"], f["target"]) for f in result.json["results"]
+    assert result.json["results"] == []
+    assert ("replaced", "models/m/model.safetensors") in {
+        (orphan["why"], orphan["path"]) for orphan in result.json["orphans"]
     }
 
 

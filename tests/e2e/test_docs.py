@@ -63,13 +63,15 @@ def test_the_readme_s_project_works_as_shown(
     assert not (tmp_path / "models/minilm/README.md").exists()
 
 
-@pytest.mark.parametrize("body", blocks("docs/manifests.md", "yaml"))
+@pytest.mark.parametrize(
+    "body", blocks("docs/manifests.md", "yaml") + blocks("docs/sources.md", "yaml")
+)
 def test_the_documents_examples_are_valid(body: str) -> None:
     document = nodes.parse(body.replace("sha256: …", "sha256: " + "0" * 64).encode(), "doc")
-    if body.startswith("manifest:"):
+    if re.match(r"(#.*\n)?manifest:", body):
         assert manifest.decode(document) is not None
     else:
-        assert body.startswith("layout:")
+        assert re.match(r"(#.*\n)?layout:", body)
         assert layout.decode(document) is not None
     assert document.problems == []
 

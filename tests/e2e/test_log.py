@@ -79,10 +79,10 @@ def test_what_a_server_says_and_where_it_sends_us(project: Path, hub: HubServer)
     words = "<Error><Code>SlowDown</Code><Message>Quota of eu-1</Message><Token-0>FwoGZX</Token-0>"
     hub.cdn.faults.add("GET", "status", code=403, body=words)
     result = fetch(project, "all", "-vv")
-    assert result.returncode == 6, result.stderr
+    assert result.returncode == 3, result.stderr
     cdn = f"127.0.0.1:{hub.cdn.port}"
     assert re.search(rf"model\.safetensors: redirected to http://{cdn}/\S+", result.stderr)
-    assert f"{cdn} 403: Retry, it says 'SlowDown: Quota of eu-1'" in result.stderr
+    assert f"{cdn} 403: Renew, it says 'SlowDown: Quota of eu-1'" in result.stderr
     assert "FwoGZX" not in result.stderr and "X-Amz-Signature=" not in result.stderr
     hub.faults.add("GET /api", "status", code=429, retry_after=400, body="too many of you")
     (project / "fetch.lock").unlink()

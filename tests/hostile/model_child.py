@@ -1,7 +1,7 @@
-"""Loads folders, with our loaders or with the libraries alone, and tells whether their code ran.
+"""Loads folders, with our loaders and then with the libraries alone, and tells whose code ran.
 
-Started with a mode (`ours` or `raw`), the folder of fetcher.verify, and the folders' root. Runs
-under any supported interpreter, in which fetch is not installed.
+Started with the folder of fetcher.verify and the folders' root, where it writes `ours.json` and
+`raw.json`. Runs under any supported interpreter, in which fetch is not installed.
 """
 
 import importlib.util
@@ -10,6 +10,7 @@ import os
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 warnings.simplefilter("ignore")
@@ -60,16 +61,13 @@ def ours(kind: str, folder: Path, built: Path) -> None:
         adapters.attach_adapter(base, folder)
 
 
-def main() -> None:
-    mode, verify, root = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    mount(verify)
-    sys.path.insert(0, str(root / "path"))
-    told = {}
-    for line in json.loads((root / "cases.json").read_text()):
-        name, kind, folder, marker = line
+def tried(load: Callable[[str, Path, Path], None], root: Path) -> dict[str, list[object]]:
+    """How each folder ended, and whether code of it ran."""
+    told: dict[str, list[object]] = {}
+    for name, kind, folder, marker in json.loads((root / "cases.json").read_text()):
         end = "loaded"
         try:
-            {"raw": raw, "ours": ours}[mode](kind, root / folder, root / "built")
+            load(kind, root / folder, root / "built")
         except BaseException as error:
             end = f"{type(error).__name__}: {error}"[:400]
         told[name] = [os.path.exists(marker), end]
@@ -78,7 +76,16 @@ def main() -> None:
                 told[name][0] = True
                 os.unlink(path)
         sys.modules.pop("evil_module", None)
-    (root / f"{mode}.json").write_text(json.dumps(told))
+    return told
+
+
+def main() -> None:
+    verify, root = Path(sys.argv[1]), Path(sys.argv[2])
+    mount(verify)
+    sys.path.insert(0, str(root / "path"))
+    # The libraries alone come last: what they run must find nothing of ours still to be tried.
+    for load in (ours, raw):
+        (root / f"{load.__name__}.json").write_text(json.dumps(tried(load, root)))
 
 
 main()

@@ -22,6 +22,7 @@ import fetcher.verify
 import pytest
 
 import fetcher
+from fetcher.importers import page_places, page_renames
 
 CALLS = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer"}
 LENGTH = 8000
@@ -33,6 +34,17 @@ SHORT = {
     r"&&|;(?![^\"']*[\"'][^\"']*$)": 1000,  # shell_output: longer commands are not read
     r"\s*[12&]?>\s*(/dev/null|&1)": 1000,  # as above
     r"[^.\s].*\.[A-Za-z][A-Za-z0-9_]{0,14}$|^\.git\w+$": 255,  # page_names: no longer name
+    # No more of a sentence is looked at.
+    **dict.fromkeys(
+        (
+            page_places._SAVED_AS.pattern,
+            page_places._SAYS_WHERE.pattern,
+            page_places._SAYS_NAME.pattern,
+            page_places._LEADS.pattern,
+        ),
+        page_places._LONGEST,
+    ),
+    **dict.fromkeys([rule.pattern for rule in page_renames._RENAMES], page_renames._LONGEST),
 }
 SECONDS = 0.1
 

@@ -450,7 +450,7 @@ def pinned(draw: st.DrawFn) -> tuple[Artifact, LockedArtifact, list[LockedArtifa
                     bad = file._replace(**change)
                     entries = [*good.files[:index], bad, *good.files[index + 1 :]]
                     wrong.append(replace(good, files=tuple(entries)))
-        wrong.append(replace(good, files=good.files[:index] + good.files[index + 1 :]))
+        wrong.append(replace(good, files=(*good.files[:index], *good.files[index + 1 :])))
     return artifact, good, wrong
 
 

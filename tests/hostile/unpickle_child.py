@@ -55,7 +55,8 @@ def main(folder: Path) -> None:
     words = {path: json.loads(path.with_suffix(".json").read_text()) for path in names}
     for path in names[:3]:  # what the libraries themselves import when they are first used
         opened(path, words[path])
-    for late in ("torch._dynamo", "torch.distributed.tensor", "doctest"):
+    # Python's own codec of a zip's odd names is among them.
+    for late in ("encodings.cp437", "torch._dynamo", "torch.distributed.tensor", "doctest"):
         importlib.import_module(late)
     sys.addaudithook(hook)
     told = {}

@@ -24,6 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "network/retry": ("network/test_retry.py",),
     "network/session": ("network/test_rules.py", "network/test_session.py"),
     "network/urls": ("network/test_urls.py",),
+    "project/lock_merge": ("project/test_lock_merge.py",),
     "project/lockfile": ("project/test_lockfile.py",),
     "store/part_notes": ("store/test_part_notes.py",),
     "store/project_records": ("store/test_project_records.py",),
@@ -140,17 +141,11 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "self._no_reflink = False",
         "self._no_reflink = None",
     ): "it is only asked whether it is true",
-    ("tree/placer", "self._kept = ''", "self._kept = None"): "it is only asked whether it is true",
     (
         "tree/placer",
         "return sha256 not in self._linked or (item.file.size or 0) > MAX_DUPLICATE",
         "return sha256 not in self._linked or (item.file.size or 1) > MAX_DUPLICATE",
     ): "one byte is no more than none",
-    (
-        "tree/placer",
-        "return _Made(item, sha256, private, True)",
-        "return _Made(item, None, private, True)",
-    ): "an edited file has a digest of its own",
     (
         "tree/placer",
         "way = 'copy'",

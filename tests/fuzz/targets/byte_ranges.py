@@ -5,8 +5,9 @@ from __future__ import annotations
 from fetcher.errors import Failure
 from fetcher.server.ranges import not_modified, precondition_failed, wanted
 from fetcher.sources.base import FileEntry
-from fetcher.transfer import outcomes
+from fetcher.transfer import openings
 from fetcher.transfer.download import Download
+from fetcher.transfer.outcomes import WithoutRange
 from tests.fuzz.kit import Target, parts_of, seed
 
 
@@ -27,14 +28,18 @@ def check(data: bytes) -> None:
 
 
 def _content_range(header: str, size: int) -> None:
-    asked = (size // 2, None)
+    asked = openings.Asked(size // 2, None, ranged=True)
     download = Download("a", FileEntry("f", size), [])
-    found = outcomes._opening_of_range(download, asked, {"content-range": header}, "h")
-    if found is outcomes.Opening.APPEND:
-        numbers = header.removeprefix("bytes ").partition("/")
-        assert int(numbers[0].partition("-")[0]) == asked[0]
-    else:
-        assert isinstance(found, outcomes.Retry) and isinstance(found.failure, Failure)
+    told = {"content-range": header}
+    for status in (200, 206):
+        found = openings.opening(download, asked, status, told, "h")
+        span = openings.span_of(told)
+        if found is openings.Opening.APPEND:
+            assert span is not None and span.start == asked.start < span.stop
+        elif found is openings.Opening.RESTART:
+            assert span.whole if span is not None else status == 200
+        else:
+            assert isinstance(found, WithoutRange) and isinstance(found.failure, Failure)
 
 
 TARGET = Target(

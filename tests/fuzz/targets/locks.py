@@ -1,10 +1,16 @@
-"""fetch.lock: what is read is written and read as the same; everything else is a LockError."""
+"""fetch.lock: what is read is written and read as the same; everything else is a LockError.
+
+What has conflict markers has two sides, whatever stands between them.
+"""
 
 from __future__ import annotations
 
+import io
+
 from fetcher.errors import LockError
 from fetcher.fs.safe_paths import check_relative
-from fetcher.project.lockfile import dumps, loads
+from fetcher.project.lock_merge import sides
+from fetcher.project.lockfile import conflicting, dumps, loads, stream_lock
 from tests.fuzz.kit import ROOT, Target, seed, text_of
 
 SHA = "ab" * 32
@@ -12,10 +18,14 @@ SHA = "ab" * 32
 
 def check(data: bytes) -> None:
     text = text_of(data)
+    streamed = stream_lock(io.StringIO(text))
+    assert streamed is None or streamed == loads(text)
     try:
         found = loads(text)
     except LockError as error:
         assert error.message and error.hint
+        assert all(name.count("/") == 1 for name in conflicting(text))
+        sides(text)
         return
     for locked in found.artifacts.values():
         assert len({file.path for file in locked.files}) == len(locked.files)

@@ -1,0 +1,1 @@
+"""The recordings and screenshots of the documentation, made by `make pictures`."""
