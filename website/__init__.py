@@ -1,0 +1,1 @@
+"""The documentation as a site: its pages, their order, and what is made from the code."""
