@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -20,10 +23,11 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off;
+  access_log {log};
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000;
+  http2_max_concurrent_streams 128;
   default_type application/octet-stream;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
@@ -38,6 +42,7 @@ http {{
   map $uri $linked_size {{ default ""; {sizes} }}
   server {{
     listen 127.0.0.1:{port};
+    {secure}
     root {root};
 {locations}
   }}
@@ -59,6 +64,35 @@ _LOCATIONS = """\
       alias {files}/$1;
     }}
 """
+_SECURE = """\
+listen 127.0.0.1:{port} ssl http2;
+    ssl_certificate {certificate};
+    ssl_certificate_key {folder}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:10m;
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A long line: `round_trip` in ms; `rate` of each connection in MB/s, 0 for no bound."""
+
+    round_trip: float
+    rate: float
+
+    @contextmanager
+    def before(self, port: int) -> Iterator[int]:
+        """Relay to a port of the loopback over this line; yields the port to connect to."""
+        argv = [sys.executable, "-m", "benchmarks.far_line", str(port)]
+        argv += ["--round-trip", str(self.round_trip), "--rate", str(self.rate)]
+        root = Path(__file__).parents[1]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, cwd=root, stdin=pipe, stdout=pipe, text=True) as relay:
+            assert relay.stdin is not None and relay.stdout is not None
+            try:
+                yield int(relay.stdout.readline())
+            finally:
+                relay.stdin.close()
 
 
 def free_port() -> int:
@@ -68,7 +102,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configuration(folder: Path, root: Path, port: int, served: Sequence[Served]) -> str:
+def _configuration(
+    folder: Path,
+    root: Path,
+    port: int,
+    served: Sequence[Served],
+    log: Path | None,
+    secure: str,
+    endpoint: str,
+) -> str:
     pages, following, etags, sizes, locations = [], [], [], [], []
     for item in served:
         work = item.workload
@@ -77,7 +119,7 @@ def _configuration(folder: Path, root: Path, port: int, served: Sequence[Served]
             key = f'"{tree}:{number or ""}"'
             pages.append(f"{key} /{page.relative_to(root)};")
             if number + 1 < len(item.pages):
-                url = f"http://127.0.0.1:{port}{tree}?recursive=true&expand=false"
+                url = f"{endpoint}{tree}?recursive=true&expand=false"
                 following.append(f"{key} '<{url}&cursor={number + 1}>; rel=\"next\"';")
         for entry in item.entries if "safetensors" in str(item.entries[0]["path"]) else ():
             for revision in ("main", work.commit):
@@ -89,7 +131,9 @@ def _configuration(folder: Path, root: Path, port: int, served: Sequence[Served]
         )
     return _CONFIGURATION.format(
         folder=folder,
+        log=f"{log} combined" if log else "off",
         port=port,
+        secure=secure,
         root=root,
         pages=" ".join(pages),
         following=" ".join(following),
@@ -100,33 +144,57 @@ def _configuration(folder: Path, root: Path, port: int, served: Sequence[Served]
 
 
 @contextmanager
-def serving(root: Path, served: Sequence[Served]) -> Iterator[str]:
-    """Run nginx over built workloads below `root`; yields the endpoint."""
+def serving(
+    root: Path,
+    served: Sequence[Served],
+    log: Path | None = None,
+    line: Line | None = None,
+) -> Iterator[str]:
+    """Run nginx over built workloads below `root`; yields the endpoint.
+
+    `log` gets a line for each request, with the bytes of its body. With a `line` the endpoint
+    speaks TLS and HTTP/2, behind that line; its certificate is `certificate(root)`.
+    """
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     if not Path(program).exists():
         raise SystemExit("nginx is not installed: apt-get install nginx-light")
     folder = root / "nginx"
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    configuration = folder / "nginx.conf"
-    configuration.write_text(_configuration(folder, root, port, served), "utf-8")
-    command = [
-        program,
-        "-c",
-        str(configuration),
-        "-p",
-        str(folder),
-        "-e",
-        str(folder / "error.log"),
-    ]
-    process = subprocess.Popen(command)
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        _wait(process, f"{endpoint}/api/models/{served[0].workload.repo}", folder)
-        yield endpoint
-    finally:
-        process.terminate()
-        process.wait()
+    plain = f"http://127.0.0.1:{port}"
+    with contextlib.ExitStack() as stack:
+        secure, endpoint = "", plain
+        if line is not None:
+            behind = free_port()
+            endpoint = f"https://127.0.0.1:{stack.enter_context(line.before(behind))}"
+            secure = _SECURE.format(port=behind, folder=folder, certificate=certificate(root))
+        configuration = folder / "nginx.conf"
+        text = _configuration(folder, root, port, served, log, secure, endpoint)
+        configuration.write_text(text, "utf-8")
+        errors = str(folder / "error.log")
+        argv = [program, "-c", str(configuration), "-p", str(folder), "-e", errors]
+        process = subprocess.Popen(argv)
+        try:
+            asked = f"api/models/{served[0].workload.repo}" if served else "nginx/nginx.conf"
+            _wait(process, f"{plain}/{asked}", folder)
+            yield endpoint
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def certificate(root: Path) -> Path:
+    """What clients must trust of a server with TLS; made if it is not there."""
+    folder = root / "nginx"
+    made = folder / "certificate.pem"
+    if not made.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subject = ["-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"]
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        files = ["-keyout", str(folder / "key.pem"), "-out", str(made)]
+        argv = ["openssl", "req", "-x509", "-days", "3650", *kind, *subject, *files]
+        subprocess.run(argv, check=True, capture_output=True)
+    return made
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:

@@ -14,6 +14,11 @@ from pathlib import Path
 from benchmarks.workload import Served
 
 UNSYNCED = "fetch all, FETCH_SYNC=0"
+# What this machine can do at most, beside what the tools do.
+COPIED, HASHED, RECEIVED = "cp, sync", "sha256", "curl to /dev/null"
+# What tells each tool which certificates to trust (aria2c and curl have options).
+TRUST = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_KEPT = ("PATH", "LANG")
 _LARGE = 1 << 20
 _POOL = Path(__file__).with_name("requests_pool.py")
 
@@ -49,7 +54,7 @@ def _large_files_only(folder: Path) -> bool:
 
 
 def _environ(folder: Path, endpoint: str, **more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in (*_KEPT, *TRUST) if name in os.environ}
     return {**kept, "HOME": str(folder / "home"), "HF_ENDPOINT": endpoint, **more}
 
 
@@ -107,7 +112,7 @@ def hf_download(served: Served, endpoint: str, folder: Path) -> Peer:
     return Peer("hf download", argv, environ, [out, home])
 
 
-def aria2c(served: Served, endpoint: str, folder: Path) -> Peer:
+def aria2c(served: Served, endpoint: str, folder: Path, connections: int = 8) -> Peer:
     """aria2c with a list of addresses and their checksums."""
     out, listing = folder / "aria2", folder / "aria2.txt"
     listing.write_text(
@@ -117,7 +122,10 @@ def aria2c(served: Served, endpoint: str, folder: Path) -> Peer:
         ),
         "utf-8",
     )
-    argv = [_program("aria2c"), "--quiet", "-j16", "-x8", "-k", "16M", "--file-allocation=none"]
+    argv = [_program("aria2c"), "--quiet", "-j16", f"-x{connections}", "-k", "16M"]
+    argv += ["--file-allocation=none"]
+    if endpoint.startswith("https"):
+        argv += [f"-s{connections}", f"--ca-certificate={os.environ['SSL_CERT_FILE']}"]
     argv += ["-d", str(out), "-i", str(listing)]
     return Peer("aria2c", argv, _environ(folder, endpoint), [out])
 
@@ -136,10 +144,42 @@ def curl(served: Served, endpoint: str, folder: Path, digest: bool = False) -> P
     sums.write_text(
         "".join(f"{entry['sha256']}  {out}/{entry['path']}\n" for entry in served.entries), "utf-8"
     )
-    get = f'"{_program("curl")}" --silent --parallel --create-dirs -K "{config}"'
+    http2 = "--http2 " if endpoint.startswith("https") else ""
+    get = f'"{_program("curl")}" --silent --parallel {http2}--create-dirs -K "{config}"'
     check = f' && sha256sum --quiet -c "{sums}"' if digest else ""
     name = "curl, sha256sum" if digest else "curl --parallel"
     return Peer(name, ["/bin/sh", "-c", get + check], _environ(folder, endpoint), [out])
+
+
+def copied(served: Served, _endpoint: str, folder: Path) -> Peer:
+    """`cp` of the served files, and `sync`: what the disk takes, without any network or digest."""
+    out = folder / "copied"
+    argv = ["/bin/sh", "-c", f'cp -r "{served.files}" "{out}" && sync -f "{out}"']
+    return Peer(COPIED, argv, _environ(folder, ""), [out])
+
+
+def hashed(served: Served, _endpoint: str, folder: Path) -> Peer:
+    """sha256 of the served files in one thread of Python, from memory."""
+    program = (
+        "import hashlib, pathlib, sys\n"
+        "for path in sorted(p for p in pathlib.Path(sys.argv[1]).rglob('*') if p.is_file()):\n"
+        "    with path.open('rb', buffering=0) as stream:\n"
+        "        digest = hashlib.sha256()\n"
+        "        while block := stream.read(1 << 20): digest.update(block)\n"
+    )
+    argv = [sys.executable, "-c", program, str(served.files)]
+    return Peer(HASHED, argv, _environ(folder, ""))
+
+
+def received(served: Served, endpoint: str, folder: Path) -> Peer:
+    """One `curl` that throws away what it receives: what the loopback carries."""
+    config = folder / "received.txt"
+    config.write_text(
+        "".join(f'url = "{url}"\noutput = "/dev/null"\n' for url, _ in _urls(served, endpoint)),
+        "utf-8",
+    )
+    argv = [_program("curl"), "--silent", "-K", str(config)]
+    return Peer(RECEIVED, argv, _environ(folder, endpoint))
 
 
 def requests_pool(served: Served, endpoint: str, folder: Path) -> Peer:

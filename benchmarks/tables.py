@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import COPIED, HASHED, RECEIVED, UNSYNCED
+
 _ROWS = (
     ("small", "10,000 files × 20 kB, cold"),
     ("nothing", "the same, nothing to do"),
@@ -64,6 +66,7 @@ def _details(found: dict[str, Any]) -> str:
         "curl checks and places nothing, `hf download` checks no digest; none of the others waits "
         "for the disk.",
     ]
+    lines += _limits(found)
     if "clone" in found:
         seconds = found["clone"]["fetch all"]["median"]
         lines += ["", f"A second clone, store filled, 10,000 files: {seconds:.2f} s."]
@@ -74,6 +77,26 @@ def _details(found: dict[str, Any]) -> str:
         text = ", ".join(f"{name} {size:.0f}" for name, size in used.items())
         lines += ["", f"Peak memory of all processes together, MB, {work}: {text}."]
     return "\n".join(lines) + "\n"
+
+
+def _limits(found: dict[str, Any]) -> list[str]:
+    """What the machine takes for the same bytes at least, and how many times that `fetch` takes."""
+    lines = []
+    for key, label in _ROWS:
+        costs = found.get(key, {})
+        there = [name for name in (COPIED, HASHED, RECEIVED) if name in costs]
+        if not there or UNSYNCED not in costs:
+            continue
+        shown = ", ".join(f"{name} {costs[name]['median']:.2f} s" for name in there)
+        synced, unsynced = costs["fetch all"]["median"], costs[UNSYNCED]["median"]
+        lines += ["", f"The machine's own limit, {label}: {shown}."]
+        if COPIED in costs:
+            lines.append(f"`fetch all` takes {synced / costs[COPIED]['median']:.2f} × {COPIED}.")
+        for name in ("curl --parallel", "requests pool"):
+            if name in costs:
+                ratio = unsynced / costs[name]["median"]
+                lines.append(f"Without waiting for the disk it takes {ratio:.2f} × {name}.")
+    return lines
 
 
 def _plot(series: dict[str, dict[str, float]], label: str, target: Path) -> None:

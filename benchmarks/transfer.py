@@ -36,10 +36,14 @@ SECTIONS = ("small", "nothing", "clone", "large", "eight", "memory", "files", "s
 _LARGE_MAKERS: tuple[Callable[..., Peer], ...] = (
     peers.fetch,
     peers.fetch_unsynced,
+    peers.curl,
     partial(peers.curl, digest=True),
     peers.aria2c,
     peers.requests_pool,
     peers.hf_download,
+    peers.copied,
+    peers.hashed,
+    peers.received,
 )
 
 
