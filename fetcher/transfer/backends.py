@@ -28,6 +28,7 @@ from fetcher.transfer.download import Arrived, Delivered, Download
 from fetcher.transfer.inbox import (
     Addressed,
     Answer,
+    AskedToWait,
     Committed,
     Fetched,
     Inbox,
@@ -36,6 +37,7 @@ from fetcher.transfer.inbox import (
     Refused,
     Returned,
 )
+from fetcher.transfer.worker import Asked
 from fetcher.transfer.worker_pool import FEWEST, PACKET, WorkerPool, can_be_used, eligible
 from fetcher.ui.meter import ASKING, CHECKING, DOWNLOADING, PLACING, WAITING, InFlight
 
@@ -196,11 +198,14 @@ class Backends:
     def _begin_workers(self) -> WorkerPool:
         if self._workers is None:
             self._workers = WorkerPool(self.network, self.store)
-        self._workers.begin(self._committer.put_all, self._returned)
+        self._workers.begin(self._committer.put_all, self._returned, self._asked)
         return self._workers
 
     def _returned(self, downloads: list[Download]) -> None:
         self._inbox.put(Returned(downloads))
+
+    def _asked(self, asked: Asked) -> None:
+        self._inbox.put(AskedToWait(*asked))
 
     def _send(self, workers: WorkerPool, downloads: list[Download]) -> None:
         self.pending += len(downloads)

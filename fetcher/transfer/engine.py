@@ -35,6 +35,7 @@ from fetcher.transfer.in_flight import in_flight
 from fetcher.transfer.inbox import (
     Addressed,
     Answer,
+    AskedToWait,
     Committed,
     Fetched,
     Lost,
@@ -480,6 +481,8 @@ class Engine:
                     self._queue.add([download])
                 case Returned(downloads):
                     self._queue.add(downloads)
+                case AskedToWait(host, seconds, status):
+                    self._recovery.asked_to_wait(host, seconds, status)
                 case Committed(batch):
                     self._committed(batch)
                 case Refused(arrived, failure):

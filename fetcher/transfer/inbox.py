@@ -44,6 +44,14 @@ class Returned(NamedTuple):
     downloads: list[Download]
 
 
+class AskedToWait(NamedTuple):
+    """A host asked a worker for patience: for so many seconds, if it said how many."""
+
+    host: str
+    seconds: float | None
+    status: int
+
+
 class Committed(NamedTuple):
     """A batch is in the store, and placed."""
 
@@ -57,7 +65,7 @@ class Refused(NamedTuple):
     failure: Failure
 
 
-Answer = Addressed | Fetched | Lost | NotOffered | Returned | Committed | Refused
+Answer = Addressed | Fetched | Lost | NotOffered | Returned | AskedToWait | Committed | Refused
 
 
 class Inbox:

@@ -16,7 +16,7 @@ from fetcher.errors import Failure, Problem
 from fetcher.fs.private_files import remove_quietly
 from fetcher.i18n import t
 from fetcher.network.content_encoding import can_unpack, codings
-from fetcher.network.retry import backoff
+from fetcher.network.retry import LONGEST_WAIT, backoff
 from fetcher.network.session import Network
 from fetcher.network.signed_links import ends_at
 from fetcher.network.urls import host_of, public_url
@@ -351,6 +351,11 @@ class Recovery:
         pause = host.not_before - time.monotonic() + backoff(1) * 0.2
         _log.info("%s: %s; again in %.1f s", download.label, outcome.failure.message, pause)
         return Again(pause, cut=False)
+
+    def asked_to_wait(self, host: str, seconds: float | None, status: int) -> None:
+        """A host asked whoever else asked it; one that asks for too long says so again."""
+        if seconds is None or seconds <= LONGEST_WAIT:
+            self.hosts.ask_to_wait(self.hosts.get(host), seconds, status)
 
     # Another place
 

@@ -23,10 +23,11 @@ from fetcher.errors import Failure
 from fetcher.fs.atomic import end_with_parent, git_blob_hasher, write_new
 from fetcher.fs.pointers import POINTER_BYTES, is_pointer
 from fetcher.fs.private_files import unique_name
-from fetcher.network.curl import redirect_target
+from fetcher.network.curl import parse_header, redirect_target
 from fetcher.network.curl_errors import never_connected
-from fetcher.network.retry import REDIRECTS, RETRY_STATUS
+from fetcher.network.retry import REDIRECTS, RETRY_STATUS, retry_after
 from fetcher.network.session import Network
+from fetcher.network.urls import host_of
 from fetcher.store.store import private_prefix
 from fetcher.transfer.download import SMALL
 from fetcher.transfer.handle import aim, set_up
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # url, headers, size, sha256, git blob: what a worker needs to know of a download.
 Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
+# host, seconds (None: it does not say), status: how a server asked for patience.
+Asked = tuple[str, float | None, int]
 
 LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
 LENGTH = struct.Struct("<I")  # of a report
@@ -67,6 +70,18 @@ class _Handle:
         self.url = ""
         self.origin: object = None
         self.chunks: list[bytes] = []
+        self.raw_headers: list[bytes] = []
+
+    def asked(self) -> Asked | None:
+        """What its answer says about asking again, if it does."""
+        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        headers: dict[str, str] = {}
+        for line in self.raw_headers:
+            parse_header(headers, line)
+        seconds = retry_after(headers)
+        if seconds is None and status not in {429, 503}:
+            return None
+        return host_of(self.url), seconds, status
 
 
 class _Loop:
@@ -148,6 +163,7 @@ class _Loop:
         while len(self.by_curl) < connections * streams:
             handle = _Handle()
             set_up(handle.curl, self.network, handle.chunks.append)
+            handle.curl.setopt(pycurl.HEADERFUNCTION, handle.raw_headers.append)
             handle.curl.setopt(pycurl.MAXFILESIZE, SMALL)
             self.by_curl[id(handle.curl)] = handle
             self.free.append(handle)
@@ -175,6 +191,7 @@ class _Loop:
 
     def _aim(self, handle: _Handle, url: str, headers: tuple[tuple[str, str], ...]) -> None:
         handle.url = url
+        handle.raw_headers.clear()
         # Scheme, host and port as they are written: what differs there is set up anew.
         origin = url[: url.find("/", 8)], headers
         if handle.origin == origin and url.isascii():
@@ -237,7 +254,8 @@ class _Loop:
         elif status in REDIRECTS and handle.hops < _MAX_HOPS:
             return self._follow(handle)
         else:
-            self._give_back(handle, halt=status in RETRY_STATUS)
+            halt = status in RETRY_STATUS
+            self._give_back(handle, halt, handle.asked() if halt else None)
         return False
 
     def _follow(self, handle: _Handle) -> bool:
@@ -274,17 +292,17 @@ class _Loop:
         self.done.append((handle.index, path, sha256, git_blob, *stat))
         handle.index = -1
 
-    def _give_back(self, handle: _Handle, halt: bool) -> None:
+    def _give_back(self, handle: _Handle, halt: bool, asked: Asked | None = None) -> None:
         self.back.append(handle.index)
         handle.index = -1
         if halt and not self.halted:
             self.halted = True
             self.back += [index for index, _ in self.mine]
             self.mine.clear()
-            self._report(halt=True)
+            self._report(halt=True, asked=asked)
 
-    def _report(self, halt: bool = False) -> None:
-        message = marshal.dumps((self.done, self.back, halt))
+    def _report(self, halt: bool = False, asked: Asked | None = None) -> None:
+        message = marshal.dumps((self.done, self.back, halt, asked))
         self.done.clear()
         self.back.clear()
         data = memoryview(LENGTH.pack(len(message)) + message)

@@ -26,7 +26,7 @@ from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
-from fetcher.transfer.worker import LENGTH, LONGEST, Task, run_worker
+from fetcher.transfer.worker import LENGTH, LONGEST, Asked, Task, run_worker
 
 # Below this, starting processes costs more than it gives.
 FEWEST = 256
@@ -95,9 +95,14 @@ class WorkerPool:
         self,
         on_arrived: Callable[[list[Arrived]], None],
         on_back: Callable[[list[Download]], None],
+        on_asked: Callable[[Asked], None],
     ) -> None:
-        """Take downloads from now on. Both callbacks run in threads of their own."""
+        """Take downloads from now on. The callbacks run in threads of their own.
+
+        `on_asked`: a host asked for patience; what goes back follows.
+        """
         self._on_arrived = on_arrived
+        self._on_asked = on_asked
         self._on_back = on_back
         self._threads = [threading.Thread(target=self._hand_out, name="giver", daemon=True)]
         for end in self._ends:
@@ -157,9 +162,11 @@ class WorkerPool:
                     break
                 message = stream.read(LENGTH.unpack(head)[0])
                 try:
-                    done, back, halt = marshal.loads(message)
+                    done, back, halt, asked = marshal.loads(message)
                 except (ValueError, EOFError, TypeError):
                     break
+                if asked:
+                    self._on_asked(asked)
                 self._pass_on(done, back)
                 if halt:
                     self._halt()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,20 @@ def test_a_host_that_asks_for_patience_is_obeyed(run: Run, files: FileServer, ba
     assert len(refused) == 22
     storms = sorted(request.time for request in refused)
     assert max(b - a for a, b in zip(storms, [*storms[1:], min(again)], strict=True)) >= 1.5
+    assert batch.all_there(run.store)
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "2"}, {"RateLimit": '"api";r=0;t=1'}])
+def test_what_a_host_asked_one_process_holds_for_all(
+    run: Run, files: FileServer, batch: Batch, headers: dict[str, str]
+) -> None:
+    """A single refusal, and no other tells the engine: it waits as long all the same."""
+    files.faults.add(r"\.bin", "status", code=429, headers=headers, times=1, after=100)
+    found = batch.get(run.root)
+    assert not found["failed"] and "asks to wait 2 s" in found["said"]
+    assert len(files.requests) == COUNT + 1
+    moments = sorted(request.time for request in files.requests)
+    assert max(b - a for a, b in pairwise(moments)) >= 1.5
     assert batch.all_there(run.store)
 
 
