@@ -62,8 +62,8 @@ _ENDING = r"[`\"'“]?((?:\.{0,2}/)?[\w.-]+(?:/[\w.{}-]+)*/?)[`\"'”]?(?=[\s,.;
 _SAVED_AS = re.compile(
     r"(?:\b(?:save|saved|store|name|named|rename|renamed|move|put|place|copy)\b(?:[^.;\n]|\.(?=\S)){0,80}?"
     rf"\b(?:as|to|named)\s+|重命名为|命名为|另存为|保存为|改名为|改为)\s*{_PATH}"
-    rf"|{_PATH}\s*(?:라는|이라는)\s*(?:이름|파일)|{_PATH}\s*(?:으로|로)\s*(?:이름|저장|변경|바꾸|바꿔)"
-    rf"|{_PATH}\s*(?:として|という名前で|に名前を変更|にリネーム)",
+    rf"|(?<![\w.~{{}}-]){_PATH}\s*(?:(?:라는|이라는)\s*(?:이름|파일)"
+    r"|(?:으로|로)\s*(?:이름|저장|변경|바꾸|바꿔)|として|という名前で|に名前を変更|にリネーム)",
     re.IGNORECASE,
 )
 # `Path: weights/a.pth`, as lists of properties say it.

@@ -19,7 +19,7 @@ _RENAMES = (
     re.compile(
         rf"{_FILE}\s*(?:파일)?\s*(?:을|를|은|는|의)?\s*(?:이름을\s*)?{_FILE}\s*(?:으로|로)\s*(?:이름\s*)?(?:변경|바꾸|바꿔|저장)"
     ),
-    re.compile(rf"(?:将|把)?\s*{_FILE}\s*(?:重命名为|改名为|更名为)\s*{_FILE}"),
+    re.compile(rf"(?:(?:将|把)\s*)?{_FILE}\s*(?:重命名为|改名为|更名为)\s*{_FILE}"),
     re.compile(rf"{_FILE}\s*を\s*{_FILE}\s*に(?:リネーム|変更|名前)"),
 )
 _SAYS_RENAME = re.compile(r"renam|이름|변경|重命名|改名|リネーム|名前", re.IGNORECASE)

@@ -42,7 +42,7 @@ _SAVED = re.compile(
     r"|(local|target|new|saved?)[ -](file)?[ -]?name|重命名|保存(名|文件名|为)|変更後|リネーム",
     re.IGNORECASE,
 )
-_LEADS = re.compile(
+_DOWNLOADS = re.compile(
     r"download|/s/|/dl/|/share|MODEL_ZOO|github\.com/[^/]+/[^/]+/(blob|tree)/", re.I
 )
 # Where each link is the same again, from another host.
@@ -95,7 +95,7 @@ class Row:
     def _links(self, cells: Sequence[Cell]) -> Iterator[Link | None]:
         for cell in cells:
             for label, address in cell.addresses():
-                if is_download(address) or ("link" in self.columns and _LEADS.search(address)):
+                if is_download(address) or ("link" in self.columns and _DOWNLOADS.search(address)):
                     yield link_of(label, address, cell.text, self.line)
 
     def label(self) -> str:

@@ -42,8 +42,8 @@ def never_connected(curl: Any, number: int) -> bool:
 
 def refused_by_proxy(message: str) -> bool:
     """Whether libcurl's error is a proxy's rule or its want of a login, which stay as they are."""
-    found = re.search(r"CONNECT\b.*\bresponse (4\d\d)$", message)
-    return found is not None and found[1] not in {"408", "429"}
+    found = re.search(r"\bresponse (4\d\d)$", message)
+    return found is not None and "CONNECT" in message and found[1] not in {"408", "429"}
 
 
 def explain(curl: Any, number: int, message: str, url: str) -> Failure:

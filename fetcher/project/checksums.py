@@ -21,7 +21,7 @@ from fetcher.sources.url import Url
 
 _LONGEST = 64 << 20  # bytes of a checksum file
 _BY_LENGTH = {128: "sha512", 64: "sha256", 40: "sha1", 32: "md5", 8: "crc32"}
-_LINE = re.compile(r"\\?([0-9A-Fa-f]{8,128})(?: [ *]|\s+)(.+)")
+_PLAIN = re.compile(r"\\?([0-9A-Fa-f]{8,128})(?: [ *]|\s+)(.+)")
 _TAGGED = re.compile(r"(SHA512|SHA256|SHA1|MD5)\s*\((.+)\)\s*=\s*([0-9A-Fa-f]{32,128})", re.I)
 _SFV = re.compile(r"(\S(?:.*\S)?)\s+([0-9A-Fa-f]{8})")
 _BARE = re.compile(r"[0-9A-Fa-f]{32,128}")
@@ -40,7 +40,7 @@ def parse(text: str, name: str) -> Sums:
             continue
         if tagged := _TAGGED.fullmatch(line):
             _add(found, tagged[2], tagged[3])
-        elif plain := _LINE.fullmatch(line):
+        elif plain := _PLAIN.fullmatch(line):
             _add(found, plain[2], plain[1])
         elif name.endswith(".sfv") and (sfv := _SFV.fullmatch(line)):
             _add(found, sfv[1], sfv[2])

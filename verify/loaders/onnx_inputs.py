@@ -26,7 +26,6 @@ _ROWS = 10  # of a table that is not found: most have more
 _BATCH = re.compile(r"(n|b|bs|batch\w*|num_samples|none)", re.I)
 _PAST = re.compile(r"past|cache|history", re.I)
 _WORD = re.compile(r"\w*")
-_CHANNELS = re.compile(r"c|\w*channels?\w*", re.I)
 _KEPT = re.compile(r"past|cache|present", re.I)
 _SOUND = re.compile(r"(input_values|wave\w*|audio\w*|speech\w*)", re.I)
 _REAL = ("tensor(float)", "tensor(float16)", "tensor(double)")
@@ -182,6 +181,11 @@ def _last_word(axis: str) -> str:
     return found[0][::-1] if found else ""
 
 
+def _is_channels(axis: str) -> bool:
+    """Return whether an axis counts channels, as num_channels does."""
+    return axis.lower() == "c" or "channel" in axis.lower()
+
+
 def _side(one: Declared, place: int, axis: str, sizes: Sizes) -> int:
     if "+" in axis:  # such as past_sequence_length + 1
         parts = [part.strip() for part in axis.split("+")]
@@ -200,7 +204,7 @@ def _side(one: Declared, place: int, axis: str, sizes: Sizes) -> int:
         return sizes.tokens + sizes.kept
     if rank == 4 and one.type != "tensor(int64)":
         front = place == 1 and one.shape[3] not in (1, 3, 4)
-        if front or _CHANNELS.fullmatch(axis):
+        if front or _is_channels(axis):
             return 4 if one.name == "sample" else 3
         return sizes.pixels
     if _SOUND.fullmatch(one.name) and place == rank - 1:
