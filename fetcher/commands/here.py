@@ -62,9 +62,7 @@ def _document(around: Surroundings) -> tuple[str, Steps]:
 
 def _from_document(around: Surroundings) -> tuple[str, str]:
     name = shlex.quote(printable(around.document))
-    is_page = not around.document.endswith((".sh", ".py"))
-    first = f"fetch init --from {name}" if is_page else f"fetch import {name}"
-    return first, t("write manifest and layout from it")
+    return f"fetch init --from {name}", t("write manifest and layout from it")
 
 
 def _in_root(around: Surroundings, steps: Steps) -> Steps:

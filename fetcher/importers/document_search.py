@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fetcher.errors import UsageError
 from fetcher.importers import documents
+from fetcher.importers.document_names import README, Kind, kind_of_name
 from fetcher.verify.contract.regular import read_regular
 
 MOST = 60  # documents that one project has
@@ -32,37 +33,17 @@ _SKIPPED = {
     "venv",
     "env",
 }
-_README = re.compile(r"readme([._-][\w-]+)?(\.(md|markdown|rst|txt))?", re.IGNORECASE)
-_THINGS = (
-    r"(models?|weights?|checkpoints?|ckpts?|pre-?trained|data|datasets?|assets|files|all|demo)"
-)
-_SCRIPT = re.compile(
-    rf"(download|fetch|get|pull|prepare|setup)\w*(-{_THINGS}\w*)?\.(sh|bash|py)"
-    rf"|{_THINGS}[_-]?(download\w*|fetch|setup)\.(sh|bash|py)",
-    re.IGNORECASE,
-)
-_PLAIN_SCRIPT = re.compile(r"(setup|get|pull|prepare)\.py|setup\.sh", re.IGNORECASE)
-_PAGE = re.compile(
-    r".*(install|setup|get.?started|quick.?start|download|models?|zoo|weights|checkpoint|data|"
-    r"prepare|usage|train|inference|demo).*\.(md|rst|ipynb)",
-    re.IGNORECASE,
-)
-_LIST = re.compile(
-    rf"(.*[_-])?({_THINGS}|urls?|links?|registry|requirements)([_-](models?|weights|list|urls?|data))?"
-    r"\.(txt|list|lst|json)|.*\.dvc|dvc\.ya?ml|model_config\.ya?ml",
-    re.IGNORECASE,
-)
 _TRANSLATION = re.compile(r"readme[._-](zh|cn|ja|jp|ko|kr|en|es|fr|de|ru|pt|vi)", re.IGNORECASE)
 
 
 def find(root: Path) -> list[str]:
     """Paths of a project's documents from its root, those that are run first, then its README and
     pages. Links are not followed."""
-    found: list[tuple[int, int, str]] = []
+    found: list[tuple[Kind, int, str]] = []
     for path in _files(root):
-        rank = _rank(path)
-        if rank is not None and _is_document(root, path):
-            found.append((rank, path.count("/"), path))
+        kind = kind_of_name(path)
+        if kind is not None and _is_document(root, path):
+            found.append((kind, path.count("/"), path))
     paths = [path for _, _, path in sorted(found)]
     return _without_translations(paths)[:MOST]
 
@@ -88,20 +69,6 @@ def _files(root: Path) -> Iterator[str]:
             yield prefix + name
 
 
-def _rank(path: str) -> int | None:
-    """In which order it is read: 0 scripts, 1 lists, 2 the README, 3 pages; None for no such."""
-    folder, _, name = path.rpartition("/")
-    if _SCRIPT.fullmatch(name) and not _PLAIN_SCRIPT.fullmatch(name):
-        return 0
-    if _LIST.fullmatch(name):
-        return 1
-    if _README.fullmatch(name):
-        return 2 if not folder else 3
-    in_docs = folder.partition("/")[0].lower() in {"docs", "doc", "documentation"}
-    pages = in_docs and name.endswith((".md", ".rst", ".ipynb"))
-    return 3 if pages or _PAGE.fullmatch(name) else None
-
-
 def _is_document(root: Path, path: str) -> bool:
     """Whether it is a text of a kind that is read; what is no such is passed over here."""
     whole = root / path
@@ -122,7 +89,7 @@ def _without_translations(paths: list[str]) -> list[str]:
     plain = {
         os.path.dirname(path)
         for path in paths
-        if _README.fullmatch(os.path.basename(path))
+        if README.fullmatch(os.path.basename(path))
         and not _TRANSLATION.match(os.path.basename(path))
     }
     return [

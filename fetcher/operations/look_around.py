@@ -7,14 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fetcher.importers.document_names import Kind, kind_of_name
 from fetcher.project.project import MARKERS, Project, find_root
 from fetcher.tree.gitignore import repository_of
 from fetcher.verify.contract.regular import NotRegularError, read_regular_text
 
 _MOST_READ = 4 << 20  # bytes of a document
 _MOST_DOCUMENTS = 20
-_PAGE = re.compile(r"readme[\w.-]*\.(md|markdown)", re.I)
-_SCRIPT = re.compile(r"\w*(download|fetch|get|setup)[\w-]*\.(sh|py)", re.I)
+# A page first: a script says where, but rarely what.
+_IN_ORDER = (Kind.README, Kind.PAGE, Kind.SCRIPT, Kind.LIST)
 # Where models and datasets lie: a file by its ending, or a repository's page.
 _ADDRESS = re.compile(
     r"https?://(?:"
@@ -56,13 +57,12 @@ def look_around(folder: Path) -> Surroundings:
 
 
 def _best_document(folder: Path) -> tuple[str, int]:
-    """A page first: a script says where, but rarely what."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return "", 0
-    for kind in (_PAGE, _SCRIPT):
-        fitting = [name for name in names if kind.fullmatch(name)][:_MOST_DOCUMENTS]
+    for kind in _IN_ORDER:
+        fitting = [name for name in names if kind_of_name(name) == kind][:_MOST_DOCUMENTS]
         counted = [(_addresses_in(folder / name), name) for name in fitting]
         count, name = max(counted, key=lambda one: (one[0], -len(one[1])), default=(0, ""))
         if count:

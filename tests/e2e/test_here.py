@@ -46,7 +46,7 @@ def test_an_empty_folder(tmp_path: Path, cli: Cli) -> None:
         ("README.md", LINKS, "fetch init --from README.md"),
         ("README_ko.md", LINKS, "fetch init --from README_ko.md"),
         ("read me.md", LINKS, "fetch init"),
-        ("download_models.sh", LINKS, "fetch import download_models.sh"),
+        ("download_models.sh", LINKS, "fetch init --from download_models.sh"),
         ("README.md", "None: https://example.org/ https://huggingface.co/papers/1\n", "fetch init"),
         ("README.md", "Lies on https://huggingface.co/docs/hub and in file.pth\n", "fetch init"),
     ],
