@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
@@ -20,14 +19,17 @@ from fetcher.importers import (
     page_lists,
     page_names,
     page_renames,
+    page_repos,
     page_trees,
 )
-from fetcher.importers.document_paths import BASE, Unreadable, is_pattern, join, located
+from fetcher.importers.document_paths import BASE, Unreadable, is_pattern, join
 from fetcher.importers.folder_trees import FolderTree
-from fetcher.importers.origins import of_file
 from fetcher.importers.page_cells import Cell, Table
+from fetcher.importers.page_code import PageCode
 from fetcher.importers.page_links import Link, brings, is_by_hand, is_download, link_of
 from fetcher.importers.page_names import Named
+from fetcher.importers.page_paths import CONTAINER, PagePaths
+from fetcher.importers.page_placed import PlacedLinks
 from fetcher.importers.page_places import (
     PUT,
     beside,
@@ -40,13 +42,10 @@ from fetcher.importers.page_places import (
     topmost,
     without_addresses,
 )
-from fetcher.importers.page_rows import FOLDER, HOST, Columns, Row, columns_of, upright
+from fetcher.importers.page_rows import HOST, Columns, Row, columns_of, upright
 from fetcher.importers.page_trees import Waiting
-from fetcher.importers.programs import BY_HAND
 from fetcher.importers.target_tree import (
     ARCHIVES,
-    FileOrigin,
-    RepoOrigin,
     TargetTree,
     Unpacked,
 )
@@ -61,15 +60,6 @@ _ASKS = re.compile(
     r"|요청|신청|로그인|회원|승인|메일|申请|登录|注册|申請|登録",
     re.IGNORECASE,
 )
-_ALL_BELOW = re.compile(
-    r"(?:모든|아래|이하|전체|all|every)[^.\n]{0,20}"
-    r"(?:경로|위치|디렉토리|paths?|folders?|directories)[^.\n]{0,80}"
-    r"(?:기준|relative|below|under|inside|제외|생략|without)"
-    r"|(?:paths?|directories|folders?) (?:below |here )?are relative to"
-    r"|경로는[^.\n]{0,60}(?:기준|제외|생략)",
-    re.IGNORECASE,
-)
-_BELOW = re.compile(r"제외|기준|exclud|relative|below|under|inside|within|아래", re.I)
 # What a heading says of the links below it.
 _MODELS = re.compile(
     r"\bmodels?\b|\bdata ?sets?\b|모델|데이터|模型|数据|權重|モデル|データ|コーパス", re.I
@@ -83,50 +73,6 @@ _CREDITS = re.compile(
     r"\b(thanks?|acknowledg|based on|built (up)?on|credits?|inspired|borrow|demo|paper|blog"
     r"|license)|라이[선센]스|논문|참고|데모|论文|参考|演示|論文|デモ",
     re.I,
-)
-_CONTAINER = re.compile(
-    r"(pre-?trained[_-]?)?(weights|checkpoints?|ckpts?|models?)|pre-?trained", re.I
-)
-_SHELL = {"bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "cmd"}
-_BRINGS = re.compile(
-    r"^[ \t]*(?:\$ |> |! ?|sudo )*"
-    r"(wget|curl|gdown|aria2c|axel|hf|huggingface-cli|modelscope|git (lfs )?clone|unzip|tar"
-    r"|(ba)?sh \S+\.sh|python3? \S*(download|fetch)\w*\.py)\b",
-    re.M,
-)
-_DATA = re.compile(r"data|datasets?|assets|exp|outputs?|results?|logs?|src|work_dirs", re.I)
-_DATED = re.compile(r"^(\d{4}[_-]?\d\d[_-]?\d\d|\d{6})[_-](?=\D)")  # when a project began
-# What stands in the folder of a project itself.
-_PROGRAM = re.compile(
-    r"^(README|LICENSE|Makefile|Dockerfile)\b|\.(py|sh|ipynb|toml)$|^requirements.*\.txt$|^environment\.ya?ml$"
-    r"|^\.git"
-)
-_MAY_BRING = re.compile(
-    r"download|fetch|wget|curl|gdown|weights|checkpoint|pretrain|model|data", re.I
-)
-_CLONE_LINE = re.compile(
-    r"\s*git clone\b.*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?(?:\s+(\S+))?\s*(&&.*)?$"
-)
-# A script that a sentence says to run.
-_RUNS = re.compile(
-    r"(?:(?:ba|z)?sh\s+|\./|source\s+)\S+\.sh(\s.*)?|python3?\s+\S+\.py(\s.*)?"
-    r"|(wget|curl|gdown|hf download|huggingface-cli download|modelscope download|git clone)\s.+"
-)
-_DOWNLOADER = re.compile(r"python3?\s+(\S*/)?\w*(download|fetch|get_)\w*\.py", re.I)
-_USES = re.compile(
-    r"\s*(fetch(?=\s+[a-z]+(\s|$))|python3?|torchrun|accelerate|streamlit|gradio|make|npm|docker|CUDA_VISIBLE_DEVICES\S*)\b"
-)
-_PYTHON = re.compile(
-    r"snapshot_download|hf_hub_download|urlretrieve|gdown\.|wget\.download|requests\.get"
-    r"|download_url_to_file|load_state_dict_from_url|load_file_from_url|download_url\("
-    r"|from_pretrained|SentenceTransformer\(|CrossEncoder\("
-)
-_PYTHON_USES = re.compile(r"from_pretrained|SentenceTransformer\(|CrossEncoder\(")
-# Names that examples have in a repository's place.
-_EXAMPLE = re.compile(
-    r"(path|your|my|some|local|saved?|outputs?|results?|checkpoints?|ckpts?|weights|models?"
-    r"|pretrained(_models?)?|runs?|exp|logs?|data|username|user|org)[\w.-]*/",
-    re.IGNORECASE,
 )
 
 
@@ -156,13 +102,11 @@ class _Page:
         self.tree = tree
         self.tokens = MarkdownIt("commonmark").enable("table").parse(text)
         self.records = page_lists.records(self.tokens, is_download)
-        self.projects = {project.lower()} | _clones(text)
-        self.own = frozenset(self.projects)
-        self.title = re.sub(r"\A#+\s*", "", text.lstrip().split("\n")[0])
-        # What the paths begin with that the page writes as code.
-        self.tops = {found.lower() for found in re.findall(r"`(?:\./)?([\w.-]+)/[\w./{}-]*`", text)}
+        self.paths = PagePaths(text, self.tokens, project)
+        self.below = self.paths.below
+        self.code = PageCode(tree, self.paths)
+        self.placed = PlacedLinks(tree)
         self.trees: list[FolderTree] = []
-        self.root = ""
         self.section = _Section("")
         self.unplaced: list[Waiting] = []  # links whose file a tree may show
         self.waiting: list[Waiting] = []
@@ -171,14 +115,9 @@ class _Page:
         self.source: Link | None = None  # what the sentence above a table says all is from
         self.source_line = 0
         self.intro: str | None = None  # the folder that the last sentence without links names
-        self.used: list[RepoOrigin] = []  # what examples load
-        self.addresses: set[str] = set()  # of files that were placed; see `_index`
-        self.hub_paths: dict[str, list[str]] = {}
-        self.counted = 0
 
     def read(self) -> str:
         """All parts, in order; trees are known before what they place."""
-        self._find_root()
         self._find_trees()
         self._find_anchors()
         page_trees.place_noted(self.trees, self.tree)
@@ -208,36 +147,22 @@ class _Page:
             elif token.type in {"fence", "code_block"}:
                 self._code(token)
         self._place_by_trees()
-        self._rivals()
-        self._fill_from_trees()
+        page_repos.part_rivals(self.tree)
+        page_repos.fill_from_trees(self.trees, self.tree)
         self._place_by_folders()
         self._rename()
-        self._loaded()
+        self.code.leave_out_loaded()
         self._unread_links()
-        return "" if self.root.lower() in self.own else self.root
+        root = self.paths.root
+        return "" if root.lower() in self.paths.own else root
 
     # --- roots and trees
-
-    def _find_root(self) -> None:
-        """A header such as "Folder (below `project`)" says where all paths begin, or a sentence."""
-        for index, token in enumerate(self.tokens):
-            if token.type == "th_open":
-                cell = page_cells.of_inline(self.tokens[index + 1], 0)
-                if FOLDER.search(cell.text) and _BELOW.search(cell.text) and cell.codes:
-                    self.root = cell.codes[0].strip("./")
-                    return
-        for token in self.tokens:
-            cell = page_cells.of_inline(token, 0) if token.type == "inline" else Cell()
-            if len(cell.codes) == 1 and _ALL_BELOW.search(cell.text):
-                root = cell.codes[0].strip("./")
-                self.root = root if re.fullmatch(r"[\w.-]+", root) else ""
-                return
 
     def _find_trees(self) -> None:
         for token in self.tokens:
             if token.type in {"fence", "code_block"} and folder_trees.looks_like(token.content):
                 found = folder_trees.read(token.content, _line(token) + (token.type == "fence"))
-                self._below_root(found)
+                self.paths.bring_below(found)
                 self.trees.append(found)
 
     def _find_anchors(self) -> None:
@@ -248,35 +173,8 @@ class _Page:
             cell = page_cells.of_inline(token, 0)
             for _, address in cell.links:
                 if address.startswith("#"):
-                    folders = folders_of(cell, self._below)
+                    folders = folders_of(cell, self.below)
                     self.anchored.setdefault(address[1:].lower(), []).extend(folders)
-
-    def _below_root(self, found: FolderTree) -> None:
-        """Bring a tree's paths below the root: the project's own folder is not one of them."""
-        root = found.root.strip("./")
-        if self._is_project(root, found):
-            self.projects.add(root.lower())
-        if not root or root == self.root or root.lower() in self.projects or root.startswith("<"):
-            return
-        if root.upper() in {"ROOT", "PROJECT_ROOT", "$ROOT", "PROJECT", "REPO"}:
-            return
-        for entry in found.entries:
-            entry.path = join(root, entry.path)
-
-    def _is_project(self, root: str, found: FolderTree) -> bool:
-        """Whether the folder on top of a tree is the project's own: its program lies in it, it is
-        called as the page is, or the page's other paths begin below it."""
-        if not root or "/" in root or _CONTAINER.fullmatch(root) or _DATA.fullmatch(root):
-            return False
-        top = [entry for entry in found.entries if "/" not in entry.path]
-        if any(_PROGRAM.search(entry.path) for entry in top if not entry.folder):
-            return True
-        name = _DATED.sub("", root).lower()
-        words = set(re.findall(r"[^\W_]+", name))
-        if name != root.lower() or words <= set(re.findall(r"[^\W_]+", self.title.lower())):
-            return True
-        folders = {entry.path.lower() for entry in top if entry.folder}
-        return root.lower() not in self.tops and bool(folders & self.tops)
 
     def _section(self, start: int) -> _Section:
         """A section: the folders that its sentences name for what it links, and what it says."""
@@ -290,12 +188,12 @@ class _Page:
                 break
             if token.type == "inline" and not self._in_table(index):
                 cell = page_cells.of_inline(token, 0)
-                found += folders_of(cell, self._below)
+                found += folders_of(cell, self.below)
                 section.unpacks = section.unpacks or says_unpack(cell.text)
                 section.fetches = section.fetches or bool(_FETCHES.search(cell.text))
         found += self.anchored.get(_anchor(section.title), [])
         section.folders = topmost(found)
-        own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self._below)
+        own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self.below)
         if own is not None:
             section.folders, section.headed, section.fetches = [own], True, True
         return section
@@ -328,7 +226,7 @@ class _Page:
         for row in table.rows:
             found = Row(row, columns)
             where, named = found.place()[0], found.named()
-            folder = usual if where is None else self._below(where)
+            folder = usual if where is None else self.below(where)
             if folder is None or not named.files:
                 continue
             try:
@@ -343,7 +241,7 @@ class _Page:
         found = Row(row, columns)
         link, named = found.link(), found.named()
         where = found.place()[0]
-        folder = None if where is None else self._below(where)
+        folder = None if where is None else self.below(where)
         if link is None:
             if why := found.gap(named):
                 raise Unreadable(why)
@@ -362,20 +260,6 @@ class _Page:
         self._place(item, folder, said)
         for other in found.others(link, table):
             self._place(Waiting(other, found.label(), Named(), found.line), folder)
-
-    def _safe_below(self, text: str) -> str:
-        try:
-            return self._below(text)
-        except Unreadable:
-            return text
-
-    def _below(self, text: str) -> str:
-        """A folder as the page writes it, from the root that the page names."""
-        path = located("", text)
-        if self.root and (path + "/").startswith(self.root + "/"):
-            return path[len(self.root) + 1 :]
-        first, _, rest = path.partition("/")
-        return rest if rest and first.lower() in self.projects else path
 
     def _place(self, item: Waiting, folder: str | None, unpacks: bool = False) -> None:
         """The link of a row to its place, or to those that wait for a tree."""
@@ -412,23 +296,22 @@ class _Page:
     def _paragraph(self, cell: Cell, token: Token) -> None:
         """A paragraph as one sentence, or line by line where each has its own link and folder."""
         lines = page_cells.of_lines(token, _line(token))
-        complete = [line for line in lines if line.addresses() and folders_of(line, self._below)]
+        complete = [line for line in lines if line.addresses() and folders_of(line, self.below)]
         for part in lines if complete and len(lines) > 1 else [cell]:
             self._note_folder(part, token)
             for code in part.codes:
-                if _RUNS.fullmatch(code) and _MAY_BRING.search(code):
-                    self._shell(code, part.line)
+                self.code.read_line(code, part.line, self.section.folders)
             self._sentence(part)
 
     def _note_folder(self, cell: Cell, token: Token) -> None:
         """Remember the folder that a line names for what is listed below it."""
         if cell.addresses():
             return
-        if token.level > 2 and (folder := folder_alone(cell, self._below)) is not None:
+        if token.level > 2 and (folder := folder_alone(cell, self.below)) is not None:
             self.above = [item for item in self.above if item[0] < token.level - 2]
             self.above.append((token.level - 2, self._nested(folder)))
             return
-        folders = topmost(folders_of(cell, self._below))
+        folders = topmost(folders_of(cell, self.below))
         if len(folders) == 1 and token.level > 1:
             self.above.append((token.level - 2, folders[0]))
         if token.level <= 4:
@@ -460,7 +343,7 @@ class _Page:
         if cell.addresses():
             self.source = many[0] if len(links) == len(many) == 1 else None
             self.source_line = cell.line
-        folders = topmost(folders_of(cell, self._below))
+        folders = topmost(folders_of(cell, self.below))
         shares = [address for _, address in cell.addresses() if is_by_hand(address)]
         if (
             shares
@@ -481,7 +364,9 @@ class _Page:
                 self.tree.remark(cell.line, t("get it by hand: its page is no file"), cell.text)
             return
         named = page_names.of_cell(
-            replace(cell, codes=[c for c in cell.codes if self._safe_below(c) not in folders])
+            replace(
+                cell, codes=[c for c in cell.codes if self.paths.safely_below(c) not in folders]
+            )
         )
         try:
             if len(folders) == 1 and len(links) == 1:
@@ -503,11 +388,11 @@ class _Page:
 
     def _put_as_stated(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> bool:
         """Put a sentence's one link where it says in so many words; whether it does."""
-        target = stated(cell, self._below) if len({link.address for link in links}) == 1 else None
+        target = stated(cell, self.below) if len({link.address for link in links}) == 1 else None
         if target is None and len(links) == 1 and page_names.RENAMED.search(cell.text):
             target = labelled(cell, links[0].name)
         if target is None and len(links) == 1 and (links[0].is_file or not links[0].repo):
-            target = beside(cell, links[0].name, self._below)
+            target = beside(cell, links[0].name, self.below)
         if target is None:
             return False
         folder = target.folder
@@ -533,7 +418,7 @@ class _Page:
             why = t("{path} lies outside the project", path=outside)
         elif links or not any("://" in address for _, address in cell.links):
             return False
-        elif stated(cell, self._below) or (self.section.fetches and _ASKS.search(text)):
+        elif stated(cell, self.below) or (self.section.fetches and _ASKS.search(text)):
             why = t("get it by hand: its page is no file")
         else:
             return False
@@ -543,12 +428,14 @@ class _Page:
 
     def _for_repository(self, link: Link, folder: str, line: int) -> str:
         """Where a whole repository belongs in a folder for many: the project's own fills it."""
-        named = [name for name in self.projects if len(name) > 2]
+        named = [name for name in self.paths.projects if len(name) > 2]
         own = any(name in link.repo.lower() for name in named)
-        many = _CONTAINER.fullmatch(posixpath.basename(folder))
+        many = CONTAINER.fullmatch(posixpath.basename(folder))
         if not link.repo or link.is_file or own or not many:
             return folder
-        shown = [entry for entry in self._drawn() if entry.path.startswith(folder + "/")]
+        shown = [
+            entry for entry in page_trees.drawn(self.trees) if entry.path.startswith(folder + "/")
+        ]
         if shown and all(posixpath.dirname(entry.path) == folder for entry in shown):
             return folder
         found = join(folder, posixpath.basename(link.repo))
@@ -591,7 +478,7 @@ class _Page:
     def _each_its_own(self, links: Sequence[Link], folder: str) -> bool:
         """Whether repositories are listed below a sentence that names a folder for many."""
         whole = all(link.repo and not link.is_file for link in links)
-        many = _CONTAINER.fullmatch(posixpath.basename(folder))
+        many = CONTAINER.fullmatch(posixpath.basename(folder))
         return whole and bool(many) and folder == self.intro
 
     def _wait(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> None:
@@ -605,7 +492,9 @@ class _Page:
 
     def _brought(self, link: Link) -> bool:
         """Whether another part of the page brings all that a link leads to."""
-        return self._has(link, link.name) and not (link.repo and link.path and not link.is_file)
+        return self.placed.has(link, link.name) and not (
+            link.repo and link.path and not link.is_file
+        )
 
     def _put_safely(self, link: Link, folder: str, cell: Cell) -> None:
         try:
@@ -633,76 +522,7 @@ class _Page:
             return
         language = token.info.strip().split()[0].lower() if token.info.strip() else ""
         line = _line(token) + (token.type == "fence")
-        if language in {"python", "py", "python3"}:
-            if _PYTHON.search(token.content):
-                self._python(token.content, line)
-            return
-        if language in _SHELL or (not language and _BRINGS.search(token.content)):
-            self._shell(token.content, line)
-
-    def _python(self, text: str, line: int) -> None:
-        """A block of Python. Examples load models besides: what they load comes by the Hub's
-        cache, and what else of them is not read is no matter."""
-        from fetcher.importers import python_script
-
-        remarks, cached = len(self.tree.remarks), len(self.tree.cached)
-        python_script.read(text, self.tree, "", line)
-        if _PYTHON_USES.search(text):
-            self.tree.remarks[remarks:] = [
-                remark
-                for remark in self.tree.remarks[remarks:]
-                if _PYTHON.search(remark.text) and not _PYTHON_USES.search(remark.text)
-            ]
-            self.used += self.tree.cached[cached:]
-
-    def _loaded(self) -> None:
-        """Of what examples load, only what nothing else brings, and what is no local path."""
-        placed = {repo.repo for _, repo in self.tree.repos}
-        placed |= {of_file(origin)[0].address for origin in self.tree.files.values()}
-        self.tree.cached[:] = [
-            repo
-            for repo in self.tree.cached
-            if repo not in self.used
-            or not (repo.repo in placed or _EXAMPLE.match(repo.repo) or self.tree.knows(repo.repo))
-        ]
-
-    def _shell(self, text: str, line: int) -> None:
-        """A block of shell. Of what it runs besides, only what may fetch something is told."""
-        from fetcher.importers import shell
-
-        before = len(self.tree.remarks)
-        files = set(self.tree.files)
-        shell.read(self._as_script(text), self.tree, "", line)
-        self.tree.remarks[before:] = [
-            remark
-            for remark in self.tree.remarks[before:]
-            if remark.reason != BY_HAND or _MAY_BRING.search(remark.text)
-        ]
-        brought = [path for path in self.tree.files if path not in files]
-        folders = self.section.folders
-        if brought and len(folders) == 1 and not any("/" in path for path in brought):
-            why = t("the text beside it names {folder}: it is put there", folder=folders[0])
-            self.tree.remark(line, why)
-            for path in brought:
-                self.tree.carry(path, join(folders[0], path))
-
-    def _as_script(self, text: str) -> str:
-        """Shell as people type it: without prompts, and without going into the clone itself."""
-        return "".join(self._as_typed(line) + "\n" for line in text.splitlines())
-
-    def _as_typed(self, line: str) -> str:
-        text = re.sub(r"^\s*(?:\$|>|!|%)\s+(?=\S)|^!(?=\S)", "", line)
-        if clone := _CLONE_LINE.match(text):
-            text = re.sub(r"^\s*&&\s*", "", clone[3] or "")
-        entered = re.match(r"\s*(?:cd|pushd)\s+(\S+)(.*)$", text)
-        if entered:
-            project, _, below = entered[1].strip("\"'").removeprefix("./").partition("/")
-            if project.lower() in self.projects:
-                text = re.sub(r"^\s*(&&|;)\s*", "", entered[2])
-                text = f"cd {below} {entered[2]}" if below.strip("/") else text
-        # What uses the project comes after its files.
-        brings = re.search(r"-c |zipfile|gdown", text) or _DOWNLOADER.search(text)
-        return "" if _USES.match(text) and not brings else text
+        self.code.read(token.content, language, line, self.section.folders)
 
     def _unread_links(self) -> None:
         """Links to files that nothing has placed: nothing is lost silently."""
@@ -717,15 +537,11 @@ class _Page:
                 )
                 if link is None or not link.is_file or cell.line in told or self._in_table(index):
                     continue
-                if not self._has(link, link.name):
+                if not self.placed.has(link, link.name):
                     why = t("this address was not read as a download")
                     self.tree.remark(cell.line, why, address)
 
     # --- what trees say
-
-    def _drawn(self) -> Iterator[folder_trees.Entry]:
-        for found in self.trees:
-            yield from found.files()
 
     def _place_by_trees(self) -> None:
         """Links without a folder go where a tree shows their file."""
@@ -737,7 +553,7 @@ class _Page:
             places = {
                 name: {
                     entry.path
-                    for entry in self._drawn()
+                    for entry in page_trees.drawn(self.trees)
                     if posixpath.basename(entry.path) == posixpath.basename(name)
                 }
                 for name in names
@@ -745,7 +561,7 @@ class _Page:
             if names and all(len(found) == 1 for found in places.values()):
                 for name in names:
                     path = next(iter(places[name]))
-                    if other := self._covered(path, link):
+                    if other := page_repos.covering(self.tree, path, link):
                         why = t(
                             "{repo} may bring this file as well: name one of the two", repo=other
                         )
@@ -757,84 +573,8 @@ class _Page:
                         posixpath.dirname(path),
                         line,
                     )
-            elif not any(self._has(link, name) for name in names or [""]):
+            elif not any(self.placed.has(link, name) for name in names or [""]):
                 self.waiting.append(item)
-
-    def _covered(self, path: str, link: Link) -> str:
-        """The whole repository that another statement puts where this file belongs, or ""."""
-        for folder, repo in self.tree.repos:
-            if path.startswith(folder + "/") and not repo.files and repo.repo != link.repo:
-                return repo.repo
-        return ""
-
-    def _has(self, link: Link, name: str) -> bool:
-        """Whether the same file was placed by another part of the page."""
-        self._index()
-        others = [origin.address for _, origin in self.tree.unnamed]
-        unpacked = [item.archive for item in self.tree.unpacked]
-        others += [o.address for o in unpacked if isinstance(o, FileOrigin)]
-        paths = self.hub_paths.get(link.repo, ()) if link.repo else ()
-        return (
-            link.address in self.addresses
-            or link.address in others
-            or any(not name or path.endswith(name) for path in paths)
-            or any(bool(link.repo) and repo.repo == link.repo for _, repo in self.tree.repos)
-        )
-
-    def _index(self) -> None:
-        """Note what was placed since the last time; a page may have very many links."""
-        files = self.tree.files
-        for origin in islice(reversed(files.values()), max(0, len(files) - self.counted)):
-            if isinstance(origin, FileOrigin):
-                self.addresses.add(origin.address)
-            else:
-                self.hub_paths.setdefault(origin.repo.repo, []).append(origin.path)
-        self.counted = len(files)
-
-    def _fill_from_trees(self) -> None:
-        """The files that a tree shows in a repository's folder are those that are wanted."""
-        for index, (folder, repo) in enumerate(self.tree.repos):
-            if not repo.drawn or repo.files:
-                continue
-            shown = [e for e in self._drawn() if folder and e.path.startswith(folder + "/")]
-            others = [path for path in self.tree.files if path.startswith(folder + "/")]
-            if len(shown) < 2 or others or page_trees.has_more(self.trees, folder):
-                continue
-            names = []
-            for entry in shown:
-                name = entry.path[len(folder) + 1 :]
-                right = _mended(name)
-                if right != name:
-                    self.tree.remark(
-                        entry.line, t("{name} is taken to be {right}", name=name, right=right)
-                    )
-                names.append(right)
-            if not any(is_pattern(name) for name in names):
-                self.tree.repos[index] = (
-                    folder,
-                    replace(repo, files=tuple(dict.fromkeys(names)), count=None),
-                )
-
-    def _rivals(self) -> None:
-        """Two whole repositories in one folder cannot both stand there: the last one does."""
-        last: dict[str, int] = {}
-        for index, (folder, _) in enumerate(self.tree.repos):
-            last[folder] = index
-        kept = []
-        for index, (folder, repo) in enumerate(self.tree.repos):
-            other = self.tree.repos[last[folder]][1]
-            if repo.files or last[folder] == index or other.repo == repo.repo:
-                kept.append((folder, repo))
-                continue
-            why = t(
-                "{repo} and {other} cannot both stand in {folder}: it goes into the Hub's cache",
-                repo=repo.repo,
-                other=other.repo,
-                folder=folder,
-            )
-            self.tree.remark(repo.line, why)
-            self.tree.cached.append(replace(repo, optional=True))
-        self.tree.repos[:] = kept
 
 
 def _line(token: Token) -> int:
@@ -857,30 +597,3 @@ def _is_renamed(name: str, saved: str) -> bool:
 def _are_mirrors(cell: Cell) -> bool:
     """Whether a sentence's links are labelled by hosts: one file, from several of them."""
     return all(HOST.fullmatch(label.strip()) for label, _ in cell.links)
-
-
-def _clones(text: str) -> set[str]:
-    """Folders that `git clone` makes of the page's own project: the first one cloned."""
-    found = re.search(
-        r"git clone\b[^\n]*github\.com[:/][\w.-]+/([\w.-]+?)(?:\.git)?/?"
-        r"(?:\s+([\w.-]+))?\s*(?:$|\n|&&)",
-        text,
-    )
-    title = re.search(r"^#\s+([\w.-]+)\s*$", text, re.M)
-    return {
-        name.lower()
-        for name in (*(found.groups() if found else ()), title[1] if title else None)
-        if name
-    }
-
-
-def _mended(name: str) -> str:
-    """A name with a slip, as the many repositories that have it write it."""
-    from difflib import get_close_matches
-
-    folder, base = posixpath.split(name)
-    if base in page_names.COMMON:
-        return name
-    alike = [item for item in page_names.COMMON if abs(len(item) - len(base)) <= 1]
-    close = get_close_matches(base, alike, 1, 0.84)
-    return posixpath.join(folder, close[0]) if close else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fetcher.i18n import t
@@ -50,6 +50,12 @@ class Waiting:
     def called(self) -> set[str]:
         """What its file may be called without its suffix, as the sentence calls it."""
         return {plain for name in (self.label, self.before) if len(plain := _plain(name)) > 2}
+
+
+def drawn(trees: Sequence[FolderTree]) -> Iterator[Entry]:
+    """The files of all trees."""
+    for found in trees:
+        yield from found.files()
 
 
 def place_by_folders(trees: Sequence[FolderTree], waiting: list[Waiting], tree: TargetTree) -> None:
