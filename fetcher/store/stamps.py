@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -167,6 +168,8 @@ class Stamps:
         self._proven: dict[str, Stamp] | None = None
         self._by_git: dict[str, str] | None = None
         self._claimed: dict[str, list[str]] | None = None
+        # Whatever is added while one thread reads must not be lost to it.
+        self._guard = threading.RLock()
 
     @cached_property
     def own(self) -> StampFiles | None:
@@ -182,8 +185,11 @@ class Stamps:
         """What this person's runs have read or made, by sha256; read once."""
         found = self._proven
         if found is None:
-            own = self._trusted()
-            found = self._proven = own.read() if own else {}  # at once: threads look as well
+            with self._guard:
+                found = self._proven
+                if found is None:
+                    own = self._trusted()
+                    found = self._proven = own.read() if own else {}
         return found
 
     def _trusted(self) -> StampFiles | None:
@@ -198,38 +204,43 @@ class Stamps:
         """The sha256 of every git id that this person's runs have computed."""
         found = self._by_git
         if found is None:
-            known = self.proven.items()
-            found = {stamp.git_blob: sha256 for sha256, stamp in known if stamp.git_blob}
-            self._by_git = found
+            with self._guard:
+                known = self.proven.items()
+                found = {stamp.git_blob: sha256 for sha256, stamp in known if stamp.git_blob}
+                self._by_git = found
         return found
 
     def claimed(self, git_blob: str) -> list[str]:
         """The sha256 of contents of which somebody says that they have this git id."""
-        if self._claimed is None:
-            self._claimed = {}
+        found = self._claimed
+        if found is None:
+            found = {}
             for sha256, said in self.hints.git_ids():
-                self._claimed.setdefault(said, []).append(sha256)
-        return self._claimed.get(git_blob, [])
+                found.setdefault(said, []).append(sha256)
+            self._claimed = found
+        return found.get(git_blob, [])
 
     def add(self, sha256: str, stamp: Stamp, write: bool) -> None:
         """Remember what was computed; in memory alone if not `write`."""
-        known = self.proven
-        if not stamp.git_blob and sha256 in known:
-            stamp = stamp._replace(git_blob=known[sha256].git_blob)
-        known[sha256] = stamp
-        by_git = self._by_git
-        if by_git is not None and stamp.git_blob:
-            by_git[stamp.git_blob] = sha256
-        if write:
-            self._unwritten.append(_line(sha256, stamp))
+        with self._guard:
+            known = self.proven
+            if not stamp.git_blob and sha256 in known:
+                stamp = stamp._replace(git_blob=known[sha256].git_blob)
+            known[sha256] = stamp
+            if self._by_git is not None and stamp.git_blob:
+                self._by_git[stamp.git_blob] = sha256
+            if write:
+                self._unwritten.append(_line(sha256, stamp))
 
     def refresh(self) -> None:
         """Look anew at what other processes have written."""
-        self._proven = self._by_git = self._claimed = None
+        with self._guard:
+            self._proven = self._by_git = self._claimed = None
 
     def take_unwritten(self) -> str:
         """The lines that are still to be written."""
-        text, self._unwritten = "".join(self._unwritten), []
+        with self._guard:
+            text, self._unwritten = "".join(self._unwritten), []
         return text
 
     def write(self, text: str) -> None:

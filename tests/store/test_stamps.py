@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -303,6 +305,38 @@ def test_a_look_anew_sees_what_others_wrote(tmp_path: Path) -> None:
     stamps.refresh()
     assert set(stamps.proven) == {A}
     assert (stamps.by_git(), stamps.claimed(GIT)) == ({GIT: A}, [A])
+
+
+def test_threads_lose_nothing_to_each_other(tmp_path: Path) -> None:
+    """A server looks for contents in some threads, while others bring more."""
+    (tmp_path / "stamps").mkdir()
+    first = {f"{n:064x}": f"{n:040x}" for n in range(3000)}
+    more = [f"{n:064x}" for n in range(3000, 4000)]
+    Stamps(tmp_path).write("".join(f"{k}\t1\t1\t1\t{git}\n" for k, git in first.items()))
+    stamps = Stamps(tmp_path)
+
+    def look(_: int) -> None:
+        assert stamps.by_git()["0" * 40] and stamps.claimed(f"{2999:040x}") == [f"{2999:064x}"]
+
+    def bring(sha256: str) -> None:
+        stamps.add(sha256, Stamp(1, 1, 1, sha256[24:]), True)
+
+    switches = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = []
+            for n, key in enumerate(more):
+                found.append(pool.submit(bring, key))
+                if n % 10 == 0:
+                    found.append(pool.submit(look, n))
+            for one in found:
+                one.result()
+    finally:
+        sys.setswitchinterval(switches)
+    assert set(stamps.proven) == {*first, *more}
+    assert set(stamps.by_git().values()) == {*first, *more}
+    assert len(stamps.take_unwritten().splitlines()) == len(more)
 
 
 def test_closing_ends_both_files(tmp_path: Path) -> None:
