@@ -41,6 +41,16 @@ def clean_address(text: str) -> str:
     return urlunsplit(parts._replace(fragment=""))
 
 
+ZENODO = re.compile(r"https?://(?:www\.)?zenodo\.org/records?/(\d+)/?(?:\?.*)?")
+KAGGLE = re.compile(r"https?://(?:www\.)?kaggle\.com/datasets/[\w.-]+/[\w.-]+/?(?!.*[?&]select=)")
+_DRIVE_FOLDER = re.compile(r"https?://drive\.google\.com/drive/(?:u/\d+/)?folders/")
+
+
+def lists_files(address: str) -> bool:
+    """Whether an address is that of a record, dataset or folder, which lists files."""
+    return bool(ZENODO.fullmatch(address) or KAGGLE.match(address) or _DRIVE_FOLDER.match(address))
+
+
 def file_name(address: str) -> str:
     """The name that the address itself gives to its file, "" where the server must say it."""
     parts = urlsplit(address)

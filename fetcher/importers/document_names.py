@@ -17,7 +17,7 @@ _SCRIPT = re.compile(
 _PLAIN_SCRIPT = re.compile(r"(setup|get|pull|prepare)\.py|setup\.sh", re.IGNORECASE)
 _PAGE = re.compile(
     r".*(install|setup|get.?started|quick.?start|download|models?|zoo|weights|checkpoint|data|"
-    r"prepare|usage|train|inference|demo).*\.(md|rst|ipynb)",
+    r"prepare|usage|train|inference|demo).*\.(md|rst|ipynb)|.*colab.*\.ipynb",
     re.IGNORECASE,
 )
 _LIST = re.compile(

@@ -33,6 +33,7 @@ _SKIPPED = {
     "venv",
     "env",
 }
+_MAY_BE_PAGE = re.compile(r"[^/]+\.(md|markdown|rst|ipynb)", re.IGNORECASE)
 _TRANSLATION = re.compile(r"readme[._-](zh|cn|ja|jp|ko|kr|en|es|fr|de|ru|pt|vi)", re.IGNORECASE)
 
 
@@ -40,10 +41,15 @@ def find(root: Path) -> list[str]:
     """Paths of a project's documents from its root, those that are run first, then its README and
     pages. Links are not followed."""
     found: list[tuple[Kind, int, str]] = []
+    pages: list[str] = []
     for path in _files(root):
         kind = kind_of_name(path)
         if kind is not None and _is_document(root, path):
             found.append((kind, path.count("/"), path))
+        elif kind is None and _MAY_BE_PAGE.fullmatch(path):
+            pages.append(path)
+    if not found:  # a project whose only page has a name of its own
+        return [path for path in pages if _is_document(root, path)][:MOST]
     paths = [path for _, _, path in sorted(found)]
     return _without_translations(paths)[:MOST]
 

@@ -19,6 +19,7 @@ from fetcher.verify.contract import json_text
 from fetcher.yamldoc.json_fields import JsonFields
 
 if TYPE_CHECKING:
+    from fetcher.importers.page_references import Surroundings
     from fetcher.yamldoc.nodes import Node
 
 LARGEST = 8 << 20
@@ -68,7 +69,8 @@ class Where:
     `path` is the file's own from the project's root, its bare name if it lies elsewhere; `inside`
     whether it lies in the project; `project` the name of the project's folder. `base` stands in
     front of a registry's names, `folder` is where a registry's files belong. `sibling` reads a text
-    of the project, "" for none.
+    of the project, "" for none; `has_folder` says whether the project has one; `beside` are the
+    paths of the documents that are read with this one.
     """
 
     path: str
@@ -77,6 +79,8 @@ class Where:
     base: str = ""
     folder: str = ""
     sibling: Callable[[str], str] = lambda _: ""
+    has_folder: Callable[[str], bool] = lambda _: True
+    beside: frozenset[str] = frozenset()
 
 
 def kind_of(name: str, text: str) -> str:
@@ -177,7 +181,9 @@ def read(text: str, where: Where, kind: str) -> Read:
         from fetcher.importers import markdown_page
 
         text, found.cells = _as_markdown(text, kind, where.base)
-        found.root = markdown_page.read(text, found.tree, where.project)
+        found.root = markdown_page.read(text, found.tree, _surroundings(where))
+        if where.inside and not where.has_folder(found.root):
+            found.root = ""  # the project itself, in a folder that is called otherwise
     elif kind == "list":
         address_list.read(text, found.tree, where.folder or _folder_of_list(where))
     elif kind in {"comfyui", "collection"}:
@@ -187,6 +193,13 @@ def read(text: str, where: Where, kind: str) -> Read:
     else:
         _dvc(text, where, found)
     return found
+
+
+def _surroundings(where: Where) -> Surroundings:
+    from fetcher.importers.page_references import Surroundings
+
+    path = where.path if where.inside else ""
+    return Surroundings(where.project, path, where.sibling, where.beside)
 
 
 def _as_markdown(text: str, kind: str, address: str) -> tuple[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fetcher.fs.safe_paths import PathClaims
 from fetcher.fs.spelled import told_apart
 from fetcher.i18n import t
-from fetcher.importers.addresses import file_name
+from fetcher.importers.addresses import file_name, lists_files
 from fetcher.importers.document_paths import (
     NOWHERE,
     TEMPORARY,
@@ -295,6 +295,8 @@ class _Drafting:
         part = Part(Place("file", origin.address), origin.line, origin.optional, title=origin.title)
         part.folders.append(folder)
         self.parts[("unnamed", folder, origin)] = part
+        if lists_files(origin.address):
+            return
         why = t("the server names this file: if the name matters, write `files: [NAME]`")
         self.remark(origin.line, why, origin.address)
 

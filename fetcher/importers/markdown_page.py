@@ -16,17 +16,27 @@ from fetcher.i18n import t
 from fetcher.importers import (
     folder_trees,
     page_cells,
+    page_listings,
     page_lists,
     page_names,
     page_renames,
     page_repos,
     page_trees,
 )
+from fetcher.importers.addresses import KAGGLE
 from fetcher.importers.document_paths import BASE, Unreadable, is_pattern, join
-from fetcher.importers.folder_trees import FolderTree
+from fetcher.importers.origins import Place, of_repo
 from fetcher.importers.page_cells import Cell, Table
 from fetcher.importers.page_code import PageCode
-from fetcher.importers.page_links import Link, brings, is_by_hand, is_download, link_of
+from fetcher.importers.page_links import (
+    Link,
+    brings,
+    is_by_hand,
+    is_download,
+    link_of,
+    own_name,
+)
+from fetcher.importers.page_listings import Listing
 from fetcher.importers.page_names import Named
 from fetcher.importers.page_paths import CONTAINER, PagePaths
 from fetcher.importers.page_placed import PlacedLinks
@@ -36,16 +46,25 @@ from fetcher.importers.page_places import (
     folder_alone,
     folders_of,
     headed,
+    is_at_root,
     labelled,
     says_unpack,
     stated,
     topmost,
     without_addresses,
 )
+from fetcher.importers.page_references import (
+    Parsed,
+    References,
+    Surroundings,
+    anchor_of,
+    trees_of,
+)
 from fetcher.importers.page_rows import HOST, Columns, Row, columns_of, upright
 from fetcher.importers.page_trees import Waiting
 from fetcher.importers.target_tree import (
     ARCHIVES,
+    RepoOrigin,
     TargetTree,
     Unpacked,
 )
@@ -58,6 +77,27 @@ _OUTSIDE = re.compile(r"~/|\$\{?HOME\b|%\w+%|[A-Za-z]:[\\/]")
 _ASKS = re.compile(
     r"\b(request|apply|sign (in|up)|log ?in|register|registration|agreement|e-?mail)\b"
     r"|요청|신청|로그인|회원|승인|메일|申请|登录|注册|申請|登録",
+    re.IGNORECASE,
+)
+# A sentence about what the one before it links.
+_SAME_LINK = re.compile(
+    r"\bsame\s+(?:link|page|repo(?:sitory)?|release)\b"
+    r"|같은\s?(?:링크|곳에서|페이지|저장소|릴리[스즈])|위\s?링크|(?:同一个?|同样的?|相同的?|上述)(?:链接|仓库|页面|地址)"
+    r"|(?:同じ|上記の?)\s?(?:リンク|ページ|リポジトリ|リリース)",
+    re.IGNORECASE,
+)
+# What tables above a sentence have brought.
+_ALL_OF_THEM = re.compile(
+    r"\b(?:the|all|these|those)\s+(?:\w+\s+)?(?:models|weights|checkpoints|files)\b"
+    r"|(?:모든|위|해당)\s?(?:모델|파일|가중치|체크포인트)|(?:所有|上述|以上)(?:模型|权重|文件)"
+    r"|(?:上記|すべて)の(?:モデル|ファイル|重み)",
+    re.IGNORECASE,
+)
+# What comes without being fetched.
+_BY_ITSELF = re.compile(
+    r"\b(?:loaded|downloaded|fetched)\s+(?:automatically|by\s+\w+\s+on)|automatically\s+(?:loaded|downloaded)"
+    r"|\bon\s+(?:the\s+)?first\s+(?:use|run)\b|자동(?:으로|\s)?\s?(?:다운로드|설치)|自动(?:下载|加载)"
+    r"|自動(?:的に|で)?(?:ダウンロード|取得)",
     re.IGNORECASE,
 )
 # What a heading says of the links below it.
@@ -87,26 +127,27 @@ class _Section:
     headed: bool = False  # its heading is the folder
 
 
-def read(text: str, tree: TargetTree, project: str = "") -> str:
-    """Read a page into the tree; `project` is the name of the project's folder.
-
-    Returns the folder below which all its paths lie, "" for the root.
-    """
-    return _Page(text, tree, project).read()
+def read(text: str, tree: TargetTree, around: Surroundings | None = None) -> str:
+    """Read a page into the tree; returns the folder that all its paths lie below, "" for none."""
+    return _Page(text, tree, around or Surroundings()).read()
 
 
 class _Page:
-    def __init__(self, text: str, tree: TargetTree, project: str) -> None:
+    def __init__(self, text: str, tree: TargetTree, around: Surroundings) -> None:
         from markdown_it import MarkdownIt
 
         self.tree = tree
         self.tokens = MarkdownIt("commonmark").enable("table").parse(text)
-        self.records = page_lists.records(self.tokens, is_download)
-        self.paths = PagePaths(text, self.tokens, project)
+        self.paths = PagePaths(text, self.tokens, around.project, posixpath.dirname(around.path))
         self.below = self.paths.below
-        self.code = PageCode(tree, self.paths)
+        self.records = page_lists.records(self.tokens, is_download, self._goes_on)
+        self.trees = list(trees_of(self.tokens, self.paths))
+        self.drawn = page_trees.by_base(self.trees)
+        page = Parsed(self.tokens, self.paths, self.trees, around.path)
+        self.references = References(page, around)
+        self.chosen: list[tuple[str, Place]] = []  # what code and lists put where
+        self.code = PageCode(tree, self.paths, self.chosen)
         self.placed = PlacedLinks(tree)
-        self.trees: list[FolderTree] = []
         self.section = _Section("")
         self.unplaced: list[Waiting] = []  # links whose file a tree may show
         self.waiting: list[Waiting] = []
@@ -114,17 +155,18 @@ class _Page:
         self.above: list[tuple[int, str]] = []  # folders that list items are about, by their level
         self.source: Link | None = None  # what the sentence above a table says all is from
         self.source_line = 0
+        self.last: Link | None = None  # the one link of the last sentence that has any
+        self.listing = Listing()  # the files that are listed below the sentence
         self.intro: str | None = None  # the folder that the last sentence without links names
 
     def read(self) -> str:
         """All parts, in order; trees are known before what they place."""
-        self._find_trees()
         self._find_anchors()
         page_trees.place_noted(self.trees, self.tree)
         for index, token in enumerate(self.tokens):
             if token.type == "heading_open":
                 self.section, self.intro, self.above = self._section(index), None, []
-                self.source = None
+                self.source = self.last = None
             elif token.type == "list_item_close":
                 self.above = [item for item in self.above if item[0] < token.level]
             elif token.type == "table_open":
@@ -140,6 +182,7 @@ class _Page:
             elif token.type == "inline" and not self._in_table(index):
                 cell = page_cells.of_inline(token, _line(token))
                 about = self.records.get(index)
+                self.listing = page_listings.below(self.tokens, index)
                 if about is None:
                     self._paragraph(cell, token)
                 elif about:
@@ -150,20 +193,15 @@ class _Page:
         page_repos.part_rivals(self.tree)
         page_repos.fill_from_trees(self.trees, self.tree)
         self._place_by_folders()
+        page_trees.place_copies(self.trees, self.tree)
         self._rename()
         self.code.leave_out_loaded()
+        page_repos.leave_out_chosen(self.tree, self.chosen)
         self._unread_links()
         root = self.paths.root
         return "" if root.lower() in self.paths.own else root
 
     # --- roots and trees
-
-    def _find_trees(self) -> None:
-        for token in self.tokens:
-            if token.type in {"fence", "code_block"} and folder_trees.looks_like(token.content):
-                found = folder_trees.read(token.content, _line(token) + (token.type == "fence"))
-                self.paths.bring_below(found)
-                self.trees.append(found)
 
     def _find_anchors(self) -> None:
         """Sentences that say where to put what is listed [there](#pre-trained-models)."""
@@ -174,7 +212,7 @@ class _Page:
             for _, address in cell.links:
                 if address.startswith("#"):
                     folders = folders_of(cell, self.below)
-                    self.anchored.setdefault(address[1:].lower(), []).extend(folders)
+                    self.anchored.setdefault(anchor_of(address[1:]), []).extend(folders)
 
     def _section(self, start: int) -> _Section:
         """A section: the folders that its sentences name for what it links, and what it says."""
@@ -191,15 +229,39 @@ class _Page:
                 found += folders_of(cell, self.below)
                 section.unpacks = section.unpacks or says_unpack(cell.text)
                 section.fetches = section.fetches or bool(_FETCHES.search(cell.text))
-        found += self.anchored.get(_anchor(section.title), [])
-        section.folders = topmost(found)
+        found += self.anchored.get(anchor_of(section.title), [])
+        section.folders = topmost(found) or self._closing(start)
         own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self.below)
         if own is not None:
             section.folders, section.headed, section.fetches = [own], True, True
         return section
 
+    def _closing(self, start: int) -> list[str]:
+        """The folder that a sentence below the last table of several sections names for all of
+        them: "Put the models that you need into `weights/`"."""
+        heading, after_table = self.tokens[start], False
+        for index in range(start + 3, len(self.tokens)):
+            token = self.tokens[index]
+            if token.type == "heading_open" and token.tag < heading.tag:
+                break
+            if token.type == "paragraph_open" and after_table:
+                cell = page_cells.of_inline(self.tokens[index + 1], 0)
+                folders = topmost(folders_of(cell, self.below))
+                if len(folders) == 1 and not cell.addresses() and _ALL_OF_THEM.search(cell.text):
+                    return folders
+            if token.type.endswith("_open"):
+                after_table = False
+            after_table = after_table or token.type == "table_close"
+        return []
+
     def _in_table(self, index: int) -> bool:
         return index > 0 and self.tokens[index - 1].type in {"td_open", "th_open"}
+
+    def _goes_on(self, cell: Cell, later: Cell) -> bool:
+        """Whether a list's item is the next step for what the one above it links."""
+        if folders_of(cell, self.below) or _CREDITS.search(cell.text):
+            return False
+        return says_unpack(later.text) and len(folders_of(later, self.below)) == 1
 
     # --- tables
 
@@ -242,11 +304,16 @@ class _Page:
         link, named = found.link(), found.named()
         where = found.place()[0]
         folder = None if where is None else self.below(where)
+        if folder is None and "folder" not in columns:
+            folder, named = found.described(named, self.below)
         if link is None:
             if why := found.gap(named):
                 raise Unreadable(why)
             return
-        said = any(says_unpack(cell.text) for cell in row) and not named.files
+        if self._as_referred(found, link, named, folder):
+            return
+        packed = all(ARCHIVES.search(name) for name in named.files)
+        said = packed and any(says_unpack(cell.text) for cell in row)
         several = found.several()
         each = [Named((name,)) for name in named.files]
         if len(each) != len(several):
@@ -260,6 +327,38 @@ class _Page:
         self._place(item, folder, said)
         for other in found.others(link, table):
             self._place(Waiting(other, found.label(), Named(), found.line), folder)
+
+    def _as_referred(self, row: Row, link: Link, named: Named, folder: str | None) -> bool:
+        """Place what the section that a row refers to describes; whether it says all of it."""
+        if named.files:
+            return False
+        found = self.references.described(row.references(), link.address, folder)
+        if found.by_itself:
+            return True
+        place = found.folder if folder is None else folder
+        if place is None or not (found.files or folder is None):
+            return False
+        if found.files:
+            self._put_listed(link, found.files, place, row.line)
+        else:
+            self._place(Waiting(link, row.label(), named, row.line), place)
+        return True
+
+    def _put_listed(self, link: Link, files: Sequence[str], folder: str, line: int) -> None:
+        """Put the files that are listed for a folder, each at its path in it."""
+        if link.repo:
+            repo = RepoOrigin(link.repo, line, link.kind, link.revision, hub=link.hub)
+            self.chosen.append((folder, of_repo(repo)))
+        for name in files:
+            if not page_listings.exact(name):
+                link.put(self.tree, Named((name,)), folder, line)
+                continue
+            own, sub, saved = page_listings.placed(name)
+            right = page_names.mended(own)
+            if right != own:
+                self.tree.remark(line, t("{name} is taken to be {right}", name=own, right=right))
+                own, saved = right, saved if saved != posixpath.basename(own) else right
+            self._put(link, Named((f"{own}\0{saved}",)), join(folder, sub) if sub else folder, line)
 
     def _place(self, item: Waiting, folder: str | None, unpacks: bool = False) -> None:
         """The link of a row to its place, or to those that wait for a tree."""
@@ -288,8 +387,10 @@ class _Page:
             if ARCHIVES.search(path):
                 self.tree.unpack(path, folder, line)
         for item in self.tree.unnamed[unnamed:]:
+            if KAGGLE.match(item[1].address):
+                continue  # what people unpack is the archive that Kaggle packs of its files
             self.tree.unnamed.remove(item)
-            self.tree.unpacked.append(Unpacked(item[1], folder, line))
+            self.tree.add_unpacked(Unpacked(item[1], folder, line))
 
     # --- sentences and code
 
@@ -333,23 +434,11 @@ class _Page:
         return self.intro if self.section.folders else None
 
     def _sentence(self, cell: Cell) -> None:
-        links = [
-            link
-            for label, address in cell.addresses()
-            if brings(label, address) and (link := link_of(label, address, cell.text, cell.line))
-        ]
-        files = [link for link in links if link.is_file or link.is_archive]
-        many = [link for link in links if link.github or (link.repo and not link.is_file)]
-        if cell.addresses():
-            self.source = many[0] if len(links) == len(many) == 1 else None
-            self.source_line = cell.line
+        links = self._links(cell)
         folders = topmost(folders_of(cell, self.below))
-        shares = [address for _, address in cell.addresses() if is_by_hand(address)]
-        if (
-            shares
-            and not links
-            and (folders or self.section.fetches or PUT.search(without_addresses(cell)))
-        ):
+        if links and not folders and is_at_root(cell):
+            folders = [""]
+        if not links and self._is_by_hand(cell, folders):
             why = t("its only source cannot be fetched: get it by hand")
             self.tree.remark(cell.line, why, cell.text)
             return
@@ -358,33 +447,70 @@ class _Page:
         if not PUT.search(without_addresses(cell)) or (links and not folders):
             self._by_section(cell, links)
             return
-        unpacks = says_unpack(cell.text)
         if not links:
             if folders and cell.addresses():
                 self.tree.remark(cell.line, t("get it by hand: its page is no file"), cell.text)
             return
-        named = page_names.of_cell(
-            replace(
-                cell, codes=[c for c in cell.codes if self.paths.safely_below(c) not in folders]
-            )
-        )
         try:
-            if len(folders) == 1 and len(links) == 1:
-                one = (
-                    named if len(named.files) == 1 or not links[0].is_file else Named(renamed=False)
-                )
-                if links[0].is_file and links[0].name and not named.renamed:
-                    one = Named()
-                folders = [self._for_repository(links[0], folders[0], cell.line)]
-                self._put(links[0], one, folders[0], cell.line, unpacks)
-            elif len(folders) == 1 and len(files) == len(links):
-                for link in files:
-                    self._put(link, Named(), folders[0], cell.line, unpacks)
-            else:
-                self.unplaced += [Waiting(link, "", Named(), cell.line) for link in files]
-                self._wait(cell, [link for link in links if link not in files], folders)
+            self._put_into(cell, links, folders)
         except Unreadable as why:
             self.tree.remark(cell.line, why.args[0], cell.text)
+
+    def _links(self, cell: Cell) -> list[Link]:
+        """What a sentence links that brings something: its own links, or the one before it."""
+        links = [
+            link
+            for label, address in cell.addresses()
+            if brings(label, address, cell.codes)
+            and (link := link_of(label, address, cell.text, cell.line))
+        ]
+        if not cell.addresses():
+            return [self.last] if self.last is not None and _SAME_LINK.search(cell.text) else []
+        many = [link for link in links if link.github or (link.repo and not link.is_file)]
+        self.source = many[0] if len(links) == len(many) == 1 else None
+        self.source_line = cell.line
+        self.last = links[0] if len(links) == 1 else None
+        return links
+
+    def _is_by_hand(self, cell: Cell, folders: Sequence[str]) -> bool:
+        """Whether what a sentence puts somewhere is a share that only a person can get."""
+        if not any(is_by_hand(address) for _, address in cell.addresses()):
+            return False
+        return bool(folders or self.section.fetches or PUT.search(without_addresses(cell)))
+
+    def _put_into(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> None:
+        """Put a sentence's links into the one folder that it names; others wait for a tree."""
+        unpacks = says_unpack(cell.text)
+        files = [link for link in links if link.is_file or own_name(link, cell.links)]
+        if len(folders) == 1 == len(links):
+            link, folder = links[0], folders[0]
+            if not self._put_listing(link, folder, cell):
+                one = self._named(cell, folders, unpacks)
+                if link.is_file and (len(one.files) != 1 or (link.name and not one.renamed)):
+                    one = Named()
+                folder = self._for_repository(link, folder, cell.line)
+                self._put(link, one, folder, cell.line, unpacks)
+        elif len(folders) == 1 and len(files) == len(links):
+            for link in files:
+                one = Named() if link.name else Named((own_name(link, cell.links),))
+                self._put(link, one, folders[0], cell.line, unpacks)
+        else:
+            self.unplaced += [Waiting(link, "", Named(), cell.line) for link in files]
+            self._wait(cell, [link for link in links if link not in files], folders)
+
+    def _named(self, cell: Cell, folders: Sequence[str], unpacks: bool) -> Named:
+        """The files that a sentence names; of an archive that is unpacked not what comes out."""
+        codes = [c for c in cell.codes if self.paths.safely_below(c) not in folders]
+        found = page_names.of_cell(replace(cell, codes=codes))
+        packed = tuple(name for name in found.files if ARCHIVES.search(name))
+        return replace(found, files=packed) if unpacks and packed else found
+
+    def _put_listing(self, link: Link, folder: str, cell: Cell) -> bool:
+        """Put the files that are listed below the sentence that links where they come from."""
+        if not self.listing or not link.has_many:
+            return False
+        self._put_listed(link, self.listing.files, folder, cell.line)
+        return True
 
     def _put_as_stated(self, cell: Cell, links: Sequence[Link], folders: Sequence[str]) -> bool:
         """Put a sentence's one link where it says in so many words; whether it does."""
@@ -404,11 +530,22 @@ class _Page:
             return False
         unpacks = says_unpack(cell.text)
         try:
-            named = Named((target.name,), renamed=True) if target.name else Named()
+            if not target.name and self._put_listing(links[0], folder, cell):
+                return True
+            named = self._renamed(links[0], target.name, cell) if target.name else Named()
             self._put(links[0], named, folder, cell.line, unpacks)
         except Unreadable as why:
             self.tree.remark(cell.line, why.args[0], cell.text)
         return True
+
+    def _renamed(self, link: Link, saved: str, cell: Cell) -> Named:
+        """A file by the name that a sentence gives it, and by its own where that is told."""
+        others = [name for name in page_names.of_cell(cell).files if "\0" not in name]
+        others = [name for name in others if posixpath.basename(name) != saved]
+        alike = len(others) == 1 and _is_renamed(others[0], saved) and not is_pattern(others[0])
+        if alike and link.has_many:
+            return Named((f"{others[0]}\0{saved}",), renamed=True)
+        return Named((saved,), renamed=True)
 
     def _is_elsewhere(self, cell: Cell, links: Sequence[Link]) -> bool:
         """Whether a sentence needs a person: its place is not the project's, or its link a page."""
@@ -446,13 +583,19 @@ class _Page:
     def _by_section(self, cell: Cell, links: Sequence[Link]) -> None:
         """Links without a word of where: the section's one folder, or the tree's of that name."""
         usable = [link for link in links if not self._brought(link)]
+        usable = [link for link in usable if not self._put_as_drawn(link, usable, cell)]
         if not usable or _CREDITS.search(cell.text):
             return
         if not (self.section.fetches or self.above or self.intro is not None):
             return
         folder = self._usual_folder()
         sure = self.above or self.section.headed
-        if not sure and folder is not None and self._each_its_own(usable, folder):
+        if not sure and _BY_ITSELF.search(cell.text):
+            for link in usable:
+                why = t("the page says that it is fetched when it is first used")
+                self.tree.remark(cell.line, why, link.address)
+            return
+        if not sure and folder is not None and self._each_its_own(usable, folder, cell):
             for link in usable:
                 self._put_safely(link, self._for_repository(link, folder, cell.line), cell)
             return
@@ -466,7 +609,8 @@ class _Page:
                 for link in usable:
                     self._put_safely(link, folder, cell)
                 return
-            self._put_safely(first, folder, cell)
+            named = self._named(cell, (), self.section.unpacks)
+            self._put_safely(first, folder, cell, named if first.has_many else Named())
             if others:
                 why = t(
                     "it can be had from elsewhere as well: add it as a mirror if it is the same"
@@ -475,8 +619,13 @@ class _Page:
             return
         self._wait(cell, usable, self.section.folders)
 
-    def _each_its_own(self, links: Sequence[Link], folder: str) -> bool:
-        """Whether repositories are listed below a sentence that names a folder for many."""
+    def _each_its_own(self, links: Sequence[Link], folder: str, cell: Cell) -> bool:
+        """Whether repositories are listed below a sentence that names a folder for many, and no
+        tree draws folders for them."""
+        labels = {link: label for link in links for label, a in cell.links if link.of(a)}
+        waiting = [Waiting(link, labels.get(link, ""), Named(), cell.line) for link in links]
+        if page_trees.draws_folder(self.trees, waiting):
+            return False
         whole = all(link.repo and not link.is_file for link in links)
         many = CONTAINER.fullmatch(posixpath.basename(folder))
         return whole and bool(many) and folder == self.intro
@@ -488,7 +637,8 @@ class _Page:
         for link in links:
             label = next((text for text, address in cell.links if link.of(address)), "")
             before = re.split(r"[:：]", cell.text)[0] if re.search(r"[:：]", cell.text) else ""
-            self.waiting.append(Waiting(link, label, named, cell.line, folder, before))
+            codes = tuple(code for code in cell.codes if not page_names.is_file(code))
+            self.waiting.append(Waiting(link, label, named, cell.line, folder, before, codes=codes))
 
     def _brought(self, link: Link) -> bool:
         """Whether another part of the page brings all that a link leads to."""
@@ -496,9 +646,24 @@ class _Page:
             link.repo and link.path and not link.is_file
         )
 
-    def _put_safely(self, link: Link, folder: str, cell: Cell) -> None:
+    def _put_as_drawn(self, link: Link, links: Sequence[Link], cell: Cell) -> bool:
+        """Put a link's file, or the files that its sentence names, where a tree shows them."""
+        names: tuple[str, ...] = tuple(filter(None, [own_name(link, cell.links)]))
+        if link.has_many and len(links) == 1:
+            names = page_names.of_cell(cell).files
+        paths = [page_trees.highest(self.drawn, name) for name in names if "\0" not in name]
+        if not paths or len(paths) != len(names) or not all(paths):
+            return False
+        if any(page_repos.covering(self.tree, path, link) for path in paths):
+            return False
+        for name, path in zip(names, paths, strict=True):
+            one = Named() if name == link.name else Named((name,))
+            self._put_safely(link, posixpath.dirname(path), cell, one)
+        return True
+
+    def _put_safely(self, link: Link, folder: str, cell: Cell, named: Named | None = None) -> None:
         try:
-            self._put(link, Named(), folder, cell.line, self.section.unpacks)
+            self._put(link, named or Named(), folder, cell.line, self.section.unpacks)
         except Unreadable as why:
             self.tree.remark(cell.line, why.args[0], cell.text)
 
@@ -579,11 +744,6 @@ class _Page:
 
 def _line(token: Token) -> int:
     return (token.map or [0])[0] + 1
-
-
-def _anchor(title: str) -> str:
-    """The address of a heading within its page."""
-    return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title.strip().lower()))
 
 
 def _is_renamed(name: str, saved: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -33,8 +34,8 @@ class Opened:
     inside: bool
     address: str = ""  # of a page that was asked for
 
-    def where(self, base: str, folder: str) -> Where:
-        """What its reader must know besides the text."""
+    def where(self, base: str, folder: str, beside: Iterable[str] = ()) -> Where:
+        """What its reader must know besides the text; `beside` are documents that are read too."""
         return Where(
             self.path,
             self.inside,
@@ -42,7 +43,13 @@ class Opened:
             base or self.address,
             folder,
             self._sibling,
+            self._has_folder,
+            frozenset(beside),
         )
+
+    def _has_folder(self, path: str) -> bool:
+        """Whether the project has a folder."""
+        return (self.root / path).is_dir()
 
     def _sibling(self, path: str) -> str:
         """A text of the project, "" for what cannot be read."""

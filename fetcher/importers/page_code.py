@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from fetcher.i18n import t
 from fetcher.importers.document_paths import join
-from fetcher.importers.origins import of_file
+from fetcher.importers.origins import Place, of_file, of_repo
 from fetcher.importers.page_paths import PagePaths
 from fetcher.importers.programs import BY_HAND
 from fetcher.importers.target_tree import RepoOrigin, TargetTree
@@ -48,12 +49,14 @@ _EXAMPLE = re.compile(
 
 
 class PageCode:
-    """Reads the code of one page into its tree."""
+    """Reads the code of one page into its tree. `chosen` gets the folders that it puts something
+    into, and where that comes from."""
 
-    def __init__(self, tree: TargetTree, paths: PagePaths) -> None:
+    def __init__(self, tree: TargetTree, paths: PagePaths, chosen: list[tuple[str, Place]]) -> None:
         self._tree = tree
         self._paths = paths
         self._used: list[RepoOrigin] = []  # what examples load
+        self._chosen = chosen
 
     def read_line(self, code: str, line: int, folders: list[str]) -> None:
         """Read what a sentence says to run, if that may download; else do nothing."""
@@ -62,11 +65,26 @@ class PageCode:
 
     def read(self, text: str, language: str, line: int, folders: list[str]) -> None:
         """Read a block; `folders` are those that its section names."""
+        before = len(self._tree.repos), set(self._tree.files), len(self._tree.unpacked)
         if language in {"python", "py", "python3"}:
             if _PYTHON.search(text):
                 self._python(text, line)
         elif language in _SHELL or (not language and _BRINGS.search(text)):
             self._shell(text, line, folders)
+        self._note(*before)
+
+    def _note(self, repos: int, files: set[str], unpacked: int) -> None:
+        """Note where code has put something since there was so much."""
+        tree = self._tree
+        self._chosen += [(folder, of_repo(repo)) for folder, repo in tree.repos[repos:]]
+        self._chosen += [
+            (posixpath.dirname(path), of_file(origin)[0])
+            for path, origin in tree.files.items()
+            if path not in files
+        ]
+        self._chosen += [
+            (item.folder, of_file(item.archive)[0]) for item in tree.unpacked[unpacked:]
+        ]
 
     def _python(self, text: str, line: int) -> None:
         """A block of Python. Examples load models besides: what they load comes by the Hub's

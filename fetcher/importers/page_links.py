@@ -6,17 +6,26 @@ import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fetcher.fs.patterns import expand
 from fetcher.i18n import t
-from fetcher.importers.addresses import HUB_HOSTS, clean_address, file_name, hub_repository
+from fetcher.importers.addresses import (
+    HUB_HOSTS,
+    KAGGLE,
+    ZENODO,
+    clean_address,
+    file_name,
+    hub_repository,
+    modelscope_repository,
+)
 from fetcher.importers.document_paths import Unreadable, is_pattern, join
-from fetcher.importers.page_names import Named
+from fetcher.importers.page_names import Named, is_file
 from fetcher.importers.programs import drive_address
 from fetcher.importers.target_tree import ARCHIVES, FileOrigin, HubFile, RepoOrigin, TargetTree
 
 _DRIVE = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
+_STUDIO = re.compile(r"modelscope\.cn/(studios|docs|home|topic)\b")
 _SHARES = re.compile(
     r"(1drv\.ms|onedrive\.live\.com|sharepoint\.com|dropbox\.com|civitai\.com|zenodo\.org|figshare\.com|modelscope\.cn)$"
 )
@@ -56,11 +65,18 @@ class Link:
     title: str = ""
     digest: str = ""
     written: str = ""  # the address as the page has it
+    hub: str = "huggingface"
 
     @property
     def is_archive(self) -> bool:
         """Whether its name is that of an archive."""
         return bool(ARCHIVES.search(self.name))
+
+    @property
+    def has_many(self) -> bool:
+        """Whether it leads to several files, of which a sentence may name those that are wanted."""
+        whole = self.repo and not self.is_file
+        return bool(whole or self.github or ZENODO.fullmatch(self.address))
 
     def of(self, address: str) -> bool:
         """Whether it was made of this address of the page."""
@@ -103,6 +119,7 @@ class Link:
                 patterns,
                 count=named.count,
                 title=self.title,
+                hub=self.hub,
                 drawn=True,
             )
             tree.put_repo(folder, _joined_with(tree, folder, repo))
@@ -112,7 +129,13 @@ class Link:
     ) -> None:
         for name, target in pairs:
             repo = RepoOrigin(
-                self.repo, line, self.kind, self.revision, self.path, title=self.title
+                self.repo,
+                line,
+                self.kind,
+                self.revision,
+                self.path,
+                title=self.title,
+                hub=self.hub,
             )
             tree.put(join(folder, posixpath.basename(target)), HubFile(repo, name))
 
@@ -132,6 +155,15 @@ class Link:
             )
 
     def _of_address(self, tree: TargetTree, named: Named, folder: str, line: int) -> None:
+        members = [_member(self.address, name.partition("\0")[0]) for name in named.files]
+        if members and all(members):
+            for name, address in zip(named.files, members, strict=True):
+                own, _, saved = name.partition("\0")
+                found = FileOrigin(address, line, own, title=self.title)
+                tree.put(join(folder, posixpath.basename(saved or own)), found)
+            return
+        if KAGGLE.match(self.address):
+            named = Named()  # what its one archive holds is what the dataset lists
         if len(named.files) > 1:
             raise Unreadable(t("one address, and {count} files", count=len(named.files)))
         name = _only(named, self.name)
@@ -166,6 +198,20 @@ def _joined_with(tree: TargetTree, folder: str, repo: RepoOrigin) -> RepoOrigin:
     return repo
 
 
+def _member(address: str, name: str) -> str:
+    """The address of one file of a record or dataset whose page this is, "" for another page."""
+    if is_pattern(name) or not name:
+        return ""
+    if found := ZENODO.fullmatch(address):
+        return f"https://zenodo.org/records/{found[1]}/files/{quote(name)}"
+    packs = ARCHIVES.search(name)  # Kaggle packs all of it for those who load it down by hand
+    return (
+        f"{address.partition('?')[0]}?select={quote(name)}"
+        if KAGGLE.match(address) and not packs
+        else ""
+    )
+
+
 def is_download(address: str) -> bool:
     """Whether an address may bring a file or repository, rather than a page to read."""
     try:
@@ -176,17 +222,18 @@ def is_download(address: str) -> bool:
     segments = [part for part in parts.path.split("/") if part]
     if host in HUB_HOSTS:
         first = segments[0] if segments else ""
+        if first == "spaces":  # an application, but for its files
+            return segments[3:4] in (["tree"], ["blob"], ["resolve"], ["raw"])
         return len(segments) >= 2 and first not in {
             "docs",
             "papers",
             "blog",
-            "spaces",
             "collections",
             "learn",
             "join",
         }
-    if host in _DRIVE or _SHARES.search(host):
-        return True
+    if host in _DRIVE or _SHARES.search(host) or KAGGLE.match(address):
+        return not _STUDIO.search(address)
     if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
         return (
             "releases" in segments
@@ -197,12 +244,24 @@ def is_download(address: str) -> bool:
     return bool(WEIGHTS.search(parts.path)) or bool(WEIGHTS.search(parts.query))
 
 
-def brings(label: str, address: str) -> bool:
-    """The same, for a link whose label may be the file's own name, whatever its suffix is."""
-    name = label.strip()
-    named = re.fullmatch(r"[\w.+-]+\.[A-Za-z]\w{1,11}", name) and not _READ.search(name)
+def brings(label: str, address: str, words: Sequence[str] = ()) -> bool:
+    """The same, for a link whose label may be the file's own name, whatever its suffix is, or
+    whose sentence has a path among its `words` that ends in that name."""
+    if is_download(address):
+        return True
     bare = address.partition("?")[0].partition("#")[0]
-    return is_download(address) or bool(named and bare.endswith(f"/{name}"))
+    name = bare.rpartition("/")[2]
+    if not re.fullmatch(r"[\w.+-]+\.[A-Za-z]\w{1,11}", name) or _READ.search(name):
+        return False
+    return name == label.strip() or any(
+        "://" not in word and word.endswith(f"/{name}") for word in words
+    )
+
+
+def own_name(link: Link, labels: Sequence[tuple[str, str]]) -> str:
+    """The name of a link's file: of its address, else the label that is one."""
+    words = (label.strip() for label, address in labels if link.of(address))
+    return link.name or next((word for word in words if is_file(word)), "")
 
 
 def _is_raw(host: str, segments: Sequence[str]) -> bool:
@@ -236,6 +295,8 @@ def _link_of(address: str, around: str) -> Link | None:
     )
     if host in HUB_HOSTS:
         return _hub(address, segments)
+    if repo := modelscope_repository(address):
+        return Link(address, 2, repo=repo, hub="modelscope")
     if host in {"github.com", "www.github.com", "raw.githubusercontent.com"}:
         return _github(address, host, segments, around)
     if host in _DRIVE:

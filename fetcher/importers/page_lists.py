@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fetcher.importers import page_cells
@@ -29,12 +30,20 @@ _NEAR = 20  # items between a link and what is said of it
 _PLACED = re.compile(rf"\s*(?:[-*•]\s*)?(?:{WHERE}|{NAME})\s*[:：]\s*\S", re.IGNORECASE)
 
 
+def is_placed(cell: Cell) -> bool:
+    """Whether a line says where its record's file goes, or what it is called."""
+    return bool(_PLACED.match(cell.text))
+
+
 def records(
-    tokens: Sequence[Token], is_download: Callable[[str], bool]
+    tokens: Sequence[Token],
+    is_download: Callable[[str], bool],
+    goes_on: Callable[[Cell, Cell], bool] = lambda _one, _next: False,
 ) -> dict[int, tuple[Cell, ...]]:
     """Pieces of text by index: what list items after or below a link say of it.
 
-    A piece that belongs to another one is there with nothing of its own.
+    A piece that belongs to another one is there with nothing of its own. `goes_on` tells of two
+    items in a row whether the second one is the next step for what the first one links.
     """
     found: dict[int, tuple[Cell, ...]] = {}
     lines = _items(tokens)
@@ -45,12 +54,17 @@ def records(
     order = list(lines)
     for position, index in enumerate(order):
         _, _, cell = lines[index]
-        if linked[index] or cell.addresses() or not _PLACED.match(cell.text):
+        if linked[index] or cell.addresses() or not is_placed(cell):
             continue
         owner = _owner(order, position, lines, linked)
         if owner is not None:
             found[owner] = (*found.get(owner, ()), cell)
             found.setdefault(index, ())
+    for index, after in pairwise(order):
+        (_, where, cell), (_, there, later) = lines[index], lines[after]
+        alone = linked[index] and not linked[after] and not found.keys() & {index, after}
+        if alone and where and where == there and goes_on(cell, later):
+            found[index], found[after] = (later,), ()
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,13 @@ from fetcher.importers.page_cells import Cell
 RENAMED = re.compile(r"🔄|→|->|renamed?\s+(?:it\s+)?to|이름\s*변경", re.IGNORECASE)
 _FILES = re.compile(
     r"(?<![\w./-])((?:[\w.+@=-]{1,60}/){0,9}(?:[\w+@=*{}-][\w.+@=*{},-]{0,99})\.[A-Za-z][A-Za-z0-9_]{0,14})(?![\w/])"
+)
+# A file's own name beside the one that it gets: `a.pth` 🔄 (original name: `b.pth`).
+_ORIGINAL = re.compile(
+    r"(?:(?:원래|기존)\s?(?:파일\s?)?(?:이름|명)|\boriginal(?:ly)?\s(?:file\s?)?named?"
+    r"|原(?:始)?(?:文件)?名称?|元の(?:ファイル)?名前?)\s?(?:[:：]|은|는|is|was|为|是|は)?\s?[`\"'“]?"
+    r"([\w+-][\w.+-]{0,120}\.[A-Za-z]\w{0,14})(?![\w.]*\w)",
+    re.IGNORECASE,
 )
 _LONGEST = 255  # characters that a file's name may have
 _COUNT = re.compile(
@@ -52,10 +60,10 @@ class Named:
 
 def of_cell(cell: Cell) -> Named:
     """What a cell says of files."""
-    codes = [code for code in cell.codes if _is_file(code)]
-    names = codes or [name for name in _FILES.findall(_without_links(cell)) if _is_file(name)]
+    codes = [code for code in cell.codes if is_file(code)]
+    names = codes or [name for name in _FILES.findall(_without_links(cell)) if is_file(name)]
     if not names:
-        names = [label.strip() for label, _ in cell.links if _is_file(label.strip())]
+        names = [label.strip() for label, _ in cell.links if is_file(label.strip())]
     names = list(dict.fromkeys(name.removeprefix("./") for name in names))
     found = Named(count=_count(cell.text), renamed=bool(RENAMED.search(cell.text)))
     if found.renamed and (
@@ -66,6 +74,10 @@ def of_cell(cell: Cell) -> Named:
         )
     ):
         return Named((f"{pair[1]}\0{pair[2]}",), None, True)
+    own = original_name(cell.text)
+    saved = [name for name in names if name != own]
+    if own and len(saved) == 1:
+        return Named((f"{own}\0{saved[0]}",), None, True)
     if series := _series(cell.text, names):
         found.files, found.partial = series, bool(found.count and _size(series[0]) != found.count)
         if found.partial:
@@ -75,7 +87,14 @@ def of_cell(cell: Cell) -> Named:
     return found
 
 
-def _is_file(text: str) -> bool:
+def original_name(text: str) -> str:
+    """The name that a file has at its source, as a note says it; "" for none."""
+    found = _ORIGINAL.search(text)
+    return found[1] if found else ""
+
+
+def is_file(text: str) -> bool:
+    """Whether a word is the name of a file."""
     name = text.strip().rpartition("/")[2]
     return bool(
         name
@@ -90,7 +109,7 @@ def _is_file(text: str) -> bool:
 def _without_links(cell: Cell) -> str:
     text = cell.text
     for label, _ in cell.links:
-        text = text.replace(label, " ") if not _is_file(label) else text
+        text = text.replace(label, " ") if not is_file(label) else text
     return re.sub(r"https?://\S+", " ", text)
 
 
@@ -121,7 +140,9 @@ def _numbered(name: str, text: str) -> str:
     if not found:
         return name
     variable = found[1] or found[2]
-    values = re.search(rf"\b{re.escape(variable)}\s*(?:=|:|∈|in)\s*[\[({{]?\s*([\w.,~…\s-]+)", text)
+    values = re.search(
+        rf"\b{re.escape(variable)}\s*(?:=|:|∈|in)\s*[\[({{]?\s*([A-Za-z0-9_.,~…\s-]+)", text
+    )
     if not values:
         return name
     numbers = [
@@ -154,3 +175,15 @@ def _count(text: str) -> int | None:
     if number.endswith("만"):
         return round(float(number[:-1]) * 10_000)
     return int(number)
+
+
+def mended(name: str) -> str:
+    """A name with a slip, as the many repositories that have it write it."""
+    from difflib import get_close_matches
+
+    folder, base = posixpath.split(name)
+    if base in COMMON:
+        return name
+    alike = [item for item in COMMON if abs(len(item) - len(base)) <= 1]
+    close = get_close_matches(base, alike, 1, 0.84)
+    return posixpath.join(folder, close[0]) if close else name

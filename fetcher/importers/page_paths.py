@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -40,10 +41,12 @@ class PagePaths:
     """The paths of one page, as they are written and from the project's root.
 
     `root` is the folder below which all of them lie, "" for the project's own; `projects` are the
-    names, in small letters, that the project's folder may have.
+    names, in small letters, that the project's folder may have; `folder` is the page's own within
+    the project.
     """
 
-    def __init__(self, text: str, tokens: Sequence[Token], project: str) -> None:
+    def __init__(self, text: str, tokens: Sequence[Token], project: str, folder: str = "") -> None:
+        self.folder = folder
         self.projects = {project.lower()} | _clones(text)
         self.own = frozenset(self.projects)
         self._title = re.sub(r"\A#+\s*", "", text.lstrip().split("\n")[0])
@@ -71,6 +74,10 @@ class PagePaths:
     def bring_below(self, found: FolderTree) -> None:
         """Bring a tree's paths below the root: the project's own folder is not one of them."""
         root = found.root.strip("./")
+        if root and root == posixpath.basename(self.folder):  # drawn from the page's own folder on
+            for entry in found.entries:
+                entry.path = join(self.folder, entry.path)
+            return
         if self._is_project(root, found):
             self.projects.add(root.lower())
         if not root or root == self.root or root.lower() in self.projects or root.startswith("<"):
@@ -119,8 +126,7 @@ def _clones(text: str) -> set[str]:
         text,
     )
     title = re.search(r"^#\s+([\w.-]+)\s*$", text, re.M)
-    return {
-        name.lower()
-        for name in (*(found.groups() if found else ()), title[1] if title else None)
-        if name
-    }
+    name = title[1] if title else ""
+    if CONTAINER.fullmatch(name) or _DATA.fullmatch(name):
+        name = ""  # what the page is about
+    return {name.lower() for name in (*(found.groups() if found else ()), name) if name}

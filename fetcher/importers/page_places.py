@@ -21,8 +21,16 @@ PUT = re.compile(
     r"|under|goes|go|cloned?|keep|(?:must|should) be (?:in|at|under)"
     r"|drop|lives?|belongs?|expect(?:s|ed)?|arrange|needs?|requires?|looks? for)\b"
     r"|저장|배치|넣|필요|위치|옮|다운로드|내려\s?받|압축|두세요|둔다|두고|둡니다|놓|복사|이동|받아"
-    r"|放[到入在置]|存放|置于|保存|下载|下載|解压|解壓|移[动到動]|拷贝|复制|複製|放進"
+    r"|[放拷移][到入在置至]|存放|置于|保存|下载|下載|解压|解壓|移[动到動]|拷贝|复制|複製|放進"
     r"|配置|置[いくき]|入れ|ダウンロード|解凍|展開|格納|移動|コピー",
+    re.IGNORECASE,
+)
+# The same, of those that move something.
+_MOVES = re.compile(
+    r"\b(put|place[ds]?|save[ds]?|move[ds]?|stored?|cop(?:y|ied)|extract(?:ed)?|unzip(?:ped)?"
+    r"|unpack(?:ed)?|goes)\b"
+    r"|저장|배치|넣|옮|압축|두세요|둔다|둡니다|복사|이동|[放拷移][到入在置至]|存放|置于|保存到|解压|解壓|拷贝|复制"
+    r"|配置|置[いくき]|入れ|展開|移動|コピー",
     re.IGNORECASE,
 )
 _UNPACKS = re.compile(
@@ -31,7 +39,9 @@ _UNPACKS = re.compile(
 )
 _KEEPS_PACKED = re.compile(
     r"\b(no|not|without|don't|needn't|never)\W+(?:\w+\W+){0,3}"
-    r"(unzip|untar|unpack|extract|decompress)",
+    r"(unzip|untar|unpack|extract|decompress)"
+    r"|압축[^.\n]{0,12}(불필요|필요\s?없|않|없이|말고|지\s?마)|(不(需要?|用|必|要)|无需|無需)[^。\n]{0,6}解[压壓]"
+    r"|(解凍|展開)[^。\n]{0,6}(不要|しない|せず)",
     re.IGNORECASE,
 )
 # A folder that a sentence names without marking it as code.
@@ -39,22 +49,37 @@ _PLAIN_FOLDER = re.compile(
     r"(?:\b(?:in|into|to|under|inside|at)\s+|(?<!에)에\s?|[到在至]\s?)(?:the\s+|your\s+)?[\"'“‘]?"
     r"(\.\.?/[\w./-]*[\w/]|[A-Za-z0-9_-]+(?:/[A-Za-z0-9_.-]+)*/)(?=[\s,.;:()\"'”’。，目]|$)"
     r"|(?<![\w./-])([A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)+/?)\s?"
-    r"(?:폴더|디렉토리|디렉터리|에\b|目录|目錄|文件夹|資料夾|フォルダ|ディレクトリ|に)"
+    r"(?:폴더|디렉토리|디렉터리|에\b|目录|目錄|文件夹|資料夾|フォルダ|ディレクトリ|に|下(?![载載]))"
 )
 # One that it calls a folder, by a word that folders for weights and data have.
 _NAMED_FOLDER = re.compile(
     r"\b(?:in|into|to|under|inside)\s+(?:the\s+|your\s+)?[\"'“‘]?"
     r"((?:pre-?trained[_-]?)?(?:weights|checkpoints|ckpts|models)|datasets|assets|checkpoint|data)"
     r"[\"'”’]?\s+(?:folder|directory|dir)\b"
-    r"|(?<![\w./-])([A-Za-z0-9_-]+)\s?(?:폴더|디렉토리|디렉터리|目录|文件夹|フォルダ)",
+    r"|(?<![\w./-])([A-Za-z0-9_-]+)\s?(?:폴더|디렉토리|디렉터리|目录|文件夹|フォルダ)"
+    r"|[到至入]\s?(?:本?项目(?:根目录)?[的下]\s?)?([A-Za-z0-9_-]+)\s?[下中里](?![载載])",
+    re.IGNORECASE,
+)
+# The top of the project itself.
+_PROJECT_ROOT = re.compile(
+    r"\b(?:in|into|to|at|under)\s+the\s+(?:project(?:'s)?\s+root|repo(?:sitory)?(?:'s)?\s+root"
+    r"|root\s+(?:folder|directory|dir)?\s?of\s+(?:the|this)\s+(?:project|repo(?:sitory)?))\b"
+    r"|(?:프로젝트|저장소|리포지토리|레포)의?\s?(?:루트|최상위)(?:\s?(?:디렉토리|디렉터리|폴더|경로))?\s?에"
+    r"|(?:项目|仓库)的?根目录|(?:プロジェクト|リポジトリ)の?\s?(?:直下|ルート)(?:ディレクトリ|フォルダ)?\s?に",
     re.IGNORECASE,
 )
 _BESIDE = (
     r"(?:in|to|into|under|inside|below|at)\s+(?:the\s+|a\s+|your\s+)?"
     r"(?:(?:folder|directory|dir)\s+)?(?:named\s+|called\s+)?[`\"']?{0}(?![\w.])"
+    r"|\b(?:folder|directory)\s+(?:named\s+|called\s+)?[`\"']?{0}(?![\w.])"
     r"|{0}[`\"']?\s*(?:folder|directory|dir\b|디렉토리|디렉터리|폴더|에\b|로\b|아래|안에|밑에"
     r"|目录|目錄|文件夹|資料夾|中|里|下|フォルダ|ディレクトリ|に|へ|以下|の中)"
     r"|(?:到|在|至|于|入)\s*[`\"']?{0}(?![\w.])"
+)
+# A folder whose files are used: it lies at their source.
+_TAKEN_FROM = (
+    r"{0}[`\"']?\s?(?:폴더|디렉토리|디렉터리)?의\s?(?:파일|내용)|\b(?:files?|contents?)\s+(?:of|in)\s+(?:the\s+)?{0}(?![\w.])"
+    r"|{0}[`\"']?\s?(?:目录|文件夹)?(?:中|里)?的(?:文件|内容)|{0}[`\"']?\s?(?:フォルダ)?の(?:ファイル|中身)を使"
 )
 _PATH = r"[`\"'“]?([\w.~{}-]*[\w{}-](?:/[\w.{}-]+)*\.[A-Za-z][\w]{0,11})[`\"'”]?(?![\w/])"
 # A folder or file, marked or not, that ends there.
@@ -103,7 +128,9 @@ def stated(cell: Cell, below: Callable[[str], str]) -> Stated | None:
     """
     text = without_addresses(cell)[:_LONGEST]
     arrows = [path for path in _ARROW.findall(text) if _is_path(path)]
-    named = [next(filter(None, groups)) for groups in _SAVED_AS.findall(text)]
+    joined = re.sub(r"\s*\n\s*", " ", text)  # a sentence may go on in the next line
+    saved = _SAVED_AS.findall(text) or (_SAVED_AS.findall(joined) if joined != text else [])
+    named = [next(filter(None, groups)) for groups in saved]
     said = _SAYS_WHERE.findall(text)
     if len(set(said)) == 1:
         names = _SAYS_NAME.findall(text)
@@ -204,7 +231,10 @@ def folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
     if not PUT.search(text):
         return []
     found = []
-    called = [f"{a or b}/" for a, b in _NAMED_FOLDER.findall(text)]
+    for label, _ in cell.links:  # `[Drive folder](…)` is where something comes from
+        if label.strip():
+            text = re.sub(rf"(?<![\w./-]){re.escape(label)}(?![\w/])", " ", text, count=1)
+    called = [f"{a or b or c}/" for a, b, c in _NAMED_FOLDER.findall(text)]
     plain = [a or b + "/" for a, b in _PLAIN_FOLDER.findall(text)]
     for code in [*cell.codes, *plain, *called]:
         # `models/<name>`: each in a folder of its own there
@@ -212,16 +242,38 @@ def folders_of(cell: Cell, below: Callable[[str], str]) -> list[str]:
         if len(path) > _LONGEST or not re.fullmatch(r"[\w./-]+", path) or "://" in path:
             continue
         last = posixpath.basename(path.rstrip("/"))
+        if last == path.rstrip("/") and _is_taken_from(last, cell.text):
+            continue
         if (
             path.endswith("/")
             or ("/" in path and "." not in last)
-            or ("." not in last and re.search(_BESIDE.format(re.escape(path)), cell.text, re.I))
+            or ("." not in last and _is_beside(path, cell.text))
         ):
             try:
                 found.append(below(path))
             except Unreadable:
                 continue
     return list(dict.fromkeys(found))
+
+
+def _is_beside(name: str, text: str) -> bool:
+    """Whether a sentence calls a bare name a folder that something goes into."""
+    return bool(re.search(_BESIDE.format(re.escape(name)), text, re.IGNORECASE))
+
+
+def _is_taken_from(name: str, text: str) -> bool:
+    """Whether a sentence uses the files of a folder, so that it lies at their source."""
+    return bool(re.search(_TAKEN_FROM.format(re.escape(name)), text, re.IGNORECASE))
+
+
+def moves(cell: Cell) -> bool:
+    """Whether a sentence says in so many words that something is put somewhere."""
+    return bool(_MOVES.search(without_addresses(cell)))
+
+
+def is_at_root(cell: Cell) -> bool:
+    """Whether a sentence puts something at the top of the project."""
+    return moves(cell) and bool(_PROJECT_ROOT.search(without_addresses(cell)))
 
 
 def folder_alone(cell: Cell, below: Callable[[str], str]) -> str | None:

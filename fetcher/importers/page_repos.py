@@ -10,8 +10,9 @@ from fetcher.i18n import t
 from fetcher.importers import page_names, page_trees
 from fetcher.importers.document_paths import is_pattern
 from fetcher.importers.folder_trees import FolderTree
+from fetcher.importers.origins import Place, of_repo
 from fetcher.importers.page_links import Link
-from fetcher.importers.target_tree import TargetTree
+from fetcher.importers.target_tree import HubFile, TargetTree
 
 
 def covering(tree: TargetTree, path: str, link: Link) -> str:
@@ -24,7 +25,7 @@ def covering(tree: TargetTree, path: str, link: Link) -> str:
 
 def fill_from_trees(trees: Sequence[FolderTree], tree: TargetTree) -> None:
     """The files that a tree shows in a repository's folder are those that are wanted."""
-    for index, (folder, repo) in enumerate(tree.repos):
+    for index, (folder, repo) in reversed(list(enumerate(tree.repos))):
         if not repo.drawn or repo.files:
             continue
         shown = [e for e in page_trees.drawn(trees) if folder and e.path.startswith(folder + "/")]
@@ -34,15 +35,41 @@ def fill_from_trees(trees: Sequence[FolderTree], tree: TargetTree) -> None:
         names = []
         for entry in shown:
             name = entry.path[len(folder) + 1 :]
-            right = _mended(name)
+            own = page_trees.own_path(entry)
+            if page_trees.is_copy(entry):
+                continue
+            if own != posixpath.basename(name):
+                path = posixpath.join(posixpath.dirname(name), own)
+                tree.files[entry.path] = HubFile(replace(repo, count=None, drawn=False), path)
+                continue
+            right = page_names.mended(name)
             if right != name:
                 tree.remark(entry.line, t("{name} is taken to be {right}", name=name, right=right))
             names.append(right)
-        if not any(is_pattern(name) for name in names):
+        if names and not any(is_pattern(name) for name in names):
             tree.repos[index] = (
                 folder,
                 replace(repo, files=tuple(dict.fromkeys(names)), count=None),
             )
+        elif not names:
+            del tree.repos[index]
+
+
+def leave_out_chosen(tree: TargetTree, chosen: Sequence[tuple[str, Place]]) -> None:
+    """Of a repository that the text links as a whole, only what code or a list chooses of it.
+
+    `chosen` are the folders that they put something into, and where it comes from.
+    """
+    tree.repos[:] = [
+        (folder, repo)
+        for folder, repo in tree.repos
+        if repo.files
+        or not repo.drawn
+        or not any(
+            place == of_repo(repo) and (where + "/").startswith(folder + "/")
+            for where, place in chosen
+        )
+    ]
 
 
 def part_rivals(tree: TargetTree) -> None:
@@ -65,15 +92,3 @@ def part_rivals(tree: TargetTree) -> None:
         tree.remark(repo.line, why)
         tree.cached.append(replace(repo, optional=True))
     tree.repos[:] = kept
-
-
-def _mended(name: str) -> str:
-    """A name with a slip, as the many repositories that have it write it."""
-    from difflib import get_close_matches
-
-    folder, base = posixpath.split(name)
-    if base in page_names.COMMON:
-        return name
-    alike = [item for item in page_names.COMMON if abs(len(item) - len(base)) <= 1]
-    close = get_close_matches(base, alike, 1, 0.84)
-    return posixpath.join(folder, close[0]) if close else name

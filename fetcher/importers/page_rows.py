@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from fetcher.importers.page_cells import Cell, Table
 from fetcher.importers.page_links import WEIGHTS, Link, is_download, link_of
 from fetcher.importers.page_lists import WHERE
 from fetcher.importers.page_names import Named
+from fetcher.importers.page_places import folders_of, moves, stated, topmost
 
 # The columns of a table by what they hold: link, folder, file, saved, name, digest.
 Columns = dict[str, list[int]]
@@ -26,8 +27,8 @@ _LINK = re.compile(
     re.I,
 )
 FOLDER = re.compile(
-    r"저장|디렉토리|디렉터리|경로|폴더|위치|目录|路径|位置|存放|フォルダ|パス|保存先|配置|director|folder|\bpath\b|location|destination|save|place|put|target|\bdir\b"
-    r"|goes (to|in)|넣을 곳|둘 곳",
+    r"저장|디렉토리|디렉터리|경로|폴더|위치|目录|路径|位置|存放|フォルダ|パス|保存先|配置|director|folder|\bpath\b|location|destination|\bsav(e|ed|es|ing)\b|\bplac|\bput\b|target|\bdir\b"
+    r"|goes (to|in)|넣을 곳|둘 곳|배치(?!\s?(?:크기|사이즈|size))",
     re.I,
 )
 _FILE = re.compile(r"파일|文件|ファイル|file|checkpoint|weight|\bckpt\b|가중치", re.I)
@@ -38,8 +39,9 @@ _BARE_NAME = re.compile(
 _DIGEST = re.compile(r"sha-?256|md5|checksum|hash|해시", re.I)
 # What a file is called in the project, beside a column of its own names.
 _SAVED = re.compile(
-    r"저장(할|될)?\s?(파일|이름)|변경\s?(후|된)|바꿀|새\s?(이름|파일)|rename|saved?[ -]as"
-    r"|(local|target|new|saved?)[ -](file)?[ -]?name|重命名|保存(名|文件名|为)|変更後|リネーム",
+    r"저장(할|될)?\s?(시\s?)?(파일|이름)|변경\s?(후|된|할|될)|바꿀|새\s?(이름|파일)|rename"
+    r"|saved?[ -]as|(local|target|new|saved?)[ -](file)?[ -]?name|重命名|改名"
+    r"|保存(名|文件名|为|時の名前)|変更後|リネーム",
     re.IGNORECASE,
 )
 _DOWNLOADS = re.compile(
@@ -57,14 +59,19 @@ _COMPANION = re.compile(r"\.(json|ya?ml|txt|index|data|bin|param|prototxt|caffem
 _RECORD = re.compile(r"\blogs?\b|\.log|tensorboard|metrics|results?\b|curve", re.IGNORECASE)
 _CONFIG = re.compile(r"config|cfg", re.IGNORECASE)
 
-# What a model was made from, and a link's own column.
-_BASE = re.compile(
-    r"원본|기반|베이스|원 모델|\bbase\b|original|backbone"
+# What a model was made from, or is trained by, and a link's own column.
+_BESIDES = re.compile(
+    r"^\W*(config\w*|cfg|logs?|code|papers?|설정|로그|코드|논문|配置文件|日志|论文|設定|ログ)\W*$"
+    r"|원본|기반|베이스|원 모델|\bbase\b|original|backbone"
     r"|(tuned|trained|derived) from|teacher|基座|基础|ベース",
     re.IGNORECASE,
 )
+_WIDEST = 50  # columns that are looked at
+_SURE = re.compile(
+    r"\.(zip|tar|tgz|tar\.\w+|7z|pth?|ckpt|safetensors|bin|onnx|gguf|h5|pkl|npz)$", re.IGNORECASE
+)
 _SAYS_LINK = re.compile(r"링크|주소|다운로드|출처|link|url|download|source", re.IGNORECASE)
-_PLACE = re.compile(r"[\w./{}~$-]+")
+_PLACE = re.compile(r"(?![\d.]+$)[\w./{}~$-]+")
 
 
 class Row:
@@ -111,7 +118,7 @@ class Row:
         """
         for cell in self.cells("folder"):
             codes = [code for code in cell.codes if _PLACE.fullmatch(code)]
-            first = re.match(r"\s*([\w./{}~$-]+)", cell.text)
+            first = re.match(r"\s*((?![\d.]+\s*$)[\w./{}~$-]+)", cell.text)
             plain = first[1] if first and ("/" in first[1] or cell.text.strip() == first[1]) else ""
             folder = (codes or [plain])[0]
             if not folder or (not cell.codes and any(address for _, address in cell.links)):
@@ -208,6 +215,23 @@ class Row:
                     seen.add(other.name)
                     yield other
 
+    def references(self) -> list[Cell]:
+        """The cells that may refer to where its placement is described."""
+        return [*self.cells("folder"), *self.cells("file")]
+
+    def described(self, named: Named, below: Callable[[str], str]) -> tuple[str | None, Named]:
+        """(the one folder that a sentence in one of its cells names, None for none; its files)."""
+        for cell in self.row:
+            folders = topmost(folders_of(cell, below))
+            if len(folders) != 1 or not moves(cell):
+                continue
+            target = stated(cell, below)
+            own = named.files[0] if len(named.files) == 1 else ""
+            if target and target.name and "\0" not in own and target.name != own:
+                named = Named((f"{own}\0{target.name}" if own else target.name,), renamed=True)
+            return folders[0], named
+        return None, named
+
     def gap(self, named: Named) -> str:
         """Why a row without a link brings nothing, "" where nothing is missed."""
         shares = ("baidu", "quark", "pan.")
@@ -237,7 +261,7 @@ def columns_of(table: Table) -> Columns:
             and not links
             and not (
                 _FILE.search(text)
-                and not re.search(r"위치|경로|path|director|folder|location", text, re.I)
+                and not re.search(r"위치|경로|배치|path|director|folder|location", text, re.I)
             )
         ):
             kind = "folder"
@@ -259,12 +283,29 @@ def columns_of(table: Table) -> Columns:
         # "Target: Phone" is no folder where another column has paths.
         paths = [i for i in folders if any(_is_place(row[i]) for row in table.rows if i < len(row))]
         found["folder"] = paths or list(folders)
-    if "file" not in found:
-        for index in found.get("name", []):
-            if any(page_names.of_cell(row[index]).files for row in table.rows if index < len(row)):
-                found["file"] = [index]
-                break
+    if "file" not in found and (names := _column_of_names(table, found)) is not None:
+        found["file"] = [names]
     return found
+
+
+def _column_of_names(table: Table, found: Columns) -> int | None:
+    """The column that names files where none is called so; None for none."""
+    for index in found.get("name", []):
+        if any(page_names.of_cell(row[index]).files for row in table.rows if index < len(row)):
+            return index
+    used = {index for indexes in found.values() for index in indexes}
+    others = (i for i in range(min(len(table.header), _WIDEST)) if i not in used)
+    return next((index for index in others if _names_weights(table, index)), None)
+
+
+def _names_weights(table: Table, index: int) -> bool:
+    """Whether a column of another kind names files to fetch: "open, `scans.zip`"."""
+    return any(
+        _SURE.search(code) and page_names.is_file(code)
+        for row in table.rows
+        if index < len(row)
+        for code in row[index].codes
+    )
 
 
 def _is_place(cell: Cell) -> bool:
@@ -272,11 +313,12 @@ def _is_place(cell: Cell) -> bool:
 
 
 def _without_bases(table: Table, found: Columns) -> None:
-    """Columns that link what a model was made from bring nothing where another one has links."""
+    """Columns that link what a model was made from, its configuration or its log bring nothing
+    where another one has links."""
     bases = [
         index
         for index in found.get("link", ())
-        if _BASE.search(table.header[index].text)
+        if _BESIDES.search(table.header[index].text)
         and not _SAYS_LINK.search(table.header[index].text)
     ]
     others = [index for index in found.get("link", ()) if index not in bases]

@@ -11,11 +11,20 @@ from fetcher.i18n import t
 from fetcher.importers.document_paths import Unreadable, is_pattern
 from fetcher.importers.folder_trees import Entry, FolderTree
 from fetcher.importers.page_links import WEIGHTS, Link, is_download, link_of
-from fetcher.importers.page_names import Named
+from fetcher.importers.page_names import Named, original_name
 from fetcher.importers.page_places import says_unpack
 from fetcher.importers.page_rows import HOST
 from fetcher.importers.target_tree import HubFile, TargetTree
 
+# A note of a tree: the file is of this folder at its source, or a copy of another one.
+_FROM = re.compile(
+    r"^(?:(?:downloaded\s+)?from\s+(?:the\s+)?([A-Za-z0-9_.-]{1,120})\s+(?:sub)?(?:folder|directory)"
+    r"|([A-Za-z0-9_.-]{1,120})\s?(?:폴더|디렉토리)?\s?에서\s?(?:다운|내려|받)"
+    r"|从\s?([A-Za-z0-9_.-]{1,120})\s?(?:目录|文件夹)?(?:中|里)?下载"
+    r"|([A-Za-z0-9_.-]{1,120})\s?(?:フォルダ)?からダウンロード)",
+    re.IGNORECASE,
+)
+_COPY = re.compile(r"복사|\bcop(y|ied)\b|拷贝|复制|複製|コピー", re.IGNORECASE)
 _TEXTS = re.compile(r"\.(json|ya?ml|txt|csv|py|md|sh|cfg|toml|ini)$", re.IGNORECASE)
 _MOST_LISTED = 6
 
@@ -34,6 +43,7 @@ class Waiting:
     folder: str | None = None  # below which its sentence or section says that it lies
     before: str = ""  # what stands in front of a colon: `decoder: [OneDrive](…)`; a row's link
     in_row: bool = False  # of a table: a folder must be called as its row is
+    codes: tuple[str, ...] = ()  # what else its sentence names: perhaps a folder
 
     @property
     def words(self) -> set[str]:
@@ -43,6 +53,7 @@ class Waiting:
             self.before,
             self.link.repo.rpartition("/")[2],
             posixpath.basename(self.link.path),
+            *self.codes,
         )
         return {plain for name in names if (plain := _plain(name)) and not HOST.fullmatch(name)}
 
@@ -61,7 +72,7 @@ def drawn(trees: Sequence[FolderTree]) -> Iterator[Entry]:
 def place_by_folders(trees: Sequence[FolderTree], waiting: list[Waiting], tree: TargetTree) -> None:
     """Give links the drawn folder that is called as they are; those without one are remarks."""
     folders = _folders(trees)
-    names = _by_base(trees)
+    names = by_base(trees)
     done = {item for item in waiting if item.link.is_file and _by_name(names, item, tree)}
     done.update(i for i in waiting if i not in done and _by_stem(trees, i, tree))
     done |= _by_notes(trees, [item for item in waiting if item not in done], tree)
@@ -99,6 +110,68 @@ def place_noted(trees: Sequence[FolderTree], tree: TargetTree) -> None:
                 tree.unpack(f"{entry.path}/{link.name}", entry.path, entry.line)
         except Unreadable as why:
             tree.remark(entry.line, why.args[0], entry.address)
+
+
+def draws_folder(trees: Sequence[FolderTree], waiting: Sequence[Waiting]) -> bool:
+    """Whether trees have a folder that is called as one of these links is."""
+    words = {word for item in waiting for word in item.words}
+    return any(_plain(posixpath.basename(path)) in words for path in _folders(trees))
+
+
+def own_path(entry: Entry) -> str:
+    """The path of a drawn file at its source, as its note tells it; else its name."""
+    name = original_name(entry.note) or posixpath.basename(entry.path)
+    found = _FROM.match(entry.note)
+    folder = next(filter(None, found.groups()), "") if found else ""
+    # One of several parts is a folder: `from Hugging Face` or `from x.zip` is none.
+    if not re.search(r"[\d_-]", folder) or "." in folder or HOST.fullmatch(folder):
+        return name
+    return f"{folder}/{name}"
+
+
+def listed_below(trees: Sequence[FolderTree], folder: str) -> tuple[str, ...]:
+    """The files that trees draw below a folder, by their paths from it: `own\0path` for one that is
+    called otherwise at its source. None where not all are drawn."""
+    found = []
+    for entry in drawn(trees):
+        if not entry.path.startswith(folder + "/") or is_copy(entry):
+            continue
+        if "." not in posixpath.basename(entry.path) or is_pattern(entry.path):
+            return ()  # a folder whose content is not drawn
+        path = entry.path[len(folder) + 1 :]
+        own = own_path(entry)
+        name = posixpath.basename(path)
+        found.append(path if own == name else f"{own}\0{path}")
+    some = any(
+        entry.more and (entry.path + "/").startswith(folder + "/")
+        for tree in trees
+        for entry in tree.entries
+    )
+    return () if some else tuple(dict.fromkeys(found))
+
+
+def is_copy(entry: Entry) -> bool:
+    """Whether a note says that a drawn file is a copy of another one."""
+    return bool(_COPY.search(entry.note))
+
+
+def place_copies(trees: Sequence[FolderTree], tree: TargetTree) -> None:
+    """Give copies the origin of the one drawn file that their notes name by folder and name."""
+    every = list(drawn(trees))
+    for entry in every:
+        if not is_copy(entry):
+            continue
+        words = set(re.findall(r"[\w.-]+", entry.note))
+        found = [
+            other.path
+            for other in every
+            if other.path != entry.path
+            and posixpath.basename(other.path) in words
+            and posixpath.basename(posixpath.dirname(other.path)) in words
+        ]
+        origins = [tree.files[path] for path in found if path in tree.files]
+        if len(found) == 1 == len(origins):
+            tree.files[entry.path] = origins[0]
 
 
 def unexplained(trees: Sequence[FolderTree], tree: TargetTree) -> None:
@@ -247,7 +320,8 @@ def _bring(
             name = entry.path[len(folder) + 1 :]
             if is_pattern(name):
                 return False
-            named = Named((f"{name}\0{posixpath.basename(name)}",))
+            own = posixpath.join(posixpath.dirname(name), own_path(entry))
+            named = Named((f"{own}\0{posixpath.basename(name)}",))
             link.put(tree, named, _above(entry), item.line)
         return True
     weights = [entry for entry in files if not _TEXTS.search(entry.path)]
@@ -276,7 +350,7 @@ def _put(link: Link, named: Named, folder: str, line: int, tree: TargetTree) -> 
 
 def _by_name(names: Names, item: Waiting, tree: TargetTree) -> bool:
     """Place a file where a tree shows its name."""
-    path = _highest(names, item.link.name) if item.link.name else ""
+    path = highest(names, item.link.name) if item.link.name else ""
     if not path or _placed(tree, path):
         return False
     return _put(item.link, Named(), posixpath.dirname(path), item.line, tree)
@@ -302,8 +376,8 @@ def _by_stem(trees: Sequence[FolderTree], item: Waiting, tree: TargetTree) -> bo
 def _named_in(names: Names, item: Waiting, tree: TargetTree) -> bool:
     """Place the files that the link's sentence names where a tree shows them."""
     own = [name for name in item.named.files if not is_pattern(name) and "\0" not in name]
-    places = {name: _highest(names, name) for name in own}
-    if not own or not all(places.values()) or not item.link.repo:
+    places = {name: highest(names, name) for name in own}
+    if not own or not all(places.values()) or not (item.link.repo or item.link.github):
         return False
     for name, path in places.items():
         if not _placed(tree, path):
@@ -311,7 +385,7 @@ def _named_in(names: Names, item: Waiting, tree: TargetTree) -> bool:
     return True
 
 
-def _highest(names: Names, name: str) -> str:
+def highest(names: Names, name: str) -> str:
     """Where a tree shows a file of this name: the one place that is highest, "" for several."""
     found = sorted(names.get(posixpath.basename(name), ()), key=lambda path: path.count("/"))
     if len(found) > 1 and found[0].count("/") == found[1].count("/"):
@@ -319,7 +393,7 @@ def _highest(names: Names, name: str) -> str:
     return found[0] if found else ""
 
 
-def _by_base(trees: Sequence[FolderTree]) -> Names:
+def by_base(trees: Sequence[FolderTree]) -> Names:
     """The drawn files by their names alone."""
     found: Names = {}
     for drawn in trees:

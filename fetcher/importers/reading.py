@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,20 +39,22 @@ def gather(names: Sequence[str], root: Path, settings: Settings) -> Gathered:
     Raises UsageError, Failure for what a person named and cannot be read.
     """
     result = Gathered()
+    texts: list[tuple[Opened, bool]] = []
     found: list[tuple[Opened, Read]] = []
     for name, chosen in _each(names, root):
-        try:
+        with _told(result, name, chosen):
             document = opened(name, root, settings)
             if document.kind == "model-config":
                 raise UsageError(
                     t("{name} is the model_config.yaml of an image generator", name=name),
                     t("import it by itself: fetch import {name}", name=name),
                 )
-            found.append((document, read(document.text, document.where("", ""), document.kind)))
-        except (FetchError, OSError) as error:
-            if chosen:
-                raise
-            result.unread.append((name, _reason(error)))
+            texts.append((document, chosen))
+    beside = [document.path for document, _ in texts if document.inside]
+    for document, chosen in texts:
+        with _told(result, document.path or document.name, chosen):
+            where = document.where("", "", beside)
+            found.append((document, read(document.text, where, document.kind)))
     tops = {said.root for _, said in found if said.tree.count() or said.tree.cached}
     result.root = tops.pop() if len(tops) == 1 else ""
     for document, said in found:
@@ -59,6 +62,17 @@ def gather(names: Sequence[str], root: Path, settings: Settings) -> Gathered:
         offset = result.sources.add(name, document.text, said.cells)
         append(result.tree, said.tree, offset, "" if said.root == result.root else said.root)
     return result
+
+
+@contextmanager
+def _told(result: Gathered, name: str, chosen: bool) -> Iterator[None]:
+    """Note what cannot be read; what a person named is an error."""
+    try:
+        yield
+    except (FetchError, OSError) as error:
+        if chosen:
+            raise
+        result.unread.append((name, _reason(error)))
 
 
 def _each(names: Sequence[str], root: Path) -> Iterator[tuple[str, bool]]:

@@ -394,11 +394,18 @@ class TargetTree:
         for name in dict.fromkeys(names):
             origin = self.files.pop(name, None) or self.archives[name]
             self.archives[name] = origin
-            self._add_unpacked(how.of(origin))
+            self.add_unpacked(how.of(origin))
         return bool(names) or self._unpack_unnamed(path, how)
 
-    def _add_unpacked(self, item: Unpacked) -> None:
-        if not any(item.folder == other.folder and item == other for other in self.unpacked):
+    def add_unpacked(self, item: Unpacked) -> None:
+        """One more archive that is unpacked; what is said twice of one counts once."""
+        alike = (
+            _same(item.archive, other.archive)
+            and replace(item, archive=other.archive, line=other.line) == other
+            for other in self.unpacked
+            if item.folder == other.folder
+        )
+        if not any(alike):
             self.unpacked.append(item)
 
     def _unpack_unnamed(self, path: str, how: Unpacking) -> bool:
@@ -422,7 +429,7 @@ class TargetTree:
         alike = len({(item.folder, item.strip, item.members) for item in claims}) == 1
         for claim, origin in zip(claims, unnamed, strict=True):
             self.unnamed.remove((here, origin))
-            self._add_unpacked(claim.of(origin if alike else replace(origin, name=claim.name)))
+            self.add_unpacked(claim.of(origin if alike else replace(origin, name=claim.name)))
             if not alike:
                 why = t("its name is not told: it is taken to be {name}", name=claim.name)
                 self.remark(origin.line, why, origin.address)

@@ -131,8 +131,20 @@ class _Merge:
         ]
         if alike and folder not in alike:
             self._remark(repo.line, alike[0], repo.repo)
-        elif not alike and not (repo.drawn and files):
+        elif not alike and not (repo.drawn and (files or self._has_part(repo, folder))):
             self.into.put_repo(folder, repo)
+
+    def _has_part(self, repo: RepoOrigin, folder: str) -> bool:
+        """Whether an earlier document chooses what of a repository stands in its folder."""
+        if repo.files:
+            return False
+        archives = (item.archive for item in self.unpacked)
+        origins = [*self.before.values(), *archives]
+        chosen = any(
+            _same_place(one, repo) and (where + "/").startswith(folder + "/")
+            for where, one in self.repos
+        )
+        return chosen or any(of_file(origin)[0] == of_repo(repo) for origin in origins)
 
     def _unnamed(self, folder: str, origin: FileOrigin) -> None:
         known: Iterable[Origin] = (
