@@ -47,6 +47,7 @@ from fetcher.importers.page_places import (
     folders_of,
     headed,
     is_at_root,
+    keeps_packed,
     labelled,
     says_unpack,
     stated,
@@ -313,7 +314,8 @@ class _Page:
         if self._as_referred(found, link, named, folder):
             return
         packed = all(ARCHIVES.search(name) for name in named.files)
-        said = packed and any(says_unpack(cell.text) for cell in row)
+        said = (packed and any(says_unpack(cell.text) for cell in row)) or None
+        said = False if any(keeps_packed(cell.text) for cell in row) else said
         several = found.several()
         each = [Named((name,)) for name in named.files]
         if len(each) != len(several):
@@ -360,15 +362,17 @@ class _Page:
                 own, saved = right, saved if saved != posixpath.basename(own) else right
             self._put(link, Named((f"{own}\0{saved}",)), join(folder, sub) if sub else folder, line)
 
-    def _place(self, item: Waiting, folder: str | None, unpacks: bool = False) -> None:
-        """The link of a row to its place, or to those that wait for a tree."""
+    def _place(self, item: Waiting, folder: str | None, unpacks: bool | None = None) -> None:
+        """The link of a row to its place, or to those that wait for a tree. `unpacks`: whether
+        the row says that it is unpacked, None where it says nothing."""
         if folder is None:
             folder = self._usual_folder()
             if folder is None:
                 self.unplaced.append(replace(item, in_row=True))
                 return
             folder = self._for_repository(item.link, folder, item.line)
-        self._put(item.link, item.named, folder, item.line, unpacks or self.section.unpacks)
+        unpacks = self.section.unpacks if unpacks is None else unpacks
+        self._put(item.link, item.named, folder, item.line, unpacks)
 
     def _put(self, link: Link, named: Named, folder: str, line: int, unpacks: bool = False) -> None:
         if (

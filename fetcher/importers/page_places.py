@@ -128,7 +128,7 @@ def stated(cell: Cell, below: Callable[[str], str]) -> Stated | None:
     """
     text = without_addresses(cell)[:_LONGEST]
     arrows = [path for path in _ARROW.findall(text) if _is_path(path)]
-    joined = re.sub(r"\s*\n\s*", " ", text)  # a sentence may go on in the next line
+    joined = " ".join(text.split())  # a sentence may go on in the next line
     saved = _SAVED_AS.findall(text) or (_SAVED_AS.findall(joined) if joined != text else [])
     named = [next(filter(None, groups)) for groups in saved]
     said = _SAYS_WHERE.findall(text)
@@ -305,4 +305,9 @@ def _parents(folder: str) -> Iterator[str]:
 
 def says_unpack(text: str) -> bool:
     """Whether a sentence says that an archive is unpacked."""
-    return bool(_UNPACKS.search(text)) and not _KEEPS_PACKED.search(text)
+    return bool(_UNPACKS.search(text)) and not keeps_packed(text)
+
+
+def keeps_packed(text: str) -> bool:
+    """Whether a sentence says that an archive is not unpacked."""
+    return bool(_KEEPS_PACKED.search(text))

@@ -217,7 +217,8 @@ class Row:
 
     def references(self) -> list[Cell]:
         """The cells that may refer to where its placement is described."""
-        return [*self.cells("folder"), *self.cells("file")]
+        besides = {*self.columns.get("name", ()), *self.columns.get("link", ())}
+        return [cell for index, cell in enumerate(self.row) if index not in besides]
 
     def described(self, named: Named, below: Callable[[str], str]) -> tuple[str | None, Named]:
         """(the one folder that a sentence in one of its cells names, None for none; its files)."""

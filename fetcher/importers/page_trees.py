@@ -132,16 +132,18 @@ def own_path(entry: Entry) -> str:
 def listed_below(trees: Sequence[FolderTree], folder: str) -> tuple[str, ...]:
     """The files that trees draw below a folder, by their paths from it: `own\0path` for one that is
     called otherwise at its source. None where not all are drawn."""
-    found = []
-    for entry in drawn(trees):
-        if not entry.path.startswith(folder + "/") or is_copy(entry):
+    every, found = list(drawn(trees)), []
+    for entry in every:
+        if not entry.path.startswith(folder + "/"):
             continue
         if "." not in posixpath.basename(entry.path) or is_pattern(entry.path):
             return ()  # a folder whose content is not drawn
+        source = _copied(entry, every) if is_copy(entry) else entry
+        if source is None or not source.path.startswith(folder + "/"):
+            continue  # of another folder, which comes from elsewhere
         path = entry.path[len(folder) + 1 :]
-        own = own_path(entry)
-        name = posixpath.basename(path)
-        found.append(path if own == name else f"{own}\0{path}")
+        own = posixpath.join(posixpath.dirname(source.path[len(folder) + 1 :]), own_path(source))
+        found.append(path if own == path else f"{own}\0{path}")
     some = any(
         entry.more and (entry.path + "/").startswith(folder + "/")
         for tree in trees
@@ -159,19 +161,22 @@ def place_copies(trees: Sequence[FolderTree], tree: TargetTree) -> None:
     """Give copies the origin of the one drawn file that their notes name by folder and name."""
     every = list(drawn(trees))
     for entry in every:
-        if not is_copy(entry):
-            continue
-        words = set(re.findall(r"[\w.-]+", entry.note))
-        found = [
-            other.path
-            for other in every
-            if other.path != entry.path
-            and posixpath.basename(other.path) in words
-            and posixpath.basename(posixpath.dirname(other.path)) in words
-        ]
-        origins = [tree.files[path] for path in found if path in tree.files]
-        if len(found) == 1 == len(origins):
-            tree.files[entry.path] = origins[0]
+        source = _copied(entry, every) if is_copy(entry) else None
+        if source is not None and source.path in tree.files:
+            tree.files[entry.path] = tree.files[source.path]
+
+
+def _copied(entry: Entry, every: Sequence[Entry]) -> Entry | None:
+    """The one drawn file that a note names as what a file is a copy of."""
+    words = set(re.findall(r"[\w.-]+", entry.note))
+    found = [
+        other
+        for other in every
+        if other.path != entry.path
+        and posixpath.basename(other.path) in words
+        and posixpath.basename(posixpath.dirname(other.path)) in words
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def unexplained(trees: Sequence[FolderTree], tree: TargetTree) -> None:
