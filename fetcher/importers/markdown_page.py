@@ -314,8 +314,9 @@ class _Page:
         if self._as_referred(found, link, named, folder):
             return
         packed = all(ARCHIVES.search(name) for name in named.files)
-        said = (packed and any(says_unpack(cell.text) for cell in row)) or None
-        said = False if any(keeps_packed(cell.text) for cell in row) else said
+        said: bool | None = (packed and any(says_unpack(cell.text) for cell in row)) or None
+        if any(keeps_packed(cell.text) for cell in row):
+            said = False
         several = found.several()
         each = [Named((name,)) for name in named.files]
         if len(each) != len(several):

@@ -43,11 +43,10 @@ class Opened:
             base or self.address,
             folder,
             self._sibling,
-            self._has_folder,
-            frozenset(beside),
+            beside=frozenset(beside),
         )
 
-    def _has_folder(self, path: str) -> bool:
+    def has_folder(self, path: str) -> bool:
         """Whether the project has a folder."""
         return (self.root / path).is_dir()
 

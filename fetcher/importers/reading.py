@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fetcher.config.settings import Settings
@@ -54,6 +54,8 @@ def gather(names: Sequence[str], root: Path, settings: Settings) -> Gathered:
     for document, chosen in texts:
         with _told(result, document.path or document.name, chosen):
             where = document.where("", "", beside)
+            if not chosen:  # the folder that a person names is the project
+                where = replace(where, has_folder=document.has_folder)
             found.append((document, read(document.text, where, document.kind)))
     tops = {said.root for _, said in found if said.tree.count() or said.tree.cached}
     result.root = tops.pop() if len(tops) == 1 else ""
