@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from fetcher.verify.contract.protocol import ProbeRequest
     from fetcher.verify.loaders.causal_lm import CausalLM
 
-# Of the logits' spread: a few steps of training move them by a hundredth and more, a rounding of
-# float16 by a thousandth.
+# Of the logits' spread: a few steps of training move one of them by a hundredth and more.
 _LEAST_EFFECT = 1e-3
 _ROUNDING = 1e-6
 
@@ -42,22 +41,45 @@ def check(
         untrained = _of_trained_tokens(loaded, ids, request)
     if before is not None:
         language_checks.check_adapted(loaded, before, prompt, request.options, context)
-    change = _moved(on, off)
+    moves = [_moved(on, off)]
     if trained is not None:
         context.fingerprint("logits of trained tokens", trained)
-        change = max(change, _moved(trained, untrained))
-    context.metrics["adapter_change"] = round(change, 6)
-    acts = change >= _LEAST_EFFECT
+        moves.append(_moved(trained, untrained))
+    _judge(loaded.model, moves, context)
+
+
+def _judge(model: Any, moves: list[tuple[float, float]], context: Context) -> None:
+    """Judge how far logits move, by what rounding alone moves them in the model's number type.
+
+    A change that is next to nothing still turns some roundings over: in float16 single logits move
+    by 0.003 then, in bfloat16 by 0.03, but all together hardly by one rounding.
+    """
+    import torch
+
+    largest, usual = max(one[0] for one in moves), max(one[1] for one in moves)
+    context.metrics["adapter_change"] = round(largest, 6)
+    rounding = torch.finfo(model.dtype).eps if model.dtype.is_floating_point else 0.0
+    acts = largest >= _LEAST_EFFECT and usual >= min(rounding, _LEAST_EFFECT)
+    told = f"logits move by {largest:.2g} of their spread"
     context.check(
         "the adapter acts",
         acts,
-        f"logits move by {change:.2g} of their spread" if acts else _idle(loaded.model, change),
+        told if acts else _idle(model, largest, usual),
         "it was saved before training, or it is not this base's; take it from a trained checkpoint",
     )
+    if acts and usual < rounding:
+        name = str(model.dtype).removeprefix("torch.")
+        context.warn(
+            "the adapter's effect",
+            f"{told}, which rounding to {name} may do alone",
+            "--dtype float32 tells",
+        )
 
 
-def _moved(on: Any, off: Any) -> float:
-    return float((on - off).abs().max() / (off.std() + 1e-12))
+def _moved(on: Any, off: Any) -> tuple[float, float]:
+    """Return (largest, root of the mean square) of what logits move, of their spread."""
+    change, spread = (on - off).float(), float(off.float().std()) + 1e-12
+    return float(change.abs().max()) / spread, float(change.square().mean().sqrt()) / spread
 
 
 def _of_trained_tokens(loaded: CausalLM, ids: Any, request: ProbeRequest) -> Any | None:
@@ -73,11 +95,13 @@ def _of_trained_tokens(loaded: CausalLM, ids: Any, request: ProbeRequest) -> Any
     return language_loss.logits_of_ids(loaded, longer)[-len(tokens) :]
 
 
-def _idle(model: Any, change: float) -> str:
+def _idle(model: Any, largest: float, usual: float) -> str:
     """Say why an adapter does next to nothing."""
-    if change > _ROUNDING:
+    if largest >= _LEAST_EFFECT:
+        return f"the logits move by {usual:.2g} of their spread with it, as by rounding alone"
+    if largest > _ROUNDING:
         return (
-            f"the logits move by {change:.2g} of their spread with it, less than {_LEAST_EFFECT:g}"
+            f"the logits move by {largest:.2g} of their spread with it, less than {_LEAST_EFFECT:g}"
         )
     second = [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
     zeros = bool(second) and not any(bool(parameter.any()) for parameter in second)

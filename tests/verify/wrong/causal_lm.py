@@ -341,13 +341,15 @@ def without(part: str) -> Spoil:
     return lambda folder: change(folder, alter)
 
 
-def faint(folder: Path) -> None:
+def weaker(times: float) -> Spoil:
+    """An adapter with so small a part of its change."""
+
     def alter(tensors: dict[str, torch.Tensor]) -> None:
         for name, one in tensors.items():
             if "lora_B" in name:
-                tensors[name] = one * 1e-5
+                tensors[name] = one * times
 
-    change(folder, alter)
+    return lambda folder: change(folder, alter)
 
 
 def merged(folder: Path) -> None:
@@ -653,7 +655,16 @@ def _adapters() -> list[Case]:
             ),
             says=lacking,
         ),
-        Case("causal-lm", "a LoRA with next to no effect", lora(faint), says="the adapter acts"),
+        Case(
+            "causal-lm", "a LoRA with next to no effect", lora(weaker(1e-5)), says="the adapter acts"
+        ),
+        Case(
+            "causal-lm",
+            "a LoRA whose effect is that of rounding",
+            lora(weaker(1e-3)),
+            says="the adapter acts",
+        ),
+        Case("causal-lm", "a LoRA of a few steps", lora(weaker(0.03))),
         Case(
             "causal-lm", "a LoRA that spoils its base", lora(noise(300.0)), says="with the adapter"
         ),
