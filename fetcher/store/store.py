@@ -632,17 +632,18 @@ class Store:
 
     def _orphans(self) -> dict[str, list[tuple[int, str]]]:
         """Partial files that nobody writes any more, by label; looked for once."""
-        if self._left is None:
-            self._left = {}
+        left = self._left
+        if left is None:
+            left = {}
             for path, owner in self.parts():
                 with suppress(OSError):
                     stat = path.lstat()
                     if not stats.S_ISREG(stat.st_mode):
                         continue
                     if str(path) not in _IN_USE and self._left_by(path, owner, stat.st_mtime):
-                        found = self._left.setdefault(owner[0], [])
-                        found.append((stat.st_size, str(path)))
-        return self._left
+                        left.setdefault(owner[0], []).append((stat.st_size, str(path)))
+            self._left = left  # whole: other threads look as well
+        return left
 
     def begun(self) -> Iterator[tuple[Path, int]]:
         """Every partial download, with the bytes of disk that it takes."""
