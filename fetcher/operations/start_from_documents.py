@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fetcher.config.settings import Settings
-from fetcher.errors import InvalidDocument, UsageError
-from fetcher.i18n import t
+from fetcher.errors import InvalidDocument
 from fetcher.importers import joining
 from fetcher.importers.address_check import Checked, check
 from fetcher.importers.draft import Draft, draft
@@ -20,7 +19,6 @@ from fetcher.importers.reading import Gathered, gather
 from fetcher.network.session import Network
 from fetcher.operations.keep_gitignore import keep_in_step
 from fetcher.operations.open_project import open_workspace
-from fetcher.project.manifest import ID
 from fetcher.project.project import Project, Unit
 from fetcher.register import changes
 from fetcher.register.changes import Change
@@ -72,12 +70,7 @@ def begin(documents: Sequence[str], root: Path, name: str, settings: Settings) -
 def _name(project: Project, units: Sequence[Unit]) -> str:
     """The project's only manifest, else the one of its folder's name."""
     own = [path.stem for path in project.own_manifests()]
-    name = propose(project.root.absolute().name)
-    if len(own) == 1:
-        return own[0]
-    if not re.fullmatch(ID, name):
-        raise UsageError(t("the folder's name makes no manifest's name"), t("add --name NAME"))
-    return name
+    return own[0] if len(own) == 1 else propose(project.root.absolute().name)
 
 
 def ignore_placed(root: Path) -> bool:
