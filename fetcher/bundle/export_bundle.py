@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fetcher.bundle import delta, publisher_signatures, wheelhouse, writer
 from fetcher.bundle.bundle_plan import BundleFile, BundlePlan, plan_bundle
-from fetcher.bundle.export_contents import collect
+from fetcher.bundle.export_contents import collect, fetching
 from fetcher.config.boundaries import check_output
 from fetcher.errors import Failure, FetchError, Problem, UsageError
 from fetcher.fs.free_space import nearest_folder
@@ -140,10 +140,11 @@ def _write(
         source.close()
 
 
-def _set_aside(space: Workspace) -> Callable[[BundleFile], None]:
-    """What turned out to be damaged, in store or tree, is read again before it is trusted."""
+def _set_aside(space: Workspace) -> Callable[[BundleFile], str]:
+    """What turned out to be damaged, in store or tree, is read again before it is trusted; returns
+    the command that brings it again."""
 
-    def damaged(file: BundleFile) -> None:
+    def damaged(file: BundleFile) -> str:
         _log.info("%s does not have the sha256 %s: it is read again", file.path, file.sha256)
         with suppress(OSError):
             inodes = [os.stat(file.path).st_ino]  # before the store puts it elsewhere
@@ -157,5 +158,12 @@ def _set_aside(space: Workspace) -> Callable[[BundleFile], None]:
         store = type(space.store)(space.store.root)
         store.prove(file.sha256)
         store.close()
+        having = [
+            artifact
+            for _, artifact in space.wanted
+            if (locked := space.lock.of(artifact))
+            and any(one.sha256 == file.sha256 for one in locked.files)
+        ]
+        return fetching(space, having, "--overwrite")
 
     return damaged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fetcher.errors import Problem
@@ -16,6 +16,7 @@ from fetcher.project import lockfile as locks
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
+from fetcher.tree.hint_commands import fetch_these
 from fetcher.tree.state import StateRow
 from fetcher.verify.contract.regular import read_regular
 
@@ -38,7 +39,7 @@ def _as_values(fields: Mapping[str, object]) -> dict[str, object]:
 
 def collect(space: Workspace) -> ExportContents:
     """Everything that the command is about. Raises LockError for what was never resolved."""
-    space.require_current(t("run `fetch all` first: it brings the files"))
+    space.require_current(_bring(space, [artifact for _, artifact in space.wanted]))
     contents = ExportContents()
     finder = _Finder(space, contents)
     full: dict[tuple[str, str], LockedArtifact] = {}
@@ -46,7 +47,7 @@ def collect(space: Workspace) -> ExportContents:
         locked = space.lock.of(artifact)
         assert locked is not None
         for name in locked.unlisted:
-            contents.problems.append(_missing(artifact, name))
+            contents.problems.append(_missing(artifact, name, _bring(space, [artifact])))
         files = tuple(finder.find(artifact, file) for file in locked.files)
         full[artifact.manifest, artifact.id] = replace(locked, files=files)
         contents.artifacts.append(
@@ -87,6 +88,7 @@ class _Finder:
     """Finds the bytes of files: in the store, else in the tree where we placed them."""
 
     def __init__(self, space: Workspace, contents: ExportContents) -> None:
+        self._space = space
         self.store = space.store
         self.contents = contents
         self._tree = space.options.into
@@ -105,7 +107,8 @@ class _Finder:
         if sha256 and (sha256 in self.contents.places or self._place(sha256, file.size)):
             size = os.stat(self.contents.places[sha256]).st_size if file.size is None else file.size
             return file._replace(sha256=sha256, size=size)
-        self.contents.problems.append(_missing(artifact, file.path))
+        hint = _bring(self._space, [artifact])
+        self.contents.problems.append(_missing(artifact, file.path, hint))
         return file
 
     def _place(self, sha256: str, size: int | None) -> bool:
@@ -133,12 +136,22 @@ class _Finder:
         return self._rows
 
 
-def _missing(artifact: Artifact, path: str) -> Problem:
+def fetching(space: Workspace, artifacts: Iterable[Artifact], *flags: str) -> str:
+    """The `fetch all` that brings these artifacts into the tree that is exported."""
+    among = [artifact for _, artifact in space.wanted]
+    return fetch_these(space.project.root, space.options.into, artifacts, among, *flags)
+
+
+def _bring(space: Workspace, artifacts: Iterable[Artifact]) -> str:
+    return t("run `{command}` first: it brings the files", command=fetching(space, artifacts))
+
+
+def _missing(artifact: Artifact, path: str, hint: str) -> Problem:
     """A file, or what is in an archive, that is not here."""
     return Problem(
         "missing",
         t("not in the store, so it cannot be exported"),
-        t("run `fetch all` first: it brings the files"),
+        hint,
         artifact.id,
         path,
     )
@@ -154,7 +167,7 @@ def _contradiction(artifact: Artifact, file: FileEntry) -> Problem:
             sha256=file.sha256,
             git_blob=file.git_proof,
         ),
-        t("ask the source again: fetch lock --update {id}", id=artifact.id),
+        t("ask the source again: fetch lock --update {id}", id=artifact.command_words),
         artifact.id,
         file.path,
     )

@@ -44,9 +44,12 @@ class BundleSink(Protocol):
 
 
 class BundleSource:
-    """Reads files and hashes them in other threads; `settle` tells of those that are damaged."""
+    """Reads files and hashes them in other threads; `settle` tells of those that are damaged.
 
-    def __init__(self, tick: Tick, damaged: Callable[[BundleFile], None]) -> None:
+    `damaged` is told of such a file, and says what brings it again.
+    """
+
+    def __init__(self, tick: Tick, damaged: Callable[[BundleFile], str]) -> None:
         self._tick = tick
         self._damaged = damaged
         self._hashes = HashPool(self._proven)
@@ -97,11 +100,11 @@ class BundleSource:
     def _proven(self, file: BundleFile, found: str) -> None:
         if found == file.sha256:
             return
-        self._damaged(file)
+        command = self._damaged(file)
         raise Failure(
             "digest-mismatch",
             t("{path} is damaged: it no longer has the bytes that its digest says", path=file.path),
-            t("run `fetch all --overwrite` to get it again, then export again"),
+            t("run `{command}` to get it again, then export again", command=command),
             file=file.name,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -38,6 +39,7 @@ class _Place(click.Path):
     help="Take the one PATH as this file, whose digest is not known yet.",
 )
 @click.option("--manifest", "manifests", multiple=True, help="Look only at this manifest.")
+@common.into_option
 @click.option(
     "--link",
     type=click.Choice(["auto", "hardlink"]),
@@ -50,6 +52,7 @@ def command(
     paths: tuple[str, ...],
     name: str | None,
     manifests: tuple[str, ...],
+    into: Path | None,
     link: str,
     first_trust: bool,
     as_json: bool,
@@ -62,7 +65,7 @@ def command(
     library's folder, such as torch_hub. Run `fetch all` afterwards (with the names of optional
     artifacts): it places them without downloading.
     """
-    with common.workspace(manifests, optional=True, quiet=True) as space:
+    with common.workspace(manifests, into=into, optional=True, quiet=True) as space:
         space.take_every_variant()
         if name and len(paths) != 1:
             raise UsageError(t("--as takes exactly one PATH"))

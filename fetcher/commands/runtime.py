@@ -25,6 +25,7 @@ from fetcher.project.manifest import Artifact
 from fetcher.project.names import Pair
 from fetcher.project.project import Project, find_root
 from fetcher.reporting import envelope, saved
+from fetcher.tree.hint_commands import fetch_these
 from fetcher.tree.plan import KEEP
 
 
@@ -56,9 +57,12 @@ class _Obtain:
                 return artifact
             if not self.fetch:
                 text = t("is not in the tree") if not items else t("is not complete in the tree")
-                raise NotUsable(
-                    "missing", text, t("fetch all {id}; or add --fetch here", id=artifact.id)
+                among = [one for _, one in self.pairs]
+                command = fetch_these(
+                    space.project.root, space.options.into, [artifact], among, bare=False
                 )
+                hint = t("{command}; or add --fetch here", command=command)
+                raise NotUsable("missing", text, hint)
             ensure.carry_out(space)
         return artifact
 

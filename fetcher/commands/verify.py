@@ -419,7 +419,8 @@ def _print_coverage(outcome: ProbeRunResult) -> None:
     names = outcome.without_probe
     if not outcome.results:
         echo(t("nothing was proven: no artifact has been fetched"))
-        echo(t("hint: {hint}", hint=t("run `fetch all` first, or name what is to be proven")))
+        hint = t("run `{command}` first, or name what is to be proven", command=outcome.fetch_first)
+        echo(t("hint: {hint}", hint=hint))
         return
     told = _counted(outcome)
     count = _states(outcome)

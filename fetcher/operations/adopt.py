@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from fetcher.project import names as naming
 from fetcher.project.lockfile import LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry
+from fetcher.tree.hint_commands import fetch_these, words_into
 
 
 @dataclass
@@ -66,21 +66,16 @@ class Adopted:
 
 @dataclass(frozen=True)
 class Next:
-    """What comes after adopting: `names` are those of `fetch all`, none where it takes them by
-    itself; `files` and `bytes` are still to be downloaded for the artifacts that were adopted.
+    """What comes after adopting: the command that places it; `files` and `bytes` are still to be
+    downloaded for the artifacts that were adopted.
 
     `unknown`: some of them are in no lock yet, or have files whose size nobody knows.
     """
 
-    names: tuple[str, ...] = ()
+    command: str
     files: int = 0
     bytes: int = 0
     unknown: bool = False
-
-    @property
-    def command(self) -> str:
-        """What to run."""
-        return " ".join(("fetch all", *map(shlex.quote, self.names)))
 
 
 def next_steps(space: Workspace, taken: Iterable[tuple[str, str, str, str]]) -> list[Next]:
@@ -95,13 +90,12 @@ def next_steps(space: Workspace, taken: Iterable[tuple[str, str, str, str]]) -> 
         if pair[1].id in ids
         or ((locked := space.lock.of(pair[1])) and any(f.sha256 in contents for f in locked.files))
     ]
-    own = {id(pair[1]) for pair in naming.of_project(pairs)}
     plain: list[naming.Pair] = []
     named: list[naming.Pair] = []
     for pair in pairs:
         artifact = pair[1]
         left_out = (artifact.manifest, artifact.id) in space.choices.left_out
-        by_itself = id(artifact) in own and not artifact.optional and not left_out
+        by_itself = not (artifact.reach or artifact.optional or left_out)
         (plain if by_itself else named).append(pair)
     return [_next(space, part, part is named) for part in (plain, named) if part]
 
@@ -110,13 +104,12 @@ def _next(space: Workspace, pairs: Sequence[naming.Pair], named: bool) -> Next:
     plan = space.planner(quick=True).plan(pairs, space.lock)
     sizes = [items[0].file.size for items in plan.to_get().values()]
     sizes += [entry.size for part in plan.artifacts for entry in archives_to_get(part, space.store)]
-    several = Counter(artifact.id for _, artifact in space.wanted)
-    names = tuple(
-        artifact.id if several[artifact.id] == 1 else artifact.full_name for _, artifact in pairs
-    )
+    artifacts, among = ([artifact for _, artifact in some] for some in (pairs, space.wanted))
+    root, tree = space.project.root, space.options.into
+    command = fetch_these(root, tree, artifacts, among, bare=not named)
     unknown = None in sizes or any(part.locked is None for part in plan.artifacts)
     known = sum(size or 0 for size in sizes)
-    return Next(names if named else (), len(sizes), known, unknown)
+    return Next(command, len(sizes), known, unknown)
 
 
 def not_locked(space: Workspace) -> list[str]:
@@ -163,9 +156,11 @@ def by_digest(
             identity = stat.st_dev, stat.st_ino
             if not os.path.isfile(path) or identity in read:
                 continue
-            read.add(identity)
+            here = places.get(os.path.realpath(path))
+            if not (here and os.path.islink(path)):  # the file itself is still to come
+                read.add(identity)
             result.seen += 1
-            if here := places.get(os.path.realpath(path)):
+            if here:
                 _take_in_place(space, path, here, result, link, first_trust)
             elif wanted.any_size or stat.st_size in wanted.sizes:
                 _take(space, path, wanted, result, link)
@@ -217,7 +212,7 @@ def _contradiction(path: str, git_blob: str, artifact: Artifact, entry: FileEntr
             git_blob=git_blob,
             wanted=entry.git_proof,
         ),
-        t("ask the source again: fetch lock --update {id}", id=artifact.id),
+        t("ask the source again: fetch lock --update {id}", id=artifact.command_words),
         artifact.id,
         entry.path,
     )
@@ -297,10 +292,16 @@ def _refuse_lent(space: Workspace, path: str, name: str) -> None:
             t(
                 "if you want that file: fetch adopt {real} --as {name}",
                 real=shlex.quote(real),
-                name=shlex.quote(name),
+                name=shlex.join([name, *_where(space)]),
             ),
             file=path,
         )
+
+
+def _where(space: Workspace) -> list[str]:
+    """The options that a person gave to say which manifests and which tree are meant."""
+    manifests = [word for name in space.names for word in ("--manifest", name)]
+    return [*manifests, *words_into(space.project.root, space.options.into)]
 
 
 def _is_known(path: str, entry: FileEntry, sha256: str) -> bool:

@@ -283,7 +283,7 @@ class Attestations:
                 )
                 hint = t(
                     "`fetch lock --update {id}`, or pin the commit in the manifest",
-                    id=item.artifact.id,
+                    id=item.artifact.command_words,
                 )
                 return Problem("unproven", text, hint)
         item.ref = branch if self._refs[key] else ""

@@ -95,7 +95,7 @@ def _unresolved(plan: Plan, resolution: Resolution) -> list[Problem]:
         Problem(
             "missing-upstream",
             t("it has no files after resolving"),
-            t("run `fetch lock --update {id}`", id=part.artifact.id),
+            t("run `fetch lock --update {id}`", id=part.artifact.command_words),
             part.artifact.id,
         )
         for part in plan.artifacts

@@ -65,5 +65,7 @@ def _problem(artifact: Artifact, file: FileEntry, hub: str) -> Problem:
         sha256=file.sha256,
         hub=hub,
     )
-    hint = t("ask the source again: fetch lock --update {id}, then fetch all", id=artifact.id)
+    hint = t(
+        "ask the source again: fetch lock --update {id}, then fetch all", id=artifact.command_words
+    )
     return Problem("modified", message, hint, artifact.id, file.path)

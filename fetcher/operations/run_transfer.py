@@ -234,6 +234,7 @@ class _Transfer:
             trust = trust or bool(first.file.key)
         follower = waiting.stream if isinstance(waiting, ArchivePart) else None
         download = Download(first.artifact.id, file, places, first_trust=trust, follower=follower)
+        download.reach = first.artifact.reach
         download.elsewhere = isinstance(waiting, list) and bool(first.file.archive)
         self._waiting[download] = waiting
         return download
@@ -275,7 +276,7 @@ def _contradiction(delivered: Delivered, waiting: list[Item] | ArchivePart) -> P
             found=delivered.sha256,
             stated=file.sha256 or file.git_blob,
         ),
-        t("if they are right: fetch lock --update {id}", id=item.artifact.id),
+        t("if they are right: fetch lock --update {id}", id=item.artifact.command_words),
         item.artifact.id,
         file.path,
     )

@@ -350,7 +350,7 @@ class Archives:
 
         known = {p: items[0].file for p, items in waiting.items()} if wanted.listed else None
         _log.info("unpacking %s of %s", archive.name, wanted.part.artifact.full_name)
-        owner = wanted.part.artifact.id
+        owner = wanted.part.artifact.command_words
         unpacking = Unpacking(store, archive.name, opened, _rules(archive), known, arrived, owner)
         self._running.append(unpacking)
         unpacking.run()

@@ -268,6 +268,7 @@ class Workspace:
             quick,
             allowed_roots=allowed,
             only_look=only_look and self.readonly,
+            project=self.project.root,
         )
 
     def placer(self) -> Placer:

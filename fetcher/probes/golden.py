@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,17 +49,22 @@ def fingerprint_options(options: ProbeOptions) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read(root: Path) -> dict[Key, GoldenEntry]:
-    """Everything stored in a project; empty if there is no file. Raises InvalidDocument."""
+def read(root: Path, into: Sequence[str] = ()) -> dict[Key, GoldenEntry]:
+    """Everything stored in a project; empty if there is no file. Raises InvalidDocument.
+
+    `into` is what names the tree that is looked at to commands.
+    """
     path = own_file(root, NAME)
     try:
         text = read_regular_text(path, _LIMIT)
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise _invalid(t("cannot be read: {strerror}", strerror=error.strerror or error)) from None
+        raise _invalid(
+            into, t("cannot be read: {strerror}", strerror=error.strerror or error)
+        ) from None
     except ValueError:
-        raise _invalid(t("it is not UTF-8")) from None
+        raise _invalid(into, t("it is not UTF-8")) from None
     try:
         plain = json_text.loads(text)
         found = plain.get("schema") if isinstance(plain, dict) else None
@@ -72,9 +78,9 @@ def read(root: Path) -> dict[Key, GoldenEntry]:
         what = t("it is not JSON: {reason}", reason=error.msg)
         if "<<<<<<<" in text:
             what = t("a merge left it with conflict marks")
-        raise _invalid(what, error.lineno, error.colno) from None
+        raise _invalid(into, what, error.lineno, error.colno) from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise _invalid(t("it is not what fetch writes: {error}", error=error)) from None
+        raise _invalid(into, t("it is not what fetch writes: {error}", error=error)) from None
 
 
 def write(root: Path, entries: Mapping[Key, GoldenEntry]) -> None:
@@ -136,6 +142,7 @@ def _decode(plain: Any) -> dict[Key, GoldenEntry]:
     return entries
 
 
-def _invalid(what: str, line: int = 1, column: int = 1) -> InvalidDocument:
-    hint = t("mend it, or remove it and run `fetch verify --update-golden`")
+def _invalid(into: Sequence[str], what: str, line: int = 1, column: int = 1) -> InvalidDocument:
+    anew = shlex.join(["fetch", "verify", "--update-golden", *into])
+    hint = t("mend it, or remove it and run `{command}`", command=anew)
     return InvalidDocument([DocumentProblem(NAME, line, column, what, hint)])

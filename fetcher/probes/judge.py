@@ -34,6 +34,14 @@ class Replacement:
 
 
 @dataclass(frozen=True)
+class Commands:
+    """The command lines that are about one artifact, in the tree that was looked at."""
+
+    update_golden: str
+    check_deep: str
+
+
+@dataclass(frozen=True)
 class _Stored:
     """The entry that a result is compared with, and its number type."""
 
@@ -42,7 +50,10 @@ class _Stored:
 
 
 def compare(
-    result: ProbeResult, artifact: Artifact, stored: Mapping[golden.Key, golden.GoldenEntry]
+    result: ProbeResult,
+    artifact: Artifact,
+    stored: Mapping[golden.Key, golden.GoldenEntry],
+    commands: Commands,
 ) -> tuple[ProbeResult, str]:
     """A result with the comparison in it, and its word: same, differs, stale, none or "".
 
@@ -55,7 +66,7 @@ def compare(
         check = Check(join((golden.NAME, t("belongs to this probe")), " "), False, outdated)
         if result.state == "skipped":
             result = replace(result, state="failed", reason="")
-        return failing(result, check, _renew(result.artifact)), "stale"
+        return failing(result, check, _renew(commands)), "stale"
     if result.state == "skipped":
         return result, ""
     found = _stored_for(result, artifact, stored)
@@ -64,10 +75,10 @@ def compare(
         return result, "none" if given and result.state == "passed" else ""
     if result.state == "failed" and not result.fingerprints and not result.facts:
         return result, ""  # it did not come so far: that is its failure
-    return _judged(result, found)
+    return _judged(result, found, commands)
 
 
-def _judged(result: ProbeResult, found: _Stored) -> tuple[ProbeResult, str]:
+def _judged(result: ProbeResult, found: _Stored, commands: Commands) -> tuple[ProbeResult, str]:
     how = "same"
     told = differences(result, found.entry, found.dtype)
     for name in (*found.entry.prints, *found.entry.facts):
@@ -77,15 +88,14 @@ def _judged(result: ProbeResult, found: _Stored) -> tuple[ProbeResult, str]:
             result = replace(result, checks=(*result.checks, check))
         else:
             how = "differs"
-            result = failing(result, check, _changed(result.artifact))
+            result = failing(result, check, _changed(commands))
     new = [one.name for one in result.fingerprints if one.name not in found.entry.prints]
     new += [one.name for one in result.facts if one.name not in found.entry.facts]
     if new and how == "same":
         told_new = t(
-            "not stored yet, so not compared: {names}; `fetch verify {artifact} --update-golden` "
-            "adds them",
+            "not stored yet, so not compared: {names}; `{command}` adds them",
             names=", ".join(new),
-            artifact=result.artifact,
+            command=commands.update_golden,
         )
         check = Check(golden.NAME, True, told_new, warning=True)
         result = replace(result, checks=(*result.checks, check))
@@ -143,19 +153,19 @@ def update(result: ProbeResult, artifact: Artifact, stored: Entries) -> tuple[st
     return "stored", Replacement(artifact, tuple(told))
 
 
-def without_golden(result: ProbeResult) -> ProbeResult:
+def without_golden(result: ProbeResult, commands: Commands) -> ProbeResult:
     """A passed result that fails since nothing is stored to compare it with."""
     check = Check(golden.NAME, False, t("nothing is stored of it"))
-    hint = t("`fetch verify {artifact} --update-golden` stores it", artifact=result.artifact)
+    hint = t("`{command}` stores it", command=commands.update_golden)
     return failing(result, check, hint)
 
 
-def kept(artifact: str) -> Problem:
+def kept(artifact: str, commands: Commands) -> Problem:
     """What is told of an artifact whose stored answers nobody agreed to replace."""
     return Problem(
         "probe",
         t("other answers are stored of it in {name}, and they were kept", name=golden.NAME),
-        t("`fetch verify {artifact} --update-golden --yes` replaces them", artifact=artifact),
+        t("`{command} --yes` replaces them", command=commands.update_golden),
         artifact,
     )
 
@@ -215,17 +225,14 @@ def failing(result: ProbeResult, check: Check, hint: str) -> ProbeResult:
     return replace(result, reason=reason, hint=result.hint or hint, checks=checks)
 
 
-def _renew(artifact: str) -> str:
-    return t(
-        "if the change is meant, `fetch verify {artifact} --update-golden` stores it anew",
-        artifact=artifact,
-    )
+def _renew(commands: Commands) -> str:
+    return t("if the change is meant, `{command}` stores it anew", command=commands.update_golden)
 
 
-def _changed(artifact: str) -> str:
+def _changed(commands: Commands) -> str:
     return t(
-        "the weights are other ones under the same name (swapped, retrained or damaged): "
-        "`fetch check --deep` compares every byte; if the change is meant, run `fetch "
-        "verify {artifact} --update-golden`",
-        artifact=artifact,
+        "the weights are other ones under the same name (swapped, retrained or damaged): `{look}` "
+        "compares every byte; if the change is meant, run `{command}`",
+        look=commands.check_deep,
+        command=commands.update_golden,
     )

@@ -16,6 +16,7 @@ from fetcher.errors import Problem, UsageError, from_os_error
 from fetcher.i18n import join, t
 from fetcher.probes import golden, judge
 from fetcher.probes.defaults import options_of
+from fetcher.probes.judge import Commands
 from fetcher.project import names as naming
 from fetcher.project.manifest import Artifact
 from fetcher.project.names import code_folders
@@ -62,7 +63,8 @@ class ProbeRunResult:
     stale (stored for other options or another probe), stored, or kept (other answers were stored,
     and nobody agreed to replace them); "" if there is nothing to compare. `undeclared` are the
     artifacts with answers in fetch.golden.json that their manifests no longer have. `manifests`
-    says for each result whose artifact it is about: two may have one of the same id.
+    says for each result whose artifact it is about: two may have one of the same id. `fetch_first`
+    is the command that brings what could be proven.
     """
 
     results: list[ProbeResult] = field(default_factory=list)
@@ -70,6 +72,7 @@ class ProbeRunResult:
     golden: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
+    fetch_first: str = "fetch all"
 
     @property
     def names(self) -> list[str]:
@@ -123,7 +126,7 @@ def prove(
     where fetch.golden.json is; `agree` is asked before other answers there are replaced. Raises
     InvalidDocument, UsageError.
     """
-    book = _GoldenBook(root, settings)
+    book = _GoldenBook(root, plan.tree, settings)
     may_run = _trusted(plan, root, settings)
     found = [_prepare(part, plan, root, settings, may_run) for part in parts]
     ready = [number for number, one in enumerate(found) if isinstance(one, ProbeRequest)]
@@ -163,7 +166,8 @@ def prove(
     outcome = ProbeRunResult([judged[n][0] for n in range(len(parts))])
     outcome.golden = [judged[n][1] for n in range(len(parts))]
     outcome.manifests = [part.artifact.manifest for part in parts]
-    outcome.problems += _problems(outcome.results, settings.require_all)
+    outcome.fetch_first = shlex.join(["fetch", "all", *words_into(root, plan.tree)])
+    outcome.problems += _problems(outcome.results, settings.require_all, outcome.fetch_first)
     outcome.undeclared = book.undeclared([part.artifact for part in plan.artifacts])
     if settings.update_golden:
         book.close(parts, outcome, agree)
@@ -173,10 +177,11 @@ def prove(
 class _GoldenBook:
     """fetch.golden.json in one run: compared with, or written anew with the person's word."""
 
-    def __init__(self, root: Path, settings: ProbeSettings) -> None:
+    def __init__(self, root: Path, tree: Path, settings: ProbeSettings) -> None:
         self._root = root
+        self._into = words_into(root, tree)
         self._settings = settings
-        self._stored = golden.read(root)
+        self._stored = golden.read(root, self._into)
         self._before = dict(self._stored)
         self._replaced: list[judge.Replacement] = []
 
@@ -186,10 +191,17 @@ class _GoldenBook:
             word, replacement = judge.update(result, artifact, self._stored)
             self._replaced += [replacement] if replacement.outputs else []
             return result, word
-        result, word = judge.compare(result, artifact, self._stored)
+        commands = self._commands(artifact)
+        result, word = judge.compare(result, artifact, self._stored, commands)
         if word == "none" and self._settings.require_golden:
-            result = judge.without_golden(result)
+            result = judge.without_golden(result, commands)
         return result, word
+
+    def _commands(self, artifact: Artifact) -> Commands:
+        look = ["fetch", "check", *filter(None, [artifact.reach]), "--deep", *self._into]
+        into = f" {shlex.join(self._into)}" if self._into else ""
+        update = f"fetch verify {artifact.command_words} --update-golden{into}"
+        return Commands(update, shlex.join(look))
 
     def undeclared(self, declared: Sequence[Artifact]) -> list[str]:
         """The artifacts that are stored, and that the manifests of those declared lack."""
@@ -205,7 +217,8 @@ class _GoldenBook:
             for number, part in enumerate(parts):
                 if part.artifact.full_name in kept:
                     outcome.golden[number] = "kept"
-                    outcome.problems.append(judge.kept(part.artifact.id))
+                    commands = self._commands(part.artifact)
+                    outcome.problems.append(judge.kept(part.artifact.id, commands))
                     self._restore(part.artifact.full_name)
         if self._stored == self._before:
             return
@@ -222,13 +235,16 @@ class _GoldenBook:
         self._stored = {**others, **before}
 
 
-def _problems(results: Sequence[ProbeResult], require_all: bool) -> list[Problem]:
+def _problems(results: Sequence[ProbeResult], require_all: bool, fetch_first: str) -> list[Problem]:
     if require_all and not results:
         return [
             Problem(
                 "probe",
                 t("nothing was proven: no artifact has been fetched"),
-                t("run `fetch all` first, or name the artifacts that must pass"),
+                t(
+                    "run `{command}` first, or name the artifacts that must pass",
+                    command=fetch_first,
+                ),
             )
         ]
     bad = {"failed", "skipped"} if require_all else {"failed"}
@@ -439,9 +455,10 @@ def _with_files(result: ProbeResult, part: ArtifactPlan, plan: Plan, root: Path)
             target=changed[0],
             more=len(changed) - 1,
         )
+    named = filter(None, [part.artifact.reach])
     hint = t(
         "`{command}` restores the locked files; `{look}` names all differences",
         command=fetch_all(root, plan, [part], "--overwrite"),
-        look=shlex.join(["fetch", "check", *words_into(root, plan.tree)]),
+        look=shlex.join(["fetch", "check", *named, *words_into(root, plan.tree)]),
     )
     return judge.failing(result, Check(t("files are as locked"), False, told), hint)

@@ -19,6 +19,7 @@ from fetcher.fs.patterns import expand, is_glob, literal_names
 from fetcher.fs.safe_paths import BadPath, check_relative, is_plain
 from fetcher.i18n import t
 from fetcher.project import variants
+from fetcher.project.command_words import as_words, command_words
 from fetcher.project.fields import DESCRIPTION, MEMORY, VISIBILITY
 from fetcher.project.target_keys import TARGET
 from fetcher.project.variants import VARIANTS, Variant
@@ -431,7 +432,10 @@ class Combination(TypedDict):
 
 @dataclass(frozen=True)
 class Artifact:
-    """One model or dataset as the manifest wants it."""
+    """One model or dataset as the manifest wants it.
+
+    `reach` is what names its manifest to commands, "" if it is the project's own.
+    """
 
     id: str
     manifest: str
@@ -448,6 +452,16 @@ class Artifact:
     signature: Mapping[str, object] | None = None
     code: Source | None = None
     info: Description = field(default_factory=dict)
+    reach: str = field(default="", compare=False)
+
+    @property
+    def command_words(self) -> str:
+        """What `fetch lock --update` is to be followed by."""
+        return command_words(self.id, self.reach)
+
+    def as_words(self, path: str) -> str:
+        """What `fetch adopt FILE --as` is to be followed by, for its file `path`."""
+        return as_words(self.id, path, self.reach)
 
     @property
     def name(self) -> str:

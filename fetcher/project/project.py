@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,6 +245,13 @@ class Project:
             return t("did you mean {close!r}?", close=close)
         return t("write layouts/{layout}.yaml: where the files go", layout=manifest.layout)
 
+    def _reach(self, path: Path) -> str:
+        """What names a manifest to commands, "" for one of the project's own."""
+        folder = os.path.abspath(path.parent)
+        if folder == os.path.abspath(self.root / "manifests"):
+            return ""
+        return path.stem if folder == os.path.abspath(catalog_folder("manifests")) else str(path)
+
     def check_own(self, path: Path) -> None:
         """Raise Failure if a file of the project's is a link out of it; what a person names
         elsewhere is their own choice."""
@@ -259,6 +266,9 @@ class Project:
 
         self.check_own(path)
         manifest, document = manifests.load(path, _shown(path))
+        if manifest is not None and (reach := self._reach(path)):
+            for key, artifact in manifest.artifacts.items():
+                manifest.artifacts[key] = replace(artifact, reach=reach)
         unit = None
         if manifest is not None and self.examine is not None:
             self.examine(manifest, document)

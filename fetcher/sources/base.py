@@ -6,6 +6,7 @@ candidates to the one transfer engine.
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeGuard
@@ -268,7 +269,7 @@ def browser_candidate(origin: str, url: str, path: str) -> UrlCandidate:
         "open {url} in a browser, then: fetch adopt DOWNLOADED_FILE --as {artifact}/{path}",
         url=url,
         artifact="{artifact}",
-        path=path,
+        path=shlex.quote(path),
     )
     return UrlCandidate(origin, url, cookies=True, manual_hint=hint)
 

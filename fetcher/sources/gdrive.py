@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -278,7 +279,7 @@ class GDrive(Source):
                 "try again in a day; or open {page} in a browser with an account of yours, make a "
                 "copy there, download it, then: fetch adopt DOWNLOADED_FILE --as ARTIFACT/{path}",
                 page=page_url,
-                path=file.path,
+                path=shlex.quote(file.path),
             )
             raise Failure("quota", text, advice)
         if answer.status >= 400 and not page:

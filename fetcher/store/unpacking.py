@@ -69,7 +69,7 @@ class Unpacking:
 
     `opened` is where the archive lies; it is closed at the end. `known` gives what the lock says
     of each member that is wanted, None if all that the rules select are. `arrived` gets each batch
-    that is in the store. `artifact` is whose it is, for hints.
+    that is in the store. `asked_by` is what `fetch lock --update` takes for it.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Unpacking:
         rules: Rules,
         known: Mapping[str, FileEntry] | None,
         arrived: Callable[[list[Unpacked]], None],
-        artifact: str = "NAME",
+        asked_by: str = "NAME",
     ) -> None:
         self._store = store
         self._archive = archive
-        self._artifact = artifact
+        self._asked_by = asked_by
         self._opened = opened
         self._rules = rules
         self._known = known
@@ -101,7 +101,7 @@ class Unpacking:
     def _anew(self) -> str:
         return t(
             "the archive changed upstream: `fetch lock --update {id}` asks for it anew",
-            id=self._artifact,
+            id=self._asked_by,
         )
 
     def run(self) -> None:

@@ -255,7 +255,7 @@ def check_content(item: Arrived, sha256: str, git_blob: str) -> None:
                 git_blob=git_blob,
                 wanted=wanted.git_proof,
             ),
-            t("ask the source again: fetch lock --update {id}", id=item.download.artifact),
+            t("ask the source again: fetch lock --update {id}", id=item.download.command_words),
         )
     elif not wanted.sha256 and wanted.md5 and (md5 := _md5(item)) != wanted.md5:
         wrong, found = (

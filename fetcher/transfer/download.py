@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from fetcher.errors import Failure, Problem
+from fetcher.errors import Failure, Problem, hint_of
 from fetcher.fs.atomic import Stat
 from fetcher.i18n import join, t
 from fetcher.network.signed_links import unsigned
+from fetcher.project.command_words import command_words
 from fetcher.sources.base import Candidate, FileEntry, UrlCandidate
 from fetcher.store.store import Part
 from fetcher.transfer.partial_file import Follower, PartialFile
@@ -44,7 +45,7 @@ class Download:
     this machine. `follower` reads a large body while it comes. `elsewhere`: what does not come so,
     comes in an archive. `expected`: the size that was counted on, be it a hint. `fresh`: its next
     request takes a connection of its own. `taken_over`: another run began it. `key`: the file's,
-    which is asked for again and again.
+    which is asked for again and again. `reach`: what names the artifact's manifest to commands.
     """
 
     artifact: str
@@ -95,6 +96,7 @@ class Download:
     declared: str = ""
     follower: Follower | None = None
     elsewhere: bool = False
+    reach: str = ""
     expected: int | None = field(init=False)
     key: str = field(init=False)
 
@@ -103,6 +105,11 @@ class Download:
         if self.file.size_hint:  # bytes are held to what is known of them
             self.file = self.file._replace(size=None, size_hint=False)
         self.key = self.file.key
+
+    @property
+    def command_words(self) -> str:
+        """What `fetch lock --update` takes to ask for its artifact anew."""
+        return command_words(self.artifact, self.reach)
 
     @property
     def small(self) -> bool:
@@ -185,7 +192,9 @@ class Download:
         others = [reason.message for reason in self.reasons if reason is not ranked[0]]
         also = [t("also {other}", other=other) for other in dict.fromkeys(others)]
         message = join([first.message, *also], "; ") if also else first.message
-        return Problem(first.code, message, first.hint, self.artifact, self.file.path)
+        named = replace(first, artifact=self.command_words)
+        hint = hint_of(named) if self.reach else first.hint
+        return Problem(first.code, message, hint, self.artifact, self.file.path)
 
 
 @dataclass(eq=False, slots=True)

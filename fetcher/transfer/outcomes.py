@@ -6,6 +6,7 @@ The engine acts on the outcome. `fetcher.transfer.openings` judges answers at th
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -327,7 +328,9 @@ def manual_hint(download: Download) -> str:
     if isinstance(candidate, UrlCandidate):
         hint = candidate.manual_hint
         if isinstance(hint, Message):
-            return hint.having(artifact=download.artifact)
+            more = f" --manifest {shlex.quote(download.reach)}" if download.reach else ""
+            path = f"{hint.values['path']}{more}" if "path" in hint.values else ""
+            return hint.having(artifact=download.artifact, **({"path": path} if path else {}))
         return hint.replace("{artifact}", download.artifact)
     return ""
 

@@ -365,7 +365,7 @@ def unlike_in_cache(item: Item) -> Problem | None:
         hint = t(
             "one of both is not that commit's: `fetch doctor` asks the Hub about the cache, "
             "`fetch lock --update {id}` about the lock",
-            id=item.artifact.id,
+            id=item.artifact.command_words,
         )
         return Problem("conflict", message, hint, item.artifact.id, item.file.path)
     return None
@@ -386,6 +386,6 @@ def two_contents(item: Item, name: str, sha256: str) -> Failure:
         t(
             "do not trust this project's digests; if they are an old mistake: remove them from "
             "the manifest, and `fetch lock --update {id}`",
-            id=item.artifact.id,
+            id=item.artifact.command_words,
         ),
     )

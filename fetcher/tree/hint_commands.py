@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fetcher.project.project import catalog_folder
+from fetcher.project.project import SUFFIXES
 
 if TYPE_CHECKING:
+    from fetcher.project.manifest import Artifact
     from fetcher.tree.plan import ArtifactPlan, Plan
 
 
@@ -21,22 +22,48 @@ def words_into(root: Path, tree: Path) -> list[str]:
 
 
 def fetch_all(root: Path, plan: Plan, parts: Iterable[ArtifactPlan], *flags: str) -> str:
-    """The `fetch all` that brings these artifacts into the plan's tree.
+    """The `fetch all` that brings these artifacts into the plan's tree."""
+    among = [part.artifact for part in plan.artifacts]
+    return fetch_these(root, plan.tree, [part.artifact for part in parts], among, *flags)
+
+
+def fetch_these(
+    root: Path,
+    tree: Path,
+    artifacts: Iterable[Artifact],
+    among: Sequence[Artifact],
+    *flags: str,
+    bare: bool = True,
+) -> str:
+    """The `fetch all` that brings some artifacts, of those that are in reach, into a tree.
 
     A bare one leaves out what is optional, and manifests that are not the project's own: those are
-    named.
+    named. `bare` is False where it leaves them out for other reasons.
     """
-    ids = [part.artifact.id for part in plan.artifacts]
+    ids = [artifact.id for artifact in among]
     names: dict[str, None] = {}
-    unasked = True
-    for part in parts:
-        artifact, path = part.artifact, part.unit.manifest.path
-        folder = os.path.abspath(path.parent) if path is not None else ""
-        own = folder == os.path.abspath(root / "manifests")
-        unasked &= own and not artifact.optional
-        if own or folder == os.path.abspath(catalog_folder("manifests")):
-            names[artifact.id if ids.count(artifact.id) == 1 else artifact.full_name] = None
+    unasked = bare
+    for one in artifacts:
+        unasked &= not (one.reach or one.optional)
+        if one.reach.endswith(SUFFIXES):
+            names |= dict.fromkeys([one.reach, *["--include-optional"] * one.optional])
         else:
-            names |= dict.fromkeys([str(path), *["--include-optional"] * artifact.optional])
-    said = [] if unasked else names
-    return shlex.join(["fetch", "all", *said, *flags, *words_into(root, plan.tree)])
+            names[one.id if ids.count(one.id) == 1 else one.full_name] = None
+    return shlex.join(
+        ["fetch", "all", *([] if unasked else names), *flags, *words_into(root, tree)]
+    )
+
+
+def adopt(root: Path, tree: Path, path: str, artifact: Artifact, file: str) -> str:
+    """The `fetch adopt` that takes what stands at `path` as this file of the artifact."""
+    into = words_into(root, tree)
+    line = f"fetch adopt {shlex.quote(_shown(root, path))} --as {artifact.as_words(file)}"
+    return f"{line} {shlex.join(into)}" if into else line
+
+
+def _shown(root: Path, path: str) -> str:
+    """A path as it is typed in the current folder; in the project's, if that is no part of it."""
+    here = Path.cwd()
+    start = here if here.is_relative_to(os.path.abspath(root)) else root
+    relative = os.path.relpath(path, start)
+    return path if relative.startswith("..") else relative

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import re
-import shlex
 import stat as stats
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -31,6 +30,7 @@ from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
 from fetcher.tree import json_edits
 from fetcher.tree.hf_cache import pointed_to, unlike_in_cache
+from fetcher.tree.hint_commands import adopt
 from fetcher.tree.item_list import PackedRun
 from fetcher.tree.library_folders import LibraryFolders, check_name, taken_in_root
 from fetcher.tree.plan import (
@@ -85,7 +85,8 @@ def _link_text(item: Item) -> str:
 
 class Planner:
     """Makes plans for one tree. `quick` reads no file; `deep` reads every byte; where nobody is to
-    act on them, they `only_look`: what is to be downloaded may then be packed."""
+    act on them, they `only_look`: what is to be downloaded may then be packed. `project` is where
+    the manifests lie; the tree itself if nothing is said."""
 
     def __init__(
         self,
@@ -97,8 +98,10 @@ class Planner:
         deep: bool = False,
         allowed_roots: Collection[str] = (),
         only_look: bool = False,
+        project: Path | None = None,
     ) -> None:
         self.tree = boundary.root
+        self._project = project or boundary.root
         self._boundary = boundary
         self.store = store
         self.rows = rows
@@ -583,7 +586,10 @@ class Planner:
                     sha256=item.file.sha256,
                     git_blob=item.file.git_blob,
                 ),
-                t("do not trust this fetch.lock: `fetch lock --update {id}`", id=item.artifact.id),
+                t(
+                    "do not trust this fetch.lock: `fetch lock --update {id}`",
+                    id=item.artifact.command_words,
+                ),
             )
             return
         if found:
@@ -686,11 +692,11 @@ class Planner:
             if item.changed_by_user
             else (t("is not what the lock wants, and fetch did not put it there"))
         )
-        taken = item.target
+        taken = item.path
         if not item.file.key and not item.changed_by_user:
             what = t("is there, but no digest is known to compare it with")
             if item.stat and os.path.islink(native(item.path)):
-                taken = os.path.realpath(item.path)  # nobody is to take what they do not see
+                taken = os.path.realpath(taken)  # nobody is to take what they do not see
                 what = t("is a symlink to {real}, which no digest is known of", real=taken)
         item.problem = Problem(
             "conflict",
@@ -698,10 +704,8 @@ class Planner:
             t("keep it, or let --overwrite replace it (the old file goes to .fetch/kept/)")
             if item.file.key or item.changed_by_user
             else t(
-                "take it as it is: fetch adopt {target} --as {id}/{path}",
-                target=shlex.quote(taken),
-                id=item.artifact.id,
-                path=item.file.path,
+                "take it as it is: `{command}`",
+                command=adopt(self._project, self.tree, taken, item.artifact, item.file.path),
             ),
             item.artifact.id,
             item.file.path,

@@ -6,6 +6,7 @@ which fails where one of them was not printed, or a line of it not followed.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from tests.conftest import Cli, Result
 F = TypeVar("F", bound=Callable[..., object])
 
 _HOLE = re.compile(r"\{([a-z_0-9]+)(?:[:!][^{}]*)?\}")
-_WHOLE = re.compile(r"\{(?:command|look)\}")
+_WHOLE = re.compile(r"\{(?:command|look)\}(?: --[a-z-]+)*")
 ABOUT: dict[str, str] = {}  # texts that a test follows, with the test's name
 
 
@@ -137,10 +138,10 @@ class Desk:
         capitals, which stand for what only the person knows."""
         said, text = self.said(part), text_of(part)
         line = _HOLE.sub(lambda hole: said.values[hole[1]], lines_in(text)[number])
-        given = shlex.split(line)
+        given = shlex.split(line[line.index("fetch ") :])  # it may stand after other words
         for word in words:
             assert word in given, f"{word} is not in {line!r}"
-        return [str(words.get(word, word)) for word in given[1:]]
+        return [str(words.get(word, os.path.expanduser(word))) for word in given[1:]]
 
     def follow(
         self,

@@ -13,7 +13,7 @@ NO_PLACE = "--from {location}: no bundle and no store there"
 
 
 @about(
-    "run `fetch all` first: it brings the files",
+    "run `{command}` first: it brings the files",
     "choose another name, or replace it: --overwrite",
     "name the bundle that the other side has, or what `fetch mirror have`",
     "name a bundle, or what `fetch mirror have` wrote",
@@ -27,7 +27,7 @@ NO_PLACE = "--from {location}: no bundle and no store there"
 )
 def test_bundles(desk: Desk, project: Path) -> None:
     desk.fails("mirror", "export", "b")
-    desk.follow("run `fetch all` first: it brings the files")
+    desk.follow("run `{command}` first: it brings the files")
     desk.fetch("mirror", "export", "b")
     assert "choose another name" in desk.fails("mirror", "export", "models", "--overwrite").err
     assert "--overwrite" not in desk.fails("mirror", "export", "models").err

@@ -25,7 +25,7 @@ def test_an_import(desk: Desk, project: Path) -> None:
     desk.again("name one with --manifest", "--manifest", "q")
 
 
-@about("gated ({gated}): see `fetch access`", "run `fetch all --overwrite` to get it again")
+@about("gated ({gated}): see `fetch access`", "run `{command}` to get it again")
 def test_others(desk: Desk, project: Path, hub: HubServer, hermetic: Path) -> None:
     desk.fetch("all")
     blob = hermetic / "store/blobs/sha256" / sha256(WEIGHTS)
@@ -34,7 +34,7 @@ def test_others(desk: Desk, project: Path, hub: HubServer, hermetic: Path) -> No
     blob.write_bytes(bytes(len(WEIGHTS)))
     os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     desk.fails("mirror", "export", "b.tar")
-    desk.follow("run `fetch all --overwrite` to get it again")
+    desk.follow("run `{command}` to get it again")
     desk.fetch("mirror", "export", "b.tar")
     hub.add_repo("o/g", {"config.json": b"{}"}, gated="auto")
     desk.fetch("add", "hf:o/g", "--id", "g")

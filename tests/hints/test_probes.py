@@ -15,12 +15,12 @@ __all__ = ["project"]
 
 
 @about(
-    "if the change is meant, `fetch verify {artifact} --update-golden`",
+    "if the change is meant, `{command}`",
     "the weights are other ones under the same name",
-    "`fetch verify {artifact} --update-golden --yes` replaces",
+    "`{command} --yes` replaces",
     "not stored yet, so not compared",
-    "`fetch verify {artifact} --update-golden` stores it",
-    "mend it, or remove it and run `fetch verify --update-golden`",
+    "`{command}` stores it",
+    "mend it, or remove it and run `{command}`",
 )
 def test_stored_answers(desk: Desk, project: Path) -> None:
     golden = project / "fetch.golden.json"
@@ -32,14 +32,14 @@ def test_stored_answers(desk: Desk, project: Path) -> None:
     desk.fetch("check", "--deep")
     write(project, 2.0)
     desk.fails("verify", "one", "--update-golden")
-    desk.follow("`fetch verify {artifact} --update-golden --yes` replaces")
+    desk.follow("`{command} --yes` replaces")
     desk.fetch("verify", "one")
     declare(project, probe="{type: misbehave, do: answers, values: [1.0]}")
     desk.fails("verify", "one")
-    desk.follow("if the change is meant, `fetch verify {artifact} --update-golden`", more=["--yes"])
+    desk.follow("if the change is meant, `{command}`", more=["--yes"])
     golden.unlink()
     desk.fails("verify", "one", "--require-golden")
-    desk.follow("`fetch verify {artifact} --update-golden` stores it")
+    desk.follow("`{command}` stores it")
     desk.fetch("verify", "one", "--require-golden")
     write(project, 2.0, more="x")
     desk.fetch("verify", "one")
@@ -47,7 +47,7 @@ def test_stored_answers(desk: Desk, project: Path) -> None:
     golden.write_text("{")
     desk.fails("verify", "one")
     golden.unlink()
-    desk.follow("mend it, or remove it and run `fetch verify --update-golden`")
+    desk.follow("mend it, or remove it and run `{command}`")
     desk.fetch("verify", "one", "--require-golden")
 
 
@@ -85,8 +85,8 @@ def test_what_is_not_there_to_be_proven(
 
 
 @about(
-    "run `fetch all` first, or name the artifacts that must pass",
-    "run `fetch all` first, or name what is to be proven",
+    "run `{command}` first, or name the artifacts that must pass",
+    "run `{command}` first, or name what is to be proven",
     "--require-all makes them failures",
 )
 def test_nothing_to_prove(desk: Desk, tmp_path: Path, cli: Cli, plugins: None) -> None:
@@ -96,9 +96,9 @@ def test_nothing_to_prove(desk: Desk, tmp_path: Path, cli: Cli, plugins: None) -
     manifest = tmp_path / "manifests/p.yaml"
     manifest.write_text(manifest.read_text() + "    optional: true\n")
     desk.fetch("verify")
-    desk.follow("run `fetch all` first, or name what is to be proven")
+    desk.follow("run `{command}` first, or name what is to be proven")
     desk.fails("verify", "--require-all")
-    desk.follow("run `fetch all` first, or name the artifacts that must pass")
+    desk.follow("run `{command}` first, or name the artifacts that must pass")
     manifest.write_text(manifest.read_text().replace("    optional: true\n", ""))
     desk.fetch("all")
     desk.fetch("verify")

@@ -33,7 +33,7 @@ def test_a_file_that_changed_upstream(desk: Desk, files: FileServer) -> None:
     assert (desk.root / "models/w.pth").read_bytes() == OTHER
 
 
-@about("take it as it is: fetch adopt")
+@about("take it as it is: `{command}`")
 def test_a_file_that_nobody_has_a_digest_of(desk: Desk, files: FileServer) -> None:
     files.add("w.pth", DATA)
     declare(desk.root, f"{files.url}/w.pth")
@@ -41,7 +41,7 @@ def test_a_file_that_nobody_has_a_digest_of(desk: Desk, files: FileServer) -> No
     (desk.root / "models").mkdir()
     (desk.root / "models/w.pth").write_bytes(OTHER)
     desk.fails("all")
-    desk.follow("take it as it is: fetch adopt")
+    desk.follow("take it as it is: `{command}`")
     desk.fetch("all")
     assert (desk.root / "models/w.pth").read_bytes() == OTHER
 
