@@ -7,6 +7,9 @@ from __future__ import annotations
 
 # Says what something is or does, and asks for nothing.
 DESCRIPTION = (
+    "which licences may be used, for `fetch check --licenses`",
+    "`fetch serve` fetched it from a Hub, or a bundle speaks for one: served under its name",
+    "in use: {holder}; `fetch gc` waits until it has ended",
     "Show what `fetch all` would do.",
     "by size and time; --deep reads every byte",
     "--strip is about archives",
@@ -91,8 +94,12 @@ SERVES = (
     "check --tokens",
 )
 
-# Names the line that installs a library.
+# Names the line that installs or removes a library.
 OTHER = (
+    (
+        "{owners} have their files in one folder, and what removes one of them breaks the "
+        "other: {command}"
+    ),
     "install it: {command}",
     "{told}: {command}",
     (
@@ -150,61 +157,19 @@ MODELS = (
 
 # Not yet.
 OPEN = (
-    "ask the source again: fetch lock --update {id}",
     "ask who made them which is right; --replace takes this one in place of the other",
-    "--tool-extra {name}: fetch has no such extra",
-    "{command} --help",
-    "name a source (fetch add hf:owner/name), give fields by flags, or --from-json FILE",
-    "fetch adopt FILE --as ARTIFACT/FILE takes one as it is; moved away, it is fetched",
-    "next: `{command}` places them",
-    "--licenses and {flag} exclude each other",
-    "run `fetch lock`",
-    (
-        "{owners} have their files in one folder, and what removes one of them breaks the "
-        "other: {command}"
-    ),
     "{text}; has files of {ours}{more}: `fetch all` takes them from there",
     "{count:,} more such; `fetch check --deep` reads all",
-    "{count:,} more such; `fetch check --deep` names all",
-    "run `fetch all` there, or let go of it: fetch gc --forget {name}",
-    "name it yourself, if it is yours: FETCH_STORE={store} fetch gc",
-    "or begin with two small models, to try `fetch all`",
-    "next: {asked}fetch runtime --fetch",
-    "`fetch init --from quickstart --name demo`",
-    "not .fetch/ and the files that are fetched: `fetch all` has git ignore them",
-    "--from {name} is a manifest of the catalog: it goes alone",
-    "a file or folder of that name: --from ./{name}",
-    "next: fetch plan",
-    (
-        "{path} is there already and is left as it is; what belongs in it: `fetch all "
-        "--locked`, then `fetch check`"
-    ),
-    "--from {origin}: no such file, folder or manifest",
-    "\nthe built-in catalog; the project has no artifact of its own: `fetch add`",
-    "`fetch lock --check` writes reports",
-    "`{command}` lists what there is",
-    "fetch lock",
-    "`fetch update` takes it into fetch.lock",
     "  fetch all {id}",
     "  gated: {gated}; check with: fetch access {gated2}",
-    "see --dtype int8 or int4",
-    "fetch all {id}; or add --fetch here",
-    "say either which schema is to be printed, or --install",
-    "fetch schema manifest, or fetch schema --install",
     (
         "find out which is right: `fetch lock --update NAME` in a project asks the source "
         "again, an import of a right bundle takes another's place"
     ),
-    "it is removed; run `fetch check --deep` in the projects that use this store",
-    "next: fetch lock, fetch adopt . (takes what is there), fetch all, fetch check",
-    "next: fetch lock, fetch all, fetch check",
-    "--trust-project-code is for artifacts that are named beside it",
-    "fetch verify NAME --trust-project-code; for good: fetch config allow code NAME",
-    "which licences may be used, for `fetch check --licenses`",
     "if you want it there: export {variable}={real}, or fetch config allow links {real}",
     (
-        "run once where there is a network, or take the files from a store (--from DIR) or "
-        "from this machine (fetch adopt PATH)"
+        "run once where there is a network, or take the files from a store (--from DIR) or from"
+        " this machine (fetch adopt PATH)"
     ),
     "open the address in a browser, and take what it gives with `fetch adopt`",
     "is a token needed? `fetch doctor` tells which are set",
@@ -212,34 +177,20 @@ OPEN = (
         "a manifest or lock would keep it: give the address without it, or download the file "
         "yourself and `fetch adopt` it"
     ),
-    (
-        "write a folder's name; where the tree lies is said outside the project: --into "
-        '"${variable}"'
-    ),
-    "its address is not here: say it with --base-url",
-    "all of it goes into {folder}: fetch all --into {folder}",
-    "a repository of code: clone it by hand, or `fetch add {address}`",
-    "name the file that says what to download: --from FILE",
-    "import it by itself: fetch import {name}",
     "was it made by `fetch mirror export`? copy it again",
     "check repository and tag; fetch mirror push makes it",
     "sign the bundle before it is put there: fetch mirror sign",
-    "it is a link: name what it leads to, with --as",
-    "its source says neither digest nor size: --first-trust takes it as it is",
     (
-        "run it where {hub} can be reached, take in a bundle that has it (fetch mirror "
-        "import), or name a mirror yourself (--from)"
+        "run it where {hub} can be reached, take in a bundle that has it (fetch mirror import),"
+        " or name a mirror yourself (--from)"
     ),
     "`fetch lock --update {id}`, or pin the commit in the manifest",
-    "run `fetch lock`, then again",
     "run `fetch lock --update {id}`",
     (
         "run it where {source} can be reached, take in a bundle that has it (fetch mirror "
         "import), or name a mirror yourself (--from)"
     ),
-    "ask the source again: fetch lock --update {id}, then fetch all",
     "if they are right: fetch lock --update {id}",
-    "add --name NAME",
     (
         "{path} is not imported, which would run its code: a file names it, not you. If you "
         "trust it: --class-path {path}"
@@ -248,34 +199,12 @@ OPEN = (
         "an adapter of {base}: add that too (fetch add hf:{base}), and name it here as `probe: "
         "{{type: causal-lm, base: ID}}`"
     ),
-    "{label}: {needs}; to let go of it: {command}",
-    (
-        "{root}: not here, last seen {day} on {machine}: {needs}; it counts until {until}; to "
-        "let go of it: {command}"
-    ),
-    "`fetch serve` fetched it from a Hub, or a bundle speaks for one: served under its name",
-    (
-        "{root}: {count:,} projects that are not here, last seen {day}: need {bytes} at most, "
-        "and count until {until}; to let go of them: fetch gc --forget {name}"
-    ),
-    "in use: {holder}; `fetch gc` waits until it has ended",
-    "{text} (`fetch access` says whether you may have it)",
     "the archive changed upstream: `fetch lock --update {id}` asks for it anew",
-    (
-        "what the manifest or fetch.lock states is wrong, or a proxy changes what passes: do "
-        "not trust it; an old mistake is corrected in the manifest, then `fetch lock --update "
-        "NAME`"
-    ),
     (
         "one of both is not that commit's: `fetch doctor` asks the Hub about the cache, `fetch "
         "lock --update {id}` about the lock"
     ),
-    (
-        "do not trust this project's digests; if they are an old mistake: remove them from the "
-        "manifest, and `fetch lock --update {id}`"
-    ),
     "remove {path}, then run `fetch all`",
     "look at it, then run again, with --overwrite to replace it",
-    "do not trust this fetch.lock: `fetch lock --update {id}`",
 )
-AT_MOST = 81
+AT_MOST = 25

@@ -10,6 +10,12 @@ from tests.hints.desk import Desk, about
 # What was typed, the text that is printed, and what that text says to type.
 WRONG = [
     (
+        "lock --resolve ours --junit r.xml",
+        "`fetch lock --check` writes",
+        "lock --check --junit r.xml",
+        0,
+    ),
+    (
         "mirror export b.tar --volume-size x",
         "--volume-size {text!r}",
         "mirror export b.tar --volume-size 650M",
@@ -31,6 +37,12 @@ WRONG = [
         "mirror export e.tar --since no",
         "--since {path}",
         "mirror export e.tar --since b.tar.001",
+        0,
+    ),
+    (
+        "mirror export f.tar --with-tool --tool-extra zzz",
+        "--tool-extra {name}",
+        "mirror export f.tar",
         0,
     ),
     ("verify --device x", "--device {device}", "verify --device cpu", 0),
@@ -92,6 +104,47 @@ WRONG = [
     ),
     ("init --from quickstart --name a/b", "--name {chosen}", "init --from quickstart --name d3", 0),
     ("import page.sh --name a/b", "--name {name}: expected letters", "import page.sh --name q2", 0),
+    ("check --licenses --deep", "--licenses and {flag} exclude", "check --deep", 0),
+    ("schema manifest --install", "say either which schema", "schema --install", 0),
+    ("schema", "fetch schema manifest, or", "schema manifest", 0),
+    ("schema", "fetch schema manifest, or", "schema --install", 0),
+    (
+        "verify --trust-project-code",
+        "--trust-project-code is for",
+        "verify m --trust-project-code",
+        0,
+    ),
+    (
+        "verify --trust-project-code",
+        "fetch verify NAME --trust",
+        "verify m --trust-project-code",
+        0,
+    ),
+    ("verify --trust-project-code", "fetch verify NAME --trust", "config allow code m", 0),
+    (
+        "init --from quickstart --from page.sh",
+        "--from {name} is a manifest",
+        "init --from quickstart",
+        0,
+    ),
+    (
+        "init --from quickstart --from page.sh",
+        "a file or folder of that name",
+        "init --from ./quickstart --from page.sh",
+        0,
+    ),
+    ("init --from nope", "--from {origin}: no such", "init --from page.sh", 0),
+    ("init --from quickstar", "--from {origin}: no such", "init --from quickstart", 0),
+    (
+        "init --name demo",
+        "`fetch init --from quickstart --name demo`",
+        "init --from quickstart --name demo",
+        0,
+    ),
+    ("init --from empty", "name the file that says what", "init --from page.sh", 0),
+    ("add", "name a source (fetch add", "add hf:o/m --id u9 --manifest p", 0),
+    ("add", "name a source (fetch add", "add --from-json ok3.json --manifest p", 0),
+    ("recommend --fetch --vram 0.1", "see --dtype int8", "recommend --vram 1 --dtype int4", 0),
 ]
 
 
@@ -100,6 +153,10 @@ def prepared(root: Path) -> None:
     (root / "big.json").write_bytes(b" " * (9 << 20))
     (root / "ok.json").write_text(json.dumps({"source": "hf:o/m", "id": "u6", "license": "MIT"}))
     (root / "ok2.json").write_text(json.dumps({"source": "hf:o/m", "id": "u7", "license": "MIT"}))
+    (root / "ok3.json").write_text(json.dumps({"source": "hf:o/m", "id": "u8", "license": "MIT"}))
+    (root / "empty").mkdir()
+    (root / "quickstart").mkdir()
+    (root / "quickstart/get.sh").write_text("hf download o/m --local-dir models/y\n")
     (root / "c.json").write_bytes(b'{"a": 1}\n')
     (root / "page.sh").write_text("hf download o/m --local-dir models/x\n")
 
@@ -111,3 +168,9 @@ def test_a_wrong_option(desk: Desk, project: Path) -> None:
     for wrong, part, right, code in WRONG:
         desk.fetch(*wrong.split(), code=2)
         desk.instead(part, *right.split(), code=code)
+
+
+@about("{command} --help")
+def test_a_wrong_word_is_explained(desk: Desk) -> None:
+    desk.fails("all", "--lokced")
+    assert "--locked" in desk.again("{command} --help", "--help", without=["--lokced"]).out
