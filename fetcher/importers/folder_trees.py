@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 _BRANCH = re.compile(
-    r"^(?P<lead>(?:[\s│┃]|\|(?![-─━═╌_]))*)(?P<mark>(?:[├└┣┗╠╚|`+\\][─━═╌_-]+>?\s*)+|[-*•▸])\s*(?P<name>.*)$"
+    r"^(?P<lead>(?:\s|[│┃|](?![-─━═╌_]))*)(?P<mark>(?:[├└┣┗╠╚│┃|`+\\][─━═╌_-]+>?\s*)+|[-*•▸])\s*(?P<name>.*)$"
 )
 _PLAIN = re.compile(r"^(?P<lead>\s*)(?P<name>\S.*)$")
 _SKIPPED = re.compile(r"^(\.{2,}|…|etc\.?|\[.*\])$")
@@ -44,7 +44,9 @@ def looks_like(text: str) -> bool:
     """Whether a block of text draws a tree."""
     lines = [line for line in text.splitlines() if line.strip()]
     boxes = sum(
-        1 for line in lines if re.match(r"^[\s│┃|]*[├└┣┗╠╚]|^[\s|]*(\|--|`--|\+--|\|__|\\--)", line)
+        1
+        for line in lines
+        if re.match(r"^[\s│┃|]*(?:[├└┣┗╠╚]|[│┃][─━═╌-]{2})|^[\s|]*(\|--|`--|\+--|\|__|\\--)", line)
     )
     if boxes >= 1:
         return True

@@ -231,7 +231,7 @@ class _Page:
                 section.unpacks = section.unpacks or says_unpack(cell.text)
                 section.fetches = section.fetches or bool(_FETCHES.search(cell.text))
         found += self.anchored.get(anchor_of(section.title), [])
-        section.folders = topmost(found) or self._closing(start)
+        section.folders = topmost(found) or self._closing(start) or self._opening(start)
         own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self.below)
         if own is not None:
             section.folders, section.headed, section.fetches = [own], True, True
@@ -245,15 +245,33 @@ class _Page:
             token = self.tokens[index]
             if token.type == "heading_open" and token.tag < heading.tag:
                 break
-            if token.type == "paragraph_open" and after_table:
-                cell = page_cells.of_inline(self.tokens[index + 1], 0)
-                folders = topmost(folders_of(cell, self.below))
-                if len(folders) == 1 and not cell.addresses() and _ALL_OF_THEM.search(cell.text):
-                    return folders
+            paragraph = token.type == "paragraph_open" and after_table
+            if paragraph and (folders := self._for_all(index + 1)):
+                return folders
             if token.type.endswith("_open"):
                 after_table = False
             after_table = after_table or token.type == "table_close"
         return []
+
+    def _opening(self, start: int) -> list[str]:
+        """The folder that the section around this one names for all that its parts list."""
+        heading, folders = self.tokens[start], list[str]()
+        for index in range(start - 1, -1, -1):
+            token = self.tokens[index]
+            if token.type == "heading_open":
+                if token.tag < heading.tag:
+                    return folders
+                folders = []  # what stood below the heading of another part
+            elif token.type == "paragraph_open" and token.level == 0:
+                folders = self._for_all(index + 1) or folders
+        return []
+
+    def _for_all(self, index: int) -> list[str]:
+        """The folder that a sentence without a link names for what stands around it."""
+        cell = page_cells.of_inline(self.tokens[index], 0)
+        folders = topmost(folders_of(cell, self.below))
+        alone = len(folders) == 1 and not cell.addresses()
+        return folders if alone and _ALL_OF_THEM.search(cell.text) else []
 
     def _in_table(self, index: int) -> bool:
         return index > 0 and self.tokens[index - 1].type in {"td_open", "th_open"}
@@ -313,6 +331,8 @@ class _Page:
             return
         if self._as_referred(found, link, named, folder):
             return
+        if found.has_no_place:
+            raise Unreadable(t("the page does not say where this belongs"))
         packed = all(ARCHIVES.search(name) for name in named.files)
         said: bool | None = (packed and any(says_unpack(cell.text) for cell in row)) or None
         if any(keeps_packed(cell.text) for cell in row):

@@ -19,6 +19,13 @@ _ORIGINAL = re.compile(
     r"([\w+-][\w.+-]{0,120}\.[A-Za-z]\w{0,14})(?![\w.]*\w)",
     re.IGNORECASE,
 )
+_NAME = r"[`\"'“]?(?<![\w.+-])([\w+-][\w.+-]{0,120}\.[A-Za-z][A-Za-z0-9_]{0,14})"
+# The same said the other way round: `b.pth` から名前を変更.
+_RENAMED_FROM = re.compile(
+    rf"\brenamed?\s+from\s+{_NAME}|{_NAME}[`\"'”]?\s{{0,3}}(?:から(?:名前を)?(?:変更|リネーム|改名)"
+    rf"|에서\s?(?:이름\s?)?(?:변경|바꿈|바꾼))|[由从]\s{{0,3}}{_NAME}[`\"'”]?\s{{0,3}}(?:重命名|改名|更名)",
+    re.IGNORECASE,
+)
 _LONGEST = 255  # characters that a file's name may have
 _COUNT = re.compile(
     r"(?<![\d,])(\d[\d,]{0,20}|\d{1,20}(?:\.\d{1,9})?\s?[kK만])\s{0,9}(?:개\s{0,9})?(?:files?|images?|장|파일|개\s*파일)",
@@ -89,8 +96,10 @@ def of_cell(cell: Cell) -> Named:
 
 def original_name(text: str) -> str:
     """The name that a file has at its source, as a note says it; "" for none."""
-    found = _ORIGINAL.search(text)
-    return found[1] if found else ""
+    if found := _ORIGINAL.search(text):
+        return found[1]
+    found = _RENAMED_FROM.search(text)
+    return next(filter(None, found.groups())) if found else ""
 
 
 def is_file(text: str) -> bool:

@@ -74,6 +74,10 @@ _SAYS_LINK = re.compile(r"링크|주소|다운로드|출처|link|url|download|so
 _PLACE = re.compile(r"(?![\d.]+$)[\w./{}~$-]+")
 
 
+# Cells that say there is nothing.
+_NOTHING = re.compile(r"[-–—x✗✘/]|n/?a|none|없음|해당\s?없음|无|無|なし", re.IGNORECASE)
+
+
 class Row:
     """One row of a table whose columns are known."""
 
@@ -110,6 +114,12 @@ class Row:
         texts = [re.sub(r"\[\^\w+\]", "", cell.text) for cell in self.cells("name")]
         names = [text.split("\n")[0].strip() for text in texts]
         return next((name for name in names if name), "")
+
+    @property
+    def has_no_place(self) -> bool:
+        """Whether it says that what it links has no place: a dash where others have a folder."""
+        cells = self.cells("folder")
+        return bool(cells) and all(_NOTHING.fullmatch(cell.text.strip()) for cell in cells)
 
     def place(self) -> tuple[str | None, str]:
         """(the folder, the name) that its placement says: `models` 에 `a.pth` 로 저장.
@@ -151,6 +161,10 @@ class Row:
             pair = (beside.files[0], named.files[0])
             if pair[0] != pair[1] and not any(map(is_pattern, pair)):
                 named = Named(("\0".join(pair),), renamed=True)
+        elif pairs := _pairs(beside.files, named.files):
+            named = Named(pairs, renamed=True)
+        elif len(named.files) == 2 and _is_packed(*named.files):
+            return Named()  # what is downloaded, and what is in it
         name = self.place()[1]
         if name and len(named.files) == 1 and named.files[0].rpartition("\0")[2] != name:
             first = named.files[0].partition("\0")[0]
@@ -244,6 +258,27 @@ class Row:
         if WEIGHTS.search(target) or (named.files and "link" in self.columns):
             return t("the page gives no address for it")
         return ""
+
+
+def _pairs(own: Sequence[str], saved: Sequence[str]) -> tuple[str, ...]:
+    """Names beside a link and the same number of names that they are saved under, in order; ()
+    where they are not plainly the same files."""
+    if not 1 < len(own) == len(saved) or any("\0" in name or is_pattern(name) for name in saved):
+        return ()
+    alike = all(
+        posixpath.splitext(one)[1] == posixpath.splitext(other)[1]
+        and posixpath.splitext(one)[0] in other
+        for one, other in zip(own, saved, strict=True)
+    )
+    return tuple("\0".join(pair) for pair in zip(own, saved, strict=True)) if alike else ()
+
+
+def _is_packed(one: str, other: str) -> bool:
+    """Whether one of two names is the other one's archive: `a.bin`, `a.bin.gz`."""
+    short, long = sorted((one, other), key=len)
+    return long.startswith(short) and bool(
+        re.fullmatch(r"\.(gz|bz2|xz|zst|zip)", long[len(short) :])
+    )
 
 
 def columns_of(table: Table) -> Columns:

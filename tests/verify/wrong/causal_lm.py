@@ -656,7 +656,10 @@ def _adapters() -> list[Case]:
             says=lacking,
         ),
         Case(
-            "causal-lm", "a LoRA with next to no effect", lora(weaker(1e-5)), says="the adapter acts"
+            "causal-lm",
+            "a LoRA with next to no effect",
+            lora(weaker(1e-5)),
+            says="the adapter acts",
         ),
         Case(
             "causal-lm",
