@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fetcher.commands import common
+from fetcher.commands.output_files import OutputFile, is_of_job
 from fetcher.errors import (
     INTERNAL,
     INTERRUPTED,
@@ -30,22 +31,13 @@ if TYPE_CHECKING:  # most runs write no report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TO_FILE = functools.partial(
-    click.option, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE"
-)
-# Each format by its parameter.
+# Each format by its parameter, with its help.
 _FORMATS = {
-    "junit": _TO_FILE("--junit", help="Write a JUnit report."),
-    "sarif": _TO_FILE("--sarif", help="Write a SARIF report."),
-    "code_quality": _TO_FILE(
-        "--code-quality", help="Write a code quality report, as GitLab reads it."
-    ),
-    "summary": _TO_FILE(
-        "--summary", help="Write a summary in Markdown; add it to GitHub's, if FILE is that."
-    ),
-    "annotations": _TO_FILE(
-        "--annotations", help="Write annotations, as GitHub reads them in a job's output."
-    ),
+    "junit": "Write a JUnit report.",
+    "sarif": "Write a SARIF report.",
+    "code_quality": "Write a code quality report, as GitLab reads it.",
+    "summary": "Write a summary in Markdown; add it to GitHub's, if FILE is that.",
+    "annotations": "Write annotations, as GitHub reads them in a job's output.",
 }
 
 
@@ -121,8 +113,9 @@ def options(command: str) -> Callable[[F], F]:
             _refuse_same(reports._wanted)
             return _run(functools.partial(function, *args, reports=reports, **values), reports)
 
-        for option in reversed(_FORMATS.values()):
-            call = option(call)
+        for name, text in reversed(_FORMATS.items()):
+            flag = f"--{name.replace('_', '-')}"
+            call = click.option(flag, type=OutputFile(name), metavar="FILE", help=text)(call)
         return call  # type: ignore[return-value]
 
     return decorate
@@ -192,7 +185,7 @@ def _text(name: str, verdict: Verdict, root: Path) -> str:
 
 
 def _write(path: Path, text: str, is_summary: bool) -> list[Problem]:
-    if is_summary and _is_of_job(path):
+    if is_summary and is_of_job(path):
         try:
             with path.open("a", encoding="utf-8") as stream:  # all steps of a job write there
                 stream.write(f"{text}\n")
@@ -200,8 +193,3 @@ def _write(path: Path, text: str, is_summary: bool) -> list[Problem]:
             return [from_os_error(error, t("writing {path}", path=path)).problem]
         return []
     return common.write_report(path, text)
-
-
-def _is_of_job(path: Path) -> bool:
-    own = os.environ.get("GITHUB_STEP_SUMMARY", "")
-    return bool(own) and os.path.exists(own) and path.exists() and os.path.samefile(own, path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fetcher.commands.output_files import OutputFile
 from fetcher.config import project_choices
 from fetcher.config import settings as all_settings
 from fetcher.config.boundaries import below, check_output, of_project
@@ -335,7 +336,7 @@ def note_if_empty(space: Workspace) -> None:
 
 events_option = click.option(
     "--json-events",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile("events"),
     metavar="FILE",
     help="Write what happens to a file or pipe, one JSON object a line.",
 )

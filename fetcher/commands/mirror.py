@@ -11,6 +11,7 @@ import click
 
 from fetcher.commands import common
 from fetcher.commands.other_words import SubCommands
+from fetcher.commands.output_files import OutputFile
 from fetcher.config.boundaries import check_output
 from fetcher.config.project_choices import NAMED
 from fetcher.config.settings import Settings
@@ -314,7 +315,7 @@ def import_(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile("have"),
     metavar="FILE",
     help="Write the list there; default: stdout.",
 )

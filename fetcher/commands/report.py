@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fetcher.commands import common
+from fetcher.commands.output_files import OutputFile
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 from fetcher.project.project import Project, find_root
@@ -30,7 +31,7 @@ from fetcher.ui.table import Column, print_table, print_text
 )
 @click.option(
     "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile("html"),
     metavar="FILE",
     help="Write the tables as one page.",
 )

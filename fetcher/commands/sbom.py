@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fetcher.commands import common
+from fetcher.commands.output_files import OutputFile
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, n, t
 
@@ -24,7 +25,7 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 @common.selection_options
 @click.option(
     *("-o", "--output"),
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile("sbom"),
     metavar="FILE",
     help="Write it into a file; default: stdout.",
 )

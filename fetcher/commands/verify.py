@@ -16,6 +16,7 @@ import click
 
 from fetcher.commands import ci_reports, common
 from fetcher.commands.ci_reports import Reports
+from fetcher.commands.output_files import OutputFile
 from fetcher.config.project_choices import ON_DISK
 from fetcher.errors import UsageError
 from fetcher.i18n import echo, join, t
@@ -96,7 +97,7 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
 @ci_reports.options("fetch verify")
 @click.option(
     "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile("html"),
     metavar="FILE",
     help="Write a report as one page, with pictures.",
 )

@@ -153,6 +153,8 @@ class ConfigGenerator:
 
     def write(self, server: str) -> None:
         """Write everything, the main file last. Raises OSError, Failure."""
+        for name in ("nginx.conf", "fetch.conf"):
+            _refuse_foreign(self.folder / name)
         for name in ("json", "logs", "tmp"):
             open_own(self.folder, name).close()
         with open_own(self.folder, "json") as folder:
@@ -191,6 +193,19 @@ class ConfigGenerator:
         write_atomically(self.folder / "fetch.conf", text.encode())
         main = _MAIN.format(folder=self.folder)
         write_atomically(self.folder / "nginx.conf", main.encode())
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise Failure for somebody else's configuration: it would be lost."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as stream:
+            if stream.read(len(_SIGN)) != _SIGN:
+                raise Failure(
+                    "conflict",
+                    t("{path} is there, and fetch did not write it", path=path),
+                    t("it would be lost: name a folder of its own"),
+                    file=str(path),
+                )
 
 
 def _fit(path: str) -> str:
@@ -285,6 +300,7 @@ _SEND = """add_header X-Repo-Commit @@fetch_commit;
             add_header X-Content-Type-Options nosniff;
             try_files @@fetch_file @missing;"""
 
+_SIGN = b"# Written by fetch serve --nginx-config"
 _MAIN = """# Written by fetch serve --nginx-config: a whole configuration for nginx -p {folder}
 worker_processes auto;
 error_log logs/error.log;

@@ -153,3 +153,17 @@ def test_a_tar_is_refused(held: Held, tmp_path: Path) -> None:
     fetch(held.home, "mirror", "export", tmp_path / "b.tar", cwd=held.root)
     done = attempt(held.home, "serve", "b.tar", "--nginx-config", "out", cwd=tmp_path)
     assert done.returncode == 4 and "fetch mirror import" in done.stderr
+
+
+def test_somebody_elses_configuration_stays(held: Held, tmp_path: Path) -> None:
+    """The folder of the machine's own nginx was named; what fetch wrote itself is written anew."""
+    (tmp_path / "etc").mkdir()
+    for name in ("nginx.conf", "fetch.conf"):
+        (tmp_path / "etc" / name).write_text("user www-data;\n")
+        done = attempt(held.home, "serve", "--nginx-config", tmp_path / "etc", cwd=held.root)
+        assert done.returncode == 4 and f"{name} is there, and fetch did not write" in done.stderr
+        assert [path.name for path in (tmp_path / "etc").iterdir()] == [name]
+        assert (tmp_path / "etc" / name).read_text() == "user www-data;\n"
+        (tmp_path / "etc" / name).unlink()
+    for _ in range(2):
+        fetch(held.home, "serve", "--nginx-config", tmp_path / "etc", cwd=held.root)
