@@ -331,7 +331,12 @@ def _cases(findings: Sequence[Diagnostic]) -> list[Case]:
     from fetcher.reporting.verdict import MACHINE, NOTE, Case
 
     return [
-        Case(MACHINE, one.subject, message=one.text, advice=NOTE if one.level == "note" else "")
+        Case(
+            MACHINE,
+            one.subject,
+            message=t("{subject}: {text}", subject=one.subject, text=one.text),
+            advice=NOTE if one.level == "note" else "",
+        )
         for one in findings
         if one.level != "bad"
     ]

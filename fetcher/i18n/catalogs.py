@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "ko")
 FOLDER = os.path.join(os.path.dirname(__file__), "locale")  # pathlib costs start-up time
 DOMAIN = "fetcher"
+# Controls but tab and newline, and what turns the order of letters.
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @lru_cache
@@ -140,6 +143,18 @@ def local(text: str) -> str:
     return translated(text, current()) if isinstance(text, Message) else text
 
 
+def harmless(text: str) -> str:
+    """Names and answers of others are in it: signs that steer a terminal are shown instead."""
+    if text.isprintable():
+        return text
+    return _STEERS.sub(_spelled, text)
+
+
+def _spelled(sign: re.Match[str]) -> str:
+    code = ord(sign[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
 def echo(
     *texts: str,
     file: TextIO | None = None,
@@ -147,12 +162,13 @@ def echo(
     end: str = "\n",
     flush: bool = False,
 ) -> None:
-    """Print messages in the language of this process."""
-    print(*map(local, texts), file=file, sep=sep, end=end, flush=flush)
+    """Print messages in the language of this process; what is in them commands no terminal."""
+    print(*map(harmless, map(local, texts)), file=file, sep=sep, end=end, flush=flush)
 
 
 def echo_lines(texts: Iterable[str], file: TextIO | None = None) -> None:
     """The same, each on its own line; there may be many, and the language is asked for once."""
     language = current()
     for text in texts:
-        print(translated(text, language) if isinstance(text, Message) else text, file=file)
+        said = translated(text, language) if isinstance(text, Message) else text
+        print(harmless(said), file=file)

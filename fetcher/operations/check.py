@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fetcher.errors import Problem
+from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.operations import reconcile
 from fetcher.operations.doubt import doubt_files
@@ -189,9 +190,8 @@ def _others(
             if deeper and entry.name not in {FOLDER, ".git"}:
                 yield from _others(tree, name, targets, known, seen, deeper=True)
         elif entry.name not in ours and name not in known:
-            yield Finding(
-                "", name, name, "extra", t("{name} is no file of any artifact", name=name)
-            )
+            message = t("{name} is no file of any artifact", name=printable(name))
+            yield Finding("", name, name, "extra", message)
 
 
 class _Hints:

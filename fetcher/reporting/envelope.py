@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from fetcher.config.project_choices import ProjectChoice
 from fetcher.errors import Problem, exit_code_of, hint_of
+from fetcher.fs.safe_paths import printable
 from fetcher.i18n import current, echo_lines, join, localized, n, parts_of, t, translated
 from fetcher.i18n.message import Parts
 from fetcher.reporting.report import AlikeFiles, ArtifactReport, FileGroup, FileReport, Report
@@ -271,7 +272,7 @@ def print_problems(problems: Iterable[Problem], stream: TextIO | None = None) ->
         files = same.setdefault(
             (problem.artifact, problem.code, problem.message, hint_of(problem)), []
         )
-        if problem.file and problem.file not in problem.message:
+        if problem.file and printable(problem.file) not in problem.message:
             files.append(problem.file)
     alike: dict[tuple[str, str, str], list[str]] = {}
     for (artifact, code, message, hint), files in same.items():
@@ -307,7 +308,7 @@ def _named(files: Sequence[str]) -> list[str]:
     """The files that a line is about, a few by name; nothing if there are none."""
     if not files:
         return []
-    shown = ", ".join(files[:3])
+    shown = ", ".join(map(printable, files[:3]))
     if len(files) <= 3:
         return [f"({shown})"]
     return [t("({count:,} files: {shown}, …)", count=len(files), shown=shown)]

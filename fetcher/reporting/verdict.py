@@ -119,9 +119,10 @@ def with_problems(cases: Sequence[Case], problems: Sequence[Problem]) -> list[Ca
     no failure tells of get a case of their own. Without any case, one says that there was none.
     """
     found = list(cases)
-    told = {(case.artifact, str(case.message)) for case in cases if case.failed}
+    told = {(case.artifact, str(case.message)): n for n, case in enumerate(cases) if case.failed}
     for problem in problems:
-        if (problem.artifact, str(problem.message)) in told:
+        if (at := told.get((problem.artifact, str(problem.message)))) is not None:
+            found[at] = replace(found[at], hint=found[at].hint or hint_of(problem))
             continue
         case = _of_problem(problem)
         alike = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from fetcher.fs.safe_paths import printable
-from fetcher.i18n import local
+from fetcher.i18n import harmless, local
 from fetcher.ui import terminal
 from fetcher.ui.terminal import End, pad, shorten, width_of
 
@@ -55,7 +55,7 @@ def print_text(text: str, stream: TextIO | None = None) -> None:
     """Print lines; on a terminal they are broken between words, what follows is indented."""
     out = stream or sys.stdout
     width, mark = _room(out)
-    for line in local(text).split("\n"):
+    for line in harmless(local(text)).split("\n"):
         for part in [line] if width is None else wrapped(line, width, mark):
             print(part, file=out)
 
@@ -64,7 +64,7 @@ def print_cut(text: str, stream: TextIO | None = None) -> None:
     """Print one line; on a terminal it is shortened in its middle, where names are long."""
     out = stream or sys.stdout
     width, mark = _room(out)
-    text = local(text)
+    text = harmless(local(text))
     print(text if width is None else shorten(text, width, "middle", mark), file=out)
 
 
@@ -105,7 +105,7 @@ def lines(
 
 def _cell(text: str) -> str:
     """A cell's text in one line, which does to a terminal nothing but show letters."""
-    text = local(text)
+    text = harmless(local(text))
     return text if text.isprintable() else printable(" ".join(text.split()))
 
 

@@ -214,3 +214,31 @@ def test_what_moved_upstream_is_a_note_or_a_failure(
     assert written.annotations[0].startswith("::notice file=manifests/p.yaml,line=3,")
     result, written = judged(project, cli, "outdated", "--exit-code")
     assert result.code == 4 and written.places == {("manifests/p.yaml", 3)}
+
+
+def test_what_to_do_is_in_every_report(project: Path, cli: Cli) -> None:
+    """Also where it is the usual advice for such a finding, and of a machine: what it is about."""
+    assert cli("all").code == 0
+    (project / "models/m/config.json").unlink()
+    result, written = judged(project, cli, "check")
+    assert "hint: run `fetch all`" in result.err and "run `fetch all`" in written.markdown
+    assert "run `fetch all`" in (project / "out/r.xml").read_text()
+    judged(project, cli, "doctor")
+    notes = (project / "out/r.txt").read_text().splitlines()
+    assert any("::Hugging Face token: none" in line for line in notes), notes
+
+
+def test_names_that_steer_a_terminal(project: Path, cli: Cli) -> None:
+    """A clone brings files whose names forge lines, colours and an order of letters."""
+    assert cli("all").code == 0
+    names = ["a\nerror: forged", "b\x1b[31mred\rover", "c\u202egpj.exe", "d\x9b2J"]
+    for name in names:
+        (project / "models/m" / name).write_text("x")
+    (project / "models/m/config.json").unlink()
+    result, written = judged(project, cli, "check", "--strict")
+    assert result.code == 4 and written.failures == len(names) + 1
+    assert not set("\x1b\r\x9b\u202e") & set(result.err), result.err
+    assert "\nerror: forged" not in result.err and "a\\x0aerror: forged is no file" in result.err
+    found = cli("check", "--strict", "--json").json["errors"]
+    extra = {row["file"] for row in found if row["code"] == "extra"}
+    assert extra == {f"models/m/{name}" for name in names}
