@@ -12,6 +12,7 @@ import click
 from fetcher.commands import common
 from fetcher.config.named_roots import ROOTS
 from fetcher.errors import Problem, UsageError
+from fetcher.fs.safe_paths import printable
 from fetcher.i18n import echo, n, t
 from fetcher.operations import adopt
 from fetcher.operations.workspace import Workspace
@@ -119,7 +120,8 @@ def _nothing(space: Workspace, found: adopt.Adopted) -> Problem:
 
 def _print(found: adopt.Adopted, ahead: Sequence[adopt.Next]) -> None:
     for path, artifact, entry, _ in found.taken[:_SHOWN]:
-        echo(t("adopted {path} as {artifact}/{entry}", path=path, artifact=artifact, entry=entry))
+        shown = printable(path)
+        echo(t("adopted {path} as {artifact}/{entry}", path=shown, artifact=artifact, entry=entry))
     if len(found.taken) > _SHOWN:
         echo(t("and {count:,} more", count=len(found.taken) - _SHOWN))
     if found.in_place:
@@ -132,14 +134,14 @@ def _print(found: adopt.Adopted, ahead: Sequence[adopt.Next]) -> None:
             )
         )
     for path, why in found.left[:_SHOWN]:
-        echo(t("not taken: {path}: {reason}", path=path, reason=why))
+        echo(t("not taken: {path}: {reason}", path=printable(path), reason=why))
     if found.left:
         hint = t(
             "fetch adopt FILE --as ARTIFACT/FILE takes one as it is; moved away, it is fetched"
         )
         echo(t("hint: {hint}", hint=hint))
     files = n("{count:,} file", "{count:,} files", found.seen)
-    echo(t("adopted {count:,} of {files}", count=len(found.taken), files=files))
+    echo(t("adopted {count:,} of {files} looked at", count=len(found.taken), files=files))
     for one in ahead:
         echo(_told(one))
 

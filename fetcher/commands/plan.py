@@ -123,7 +123,9 @@ def _to_download(plan: Plan, summary: Summary, space: Workspace) -> str:
     """One line: what is to come, and whether there is room for it."""
     from fetcher.operations.inspect_tree import archives_to_get
 
-    in_store, in_tree = space_needed(plan.to_do(), plan.to_unpack(), space.settings.link, True)
+    in_store, in_tree = space_needed(
+        plan.to_do(), plan.to_unpack(), space.settings.link, True, with_hints=True
+    )
     unknown = []
     if count := summary["unresolved_artifacts"]:
         unknown.append(n("{count:,} unresolved artifact", "{count:,} unresolved artifacts", count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,8 +66,8 @@ class Adopted:
 
 @dataclass(frozen=True)
 class Next:
-    """What comes after adopting: the command that places it; `files` and `bytes` are still to be
-    downloaded for the artifacts that were adopted.
+    """What comes after adopting: the command that places it; `files` and `bytes` are what that
+    still downloads.
 
     `unknown`: some of them are in no lock yet, or have files whose size nobody knows.
     """
@@ -83,21 +83,25 @@ def next_steps(space: Workspace, taken: Iterable[tuple[str, str, str, str]]) -> 
     for it."""
     taken = list(taken)
     ids, contents = {one[1] for one in taken}, {one[3] for one in taken}
-    pairs = [
-        pair
-        for pair in space.wanted
-        # (A content may be wanted by others than the one that it was taken for.)
-        if pair[1].id in ids
-        or ((locked := space.lock.of(pair[1])) and any(f.sha256 in contents for f in locked.files))
-    ]
     plain: list[naming.Pair] = []
     named: list[naming.Pair] = []
-    for pair in pairs:
+    places_some = False
+    for pair in space.wanted:
         artifact = pair[1]
+        # (A content may be wanted by others than the one that it was taken for.)
+        adopted = artifact.id in ids or _has_any(space.lock.of(artifact), contents)
         left_out = (artifact.manifest, artifact.id) in space.choices.left_out
-        by_itself = not (artifact.reach or artifact.optional or left_out)
-        (plain if by_itself else named).append(pair)
+        if not (artifact.reach or artifact.optional or left_out):
+            plain.append(pair)  # it downloads the others as well
+            places_some |= adopted
+        elif adopted:
+            named.append(pair)
+    plain = plain if places_some else []
     return [_next(space, part, part is named) for part in (plain, named) if part]
+
+
+def _has_any(locked: LockedArtifact | None, contents: Collection[str]) -> bool:
+    return locked is not None and any(file.sha256 in contents for file in locked.files)
 
 
 def _next(space: Workspace, pairs: Sequence[naming.Pair], named: bool) -> Next:

@@ -207,19 +207,26 @@ def space_needed(
     unpackings: Iterable[Unpacking],
     link: str,
     same_disk: bool,
+    with_hints: bool = False,
 ) -> tuple[int, int]:
     """Bytes needed (in the store, in the tree) at most, as far as sizes are known.
 
-    An archive is in the store while its members come to be there.
+    An archive is in the store while its members come to be there. What a server has hinted at may
+    be anything: it counts `with_hints` only, where nothing is refused for it.
     """
     listed = list(items)
-    # What a server has hinted at may be anything.
     known = downloads(listed, members=True)
     hinted = {
-        item.content for item in listed if not isinstance(item, PackedRun) and item.file.size_hint
+        item.content
+        for item in listed
+        if not (with_hints or isinstance(item, PackedRun)) and item.file.size_hint
     }
     in_store = sum(size or 0 for content, size in known.items() if content not in hinted)
-    in_store += sum({unpacking.key: unpacking.size for unpacking in unpackings}.values())
+    packed = {
+        one.key: sum(part.size or 0 for part in one.parts) if with_hints else one.size
+        for one in unpackings
+    }
+    in_store += sum(packed.values())
     copies = 0
     for item in listed if link != "symlink" else ():
         if isinstance(item, PackedRun):
@@ -227,5 +234,6 @@ def space_needed(
             copies += sum(item.run.sizes) if copied and item.action == GET else 0
         elif item.action in {GET, PLACE} and not item.lost_mode:
             copied = item.is_copy or link == "copy" or not same_disk
-            copies += item.file.size or 0 if copied and not item.file.size_hint else 0
+            counts = copied and (with_hints or not item.file.size_hint)
+            copies += item.file.size or 0 if counts else 0
     return in_store, copies
