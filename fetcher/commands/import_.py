@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetcher.commands import common
+from fetcher.commands import common, told_documents
 from fetcher.config import settings as all_settings
 from fetcher.errors import InvalidDocument, UsageError
 from fetcher.i18n import echo, n, t
@@ -62,16 +62,22 @@ def command(
     settings = all_settings.load(root, {"offline": offline})
     settings.check()
     common.tell_choices(settings)
-    from fetcher.importers.opening import opened
+    from fetcher.importers.opening import opened, with_name
 
-    document = opened(file, root, settings)
+    try:
+        document = opened(file, root, settings)
+    except UsageError as error:
+        raise with_name(error, file) from None
     if document.kind == "model-config":
         return _model_config(root, Path(file), name, dry_run, yes, as_json)
     from fetcher.importers import draft as drafts
     from fetcher.importers import writing
     from fetcher.importers.documents import read
 
-    found = read(document.text, document.where(base_url, to), document.kind)
+    try:
+        found = read(document.text, document.where(base_url, to), document.kind)
+    except UsageError as error:
+        raise with_name(error, file) from None
     draft = drafts.draft(found.tree)
     checked = {} if settings.offline else _check(draft, settings)
     name = model_config.name_for(Path(document.name), name)
@@ -113,7 +119,8 @@ def _finish(
     ]
     if not as_json:
         echo(changes.diff(edits), end="")
-        _tell(draft, states, checked)
+        told_documents.tell_of_addresses(checked)
+        _tell(draft)
     if write and edits and common.confirmed(yes or as_json):
         changes.write(root, edits)
         result.summary["written"] = True
@@ -130,15 +137,8 @@ def _finish(
     return 0
 
 
-def _tell(draft: Draft, states: Mapping[str, str], checked: Mapping[str, Checked]) -> None:
-    """What the addresses answered, and what is left to do."""
-    if checked:
-        good = sum(state == "ok" for state in states.values())
-        echo(t("addresses: {good} of {count} answered", good=good, count=len(states)))
-    for key, state in states.items():
-        if state == "unreachable":
-            message = checked[key].message
-            echo(t("  {id}: could not be asked: {message}", id=key, message=message))
+def _tell(draft: Draft) -> None:
+    """What is left to do."""
     if draft.remarks:
         echo(
             n(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,9 +45,21 @@ MERGE_DRIVER = (
 )
 
 
+class _Folder(click.Path):
+    """Where the project stands; a document in its place was meant for --from."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if os.path.isfile(value):
+            raise UsageError(
+                t("{file} is a file, not a project's folder", file=value),
+                t("`fetch init --from {file}` begins with what it says", file=shlex.quote(value)),
+            )
+        return super().convert(value, param, ctx)
+
+
 @click.command("init")
 @click.argument(
-    "folder", default=".", type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]"
+    "folder", default=".", type=_Folder(file_okay=False, path_type=Path), metavar="[FOLDER]"
 )
 @click.option(
     "--from",
@@ -81,7 +95,7 @@ def command(
     manifest and layout; nothing of them is run. Run again, it adds what is new in them. What they
     do not say plainly is listed, with its line.
     """
-    root = folder.absolute()
+    root = Path(os.path.abspath(folder))
     if around := project_folder():  # a link of a clone's is not the folder that a person means
         check_output(around, root)
     template = _template(origins)
@@ -111,6 +125,8 @@ def command(
     else:
         told_documents.tell_written(made)
     _tell_of_services(root, [name for name in services if PLACES[name] not in made])
+    if root != Path.cwd():
+        echo(t("first: cd {folder}", folder=shlex.quote(os.path.relpath(root))))
     if begun is not None:
         told_documents.tell_next(root, begun)
     else:
@@ -134,7 +150,7 @@ def _write(root: Path, edits: Sequence[Change], begun: Begun | None) -> list[str
 
 
 def _tell_of_merges(root: Path) -> None:
-    if _in_git(root):
+    if repository_of(root) is not None:
         echo(t("two branches that change fetch.lock merge by themselves after:"))
         for line in MERGE_DRIVER:
             echo(f"  {line}")
@@ -183,17 +199,10 @@ def _template(origins: Sequence[str]) -> str:
 
 def _begin(origins: Sequence[str], root: Path, name: str | None, offline: bool) -> Begun:
     for origin in origins:
-        if not re.match(r"https?://", origin) and not Path(origin).exists():
-            project = Project(Path("/nonexistent"))
-            close = nearest(origin, project.names())
+        if not origin or (not re.match(r"https?://", origin) and not Path(origin).exists()):
             raise UsageError(
-                t("--from {origin}: no such file, folder or manifest", origin=origin),
-                t("did you mean {close!r}?", close=close)
-                if close
-                else t(
-                    "a README or script, `.` for this folder, or one of: {names}",
-                    names=", ".join(project.names()),
-                ),
+                t("--from {origin}: no such file, folder or manifest", origin=origin or "''"),
+                _instead_of(origin),
             )
     if name and not re.fullmatch(ID, name):
         raise UsageError(
@@ -207,8 +216,19 @@ def _begin(origins: Sequence[str], root: Path, name: str | None, offline: bool) 
     return begin(origins, root, name or "", settings)
 
 
-def _in_git(root: Path) -> bool:
-    return any((folder / ".git").exists() for folder in (root, *root.parents))
+def _instead_of(origin: str) -> str:
+    """What to type where `--from` names nothing that is there."""
+    if repository := re.match(r"github:([\w.-]+/[\w.-]+)", origin):
+        return t(
+            "`fetch init --from https://github.com/{repository}` reads its README",
+            repository=repository[1],
+        )
+    if re.match(r"[a-z][a-z0-9-]+:(?!//)\S", origin):
+        return t("a single source: `fetch add {source}`", source=shlex.quote(origin))
+    names = Project(Path("/nonexistent")).names()
+    if close := nearest(origin, names):
+        return t("did you mean {close!r}?", close=close)
+    return t("a README or script, `.` for this folder, or one of: {names}", names=", ".join(names))
 
 
 def _copies(template: str, name: str | None) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from fetcher.i18n import echo, n, t
 from fetcher.reporting import envelope
 
 if TYPE_CHECKING:
+    from fetcher.importers.address_check import Checked
     from fetcher.operations.start_from_documents import Begun
 
 _SHOWN = 40
@@ -78,17 +79,17 @@ def tell(begun: Begun) -> None:
         echo(n("{count} is known already", "{count} are known already", count))
     if not draft.artifacts and not begun.had:
         echo(t("nothing that could be fetched was found"))
-    _tell_of_addresses(begun)
+    tell_of_addresses(begun.checked)
     _tell_of_rest(begun)
 
 
-def _tell_of_addresses(begun: Begun) -> None:
-    if not begun.checked:
-        return
-    states = [item.state for item in begun.checked.values()]
-    good, count = states.count("ok"), len(begun.draft.artifacts)
-    echo(t("addresses: {good} of {count} answered", good=good, count=count))
-    for key, item in begun.checked.items():
+def tell_of_addresses(checked: Mapping[str, Checked]) -> None:
+    """What those said that could be asked, by artifact."""
+    states = [item.state for item in checked.values() if item.state != "unchecked"]
+    if states:
+        good = states.count("ok")
+        echo(t("addresses: {good} of {count} answered", good=good, count=len(states)))
+    for key, item in checked.items():
         if item.state == "unreachable":
             echo(t("  {id}: could not be asked: {message}", id=key, message=item.message))
 

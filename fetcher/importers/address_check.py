@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from fetcher.errors import Failure
@@ -23,6 +23,7 @@ from fetcher.sources import SourceType
 from fetcher.sources.base import Request, Source
 from fetcher.sources.github import GitHub
 from fetcher.sources.huggingface import HuggingFace
+from fetcher.sources.url import Url
 from fetcher.yamldoc.nodes import Document
 from fetcher.yamldoc.schema import INVALID
 
@@ -31,11 +32,15 @@ _AT_ONCE = 8
 
 @dataclass
 class Checked:
-    """What a source said: ok, missing, denied, unreachable; unchecked where it cannot be asked."""
+    """What a source said: ok, missing, denied, unreachable; unchecked where it cannot be asked.
+
+    `refused` says why, file by file, of an artifact whose files are asked for one by one.
+    """
 
     state: str
     message: str = t("")
     names: Sequence[str] = ()
+    refused: Sequence[str] = ()
 
 
 @dataclass
@@ -59,7 +64,9 @@ def check(draft: Draft, network: Network) -> dict[str, Checked]:
             _compare(draft, item)
         elif item.checked.state in {"missing", "denied"}:
             line = draft.lines[item.identifier]
-            draft.remarks.append(Remark(line, item.checked.message, item.source.describe()))
+            draft.remarks += [Remark(line, why, "") for why in item.checked.refused] or [
+                Remark(line, item.checked.message, item.source.describe())
+            ]
     draft.remarks.sort(key=lambda remark: remark.line)
     return {item.identifier: item.checked for item in wanted}
 
@@ -77,22 +84,37 @@ def _wanted(draft: Draft, identifier: str) -> _Wanted | None:
 
 
 def _ask(item: _Wanted, network: Network) -> Checked:
+    """What its source says. No more is asked of an address than whether something is there."""
     lists = isinstance(item.source, HuggingFace | GitHub)
     request = Request() if lists else Request(item.files, item.exclude)
     try:
+        if isinstance(item.source, Url):
+            return _ask_for_files(item.source, request, network)
         resolved = item.source.resolve(request, network)
-        if not lists and item.source.type != "url":
-            return Checked("unchecked")
     except Failure as failure:
-        problem = failure.problems()[0]
-        states = {
-            "not-found": "missing",
-            "missing-upstream": "missing",
-            "auth": "denied",
-            "gated": "denied",
-        }
-        return Checked(states.get(str(problem.code), "unreachable"), failure.message)
-    return Checked("ok", names=[entry.path for entry in resolved.files] if lists else ())
+        return _refused(failure)
+    if not lists:
+        return Checked("unchecked")
+    return Checked("ok", names=[entry.path for entry in resolved.files])
+
+
+def _ask_for_files(source: Url, request: Request, network: Network) -> Checked:
+    if not source.url.startswith("http"):
+        return Checked("unchecked")
+    answered, refused = source.ask_for_each(request, network)
+    if refused:
+        return replace(_refused(refused[0]), refused=[one.message for one in refused])
+    return Checked("ok") if answered else Checked("unreachable", t("no answer"))
+
+
+def _refused(failure: Failure) -> Checked:
+    states = {
+        "not-found": "missing",
+        "missing-upstream": "missing",
+        "auth": "denied",
+        "gated": "denied",
+    }
+    return Checked(states.get(str(failure.problem.code), "unreachable"), failure.message)
 
 
 def _compare(draft: Draft, item: _Wanted) -> None:

@@ -151,7 +151,9 @@ def _json(text: str) -> object:
     try:
         return json_text.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(t("this is no JSON: {error}", error=error)) from error
+        raise UsageError(
+            t("this is no JSON: {error}", error=error), t("is it whole? save it again")
+        ) from error
 
 
 def read(text: str, where: Where, kind: str) -> Read:

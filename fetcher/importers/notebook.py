@@ -35,7 +35,9 @@ def _cells(text: str) -> list[tuple[str, str]]:
     try:
         fields = JsonFields.of(json_text.loads(text.lstrip("\ufeff")))
     except (ValueError, RecursionError) as error:
-        raise UsageError(t("this is no JSON: {error}", error=error)) from error
+        raise UsageError(
+            t("this is no JSON: {error}", error=error), t("is it whole? save it again")
+        ) from error
     found = []
     for item in fields.items("cells"):
         cell = JsonFields.of(item)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from fetcher.config.settings import Settings
 from fetcher.errors import Failure, UsageError
-from fetcher.i18n import t
+from fetcher.i18n import join, t
 from fetcher.importers import documents, model_lists
 from fetcher.importers.addresses import HUB_HOSTS
 from fetcher.importers.documents import Where
@@ -70,7 +70,9 @@ def opened(file: str, root: Path, settings: Settings) -> Opened:
         raise UsageError(t("{path} is not UTF-8 text", path=file), t("save it as UTF-8")) from error
     except OSError as error:
         why = error.strerror or error
-        raise UsageError(t("{path} cannot be read: {error}", path=file, error=why)) from error
+        raise UsageError(
+            t("{path} cannot be read: {error}", path=file, error=why), t("name a file that can be")
+        ) from error
     try:
         own = path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
@@ -89,7 +91,9 @@ def _from_web(address: str, root: Path, settings: Settings) -> Opened:
             break
     else:
         raise Failure(
-            "not-found", t("{url} is not there (HTTP {status})", url=asked, status=answer.status)
+            "not-found",
+            t("{url} is not there (HTTP {status})", url=asked, status=answer.status),
+            t("open it in a browser: is the address right?"),
         )
     if len(answer.body) > documents.LARGEST:
         raise UsageError(
@@ -105,6 +109,13 @@ def _from_web(address: str, root: Path, settings: Settings) -> Opened:
     ):
         name = f"{name}.html" if not name.endswith((".html", ".htm")) else name
     return Opened(documents.kind_of(name, text), text, name, root, name, False, asked)
+
+
+def with_name(error: UsageError, name: str) -> UsageError:
+    """What a person is told of a document that they named: its readers know no name."""
+    if name in error.message:
+        return error
+    return UsageError(join((name, error.message), ": "), error.hint)
 
 
 def text_addresses(address: str, hub: str) -> list[str]:

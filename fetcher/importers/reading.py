@@ -14,7 +14,7 @@ from fetcher.errors import FetchError, InvalidDocument, UsageError
 from fetcher.i18n import t
 from fetcher.importers import document_search
 from fetcher.importers.documents import Read, read
-from fetcher.importers.opening import Opened, opened
+from fetcher.importers.opening import Opened, opened, with_name
 from fetcher.importers.target_tree import TargetTree
 from fetcher.importers.tree_merge import Sources, append
 
@@ -73,7 +73,7 @@ def _told(result: Gathered, name: str, chosen: bool) -> Iterator[None]:
         yield
     except (FetchError, OSError) as error:
         if chosen:
-            raise
+            raise (with_name(error, name) if isinstance(error, UsageError) else error) from None
         result.unread.append((name, _reason(error)))
 
 

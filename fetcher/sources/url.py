@@ -49,6 +49,22 @@ def _url_complaint(text: str) -> str | None:
     return None
 
 
+def _status_of(place: str, network: Network) -> int:
+    """What a server says of an address in passing: an HTTP status, 0 for no answer. A refusal
+    counts if GET gets it as well."""
+    answer = network.head(place)
+    if answer is not None and answer.status in _REFUSALS:
+        answer = network.head(place, by_get=True)
+    return 0 if answer is None else answer.status
+
+
+def _refusal(place: str, status: int) -> Failure:
+    shown = public_url(place)
+    if status in {404, 410}:
+        return Failure("not-found", t("{url} is not there", url=shown))
+    return Failure("auth", t("{url}: access denied (HTTP {status})", url=shown, status=status))
+
+
 @dataclass(frozen=True)
 class Url(Source):
     """A file behind a URL, or several below one that ends in a slash."""
@@ -143,18 +159,18 @@ class Url(Source):
         """One HEAD, where there is one URL to ask; a refusal counts if GET gets it as well."""
         if self._is_folder or not self.url.startswith("http"):
             return False
-        place = self._location("")
-        answer = network.head(place)
-        if answer is not None and answer.status in _REFUSALS:
-            answer = network.head(place, by_get=True)
-        if answer is None or answer.status not in _REFUSALS:
-            return answer is not None and answer.status in {200, 206}
-        shown = public_url(self.url)
-        if answer.status in {404, 410}:
-            raise Failure("not-found", t("{url} is not there", url=shown))
-        raise Failure(
-            "auth", t("{url}: access denied (HTTP {status})", url=shown, status=answer.status)
-        )
+        status = _status_of(self._location(""), network)
+        if status in _REFUSALS:
+            raise _refusal(self.url, status)
+        return status in {200, 206}
+
+    def ask_for_each(self, request: Request, network: Network) -> tuple[bool, list[Failure]]:
+        """Whether the server answered for every file, and which it refused. Raises Failure for
+        names that cannot be asked for."""
+        places = [self._location(name) for name in self.names(request)]
+        told = [(place, _status_of(place, network)) for place in places]
+        refused = [_refusal(place, status) for place, status in told if status in _REFUSALS]
+        return all(status for _, status in told), refused
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The URL."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -286,3 +287,66 @@ def test_a_hostile_document_harms_nothing(name: str, tmp_path: Path, cli: Cli) -
     assert not re.search(r"\.\.|\.git|\u202e|\x07|^  /", text, re.M)
     if made.json["summary"]["artifacts"]:
         assert cli("plan", "p", "--offline", cwd=root).code != 2
+
+
+def test_every_address_is_asked(world: World, cli: Cli) -> None:
+    """What a plain server has not, or keeps for itself, is named; so is one that is silent."""
+    world.files.add("/v1/closed.pt", HEAD, authorization="Basic x")
+    pages = {"/v1/gone.pt": "is not there", "/v1/closed.pt": "access denied (HTTP 401)"}
+    lines = [
+        f"wget {world.files.url}{path} -P nets/{n}"
+        for n, path in enumerate(("/v1/encoder.pth", *pages))
+    ]
+    (world.root / "get.sh").write_text("\n".join([*lines, "wget http://127.0.0.1:1/x.pt -P y"]))
+    first = cli("init", "--from", "get.sh", cwd=world.root)
+    assert first.code == 0 and "addresses: 0 of 2 answered" in first.out, first.out
+    for path, why in pages.items():
+        assert f"{world.files.url}{path} {why}".replace(" access", ": access") in first.out
+    assert "could not be asked: no answer" in first.out
+    again = cli("init", "--from", "get.sh", cwd=world.root)
+    told = re.search(r"addresses: (\d+) of (\d+) answered", again.out)
+    assert told and int(told[1]) <= int(told[2]), again.out
+    known = cli("init", "--from", "README.md", "--from", "get.sh", cwd=world.root)
+    told = re.search(r"addresses: (\d+) of (\d+) answered", known.out)
+    assert told and int(told[1]) <= int(told[2]), "those that cannot be asked do not count"
+
+
+def test_errors_name_their_document(world: World, cli: Cli) -> None:
+    (world.root / "half.ipynb").write_text('{"cells": [')
+    (world.root / "list.json").write_text("{")
+    for name in ("half.ipynb", "list.json"):
+        for command in (("init", "--from", name), ("import", name)):
+            found = cli(*command, cwd=world.root)
+            assert found.code == 2 and f"error: {name}: this is no JSON" in found.err
+            assert "hint: " in found.err
+    os.mkfifo(world.root / "pipe.md")
+    for wrong, told in {"pipe.md": "pipe.md cannot be read: it is a FIFO", "": "--from ''"}.items():
+        found = cli("init", "--from", wrong, cwd=world.root)
+        assert found.code == 2 and told in found.err and "hint: " in found.err
+    missing = cli("init", "--from", f"{world.files.url}/none", cwd=world.root)
+    assert "hint: open it in a browser" in missing.err and "manifest" not in missing.err
+
+
+def test_another_folder_is_named_as_it_is(world: World, cli: Cli, tmp_path: Path) -> None:
+    """`..` is taken out: what lies beside a repository is not in it."""
+    found = cli("init", "../beside me", cwd=world.root)
+    assert found.code == 0 and f"{tmp_path}/beside me: wrote fetch.yaml" in found.out
+    assert "first: cd '../beside me'\nnext: fetch add" in found.out
+    assert "git" not in found.out, "it is in no repository"
+    inside = cli("init", "sub/../own", cwd=world.root)
+    assert "commit to git" in inside.out and "first: cd own\n" in inside.out
+    assert not (world.root / "sub").exists()
+
+
+def test_what_follows_counts_all_that_is_downloaded(world: World, cli: Cli) -> None:
+    """One is adopted, `fetch all` brings the others as well, and the plan says the same."""
+    (world.root / "weights/vision").mkdir(parents=True)
+    (world.root / "weights/vision/encoder.pth").write_bytes(ENCODER)
+    for words in (("init", "--from", "README.md"), ("lock",)):
+        assert cli(*words, cwd=world.root).code == 0
+    adopted = cli("adopt", ".", cwd=world.root)
+    told = re.search(r"downloads (\d+) files? more, ([\d.]+ \w+)", adopted.out)
+    planned = cli("plan", cwd=world.root)
+    plan = re.search(r"(\d+) files to download, ([\d.]+ \w+); needs ([\d.]+ \w+)", planned.out)
+    assert told and plan and told.groups() == plan.groups()[:2], (adopted.out, planned.out)
+    assert plan[3] == plan[2], "a size that a server says counts here, if only as a hint"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import WEIGHTS
 from tests.hints.desk import Desk, about
 from tests.kit import sha256
 from tests.servers.hub import HubServer
+from tests.servers.plain import FileServer
 
 
 @about(
@@ -47,3 +50,20 @@ def test_words_of_other_tools(desk: Desk, project: Path) -> None:
     desk.follow("`{command}` does that")
     desk.fails("prune", "--older-than", "1d")
     desk.again("add --kept, or leave it out", "--kept")
+
+
+@about(
+    "`fetch init --from https://github.com/{repository}` reads its README",
+    "a single source: `fetch add {source}`",
+    "`fetch init --from {file}` begins with what it says",
+)
+def test_what_is_no_document(desk: Desk, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FileServer({"/o/deblur/HEAD/README.md": b"`hf download o/m --local-dir x`\n"}) as raw:
+        monkeypatch.setenv("FETCH_REWRITE", f"https://raw.githubusercontent.com={raw.url}")
+        desk.fails("init", "--from", "github:o/deblur@main")
+        desk.follow("`fetch init --from https://github.com/{repository}` reads its README")
+    desk.fails("init", "--from", "hf:o/m")
+    desk.follow("a single source: `fetch add {source}`")
+    (desk.root / "my page.md").write_text("Put `w.pth` into `models/`.\n")
+    desk.fails("init", "my page.md")
+    desk.follow("`fetch init --from {file}` begins with what it says")
