@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -88,14 +89,22 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for number, part in enumerate(re.split(r"\n\s*\n", text.replace("\b", "").strip())):
+    for number, part in enumerate(re.split(r"\n\s*\n", inspect.cleandoc(text))):
         yield from ([".PP"] if number else [])
-        yield _text(part)
+        if "\b" in part:  # lines that stay as they are
+            lines = [line for line in part.splitlines() if line.strip("\b ")]
+            yield from (".nf", *map(_escaped, lines), ".fi")
+        else:
+            yield _text(part)
 
 
 def _text(text: str) -> str:
     """Text in one line, with nothing that roff reads as a request."""
-    plain = " ".join(str(text).split()).replace("\\", "\\e").replace("-", "\\-")
+    return _escaped(" ".join(str(text).split()))
+
+
+def _escaped(line: str) -> str:
+    plain = line.replace("\\", "\\e").replace("-", "\\-")
     plain = plain.replace('"', "\\(dq").replace("…", "...").replace("`", "\\(ga")
     return f"\\&{plain}" if plain[:1] in ".'" else plain
 

@@ -266,6 +266,19 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
+def _command_of(arguments: Sequence[str]) -> str:
+    """The command that was typed, as far as it is one: some of click's errors do not know it."""
+    command: click.Command | None = cli
+    path = ["fetch"]
+    for word in arguments:
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            command = command.get_command(click.Context(command), word)
+            if command is None:
+                break
+            path.append(word)
+    return " ".join(path)
+
+
 def _log() -> ModuleType | None:
     """The log's module if somebody asked for a log: else it need not be loaded."""
     return sys.modules.get("fetcher.ui.log")
@@ -299,7 +312,8 @@ def _run(arguments: Sequence[str], as_json: bool) -> int:
     except click.ClickException as wrong:
         from fetcher.errors import UsageError
 
-        command = wrong.ctx.command_path if getattr(wrong, "ctx", None) else "fetch"  # type: ignore[attr-defined]
+        context = getattr(wrong, "ctx", None)
+        command = context.command_path if context else _command_of(arguments)
         return _report_error(
             UsageError(wrong.format_message(), t("{command} --help", command=command)), as_json
         )

@@ -8,6 +8,7 @@ means. Nothing is printed but candidates, one a line: kind, value and help, with
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,8 +170,8 @@ def _line(item: CompletionItem) -> str:
 class Values(click.types.StringParamType):
     """Text, with what TAB offers for it."""
 
-    def __init__(self, offer: Callable[[Path], list[str]] | str) -> None:
-        self.offer = offer
+    def __init__(self, offer: Callable[[Path], list[str]] | str, or_files: bool = False) -> None:
+        self.offer, self.or_files = offer, or_files
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -179,6 +180,8 @@ class Values(click.types.StringParamType):
         if isinstance(self.offer, str):
             return [CompletionItem(incomplete, type=self.offer)]
         names = self.offer(find_root(Path.cwd()))
+        if self.or_files and not (incomplete and any(n.startswith(incomplete) for n in names)):
+            return [CompletionItem(incomplete, type="file")]  # (bash takes one or the other)
         taken = ctx.params.get(param.name or "") if param.nargs == -1 else None
         taken = taken if isinstance(taken, tuple) else ()
         return [
@@ -227,6 +230,7 @@ _OFFERS: dict[str, Callable[[Path], list[str]] | str] = {
     "groups": name_scan.groups,
     "variants": name_scan.variants,
     **dict.fromkeys(("mirrors", "paths", "file", "bundles", "bundle", "target"), "file"),
+    "checkpoint": "file",
     **dict.fromkeys(("python", "old", "new", "source", "since", "from_json"), "file"),
     "task": _words("TASKS"),
     "task_type": _words("TASKS"),
@@ -240,12 +244,31 @@ _OFFERS: dict[str, Callable[[Path], list[str]] | str] = {
 }
 
 
+# What a metavar says of the value; a parameter's own name says more.
+_BY_METAVAR = {"DIR": "dir", "FOLDER": "dir", "FILE": "file", "PATH": "file", "PROJECT": "dir"}
+_CHOICES = re.compile(r"[a-z][\w-]*(?:\|[a-z][\w-]*)+")
+
+
+def _offer_of(param: click.Parameter) -> Values | None:
+    name = (param.name or "").removeprefix("field_")
+    metavar = (param.metavar or "").strip("[].")
+    if "--name" in param.opts or name == "files":  # a new one; those of a source, not of a disk
+        return None
+    if name == "origins":
+        return Values(lambda _: name_scan.catalog_manifests(), or_files=True)
+    if name in _OFFERS:
+        return Values(_OFFERS[name])
+    if _CHOICES.fullmatch(metavar):
+        return Values(lambda _: metavar.split("|"))
+    return Values(_BY_METAVAR[metavar]) if metavar in _BY_METAVAR else None
+
+
 def offer_values(command: click.Command) -> None:
     """Let a command's parameters offer what they take."""
     for param in command.params:
         plain = isinstance(param.type, type(click.STRING))
-        if plain and not getattr(param, "is_flag", False) and (param.name or "") in _OFFERS:
-            param.type = Values(_OFFERS[param.name or ""])
+        if plain and not getattr(param, "is_flag", False) and (offer := _offer_of(param)):
+            param.type = offer
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             offer_values(inner)

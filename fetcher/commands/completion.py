@@ -10,11 +10,10 @@ import click
 def command(shell: str) -> int:
     """Print the script that completes commands, options and names with TAB.
 
-    bash: fetch completion bash > ~/.local/share/bash-completion/completions/fetch
-
-    zsh: fetch completion zsh > FOLDER/_fetch, where FOLDER stands in $fpath
-
-    fish: fetch completion fish > ~/.config/fish/completions/fetch.fish
+    \b
+    fetch completion bash > ~/.local/share/bash-completion/completions/fetch
+    fetch completion zsh > FOLDER/_fetch     (FOLDER stands in $fpath)
+    fetch completion fish > ~/.config/fish/completions/fetch.fish
     """
     from fetcher.commands.completing import SCRIPTS
 

@@ -28,7 +28,12 @@ _CHOICES = re.compile(r"\bchoices:")
 def manifests(root: Path) -> list[str]:
     """Names of the manifests in reach: the project's, then the catalog's."""
     own = [path.stem for path in _files(root / "manifests")]
-    return list(dict.fromkeys([*own, *(path.stem for path in _files(catalog_folder("manifests")))]))
+    return list(dict.fromkeys([*own, *catalog_manifests()]))
+
+
+def catalog_manifests() -> list[str]:
+    """Names of the catalog's manifests."""
+    return [path.stem for path in _files(catalog_folder("manifests"))]
 
 
 def artifacts(root: Path, catalog: bool = False) -> list[str]:

@@ -10,10 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pexpect
 import pytest
 
+from fetcher.commands import cli as all_commands
+from fetcher.commands.completing import VARIABLE
 from fetcher.project import name_scan
+from tests.commands.walk import parameters
 from tests.conftest import Cli, write_project
 
 MANIFEST = """variants:
@@ -81,6 +85,27 @@ def test_values(hostile: Path) -> None:
     assert tab(hostile, "nonsense", "x") == tab(hostile, "mirror", "nonsense", "") == []
     assert set(tab(hostile, "status", "h", shell="fish")) == SHOWN
     assert "quickstart" in tab(hostile, "all", "quick")
+    assert tab(hostile, "init", "--from", "") == tab(hostile, "init", "--from", "READ") == ["file"]
+    assert tab(hostile, "init", "--from", "quick") == ["quickstart"]
+    assert tab(hostile, "add", "hf:o/m", "--visibility", "p") == ["private", "public"]
+    assert tab(hostile, "serve", "--access-log", "x") == ["file"]
+    assert tab(hostile, "init", "--name", "") == tab(hostile, "get", "hf:o/m", "x") == []
+
+
+def test_what_takes_a_file_or_a_folder_offers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every parameter whose metavar says so, but files of a source."""
+    seen = 0
+    monkeypatch.setenv(VARIABLE, "bash")
+    for name, param in parameters(all_commands):
+        words = set(re.split(r"[^A-Z]+", param.metavar or ""))
+        if not words & {"FILE", "PATH", "DIR", "FOLDER", "DOCUMENT"} or name == "get":
+            continue
+        if "/" in (param.metavar or ""):  # ARTIFACT/FILE
+            continue
+        offered = param.type.shell_complete(click.Context(click.Command("x")), param, "z")
+        assert [item.type for item in offered] in (["file"], ["dir"]), (name, param.opts)
+        seen += 1
+    assert seen > 60
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import pytest
 
 from fetcher.commands import cli as all_commands
 from fetcher.commands.output_files import OutputFile
+from tests.commands.walk import parameters
 from tests.conftest import Cli, write_project
 
 REPORTS = ("--junit", "--sarif", "--code-quality", "--summary", "--annotations")
@@ -71,21 +71,10 @@ def test_what_was_written_is_replaced(placed: Path, cli: Cli) -> None:
     assert cli("check", "--junit", "/dev/null").code == 4
 
 
-def _parameters(command: click.Command) -> Iterator[tuple[str, click.Parameter]]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from _parameters(inner)
-        return
-    yield from ((command.name or "", parameter) for parameter in command.params)
-
-
 def test_every_option_that_writes_a_file_is_guarded() -> None:
     writing = [
         (name, parameter)
-        for name, parameter in _parameters(all_commands)
+        for name, parameter in parameters(all_commands)
         if isinstance(parameter, click.Option)
         and parameter.metavar == "FILE"
         and str(parameter.help or "").startswith("Write")
@@ -93,3 +82,18 @@ def test_every_option_that_writes_a_file_is_guarded() -> None:
     assert len(writing) > 45
     for name, parameter in writing:
         assert isinstance(parameter.type, OutputFile), (name, parameter.opts)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("check", "--junit"), "fetch check"),
+        (("mirror", "export", "--since"), "fetch mirror export"),
+        (("--nonsense",), "fetch"),
+        (("nonsense", "--junit"), "fetch"),
+        (("check", "--nonsense"), "fetch check"),
+    ],
+)
+def test_the_help_of_what_was_typed(cli: Cli, words: tuple[str, ...], command: str) -> None:
+    found = cli(*words)
+    assert found.code == 2 and f"{command} --help" in found.err, found.err
