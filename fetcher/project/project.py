@@ -318,7 +318,7 @@ class Project:
         paths = [self.manifest_path(name) for name in names] or self.own_manifests()
         if not paths:
             raise UsageError(
-                t("no manifests in {root}", root=_shown(self.root)),
+                t("no manifests in {root}", root=self.root),
                 t(
                     "`fetch add hf:OWNER/NAME` writes one; the built-in ones go by name, as in "
                     "`fetch all quickstart`: {names}",
