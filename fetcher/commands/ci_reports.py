@@ -31,13 +31,20 @@ if TYPE_CHECKING:  # most runs write no report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Each format by its parameter, with its help.
+_TO_FILE = functools.partial(click.option, metavar="FILE")
+# Each format by its parameter.
 _FORMATS = {
-    "junit": "Write a JUnit report.",
-    "sarif": "Write a SARIF report.",
-    "code_quality": "Write a code quality report, as GitLab reads it.",
-    "summary": "Write a summary in Markdown; add it to GitHub's, if FILE is that.",
-    "annotations": "Write annotations, as GitHub reads them in a job's output.",
+    "junit": functools.partial(_TO_FILE, help="Write a JUnit report."),
+    "sarif": functools.partial(_TO_FILE, help="Write a SARIF report."),
+    "code_quality": functools.partial(
+        _TO_FILE, help="Write a code quality report, as GitLab reads it."
+    ),
+    "summary": functools.partial(
+        _TO_FILE, help="Write a summary in Markdown; add it to GitHub's, if FILE is that."
+    ),
+    "annotations": functools.partial(
+        _TO_FILE, help="Write annotations, as GitHub reads them in a job's output."
+    ),
 }
 
 
@@ -113,9 +120,8 @@ def options(command: str) -> Callable[[F], F]:
             _refuse_same(reports._wanted)
             return _run(functools.partial(function, *args, reports=reports, **values), reports)
 
-        for name, text in reversed(_FORMATS.items()):
-            flag = f"--{name.replace('_', '-')}"
-            call = click.option(flag, type=OutputFile(name), metavar="FILE", help=text)(call)
+        for name, option in reversed(_FORMATS.items()):
+            call = option(f"--{name.replace('_', '-')}", type=OutputFile(name))(call)
         return call  # type: ignore[return-value]
 
     return decorate

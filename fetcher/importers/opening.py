@@ -71,7 +71,8 @@ def opened(file: str, root: Path, settings: Settings) -> Opened:
     except OSError as error:
         why = error.strerror or error
         raise UsageError(
-            t("{path} cannot be read: {error}", path=file, error=why), t("name a file that can be")
+            t("{path} cannot be read: {error}", path=file, error=why),
+            t("name a file that can be read"),
         ) from error
     try:
         own = path.resolve().relative_to(root.resolve()).as_posix()
