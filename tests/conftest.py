@@ -32,6 +32,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
+# What is compiled here is kept, whatever the environment says: else every process that collects
+# the tests compiles them anew, for as long as all else that it does to begin.
+sys.dont_write_bytecode = False
+
 _KEPT = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONPATH"}
 # Several tests run at once, on small matrices: threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -8,7 +8,7 @@ import io
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,25 @@ def tensors(size: int, seed: int = 1) -> bytes:
         + (header % (room, room)).ljust(128).encode()
         + payload(room, seed)
     )
+
+
+class Made(Mapping[str, bytes]):
+    """Bytes by name, each made when it is first asked for: who only collects tests makes none."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], bytes]]) -> None:
+        self._makers = makers
+        self._made: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 def sha256(data: bytes) -> str:

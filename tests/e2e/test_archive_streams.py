@@ -20,20 +20,22 @@ import zstandard
 from tests.conftest import Cli
 from tests.e2e.conftest import files_below
 from tests.e2e.test_archives import blobs, declare, locked, tarred, zipped
-from tests.kit import payload, sha256
+from tests.kit import Made, payload, sha256
 from tests.servers.plain import FileServer
 from tests.servers.wire import Request, Response
 
 FIRST = payload(1_500_000, 21)
 FILES = {"a.bin": FIRST, "b/run.sh": payload(1_500_000, 22), "c.bin": payload(1_500_000, 23)}
 TAR = tarred(FILES)
-FORMATS = {
-    "d.tar": TAR,
-    "d.tar.gz": gzip.compress(TAR, 1),
-    "d.tar.bz2": bz2.compress(TAR, 1),
-    "d.tar.xz": lzma.compress(TAR, preset=0),
-    "d.tar.zst": zstandard.compress(TAR, 1),
-}
+FORMATS = Made(
+    {
+        "d.tar": lambda: TAR,
+        "d.tar.gz": lambda: gzip.compress(TAR, 1),
+        "d.tar.bz2": lambda: bz2.compress(TAR, 1),
+        "d.tar.xz": lambda: lzma.compress(TAR, preset=0),
+        "d.tar.zst": lambda: zstandard.compress(TAR, 1),
+    }
+)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import zstandard
 
 from tests.conftest import Cli, write_project
 from tests.e2e.conftest import files_below
-from tests.kit import payload, sha256
+from tests.kit import Made, payload, sha256
 from tests.servers.hub import HubServer
 from tests.servers.plain import FileServer
 
@@ -68,15 +68,17 @@ def sevened(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-FORMATS = {
-    "d.zip": zipped(FILES),
-    "d.tar": tarred(FILES),
-    "d.tar.gz": gzip.compress(tarred(FILES), 1),
-    "d.tgz": gzip.compress(tarred(FILES), 1),
-    "d.tar.bz2": bz2.compress(tarred(FILES), 1),
-    "d.tar.xz": lzma.compress(tarred(FILES), preset=0),
-    "d.tar.zst": zstandard.compress(tarred(FILES)),
-}
+FORMATS = Made(
+    {
+        "d.zip": lambda: zipped(FILES),
+        "d.tar": lambda: tarred(FILES),
+        "d.tar.gz": lambda: gzip.compress(tarred(FILES), 1),
+        "d.tgz": lambda: gzip.compress(tarred(FILES), 1),
+        "d.tar.bz2": lambda: bz2.compress(tarred(FILES), 1),
+        "d.tar.xz": lambda: lzma.compress(tarred(FILES), preset=0),
+        "d.tar.zst": lambda: zstandard.compress(tarred(FILES)),
+    }
+)
 
 
 def declare(root: Path, source: str, unpack: str = "true", more: str = "", tree: str = "") -> None:

@@ -21,7 +21,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _HOLE = re.compile(r"\{([a-z_0-9]+)(?:[:!][^{}]*)?\}")
 _WHOLE = re.compile(r"\{(?:command|look)\}(?: --[a-z-]+)*")
-ABOUT: dict[str, str] = {}  # texts that a test follows, with the test's name
+Part = str | tuple[str, int]
+_BOUND: list[tuple[tuple[Part, ...], str]] = []  # parts of texts, and the test that follows them
 
 
 @cache
@@ -60,26 +61,36 @@ def text_of(part: str) -> str:
     return found[0]
 
 
-def about(*parts: str | tuple[str, int]) -> Callable[[F], F]:
+def lines_about(parts: Iterable[Part]) -> list[tuple[str, int]]:
+    """The texts of some parts, and the numbers of those lines that are to be followed."""
+    wanted = []
+    for part in parts:
+        text = text_of(part if isinstance(part, str) else part[0])
+        lines = range(len(lines_in(text)) or 1) if isinstance(part, str) else [part[1]]
+        wanted += [(text, number) for number in lines]
+    return wanted
+
+
+def followed_texts() -> dict[str, str]:
+    """Texts that a test follows, with the test's name."""
+    return {text: test for parts, test in _BOUND for text, _ in lines_about(parts)}
+
+
+def about(*parts: Part) -> Callable[[F], F]:
     """Bind texts to the test that makes the tool print and that follows them.
 
     Of one that comes with a number only that line is followed: others cannot be typed here.
     """
 
     def bind(test: F) -> F:
-        wanted = []
-        for part in parts:
-            text = text_of(part if isinstance(part, str) else part[0])
-            lines = range(len(lines_in(text)) or 1) if isinstance(part, str) else [part[1]]
-            wanted += [(text, number) for number in lines]
-        ABOUT.update((text, test.__name__) for text, _ in wanted)
+        _BOUND.append((parts, test.__name__))  # to find the texts takes seconds: not to collect
 
         @wraps(test)
         def held(**fixtures: object) -> None:
             test(**fixtures)
             desk = fixtures["desk"]
             assert isinstance(desk, Desk)
-            left = [item for item in wanted if item not in desk.followed]
+            left = [item for item in lines_about(parts) if item not in desk.followed]
             assert not left, f"not followed: {left}"
 
         return cast(F, held)

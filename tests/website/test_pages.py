@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-import jsonschema
 import pytest
 from fetcher.verify.contract import built_in_probes
 
@@ -20,6 +19,7 @@ from fetcher.project import layout, manifest
 from fetcher.reporting import envelope
 from fetcher.sources import BUILT_IN
 from tests.i18n import catalog
+from tests.json_schemas import validate
 from website import examples, markdown, navigation, reference, schema_tables
 from website.navigation import ROOT
 
@@ -93,7 +93,7 @@ def test_every_key_has_a_meaning_and_a_right_example() -> None:
                     assert "$ref" in key.schema
                     continue
                 whole = {**key.schema, "$defs": schema.get("$defs", {})}
-                jsonschema.validate(value, whole)
+                validate(value, whole)
                 tried += 1
     assert tried > 150
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from fetcher.project import layout, manifest
 from fetcher.yamldoc.nodes import parse
 from fetcher.yamldoc.schema import Json
 from tests.conftest import Cli
+from tests.json_schemas import check_schema, is_valid
 
 ROOT = Path(__file__).parents[2]
 MODULES: dict[str, Any] = {"manifest": manifest, "layout": layout}
@@ -23,7 +23,7 @@ MODULES: dict[str, Any] = {"manifest": manifest, "layout": layout}
 def test_the_published_schema_is_current(kind: str, cli: Cli) -> None:
     published = (ROOT / "docs" / f"{kind}.schema.json").read_text("utf-8")
     assert published == cli("schema", kind).out, "run `make schemas`"
-    jsonschema.Draft202012Validator.check_schema(json.loads(published))
+    check_schema(json.loads(published))
 
 
 def verdicts(kind: str, text: str) -> tuple[bool, bool]:
@@ -33,8 +33,7 @@ def verdicts(kind: str, text: str) -> tuple[bool, bool]:
     value = Json().decode(document.root, document)
     assert not document.problems
     MODULES[kind].decode(document)
-    validator = jsonschema.Draft202012Validator(MODULES[kind].json_schema())
-    return not document.problems, validator.is_valid(value)
+    return not document.problems, is_valid(value, MODULES[kind].json_schema())
 
 
 def shown(path: Path) -> str:
