@@ -32,6 +32,10 @@ LOCALES = [
     {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     {"LC_ALL": "C", "PYTHONIOENCODING": "utf-8:strict"},
 ]
+# What every command writes is encoded at one place: where the least can be shown, by streams'
+# encoding and by the locale's, all are tried; elsewhere those that print in a way of their own.
+_LEAST = (LOCALES[0], LOCALES[4])
+_SOME = ["all", "check --strict", "show one", "tree"]
 NAME = "한국어 é …"
 
 
@@ -54,7 +58,7 @@ def _run(project: Path, locale: dict[str, str], *arguments: str) -> tuple[int, b
 
 @pytest.mark.parametrize("locale", LOCALES, ids=lambda locale: "-".join(locale.values()))
 def test_every_command_ends_as_it_should(project: Path, locale: dict[str, str]) -> None:
-    for command in COMMANDS:
+    for command in COMMANDS if locale in _LEAST else _SOME:
         code, out, err = _run(project, locale, *command.split())
         assert code == 0 and b"internal error" not in err, (command, out, err)
         assert out.strip()
