@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +53,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in heavy)
 
 
+_MADE: Counter[str] = Counter()  # how many folders of a name there are
+
+
+def _new_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """As `factory.mktemp`, which looks through all that was made before: thousands of folders."""
+    while True:
+        path = factory.getbasetemp() / f"{name}{_MADE[name]}"
+        _MADE[name] += 1
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return path
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own, named as pytest's own fixture names it."""
+    return _new_folder(tmp_path_factory, re.sub(r"\W", "_", request.node.name)[:30])
+
+
 @pytest.fixture(autouse=True)
 def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own; returns it."""
-    home = tmp_path_factory.mktemp("home")
+    home = _new_folder(tmp_path_factory, "home")
     for name in list(os.environ):
         if name not in _KEPT and not name.startswith(("PIP_", "PYTEST", "COV", "FETCH_TEST")):
             monkeypatch.delenv(name)
