@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fetcher.i18n import t
@@ -45,7 +45,6 @@ from fetcher.importers.page_places import (
     beside,
     folder_alone,
     folders_of,
-    headed,
     is_at_root,
     keeps_packed,
     labelled,
@@ -58,10 +57,10 @@ from fetcher.importers.page_references import (
     Parsed,
     References,
     Surroundings,
-    anchor_of,
     trees_of,
 )
 from fetcher.importers.page_rows import HOST, Columns, Row, columns_of, upright
+from fetcher.importers.page_sections import Section, Sections, in_table
 from fetcher.importers.page_trees import Waiting
 from fetcher.importers.target_tree import (
     ARCHIVES,
@@ -87,13 +86,6 @@ _SAME_LINK = re.compile(
     r"|(?:同じ|上記の?)\s?(?:リンク|ページ|リポジトリ|リリース)",
     re.IGNORECASE,
 )
-# What tables above a sentence have brought.
-_ALL_OF_THEM = re.compile(
-    r"\b(?:the|all|these|those)\s+(?:\w+\s+)?(?:models|weights|checkpoints|files)\b"
-    r"|(?:모든|위|해당)\s?(?:모델|파일|가중치|체크포인트)|(?:所有|上述|以上)(?:模型|权重|文件)"
-    r"|(?:上記|すべて)の(?:モデル|ファイル|重み)",
-    re.IGNORECASE,
-)
 # What comes without being fetched.
 _BY_ITSELF = re.compile(
     r"\b(?:loaded|downloaded|fetched)\s+(?:automatically|by\s+\w+\s+on)|automatically\s+(?:loaded|downloaded)"
@@ -101,31 +93,11 @@ _BY_ITSELF = re.compile(
     r"|自動(?:的に|で)?(?:ダウンロード|取得)",
     re.IGNORECASE,
 )
-# What a heading says of the links below it.
-_MODELS = re.compile(
-    r"\bmodels?\b|\bdata ?sets?\b|모델|데이터|模型|数据|權重|モデル|データ|コーパス", re.I
-)
-_FETCHES = re.compile(
-    r"download|weights?\b|checkpoints?\b|\bckpts?\b|pre-?trained|model zoo"
-    r"|다운로드|가중치|체크포인트|내려\s?받|下载|下載|权重|ダウンロード|学習済み",
-    re.I,
-)
 _CREDITS = re.compile(
     r"\b(thanks?|acknowledg|based on|built (up)?on|credits?|inspired|borrow|demo|paper|blog"
     r"|license)|라이[선센]스|논문|참고|데모|论文|参考|演示|論文|デモ",
     re.I,
 )
-
-
-@dataclass
-class _Section:
-    """What stands below one heading."""
-
-    title: str
-    folders: list[str] = field(default_factory=list)
-    unpacks: bool = False  # it says that archives are unpacked
-    fetches: bool = False  # it says where weights or data come from
-    headed: bool = False  # its heading is the folder
 
 
 def read(text: str, tree: TargetTree, around: Surroundings | None = None) -> str:
@@ -149,10 +121,10 @@ class _Page:
         self.chosen: list[tuple[str, Place]] = []  # what code and lists put where
         self.code = PageCode(tree, self.paths, self.chosen)
         self.placed = PlacedLinks(tree)
-        self.section = _Section("")
+        self.sections = Sections(self.tokens, self.paths)
+        self.section = Section("")
         self.unplaced: list[Waiting] = []  # links whose file a tree may show
         self.waiting: list[Waiting] = []
-        self.anchored: dict[str, list[str]] = {}  # folders for what stands in another section
         self.above: list[tuple[int, str]] = []  # folders that list items are about, by their level
         self.source: Link | None = None  # what the sentence above a table says all is from
         self.source_line = 0
@@ -162,11 +134,10 @@ class _Page:
 
     def read(self) -> str:
         """All parts, in order; trees are known before what they place."""
-        self._find_anchors()
         page_trees.place_noted(self.trees, self.tree)
         for index, token in enumerate(self.tokens):
             if token.type == "heading_open":
-                self.section, self.intro, self.above = self._section(index), None, []
+                self.section, self.intro, self.above = self.sections.begin(index), None, []
                 self.source = self.last = None
             elif token.type == "list_item_close":
                 self.above = [item for item in self.above if item[0] < token.level]
@@ -180,7 +151,7 @@ class _Page:
             elif token.type == "html_block" and "<table" in token.content.lower():
                 for table in page_cells.of_html(token.content, _line(token)):
                     self._table(table)
-            elif token.type == "inline" and not self._in_table(index):
+            elif token.type == "inline" and not in_table(self.tokens, index):
                 cell = page_cells.of_inline(token, _line(token))
                 about = self.records.get(index)
                 self.listing = page_listings.below(self.tokens, index)
@@ -201,80 +172,6 @@ class _Page:
         self._unread_links()
         root = self.paths.root
         return "" if root.lower() in self.paths.own else root
-
-    # --- roots and trees
-
-    def _find_anchors(self) -> None:
-        """Sentences that say where to put what is listed [there](#pre-trained-models)."""
-        for index, token in enumerate(self.tokens):
-            if token.type != "inline" or self._in_table(index):
-                continue
-            cell = page_cells.of_inline(token, 0)
-            for _, address in cell.links:
-                if address.startswith("#"):
-                    folders = folders_of(cell, self.below)
-                    self.anchored.setdefault(anchor_of(address[1:]), []).extend(folders)
-
-    def _section(self, start: int) -> _Section:
-        """A section: the folders that its sentences name for what it links, and what it says."""
-        section = _Section(self.tokens[start + 1].content)
-        title = section.title
-        section.fetches = bool(_FETCHES.search(title) or _MODELS.search(title))
-        found: list[str] = []
-        for index in range(start + 3, len(self.tokens)):
-            token = self.tokens[index]
-            if token.type == "heading_open":
-                break
-            if token.type == "inline" and not self._in_table(index):
-                cell = page_cells.of_inline(token, 0)
-                found += folders_of(cell, self.below)
-                section.unpacks = section.unpacks or says_unpack(cell.text)
-                section.fetches = section.fetches or bool(_FETCHES.search(cell.text))
-        found += self.anchored.get(anchor_of(section.title), [])
-        section.folders = topmost(found) or self._closing(start) or self._opening(start)
-        own = headed(page_cells.of_inline(self.tokens[start + 1], 0), self.below)
-        if own is not None:
-            section.folders, section.headed, section.fetches = [own], True, True
-        return section
-
-    def _closing(self, start: int) -> list[str]:
-        """The folder that a sentence below the last table of several sections names for all of
-        them: "Put the models that you need into `weights/`"."""
-        heading, after_table = self.tokens[start], False
-        for index in range(start + 3, len(self.tokens)):
-            token = self.tokens[index]
-            if token.type == "heading_open" and token.tag < heading.tag:
-                break
-            paragraph = token.type == "paragraph_open" and after_table
-            if paragraph and (folders := self._for_all(index + 1)):
-                return folders
-            if token.type.endswith("_open"):
-                after_table = False
-            after_table = after_table or token.type == "table_close"
-        return []
-
-    def _opening(self, start: int) -> list[str]:
-        """The folder that the section around this one names for all that its parts list."""
-        heading, folders = self.tokens[start], list[str]()
-        for index in range(start - 1, -1, -1):
-            token = self.tokens[index]
-            if token.type == "heading_open":
-                if token.tag < heading.tag:
-                    return folders
-                folders = []  # what stood below the heading of another part
-            elif token.type == "paragraph_open" and token.level == 0:
-                folders = self._for_all(index + 1) or folders
-        return []
-
-    def _for_all(self, index: int) -> list[str]:
-        """The folder that a sentence without a link names for what stands around it."""
-        cell = page_cells.of_inline(self.tokens[index], 0)
-        folders = topmost(folders_of(cell, self.below))
-        alone = len(folders) == 1 and not cell.addresses()
-        return folders if alone and _ALL_OF_THEM.search(cell.text) else []
-
-    def _in_table(self, index: int) -> bool:
-        return index > 0 and self.tokens[index - 1].type in {"td_open", "th_open"}
 
     def _goes_on(self, cell: Cell, later: Cell) -> bool:
         """Whether a list's item is the next step for what the one above it links."""
@@ -703,7 +600,7 @@ class _Page:
         texts = (
             page_cells.of_inline(token, 0)
             for index, token in enumerate(self.tokens)
-            if token.type == "inline" and not self._in_table(index)
+            if token.type == "inline" and not in_table(self.tokens, index)
         )
         page_renames.apply(page_renames.noted(texts), self.tree)
 
@@ -725,7 +622,12 @@ class _Page:
                 link = (
                     link_of(label, address, cell.text, cell.line) if is_download(address) else None
                 )
-                if link is None or not link.is_file or cell.line in told or self._in_table(index):
+                if (
+                    link is None
+                    or not link.is_file
+                    or cell.line in told
+                    or in_table(self.tokens, index)
+                ):
                     continue
                 if not self.placed.has(link, link.name):
                     why = t("this address was not read as a download")

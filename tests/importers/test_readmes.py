@@ -53,7 +53,7 @@ def test_each_page_has_its_expectation() -> None:
     assert names == set(EXPECTED) and len(names) >= 63
 
 
-# Two kinds of pages on which each link was once compared with all others: 30 s and more.
+# Pages on which each link or section was once compared with all others: 30 s and more.
 ROWS = "| Model | Folder | Link |\n|--|--|--|\n" + "".join(
     f"| m{n} | `weights/x{n}` | [Hub](https://huggingface.co/o/m{n}) |\n" for n in range(3000)
 )
@@ -64,9 +64,13 @@ DRAWN = (
     + "".join(f"├── m{n}.pth\n" for n in range(3000))
     + "```\n"
 )
+PARTS = "# P\n\nPut all models into `w/`.\n\n" + "".join(
+    f"## s{n}\n\n| Model | Link |\n|--|--|\n| m | [a](https://h.example.com/{n}.pth) |\n\ntext\n\n"
+    for n in range(3000)
+)
 
 
-@pytest.mark.parametrize("text", [ROWS, DRAWN], ids=["rows", "drawn"])
+@pytest.mark.parametrize("text", [ROWS, DRAWN, PARTS], ids=["rows", "drawn", "parts"])
 def test_a_page_of_thousands_of_links_is_read_in_seconds(text: str) -> None:
     begun = time.process_time()
     found = documents.read(text, documents.Where("README.md", project="p"), "page").tree
