@@ -129,7 +129,7 @@ def test_a_slow_place_is_overtaken(run: Run) -> None:
 
 
 def test_the_faster_of_two_known_places_is_asked(run: Run) -> None:
-    many = [payload(200_000, seed) for seed in range(30)]
+    many = [payload(200_000, seed) for seed in range(60)]
     with FileServer() as slow, FileServer() as fast:
         slow.faults.add(r"\.bin", "slow", rate=200_000)
         downloads = []
