@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from fetcher.errors import UsageError
+from fetcher.config.boundaries import below, of_project
+from fetcher.errors import Failure, UsageError
 from fetcher.i18n import t
+from fetcher.project.project import find_root
 
 _HEAD = 4096  # bytes that tell what a file is
 # How each kind begins; what begins so may be replaced.
@@ -54,13 +56,21 @@ class OutputFile(click.Path):
         if path.is_relative_to("/dev"):  # also where a shell leads it into a file
             return True
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):
+            real = _behind_links(path)
+            if not stat.S_ISREG(os.stat(real).st_mode):
                 return True  # a pipe: nothing is replaced
-            with path.open("rb") as stream:
+            with real.open("rb") as stream:
                 head = stream.read(_HEAD)
-        except (OSError, ValueError):  # writing it says why
+        except (OSError, ValueError, Failure):  # writing it says why, and what allows it
             return True
         return not head.strip() or self._begins.match(head) is not None
+
+
+def _behind_links(path: Path) -> Path:
+    """Where a file is written. Raises Failure where a link of the project leads out of it."""
+    root = find_root(Path.cwd())
+    inside = below(root, path)
+    return of_project(root).real_path(inside) if inside else path
 
 
 def is_of_job(path: Path) -> bool:
