@@ -15,6 +15,7 @@ from fetcher.errors import DocumentProblem, InvalidDocument, UsageError
 from fetcher.fs.nearest import nearest
 from fetcher.i18n import t
 from fetcher.project.journal import take_back
+from fetcher.project.kept import Kept, Mark, mark_of
 
 if TYPE_CHECKING:
     from fetcher.project.layout import Layout
@@ -33,6 +34,10 @@ class Unit:
 
     manifest: Manifest
     layout: Layout
+
+
+# The catalog's: every page, and every form that is sent, asks for all of them.
+_CATALOG: Kept[Unit] = Kept()
 
 
 def _names(artifact: Artifact) -> set[str]:
@@ -258,7 +263,37 @@ class Project:
         if relative := below(self.root, path):
             own_file(self.root, relative)
 
+    def _catalog_mark(self, path: Path, manifest: Manifest) -> Mark | None:
+        """By what a unit of the catalog is known again; None for one that is not all its own.
+
+        Raises Failure for a link out of the project.
+        """
+        layout = self._layout_path(manifest, path)
+        if path.parent != catalog_folder("manifests") or (
+            layout is not None and layout.parent != catalog_folder("layouts")
+        ):
+            return None
+        files = [path] if layout is None else [path, layout]
+        for file in files:
+            self.check_own(file)
+        try:
+            return mark_of([(file, _shown(file)) for file in files], self.examine)
+        except OSError:
+            return None
+
     def _load_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
+        if before := _CATALOG.of(path):
+            unit, mark = before
+            if mark == self._catalog_mark(path, unit.manifest):
+                return unit
+        said = len(problems)
+        read = self._read_unit(path, problems)
+        fine = read is not None and len(problems) == said
+        if read and fine and (new := self._catalog_mark(path, read.manifest)):
+            _CATALOG.keep(path, read, new)
+        return read
+
+    def _read_unit(self, path: Path, problems: list[DocumentProblem]) -> Unit | None:
         # A tree that is sealed needs no manifest to be read.
         from fetcher.project import layout as layouts
         from fetcher.project import manifest as manifests
