@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fetcher.errors import Failure, InvalidDocument
+from fetcher.errors import Failure, InvalidDocument, UsageError
 from fetcher.project import project as projects
 from fetcher.project.manifest import Manifest
 from fetcher.project.project import Project, Unit
@@ -54,7 +54,7 @@ def test_what_is_changed_is_read_again(catalog: Path, tmp_path: Path, kind: str)
         with pytest.raises(InvalidDocument, match="sorce"):
             read(tmp_path)
     path.unlink()
-    with pytest.raises((InvalidDocument, projects.UsageError)):
+    with pytest.raises((InvalidDocument, UsageError)):
         read(tmp_path)
 
 
