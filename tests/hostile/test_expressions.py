@@ -86,6 +86,9 @@ class _Module:
         return importlib.import_module(self.name)
 
 
+Users = dict[str, set[tuple[str, str]]]  # by a name: modules that use it, and with which method
+
+
 def _modules() -> Iterator[_Module]:
     for package, name in ((fetcher, "fetcher"), (fetcher.verify, "fetcher.verify")):
         assert package.__file__
@@ -120,17 +123,19 @@ def _methods(calls: list[ast.Call]) -> Iterator[tuple[ast.Call, str, str]]:
 
 def _expressions() -> list[Expression]:
     found: dict[tuple[object, int, str], Expression] = {}
-    methods: dict[str, set[str]] = {}
+    users: Users = {}
     modules = [*_modules()]
     for module in modules:
         for _, owner, method in module.calls:
-            methods.setdefault(owner, set()).add(method)
+            users.setdefault(owner, set()).add((module.name, method))
     for module in modules:
         if not any(owner == "re" for _, owner, _ in module.calls):
             continue
         for key, value in vars(module.loaded).items():
             for item in _patterns_in(value):
-                for call in sorted(methods.get(key, ()) if item is value else _of_loops(module)):
+                for call in sorted(
+                    _used(users, key, value) if item is value else _of_loops(module)
+                ):
                     place = f"{module.path.name}:{key}"
                     found[item.pattern, item.flags, call] = Expression(place, item, call)
         for call_node, owner, method in module.calls:
@@ -152,6 +157,15 @@ def _expressions() -> list[Expression]:
         found.values(),
         key=lambda item: (item.place, item.call, str(item.compiled.pattern), item.compiled.flags),
     )
+
+
+def _used(users: Users, key: str, value: object) -> set[str]:
+    """How an expression is used under its name, unless that is another's in the module."""
+    return {
+        method
+        for name, method in users.get(key, ())
+        if vars(importlib.import_module(name)).get(key, value) is value
+    }
 
 
 def _of_loops(module: _Module) -> set[str]:
