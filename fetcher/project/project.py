@@ -277,7 +277,8 @@ class Project:
         for file in files:
             self.check_own(file)
         try:
-            return mark_of([(file, _shown(file)) for file in files], self.examine)
+            shown = [(file, _shown(file)) for file in files]
+            return mark_of(shown, self.examine, self._reach(path))
         except OSError:
             return None
 
