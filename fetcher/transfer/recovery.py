@@ -52,7 +52,7 @@ _SLOW = 256 << 10
 _LONG = 10.0
 _MOST_OVERTAKINGS = 3
 # Links that end sooner after they were given are like those that serve one request.
-_YOUNG_LINK_SECONDS = 2.0
+_YOUNG_LINK_SECONDS = 10.0
 _LIES = {"digest-mismatch", "size-mismatch"}
 # So much is received to see whether the length that a server tells is wrong, or its file.
 _FEW_BYTES = 64 << 20
