@@ -42,7 +42,7 @@ Asked = tuple[str, float | None, int]
 
 LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
 LENGTH = struct.Struct("<I")  # of a report
-_REPORT = 48  # results in one message
+_REPORT = 40  # results in one message: what a worker that dies has not told is brought again
 _MAX_HOPS = 3
 _LOOK_SECONDS = 0.5
 _SLOW_SECONDS = 3.0  # of a request, before it is compared with others …
