@@ -26,7 +26,7 @@ from fetcher.importers import (
 from fetcher.importers.addresses import KAGGLE
 from fetcher.importers.document_paths import BASE, Unreadable, is_pattern, join
 from fetcher.importers.origins import Place, of_repo
-from fetcher.importers.page_cells import Cell, Table
+from fetcher.importers.page_cells import Cell, Table, in_table
 from fetcher.importers.page_code import PageCode
 from fetcher.importers.page_links import (
     Link,
@@ -60,7 +60,7 @@ from fetcher.importers.page_references import (
     trees_of,
 )
 from fetcher.importers.page_rows import HOST, Columns, Row, columns_of, upright
-from fetcher.importers.page_sections import Section, Sections, in_table
+from fetcher.importers.page_sections import Section, Sections
 from fetcher.importers.page_trees import Waiting
 from fetcher.importers.target_tree import (
     ARCHIVES,

@@ -67,6 +67,11 @@ def _plain(cell: Cell) -> str:
     return cell.text.strip(" \n*()~-–—") or "".join(address for _, address in cell.links)
 
 
+def in_table(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a token is what stands in a table's cell."""
+    return index > 0 and tokens[index - 1].type in {"td_open", "th_open"}
+
+
 def of_inline(token: Token, line: int) -> Cell:
     """The cell of a parsed piece of text."""
     return _cell(token.children or (), line)

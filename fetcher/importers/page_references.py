@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from fetcher.importers import folder_trees, page_cells, page_listings
 from fetcher.importers.folder_trees import FolderTree
-from fetcher.importers.page_cells import Cell
+from fetcher.importers.page_cells import Cell, in_table
 from fetcher.importers.page_links import link_of
 from fetcher.importers.page_paths import PagePaths
 from fetcher.importers.page_places import folders_of, topmost
@@ -183,8 +183,7 @@ def _title(token: Token) -> str:
 def _sentences(tokens: Sequence[Token]) -> Iterator[Cell]:
     """Texts outside tables."""
     for index, token in enumerate(tokens):
-        in_table = index > 0 and tokens[index - 1].type in {"td_open", "th_open"}
-        if token.type == "inline" and not in_table:
+        if token.type == "inline" and not in_table(tokens, index):
             yield page_cells.of_inline(token, 0)
 
 

@@ -119,7 +119,8 @@ class Row:
     def has_no_place(self) -> bool:
         """Whether it says that what it links has no place: a dash where others have a folder."""
         cells = self.cells("folder")
-        return bool(cells) and all(_NOTHING.fullmatch(cell.text.strip()) for cell in cells)
+        plain = [cell.text.strip() for cell in cells if not cell.codes]  # a name is marked as one
+        return bool(cells) and len(plain) == len(cells) and all(map(_NOTHING.fullmatch, plain))
 
     def place(self) -> tuple[str | None, str]:
         """(the folder, the name) that its placement says: `models` 에 `a.pth` 로 저장.

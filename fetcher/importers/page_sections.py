@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.importers import page_cells
+from fetcher.importers.page_cells import in_table
 from fetcher.importers.page_paths import PagePaths
 from fetcher.importers.page_places import folders_of, headed, says_unpack, topmost
 from fetcher.importers.page_references import anchor_of
@@ -130,11 +131,6 @@ class Sections:
                     folders = folders_of(cell, self._below)
                     found.setdefault(anchor_of(address[1:]), []).extend(folders)
         return found
-
-
-def in_table(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a token is what stands in a table's cell."""
-    return index > 0 and tokens[index - 1].type in {"td_open", "th_open"}
 
 
 def _ends(tokens: Sequence[Token]) -> dict[int, int]:
