@@ -9,7 +9,7 @@ import errno
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ _PIECE = 512 << 10
 _AT_ONCE = 16
 _SENT_AT_ONCE = 8 << 20
 _SHORT = 32 << 20  # so much is read back at once for the sake of going on from memory
+
+Buffers = Sequence[bytes | memoryview]
 
 
 @dataclass(eq=False)
@@ -80,7 +82,7 @@ class Written(NamedTuple):
 
     tail: Tail
     at: int
-    buffers: list[bytes]
+    buffers: Buffers
     then: Callable[[], None]
 
 
@@ -110,7 +112,7 @@ class BodyHasher:
             self._blocks.append(block)
             self._wake.notify()
 
-    def hash_now(self, tail: Tail, at: int, buffers: list[bytes]) -> None:
+    def hash_now(self, tail: Tail, at: int, buffers: Buffers) -> None:
         """Hash bytes that are in the file in the caller's thread, if they are the next.
 
         Else the hasher's own thread reads them back, once nothing before them is missing.
@@ -192,8 +194,11 @@ class BodyHasher:
         except Exception as error:  # the thread must live on for the other files
             tail.error = error
 
-    def _update(self, tail: Tail, buffers: list[bytes]) -> None:
+    def _update(self, tail: Tail, buffers: Buffers) -> None:
         """Hash the bytes that follow."""
+        if len(buffers) == 1:
+            tail.update(buffers[0])
+            buffers = ()
         for start in range(0, len(buffers), _AT_ONCE):
             tail.update(b"".join(buffers[start : start + _AT_ONCE]))
         tail.note_state()

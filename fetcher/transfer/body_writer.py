@@ -13,11 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from fetcher.transfer.body_hasher import BodyHasher, Tail, Written
+from fetcher.transfer.body_hasher import BodyHasher, Buffers, Tail, Written
 
 _WRITE_AT_ONCE = 512  # buffers in one system call
 # So much may wait in memory to be written and hashed; whoever brings more waits.
 _MOST_WAITING = 16 << 20
+_SEEKING = threading.Lock()  # where a place cannot be told with the bytes
 
 
 class Note(NamedTuple):
@@ -36,7 +37,7 @@ class Piece(NamedTuple):
 
     tail: Tail
     at: int
-    buffers: list[bytes]
+    buffers: Buffers
     size: int
     frontier: int
     note: Note | None
@@ -165,20 +166,26 @@ class BodyWriter:
 
 def _write_piece(piece: Piece) -> None:
     """The bytes, then their note. Raises OSError."""
-    _write(piece.tail.fd, piece.at, piece.buffers)
-    if piece.note is not None:
-        os.pwrite(piece.note.fd, piece.note.data, piece.note.place)
-
-
-def _write(fd: int, at: int, buffers: list[bytes]) -> None:
-    """Raises OSError."""
+    at, buffers = piece.at, piece.buffers
     for start in range(0, len(buffers), _WRITE_AT_ONCE):
         some = buffers[start : start + _WRITE_AT_ONCE]
         size = sum(map(len, some))
-        written = os.pwritev(fd, some, at) if hasattr(os, "pwritev") else 0
+        written = os.pwritev(piece.tail.fd, some, at) if hasattr(os, "pwritev") else 0
         if written < size:  # a signal, a full disk, or a system without it
-            rest = memoryview(b"".join(some))[written:]
-            os.lseek(fd, at + written, os.SEEK_SET)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
+            _write(piece.tail.fd, memoryview(b"".join(some))[written:], at + written)
         at += size
+    if piece.note is not None:
+        _write(piece.note.fd, memoryview(piece.note.data), piece.note.place)
+
+
+def _write(fd: int, data: memoryview, at: int) -> None:
+    """All of it, at this place of a file that other threads write as well. Raises OSError."""
+    if hasattr(os, "pwrite"):
+        while data:
+            written = os.pwrite(fd, data, at)
+            data, at = data[written:], at + written
+        return
+    with _SEEKING:
+        os.lseek(fd, at, os.SEEK_SET)
+        while data:
+            data = data[os.write(fd, data) :]

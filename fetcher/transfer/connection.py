@@ -1,7 +1,8 @@
 """One connection's worth of work: a libcurl handle and the body that it receives.
 
 Whatever comes is put on a list inside libcurl's callback, which costs next to nothing there; the
-loop deals with it after each turn, in as few system calls as it takes.
+loop deals with it after each turn, in as few system calls as it takes. What a server that is near
+sends may come through a receiver's thread instead, which writes it at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.download import SMALL, Download
 from fetcher.transfer.handle import aim, set_up
-from fetcher.transfer.lanes import Lane
 from fetcher.transfer.openings import Asked, Opening, opening, span_of
 from fetcher.transfer.outcomes import (
     Decode,
@@ -32,6 +32,7 @@ from fetcher.transfer.outcomes import (
     damaged,
 )
 from fetcher.transfer.partial_file import PartialFile, Segment
+from fetcher.transfer.receivers import NEAR_BUFFER, Channel, Reception, Span
 from fetcher.transfer.stragglers import Flow
 
 _IMPATIENT_SECONDS = 4
@@ -40,7 +41,6 @@ _LONGEST_ERROR_PAGE = 1 << 20
 _ANY_LENGTH = 1 << 60
 _CLOSE = ("Connection", "close")
 _UNMEASURED_STALL_SECONDS = 5
-_NEAR_BUFFER = 512 << 10  # Linux makes twice as much of it
 
 
 class Connection:
@@ -64,8 +64,8 @@ class Connection:
         self.began = 0.0
         self.received = 0  # bytes of this request's body that count
         self.counted = 0  # so many of them the loop has seen
-        self.lane: Lane | None = None  # what receives from it
-        self.direct = False  # it may write in whatever thread receives it
+        self.reception: Reception | None = None  # what receives in place of libcurl
+        self.channel: Channel | None = None  # and is kept for the next
         self.chunks: list[bytes] = []
         self.begun = False
         self.noticed = False  # the loop knows that it has begun
@@ -112,13 +112,38 @@ class Connection:
             return self.segment.whole
         return self.received == self.download.file.size
 
-    @property
-    def may_be_direct(self) -> bool:
-        """Whether what comes can be written as it is, in whatever thread receives it."""
+    def span(self) -> Span | None:
+        """What a receiver may ask for in place of libcurl; None where only libcurl will do.
+
+        A digest is to tell that the bytes are right, and nothing but they may be needed of the
+        answer.
+        """
+        download, segment, candidate = self.download, self.segment, self.candidate
+        if download is None or segment is None or segment.stop is None or candidate is None:
+            return None
+        if not download.key or download.file.size is None or not self.url.startswith("http"):
+            return None
+        special = download.decode or download.validator or download.unmeasured or candidate.cookies
+        if special or download.mismatched or download.follower is not None or self.limit:
+            return None
+        if download.tries or (self.ranged and not self.partial.in_ranges):
+            return None
+        if not self.ranged and (segment.at or segment.stop != download.file.size):
+            return None
+        return Span(segment.at, segment.stop, download.file.size, self.ranged)
+
+    def take(self, data: memoryview) -> bool:
+        """Write and hash what a receiver has brought, in its thread; False if it is to end."""
+        return self._guarded(lambda: self._take(data))
+
+    def _take(self, data: memoryview) -> bool:
         download = self.download
-        if self.segment is None or download is None or download.follower is not None:
-            return False
-        return bool(download.key) and not (download.decode or self.limit)
+        assert self.segment is not None and download is not None
+        if not self.begun:
+            offered = self.ranged or self.headers().get("accept-ranges") == "bytes"
+            self.begun, self.resumable = True, offered and not download.no_ranges
+        self.received += self.partial.write_now(self.segment, [data])
+        return True
 
     @property
     def has_news(self) -> bool:
@@ -133,7 +158,7 @@ class Connection:
         rate: int,
         segment: Segment | None = None,
     ) -> None:
-        """Set up for a download's first request, or the one for a segment of its body."""
+        """Take on a download's first request, or the one for a segment of its body."""
         self.download, self.segment = download, segment
         self.candidate, self.link = candidate, download.link
         self.derived = download.deferred is not None
@@ -141,10 +166,16 @@ class Connection:
         self.limit = rate
         self.hops = 1 if download.landed else 0
         self.began = time.monotonic()
+        self._begin_anew(url)
+
+    def prepare(self) -> None:
+        """Set the handle up for the request that was taken on."""
+        download, segment, candidate, url = self.download, self.segment, self.candidate, self.url
+        assert download is not None and candidate is not None
         curl = self.curl
         curl.reset()
         write = self._hold if segment is None else self.chunks.append
-        set_up(curl, self.network, write, rate)
+        set_up(curl, self.network, write, self.limit)
         if download.fresh:
             curl.setopt(pycurl.FRESH_CONNECT, 1)
             download.fresh = False
@@ -179,15 +210,7 @@ class Connection:
         """Set up for one request: the first, or the next hop of a redirect."""
         download, segment = self.download, self.segment
         assert download is not None
-        self.url = url
-        self._raw_headers.clear()
-        self.chunks.clear()
-        self.begun = self.noticed = self.aside = self.restarting = False
-        self.unpacker, self.promised = None, -1
-        self.complaint = ""
-        self.stopped = None
-        self.received = self.counted = self._put_aside = 0
-        self._kept = b""
+        self._begin_anew(url)
         headers = list(candidate.headers) if self.hops == 0 else []
         if segment is not None and self.ranged:
             last = "" if segment.stop is None or not self.partial.in_ranges else segment.stop - 1
@@ -198,6 +221,18 @@ class Connection:
             headers.append(_CLOSE)
         aim(self.curl, self.network, url, headers, download.decode == "libcurl")
 
+    def _begin_anew(self, url: str) -> None:
+        """Nothing is known of the answer to the next request, which goes to `url`."""
+        self.url = url
+        self._raw_headers.clear()
+        self.chunks.clear()
+        self.begun = self.noticed = self.aside = self.restarting = False
+        self.unpacker, self.promised = None, -1
+        self.complaint = ""
+        self.stopped = None
+        self.received = self.counted = self._put_aside = 0
+        self._kept = b""
+
     @property
     def takes_cookies(self) -> bool:
         """Whether what redirects set is sent on."""
@@ -205,6 +240,8 @@ class Connection:
 
     def status(self) -> int:
         """The HTTP status, 0 if there is none."""
+        if self.reception is not None:
+            return self.reception.status
         return int(self.curl.getinfo(pycurl.RESPONSE_CODE))
 
     def _status_so_far(self) -> int:
@@ -217,6 +254,8 @@ class Connection:
 
     def headers(self) -> dict[str, str]:
         """The answer's headers."""
+        if self.reception is not None:
+            return self.reception.headers
         parsed: dict[str, str] = {}
         for line in self._raw_headers:
             parse_header(parsed, line)
@@ -234,7 +273,9 @@ class Connection:
         return float(max(0.0, self.curl.getinfo(pycurl.CONNECT_TIME) - since))
 
     def answered_in(self) -> float:
-        """Seconds from the request to the answer's first byte, 0 while there is none."""
+        """Seconds from the request to the answer's first byte, 0 where that is not known."""
+        if self.reception is not None:
+            return 0.0
         since = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
         return float(max(0.0, self.curl.getinfo(pycurl.STARTTRANSFER_TIME) - since))
 
@@ -249,7 +290,7 @@ class Connection:
             return
         connection = socket.socket(fileno=number)
         try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NEAR_BUFFER)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NEAR_BUFFER)
         except OSError:
             pass
         finally:
@@ -284,27 +325,6 @@ class Connection:
         self.aside = True
         return 0
 
-    def absorb(self) -> bool:
-        """Write and hash what came, in the thread that received it.
-
-        False if it is odd, and left.
-        """
-        segment = self.segment
-        if segment is None or segment.stop is None or not self.look():
-            return False
-        coming = sum(map(len, self.chunks))
-        odd = self.aside or self.restarting or self.unpacker is not None
-        if odd or segment.at + coming > segment.stop:
-            return False
-        try:
-            self.partial.write_now(segment, self.chunks)
-        except OSError as error:
-            self.stopped = Fatal(self.partial.failure(error))
-            return False
-        self.chunks.clear()
-        self.received += coming
-        return True
-
     def look(self) -> bool:
         """Judge a large body's answer at its first bytes; False if the transfer must end."""
         return self._guarded(self._look)
@@ -321,7 +341,7 @@ class Connection:
     def _flush(self) -> bool:
         if self.segment is None:
             return True
-        if self.counted < self.received:  # what a lane has written meanwhile
+        if self.counted < self.received:  # what a receiver has written meanwhile
             self._count()
             self.partial.caught_up()
         if not (self.chunks and self.stopped is None):
@@ -423,11 +443,7 @@ class Connection:
             download.anew = not self.partial.in_ranges
             self.stopped = self._too_long(download)
             return False
-        if self.direct:
-            self.partial.write_now(segment, self.chunks)
-            self.partial.caught_up()
-        else:
-            self.partial.write(segment, self.chunks)
+        self.partial.write(segment, self.chunks)
         self.chunks.clear()
         self.received += coming
         self._count()
@@ -464,6 +480,12 @@ class Connection:
         self.resumable = download.resumed = False
         download.no_ranges = True
 
+    def close(self) -> None:
+        """Nothing is asked for any more."""
+        self.curl.close()
+        if self.channel is not None:
+            self.channel.http.close()
+
     def release(self) -> None:
         """Forget the download; a partial file stays for the next try."""
         if self.segment is not None:
@@ -472,5 +494,5 @@ class Connection:
         self._raw_headers.clear()
         self._kept = b""
         self.download = self.segment = self.stopped = self.unpacker = None
-        self.candidate = self.link = self.lane = None
+        self.candidate = self.link = self.reception = None
         self.received = self.counted = 0

@@ -1,20 +1,31 @@
-"""The connections of one run, on libcurl's multi interface: begun, received from, cut off."""
+"""The connections of one run: begun, received from, cut off.
+
+Most are on libcurl's multi interface; what comes from near may come through receivers instead.
+"""
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import NamedTuple
 
 import pycurl
 
+from fetcher.network.retry import REDIRECTS
 from fetcher.network.session import Network
-from fetcher.network.urls import host_of
+from fetcher.network.urls import host_of, origin_of
 from fetcher.sources.base import UrlCandidate
 from fetcher.transfer.connection import Connection
 from fetcher.transfer.download import Download
 from fetcher.transfer.hosts import Host, Hosts
-from fetcher.transfer.lanes import Lanes
+from fetcher.transfer.outcomes import NextPart, Whole
 from fetcher.transfer.partial_file import Segment
+from fetcher.transfer.receivers import Receivers, Reception, Span
+
+# While receivers are at work the loop looks so often how far they are …
+_LOOK_SECONDS = 0.05
+# … and this often where it waits for libcurl as well, which cannot wait for them.
+_SHORT_LOOK_SECONDS = 0.003
 
 
 class Ended(NamedTuple):
@@ -35,7 +46,12 @@ class Connections:
         # Downloads that were seen to come in ranges: more connections could get some.
         self.ranged: dict[Download, None] = {}
         self._rate = network.settings.limit_rate
-        self._lanes = Lanes()
+        self._multi = pycurl.CurlMulti()
+        # A bound for each connection, and TCP's slow start, hold for all that share one.
+        self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, 1)
+        self._receivers = Receivers(network.settings.jobs)
+        self._receiving: dict[Reception, Connection] = {}
+        self._tls_context: ssl.SSLContext | None = None
         self._all = [Connection(network) for _ in range(network.settings.jobs)]
         self._by_curl = {id(connection.curl): connection for connection in self._all}
         self._free = list(self._all)
@@ -71,28 +87,63 @@ class Connections:
         connection.host = host_of(url)
         try:
             connection.start(download, candidate, url, rate, segment)
-            self.resume(connection)
+            span = connection.span()
+            if span is not None and self._may_be_received(download, connection.host, span):
+                self._receive(connection, span)
+            else:
+                connection.prepare()
+                self.resume(connection)
         except BaseException:
             self.release(connection)
             raise
 
+    def _may_be_received(self, download: Download, name: str, span: Span) -> bool:
+        """Whether all is as it should be so far: libcurl is asked whatever is not."""
+        host = self.hosts.get(name)
+        known = bool(download.landed) or not host.redirects
+        return known and not download.odd and host.may_be_received(span.ranged)
+
+    def _receive(self, connection: Connection, span: Span) -> None:
+        """Have a receiver ask for it. Raises Failure."""
+        download, candidate = connection.download, connection.candidate
+        assert download is not None and candidate is not None
+        headers = candidate.headers if connection.hops == 0 else ()
+        request = self.network.outgoing(connection.url, headers)
+        channel, connection.channel = connection.channel, None
+        if channel is not None and (download.fresh or channel.origin != origin_of(request.url)):
+            channel.http.close()
+            channel = None
+        download.fresh = False
+        seconds = self.network.connect_timeout
+        reception = Reception(request, span, connection.take, channel, seconds, self._tls)
+        connection.reception = reception
+        self._receiving[reception] = connection
+        self._count_in(connection)
+        self._receivers.begin(reception)
+
+    def _tls(self) -> ssl.SSLContext:
+        from fetcher.network.adapter import tls_context
+
+        if self._tls_context is None:  # two threads may make it: one is as good as the other
+            self._tls_context = tls_context(self.network.trust())
+        return self._tls_context
+
     def resume(self, connection: Connection) -> None:
-        """Send the request that a connection was set up for."""
-        host = self.hosts.get(connection.host)
-        connection.direct = host.near and connection.may_be_direct
-        lane = connection.lane = self._lanes.choose() if connection.direct else self._lanes.own
-        lane.multi.add_handle(connection.curl)
-        if connection.direct:
-            lane.direct[connection] = None
-        self.busy[connection] = host
+        """Send the request that a connection's handle was set up for."""
+        self._multi.add_handle(connection.curl)
+        self._count_in(connection)
+
+    def _count_in(self, connection: Connection) -> None:
+        host = self.busy[connection] = self.hosts.get(connection.host)
         host.active += 1
 
     def remove(self, connection: Connection) -> None:
         """End a request; the connection still knows what it was for."""
-        host, lane = self.busy.pop(connection), connection.lane
-        assert lane is not None
-        lane.multi.remove_handle(connection.curl)
-        lane.direct.pop(connection, None)
+        host, reception = self.busy.pop(connection), connection.reception
+        if reception is None:
+            self._multi.remove_handle(connection.curl)
+        elif self._receiving.pop(reception, None) is not None:
+            self._receivers.cut(reception)
         host.active -= 1
         if connection.received and not connection.aside:
             host.answered_in(connection.answered_in())
@@ -118,42 +169,66 @@ class Connections:
 
     def close(self) -> None:
         """Close them all."""
-        self._lanes.end_threads()
+        self._receivers.close()
         for connection in self._all:
             connection.release()
-            connection.curl.close()
-        self._lanes.close()
+            connection.close()
+        self._multi.close()
 
     # Receiving
 
     def wait(self, seconds: float) -> None:
         """Wait until something can be received, or so long."""
-        if not self._lanes.used:  # else a turn has waited
-            self._lanes.own.multi.select(seconds)
+        if not self._receiving:
+            self._multi.select(seconds)
+        elif len(self._receiving) == len(self.busy):
+            self._receivers.wait(min(seconds, _LOOK_SECONDS))
+        else:
+            self._multi.select(min(seconds, _SHORT_LOOK_SECONDS))
 
     def perform(self) -> list[Ended]:
         """Receive what is there; returns the requests that have ended."""
-        self._lanes.turn(len(self.busy))
+        if len(self._receiving) < len(self.busy):
+            self._multi.perform()
+        received = self._receivers.ended()
         ended: dict[Connection, Ended] = {}
         for connection in list(self.busy):
             if connection in self.busy and connection.has_news and not self._flush(connection):
                 ended[connection] = Ended(connection, pycurl.E_WRITE_ERROR)
-        for lane in self._lanes.all:
-            left = 1
-            while left:
-                left, succeeded, failed = lane.multi.info_read(64)
-                found = [(curl, 0, "") for curl in succeeded] + failed
-                for curl, number, text in found:
-                    connection = self._by_curl[id(curl)]
-                    ended.setdefault(connection, Ended(connection, number, text))
+        for reception in received:
+            if reception in self._receiving:  # else cut off meanwhile
+                connection = self._receiving.pop(reception)
+                self._judge(connection, reception)
+                ended[connection] = Ended(connection)
+        left = 1
+        while left:
+            left, succeeded, failed = self._multi.info_read(64)
+            found = [(curl, 0, "") for curl in succeeded] + failed
+            for curl, number, text in found:
+                connection = self._by_curl[id(curl)]
+                ended.setdefault(connection, Ended(connection, number, text))
         return list(ended.values())
+
+    def _judge(self, connection: Connection, reception: Reception) -> None:
+        """What it means that a reception has ended: all came, or libcurl goes on with it."""
+        connection.channel = reception.channel
+        if reception.whole:
+            connection.stopped = Whole()
+        elif connection.stopped is None:
+            assert connection.download is not None
+            connection.stopped = NextPart()
+            connection.download.odd = True
+            if connection.hops == 0 and reception.status in REDIRECTS:
+                self.busy[connection].redirects = True
+            else:
+                self.busy[connection].odd += 1
 
     def _flush(self, connection: Connection) -> bool:
         """Write what came of a large body; False if it is something else."""
         if connection.segment is None:
             return True
         host = self.busy[connection]
-        if not connection.noticed:
+        if not connection.noticed and connection.reception is None:
             connection.noticed = True
             host.connected(connection.connected_in())
             host.answered_in(connection.answered_in())
@@ -177,6 +252,8 @@ class Connections:
         if connection.learned or download is None:
             return
         connection.learned = True
+        if connection.reception is None:  # what receivers ask for comes as it should, so far
+            download.odd, self.busy[connection].as_expected = False, True
         if connection.renews:
             download.renewing = False
         if connection.link == download.link:  # else it is of an older link

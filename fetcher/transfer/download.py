@@ -37,7 +37,8 @@ class Download:
     vouches for whatever comes where no digest is known. `declared`: the Content-Type of the answer
     that brought the body's beginning. `no_parts`: what earlier runs left was wrong. `plain`: this
     candidate refuses ranges, so the whole is asked for; `plain_doubtful`: or it had no time when it
-    was asked for one; `range_refusals`: how often, the last at `range_refused_at`. `decode`: the
+    was asked for one; `range_refusals`: how often, the last at `range_refused_at`. `odd`: a
+    receiver did not get just what it asked for, so that libcurl asks next. `decode`: the
     compression of the body is undone, "here" or by "libcurl"; `coded`: the ones that the last
     answer named while its bytes were taken as they came; `undecodable`: they are none.
     `unmeasured`: no length that this candidate tells is believed, for the reason given. `came`: the
@@ -76,6 +77,7 @@ class Download:
     plain_doubtful: bool = False
     range_refusals: int = 0
     range_refused_at: float = 0.0
+    odd: bool = False
     landed: str = ""
     link_uses: int = 0
     addressed_at: float = 0.0

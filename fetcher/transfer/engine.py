@@ -1,4 +1,4 @@
-"""The loop that moves all bytes: libcurl's multi interface in one thread.
+"""The loop that has all bytes moved: by libcurl, in its own thread, and by helpers.
 
 A download has candidates in order of preference. What arrives is proven by the committer; what
 is wrong, cut off or refused is tried again or had from the next candidate, and each reason is kept.

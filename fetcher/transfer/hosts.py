@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,7 @@ _NEWEST = 0.3  # weight of the newest measurement in a host's speed
 _NEAR_SECONDS = 0.001
 _SOME = 16  # connections to a host that is far
 FAR_SECONDS = 0.01
+_TOO_ODD = 3
 _ROUND_TRIPS = 8  # for a new connection to show its speed: TCP, TLS, the request, slow start
 
 
@@ -58,6 +60,11 @@ class Pace:
         self.distance = min(seconds, self.distance or seconds)
         if unknown and self.distance >= FAR_SECONDS and self._hold == 0.0:
             self._far = True
+
+    def bounded_here(self) -> None:
+        """Nothing is waited for: begin with no more than there are processors for what comes."""
+        if self.limit == _FEW:
+            self.limit = min(_FEW, max(2, _processors()))
 
     def review(self, now: float, short: bool) -> None:
         """Look back at the last half second; `short` tells if more connections had work."""
@@ -117,6 +124,9 @@ class Host:
     wrong: set[str] = field(default_factory=set)  # contents that it gave wrong bytes for
     ranges: bool = False  # it was seen to serve them
     plain: bool = False  # it refuses them for what it gives as a whole
+    as_expected: bool = False  # large bodies begin as they were asked for
+    redirects: bool = False  # what it was asked for lies elsewhere
+    odd: int = 0  # requests of receivers that it did not answer with just what was asked for
     tried: int = 0  # downloads that were given to it to learn its speed
     allows: int | None = None  # requests, up to `allows_until`, a time.monotonic() value
     allows_until: float = 0.0
@@ -127,6 +137,11 @@ class Host:
         """Whether it has as many connections as it bears."""
         return self.active >= self.most()
 
+    def may_be_received(self, ranged: bool) -> bool:
+        """Whether receivers may ask it for large bodies, or ranges of them, in place of libcurl."""
+        served = self.ranges if ranged else self.as_expected
+        return self.near and served and self.odd < _TOO_ODD
+
     def most(self) -> int:
         """How many connections it bears now: no more than it still allows requests."""
         if self.allows is None or time.monotonic() >= self.allows_until:
@@ -136,7 +151,9 @@ class Host:
 
     def connected(self, seconds: float) -> None:
         """Learn from one connecting; other work of the loop can only have made it seem slow."""
-        self.near = self.near or 0 < seconds < _NEAR_SECONDS
+        if not self.near and 0 < seconds < _NEAR_SECONDS:
+            self.near = True
+            self.pace.bounded_here()
 
     def answered_in(self, seconds: float) -> None:
         """Learn from the time that one answer took."""
@@ -253,3 +270,10 @@ class Hosts:
             for host in self._hosts.values()
             if host.not_before > now + 1
         ]
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -27,7 +27,7 @@ from fetcher.sources.base import FileEntry
 from fetcher.store import part_map, part_notes
 from fetcher.store.part_map import GOT, HEADER, MAGIC
 from fetcher.store.store import Part
-from fetcher.transfer.body_hasher import Tail
+from fetcher.transfer.body_hasher import Buffers, Tail
 from fetcher.transfer.body_writer import BodyWriter, Note, Piece
 
 SEGMENT = 16 << 20
@@ -286,7 +286,7 @@ class PartialFile:
         self._note_progress()
         return piece.size
 
-    def write_now(self, segment: Segment, buffers: list[bytes]) -> int:
+    def write_now(self, segment: Segment, buffers: Buffers) -> int:
         """The same in the caller's thread, which need not be the engine's. Raises OSError.
 
         `caught_up` is to be called afterwards, in the engine's.
@@ -302,7 +302,7 @@ class PartialFile:
             self._writer.grown(self.tail, self.frontier)
         self.tell_follower()
 
-    def _piece(self, segment: Segment, buffers: list[bytes]) -> Piece:
+    def _piece(self, segment: Segment, buffers: Buffers) -> Piece:
         assert self.tail is not None
         size, note = sum(map(len, buffers)), None
         if self._map >= 0:

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from fetcher.errors import Failure
 from fetcher.store import part_map
 from fetcher.store.store import Part
-from fetcher.transfer import connection as connections
-from fetcher.transfer import hosts
+from fetcher.transfer import hosts, receivers
 from fetcher.transfer import partial_file as bodies
 from fetcher.transfer.body_writer import BodyWriter
 from fetcher.transfer.connection import Connection
@@ -108,7 +107,7 @@ def test_little_waits_in_the_system_where_the_server_is_near(
 
 def _bounded() -> int:
     with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, connections._NEAR_BUFFER)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receivers.NEAR_BUFFER)
         return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
