@@ -37,7 +37,7 @@ _PAGE_TAG = re.compile(
     re.I,
 )
 _WORDS = re.compile(r"[^\W\d_]{2}[.,:!]? [^\W\d_]{2}")
-_ANY_TAG = re.compile(r"<[a-z!?/]", re.I)
+_ANY_TAG = re.compile(r"<(?:[!?/]?[a-z]|!--|!\[)", re.I)
 # An answer within the answer, and one in parts: what a proxy passes on that it did not read.
 _ANSWER = re.compile(rb"HTTP/\d(?:\.\d)? \d{3}\b[^\n]{0,200}\n(?:[\w-]+:|\r?\n)")
 _PARTS = re.compile(

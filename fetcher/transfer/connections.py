@@ -221,7 +221,7 @@ class Connections:
             if connection.hops == 0 and reception.status in REDIRECTS:
                 self.busy[connection].redirects = True
             else:
-                self.busy[connection].odd += 1
+                self.busy[connection].was_odd(reception.otherwise)
 
     def _flush(self, connection: Connection) -> bool:
         """Write what came of a large body; False if it is something else."""

@@ -142,6 +142,10 @@ class Host:
         served = self.ranges if ranged else self.as_expected
         return self.near and served and self.odd < _TOO_ODD
 
+    def was_odd(self, for_good: bool) -> None:
+        """A receiver did not get what it asked for; `for_good`: so it will be again."""
+        self.odd += _TOO_ODD if for_good else 1
+
     def most(self) -> int:
         """How many connections it bears now: no more than it still allows requests."""
         if self.allows is None or time.monotonic() >= self.allows_until:

@@ -60,7 +60,7 @@ class Reception:
 
     `take` is given what comes, in the thread, and returns whether it wants more; the memory is used
     again afterwards. `channel`: a connection that is there, and afterwards one that still is.
-    `whole`: all that was asked for came.
+    `whole`: all that was asked for came. `otherwise`: the server serves it, in another form.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Reception:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.whole = False
+        self.otherwise = False
         self._take = take
         self._connect_seconds = connect_seconds
         self._tls = tls
@@ -108,6 +109,8 @@ class Reception:
                 if self._is_as_asked(answer):
                     self._receive(answer, buffer)
                     self.whole = True
+                else:
+                    self.otherwise = answer.status in {200, 206}
             if not self.whole or answer.will_close:
                 self._close()
         except Exception:  # whatever it is: libcurl asks again, and tells
@@ -164,7 +167,8 @@ class Reception:
         if "transfer-encoding" in headers or answer.length != stop - start:
             return False
         if ranged:
-            return answer.status == 206 and span_of(headers) == (start, stop, size)
+            told = span_of(headers)
+            return answer.status == 206 and told in {(start, stop, size), (start, stop, None)}
         return answer.status == 200 and "content-range" not in headers
 
     def _receive(self, answer: HTTPResponse, buffer: memoryview) -> None:

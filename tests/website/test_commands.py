@@ -60,7 +60,9 @@ pip() {                           # installs: tests/test_release.py
 sbatch() {                        # runs what it wraps at once
   while [ $# -gt 0 ]; do case $1 in --wrap=*) eval "${1#--wrap=}" >&2;; esac; shift; done; echo 7
 }
-srun() { while [[ $1 = --* ]]; do shift; done; "$@" & "$@" & wait -n && wait -n; }   # two nodes
+srun() {                          # two nodes
+  while [[ $1 = --* ]]; do shift; done; "$@" & local one=$!; "$@" & wait "$one" && wait "$!"
+}
 nginx() { test -f "$2/$4"; }      # tests/server/test_nginx.py
 fetch() {
   if [ "$1" = serve ] && [[ "$*" != *--nginx-config* ]]; then
