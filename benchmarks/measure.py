@@ -42,6 +42,19 @@ def run(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime)
 
 
+def have_memory(folder: Path, size: int) -> None:
+    """Have memory at hand for `size` bytes that are written next.
+
+    What is free, a virtual machine may have lent back: whoever uses it next would wait for it.
+    """
+    path = folder / "memory"
+    block = bytes(1 << 20)
+    with path.open("wb", buffering=0) as stream:
+        for _ in range((size >> 20) + 1024):
+            stream.write(block)
+    path.unlink()
+
+
 def peak_memory(argv: Sequence[str], environ: Mapping[str, str], folder: Path) -> int:
     """Peak of the memory of a command and all its processes together, in bytes.
 

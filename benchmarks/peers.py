@@ -15,7 +15,7 @@ from benchmarks.workload import Served
 
 UNSYNCED = "fetch all, FETCH_SYNC=0"
 # What this machine can do at most, beside what the tools do.
-COPIED, HASHED, RECEIVED = "cp, sync", "sha256", "curl to /dev/null"
+COPIED, DUMPED, HASHED, RECEIVED = "cp, sync", "dd, sync", "sha256", "curl to /dev/null"
 # What tells each tool which certificates to trust (aria2c and curl have options).
 TRUST = ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _KEPT = ("PATH", "LANG")
@@ -156,6 +156,14 @@ def copied(served: Served, _endpoint: str, folder: Path) -> Peer:
     out = folder / "copied"
     argv = ["/bin/sh", "-c", f'cp -r "{served.files}" "{out}" && sync -f "{out}"']
     return Peer(COPIED, argv, _environ(folder, ""), [out])
+
+
+def dumped(served: Served, _endpoint: str, folder: Path) -> Peer:
+    """`dd` of the one served file, and `sync`: the same through a program's memory."""
+    out = folder / "dumped"
+    (source,) = (path for path in served.files.rglob("*") if path.is_file())
+    argv = ["/bin/sh", "-c", f'dd if="{source}" of="{out}" bs=1M && sync -f "{out}"']
+    return Peer(DUMPED, argv, _environ(folder, ""), [out])
 
 
 def hashed(served: Served, _endpoint: str, folder: Path) -> Peer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import COPIED, HASHED, RECEIVED, UNSYNCED
+from benchmarks.peers import COPIED, DUMPED, HASHED, RECEIVED, UNSYNCED
 
 _ROWS = (
     ("small", "10,000 files × 20 kB, cold"),
@@ -84,14 +84,15 @@ def _limits(found: dict[str, Any]) -> list[str]:
     lines = []
     for key, label in _ROWS:
         costs = found.get(key, {})
-        there = [name for name in (COPIED, HASHED, RECEIVED) if name in costs]
+        there = [name for name in (COPIED, DUMPED, HASHED, RECEIVED) if name in costs]
         if not there or UNSYNCED not in costs:
             continue
         shown = ", ".join(f"{name} {costs[name]['median']:.2f} s" for name in there)
         synced, unsynced = costs["fetch all"]["median"], costs[UNSYNCED]["median"]
         lines += ["", f"The machine's own limit, {label}: {shown}."]
-        if COPIED in costs:
-            lines.append(f"`fetch all` takes {synced / costs[COPIED]['median']:.2f} × {COPIED}.")
+        for name in (COPIED, DUMPED):
+            if name in costs:
+                lines.append(f"`fetch all` takes {synced / costs[name]['median']:.2f} × {name}.")
         for name in ("curl --parallel", "requests pool"):
             if name in costs:
                 ratio = unsynced / costs[name]["median"]

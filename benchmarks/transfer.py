@@ -75,12 +75,13 @@ class Bench:
                 if cold:
                     peer.clean(self.aside)
                     served.warm()
+                    measure.have_memory(self.folder, served.workload.count * served.workload.size)
                 os.sync()  # nobody pays for what the one before has written
                 cost = measure.run(peer.argv, peer.environ, self.folder)
                 costs[peer.name].append(cost)
+                if cold:  # nor for the memory that it fills
+                    peer.clean(self.aside)
                 print(f"{section} {number + 1}: {peer.name}: {cost.seconds:.2f} s", flush=True)
-        for peer in contenders if cold else ():
-            peer.clean(self.aside)
         self.found[section] = {
             name: {
                 "median": round(measure.median(list_), 3),
@@ -144,7 +145,7 @@ def large(bench: Bench) -> None:
     """One file of 2 GiB."""
     (served,) = bench.serve(LARGE)
     with nginx.serving(bench.folder / "served", [served]) as end:
-        contenders = [make(served, end, bench.folder) for make in _LARGE_MAKERS]
+        contenders = [make(served, end, bench.folder) for make in (*_LARGE_MAKERS, peers.dumped)]
         bench.compare("large", served, contenders)
 
 
