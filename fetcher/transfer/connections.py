@@ -88,7 +88,7 @@ class Connections:
         try:
             connection.start(download, candidate, url, rate, segment)
             span = connection.span()
-            if span is not None and self._may_be_received(download, connection.host, span):
+            if span is not None and self._may_be_received(download, url, span):
                 self._receive(connection, span)
             else:
                 connection.prepare()
@@ -97,11 +97,13 @@ class Connections:
             self.release(connection)
             raise
 
-    def _may_be_received(self, download: Download, name: str, span: Span) -> bool:
+    def _may_be_received(self, download: Download, url: str, span: Span) -> bool:
         """Whether all is as it should be so far: libcurl is asked whatever is not."""
-        host = self.hosts.get(name)
+        host = self.hosts.get(host_of(url))
         known = bool(download.landed) or not host.redirects
-        return known and not download.odd and host.may_be_received(span.ranged)
+        if not known or download.odd or not host.may_be_received(span.ranged):
+            return False
+        return not self.network.proxy(url)  # which alone may be allowed to go there
 
     def _receive(self, connection: Connection, span: Span) -> None:
         """Have a receiver ask for it. Raises Failure."""

@@ -97,34 +97,29 @@ def test_behind_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[
     assert all(one.request.url.startswith("https") for one in seen)
 
 
-@pytest.mark.parametrize(
-    ("why", "facts"),
-    [
-        ("far", {}),
-        ("no digest", {"sha256": ""}),
-        ("a limit", {"limit_rate": "1G"}),
-        ("a proxy", {}),
-    ],
-)
+@pytest.mark.parametrize("why", ["far", "no digest", "a limit", "a proxy"])
 def test_where_only_libcurl_will_do(
     run: Run,
     files: FileServer,
     monkeypatch: pytest.MonkeyPatch,
     seen: list[Reception],
     why: str,
-    facts: dict[str, str],
 ) -> None:
+    file, url = entry("f.bin", DATA), files.add("f.bin", DATA)
     if why == "far":
         monkeypatch.setattr(hosts, "_NEAR_SECONDS", 0)
-    if why == "proxy":
-        monkeypatch.setenv("http_proxy", files.url)
-    if "limit_rate" in facts:
+    elif why == "no digest":
+        file = file._replace(sha256="")
+    elif why == "a limit":
         run = Run(run.root, limit_rate="1G")
-    file = entry("f.bin", DATA)
-    url = files.add("f.bin", DATA)
-    run.one(file._replace(sha256="") if why == "no digest" else file, url)
-    assert run.blob(DATA) == DATA
-    assert seen == [] or why == "a proxy"
+    else:
+        monkeypatch.setenv("http_proxy", files.url)
+        run.fresh_network()
+        url = "http://models.invalid/f.bin"
+    run.one(file, url)
+    assert run.blob(DATA) == DATA and seen == []
+    if why == "a proxy":
+        assert {request.target for request in files.requests} == {url}
 
 
 def test_credentials_go_along_to_their_own_origin_alone(
