@@ -597,12 +597,8 @@ class _Page:
 
     def _rename(self) -> None:
         """Notes below a table or tree say what files are called after their download."""
-        texts = (
-            page_cells.of_inline(token, 0)
-            for index, token in enumerate(self.tokens)
-            if token.type == "inline" and not in_table(self.tokens, index)
-        )
-        page_renames.apply(page_renames.noted(texts), self.tree)
+        noted = page_renames.noted(page_cells.sentences(self.tokens))
+        page_renames.apply(noted, self.tree)
 
     def _code(self, token: Token) -> None:
         if folder_trees.looks_like(token.content):

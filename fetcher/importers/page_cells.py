@@ -72,6 +72,13 @@ def in_table(tokens: Sequence[Token], index: int) -> bool:
     return index > 0 and tokens[index - 1].type in {"td_open", "th_open"}
 
 
+def sentences(tokens: Sequence[Token]) -> Iterator[Cell]:
+    """Texts outside tables."""
+    for index, token in enumerate(tokens):
+        if token.type == "inline" and not in_table(tokens, index):
+            yield of_inline(token, 0)
+
+
 def of_inline(token: Token, line: int) -> Cell:
     """The cell of a parsed piece of text."""
     return _cell(token.children or (), line)

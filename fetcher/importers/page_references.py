@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from fetcher.importers import folder_trees, page_cells, page_listings
 from fetcher.importers.folder_trees import FolderTree
-from fetcher.importers.page_cells import Cell, in_table
+from fetcher.importers.page_cells import Cell
 from fetcher.importers.page_links import link_of
 from fetcher.importers.page_paths import PagePaths
 from fetcher.importers.page_places import folders_of, topmost
@@ -90,7 +90,7 @@ class References:
         section = _section(other, unquote(anchor)) if other is not None else None
         if other is None or section is None:
             return Described()
-        cells = list(_sentences(section.tokens))
+        cells = list(page_cells.sentences(section.tokens))
         folders = topmost([path for cell in cells for path in folders_of(cell, other.paths.below)])
         own = folder if folder is not None else folders[0] if len(folders) == 1 else None
         files = _files(other, section, own, folders) if own is not None else ()
@@ -178,13 +178,6 @@ def _section(page: Parsed, anchor: str) -> _Section | None:
 
 def _title(token: Token) -> str:
     return "".join(child.content for child in token.children or ())
-
-
-def _sentences(tokens: Sequence[Token]) -> Iterator[Cell]:
-    """Texts outside tables."""
-    for index, token in enumerate(tokens):
-        if token.type == "inline" and not in_table(tokens, index):
-            yield page_cells.of_inline(token, 0)
 
 
 def _files(page: Parsed, section: _Section, folder: str, folders: Sequence[str]) -> tuple[str, ...]:

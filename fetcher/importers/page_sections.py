@@ -122,10 +122,7 @@ class Sections:
         """Folders by section, as sentences elsewhere say where to put what is listed
         [there](#pre-trained-models)."""
         found: dict[str, list[str]] = {}
-        for index, token in enumerate(self._tokens):
-            if token.type != "inline" or in_table(self._tokens, index):
-                continue
-            cell = page_cells.of_inline(token, 0)
+        for cell in page_cells.sentences(self._tokens):
             for _, address in cell.links:
                 if address.startswith("#"):
                     folders = folders_of(cell, self._below)
