@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import ssl
 import threading
 import time
@@ -17,6 +16,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from fetcher.network.credentials import Trust
+from fetcher.network.sockets import end_waiting
 
 _MOST_AHEAD = 100  # of answers, before the one that counts
 _MOST_LINES, _LONGEST_LINE = 100, 1 << 16
@@ -95,11 +95,7 @@ class Activity:
 
 
 def _cut(connection: HTTPConnection) -> None:
-    sock: Any = getattr(connection, "sock", None)
-    if isinstance(sock, socket.socket):
-        with contextlib.suppress(OSError):
-            # Not SSLSocket's own, which takes away what the other thread is reading with.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    end_waiting(getattr(connection, "sock", None))
 
 
 def tls_context(trust: Trust) -> ssl.SSLContext:

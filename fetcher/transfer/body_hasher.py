@@ -196,11 +196,9 @@ class BodyHasher:
 
     def _update(self, tail: Tail, buffers: Buffers) -> None:
         """Hash the bytes that follow."""
-        if len(buffers) == 1:
-            tail.update(buffers[0])
-            buffers = ()
         for start in range(0, len(buffers), _AT_ONCE):
-            tail.update(b"".join(buffers[start : start + _AT_ONCE]))
+            some = buffers[start : start + _AT_ONCE]
+            tail.update(some[0] if len(some) == 1 else b"".join(some))
         tail.note_state()
         self._send_out(tail, tail.fd)
 

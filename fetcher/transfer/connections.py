@@ -5,9 +5,8 @@ Most are on libcurl's multi interface; what comes from near may come through rec
 
 from __future__ import annotations
 
-import ssl
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pycurl
 
@@ -21,6 +20,9 @@ from fetcher.transfer.hosts import Host, Hosts
 from fetcher.transfer.outcomes import NextPart, Whole
 from fetcher.transfer.partial_file import Segment
 from fetcher.transfer.receivers import Receivers, Reception, Span
+
+if TYPE_CHECKING:
+    import ssl
 
 # While receivers are at work the loop looks so often how far they are …
 _LOOK_SECONDS = 0.05
@@ -50,8 +52,6 @@ class Connections:
         # A bound for each connection, and TCP's slow start, hold for all that share one.
         self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, 1)
         self._receivers = Receivers(network.settings.jobs)
-        self._receiving: dict[Reception, Connection] = {}
-        self._tls_context: ssl.SSLContext | None = None
         self._all = [Connection(network) for _ in range(network.settings.jobs)]
         self._by_curl = {id(connection.curl): connection for connection in self._all}
         self._free = list(self._all)
@@ -88,7 +88,7 @@ class Connections:
         try:
             connection.start(download, candidate, url, rate, segment)
             span = connection.span()
-            if span is not None and self._may_be_received(download, url, span):
+            if span is not None and self._may_be_received(connection, download, span):
                 self._receive(connection, span)
             else:
                 connection.prepare()
@@ -97,13 +97,13 @@ class Connections:
             self.release(connection)
             raise
 
-    def _may_be_received(self, download: Download, url: str, span: Span) -> bool:
+    def _may_be_received(self, connection: Connection, download: Download, span: Span) -> bool:
         """Whether all is as it should be so far: libcurl is asked whatever is not."""
-        host = self.hosts.get(host_of(url))
+        host = self.hosts.get(connection.host)
         known = bool(download.landed) or not host.redirects
         if not known or download.odd or not host.may_be_received(span.ranged):
             return False
-        return not self.network.proxy(url)  # which alone may be allowed to go there
+        return not self.network.proxy(connection.url)  # which alone may be allowed to go there
 
     def _receive(self, connection: Connection, span: Span) -> None:
         """Have a receiver ask for it. Raises Failure."""
@@ -119,16 +119,13 @@ class Connections:
         seconds = self.network.connect_timeout
         reception = Reception(request, span, connection.take, channel, seconds, self._tls)
         connection.reception = reception
-        self._receiving[reception] = connection
         self._count_in(connection)
         self._receivers.begin(reception)
 
     def _tls(self) -> ssl.SSLContext:
         from fetcher.network.adapter import tls_context
 
-        if self._tls_context is None:  # two threads may make it: one is as good as the other
-            self._tls_context = tls_context(self.network.trust())
-        return self._tls_context
+        return self.network.once("tls-context", lambda: tls_context(self.network.trust()))
 
     def resume(self, connection: Connection) -> None:
         """Send the request that a connection's handle was set up for."""
@@ -144,7 +141,7 @@ class Connections:
         host, reception = self.busy.pop(connection), connection.reception
         if reception is None:
             self._multi.remove_handle(connection.curl)
-        elif self._receiving.pop(reception, None) is not None:
+        else:
             self._receivers.cut(reception)
         host.active -= 1
         if connection.received and not connection.aside:
@@ -181,25 +178,26 @@ class Connections:
 
     def wait(self, seconds: float) -> None:
         """Wait until something can be received, or so long."""
-        if not self._receiving:
+        receiving = len(self._receivers)
+        if not receiving:
             self._multi.select(seconds)
-        elif len(self._receiving) == len(self.busy):
+        elif receiving == len(self.busy):
             self._receivers.wait(min(seconds, _LOOK_SECONDS))
         else:
             self._multi.select(min(seconds, _SHORT_LOOK_SECONDS))
 
     def perform(self) -> list[Ended]:
         """Receive what is there; returns the requests that have ended."""
-        if len(self._receiving) < len(self.busy):
+        if len(self._receivers) < len(self.busy):
             self._multi.perform()
         received = self._receivers.ended()
         ended: dict[Connection, Ended] = {}
         for connection in list(self.busy):
             if connection in self.busy and connection.has_news and not self._flush(connection):
                 ended[connection] = Ended(connection, pycurl.E_WRITE_ERROR)
-        for reception in received:
-            if reception in self._receiving:  # else cut off meanwhile
-                connection = self._receiving.pop(reception)
+        for connection in self.busy:  # but for those that were cut off meanwhile
+            reception = connection.reception
+            if reception is not None and reception in received:
                 self._judge(connection, reception)
                 ended[connection] = Ended(connection)
         left = 1

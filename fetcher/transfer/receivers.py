@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from fetcher.network.outgoing import USER_AGENT, Outgoing
 from fetcher.network.retry import STALL_SECONDS
+from fetcher.network.sockets import end_waiting
 from fetcher.network.urls import Origin, ascii_url, origin_of
 from fetcher.transfer.openings import span_of
 
@@ -91,10 +92,7 @@ class Reception:
         self._is_cut = True
         with self._guard:  # what is being taken may be taken to its end
             pass
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket's own, which takes away what the thread is reading with.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        end_waiting(self._socket)
 
     # In the thread
 
@@ -147,7 +145,8 @@ class Reception:
             raise _CutError
         parts = urlsplit(ascii_url(self.request.url).decode("ascii"))
         target = parts.path or "/"
-        http.putrequest("GET", f"{target}?{parts.query}" if parts.query else target, False, True)
+        target = f"{target}?{parts.query}" if parts.query else target
+        http.putrequest("GET", target, skip_accept_encoding=True)
         headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if ranged:
             headers.append(("Range", f"bytes={start}-{stop - 1}"))
@@ -237,9 +236,10 @@ class Receivers:
         self._threads.submit(self._run, reception)
 
     def cut(self, reception: Reception) -> None:
-        """End one."""
-        self._under_way.discard(reception)
-        reception.cut()
+        """End one, unless `ended` has told of it."""
+        if reception in self._under_way:
+            self._under_way.remove(reception)
+            reception.cut()
 
     def wait(self, seconds: float) -> None:
         """Wait until one has ended, or so long."""
