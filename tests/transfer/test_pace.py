@@ -8,7 +8,8 @@ import pytest
 
 from fetcher.network.rate_limit import Allowance
 from fetcher.sources.base import UrlCandidate
-from fetcher.transfer.hosts import Hosts, Pace
+from fetcher.transfer import hosts
+from fetcher.transfer.hosts import Host, Hosts, Pace
 from tests.kit import Run, entry, payload
 from tests.servers.plain import FileServer
 
@@ -34,6 +35,21 @@ def test_no_more_than_are_worth_it() -> None:
     pace = Pace(64)
     simulate(pace, lambda n: 1_000_000 * min(n, 8), 20)
     assert pace.limit in {8, 16}
+
+
+@pytest.mark.parametrize(("processors", "begins"), [(1, 2), (2, 2), (3, 3), (64, 4)])
+def test_a_near_host_begins_with_as_many_as_there_are_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int, begins: int
+) -> None:
+    monkeypatch.setattr(hosts, "_processors", lambda: processors)
+    near, far = (Host(name, Pace(32)) for name in ("near", "far"))
+    near.connected(hosts._NEAR_SECONDS / 2)
+    far.connected(0.02)
+    assert (near.pace.limit, far.pace.limit) == (begins, 4)
+    # Where each has a bound of its own, more are joined all the same, and stay.
+    simulate(near.pace, lambda n: 1_000_000 * n, 10)
+    near.connected(hosts._NEAR_SECONDS / 2)
+    assert near.pace.limit == 32
 
 
 def test_a_saturated_link_keeps_few() -> None:
