@@ -37,8 +37,8 @@ from fetcher.transfer.inbox import (
     Refused,
     Returned,
 )
-from fetcher.transfer.worker import Asked
 from fetcher.transfer.worker_pool import FEWEST, PACKET, WorkerPool, can_be_used, eligible
+from fetcher.transfer.worker_tasks import Asked
 from fetcher.ui.meter import ASKING, CHECKING, DOWNLOADING, PLACING, WAITING, InFlight
 
 if TYPE_CHECKING:  # few runs need these

@@ -6,50 +6,30 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import logging
-import marshal
 import os
 import signal
 import socket
-import struct
 import time
-from contextlib import suppress
 from typing import Any, NoReturn
 
 import pycurl
 
 from fetcher.errors import Failure
-from fetcher.fs.atomic import end_with_parent, git_blob_hasher, write_new
-from fetcher.fs.pointers import POINTER_BYTES, is_pointer
-from fetcher.fs.private_files import unique_name
+from fetcher.fs.atomic import end_with_parent
 from fetcher.network.curl import parse_header, redirect_target
 from fetcher.network.curl_errors import never_connected
 from fetcher.network.retry import REDIRECTS, RETRY_STATUS, retry_after
 from fetcher.network.session import Network
 from fetcher.network.urls import host_of
-from fetcher.store.store import private_prefix
 from fetcher.transfer.download import SMALL
 from fetcher.transfer.handle import aim, set_up
 from fetcher.transfer.hosts import FAR_SECONDS
+from fetcher.transfer.worker_tasks import Asked, Laggards, Task, Tasks
 
 _log = logging.getLogger(__name__)
 
-# url, headers, size, sha256, git blob: what a worker needs to know of a download.
-Task = tuple[str, tuple[tuple[str, str], ...], int, str | None, str | None]
-# host, seconds (None: it does not say), status: how a server asked for patience.
-Asked = tuple[str, float | None, int]
-
-LONGEST = 64 << 10  # bytes of a packet: the first task's number, and tasks
-LENGTH = struct.Struct("<I")  # of a report
-_REPORT = 40  # results in one message: what a worker that dies has not told is brought again
 _MAX_HOPS = 3
-_LOOK_SECONDS = 0.5
-_SLOW_SECONDS = 3.0  # of a request, before it is compared with others …
-_FAR = 8.0  # … and given back if it is so many times slower …
-_LONG_SECONDS = 5.0  # … and would take so long
-_NEWEST = 0.1  # weight of the newest rate in the usual one
-_MOST_SLOW = 8  # given back by one worker: if there are more, all are slow
 # Connections of a process to a host that is near: with more of them all are slower.
 _NEAR_CONNECTIONS = 8
 # Requests at a time for each connection, where they can share one: at the least, and at the most.
@@ -87,39 +67,30 @@ class _Handle:
 class _Loop:
     """The loop of one process."""
 
-    def __init__(self, packets: socket.socket, writer: int, network: Network, folder: str) -> None:
-        self.packets = packets
-        self.writer = writer
+    def __init__(self, tasks: Tasks, network: Network) -> None:
+        self.tasks = tasks
         self.network = network
-        self.folder = folder
         self.multi = pycurl.CurlMulti()
-        self.mine: list[tuple[int, Task]] = []  # the next one last
-        self.done: list[tuple[Any, ...]] = []
-        self.back: list[int] = []
-        self.halted = False  # nothing more is to be taken
         self.by_curl: dict[int, _Handle] = {}
-        self.usual = 0.0  # bytes a second of one request
-        self.slow = 0
-        self.look_at = 0.0
+        self.laggards = Laggards()
         self.free: list[_Handle] = []
         self.most = 1
         self.answers, self.distance = 0, 60.0  # how many were looked at, seconds that one takes
 
     def run(self, connections: int) -> None:
         """Work until there is nothing to take."""
-        self._receive()
-        if not self.mine:
+        tasks = self.tasks
+        if not tasks.has_next():
             return
-        with suppress(OSError):  # the first file will tell
-            os.mkdir(self.folder)
+        tasks.make_folder()
         self.most = connections
-        secure = self.mine[-1][1][0].startswith("https")
+        secure = tasks.first()[0].startswith("https")
         self._widen(min(connections, _NEAR_CONNECTIONS), _STREAMS if secure else 1)
         free, busy = self.free, 0
         while True:
-            while free and self._has_next(wait=not busy):
+            while free and tasks.has_next(wait=not busy):
                 handle = free.pop()
-                if self._start(handle, *self.mine.pop()):
+                if self._start(handle, *tasks.next()):
                     busy += 1
                 else:
                     free.append(handle)
@@ -134,27 +105,7 @@ class _Loop:
                 if not self._go_on(handle):
                     busy -= 1
                     free.append(handle)
-            if len(self.done) + len(self.back) >= _REPORT:
-                self._report()
-        self._report()
-
-    def _has_next(self, wait: bool) -> bool:
-        if not self.mine and not self.halted:
-            self._receive(0 if wait else socket.MSG_DONTWAIT)
-        return bool(self.mine)
-
-    def _receive(self, flags: int = 0) -> None:
-        """Take tasks, if there are any."""
-        try:
-            packet = self.packets.recv(LONGEST, flags)
-        except BlockingIOError:
-            return
-        if not packet:
-            self.halted = True
-            return
-        start, tasks = marshal.loads(packet)
-        self.mine = list(enumerate(tasks, start))
-        self.mine.reverse()
+        tasks.report()
 
     def _widen(self, connections: int, streams: int) -> None:
         """Have so many connections to a host, and requests at a time on each, where it can."""
@@ -184,7 +135,7 @@ class _Loop:
         try:
             self._aim(handle, self.network.rewrite(task[0]), task[1])
         except Failure:
-            self.back.append(index)
+            self.tasks.give_back(index)
             return False
         self.multi.add_handle(handle.curl)
         return True
@@ -224,17 +175,13 @@ class _Loop:
         """Give back what comes far slower than the others came: the engine asks for it anew."""
         now = time.monotonic()
         found: list[_Handle] = []
-        if now < self.look_at or self.slow >= _MOST_SLOW:
+        if not self.laggards.may_look(now):
             return found
-        self.look_at = now + _LOOK_SECONDS
         for handle in self.by_curl.values():
-            age = now - handle.began
-            if handle.index < 0 or age < _SLOW_SECONDS:
+            came = sum(map(len, handle.chunks))
+            if handle.index < 0:
                 continue
-            rate = sum(map(len, handle.chunks)) / age
-            left = handle.task[2] - rate * age
-            if rate * _FAR < self.usual and left > rate * _LONG_SECONDS:
-                self.slow += 1
+            if self.laggards.is_one(handle.task[2], came, now - handle.began):
                 self.multi.remove_handle(handle.curl)
                 handle.chunks.clear()
                 self._give_back(handle, halt=False)
@@ -270,44 +217,13 @@ class _Loop:
         return True
 
     def _take(self, handle: _Handle, body: bytes) -> None:
-        """Prove a body and write it to a private file."""
-        rate = len(body) / max(time.monotonic() - handle.began, 1e-6)
-        self.usual += (rate - self.usual) * (_NEWEST if self.usual else 1.0)
-        _, _, size, known, known_git_blob = handle.task
-        sha256, git_blob = hashlib.sha256(body).hexdigest(), ""
-        if known_git_blob is not None:
-            hasher = git_blob_hasher(len(body))
-            hasher.update(body)
-            git_blob = hasher.hexdigest()
-        right = sha256 == (known or sha256) and git_blob == (known_git_blob or "")
-        if not right or len(body) != size or (size <= POINTER_BYTES and is_pointer(body)):
-            self._give_back(handle, halt=False)
-            return
-        path = f"{self.folder}{os.sep}{private_prefix(sha256)}{unique_name()}"
-        try:
-            stat = write_new(path, body)
-        except OSError:
-            self._give_back(handle, halt=True)
-            return
-        self.done.append((handle.index, path, sha256, git_blob, *stat))
+        self.laggards.measured(len(body), handle.began)
+        self.tasks.take(handle.index, handle.task, body)
         handle.index = -1
 
     def _give_back(self, handle: _Handle, halt: bool, asked: Asked | None = None) -> None:
-        self.back.append(handle.index)
+        self.tasks.give_back(handle.index, halt, asked)
         handle.index = -1
-        if halt and not self.halted:
-            self.halted = True
-            self.back += [index for index, _ in self.mine]
-            self.mine.clear()
-            self._report(halt=True, asked=asked)
-
-    def _report(self, halt: bool = False, asked: Asked | None = None) -> None:
-        message = marshal.dumps((self.done, self.back, halt, asked))
-        self.done.clear()
-        self.back.clear()
-        data = memoryview(LENGTH.pack(len(message)) + message)
-        while data:
-            data = data[os.write(self.writer, data) :]
 
 
 def run_worker(
@@ -321,7 +237,7 @@ def run_worker(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         end_with_parent()
         gc.disable()
-        _Loop(packets, writer, network, folder).run(share)
+        _Loop(Tasks(packets, writer, folder), network).run(share)
         status = 0
     except BaseException:  # the engine takes back what was not reported
         _log.debug("a worker ends early", exc_info=True)

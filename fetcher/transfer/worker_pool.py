@@ -26,7 +26,8 @@ from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
 from fetcher.transfer.download import Arrived, Download
-from fetcher.transfer.worker import LENGTH, LONGEST, Asked, Task, run_worker
+from fetcher.transfer.worker import run_worker
+from fetcher.transfer.worker_tasks import LENGTH, LONGEST, Asked, Task
 
 # Below this, starting processes costs more than it gives.
 FEWEST = 256
