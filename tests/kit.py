@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fetcher.config.settings import Settings, Value
 from fetcher.errors import Failure, Problem
@@ -85,6 +86,14 @@ def git_blob(data: bytes) -> str:
 def entry(path: str, data: bytes) -> FileEntry:
     """What a manifest with size and digest knows of a file."""
     return FileEntry(path, len(data), sha256(data))
+
+
+def with_facts(download: Download, facts: Mapping[str, Any]) -> Download:
+    """What the engine has learned of a download so far."""
+    for name, value in facts.items():
+        assert hasattr(download, name), name
+        setattr(download, name, value)
+    return download
 
 
 @dataclass

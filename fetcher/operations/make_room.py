@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def before(space: Workspace, plan: Plan) -> bool:
     """Where a plan does not fit, free as much as helps; whether anything went."""
-    lacking = _lacking(space, plan)
+    lacking = _lacking(space, plan) if space.store.orphaned_parts() else 0
     if not lacking:
         return False
     left = _others(space, plan)

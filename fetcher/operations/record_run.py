@@ -93,10 +93,7 @@ class Recorder:
             if path not in found:
                 if not file.key:
                     self._unnamed.append(sha256)
-                computed = file.computed or known is None
-                found[path] = file._replace(
-                    size=size, sha256=sha256, computed=computed, size_hint=False
-                )
+                found[path] = file.proven(size, sha256, file.computed or known is None)
 
     def learn_archive(self, key: tuple[str, str], path: str, sha256: str, size: int) -> None:
         """Note the digest and size of an archive that has come."""

@@ -196,22 +196,26 @@ class _Transfer:
     def _downloads(
         self, groups: dict[str, list[Item]], parts: Sequence[ArchivePart]
     ) -> Iterator[Download]:
+        from fetcher.transfer.download import Download
+
         revisions = self._plan.revisions()
         # Archives first: they are unpacked while the others come.
         for part in parts:
-            if (download := self._download_of([part.item], part, revisions)) is not None:
+            if (download := self._download_of([part.item], part, revisions, Download)) is not None:
                 yield download
         for items in groups.values():
-            if (download := self._download_of(items, items, revisions)) is not None:
+            if (download := self._download_of(items, items, revisions, Download)) is not None:
                 yield download
         groups.clear()
 
     def _download_of(
-        self, items: list[Item], waiting: list[Item] | ArchivePart, revisions: Revisions
+        self,
+        items: list[Item],
+        waiting: list[Item] | ArchivePart,
+        revisions: Revisions,
+        make: type[Download],
     ) -> Download | None:
         """What is to be downloaded for these; None where they may not be taken from anywhere."""
-        from fetcher.transfer.download import Download
-
         first = items[0]
         self._tried.update(items)
         try:
@@ -228,14 +232,21 @@ class _Transfer:
         # A part of an archive does not look like one.
         part = isinstance(waiting, ArchivePart) and waiting.is_piece
         trust = self._space.options.first_trust or part
-        file = first.file
+        file, artifact = first.file, first.artifact
         if first.anew:  # its source's word is asked for: bytes of others, begun before, are none
             file = file._replace(sha256=None, git_blob=None)
             trust = trust or bool(first.file.key)
         follower = waiting.stream if isinstance(waiting, ArchivePart) else None
-        download = Download(first.artifact.id, file, places, first_trust=trust, follower=follower)
-        download.reach = first.artifact.reach
-        download.elsewhere = isinstance(waiting, list) and bool(first.file.archive)
+        download = make(
+            artifact.id,
+            file,
+            places,
+            first_trust=trust,
+            follower=follower,
+            reach=artifact.reach,
+        )
+        if file.archive and isinstance(waiting, list):
+            download.elsewhere = True
         self._waiting[download] = waiting
         return download
 

@@ -62,6 +62,23 @@ class FileEntry(NamedTuple):
             return f"sha256:{self.sha256}"
         return f"git:{self.git_blob}" if self.git_blob else ""
 
+    def proven(self, size: int, sha256: str, computed: bool) -> FileEntry:
+        """The same with what its bytes were found to be."""
+        # (`_replace` takes three times as long, and this is done for every file.)
+        return FileEntry(
+            self.path,
+            size,
+            sha256,
+            self.git_blob,
+            self.lfs,
+            self.md5,
+            computed,
+            False,
+            self.published,
+            self.archive,
+            self.executable,
+        )
+
     @property
     def hub_blob(self) -> str:
         """What the Hub's cache calls its content: the sha256 of what lies in LFS, else the git id;

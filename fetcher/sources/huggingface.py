@@ -391,22 +391,27 @@ class HuggingFace(Source):
         return True
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
-        full = from_top(self.path, path)
+        full = from_top(self.path, path) if self.path else path
         name = full if _PLAIN.fullmatch(full) else quote(full)
-        return f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}{name}"
+        return self._place(network.hub, revision or self.revision) + name
+
+    def _place(self, hub: str, revision: str) -> str:
+        """How the addresses of its files begin."""
+        return _resolve_place(hub, self.repo_type, self.repo, revision)
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
+        revision = revision or self.revision
         url = self._resolve_url(revision, file.path, network)
-        pinned = _is_commit(revision or self.revision)
+        pinned = _is_commit(revision)
         found: list[Candidate] = [UrlCandidate(self.type, url, pinned=pinned)]
         if self.path and (other := self._other_name(file)):  # a mirror: whatever it is called there
-            at = f"{network.hub}/{self._prefix}{self.repo}{_at(revision or self.revision)}"
+            at = self._place(network.hub, revision)
             found.append(UrlCandidate(self.type, at + quote(other), pinned=pinned))
         large = file.lfs and (file.size or 0) >= XET_LEAST
         # hf_xet knows no rate.
         if large and network.settings.xet and not network.settings.limit_rate:
-            commit = quote(revision or self.revision, safe="")
+            commit = quote(revision, safe="")
             token_url = self._api(network, f"xet-read-token/{commit}")
             found.insert(0, XetCandidate("xet", url, token_url))
         return found
@@ -445,14 +450,18 @@ def _is_line(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(_LINE.fullmatch(value))
 
 
+# Both are asked for every file.
+
+
 @lru_cache(maxsize=64)
-def _at(revision: str) -> str:
-    return f"/resolve/{quote(revision, safe='')}/"
+def _resolve_place(hub: str, repo_type: str, repo: str, revision: str) -> str:
+    prefix = "" if repo_type == "model" else f"{repo_type}s/"
+    return f"{hub}/{prefix}{repo}/resolve/{quote(revision, safe='')}/"
 
 
 @lru_cache(maxsize=64)
 def _is_commit(revision: str) -> bool:
-    return bool(COMMIT.fullmatch(revision))  # asked for every file
+    return bool(COMMIT.fullmatch(revision))
 
 
 _GATES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem, hint_of
@@ -21,7 +21,6 @@ MAX_TRIES = 6
 MAX_RENEWALS = 4  # of a link, without bytes in between
 
 
-@dataclass(eq=False, slots=True)
 class Download:
     """One content to get, from the first candidate that delivers it whole and right.
 
@@ -49,9 +48,7 @@ class Download:
     which is asked for again and again. `reach`: what names the artifact's manifest to commands.
     """
 
-    artifact: str
-    file: FileEntry
-    candidates: Sequence[Candidate]
+    # (Of these nearly all keep what they begin with: a run makes one for every file.)
     index: int = 0
     tries: int = 0
     reasons: tuple[Failure, ...] = ()
@@ -94,19 +91,32 @@ class Download:
     came: int = 0
     copied: int = 0
     proven: bool = False
-    first_trust: bool = False
     declared: str = ""
-    follower: Follower | None = None
     elsewhere: bool = False
-    reach: str = ""
-    expected: int | None = field(init=False)
-    key: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.expected = self.file.size
-        if self.file.size_hint:  # bytes are held to what is known of them
-            self.file = self.file._replace(size=None, size_hint=False)
-        self.key = self.file.key
+    def __init__(
+        self,
+        artifact: str,
+        file: FileEntry,
+        candidates: Sequence[Candidate],
+        *,
+        first_trust: bool = False,
+        follower: Follower | None = None,
+        reach: str = "",
+        lengths_count: bool = False,
+    ) -> None:
+        self.artifact = artifact
+        self.file = file
+        self.candidates = candidates
+        self.first_trust = first_trust
+        self.follower = follower
+        self.reach = reach
+        if lengths_count:
+            self.lengths_count = True
+        self.expected = file.size
+        if file.size_hint:  # bytes are held to what is known of them
+            self.file = file._replace(size=None, size_hint=False)
+        self.key = file.key
 
     @property
     def command_words(self) -> str:

@@ -11,6 +11,7 @@ from fetcher.sources.base import FileEntry, UrlCandidate
 from fetcher.transfer.download import Download
 from fetcher.transfer.openings import Asked, Opening, Span, must_unpack, opening, span_of
 from fetcher.transfer.outcomes import Decode, RequestOutcome, Retry, WithoutRange
+from tests.kit import with_facts
 
 SHA = "a" * 64
 ALL, REST = Asked(), Asked(5, None, True)
@@ -24,9 +25,8 @@ WHOLE = {"content-range": "bytes 0-99/100"}
 
 def download(size: int | None = 100, **facts: Any) -> Download:
     name, sha256 = facts.pop("name", "f.bin"), facts.pop("sha256", SHA)
-    return Download(
-        "art", FileEntry(name, size, sha256), [UrlCandidate("url", "https://h/f")], **facts
-    )
+    candidate = UrlCandidate("url", "https://h/f")
+    return with_facts(Download("art", FileEntry(name, size, sha256), [candidate]), facts)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from fetcher.transfer.outcomes import (
     not_a_file,
     outcome_of,
 )
+from tests.kit import with_facts
 
 PAGE = b"<!doctype html><html><title>Sign in</title></html>"
 SHA = "a" * 64
@@ -90,7 +91,7 @@ def download(size: int | None = 100, **facts: Any) -> Download:
     name = facts.pop("name", "f.bin")
     sha256 = facts.pop("sha256", SHA)
     candidate = UrlCandidate("url", "https://u:p@h/f?token=x", manual_hint=hint)
-    return Download("art", FileEntry(name, size, sha256), [candidate], **facts)
+    return with_facts(Download("art", FileEntry(name, size, sha256), [candidate]), facts)
 
 
 def judged(status: int, headers: dict[str, str] | None = None, **facts: Any) -> RequestOutcome:
