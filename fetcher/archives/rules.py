@@ -15,17 +15,17 @@ from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative
 from fetcher.i18n import t
 
 _TAR = r"(?:tar(?:\.(?:gz|bz2|xz|lzma|zst|Z))?|tgz|tbz2?|txz|tzst|tlz)"
-_ARCHIVE = re.compile(rf".+\.(?:{_TAR}|zip|7z|gz|bz2|xz|zst|lzma)", re.IGNORECASE)
-_OF_FILES = re.compile(rf".+\.(?:{_TAR}|zip|7z)", re.IGNORECASE | re.DOTALL)
-_SINGLE = re.compile(r"\.(?:gz|bz2|xz|zst|lzma)\Z", re.IGNORECASE)
+# (Compiled when a name is looked at: most projects have no archives.)
+_ARCHIVE = rf"(?i:.+\.(?:{_TAR}|zip|7z|gz|bz2|xz|zst|lzma))"
+_OF_FILES = rf"(?is:.+\.(?:{_TAR}|zip|7z))"
+_SINGLE = r"(?i:\.(?:gz|bz2|xz|zst|lzma))\Z"
 # Parts in their order: name.zip.001, name.tar.gz.part-aa, name.part1, name.tar.aa; a zip's own
 # parts are name.z01, name.z02 … and name.zip last.
-_SPLIT = re.compile(
-    r"(?P<base>.+?)(?:[._-](?:part|chunk|split)[._-]?(?P<a>[a-z]{1,4}|[0-9]{1,5})"
-    r"|[._-](?P<b>[0-9]{2,5})|[._-](?P<c>[a-z]{2,3}))",
-    re.IGNORECASE | re.DOTALL,
+_SPLIT = (
+    r"(?is:(?P<base>.+?)(?:[._-](?:part|chunk|split)[._-]?(?P<a>[a-z]{1,4}|[0-9]{1,5})"
+    r"|[._-](?P<b>[0-9]{2,5})|[._-](?P<c>[a-z]{2,3})))"
 )
-_ZIP_PART = re.compile(r"(?P<base>.+)\.z(?P<n>[0-9]{2,5})", re.IGNORECASE | re.DOTALL)
+_ZIP_PART = r"(?is:(?P<base>.+)\.z(?P<n>[0-9]{2,5}))"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Unpack:
             return self._named(names)
         if self.rules.join:
             return joined(names, self.rules)
-        chosen = [name for name in names if _ARCHIVE.fullmatch(name)] or names
+        chosen = [name for name in names if re.fullmatch(_ARCHIVE, name)] or names
         return {name: ArchiveParts(name, (name,), self.rules) for name in chosen}
 
     def _named(self, names: Sequence[str]) -> dict[str, ArchiveParts]:
@@ -104,17 +104,17 @@ class ArchiveParts:
 
 def is_archive_name(name: str) -> bool:
     """Whether a file's name says that it is an archive, or one compressed file."""
-    return _ARCHIVE.fullmatch(name) is not None
+    return re.fullmatch(_ARCHIVE, name) is not None
 
 
 def is_archive_of_files(name: str) -> bool:
     """Whether a file's name says that it is an archive, and not one compressed file."""
-    return _OF_FILES.fullmatch(name) is not None
+    return re.fullmatch(_OF_FILES, name) is not None
 
 
 def name_inside(archive: str) -> str:
     """What the one file of a compressed file is called: its own name less the last suffix."""
-    return _SINGLE.sub("", archive) or archive
+    return re.sub(_SINGLE, "", archive) or archive
 
 
 def joined(names: Iterable[str], rules: Rules) -> dict[str, ArchiveParts]:
@@ -122,11 +122,11 @@ def joined(names: Iterable[str], rules: Rules) -> dict[str, ArchiveParts]:
     parts: dict[str, list[tuple[tuple[int, str], str]]] = {}
     whole: list[str] = []
     for name in sorted(names):
-        if found := _ZIP_PART.fullmatch(name):
+        if found := re.fullmatch(_ZIP_PART, name):
             parts.setdefault(found["base"] + ".zip", []).append(((int(found["n"]), ""), name))
-        elif (found := _SPLIT.fullmatch(name)) and not _ARCHIVE.fullmatch(name):
+        elif (found := re.fullmatch(_SPLIT, name)) and not re.fullmatch(_ARCHIVE, name):
             parts.setdefault(found["base"], []).append((_order(found), name))
-        elif _ARCHIVE.fullmatch(name):
+        elif re.fullmatch(_ARCHIVE, name):
             whole.append(name)
     for name in whole:
         # The last part of a zip in parts has the zip's own name.

@@ -23,7 +23,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     server's clock and ours may differ.
     """
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", text):
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
         return float(text)
     if text:
         moment = _moment(text)

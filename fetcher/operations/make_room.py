@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fetcher.fs.free_space import allocated
 from fetcher.operations.workspace import Workspace
-from fetcher.store import parts
-from fetcher.store.demands import demands
-from fetcher.store.parts import PartialDownload
 from fetcher.store.store import Store
 from fetcher.tree.disk_space import kept_by, room_for
 from fetcher.tree.plan import Plan
+
+if TYPE_CHECKING:  # most runs have room
+    from fetcher.store.parts import PartialDownload
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +63,15 @@ def _others(space: Workspace, plan: Plan) -> list[PartialDownload]:
     store: Store = space.store
     if not store.orphaned_parts():
         return []
+    from fetcher.store import parts
+    from fetcher.store.demands import demands
+
     return parts.others(store, demands(store, [space.project.root]), kept_by(plan))
 
 
 def _free(space: Workspace, left: list[PartialDownload], enough: Callable[[], bool]) -> bool:
+    from fetcher.store import parts
+
     count, size = parts.free(left, enough)
     if count:
         space.progress.say(parts.freed_words(space.store, count, size))

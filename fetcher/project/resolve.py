@@ -12,7 +12,6 @@ from fetcher.fs.published import in_name
 from fetcher.fs.safe_paths import printable
 from fetcher.i18n import t
 from fetcher.network.session import Network
-from fetcher.project import checksums
 from fetcher.project.lockfile import Lock, LockedArtifact, against, locked
 from fetcher.project.manifest import Artifact
 from fetcher.sources.base import FileEntry, Listing, choose
@@ -126,6 +125,8 @@ def _resolve(artifact: Artifact, network: Network, heard: list[Listing]) -> Lock
         heard.append(resolved.listing)
     files = [_with_digest_of_name(file) for file in resolved.files]
     if artifact.checksums:
+        from fetcher.project import checksums
+
         files = checksums.apply(files, source, artifact.checksums, network)
     return _kept(
         artifact, locked(artifact, resolved.revision, files, resolved.said_by, resolved.license)

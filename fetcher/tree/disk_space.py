@@ -7,15 +7,18 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem
 from fetcher.fs.free_space import nearest_folder
 from fetcher.i18n import t
-from fetcher.store.parts import Keeping
 from fetcher.store.store import Store
 from fetcher.tree.item_list import PackedRun
 from fetcher.tree.plan import GET, ArtifactPlan, Item, Plan, Unpacking, space_needed
 from fetcher.ui.units import human_bytes
+
+if TYPE_CHECKING:  # most runs have room, and go on with nothing
+    from fetcher.store.parts import Keeping
 
 _MARGIN = 32 * 1024 * 1024
 
@@ -77,6 +80,8 @@ class _Disks:
 
 def kept_by(plan: Plan) -> Keeping:
     """The partial downloads that a run of this plan goes on with."""
+    from fetcher.store.parts import Keeping
+
     files = [item.file for item in plan.pending() if item.action == GET]
     files += [entry for one in plan.to_unpack() for entry in one.parts]
     keys = {file.key for file in files if file.key}

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LEGACY_PICKLES = 5  # magic number, protocol, system, the object, storage keys; then raw bytes
-_STRINGS = frozenset(["SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"])
+_UNICODE = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+_STRINGS = frozenset([*_UNICODE, "SHORT_BINSTRING", "BINSTRING", "STRING"])
 _PUTS = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
 _GETS = frozenset(["GET", "BINGET", "LONG_BINGET"])
+_MARK = pickletools.markobject
 
 # What tensors, and the containers that state dicts come in, are rebuilt with.
 _HARMLESS = re.compile(
@@ -72,24 +74,39 @@ def wanted_globals(path: Path) -> list[str]:
 
 
 def _collect(stream: IO[bytes], found: set[str]) -> None:
-    strings: list[Any] = []
+    """Follow one pickle's opcodes. Raises what a broken one makes of it."""
+    stack: list[Any] = []  # strings, marks, and None for all else
     memo: dict[int, Any] = {}
-    last: Any = None
     argument: Any
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name in ("GLOBAL", "INST"):
             found.add(str(argument).replace(" ", "."))
         elif name == "STACK_GLOBAL":
-            found.add(".".join(str(part) for part in strings[-2:]))
-        elif name in _STRINGS:
-            last = argument
-            strings.append(last)
-        elif name == "MEMOIZE":
-            memo[len(memo)] = last
+            found.add(".".join(part if isinstance(part, str) else "?" for part in stack[-2:]))
+        if name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
         elif name in _PUTS:
-            memo[int(argument)] = last
-        elif name in _GETS and isinstance(memo.get(int(argument)), str):
-            strings.append(memo[int(argument)])
-        if name not in _STRINGS and name != "MEMOIZE" and name not in _PUTS:
-            last = None
+            memo[int(argument)] = stack[-1]
+        elif name in _STRINGS:
+            stack.append(argument)
+        elif name in _GETS:
+            stack.append(memo[int(argument)])
+        elif name == "DUP":
+            stack.append(stack[-1])
+        else:
+            _step(opcode, stack)
+
+
+def _step(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> None:
+    """What an opcode takes from the stack, and puts there."""
+    before = opcode.stack_before
+    taken = len(before)
+    if _MARK in before or (opcode.name == "POP" and stack[-1] is _MARK):
+        while stack.pop() is not _MARK:
+            pass
+        taken = before.index(_MARK) if _MARK in before else 0
+    if taken:
+        stack[-taken]  # IndexError: there is not so much
+        del stack[-taken:]
+    stack += [_MARK if kind is _MARK else None for kind in opcode.stack_after]
