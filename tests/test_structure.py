@@ -273,7 +273,7 @@ WRITERS = {
     "store.imports store.released store.unpacking store.wrong_bytes "
     "bundle.blob_import server.upload "
     "transfer.committer transfer.local_copy transfer.partial_file "
-    "transfer.recovery transfer.resume transfer.worker transfer.worker_pool transfer.xet",
+    "transfer.recovery transfer.resume transfer.worker_pool transfer.worker_tasks transfer.xet",
     "a place that the person named, judged before": "bundle.volume_writer bundle.check_bundle "
     "commands.common commands.init commands.mirror config.permissions "
     "operations.get_files operations.merge_locks",
