@@ -214,7 +214,7 @@ class Backends:
     def take(self, download: Download, candidate: Candidate) -> None:
         """Have a thread get what no URL leads to."""
         self.pending += 1
-        self._handled[download] = _Handled()
+        handled = self._handled[download] = _Handled()
         if isinstance(candidate, WheelCandidate) and self._wheels is None:
             from fetcher.transfer.wheels import WheelCache
 
@@ -226,7 +226,7 @@ class Backends:
         network = self.network
         if download.refusals or download.single_use:  # what was listed before has run out
             network = network.renewing(download.addressed_at)
-        self._threads.submit(self._work, download, candidate, network)
+        self._threads.submit(self._work, download, candidate, network, handled)
 
     def commit(self, arrived: Arrived) -> None:
         """Hand a whole body to the committer."""
@@ -243,18 +243,22 @@ class Backends:
 
     # In other threads
 
-    def _work(self, download: Download, candidate: Candidate, network: Network) -> None:
+    def _work(
+        self, download: Download, candidate: Candidate, network: Network, handled: _Handled
+    ) -> None:
         try:
-            answer = self._get(download, candidate, network)
+            answer = self._get(download, candidate, network, handled)
         except Exception as error:
             answer = Lost(download, as_failure(error, download))
         self._inbox.put(answer)
 
-    def _get(self, download: Download, candidate: Candidate, network: Network) -> Answer:
+    def _get(
+        self, download: Download, candidate: Candidate, network: Network, handled: _Handled
+    ) -> Answer:
         """Raises Failure, OSError."""
         from fetcher.transfer.local_copy import copy_of, copy_of_extents
 
-        origin, handled = candidate.origin, self._handled[download]
+        origin = candidate.origin
         match candidate:
             case DeferredCandidate():
                 ready = candidate.prepare(network)

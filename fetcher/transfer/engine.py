@@ -474,6 +474,9 @@ class Engine:
                     self._backends.commit(arrived)
                 case Lost(download, failure):
                     download.addressing = False
+                    if download.settled:  # others have brought all of it meanwhile
+                        _log.debug("%s: not needed any more: %s", download.label, failure.message)
+                        continue
                     self._decide(download, self._recovery.give_up_candidate(download, failure))
                 case NotOffered(download, candidate):
                     others = [one for one in download.candidates if one != candidate]

@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from fetcher.errors import Failure
 from fetcher.network.session import Network
 from fetcher.sources.base import Candidate, DeferredCandidate, FileEntry, UrlCandidate
 from fetcher.transfer import partial_file as bodies
 from fetcher.transfer import recovery
 from fetcher.transfer.download import MAX_RENEWALS
+from fetcher.transfer.engine import Engine
+from fetcher.transfer.inbox import Addressed, Answer
+from fetcher.ui.progress import Progress
 from tests.kit import Run, entry, payload, wait_for
 from tests.servers.links import LinkServer, Rules
 from tests.servers.plain import FileServer
@@ -295,3 +300,52 @@ def test_a_link_that_ends_after_one_range_is_not_for_one_alone(
         server.add("/f.bin", DATA)
         run.one(entry("f.bin", DATA), f"{server.url}/f.bin")
         assert server.asked <= 3 and server.errors == []
+
+
+def test_an_address_that_is_refused_too_late_harms_nothing(run: Run) -> None:
+    """One connection asked for a link while others brought the rest of the file."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def prepare(_: Network) -> UrlCandidate:
+        asked.set()
+        go_on.wait(30)
+        raise Failure("network", "the API has gone")
+
+    candidate = DeferredCandidate("url", prepare)
+    download = run.download(entry("f.bin", DATA), candidate)
+    run.store.prepare()
+    with Engine(run.network, run.store, Progress(run.stream, quiet=True)) as engine:
+        engine._backends.take(download, candidate)
+        assert asked.wait(30)
+        download.settled = True
+        engine._backends._handled.clear()  # as when its digest is known
+        go_on.set()
+        while engine._backends.pending:
+            engine._hear(engine._backends.answers(0.1))
+        assert engine.failed == [] and not engine._queue
+
+
+def test_nobody_minds_that_it_was_settled_before_it_was_asked(run: Run, server: LinkServer) -> None:
+    """The thread begins when its digest is known already: no fault of ours is told."""
+    server.add("f.bin", DATA)
+    started, go_on = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        started.set()
+        go_on.wait(30)
+
+    candidate = given_by_an_api(server, "f.bin")
+    download = run.download(entry("f.bin", DATA), candidate)
+    run.store.prepare()
+    with Engine(run.network, run.store, Progress(run.stream, quiet=True)) as engine:
+        backends = engine._backends
+        for _ in range(4):
+            backends._threads.submit(busy)
+        assert started.wait(30)
+        backends.take(download, candidate)
+        backends._handled.clear()
+        go_on.set()
+        found: list[Answer] = []
+        while not found:
+            found += backends.answers(0.1)
+        assert [type(one) for one in found] == [Addressed]

@@ -166,7 +166,7 @@ def test_what_a_killed_one_has_is_kept(
     """On this machine that is seen at once, of another one after it was silent for long."""
     gate = hold(files, 150_000)
     url = files.add("f.bin", DATA)
-    facts: dict[str, Any] = {"settings": {"locks": locks}, "silent": 1.0 if far else 60.0}
+    facts: dict[str, Any] = {"settings": {"locks": locks}, "silent": 3.0 if far else 60.0}
     first = crowd.start(url, machine="far-away" if far else "", **facts)
     wait_for(lambda: sent(files) >= 600_000)  # of four ranges
     others = [crowd.start(url, **facts) for _ in range(2)]
