@@ -244,11 +244,16 @@ class _TreeReader:
         listed = value.items if value.kind == "sequence" and value.items else [value]
         entries = [self._entry(item, target, folder=False) for item in listed]
         found = [entry for entry in entries if entry is not None]
+        ids = tuple(entry.artifact for entry in found)
+        for item, entry in zip(listed, entries, strict=True):
+            if entry is not None and ids.count(entry.artifact) > 1:  # it takes no turns with itself
+                text = t("{text!r} is listed twice", text=entry.artifact)
+                self.document.problem(item, text)
+                return
         if not found or not self._is_free(key, target, self.claims.claim(target)):
             return
         self.layout.entries += found
         if value.kind == "sequence":
-            ids = tuple(entry.artifact for entry in found)
             place = value.line, value.column
             self.layout.turns.append(Turns(key.text, self.root, target, ids, *place))
 

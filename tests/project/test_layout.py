@@ -161,6 +161,7 @@ def test_what_a_listing_shows_to_be_wrong() -> None:
         (f"tree:\n  nul: one\n{REST}", "3:3: 'nul' is a device name"),
         (f"tree:\n  a/.git/b: one\n{REST}", "3:3: 'a/.git/b' has '.git', which belongs to git"),
         (f"tree:\n  x: [one, pair]\n{REST}", "3:6: a list needs a folder"),
+        (f"tree:\n  x: [repo/a, one, repo/b]\n{REST}", "3:7: 'repo' is listed twice"),
         (f"tree:\n  x/: []\n{REST}", "3:7: found an empty list, expected an artifact's id"),
         (f"tree:\n  x:\n{REST}", "3:5: found nothing, expected an artifact's id"),
         (f"tree:\n  x/: [one, [pair]]\n{REST}", "3:13: found a list, expected an artifact's id"),
