@@ -68,7 +68,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
         remove_quietly(temporary)
 
 
-def write_new(path: str, data: bytes | memoryview) -> Stat:
+def write_new(path: str, data: bytes) -> Stat:
     """Write a new read-only file and return its stat; nothing is left of it on an error.
 
     Raises OSError. Nothing is synced.

@@ -178,9 +178,9 @@ class _Loop:
         if not self.laggards.may_look(now):
             return found
         for handle in self.by_curl.values():
-            came = sum(map(len, handle.chunks))
             if handle.index < 0:
                 continue
+            came = sum(map(len, handle.chunks))
             if self.laggards.is_one(handle.task[2], came, now - handle.began):
                 self.multi.remove_handle(handle.curl)
                 handle.chunks.clear()

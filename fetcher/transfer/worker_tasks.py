@@ -44,7 +44,6 @@ class Tasks:
         self._writer = writer
         self._folder = folder
         self._mine: list[tuple[int, Task]] = []  # the next one last
-        self._postponed: list[tuple[int, Task]] = []
         self._done: list[tuple[Any, ...]] = []
         self._back: list[int] = []
 
@@ -74,16 +73,7 @@ class Tasks:
         """The next one."""
         return self._mine.pop()
 
-    def postpone(self, index: int, task: Task) -> None:
-        """Leave one until `resume`."""
-        self._postponed.append((index, task))
-
-    def resume(self) -> None:
-        """Have what was postponed at hand again."""
-        self._mine += self._postponed
-        self._postponed.clear()
-
-    def take(self, index: int, task: Task, body: bytes | memoryview) -> None:
+    def take(self, index: int, task: Task, body: bytes) -> None:
         """Prove a body, and write it to a private file; what is wrong goes back."""
         _, _, size, known, known_git_blob = task
         sha256, git_blob = hashlib.sha256(body).hexdigest(), ""
@@ -92,7 +82,7 @@ class Tasks:
             hasher.update(body)
             git_blob = hasher.hexdigest()
         right = sha256 == (known or sha256) and git_blob == (known_git_blob or "")
-        if not right or len(body) != size or (size <= POINTER_BYTES and is_pointer(bytes(body))):
+        if not right or len(body) != size or (size <= POINTER_BYTES and is_pointer(body)):
             self.give_back(index)
             return
         path = f"{self._folder}{os.sep}{private_prefix(sha256)}{unique_name()}"
@@ -109,9 +99,8 @@ class Tasks:
         self._back.append(index)
         if halt and not self.halted:
             self.halted = True
-            self._back += [index for index, _ in self._mine + self._postponed]
+            self._back += [index for index, _ in self._mine]
             self._mine.clear()
-            self._postponed.clear()
             self.report(halt=True, asked=asked)
         self._report_many()
 
