@@ -229,7 +229,7 @@ def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, 
         return  # only the manifest speaks of it so far
     files, archives = (
         tuple(
-            replace_entry(file, sha256, size)
+            file.proven(size, sha256)
             if (file.path, file.archive) == (entry.path, entry.archive)
             else file
             for file in found
@@ -238,12 +238,6 @@ def _learn(space: Workspace, artifact: Artifact, entry: FileEntry, sha256: str, 
     )
     space.lock.artifacts[key] = replace(locked, files=files, archives=archives)
     space.save_lock({key: space.lock.artifacts[key]})
-
-
-def replace_entry(entry: FileEntry, sha256: str, size: int) -> FileEntry:
-    """The entry with its content now known."""
-    computed = entry.computed or entry.sha256 is None
-    return entry._replace(sha256=sha256, size=size, computed=computed, size_hint=False)
 
 
 def _find(space: Workspace, name: str) -> tuple[Artifact, FileEntry]:

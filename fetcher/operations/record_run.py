@@ -93,20 +93,11 @@ class Recorder:
             if path not in found:
                 if not file.key:
                     self._unnamed.append(sha256)
-                found[path] = file.proven(size, sha256, file.computed or known is None)
+                found[path] = file.proven(size, sha256)
 
     def learn_archive(self, key: tuple[str, str], path: str, sha256: str, size: int) -> None:
         """Note the digest and size of an archive that has come."""
-        self._put_archive(
-            key,
-            path,
-            lambda entry: entry._replace(
-                sha256=sha256,
-                size=size,
-                computed=entry.computed or entry.sha256 is None,
-                size_hint=False,
-            ),
-        )
+        self._put_archive(key, path, lambda entry: entry.proven(size, sha256))
 
     def forget_archive(self, key: tuple[str, str], entry: FileEntry) -> None:
         """Have an archive as the source told of it."""

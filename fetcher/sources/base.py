@@ -62,7 +62,7 @@ class FileEntry(NamedTuple):
             return f"sha256:{self.sha256}"
         return f"git:{self.git_blob}" if self.git_blob else ""
 
-    def proven(self, size: int, sha256: str, computed: bool) -> FileEntry:
+    def proven(self, size: int, sha256: str) -> FileEntry:
         """The same with what its bytes were found to be."""
         # (`_replace` takes three times as long, and this is done for every file.)
         return FileEntry(
@@ -72,7 +72,7 @@ class FileEntry(NamedTuple):
             self.git_blob,
             self.lfs,
             self.md5,
-            computed,
+            self.computed or self.sha256 is None,
             False,
             self.published,
             self.archive,
@@ -343,9 +343,9 @@ def below(path: str, name: str) -> str | None:
 
 def from_top(path: str, name: str) -> str:
     """A name in the folder `path`, from the repository's top; the inverse of `below`."""
-    if path.rpartition("/")[2] == name:
-        return path
-    return f"{path}/{name}" if path else name
+    if not path:
+        return name
+    return path if path.rpartition("/")[2] == name else f"{path}/{name}"
 
 
 def choose(entries: Mapping[str, FileEntry], request: Request, where: str) -> list[FileEntry]:
