@@ -116,7 +116,7 @@ class _CrossCheck:
         """A list under one file's name is for artifacts of which one at a time is fetched."""
         for key, root, target, artifacts, line, column in self.layout.turns:
             variants = self.manifest.variants
-            pairs = combinations(dict.fromkeys(artifacts), 2)
+            pairs = combinations(artifacts, 2)
             if len(artifacts) < 2 or any(not take_turns(variants, *pair) for pair in pairs):
                 self._told.add((root, target))
                 self.layout_doc.at(

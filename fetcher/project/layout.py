@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -245,8 +246,9 @@ class _TreeReader:
         entries = [self._entry(item, target, folder=False) for item in listed]
         found = [entry for entry in entries if entry is not None]
         ids = tuple(entry.artifact for entry in found)
+        counts = Counter(ids)
         for item, entry in zip(listed, entries, strict=True):
-            if entry is not None and ids.count(entry.artifact) > 1:  # it takes no turns with itself
+            if entry is not None and counts[entry.artifact] > 1:  # it takes no turns with itself
                 text = t("{text!r} is listed twice", text=entry.artifact)
                 self.document.problem(item, text)
                 return
