@@ -20,7 +20,9 @@ _log = logging.getLogger(__name__)
 
 def before(space: Workspace, plan: Plan) -> bool:
     """Where a plan does not fit, free as much as helps; whether anything went."""
-    lacking = _lacking(space, plan) if space.store.orphaned_parts() else 0
+    if not space.store.orphaned_parts():
+        return False  # there is nothing to free, whatever does not fit
+    lacking = _lacking(space, plan)
     if not lacking:
         return False
     left = _others(space, plan)

@@ -146,7 +146,8 @@ class Puller:
             if flight is None:
                 _log.info("upstream: fetching %s, %s bytes", file.path, file.size)
                 # What comes is passed on as it comes: better nothing than what is doubtful.
-                download = Download("upstream", file, list(candidates), lengths_count=True)
+                download = Download("upstream", file, list(candidates))
+                download.lengths_count = True
                 flight = PullThrough(download)
                 self._flights[file.key] = flight
                 if flight.download.small:

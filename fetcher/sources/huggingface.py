@@ -391,13 +391,13 @@ class HuggingFace(Source):
         return True
 
     def _resolve_url(self, revision: str, path: str, network: Network) -> str:
-        full = from_top(self.path, path) if self.path else path
+        full = from_top(self.path, path)
         name = full if _PLAIN.fullmatch(full) else quote(full)
         return self._place(network.hub, revision or self.revision) + name
 
     def _place(self, hub: str, revision: str) -> str:
         """How the addresses of its files begin."""
-        return _resolve_place(hub, self.repo_type, self.repo, revision)
+        return _resolve_place(hub, self._prefix, self.repo, revision)
 
     def candidates(self, revision: str, file: FileEntry, network: Network) -> list[Candidate]:
         """The Hub's plain HTTP path; Xet before it, if the person wants that."""
@@ -454,8 +454,7 @@ def _is_line(value: object) -> TypeGuard[str]:
 
 
 @lru_cache(maxsize=64)
-def _resolve_place(hub: str, repo_type: str, repo: str, revision: str) -> str:
-    prefix = "" if repo_type == "model" else f"{repo_type}s/"
+def _resolve_place(hub: str, prefix: str, repo: str, revision: str) -> str:
     return f"{hub}/{prefix}{repo}/resolve/{quote(revision, safe='')}/"
 
 

@@ -103,7 +103,6 @@ class Download:
         first_trust: bool = False,
         follower: Follower | None = None,
         reach: str = "",
-        lengths_count: bool = False,
     ) -> None:
         self.artifact = artifact
         self.file = file
@@ -111,8 +110,6 @@ class Download:
         self.first_trust = first_trust
         self.follower = follower
         self.reach = reach
-        if lengths_count:
-            self.lengths_count = True
         self.expected = file.size
         if file.size_hint:  # bytes are held to what is known of them
             self.file = file._replace(size=None, size_hint=False)

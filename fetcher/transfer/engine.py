@@ -474,7 +474,7 @@ class Engine:
                     self._backends.commit(arrived)
                 case Lost(download, failure):
                     download.addressing = False
-                    if download.settled:  # others have brought all of it meanwhile
+                    if download.settled:  # others have brought all of it, or it has failed
                         _log.debug("%s: not needed any more: %s", download.label, failure.message)
                         continue
                     self._decide(download, self._recovery.give_up_candidate(download, failure))

@@ -106,7 +106,7 @@ def _step(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> None:
         while stack.pop() is not _MARK:
             pass
         taken = before.index(_MARK) if _MARK in before else 0
-    if taken:
-        stack[-taken]  # IndexError: there is not so much
-        del stack[-taken:]
+    if taken > len(stack):
+        raise IndexError("there is less on the stack than is taken")
+    del stack[len(stack) - taken :]
     stack += [_MARK if kind is _MARK else None for kind in opcode.stack_after]
