@@ -102,6 +102,11 @@ class Crowd:
         """How many bytes of partial files are there."""
         return sum(path.stat().st_size for path in (self.root / "store/partial").glob("*.part"))
 
+    def written(self) -> int:
+        """How much of the disk they take: a range that was not begun takes none."""
+        parts = (self.root / "store/partial").glob("*.part")
+        return sum(path.stat().st_blocks * 512 for path in parts)
+
     def until(self, size: int) -> None:
         wait_for(lambda: (self.root / "store/partial").is_dir() and self.there() >= size)
 
@@ -126,6 +131,7 @@ def sent(*servers: FileServer) -> int:
 
 
 SLACK = 400_000  # bytes on their way to a process when it is killed
+RANGES = {"jobs": "4"}  # at once: as many are stopped midway as the test counts on
 ONE_STREAM = 1 << 40
 
 
@@ -166,12 +172,14 @@ def test_what_a_killed_one_has_is_kept(
     """On this machine that is seen at once, of another one after it was silent for long."""
     gate = hold(files, 150_000)
     url = files.add("f.bin", DATA)
-    facts: dict[str, Any] = {"settings": {"locks": locks}, "silent": 3.0 if far else 60.0}
+    settings = {"locks": locks, **RANGES}
+    facts: dict[str, Any] = {"settings": settings, "silent": 3.0 if far else 60.0}
     first = crowd.start(url, machine="far-away" if far else "", **facts)
-    wait_for(lambda: sent(files) >= 600_000)  # of four ranges
+    wait_for(lambda: sent(files) >= 600_000)
     others = [crowd.start(url, **facts) for _ in range(2)]
     crowd.until_waited_for(3)
     files.faults.clear()
+    wait_for(lambda: crowd.written() >= sent(files))
     first.kill()
     ended = [crowd.end(other) for other in others]
     assert [one["sha256"] for one in ended] == [[sha256(DATA)]] * 2
@@ -186,8 +194,9 @@ def test_one_that_is_stuck_is_overtaken(crowd: Crowd, files: FileServer, stop: b
     """Its server says nothing any more, or it is stopped; what it has is used."""
     gate = hold(files, 150_000)
     url = files.add("f.bin", DATA)
-    first = crowd.start(url)
+    first = crowd.start(url, settings=RANGES)
     wait_for(lambda: sent(files) >= 600_000)
+    wait_for(lambda: crowd.written() >= sent(files))
     time.sleep(0.3)
     if stop:
         first.send_signal(signal.SIGSTOP)
