@@ -13,7 +13,7 @@ A `Problem` is the value form of a failure: it is kept in plans and reports.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fetcher import __version__
 from fetcher.i18n import n, t
@@ -76,8 +76,7 @@ EXIT_CODES = {
 }
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that went wrong: what, to which artifact and file, why, and what to do.
 
     `document`, `line` and `column` (from 1; 0 is unknown) are where somebody wrote what is wrong.
@@ -99,7 +98,7 @@ class Problem:
 
     def about(self, artifact: str, file: str = "") -> Problem:
         """The same problem, said of this artifact and file."""
-        return replace(self, artifact=artifact or self.artifact, file=file or self.file)
+        return self._replace(artifact=artifact or self.artifact, file=file or self.file)
 
 
 class FetchError(Exception):
@@ -172,8 +171,7 @@ class Failure(FetchError):
         return [self.problem]
 
 
-@dataclass(frozen=True, order=True)
-class DocumentProblem:
+class DocumentProblem(NamedTuple):
     """A mistake at a place in a YAML or JSON document; line and column count from 1."""
 
     file: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fetcher.archives.errors import refused, twins
 from fetcher.errors import Failure
@@ -28,8 +29,7 @@ _SPLIT = (
 _ZIP_PART = r"(?is:(?P<base>.+)\.z(?P<n>[0-9]{2,5}))"
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(NamedTuple):
     """How one archive is unpacked.
 
     `strip` leading folders of each member's path are dropped, and members with no more than these.
@@ -93,8 +93,7 @@ class Unpack:
         return [name for name in self.by_name if name not in there]
 
 
-@dataclass(frozen=True)
-class ArchiveParts:
+class ArchiveParts(NamedTuple):
     """One archive: its name, the files that it is read from in their order, and its rules."""
 
     name: str

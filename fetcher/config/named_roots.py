@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.errors import UsageError
 from fetcher.fs.nearest import nearest
@@ -65,8 +65,7 @@ def _u2net() -> str:
     return _variable("U2NET_HOME") or os.path.join(_first("XDG_DATA_HOME", default="~"), ".u2net")
 
 
-@dataclass(frozen=True)
-class NamedRoot:
+class NamedRoot(NamedTuple):
     """A library's folder: `variables` decide where it lies, `default` is where without them."""
 
     name: str

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fetcher.config import person
@@ -55,8 +55,7 @@ _LARGEST_ENV = 1 << 20
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """One setting: its variables (the first is ours), its line in the docs, and if it is secret."""
 
     env: tuple[str, ...]
@@ -216,8 +215,7 @@ PERSON_SCHEMA = Record(
 FROM_PROJECT = frozenset({"fetch.yaml", ".env"})
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """A setting's text and where it comes from."""
 
     text: str

@@ -16,10 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import new_file_mode
@@ -49,8 +48,7 @@ _LONGEST = 4096
 _UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """A process: `host` for people, `machine` where its `pid` means something, `since` in s."""
 
     pid: int
@@ -83,7 +81,7 @@ class Holder:
 
     def dump(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps(self._asdict())
 
     def __str__(self) -> str:
         since = time.strftime("%H:%M", time.localtime(self.since))

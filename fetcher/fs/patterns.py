@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fetcher.fs.globs import BadPattern, compile_glob
 from fetcher.i18n import t
@@ -111,8 +111,7 @@ def is_glob(name: str) -> bool:
     return _GLOB.search(name) is not None
 
 
-@dataclass(frozen=True)
-class Matches:
+class Matches(NamedTuple):
     """What matched, and which patterns or names matched nothing."""
 
     names: list[str]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from fetcher.errors import LockError, Problem
 from fetcher.i18n import join, t
@@ -25,7 +24,7 @@ def contradictions_of(contents: Contents, label: str) -> list[Problem]:
     error = pins.mismatch((made, item) for item, made in found.items())
     hint = t("do not use it: ask whoever made it for one whose lock keeps its manifest")
     return [
-        replace(problem, message=join((label, problem.message), ": "), hint=hint)
+        problem._replace(message=join((label, problem.message), ": "), hint=hint)
         for problem in (error.found if error else ())
     ]
 

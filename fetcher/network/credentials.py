@@ -6,8 +6,8 @@ import base64
 import logging
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.errors import UsageError
@@ -35,8 +35,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 Login = tuple[str, str]  # user, password
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """Certificate authorities: a file of them, and a folder that OpenSSL can search ("": none)."""
 
     file: str

@@ -72,7 +72,7 @@ class Response:
             ) from error
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Network:
     """The rules of one run; safe to share among threads."""
 

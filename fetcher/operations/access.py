@@ -76,7 +76,7 @@ class AccessAnswer:
             return None
         # A repository that is not there cannot be told from one that is not shown to us.
         code = "auth" if self.problem.code == "not-found" else self.problem.code
-        return replace(self.problem, code=code, artifact=self.question.artifact)
+        return self.problem._replace(code=code, artifact=self.question.artifact)
 
     def to_json(self) -> AccessResult:
         """One entry of the JSON report's `results`."""

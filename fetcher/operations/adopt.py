@@ -170,7 +170,7 @@ def by_digest(
                 _take(space, path, wanted, result, link)
         except OSError as error:
             problem = from_os_error(error, t("reading {path}", path=path)).problem
-            result.problems.append(replace(problem, file=path))
+            result.problems.append(problem._replace(file=path))
         except Failure as failure:
             result.problems.append(failure.problem)
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fetcher.config.settings import Settings
 from fetcher.hardware import memory_estimate
@@ -13,8 +14,7 @@ from fetcher.project.project import Selection, Unit
 from fetcher.project.variants import AUTO, Variant, parsed, refuse_unknown, that_fits
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """One variant's choice; `why` says in a few words who chose."""
 
     manifest: str

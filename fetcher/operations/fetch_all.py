@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Problem, hint_of
@@ -280,7 +280,7 @@ def _tell_of_parts(problems: list[Problem], store: Store) -> list[Problem]:
         folder=store.partial,
     )
     hint = "; ".join(filter(None, (hint_of(problems[full]), told)))
-    return [*problems[:full], replace(problems[full], hint=hint), *problems[full + 1 :]]
+    return [*problems[:full], problems[full]._replace(hint=hint), *problems[full + 1 :]]
 
 
 def _about_manifest(problem: Problem, plan: Plan) -> Problem:
@@ -299,7 +299,7 @@ def _about_manifest(problem: Problem, plan: Plan) -> Problem:
                 file=problem.file,
                 manifest=part.unit.manifest.file,
             )
-            return replace(problem, hint=hint)
+            return problem._replace(hint=hint)
     return problem
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -186,7 +186,7 @@ def _without_adopting(problem: Problem) -> Problem:
     """A problem whose hint does not speak of artifacts: there is no project that has any."""
     if "fetch adopt" not in problem.hint:
         return problem
-    return replace(problem, hint=t("open its address in a browser, and save the file yourself"))
+    return problem._replace(hint=t("open its address in a browser, and save the file yourself"))
 
 
 def _folder_for(asked: Wanted, names: Sequence[str]) -> Path:

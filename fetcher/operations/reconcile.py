@@ -27,7 +27,7 @@ from fetcher.tree.state import StateRow
 _log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Reconciled:
     """What became of orphans: `moved` and `pruned` are gone, `aside` are in the folder `kept`,
     `left` still stand where they were."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fetcher.transfer.worker_pool import WorkerPool
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Transferred:
     """What has come so far: contents, their bytes, and what did not come.
 
@@ -36,13 +36,15 @@ class Transferred:
 
 def start_workers(space: Workspace) -> WorkerPool | None:
     """Processes for many small files: to be started while this one is small."""
+    if space.readonly or not space.wanted:
+        return None
     from fetcher.transfer.worker_pool import FEWEST, WorkerPool, can_be_used
 
     # How many files there may be; whether the lock still holds is the plan's to find out.
     locked = space.lock.artifacts
     known = [locked.get((item.manifest, item.id)) for _, item in space.wanted]
     few = all(known) and sum(len(one.files) for one in known if one) < FEWEST
-    if few or space.readonly or not known or not can_be_used(space.network):
+    if few or not can_be_used(space.network):
         return None
     workers = WorkerPool(space.network, space.store)
     space.resources.callback(workers.close)

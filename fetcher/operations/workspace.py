@@ -53,7 +53,7 @@ class Options:
     first_trust: bool = False  # whatever comes is taken where no digest is known
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Workspace:
     """A project, its tree and the store, as one command sees them."""
 

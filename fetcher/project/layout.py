@@ -44,8 +44,7 @@ _ID_TYPE = Text(ID, t("an id of letters, digits, '_', '-' and '.'"))
 _EXPECTED = t("an artifact's id, or id/path/in/artifact")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the tree: what stands at `target` (relative to the root).
 
     `folder` entries place every file of `artifact` below `path` with its own sub-path. `root` is
@@ -139,8 +138,7 @@ def writable_glob(item: str) -> str:
     return item + "**" if item.endswith("/") else item
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """A file of an artifact and where it goes: `target` is relative to the layout's root, or to
     the named root that `root` is."""
 

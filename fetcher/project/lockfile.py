@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NamedTuple, TextIO, cast
 
 from fetcher.config.boundaries import of_project, own_file
 from fetcher.errors import Failure, LockError, newer_hint
@@ -216,8 +216,7 @@ class Lock:
         return before
 
 
-@dataclass(frozen=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """What an entry is worth to an artifact: out of date for a reason, or against these pins."""
 
     locked: LockedArtifact

@@ -7,7 +7,7 @@ to what the manifest states (a branch's commit, digests that nobody stated), and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fetcher.errors import LockMismatch, Problem
 from fetcher.fs.safe_paths import printable
@@ -22,8 +22,7 @@ from fetcher.yamldoc.schema import node_of
 _FACTS = ("size", "sha256", "git_blob", "md5", "published")
 
 
-@dataclass(frozen=True)
-class Contradiction:
+class Contradiction(NamedTuple):
     """One pin of a manifest that a lock does not keep; `locked` is "" where the lock has nothing.
 
     `fact` is revision, count, files (a file is missing), or a fact about `file`: size, sha256,

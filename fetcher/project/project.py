@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fetcher.config import person
 from fetcher.config.boundaries import below, own_file
@@ -28,8 +28,7 @@ SUFFIXES = (".yaml", ".yml")
 SETTLED = ("fetch.lock", "fetch.yaml", ".env")
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """A manifest and the layout that places it."""
 
     manifest: Manifest
@@ -263,15 +262,20 @@ class Project:
         if relative := below(self.root, path):
             own_file(self.root, relative)
 
+    @staticmethod
+    def _is_built_in(path: Path, layout: Path | None) -> bool:
+        """Whether a manifest is the catalog's, and all that it stands for."""
+        return path.parent == catalog_folder("manifests") and (
+            layout is None or layout.parent == catalog_folder("layouts")
+        )
+
     def _catalog_mark(self, path: Path, manifest: Manifest) -> Mark | None:
         """By what a unit of the catalog is known again; None for one that is not all its own.
 
         Raises Failure for a link out of the project.
         """
         layout = self._layout_path(manifest, path)
-        if path.parent != catalog_folder("manifests") or (
-            layout is not None and layout.parent != catalog_folder("layouts")
-        ):
+        if not self._is_built_in(path, layout):
             return None
         files = [path] if layout is None else [path, layout]
         for file in files:
@@ -302,7 +306,8 @@ class Project:
 
         self.check_own(path)
         manifest, document = manifests.load(path, _shown(path))
-        if manifest is not None and (reach := self._reach(path)):
+        reach = self._reach(path)
+        if manifest is not None and reach:
             for key, artifact in manifest.artifacts.items():
                 manifest.artifacts[key] = replace(artifact, reach=reach)
         unit = None
@@ -312,7 +317,9 @@ class Project:
             layout, layout_doc = self._layout_of(manifest, path, document)
             if layout is not None:
                 layouts.add_targets(layout, manifest, document)
-                if manifest.declared:
+                # What came with this package was checked before it was packed.
+                packed = reach and self._is_built_in(path, self._layout_path(manifest, path))
+                if manifest.declared and not packed:
                     cross_check(manifest, layout, document, layout_doc)
                 unit = Unit(manifest, layout)
             if layout_doc is not document:

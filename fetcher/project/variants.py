@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fetcher.errors import UsageError
 from fetcher.fs.nearest import nearest
@@ -35,8 +35,7 @@ VARIANTS = MapOf(
 )
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """What takes turns: ids of artifacts by the name of each choice, in the manifest's order."""
 
     name: str

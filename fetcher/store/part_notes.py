@@ -11,8 +11,8 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.fs.home import cache_folder
 from fetcher.fs.owners import is_ours_alone
@@ -24,8 +24,7 @@ _FORGOTTEN_AFTER = 30 * 24 * 3600  # seconds; the partial file is long gone
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class PartNote:
+class PartNote(NamedTuple):
     """The first `size` bytes of a partial file have this `sha256`; `said_by` the host that sent
     them, with this `etag` (a strong one, quotes and all)."""
 
@@ -78,7 +77,7 @@ def write(part: str, note: PartNote) -> None:
         if not place.parent.is_dir():
             place.parent.mkdir(mode=0o700, parents=True)
         with open(temporary, "x", encoding="ascii") as stream:  # noqa: PTH123
-            json.dump(asdict(note), stream)
+            json.dump(note._asdict(), stream)
         os.replace(temporary, place)
     except OSError:
         remove_quietly(temporary)

@@ -19,8 +19,8 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.errors import Failure
 from fetcher.fs.atomic import write_atomically
@@ -38,8 +38,7 @@ _HEADING = re.compile(r"@([\w.-]{1,200}/[\w.-]{1,200})?", re.ASCII)
 _SEEN_AGAIN = 24 * 3600  # seconds: often enough
 
 
-@dataclass(frozen=True)
-class ProjectRecord:
+class ProjectRecord(NamedTuple):
     """A project that has used the store, from a place: `id` is "" if an older version wrote it."""
 
     path: Path
@@ -172,7 +171,7 @@ def remember(store: Path, root: Path, needs: Iterable[str], left_out: Iterable[s
     if not id_of(root):
         with suppress(OSError, Failure):  # in a clone that cannot be written its path must do
             write_own(root, ID, f"{os.urandom(16).hex()}\n".encode())
-    replace(record_of(store, root), left_out=frozenset(left_out)).write(needs)
+    record_of(store, root)._replace(left_out=frozenset(left_out)).write(needs)
     # What an older version wrote of this path is better known now.
     remove_quietly(str(store / FOLDER / f"{_short(str(root))}.json"))
 

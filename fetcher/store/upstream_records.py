@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.config.settings import PUBLIC_HUB, Settings
 from fetcher.errors import FetchError, LockError
@@ -68,8 +69,7 @@ class RefStatement:
         return {"ref": self.ref, "commit": self.commit, "closed": self.closed, "at": int(self.at)}
 
 
-@dataclass(frozen=True)
-class FileStatement:
+class FileStatement(NamedTuple):
     """A path of a commit, with the sha256 of its content, which is in the store."""
 
     commit: str

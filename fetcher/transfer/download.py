@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from fetcher.errors import Failure, Problem, hint_of
@@ -201,7 +201,7 @@ class Download:
         others = [reason.message for reason in self.reasons if reason is not ranked[0]]
         also = [t("also {other}", other=other) for other in dict.fromkeys(others)]
         message = join([first.message, *also], "; ") if also else first.message
-        named = replace(first, artifact=self.command_words)
+        named = first._replace(artifact=self.command_words)
         hint = hint_of(named) if self.reach else first.hint
         return Problem(first.code, message, hint, self.artifact, self.file.path)
 

@@ -31,7 +31,7 @@ _TOO_ODD = 3
 _ROUND_TRIPS = 8  # for a new connection to show its speed: TCP, TLS, the request, slow start
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Pace:
     """How many connections to a host are worth having: more, while that makes things faster.
 
@@ -107,7 +107,7 @@ class Pace:
         self._before, self._hold = -1.0, now + 2 * _HOLD_SECONDS
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Host:
     """One host's standing. `not_before` is a time.monotonic() value, `speed` in bytes a second."""
 

@@ -58,7 +58,7 @@ class Straggler(NamedTuple):
     usual: float
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Track:
     """What was seen of one request. `before`: the rate of the one that it replaces."""
 
@@ -88,7 +88,7 @@ class _Track:
         return (last - first) / (until - since) if until - since >= _LEAST_SECONDS else None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Usual:
     """What one connection to a host brings in a second, and how many tries were in vain."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # most runs have room, and go on with nothing
 _MARGIN = 32 * 1024 * 1024
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Room:
     """What is known of the room for a plan: `lacking` is a problem for each disk that has too
     little for the rest, once the artifacts in `too_large` are left out."""

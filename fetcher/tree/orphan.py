@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # what speaks of orphans is loaded by every command
     from fetcher.tree.state import StateRow
@@ -15,8 +14,7 @@ OTHER = "other-variant"  # of a choice that is not the one now
 REMOVED = "removed"  # nothing declares its artifact any more
 
 
-@dataclass(frozen=True)
-class Orphan:
+class Orphan(NamedTuple):
     """One of them. `path` is relative to the tree, `size` in bytes.
 
     `artifact` is its full name; `to` is where the content stands now, if it was moved; `changed`

@@ -206,9 +206,9 @@ def _judged(orphans: Sequence[Orphan], plan: Plan) -> Iterable[Orphan]:
         to = _place(orphan, places.get(now, {}))
         beside = orphan.path.rpartition("/")[0] in folders.get(orphan.artifact, ())
         if to:
-            yield replace(orphan, why=MOVED, to=to)
+            yield orphan._replace(why=MOVED, to=to)
         elif orphan.why == UNLISTED and beside and _may_be_read(orphan.path):
-            yield replace(orphan, why=REPLACED)
+            yield orphan._replace(why=REPLACED)
         else:
             yield orphan
 

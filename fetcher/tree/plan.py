@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fetcher.errors import Problem
 from fetcher.tree.actions import BLOCKED, CONFLICT, GET, KEEP, PLACE, UNVERIFIED, WITHHELD
@@ -40,8 +40,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Unpacking:
+class Unpacking(NamedTuple):
     """An archive that is to be had and unpacked: `parts` are the source's files that it is in.
 
     `items` are the members that are wanted of it, none while nobody knows what is in it
@@ -114,7 +113,7 @@ class ArtifactPlan:
         self.items.withhold({GET}, WITHHELD)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Plan:
     """What a run would do to one tree. `met` rows of its state are of different targets."""
 

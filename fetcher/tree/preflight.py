@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fetcher.config.boundaries import taken_from
 from fetcher.errors import Failure, FetchError, Problem
@@ -20,8 +20,7 @@ from fetcher.tree.hf_cache import CachedBlobs
 from fetcher.tree.plan import GET, PLACE, ArtifactPlan, Plan
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is known before the first byte: `fatal` keeps a run from starting at all, `refused` are
     artifacts that no disk has room for, or that their repositories do not let us have."""
 

@@ -16,7 +16,7 @@ import stat as stats
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,8 +57,7 @@ class SealedFile(NamedTuple):
     sha256: str | None
 
 
-@dataclass(frozen=True)
-class SealedArtifact:
+class SealedArtifact(NamedTuple):
     """One artifact of a complete tree; `files` are counted, `bytes` their sizes' sum."""
 
     id: str
@@ -71,8 +70,7 @@ class SealedArtifact:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Seal:
+class Seal(NamedTuple):
     """A complete tree.
 
     `all_of_it`: no artifact of the manifests was left out; `clean`: nothing of an older lock is
@@ -281,7 +279,7 @@ def save(state: State, mark: str, plan: Plan, all_of_it: bool) -> None:
         "bytes": sum(artifact.bytes for artifact in artifacts),
         "all_of_it": all_of_it,
         "clean": clean,
-        "artifacts": [asdict(artifact) for artifact in artifacts],
+        "artifacts": [artifact._asdict() for artifact in artifacts],
     }
     packed = (
         (index, *_packed(chunk))

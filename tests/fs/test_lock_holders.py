@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import filelock
@@ -78,7 +77,7 @@ def test_this_process(monkeypatch: pytest.MonkeyPatch, words: list[str], command
 
 def test_a_holder_is_read_as_it_was_written() -> None:
     assert Holder.parse(HOLDER.dump()) == HOLDER
-    assert "\n" not in HOLDER.dump() and json.loads(HOLDER.dump()) == asdict(HOLDER)
+    assert "\n" not in HOLDER.dump() and json.loads(HOLDER.dump()) == HOLDER._asdict()
 
 
 @pytest.mark.parametrize("wrong", [
@@ -87,14 +86,14 @@ def test_a_holder_is_read_as_it_was_written() -> None:
     {"host": 1}, {"machine": None}, {"began": 5}, {"command": []}, {"doing": {}}, {"more": 1},
 ])  # fmt: skip
 def test_what_no_holder_says(wrong: dict[str, object]) -> None:
-    assert Holder.parse(json.dumps(asdict(HOLDER) | wrong)) is None
+    assert Holder.parse(json.dumps(HOLDER._asdict() | wrong)) is None
 
 
 @pytest.mark.parametrize("right", [
     {"pid": 1}, {"pid": (1 << 31) - 1}, {"since": 9e10}, {"since": -9e10}, {"since": 0.0},
 ])  # fmt: skip
 def test_what_a_holder_may_say(right: dict[str, object]) -> None:
-    assert Holder.parse(json.dumps(asdict(HOLDER) | right)) is not None
+    assert Holder.parse(json.dumps(HOLDER._asdict() | right)) is not None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "1", "{", "[" * 9000, '{"pid": 1}', "null"])
@@ -105,17 +104,17 @@ def test_what_is_no_holder(text: str) -> None:
 def test_how_a_holder_is_shown() -> None:
     hour = time.strftime("%H:%M", time.localtime(1000.0))
     assert str(HOLDER) == f"PID 7 on box (fetch all, since {hour})"
-    assert "\x1b" not in str(replace(HOLDER, host="\x1b[2J"))
+    assert "\x1b" not in str(HOLDER._replace(host="\x1b[2J"))
 
 
 def test_only_what_is_seen_is_known_to_be_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     here = Holder.here()
-    assert replace(here, pid=child.pid).dead
-    assert not replace(here, pid=child.pid, machine="another").dead
-    assert not replace(here, machine="another").near
-    assert replace(here, began="1").dead, "its number is used again"
+    assert here._replace(pid=child.pid).dead
+    assert not here._replace(pid=child.pid, machine="another").dead
+    assert not here._replace(machine="another").near
+    assert here._replace(began="1").dead, "its number is used again"
 
 
 # Waiting
@@ -163,7 +162,7 @@ def test_a_silent_holder_is_waited_for_a_minute(
     path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken(monkeypatch)
-    holder = replace(Holder.here("\x1bgoing on"), host="box")
+    holder = Holder.here("\x1bgoing on")._replace(host="box")
     Path(f"{path}.holder").write_text(holder.dump())
     start, said = clock.now, list[str]()
     with pytest.raises(Busy) as caught:
@@ -391,7 +390,7 @@ def soft(path: Path, holder: Holder | None = HOLDER) -> tuple[Holder | None, loc
 def dead() -> Holder:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    return replace(Holder.here(), pid=child.pid)
+    return Holder.here()._replace(pid=child.pid)
 
 
 def test_what_is_seen_of_a_lock(path: Path) -> None:

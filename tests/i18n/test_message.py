@@ -6,7 +6,6 @@ import copy
 import json
 import multiprocessing
 import pickle
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def test_a_message_survives_copies_pickles_and_json(values: dict[str, Any]) -> N
         pickle.loads(pickle.dumps(problem)),
         copy.deepcopy(problem),
         copy.copy(problem),
-        Problem(**asdict(problem)),
+        Problem(**problem._asdict()),
     ):
         assert made == problem and isinstance(made.message, Message)
         assert made.message.template == said.template and made.message.values == said.values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -179,6 +178,6 @@ def test_entries_of_the_manifest_are_entries_of_the_layout() -> None:
     assert plain is not None
 
     def bare(found: Layout) -> list[object]:
-        return [dataclasses.replace(e, line=0, column=0, file="") for e in found.entries]
+        return [e._replace(line=0, column=0, file="") for e in found.entries]
 
     assert bare(layout) == bare(plain)
