@@ -61,3 +61,10 @@ def alive(pid: int, began: str = "") -> bool:
     if fields and fields[0] == b"Z":
         return False
     return not began or began == (started(pid) or began)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

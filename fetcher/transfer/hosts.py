@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fetcher.errors import Failure
+from fetcher.fs.processes import processors
 from fetcher.i18n import t
 from fetcher.network.retry import backoff
 
@@ -64,7 +64,7 @@ class Pace:
     def bounded_here(self) -> None:
         """Nothing is waited for: begin with no more than there are processors for what comes."""
         if self.limit == _FEW:
-            self.limit = min(_FEW, max(2, _processors()))
+            self.limit = min(_FEW, max(2, processors()))
 
     def review(self, now: float, short: bool) -> None:
         """Look back at the last half second; `short` tells if more connections had work."""
@@ -274,10 +274,3 @@ class Hosts:
             for host in self._hosts.values()
             if host.not_before > now + 1
         ]
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,7 +9,8 @@ import os
 import re
 import stat as stats
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +22,14 @@ from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
 from fetcher.fs.spelled import leave_out, quoted, told_apart
 from fetcher.i18n import t
 from fetcher.project.file_table import FileTable, Run
-from fetcher.project.layout import Placement, owner_of, placements, takes_whole
+from fetcher.project.layout import Layout, Placement, owner_of, placements, takes_whole
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Unit
 from fetcher.sources.base import FileEntry, from_top
 from fetcher.sources.huggingface import HuggingFace
 from fetcher.store.store import Store
-from fetcher.tree import json_edits
+from fetcher.tree import json_edits, look_ahead
 from fetcher.tree.hf_cache import pointed_to, unlike_in_cache
 from fetcher.tree.hint_commands import adopt
 from fetcher.tree.item_list import PackedRun
@@ -45,7 +46,7 @@ from fetcher.tree.plan import (
     Item,
     Plan,
 )
-from fetcher.tree.recognise import unlike_rows
+from fetcher.tree.recognise import judge
 from fetcher.tree.state import StateRow
 from fetcher.tree.state_rows import Rows
 from fetcher.verify.contract.regular import NotRegularError, read_regular
@@ -64,6 +65,11 @@ class _Folder(NamedTuple):
     absent: bool
     below_root: tuple[str, ...] = ()
     owner: str = ""
+
+
+def _folder_of(layout: Layout, target: str) -> str:
+    """What stands before the paths of an artifact's files: "" or a folder that ends in "/"."""
+    return "".join(f"{name}/" for name in (layout.root, target) if name)
 
 
 def what_it_became(item: Item) -> str:
@@ -119,19 +125,19 @@ class Planner:
         self._unfound: list[Item] = []  # in the store; the tree may have them at another place
         self._packed: dict[str, list[PackedRun]] = {}  # by folder
         self._declared: set[str] = set()  # full names
+        self._ahead: look_ahead.LookAhead | None = None
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
         self._nothing_stored = self.store.is_empty()  # a first run need not ask for each file
-        parts = []
         wanted = list(wanted)
         for unit in {id(unit): unit for unit, _ in wanted}.values():
             self._declared.update(f"{unit.manifest.name}/{id}" for id in unit.manifest.declared)
-        for unit, artifact in wanted:
-            part = ArtifactPlan(unit, artifact, lock.of(artifact))
-            if part.locked is not None:
-                self._fill(part, part.locked)
-            parts.append(part)
+        parts = [ArtifactPlan(unit, artifact, lock.of(artifact)) for unit, artifact in wanted]
+        with self._looking_ahead(parts):
+            for part in parts:
+                if part.locked is not None:
+                    self._fill(part, part.locked)
         self._look_elsewhere()
         for part in parts:
             self._refuse_repositories(part)
@@ -190,10 +196,41 @@ class Planner:
             and not (self.deep or layout.edits or layout.writable or id in layout.hub_cache)
         )
 
+    @contextmanager
+    def _looking_ahead(self, parts: Sequence[ArtifactPlan]) -> Iterator[None]:
+        """Have half of the folders of these judged by another process, if they are many."""
+        if not self.rows:
+            yield
+            return
+        self._ahead = look_ahead.begin(list(self._to_look_at(parts)), self._judge_elsewhere)
+        try:
+            yield
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+                self._ahead = None
+
+    def _to_look_at(self, parts: Sequence[ArtifactPlan]) -> Iterator[look_ahead.Folder]:
+        """What `_pack` may come to look at, in that order."""
+        for part in parts:
+            locked, layout = part.locked, part.unit.layout
+            if locked is None or not locked.members_known or not self._can_pack(part, locked):
+                continue
+            assert isinstance(locked.files, FileTable)
+            for entry in layout.entries_of(part.artifact.id):
+                above = _folder_of(layout, entry.target)
+                for piece in locked.files.pieces:
+                    if isinstance(piece, Run):
+                        yield look_ahead.Folder(above + piece.folder, piece)
+
+    def _judge_elsewhere(self) -> look_ahead.Judge:
+        rows = self.rows.elsewhere()
+        return lambda folder: judge(self._root, rows, *folder)
+
     def _fill_folder(self, part: ArtifactPlan, target: str, files: FileTable) -> None:
         """Decide for all files of an artifact, placed below one folder of its layout."""
         layout, artifact = part.unit.layout, part.artifact
-        above = "".join(f"{name}/" for name in (layout.root, target) if name)
+        above = _folder_of(layout, target)
 
         def make(file: FileEntry, target: str) -> Item:
             file = _as_claimed(artifact, file)
@@ -232,9 +269,10 @@ class Planner:
         """Which files of a folder, by index, do not stand as recorded and locked."""
         if absent or not self.rows:
             return range(len(run))
-        rows = self.rows.batch([folder + name for name in run.names])
-        self._met += len(rows) - rows.count(None)
-        return unlike_rows(os.path.join(self._root, folder), run, rows)
+        found = self._ahead.judged(look_ahead.Folder(folder, run)) if self._ahead else None
+        found = found or judge(self._root, self.rows, folder, run)
+        self._met += found.met
+        return found.unlike
 
     def _item(self, part: ArtifactPlan, placement: Placement) -> Item:
         layout = part.unit.layout

@@ -8,15 +8,31 @@ from __future__ import annotations
 import os
 import stat as stats
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from fetcher.fs.safe_paths import native
 from fetcher.project.file_table import SHA256, Run
-from fetcher.tree.state_rows import Facts
+from fetcher.tree.state_rows import Facts, Rows
 
 _BY_HANDLE = os.stat in os.supports_dir_fd
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)
 _UNKNOWN: Facts = ("", -1, -1, -1, "", "")
 _REGULAR = stats.S_IFREG >> 12
+
+
+class Judged(NamedTuple):
+    """How many files of a folder have rows, and which, by index, are not as recorded and locked."""
+
+    met: int
+    unlike: Sequence[int]
+
+
+def judge(root: str, rows: Rows, folder: str, run: Run) -> Judged:
+    """Judge the files of a folder, which is "" or a path from the root that ends in "/"."""
+    known = rows.batch([folder + name for name in run.names])
+    return Judged(
+        len(known) - known.count(None), unlike_rows(os.path.join(root, folder), run, known)
+    )
 
 
 def unlike_rows(folder: str, run: Run, rows: Sequence[Facts | None]) -> Sequence[int]:

@@ -91,6 +91,21 @@ class StateRow(NamedTuple):
         return known and stat.st_ino == self.inode
 
 
+class StateReader:
+    """Asks the database of a tree's state, and never writes. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+
+    def ask(
+        self, query: str, values: Sequence[object] = (), most: int = -1
+    ) -> list[tuple[Any, ...]]:
+        """What a query finds, at most so many rows of it."""
+        found = self._db.execute(query, values)
+        return found.fetchall() if most < 0 else found.fetchmany(most)
+
+
 class State:
     """The state of one tree. Opens (and makes) its database only when it is used."""
 

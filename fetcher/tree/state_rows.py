@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from fetcher.tree.state import SOUND, State, StateRow
+from fetcher.tree.state import SOUND, State, StateReader, StateRow
 
 # path, size, mtime_ns, inode, sha256, edit: of a row that was damaged they may be anything.
 Facts = tuple[object, ...]
@@ -45,6 +45,9 @@ class Rows(Protocol):
     def with_contents(self, keys: Collection[str]) -> dict[str, StateRow]:
         """By key of the content, a file of the tree that was placed with it and not edited."""
 
+    def elsewhere(self) -> Rows:
+        """These rows for a process that was forked from this one."""
+
 
 class KnownRows(dict[str, StateRow]):
     """All rows as they were when they were read."""
@@ -76,11 +79,15 @@ class KnownRows(dict[str, StateRow]):
         """By key of the content, a file of the tree that was placed with it and not edited."""
         return _by_content(self.values(), keys)
 
+    def elsewhere(self) -> KnownRows:
+        """They are in its memory, too."""
+        return self
+
 
 class StoredRows:
     """The rows as they are in the database when they are asked for."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State | StateReader) -> None:
         self._state = state
         self._any = False
 
@@ -109,6 +116,10 @@ class StoredRows:
             return found
         by_path = {row[0]: row for row in found}
         return [by_path.get(path) for path in paths]
+
+    def elsewhere(self) -> StoredRows:
+        """A process may not use what another has opened."""
+        return StoredRows(StateReader(self._state.path))
 
     def each(self) -> Iterable[StateRow]:
         """Every row, by ascending paths."""

@@ -41,7 +41,7 @@ def test_no_more_than_are_worth_it() -> None:
 def test_a_near_host_begins_with_as_many_as_there_are_processors(
     monkeypatch: pytest.MonkeyPatch, processors: int, begins: int
 ) -> None:
-    monkeypatch.setattr(hosts, "_processors", lambda: processors)
+    monkeypatch.setattr(hosts, "processors", lambda: processors)
     near, far = (Host(name, Pace(32)) for name in ("near", "far"))
     near.connected(hosts._NEAR_SECONDS / 2)
     far.connected(0.02)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import random
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,14 @@ from fetcher.fs.safe_paths import PathClaims
 from fetcher.project import lock_stream
 from fetcher.project.lockfile import Lock, dumps, stream_lock
 from fetcher.sources.base import FileEntry
-from fetcher.tree import orphans, state_rows
+from fetcher.tree import look_ahead, orphans, state_rows
 from fetcher.tree.item_list import PackedRun
 from fetcher.tree.plan import Item, Plan, downloads, space_needed
 from fetcher.tree.planner import Planner
 from fetcher.tree.state import State, StateRow
 from fetcher.tree.state_rows import KnownRows, Rows, StoredRows
 from fetcher.tree.target_names import TargetNames
-from tests.kit import sha256
+from tests.kit import sha256, wait_for
 from tests.tree.desk import Desk, known
 
 NAMES = [f"{n:02d}.jpg" for n in range(12)] + [
@@ -97,9 +98,28 @@ def rows_of(desk: Desk, stored: bool) -> Rows:
     return StoredRows(state)
 
 
+def _first_looked_at(
+    folders: Sequence[look_ahead.Folder], judge: Callable[[], look_ahead.Judge]
+) -> look_ahead.LookAhead:
+    """A process that has looked at every folder when the first one is asked for."""
+    found = look_ahead.LookAhead(folders, judge)
+    wait_for(lambda: not folders or found.has_looked_at(0))
+    return found
+
+
+@pytest.fixture(params=[False, True], ids=["looks itself", "looked ahead"])
+def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether another process looks at the tree, however few its files are."""
+    if request.param:
+        if sys.platform != "linux":
+            pytest.skip("on Linux alone")
+        monkeypatch.setattr(look_ahead, "begin", _first_looked_at)
+    return bool(request.param)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_folder_at_a_time_is_the_same_as_one_by_one(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
     dice = random.Random(seed)
     desk = Desk(tmp_path)
