@@ -18,8 +18,10 @@ from tests.kit import sha256
 from tests.servers.plain import FileServer
 
 _WATCH: dict[str, Callable[[str, tuple[object, ...]], None]] = {}
-# A hook of the interpreter's stays for good.
-sys.addaudithook(lambda event, given: _WATCH["now"](event, given) if "now" in _WATCH else None)
+# A hook of the interpreter's stays for good: longer than this module's names.
+sys.addaudithook(
+    lambda event, given, watch=_WATCH: watch["now"](event, given) if "now" in watch else None
+)
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fetcher.project.file_table import FileTable, Run
+from fetcher.tree import look_ahead
 from fetcher.tree.look_ahead import Folder, LookAhead
 from fetcher.tree.recognise import Judged, judge
 from fetcher.tree.state import State, StateRow
@@ -141,6 +143,36 @@ def test_one_that_ends_early_is_done_without(tree: Tree, how: str) -> None:
     assert [looking.judged(folder) for folder in tree.folders] == [None] * len(tree.folders)
     looking.close()
     looking.close()
+
+
+def test_where_no_process_can_be_had_nobody_looks_ahead(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(look_ahead, "FEWEST", 1)
+    monkeypatch.setattr(look_ahead, "processors", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(os, "fork", none)
+    before = os.listdir("/proc/self/fd")
+    with caplog.at_level("INFO"):
+        assert look_ahead.begin(tree.folders, lambda: tree.judge(KnownRows(tree.rows))) is None
+    assert "no process looks ahead" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize("why", ["", "few files", "another thread", "one processor"])
+def test_when_it_is_not_worth_a_process(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(look_ahead, "FEWEST", 301 if why == "few files" else 300)
+    monkeypatch.setattr(look_ahead, "processors", lambda: 1 if why == "one processor" else 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 2 if why == "another thread" else 1)
+    found = look_ahead.begin(tree.folders, lambda: tree.judge(KnownRows(tree.rows)))
+    assert (found is None) is bool(why)
+    if found is not None:
+        found.close()
 
 
 def test_it_ends_when_nobody_needs_it(tree: Tree) -> None:
