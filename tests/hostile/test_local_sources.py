@@ -17,11 +17,16 @@ from tests.conftest import Cli, write_project
 from tests.kit import sha256
 from tests.servers.plain import FileServer
 
-_WATCH: dict[str, Callable[[str, tuple[object, ...]], None]] = {}
-# A hook of the interpreter's stays for good: longer than this module's names.
-sys.addaudithook(
-    lambda event, given, watch=_WATCH: watch["now"](event, given) if "now" in watch else None
-)
+_Watch = Callable[[str, tuple[object, ...]], None]
+_WATCH: dict[str, _Watch] = {}
+
+
+def _hook(event: str, given: tuple[object, ...], watch: dict[str, _Watch] = _WATCH) -> None:
+    if "now" in watch:
+        watch["now"](event, given)
+
+
+sys.addaudithook(_hook)  # it stays for good: longer than this module's names
 
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n"
 
