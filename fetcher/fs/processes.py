@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def alive(pid: int, began: str = "") -> bool:
     if fields and fields[0] == b"Z":
         return False
     return not began or began == (started(pid) or began)
+
+
+def may_fork() -> bool:
+    """Whether this process may fork: on Linux, while no other thread runs."""
+    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def processors() -> int:

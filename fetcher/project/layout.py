@@ -539,6 +539,11 @@ def placements(
     return found, problems
 
 
+def folder_of(layout: Layout, target: str) -> str:
+    """What stands before the paths of an artifact's files: "" or a folder that ends in "/"."""
+    return "".join(f"{name}/" for name in (layout.root, target) if name)
+
+
 def takes_whole(entries: Sequence[Entry]) -> bool:
     """Whether entries of one artifact place all of its files into folders, by their own paths."""
     return bool(entries) and all(one.folder and not (one.path or one.root) for one in entries)
@@ -549,9 +554,7 @@ class PlacedTable:
 
     def __init__(self, layout: Layout, entries: Sequence[Entry], files: FileTable) -> None:
         self._files = files
-        self._folders = [
-            "".join(f"{name}/" for name in (layout.root, one.target) if name) for one in entries
-        ]
+        self._folders = [folder_of(layout, one.target) for one in entries]
 
     def __contains__(self, target: object) -> bool:
         return any(

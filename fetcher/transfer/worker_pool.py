@@ -15,13 +15,13 @@ import os
 import queue
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from fetcher.fs.atomic import Stat
+from fetcher.fs.processes import may_fork
 from fetcher.network.session import Network
 from fetcher.sources.base import UrlCandidate
 from fetcher.store.store import Store
@@ -51,12 +51,7 @@ def eligible(download: Download) -> bool:
 
 def can_be_used(network: Network) -> bool:
     """Whether there may be workers: on Linux, while no other thread runs, without a rate."""
-    return (
-        sys.platform == "linux"
-        and threading.active_count() == 1
-        and not network.settings.limit_rate
-        and not network.offline
-    )
+    return may_fork() and not network.settings.limit_rate and not network.offline
 
 
 class WorkerPool:

@@ -12,13 +12,11 @@ import logging
 import os
 import signal
 import struct
-import sys
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
-from fetcher.fs.processes import processors
+from fetcher.fs.processes import may_fork, processors
 from fetcher.project.file_table import Run
 from fetcher.tree.recognise import Judged
 
@@ -47,8 +45,7 @@ def begin(folders: Sequence[Folder], judge: Callable[[], Judge]) -> LookAhead | 
     `judge` is called in that process, and gives what judges a folder there.
     """
     files = sum(len(folder.run) for folder in folders)
-    alone = sys.platform == "linux" and threading.active_count() == 1
-    if files < FEWEST or not alone or processors() == 1:
+    if files < FEWEST or not may_fork() or processors() == 1:
         return None
     try:
         found = LookAhead(folders, judge)

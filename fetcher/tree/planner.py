@@ -22,7 +22,7 @@ from fetcher.fs.safe_paths import BadPath, PathClaims, check_relative, native
 from fetcher.fs.spelled import leave_out, quoted, told_apart
 from fetcher.i18n import t
 from fetcher.project.file_table import FileTable, Run
-from fetcher.project.layout import Layout, Placement, owner_of, placements, takes_whole
+from fetcher.project.layout import Placement, folder_of, owner_of, placements, takes_whole
 from fetcher.project.lockfile import Lock, LockedArtifact
 from fetcher.project.manifest import Artifact
 from fetcher.project.project import Unit
@@ -65,11 +65,6 @@ class _Folder(NamedTuple):
     absent: bool
     below_root: tuple[str, ...] = ()
     owner: str = ""
-
-
-def _folder_of(layout: Layout, target: str) -> str:
-    """What stands before the paths of an artifact's files: "" or a folder that ends in "/"."""
-    return "".join(f"{name}/" for name in (layout.root, target) if name)
 
 
 def what_it_became(item: Item) -> str:
@@ -218,7 +213,7 @@ class Planner:
                 continue
             assert isinstance(locked.files, FileTable)
             for entry in layout.entries_of(part.artifact.id):
-                above = _folder_of(layout, entry.target)
+                above = folder_of(layout, entry.target)
                 for piece in locked.files.pieces:
                     if isinstance(piece, Run):
                         yield look_ahead.Folder(above + piece.folder, piece)
@@ -230,7 +225,7 @@ class Planner:
     def _fill_folder(self, part: ArtifactPlan, target: str, files: FileTable) -> None:
         """Decide for all files of an artifact, placed below one folder of its layout."""
         layout, artifact = part.unit.layout, part.artifact
-        above = _folder_of(layout, target)
+        above = folder_of(layout, target)
 
         def make(file: FileEntry, target: str) -> Item:
             file = _as_claimed(artifact, file)
