@@ -63,7 +63,7 @@ def command(
 
     probes = check_options.examine_all if verify else check_options.examine
     with common.workspace(
-        manifests, quiet=quiet, readonly=dry_run, probes=probes, **options
+        manifests, quiet=quiet, readonly=dry_run, probes=probes, looks=True, **options
     ) as space:
         common.note_if_empty(space)
         common.note_variants(space)

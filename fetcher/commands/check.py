@@ -74,7 +74,7 @@ def command(
     from fetcher.operations.inspect_tree import check_report
 
     with common.workspace(
-        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, **options
+        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, looks=True, **options
     ) as space:
         common.note_variants(space)
         check.only_what_was_fetched(space, optional)

@@ -60,7 +60,7 @@ def command(manifests: tuple[str, ...], as_json: bool, reports: Reports, **optio
     """
     from fetcher.operations.fetch_all import prepare
 
-    with common.workspace(manifests, quiet=True, readonly=True, **options) as space:
+    with common.workspace(manifests, quiet=True, readonly=True, looks=True, **options) as space:
         common.note_if_empty(space)
         common.note_variants(space)
         prepared = prepare(space)

@@ -53,7 +53,7 @@ def command(manifests: tuple[str, ...], as_json: bool, **options: Any) -> int:
     from fetcher.operations.inspect_tree import status_report
 
     with common.workspace(
-        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, **options
+        manifests, optional=True, quiet=True, readonly=True, uses=ON_DISK, looks=True, **options
     ) as space:
         common.note_variants(space)
         found, statuses = status_report(space)

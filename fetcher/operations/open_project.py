@@ -141,6 +141,7 @@ def open_workspace(
     tell: Callable[[Settings, Collection[str]], None] | None = None,
     uses: Collection[str] = NAMED,
     none_is_well: bool = False,
+    looks: bool = False,
     **flags: Any,
 ) -> Workspace:
     """Load what is chosen of the project at `root`; the caller closes it.
@@ -148,9 +149,9 @@ def open_workspace(
     `manifests` may name artifacts as well. `probes` looks at the probes of each manifest;
     `check_options.examine` if nothing is said. `explain` takes a line about each alias. `tell`
     says what the project itself chose (default: a warning in the log) of the settings that are
-    going to be used, `uses`. `none_is_well`: a project may have no manifests any more. `flags` are
-    settings. Raises UsageError, InvalidDocument, LockError,
-    Failure.
+    going to be used, `uses`. `none_is_well`: a project may have no manifests any more. `looks`: all
+    files of the tree are going to be looked at. `flags` are settings. Raises UsageError,
+    InvalidDocument, LockError, Failure.
     """
     from fetcher.operations.workspace import Options, Workspace
     from fetcher.probes import check_options
@@ -184,4 +185,4 @@ def open_workspace(
         first_trust=first_trust,
     )
     names = tuple(wanted.manifests)
-    return Workspace(project, units, settings, options, progress, readonly, names)
+    return Workspace(project, units, settings, options, progress, readonly, names, looks)

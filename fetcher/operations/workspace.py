@@ -29,7 +29,9 @@ from fetcher.sources.base import FileEntry, Listing
 from fetcher.store.project_records import heading, remember
 from fetcher.store.runs import Runs
 from fetcher.store.store import Store
+from fetcher.tree import look_ahead
 from fetcher.tree import uptodate as seals
+from fetcher.tree.look_ahead import LookAhead
 from fetcher.tree.placer import Placer
 from fetcher.tree.plan import Plan
 from fetcher.tree.planner import Planner
@@ -64,6 +66,7 @@ class Workspace:
     progress: Progress
     readonly: bool = False
     names: tuple[str, ...] = ()  # manifests that were named on the command line
+    looks: bool = False  # the command is going to look at all files of the tree
     store: Store = field(init=False)
     state: State = field(init=False)
     runs: Runs = field(init=False)
@@ -72,6 +75,7 @@ class Workspace:
     started: float = field(default_factory=time.monotonic)
     resources: ExitStack = field(default_factory=ExitStack)  # what else is to be closed
     _network: Network | None = None
+    _ahead: LookAhead | None = None
 
     def __post_init__(self) -> None:
         self.store = Store.of(self.settings, self.readonly)
@@ -79,8 +83,6 @@ class Workspace:
         self.boundary = Boundary(into, self.settings.allowed.may_lead_to, [root])
         self.runs = Runs(self.store.root, self.progress.say, self.settings.locks)
         self.state = State(self.options.into)
-        self._lock = locks.read(self.project.root)
-        self._lock_compared = False
         self.options.selection.check(self.units)
         self.choices = choose(
             self.units, self.settings, self.options.selection, StoredRows(self.state).owners
@@ -89,6 +91,10 @@ class Workspace:
         picked = list(artifacts_of(self.units, self.options.selection))
         self.wanted = [pair for pair in picked if _key(pair[1]) not in left_out]
         self.others = [pair for pair in picked if _key(pair[1]) in left_out]
+        if self.looks:
+            self._look_ahead()
+        self._lock = locks.read(self.project.root)
+        self._lock_compared = False
 
     @property
     def lock(self) -> locks.Lock:
@@ -251,6 +257,15 @@ class Workspace:
 
     # Plan
 
+    def _look_ahead(self) -> None:
+        """Have another process begin to look at the tree, if it is large."""
+        if locks.most_files(self.project.root) < look_ahead.FEWEST:
+            return
+        owners = {artifact.full_name for _, artifact in self.wanted}
+        self._ahead = look_ahead.begin(str(self.boundary.root), self.state, owners)
+        if self._ahead is not None:
+            self.resources.callback(self._ahead.close)
+
     @property
     def rows(self) -> Rows:
         """What the state knew when the planner was made, or where nothing is written, knows."""
@@ -260,6 +275,7 @@ class Workspace:
         """A planner for the tree as the state knows it; see there."""
         self._rows: Rows = StoredRows(self.state) if self.readonly else KnownRows(self.state.rows())
         allowed = self.settings.allowed.roots
+        ahead, self._ahead = self._ahead, None  # it has seen the tree as it is now
         return Planner(
             self.boundary,
             self.store,
@@ -269,6 +285,7 @@ class Workspace:
             allowed_roots=allowed,
             only_look=only_look and self.readonly,
             project=self.project.root,
+            ahead=ahead,
         )
 
     def placer(self) -> Placer:

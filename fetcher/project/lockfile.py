@@ -113,6 +113,7 @@ _LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _TEXTS = ("source", "revision", "selection", "said_by", "said_at", "license")
 _MAX_SIZE = 2**63 - 1
 _NAMED = 5  # artifacts in a message
+_LEAST_OF_FILE = 110  # bytes of its line, with a sha256
 # A line that begins a manifest (four blanks) or an artifact (six), as `dumps` writes it.
 _HEAD = re.compile(rf'( {{4}}|[ ]{{6}})"({ID})": \{{$')
 _quoted = json.encoder.encode_basestring
@@ -486,6 +487,14 @@ def read(root: Path) -> Lock:
         raise LockError(
             t("{path} cannot be read: {error}", path=path, error=told), _restore(NAME)
         ) from error
+
+
+def most_files(root: Path) -> int:
+    """How many files the project's lock may have, by its size alone."""
+    try:
+        return os.lstat(root / NAME).st_size // _LEAST_OF_FILE
+    except OSError:
+        return 0
 
 
 def _streamed(path: Path) -> Lock | None:

@@ -1,32 +1,44 @@
-"""A process that looks at half of a great many files, while this one looks at the others.
+"""A process that looks at a great many files while this one reads the lock, and then meets it.
 
-It begins with the last folder, and this one with the first: where they meet, all is known. The
-process runs nothing new: it is forked, has everything in its memory, and does nothing but look.
+It goes by the state alone, through its rows from the last path on, so that it needs no lock. Of
+each piece of a folder it tells which files do not stand as recorded. Whoever makes a plan begins
+with the first path: where they meet, all is known. The process runs nothing new: it is forked, and
+does nothing but look.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import logging
 import os
 import signal
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice
 from typing import NamedTuple, NoReturn
 
 from fetcher.fs.processes import may_fork, processors
-from fetcher.project.file_table import Run
-from fetcher.tree.recognise import Judged
+from fetcher.project.file_table import SHA256, Run
+from fetcher.tree.recognise import Judged, Piece, unlike
+from fetcher.tree.state import State, StateReader
+from fetcher.tree.state_rows import Facts, StoredRows
 
 _log = logging.getLogger(__name__)
 
 # Fewer files are looked at before a process has begun.
 FEWEST = 20_000
-_HEAD = struct.Struct("<QQQ")  # the folder's number, rows that were met, files that are unlike
+PIECE = 1000  # files that are judged together at the most
+_HEAD = struct.Struct("<32sI")  # a piece's mark, files that are unlike
 _INDEX = "I"
 _BLOCK = 1 << 20
+
+Answer = tuple[
+    bytes, Sequence[int]
+]  # a piece's mark, and which of its files do not stand as recorded
 
 
 class Folder(NamedTuple):
@@ -36,33 +48,30 @@ class Folder(NamedTuple):
     run: Run
 
 
-Judge = Callable[[Folder], Judged]
+def begin(root: str, state: State, owners: Collection[str]) -> LookAhead | None:
+    """Have a process look at what is recorded of these artifacts, if one can be had and is of use.
 
-
-def begin(folders: Sequence[Folder], judge: Callable[[], Judge]) -> LookAhead | None:
-    """Have a process look at these, where that is sooner done and one can be had.
-
-    `judge` is called in that process, and gives what judges a folder there.
+    `owners` are their full names. Raises Failure where a file of the database is a link.
     """
-    files = sum(len(folder.run) for folder in folders)
-    if files < FEWEST or not may_fork() or processors() == 1:
+    if not may_fork() or processors() == 1 or not StoredRows(state):
         return None
     try:
-        found = LookAhead(folders, judge)
+        found = LookAhead(lambda: look(root, StateReader(state.path), owners))
     except OSError as error:
         _log.info("no process looks ahead: %s", error)
         return None
-    _log.info("a process looks ahead at %d files", files)
+    _log.info("a process looks ahead")
     return found
 
 
 class LookAhead:
-    """Judges folders, the last one first; to be closed. Raises OSError."""
+    """What a process tells that judges pieces, the last one first; to be closed. Raises OSError.
 
-    def __init__(self, folders: Sequence[Folder], judge: Callable[[], Judge]) -> None:
-        self._folders = folders
-        self._at = 0  # the folder that is asked for next
-        self._told: dict[int, Judged] = {}
+    `look` is called in that process, and gives what it finds.
+    """
+
+    def __init__(self, look: Callable[[], Iterable[Answer]]) -> None:
+        self._told: dict[bytes, array[int]] = {}  # by mark
         self._rest = b""  # of what has come: the beginning of an answer
         self._reader, writer = os.pipe()
         try:
@@ -73,28 +82,29 @@ class LookAhead:
             raise
         if self._pid == 0:
             os.close(self._reader)
-            _look(folders, judge, writer)
+            _tell(look, writer)
         os.close(writer)
         os.set_blocking(self._reader, False)
 
-    def judged(self, folder: Folder) -> Judged | None:
-        """What is known of a folder, None where nobody has looked so far: then look yourself.
+    def judged(self, piece: Piece) -> Judged | None:
+        """What is known of a piece, None where nobody has looked so far: then look yourself.
 
-        Folders are to be asked for in the order in which they were given; some may be left out.
+        Pieces are to be asked for by ascending paths. One is known if the state has exactly its
+        files, each with the digest that is wanted.
         """
-        while self._at < len(self._folders):
-            at, self._at = self._at, self._at + 1
-            known = self._folders[at]
-            if known.run is folder.run and known.path == folder.path:
-                if self.has_looked_at(at):
-                    self.close()  # it looks at nothing that is still to come
-                return self._told.pop(at, None)
-        return None
-
-    def has_looked_at(self, number: int) -> bool:
-        """Whether it has told of the folder with this number, and so of all after it."""
         self._receive()
-        return number in self._told
+        if not self._told:
+            return None
+        known = self._told.pop(mark(piece), None)
+        if known is None:
+            return None
+        self.close()  # it has told of all that come after this one
+        return Judged(len(piece.names), known)
+
+    def told(self) -> int:
+        """How many pieces it has told of that nobody has asked for."""
+        self._receive()
+        return len(self._told)
 
     def _receive(self) -> None:
         """Take what has come."""
@@ -105,13 +115,13 @@ class LookAhead:
                 self._rest += block
         start = 0
         while len(self._rest) - start >= _HEAD.size:
-            number, met, count = _HEAD.unpack_from(self._rest, start)
-            unlike = array(_INDEX)
-            stop = start + _HEAD.size + count * unlike.itemsize
+            name, count = _HEAD.unpack_from(self._rest, start)
+            found = array(_INDEX)
+            stop = start + _HEAD.size + count * found.itemsize
             if stop > len(self._rest):
                 break
-            unlike.frombytes(self._rest[start + _HEAD.size : stop])
-            self._told[number] = Judged(met, unlike)
+            found.frombytes(self._rest[start + _HEAD.size : stop])
+            self._told[name] = found
             start = stop
         self._rest = self._rest[start:]
 
@@ -128,20 +138,121 @@ class LookAhead:
         self._reader = -1
 
 
-def _look(folders: Sequence[Folder], judge: Callable[[], Judge], writer: int) -> NoReturn:
+def mark(piece: Piece) -> bytes:
+    """What tells a piece from all others."""
+    names = "\0".join((piece.folder, *piece.names)).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(names + b"\0" + piece.sha256).digest()
+
+
+def judge_all(
+    folders: Iterable[Folder], ahead: LookAhead, judge: Callable[[Piece], Judged]
+) -> Mapping[tuple[str, int], Judged]:
+    """Judge all these folders: what `ahead` does not know is judged by `judge`.
+
+    By the folder's path, and the id() of its run.
+    """
+    found: dict[tuple[str, int], Judged] = {}
+    for path, runs in _together(folders):
+        whole = _whole(path, runs)
+        met, unlike = 0, list[int]()
+        for start, stop in _cuts(len(whole.names)):
+            piece = _part(whole, start, stop)
+            one = ahead.judged(piece) or judge(piece)
+            met += one.met
+            unlike += [start + index for index in one.unlike] if start else one.unlike
+        start = 0
+        for run in runs:
+            first, last = (bisect_left(unlike, at) for at in (start, start + len(run)))
+            found[path, id(run)] = Judged(met, [index - start for index in unlike[first:last]])
+            met, start = 0, start + len(run)  # all that were met are the first one's
+    return found
+
+
+def _together(folders: Iterable[Folder]) -> Iterator[tuple[str, list[Run]]]:
+    """The runs of one folder that follow each other, by ascending paths."""
+    ordered = sorted(folders, key=lambda folder: folder.path + folder.run.names[0])
+    for path, group in groupby(ordered, key=lambda folder: folder.path):
+        runs: list[Run] = []
+        for _, run in group:
+            if runs and runs[-1].names[-1] >= run.names[0]:  # two artifacts' files stand mixed
+                yield path, runs
+                runs = []
+            runs.append(run)
+        yield path, runs
+
+
+def _whole(path: str, runs: Sequence[Run]) -> Piece:
+    if len(runs) == 1:
+        return Piece(path, runs[0].names, runs[0].sha256)
+    names = list(chain.from_iterable(run.names for run in runs))
+    return Piece(path, names, b"".join(run.sha256 for run in runs))
+
+
+def _part(whole: Piece, start: int, stop: int) -> Piece:
+    if stop - start == len(whole.names):
+        return whole
+    digests = whole.sha256[start * SHA256 : stop * SHA256]
+    return Piece(whole.folder, whole.names[start:stop], digests)
+
+
+def _cuts(count: int) -> Iterator[tuple[int, int]]:
+    """Where so many files are cut into pieces: from their end, as that process meets them."""
+    first = count % PIECE or min(count, PIECE)
+    start, stop = 0, first
+    while start < count:
+        yield start, stop
+        start, stop = stop, stop + PIECE
+
+
+# In that process
+
+
+def look(root: str, state: StateReader, owners: Collection[str]) -> Iterator[Answer]:
+    """Look at what is recorded of these artifacts, from the last path on."""
+    for folder, found in groupby(StoredRows(state).backwards(owners), key=_folder_of):
+        if folder.startswith("/") or ".." in folder.split("/"):
+            continue
+        while known := list(islice(found, PIECE)):
+            known.reverse()
+            try:
+                digests = bytes.fromhex("".join([row[4] for row in known]))  # type: ignore[misc]
+            except (TypeError, ValueError):  # damaged rows
+                continue
+            names = [str(row[0])[len(folder) :] for row in known]
+            piece = Piece(folder, names, digests)
+            yield mark(piece), unlike(os.path.join(root, folder), piece, known)
+
+
+def _folder_of(row: Facts) -> str:
+    folder, slash, _ = str(row[0]).rpartition("/")
+    return folder + slash
+
+
+def _tell(look: Callable[[], Iterable[Answer]], writer: int) -> NoReturn:
     """Be that process, to its end. It ends by itself when nobody reads any more."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.disable()
-        look = judge()
-        for number in reversed(range(len(folders))):
-            met, unlike = look(folders[number])
-            indices = array(_INDEX, unlike)
-            answer = memoryview(_HEAD.pack(number, met, len(indices)) + indices.tobytes())
-            while answer:
-                answer = answer[os.write(writer, answer) :]
+        _write(look(), writer)
     except BaseException:  # whoever asked looks for itself
         _log.debug("the process that looks ahead ends early", exc_info=True)
     finally:
         os._exit(0)
+
+
+def _write(answers: Iterable[Answer], writer: int) -> None:
+    """Send answers; what a full pipe does not take waits here while the next ones are found."""
+    with contextlib.suppress(OSError):
+        import fcntl  # Windows has none
+
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _BLOCK)
+    os.set_blocking(writer, False)
+    waiting = b""
+    for name, indices in answers:
+        waiting += _HEAD.pack(name, len(indices)) + array(_INDEX, indices).tobytes()
+        with contextlib.suppress(BlockingIOError):
+            waiting = waiting[os.write(writer, waiting) :]
+    os.set_blocking(writer, True)
+    while waiting:
+        waiting = waiting[os.write(writer, waiting) :]

@@ -9,8 +9,7 @@ import os
 import re
 import stat as stats
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +45,7 @@ from fetcher.tree.plan import (
     Item,
     Plan,
 )
-from fetcher.tree.recognise import judge
+from fetcher.tree.recognise import Judged, Piece, judge
 from fetcher.tree.state import StateRow
 from fetcher.tree.state_rows import Rows
 from fetcher.verify.contract.regular import NotRegularError, read_regular
@@ -87,7 +86,7 @@ def _link_text(item: Item) -> str:
 class Planner:
     """Makes plans for one tree. `quick` reads no file; `deep` reads every byte; where nobody is to
     act on them, they `only_look`: what is to be downloaded may then be packed. `project` is where
-    the manifests lie; the tree itself if nothing is said."""
+    the manifests lie; the tree itself if nothing is said. `ahead` has begun to look at the tree."""
 
     def __init__(
         self,
@@ -100,6 +99,7 @@ class Planner:
         allowed_roots: Collection[str] = (),
         only_look: bool = False,
         project: Path | None = None,
+        ahead: look_ahead.LookAhead | None = None,
     ) -> None:
         self.tree = boundary.root
         self._project = project or boundary.root
@@ -120,7 +120,8 @@ class Planner:
         self._unfound: list[Item] = []  # in the store; the tree may have them at another place
         self._packed: dict[str, list[PackedRun]] = {}  # by folder
         self._declared: set[str] = set()  # full names
-        self._ahead: look_ahead.LookAhead | None = None
+        self._ahead = ahead
+        self._judged: Mapping[tuple[str, int], Judged] = {}
 
     def plan(self, wanted: Iterable[tuple[Unit, Artifact]], lock: Lock) -> Plan:
         """Decide for every file of every wanted artifact."""
@@ -129,10 +130,14 @@ class Planner:
         for unit in {id(unit): unit for unit, _ in wanted}.values():
             self._declared.update(f"{unit.manifest.name}/{id}" for id in unit.manifest.declared)
         parts = [ArtifactPlan(unit, artifact, lock.of(artifact)) for unit, artifact in wanted]
-        with self._looking_ahead(parts):
-            for part in parts:
-                if part.locked is not None:
-                    self._fill(part, part.locked)
+        if self._ahead is not None:
+            folders = self._to_look_at(parts)
+            self._judged = look_ahead.judge_all(folders, self._ahead, self._judge)
+            self._ahead.close()
+        for part in parts:
+            if part.locked is not None:
+                self._fill(part, part.locked)
+        self._judged = {}
         self._look_elsewhere()
         for part in parts:
             self._refuse_repositories(part)
@@ -191,22 +196,8 @@ class Planner:
             and not (self.deep or layout.edits or layout.writable or id in layout.hub_cache)
         )
 
-    @contextmanager
-    def _looking_ahead(self, parts: Sequence[ArtifactPlan]) -> Iterator[None]:
-        """Have half of the folders of these judged by another process, if they are many."""
-        if not self.rows:
-            yield
-            return
-        self._ahead = look_ahead.begin(list(self._to_look_at(parts)), self._judge_elsewhere)
-        try:
-            yield
-        finally:
-            if self._ahead is not None:
-                self._ahead.close()
-                self._ahead = None
-
     def _to_look_at(self, parts: Sequence[ArtifactPlan]) -> Iterator[look_ahead.Folder]:
-        """What `_pack` may come to look at, in that order."""
+        """What `_pack` may come to look at."""
         for part in parts:
             locked, layout = part.locked, part.unit.layout
             if locked is None or not locked.members_known or not self._can_pack(part, locked):
@@ -218,9 +209,8 @@ class Planner:
                     if isinstance(piece, Run):
                         yield look_ahead.Folder(above + piece.folder, piece)
 
-    def _judge_elsewhere(self) -> look_ahead.Judge:
-        rows = self.rows.elsewhere()
-        return lambda folder: judge(self._root, rows, *folder)
+    def _judge(self, piece: Piece) -> Judged:
+        return judge(self._root, self.rows, piece)
 
     def _fill_folder(self, part: ArtifactPlan, target: str, files: FileTable) -> None:
         """Decide for all files of an artifact, placed below one folder of its layout."""
@@ -264,8 +254,8 @@ class Planner:
         """Which files of a folder, by index, do not stand as recorded and locked."""
         if absent or not self.rows:
             return range(len(run))
-        found = self._ahead.judged(look_ahead.Folder(folder, run)) if self._ahead else None
-        found = found or judge(self._root, self.rows, folder, run)
+        found = self._judged.get((folder, id(run)))
+        found = found or self._judge(Piece(folder, run.names, run.sha256))
         self._met += found.met
         return found.unlike
 

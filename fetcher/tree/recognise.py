@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fetcher.fs.safe_paths import native
-from fetcher.project.file_table import SHA256, Run
+from fetcher.project.file_table import SHA256
 from fetcher.tree.state_rows import Facts, Rows
 
 _BY_HANDLE = os.stat in os.supports_dir_fd
@@ -20,39 +20,50 @@ _UNKNOWN: Facts = ("", -1, -1, -1, "", "")
 _REGULAR = stats.S_IFREG >> 12
 
 
+class Piece(NamedTuple):
+    """Files of one folder, by ascending names; the digests that are wanted, one after the other.
+
+    `folder` is "", or a path from the tree's root on that ends in "/".
+    """
+
+    folder: str
+    names: Sequence[str]
+    sha256: bytes
+
+
 class Judged(NamedTuple):
-    """How many files of a folder have rows, and which, by index, are not as recorded and locked."""
+    """How many of some files have rows, and which, by index, are not as recorded and locked."""
 
     met: int
     unlike: Sequence[int]
 
 
-def judge(root: str, rows: Rows, folder: str, run: Run) -> Judged:
-    """Judge the files of a folder, which is "" or a path from the root that ends in "/"."""
-    known = rows.batch([folder + name for name in run.names])
-    return Judged(
-        len(known) - known.count(None), unlike_rows(os.path.join(root, folder), run, known)
-    )
+def judge(root: str, rows: Rows, piece: Piece) -> Judged:
+    """Judge files of the tree at `root`."""
+    folder, names, _ = piece
+    known = rows.batch([folder + name for name in names])
+    return Judged(len(known) - known.count(None), unlike(os.path.join(root, folder), piece, known))
 
 
-def unlike_rows(folder: str, run: Run, rows: Sequence[Facts | None]) -> Sequence[int]:
-    """Which files of a run, by index, are not as the state's rows have them, or as the lock wants.
+def unlike(folder: str, piece: Piece, rows: Sequence[Facts | None]) -> Sequence[int]:
+    """Which files, by index, are not as the state's rows have them, or not what is wanted.
 
     `folder` is the absolute path of their folder. None of the others is a link.
     """
     known = [row or _UNKNOWN for row in rows] if None in rows else rows
+    names = piece.names
     try:
-        found = _stats(folder, run.names)
+        found = _stats(folder, names)
     except OSError:
-        return range(len(run))
+        return range(len(names))
     _, sizes, times, inodes, digests, edits = zip(*known, strict=True)
     recorded = list(zip(sizes, times, inodes, strict=True))
-    wanted, step = run.sha256.hex(), 2 * SHA256
+    wanted, step = piece.sha256.hex(), 2 * SHA256
     if recorded == found and not any(edits) and "".join(map(str, digests)) == wanted:
         return ()
     return [
         index
-        for index in range(len(run))
+        for index in range(len(names))
         if edits[index]
         or recorded[index] != found[index]
         or digests[index] != wanted[index * step : (index + 1) * step]

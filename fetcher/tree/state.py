@@ -92,7 +92,10 @@ class StateRow(NamedTuple):
 
 
 class StateReader:
-    """Asks the database of a tree's state, and never writes. Raises sqlite3.Error."""
+    """Asks the database of a tree's state, and never writes. Raises sqlite3.Error.
+
+    For a forked process, which may not use what another has opened.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -16,6 +16,7 @@ from fetcher.tree.state import SOUND, State, StateReader, StateRow
 Facts = tuple[object, ...]
 _FACTS = "path, size, mtime_ns, inode, sha256, edit"
 _SLACK = 1000  # rows between those of a batch that are read with them
+_MANY = 10_000  # rows that are read at a time: others write between
 _TERMS = 400  # contents that one query looks for
 
 
@@ -44,9 +45,6 @@ class Rows(Protocol):
 
     def with_contents(self, keys: Collection[str]) -> dict[str, StateRow]:
         """By key of the content, a file of the tree that was placed with it and not edited."""
-
-    def elsewhere(self) -> Rows:
-        """These rows for a process that was forked from this one."""
 
 
 class KnownRows(dict[str, StateRow]):
@@ -78,10 +76,6 @@ class KnownRows(dict[str, StateRow]):
     def with_contents(self, keys: Collection[str]) -> dict[str, StateRow]:
         """By key of the content, a file of the tree that was placed with it and not edited."""
         return _by_content(self.values(), keys)
-
-    def elsewhere(self) -> KnownRows:
-        """They are in its memory, too."""
-        return self
 
 
 class StoredRows:
@@ -117,17 +111,21 @@ class StoredRows:
         by_path = {row[0]: row for row in found}
         return [by_path.get(path) for path in paths]
 
-    def elsewhere(self) -> StoredRows:
-        """A process may not use what another has opened."""
-        return StoredRows(StateReader(self._state.path))
-
     def each(self) -> Iterable[StateRow]:
         """Every row, by ascending paths."""
         last = ""
         query = f"SELECT * FROM files WHERE path > ? AND {SOUND} ORDER BY path"
-        while rows := self._ask(query, (last,), 10_000):  # no cursor stays open: others write
+        while rows := self._ask(query, (last,), _MANY):  # no cursor stays open: others write
             yield from map(StateRow._make, rows)
             last = str(rows[-1][0])
+
+    def backwards(self, owners: Collection[str]) -> Iterator[Facts]:
+        """What is known of the files of these artifacts, by descending paths."""
+        query = f"SELECT {_FACTS}, artifact FROM files WHERE typeof(path) = 'text'"
+        rows = self._ask(f"{query} ORDER BY path DESC", (), _MANY)
+        while rows:
+            yield from (row[:-1] for row in rows if row[-1] in owners)
+            rows = self._ask(f"{query} AND path < ? ORDER BY path DESC", (rows[-1][0],), _MANY)
 
     def owners(self) -> set[str]:
         """The full names of artifacts of which something was placed."""
@@ -145,7 +143,7 @@ class StoredRows:
         """The path of every file that was placed, by ascending paths."""
         last = ""
         query = "SELECT path FROM files WHERE path > ? AND placed != 0 AND typeof(path) = 'text'"
-        while rows := self._ask(f"{query} ORDER BY path", (last,), 10_000):
+        while rows := self._ask(f"{query} ORDER BY path", (last,), _MANY):
             yield from (str(path) for (path,) in rows)
             last = str(rows[-1][0])
 

@@ -76,6 +76,6 @@ def test_commands_say_the_same(project: Path, command: str, amiss: int) -> None:
     plain, log = run(project, 1000, *command.split())
     assert "looks ahead" not in log
     ahead, log = run(project, 50, *command.split())
-    assert "a process looks ahead at 80 files" in log
+    assert "a process looks ahead" in log
     assert ahead == plain
     assert ahead["summary"]["failed_files"] == amiss

@@ -6,7 +6,7 @@ import io
 import os
 import random
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,10 @@ from fetcher.tree import look_ahead, orphans, state_rows
 from fetcher.tree.item_list import PackedRun
 from fetcher.tree.plan import Item, Plan, downloads, space_needed
 from fetcher.tree.planner import Planner
-from fetcher.tree.state import State, StateRow
+from fetcher.tree.state import State, StateReader, StateRow
 from fetcher.tree.state_rows import KnownRows, Rows, StoredRows
 from fetcher.tree.target_names import TargetNames
-from tests.kit import sha256, wait_for
+from tests.kit import sha256
 from tests.tree.desk import Desk, known
 
 NAMES = [f"{n:02d}.jpg" for n in range(12)] + [
@@ -98,22 +98,20 @@ def rows_of(desk: Desk, stored: bool) -> Rows:
     return StoredRows(state)
 
 
-def _first_looked_at(
-    folders: Sequence[look_ahead.Folder], judge: Callable[[], look_ahead.Judge]
-) -> look_ahead.LookAhead:
-    """A process that has looked at every folder when the first one is asked for."""
-    found = look_ahead.LookAhead(folders, judge)
-    wait_for(lambda: not folders or found.has_looked_at(0))
+def looked_ahead(desk: Desk, state: State) -> look_ahead.LookAhead:
+    """A process that has looked at every file when the first one is asked for."""
+    found = look_ahead.LookAhead(
+        lambda: look_ahead.look(str(desk.tree), StateReader(state.path), {"m/a"})
+    )
+    os.waitid(os.P_PID, found._pid, os.WEXITED | os.WNOWAIT)
     return found
 
 
 @pytest.fixture(params=[False, True], ids=["looks itself", "looked ahead"])
-def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+def ahead(request: pytest.FixtureRequest) -> bool:
     """Whether another process looks at the tree, however few its files are."""
-    if request.param:
-        if sys.platform != "linux":
-            pytest.skip("on Linux alone")
-        monkeypatch.setattr(look_ahead, "begin", _first_looked_at)
+    if request.param and sys.platform != "linux":
+        pytest.skip("on Linux alone")
     return bool(request.param)
 
 
@@ -128,11 +126,15 @@ def test_a_folder_at_a_time_is_the_same_as_one_by_one(
     unit, artifact, lock = desk.unit(files, layout)
     monkeypatch.setattr(lock_stream, "_BLOCK", dice.choice([500, 1 << 20]))
     monkeypatch.setattr(state_rows, "_SLACK", dice.choice([1, 1000]))
+    monkeypatch.setattr(state_rows, "_MANY", dice.choice([2, 1000]))
+    monkeypatch.setattr(look_ahead, "PIECE", dice.choice([1, 3, 1000]))
     quick, look = dice.random() < 0.5, dice.random() < 0.5
 
     def plan(lock: Lock, stored: bool) -> Plan:
+        rows = rows_of(desk, stored)
+        one = looked_ahead(desk, State(desk.tree)) if ahead and stored else None
         planner = Planner(
-            Boundary(desk.tree), desk.store, rows_of(desk, stored), desk.hub, quick, only_look=look
+            Boundary(desk.tree), desk.store, rows, desk.hub, quick, only_look=look, ahead=one
         )
         return planner.plan([(unit, artifact)], lock)
 
