@@ -82,7 +82,8 @@ class ProjectRecord(NamedTuple):
         text = "\n".join([*needs, ""]).encode("ascii")
         before = _bytes_of(self._needs_path)
         if before != text:
-            self._note_dropped(before or b"", text)
+            if before:
+                self._note_dropped(before, text)
             write_atomically(self._needs_path, text)  # first: a record counts by what it needs
         told: dict[str, object] = {
             "root": str(self.root),

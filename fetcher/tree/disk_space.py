@@ -51,6 +51,13 @@ class _Disks:
         }
         self._free[self._store] += freed
 
+    def surely_hold(self, plan: Plan) -> bool:
+        """Whether every disk has room for all of it twice: in the store, and as copies."""
+        most = sum(one.size for one in plan.to_unpack())
+        for item in plan.to_do():
+            most += sum(item.run.sizes) if isinstance(item, PackedRun) else item.file.size or 0
+        return 2 * most + _MARGIN <= min(self._free.values())
+
     def lacking(
         self, items: Iterable[Item | PackedRun], unpackings: Iterable[Unpacking]
     ) -> Mapping[Path, tuple[int, int]]:
@@ -92,7 +99,7 @@ def room_for(plan: Plan, store: Path, link: str, freed: int = 0) -> Room:
     """Look whether the plan fits, with so many bytes `freed` on the store's disk. An artifact that
     cannot fit alone is told apart from the rest."""
     disks = _Disks(plan, store, link, freed)
-    if not disks.lacking(plan.to_do(), plan.to_unpack()):
+    if disks.surely_hold(plan) or not disks.lacking(plan.to_do(), plan.to_unpack()):
         return Room()
     room = Room()
     rest: list[Item | PackedRun] = []
