@@ -68,8 +68,11 @@ programs:
 	  npm install --silent --no-save --prefix .venv-test/axe axe-core@4 >/dev/null 2>&1 || \
 	  echo "axe-core is not installed: accessibility is not tested"
 
+# Tests start fetch many hundred times: compiled beforehand, it starts in half the time, also where
+# nobody may write compiled code (PYTHONDONTWRITEBYTECODE).
 unit: .venv-test/.installed .venv-test/pinned/.installed .venv-test/oldest-models/.installed \
   programs
+	$(TEST)/python -m compileall -q -j 0 fetcher
 	FETCH_TEST_AXE=$(CURDIR)/.venv-test/axe/node_modules/axe-core/axe.min.js \
 	FETCH_TEST_OLDEST_HUB=$(CURDIR)/.venv-test/oldest-hub \
 	FETCH_TEST_OLDEST_MODELS=$(CURDIR)/.venv-test/oldest-models \
