@@ -15,6 +15,11 @@ from fetcher.tree.state import SOUND, State, StateReader, StateRow
 # path, size, mtime_ns, inode, sha256, edit: of a row that was damaged they may be anything.
 Facts = tuple[object, ...]
 _FACTS = "path, size, mtime_ns, inode, sha256, edit"
+# What may stand in a row that is ours: a state may have come with a clone.
+_SHORT = (
+    "typeof(path) = 'text' AND length(path) <= 4096 AND length(edit) <= 4096 "
+    "AND length(sha256) = 64"
+)
 _SLACK = 1000  # rows between those of a batch that are read with them
 _MANY = 10_000  # rows that are read at a time: others write between
 _TERMS = 400  # contents that one query looks for
@@ -121,7 +126,7 @@ class StoredRows:
 
     def backwards(self, owners: Collection[str]) -> Iterator[Facts]:
         """What is known of the files of these artifacts, by descending paths."""
-        query = f"SELECT {_FACTS}, artifact FROM files WHERE typeof(path) = 'text'"
+        query = f"SELECT {_FACTS}, artifact FROM files WHERE {_SHORT}"
         rows = self._ask(f"{query} ORDER BY path DESC", (), _MANY)
         while rows:
             yield from (row[:-1] for row in rows if row[-1] in owners)
