@@ -32,7 +32,7 @@ from fetcher.importers.target_tree import (
 )
 from fetcher.project.manifest import ARTIFACT
 from fetcher.project.target_keys import path_complaint
-from fetcher.register.ids import propose
+from fetcher.register.ids import Ids
 from fetcher.register.values import node_of_value
 from fetcher.yamldoc.nodes import Document
 
@@ -92,7 +92,7 @@ class _Drafting:
     def __init__(self, tree: TargetTree, taken: Iterable[str]) -> None:
         self.tree = tree
         self.result = Draft(remarks=list(tree.remarks))
-        self.taken = set(taken)
+        self.ids = Ids(taken)
         self.parts: dict[object, Part] = {}
         self.claims = PathClaims()
         self.whole: dict[str, RepoOrigin] = {}  # whole repositories by their folders
@@ -303,8 +303,7 @@ class _Drafting:
     # --- artifacts
 
     def _artifact(self, part: Part) -> None:
-        identifier = propose(part.label, self.taken)
-        self.taken.add(identifier)
+        identifier = self.ids.propose(part.label)
         if len(part.titles) == 1:
             part.title = next(iter(part.titles))
         if part.files.keys() == {""}:

@@ -31,7 +31,7 @@ class Known:
     """What a project's manifests bring, and where their layouts put it."""
 
     files: set[tuple[str, str]] = field(default_factory=set)  # (source without its path, file)
-    whole: set[tuple[str, str]] = field(default_factory=set)  # (source without its path, folder)
+    whole: dict[str, set[str]] = field(default_factory=dict)  # source without its path -> folders
     selections: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
     targets: dict[str, str] = field(default_factory=dict)  # file -> the layout that says it
     ids: set[str] = field(default_factory=set)
@@ -40,9 +40,9 @@ class Known:
         """Whether a file of a source is brought."""
         place, path = _apart(source)
         found = join(path, name) if name else path
-        folders = {folder for one, folder in self.whole if one == place}
         return (place, found) in self.files or any(
-            not folder or found == folder or found.startswith(folder + "/") for folder in folders
+            not folder or found == folder or found.startswith(folder + "/")
+            for folder in self.whole.get(place, ())
         )
 
 
@@ -58,7 +58,7 @@ def known_of(units: Iterable[Unit]) -> Known:
             if names is not None:
                 found.files |= {(place, join(path, name)) for name in names}
             elif request.files is None:
-                found.whole.add((place, path))
+                found.whole.setdefault(place, set()).add(path)
             else:
                 found.selections.add((artifact.source.describe(), tuple(request.files)))
             for entry in unit.layout.entries_of(artifact.id):
@@ -80,6 +80,7 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
     already is a remark.
     """
     had: list[str] = []
+    places = _places(draft)
     for key in list(draft.artifacts):
         record = draft.artifacts[key]
         names = _names(record)
@@ -92,10 +93,10 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
             same = (source.describe(), chosen) in known.selections
             if same or known.has(source, ""):
                 had.append(key)
-                _drop(draft, key, None)
+                _drop(draft, key, None, places)
             continue
         gone = [name for name in names if known.has(source, name)]
-        taken = [] if record.get("unpack") else _taken(draft, key, names, known, root)
+        taken = [] if record.get("unpack") else _taken(places.get(key, ()), names, known, root)
         for name, target in taken:
             if name not in gone:
                 gone.append(name)
@@ -107,7 +108,7 @@ def keep_new(draft: Draft, known: Known, root: str) -> list[str]:
                 draft.remarks.append(Remark(draft.lines[key], why, source.describe()))
         if gone:
             had.append(key)
-            _drop(draft, key, None if len(gone) == len(names) else gone)
+            _drop(draft, key, None if len(gone) == len(names) else gone, places)
     draft.remarks.sort(key=lambda remark: remark.line)
     return had
 
@@ -140,25 +141,36 @@ def _names(record: Mapping[str, object]) -> list[str] | None:
     return [""] if one else None
 
 
-def _taken(
-    draft: Draft, key: str, names: Sequence[str], known: Known, root: str
-) -> list[tuple[str, str]]:
-    """(name, target) of files whose place in the tree is another's already."""
-    found = []
+def _places(draft: Draft) -> dict[str, list[tuple[str, str]]]:
+    """By artifact: (target, file of it; "" for all) in the order of the layout."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for target, value in draft.tree.items():
         for item in value if isinstance(value, list) else [value]:
             identifier, _, own = str(item).partition("/")
-            if identifier != key:
-                continue
-            folder = target.endswith("/")
-            for name in [own] if own else names:
-                where = posixpath.normpath(join(root, target + name if folder else target))
-                if where in known.targets:
-                    found.append((name, where))
+            found.setdefault(identifier, []).append((target, own))
     return found
 
 
-def _drop(draft: Draft, key: str, names: Sequence[str] | None) -> None:
+def _taken(
+    places: Iterable[tuple[str, str]], names: Sequence[str], known: Known, root: str
+) -> list[tuple[str, str]]:
+    """(name, target) of an artifact's files whose place in the tree is another's already."""
+    found = []
+    for target, own in places:
+        folder = target.endswith("/")
+        for name in [own] if own else names:
+            where = posixpath.normpath(join(root, target + name if folder else target))
+            if where in known.targets:
+                found.append((name, where))
+    return found
+
+
+def _drop(
+    draft: Draft,
+    key: str,
+    names: Sequence[str] | None,
+    places: Mapping[str, Sequence[tuple[str, str]]],
+) -> None:
     """Take an artifact out of a draft, or some of its files."""
     record = draft.artifacts[key]
     if names is None:
@@ -175,7 +187,8 @@ def _drop(draft: Draft, key: str, names: Sequence[str] | None) -> None:
         )
         record["files"] = left
     gone = {key} if names is None else {f"{key}/{name}" for name in names}
-    for target, value in list(draft.tree.items()):
+    for target in dict.fromkeys(target for target, _ in places.get(key, ())):
+        value = draft.tree.get(target, [])
         items = [str(item) for item in (value if isinstance(value, list) else [value])]
         kept = [
             item
@@ -183,7 +196,7 @@ def _drop(draft: Draft, key: str, names: Sequence[str] | None) -> None:
             if item not in gone and not (names is None and item.startswith(f"{key}/"))
         ]
         if not kept:
-            del draft.tree[target]
+            draft.tree.pop(target, None)
         elif kept != items:
             draft.tree[target] = kept if len(kept) > 1 else kept[0]
 

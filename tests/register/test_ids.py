@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fetcher.fs.safe_paths import check_relative
 from fetcher.project.manifest import ID
-from fetcher.register.ids import propose
+from fetcher.register.ids import Ids, propose
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,15 @@ def test_a_proposal_is_its_own_proposal(name: str) -> None:
     once = propose(name)
     assert propose(once) == once
     assert propose(name, [once]) == f"{once}-2" and propose(name, [once.upper()]) == f"{once}-2"
+
+
+ALIKE = st.sampled_from(["a", "A", "a-2", "a 2", "a-3", "글", "", "b"])
+
+
+@given(st.lists(ALIKE, max_size=12), st.lists(ALIKE, max_size=4))
+def test_many_are_proposed_as_one_by_one(names: list[str], others: list[str]) -> None:
+    ids, taken = Ids(others), list(others)
+    for name in names:
+        found = ids.propose(name)
+        assert found == propose(name, taken)
+        taken.append(found)
